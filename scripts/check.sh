@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# Says whether a deployment can run here, naming everything that is missing at once. Changes nothing.
+#
+# Values: app, path, needs (commands, blank-separated), clock (the runner's, seconds since the epoch)
+# Prints: os, systemd (yes, no), ipv6 (yes, no), nginx (version), disk_mb, inodes, memory_mb, home, skew (seconds)
+# Exits:  EX_CHECK with one line a fault
+
+main() {
+  local faults=() cmd out kb version
+  for cmd in $needs; do
+    have "$cmd" || faults+=("$cmd is not installed: apt-get install -y $(package_of "$cmd")")
+  done
+  as_root true 2>/dev/null \
+    || faults+=("$(id -un) can't run commands as root without a password: give it a NOPASSWD rule in /etc/sudoers.d")
+  if ((${#faults[@]} == 0)); then
+    if [[ " $needs " == *" python3 "* ]] && ! python3 -c 'import venv, ensurepip' 2>/dev/null; then
+      version=$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+      faults+=("python3 has no venv module: apt-get install -y python$version-venv")
+    fi
+    out=$(as_root nginx -t 2>&1 </dev/null) \
+      || faults+=("nginx refuses its present configuration, so it could not be changed safely: $(tail -n 2 <<<"$out" | tr '\n' ' ')")
+    pgrep -x nginx >/dev/null || faults+=("nginx does not run: sudo systemctl start nginx")
+  fi
+  if ((${#faults[@]} > 0)); then
+    printf '%s\n' "${faults[@]}" >&2
+    exit "$EX_CHECK"
+  fi
+
+  # shellcheck source=/dev/null
+  result os "$(. /etc/os-release 2>/dev/null && printf '%s' "${PRETTY_NAME:-unknown}")"
+  if has_systemd; then result systemd yes; else result systemd no; fi
+  if [[ -e /proc/net/if_inet6 ]]; then result ipv6 yes; else result ipv6 no; fi
+  version=$(nginx -v 2>&1 </dev/null)
+  version=${version##*nginx/}
+  result nginx "${version%% *}"
+  kb=$(df -Pk -- "$path" | awk 'NR == 2 { print $4 }')
+  result disk_mb "$((kb / 1024))"
+  result inodes "$(df -Pi -- "$path" | awk 'NR == 2 { print $4 ~ /^[0-9]+$/ ? $4 : 0 }')"
+  result memory_mb "$(awk '/^MemAvailable:/ { print int($2 / 1024) }' /proc/meminfo)"
+  result home "$HOME"
+  result skew "$(($(date +%s) - clock))"
+}
+
+package_of() {
+  case $1 in
+    python3) printf 'python3 python3-venv' ;;
+    flock) printf 'util-linux' ;;
+    pgrep) printf 'procps' ;;
+    *) printf '%s' "$1" ;;
+  esac
+}
+
+main "$@" </dev/null

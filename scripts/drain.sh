@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Waits until a slot that gets no new requests has none left.
+#
+# Values: app, path, port, drain_timeout (seconds)
+# Prints: left (connections still open when the time was over), drain_ms
+#
+# Counted are connections to the port that are established or about to be; the application's own outgoing ones are not.
+
+main() {
+  local begin end left last=-1
+  begin=$(now_ms)
+  end=$((begin + drain_timeout * 1000))
+  while :; do
+    left=$(sockets "$port" '01 03' | wc -l)
+    if ((left == 0 || $(now_ms) >= end)); then break; fi
+    if ((left != last)); then say "$left connection(s) to port $port still open"; fi
+    last=$left
+    pause 0.1
+  done
+  result left "$left"
+  result drain_ms "$(($(now_ms) - begin))"
+}
+
+main "$@" </dev/null

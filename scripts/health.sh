@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# Asks the new process itself, on its own port, until it answers right; its death ends the wait at once.
+#
+# Values: app, path, port, pid, starttime, log_offset, health_path, health_status, health_body, health_host, health_timeout (seconds)
+# Prints: boot_ms (start of the process to its first right answer), tries
+# Exits:  EX_DIED, EX_FOREIGN, EX_SILENT (never listened), EX_UNHEALTHY (listened, never answered right)
+
+main() {
+  local begin end tries=0 owner=none said='' via=''
+  begin=$(now_ms)
+  end=$((begin + health_timeout * 1000))
+  while :; do
+    runs "$pid" "$starttime" || died
+    if [[ $owner != ours ]]; then
+      listener "$port"
+      if [[ $owner == foreign ]]; then
+        runs "$pid" "$starttime" || died
+        die "$EX_FOREIGN" "port $port is held by a process that does not belong to this release"
+      fi
+    fi
+    if [[ $owner == ours ]]; then
+      tries=$((tries + 1))
+      if probe "http://127.0.0.1:$port$health_path" "$health_host"; then break; fi
+    fi
+    if (($(now_ms) > end)); then timed_out; fi
+    pause 0.1
+  done
+  runs "$pid" "$starttime" || died
+  result boot_ms "$(age_ms)"
+  result tries "$tries"
+}
+
+died() {
+  local how=unknown
+  if has_systemd; then
+    how=$(systemctl show -p ExecMainCode -p ExecMainStatus -- "$(unit_of "$port")" </dev/null \
+      | awk -F= '{ v[$1] = $2 } END { print v["ExecMainCode"] == 1 ? "status " v["ExecMainStatus"] : "signal " v["ExecMainStatus"] }')
+  elif [[ -r $path/slots/$port.exit ]]; then
+    how="status $(<"$path/slots/$port.exit")"
+  fi
+  app_log "$port" "$log_offset"
+  die "$EX_DIED" "the application exited with $how before it was healthy"
+}
+
+timed_out() {
+  app_log "$port" "$log_offset"
+  if ((tries == 0)); then
+    die "$EX_SILENT" "the application runs (pid $pid) but did not listen on port $port within ${health_timeout}s; it must listen on \$PORT"
+  fi
+  die "$EX_UNHEALTHY" "GET $health_path on port $port: $said; wanted $(wanted) ($tries tries in ${health_timeout}s)"
+}
+
+# age_ms: how long the process has lived, from its start time in clock ticks and the kernel's uptime.
+age_ms() {
+  local up ticks
+  ticks=$(getconf CLK_TCK)
+  read -r up _ </proc/uptime
+  printf '%s' "$((${up/./} * 10 - starttime * 1000 / ticks))"
+}
+
+main "$@" </dev/null

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# One HTTP request, judged.
+#
+# Values: health_status, health_body
+
+# probe URL HOST: asks once; succeeds when status and body are as wanted. Sets said (what came, for people) and via (the upstream that nginx
+# names to a probe from this host; several, comma-separated, when it had to turn to the backup). No proxy and no .curlrc of the host's has a say in it.
+probe() {
+  local out head status
+  out=$(curl -q -sSi --noproxy '*' --max-time 5 -H "Host: $2" -H 'X-Deploy-Action: probe' -- "$1" 2>&1 </dev/null | head -c 65536 | tr -d '\0\r') || :
+  head=${out%%$'\n\n'*}
+  via=''
+  if [[ $head =~ ^HTTP/[0-9.]+\ ([0-9]{3}) ]]; then
+    status=${BASH_REMATCH[1]}
+  else
+    said=${out:-no answer}
+    return 1
+  fi
+  if [[ $head =~ $'\n'[Xx]-[Dd]eploy-[Aa]ction-[Uu]pstream:\ ([^$'\n']+) ]]; then via=${BASH_REMATCH[1]}; fi
+  out=${out:${#head}+2}
+  said="answered $status"
+  if [[ $status != "$health_status" || $out != *"$health_body"* ]]; then
+    said+=" \"$(head -c 200 <<<"$out" | tr '\n' ' ')\""
+    return 1
+  fi
+}
+
+# wanted: what a right answer is, for people.
+wanted() {
+  printf 'status %s' "$health_status"
+  if [[ -n $health_body ]]; then printf ' and a body with "%s"' "$health_body"; fi
+}

@@ -1,0 +1,69 @@
+#!/usr/bin/env bash
+# Which process is which, and which of them are ours.
+#
+# Values: app, path
+
+# starttime PID: the 22nd field of /proc/PID/stat (proc(5)), which with the pid names one process for ever; fails when it is gone.
+starttime() {
+  local stat
+  { read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 1
+  stat=${stat##*) }
+  # shellcheck disable=SC2086 # the fields are split on purpose
+  set -- $stat
+  [[ $1 != Z ]] && printf '%s' "${20}"
+}
+
+# runs PID STARTTIME: is it still that very process?
+runs() { [[ -n $1 && $1 != 0 && $(starttime "$1") == "$2" ]]; }
+
+# sockets PORT STATE: inode and uid of the sockets bound to a local port, from the kernel's own tables (proc(5)); states: 0A listening, 01
+# established, 03 half open. `ss` would need iproute2 and prints for people; this is there on every Linux.
+sockets() {
+  local hex files=(/proc/net/tcp)
+  [[ -r /proc/net/tcp6 ]] && files+=(/proc/net/tcp6)
+  printf -v hex '%04X' "$1"
+  awk -v port=":$hex" -v states="$2" 'FNR > 1 && substr($2, length($2) - 4) == port && index(states, $4) { print $10, $8 }' "${files[@]}"
+}
+
+# members PORT: the pids that belong to a slot: those in its unit's control group, or in the session that its pid file names. A session
+# outlives its leader, and its number is not given out again while a member lives; the boot id keeps a file from before a reboot from
+# naming somebody else's.
+members() {
+  local pid='' start boot
+  if has_systemd; then
+    grep -lsF "/$(unit_of "$1")" /proc/[0-9]*/cgroup | cut -d/ -f3 || :
+    return
+  fi
+  [[ -r $path/slots/$1.pid ]] && read -r pid start boot <"$path/slots/$1.pid" || return 0
+  [[ $boot == "$(</proc/sys/kernel/random/boot_id)" ]] || return 0
+  if [[ -e /proc/$pid ]] && ! runs "$pid" "$start"; then return 0; fi
+  awk -v sid="$pid" '{ pid = $1; sub(/.*\) /, ""); if ($4 == sid && $1 != "Z") print pid }' /proc/[0-9]*/stat 2>/dev/null || :
+}
+
+# slot_pid PORT: sets pid and start to the slot's main process, as systemd or the pid file knows it; fails when there is none.
+slot_pid() {
+  pid=0 start=0
+  if has_systemd; then
+    pid=$(systemctl show -p MainPID --value -- "$(unit_of "$1")" </dev/null)
+    [[ $pid != 0 ]] && start=$(starttime "$pid")
+  else
+    [[ -r $path/slots/$1.pid ]] && read -r pid start _ <"$path/slots/$1.pid" && runs "$pid" "$start"
+  fi
+}
+
+# listener PORT: sets owner to `none`, `ours` (a member of the slot listens) or `foreign`.
+listener() {
+  local rows inode _uid pid
+  owner=none
+  rows=$(sockets "$1" 0A)
+  [[ -n $rows ]] || return 0
+  owner=foreign
+  for pid in $(members "$1"); do
+    while read -r inode _uid; do
+      if find "/proc/$pid/fd" -maxdepth 1 -lname "socket:\[$inode\]" 2>/dev/null | grep -q .; then
+        owner=ours
+        return 0
+      fi
+    done <<<"$rows"
+  done
+}

@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# Makes the folders and the systemd template, where they are missing or differ.
+#
+# Values: app, path, lock_token, step_wait, unit (the template's text)
+# Prints: changed (what was written, or nothing)
+
+main() {
+  local changed=() file=/etc/systemd/system/$app@.service dir
+  own_lock
+  for dir in releases slots shared venvs logs; do
+    [[ -d $path/$dir ]] || mkdir -- "$path/$dir"
+  done
+  if [[ ! -d $flags || ! -w $flags ]]; then
+    as_root install -d -m 0755 /var/lib/deploy-action "/var/lib/deploy-action/$app"
+    as_root install -d -m 0755 -o "$(id -un)" -g "$(id -gn)" "$flags"
+    changed+=("$flags")
+  fi
+  if has_systemd && [[ ! -e $file || $(<"$file") != "$unit" ]]; then
+    write_root "$file" 0644 <<<"$unit"
+    as_root systemctl daemon-reload
+    changed+=("$file")
+  fi
+  result changed "${changed[*]-}"
+}
+
+main "$@" </dev/null

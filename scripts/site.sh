@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# Puts the managed nginx site and the include in place, tests them, and has nginx load them; only when something differs.
+#
+# Values: app, path, lock_token, step_wait, release, nginx_include, site and include (their texts), site_loaded (yes, no), default_site (yes:
+#         the site answers for every name)
+# Prints: reloaded (yes, no)
+# Exits:  EX_NGINX when nginx refuses; everything is then as it was
+#
+# What is replaced is kept in /var/lib/deploy-action/APP/nginx/RELEASE, from where restore.sh brings it back.
+
+main() {
+  local site_file=/etc/nginx/conf.d/$app.conf keep=/var/lib/deploy-action/$app/nginx/$release words
+  own_lock
+  if [[ $site_loaded == yes ]] && same "$site_file" "$site" && same "$nginx_include" "$include"; then
+    result reloaded no
+    return
+  fi
+  if [[ -e $site_file ]] && ! grep -q '^# Written by deploy-action' "$site_file"; then
+    die "$EX_NGINX" "$site_file exists and was not written by this action; rename it, or choose another name with the input app"
+  fi
+  as_root install -d -m 0755 "${keep%/*}"
+  as_root rm -rf -- "$keep"
+  as_root install -d -m 0755 "$keep"
+  set_aside "$site_file"
+  set_aside "$nginx_include"
+  if [[ $default_site == yes ]] && stock_default; then set_aside /etc/nginx/sites-enabled/default; fi
+
+  write_root "$nginx_include" 0644 <<<"$include"
+  write_root "$site_file" 0644 <<<"$site"
+  if [[ -e $keep/sites-enabled:default ]]; then
+    say "the distribution's welcome page gives up port 80 (its link is kept in $keep)"
+    as_root rm -f /etc/nginx/sites-enabled/default
+  fi
+  if ! words=$(as_root nginx -t 2>&1 </dev/null); then
+    put_back "$keep"
+    say "$words"
+    die "$EX_NGINX" "nginx refuses the configuration with this site in it; the files are as they were"
+  fi
+  as_root nginx -s reload </dev/null >&2
+  result reloaded yes
+}
+
+# same FILE TEXT: is that its text, but for the line that names the slot nginx falls back to?
+same() {
+  [[ -e $1 ]] && diff -q <(grep -v '^set ' "$1") <(grep -v '^set ' <<<"$2") >/dev/null
+}
+
+# set_aside FILE: a copy in $keep under its path with colons, or a note that there was none.
+set_aside() {
+  local name=${1#/etc/nginx/}
+  name=${name//\//:}
+  if [[ -e $1 || -L $1 ]]; then as_root cp -a -- "$1" "$keep/$name"; else as_root touch -- "$keep/$name.absent"; fi
+}
+
+# stock_default: is the enabled default site the distribution's own, unchanged since it was installed?
+stock_default() {
+  local file=/etc/nginx/sites-available/default sum
+  [[ -L /etc/nginx/sites-enabled/default && $(readlink -f /etc/nginx/sites-enabled/default) == "$file" ]] && have dpkg-query || return 1
+  sum=$(dpkg-query -W -f='${Conffiles}\n' nginx-common nginx 2>/dev/null | awk -v f="$file" '$1 == f { print $2; exit }')
+  [[ -n $sum && $sum == "$(md5sum <"$file" | cut -d' ' -f1)" ]]
+}
+
+main "$@" </dev/null

@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Starts a release on the idle slot.
+#
+# Values: app, path, lock_token, step_wait, port, release
+# Prints: pid and starttime (they name the process), log_offset (where its lines begin in the slot's log, bytes)
+# Exits:  EX_FOREIGN when something that is not ours has the port, EX_START when the process can't be started at all
+
+main() {
+  local pid start owner log=$path/logs/$port.log
+  own_lock
+  [[ -e $path/releases/$release/.deploy-action/complete ]] || die "$EX_START" "release $release is not complete"
+  listener "$port"
+  [[ $owner == none ]] || die "$EX_FOREIGN" "port $port has been taken by another process ($owner) since it was found free"
+  ln -sfnT -- "../releases/$release" "$path/slots/$port.next"
+  mv -fT -- "$path/slots/$port.next" "$path/slots/$port"
+  if [[ -s $log && $(stat -c %s "$log") -gt 10485760 ]]; then mv -f -- "$log" "$log.1"; fi
+  printf '=== %s start of %s on port %s\n' "$(date -u +%FT%TZ)" "$release" "$port" >>"$log"
+  result log_offset "$(stat -c %s "$log")"
+  if has_systemd; then
+    as_root systemctl restart -- "$(unit_of "$port")" </dev/null || die "$EX_START" "systemd could not start $(unit_of "$port")"
+    # Enabled before anything is switched to it: at no moment would a reboot come back without the active release.
+    as_root systemctl enable -q -- "$(unit_of "$port")" </dev/null
+    slot_pid "$port" || :
+  else
+    # shellcheck disable=SC2016 # the inner shell expands it
+    PORT=$port setsid nohup bash -c 'cd "$1" && bash .deploy-action/start; printf "%s\n" "$?" >"$2"' \
+      "$app" "$path/slots/$port" "$path/slots/$port.exit" </dev/null >>"$log" 2>&1 {step_fd}>&- {pause_fd}>&- &
+    pid=$!
+    rm -f -- "$path/slots/$port.exit"
+    start=$(starttime "$pid") || start=0
+    printf '%s %s %s\n' "$pid" "$start" "$(</proc/sys/kernel/random/boot_id)" | write "$path/slots/$port.pid" 0644
+  fi
+  result pid "$pid"
+  result starttime "$start"
+}
+
+main "$@" </dev/null

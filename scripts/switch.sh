@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Sends new requests to another slot: one rename(2) of the flag that nginx looks at on every request. Taking it back is the same verb.
+#
+# Values: app, path, lock_token, step_wait, from (a port, or nothing on first use), to (a port, or nothing to take the first use back)
+# Prints: switched (yes, already), switched_at (milliseconds since the epoch)
+
+main() {
+  own_lock
+  if [[ -z $to ]]; then
+    if [[ -e $flags/$from ]]; then result switched yes; else result switched already; fi
+    rm -f -- "$flags/$from"
+  elif [[ -e $flags/$to ]]; then
+    if [[ -n $from ]]; then rm -f -- "$flags/$from"; fi
+    result switched already
+  elif [[ -n $from && -e $flags/$from ]]; then
+    mv -fT -- "$flags/$from" "$flags/$to"
+    result switched yes
+  else
+    : | write "$flags/$to" 0644
+    result switched yes
+  fi
+  result switched_at "$(now_ms)"
+}
+
+main "$@" </dev/null

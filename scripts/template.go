@@ -1,0 +1,74 @@
+package scripts
+
+import (
+	"fmt"
+	"strings"
+
+	"al.essio.dev/pkg/shellescape"
+)
+
+// App is what the files on the host are made for. Its fields are validated inputs and facts; none holds a character that nginx or systemd
+// gives a meaning to.
+type App struct {
+	Name       string // names units and files
+	User       string // the login user, who runs the application
+	Path       string // the deploy root
+	Ports      [2]uint16
+	Include    string // path of the nginx include
+	ServerName string // nginx server_name; "_" is every name
+	IPv6       bool   // the host has IPv6
+	StopSecs   int    // from SIGTERM to SIGKILL
+}
+
+// FlagDir is the folder of the flag that nginx looks at.
+func (a App) FlagDir() string { return "/var/lib/deploy-action/" + a.Name + "/active" }
+
+// Unit is the systemd template, an instance a port.
+func (a App) Unit() string { return a.render("unit.service", 0) }
+
+// SiteConf is the managed nginx site with its upstream groups.
+func (a App) SiteConf() string { return a.render("site.conf", 0) }
+
+// IncludeConf is the file that chooses the slot; nginx falls back to the given one if there is no flag at all.
+func (a App) IncludeConf(fallback uint16) string { return a.render("service-url.inc", fallback) }
+
+// Fallback is the line of the include that names the slot nginx falls back to.
+func (a App) Fallback(port uint16) string {
+	return fmt.Sprintf("set $service_url http://%s_%d;", a.group(), port)
+}
+
+// Default reports whether the site answers for every name.
+func (a App) Default() bool { return a.ServerName == "_" }
+
+func (a App) group() string { return strings.ReplaceAll(a.Name, "-", "_") }
+
+func (a App) render(file string, fallback uint16) string {
+	text, err := files.ReadFile(file)
+	if err != nil {
+		panic(err) // embedded: can't be missing
+	}
+	suffix := ";"
+	if a.Default() {
+		suffix = " default_server;"
+	}
+	listen := "    listen 80" + suffix
+	if a.IPv6 {
+		listen += "\n    listen [::]:80" + suffix
+	}
+	return strings.TrimSuffix(strings.NewReplacer(
+		"@APP@", a.Name, "@USER@", a.User, "@PATH@", a.Path, "@GROUP@", a.group(),
+		"@PORT1@", fmt.Sprint(a.Ports[0]), "@PORT2@", fmt.Sprint(a.Ports[1]), "@FALLBACK@", fmt.Sprint(fallback),
+		"@INCLUDE@", a.Include, "@FLAGS@", a.FlagDir(), "@SERVER_NAME@", a.ServerName,
+		"@LISTEN@", listen, "@STOP@", fmt.Sprint(a.StopSecs),
+	).Replace(string(text)), "\n")
+}
+
+// StartFile is what the unit runs in the release: the start command as it was given, with the release's venv on PATH. `bash -c` replaces
+// itself by a simple command, so that the unit's main process is the application.
+func StartFile(start string) string {
+	return `#!/usr/bin/env bash
+# Written by deploy-action.
+cd -P . && export RELEASE=${PWD##*/} PYTHONUNBUFFERED="${PYTHONUNBUFFERED-1}"
+if [[ -d .venv/bin ]]; then export PATH=$PWD/.venv/bin:$PATH; fi
+exec bash -c ` + shellescape.Quote(start)
+}

@@ -1,0 +1,83 @@
+// Package scripts holds the shell that runs on the host, one verb a file, and speaks its protocol: values in and script on standard input,
+// key=value results on standard output, words for people on standard error, and an exit code that decides.
+package scripts
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"al.essio.dev/pkg/shellescape"
+)
+
+//go:embed *.sh lib/*.sh site.conf service-url.inc unit.service
+var files embed.FS
+
+// Verb names one script.
+type Verb string
+
+// The verbs, in the order a deployment uses them.
+const (
+	Lock    Verb = "lock"
+	Check   Verb = "check"
+	Port    Verb = "port"
+	Setup   Verb = "setup"
+	Fetch   Verb = "fetch"
+	Build   Verb = "build"
+	Start   Verb = "start"
+	Health  Verb = "health"
+	Site    Verb = "site"
+	Switch  Verb = "switch"
+	Verify  Verb = "verify"
+	Restore Verb = "restore"
+	Drain   Verb = "drain"
+	Stop    Verb = "stop"
+	Prune   Verb = "prune"
+	Record  Verb = "record"
+)
+
+// Command is what the exec channel runs. The script follows on standard input, so nothing of it shows in a process list.
+const Command = "exec bash -s"
+
+// Values are a script's inputs, by variable name.
+type Values map[string]string
+
+var libraries = []string{"lib/base.sh", "lib/process.sh", "lib/files.sh", "lib/probe.sh"}
+
+var name = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
+
+// Compose returns what is fed to [Command]: the line that opens the results, the exit codes, the values, what all verbs share, and the
+// verb, whose last line calls main; a stream that is cut off before it runs nothing. Values reach the script as they are, byte for byte;
+// only NUL, which a shell variable can't hold, is refused.
+func Compose(verb Verb, values Values) ([]byte, error) {
+	var out bytes.Buffer
+	fmt.Fprintf(&out, "echo %s\n", begin)
+	for _, exit := range Exits {
+		fmt.Fprintf(&out, "readonly %s=%d\n", exit.Name, exit.Code)
+	}
+	keys := make([]string, 0, len(values))
+	for key := range values {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	for _, key := range keys {
+		if !name.MatchString(key) {
+			return nil, fmt.Errorf("compose %s: bad variable name %q", verb, key)
+		}
+		if strings.ContainsRune(values[key], 0) {
+			return nil, fmt.Errorf("compose %s: value of %s holds a NUL", verb, key)
+		}
+		fmt.Fprintf(&out, "%s=%s\n", key, shellescape.Quote(values[key]))
+	}
+	for _, file := range append(slices.Clone(libraries), string(verb)+".sh") {
+		text, err := files.ReadFile(file)
+		if err != nil {
+			return nil, fmt.Errorf("compose %s: %w", verb, err)
+		}
+		out.Write(text)
+	}
+	return out.Bytes(), nil
+}

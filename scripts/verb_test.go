@@ -1,0 +1,211 @@
+package scripts
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+func verbs(t *testing.T) []Verb {
+	t.Helper()
+	names, err := filepath.Glob("*.sh")
+	if err != nil || len(names) == 0 {
+		t.Fatalf("no scripts: %v", err)
+	}
+	all := make([]Verb, len(names))
+	for i, name := range names {
+		all[i] = Verb(strings.TrimSuffix(name, ".sh"))
+	}
+	return all
+}
+
+func read(t *testing.T, file string) string {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+var comment = regexp.MustCompile(`\([^)]*\)`)
+
+// declared returns the values a file's header names.
+func declared(t *testing.T, file string) []string {
+	t.Helper()
+	_, rest, found := strings.Cut(read(t, file), "\n# Values: ")
+	if !found {
+		t.Fatalf("%s: the header names no values", file)
+	}
+	var text string
+	for i, line := range strings.Split(rest, "\n") {
+		if i > 0 && !strings.HasPrefix(line, "#         ") {
+			break
+		}
+		text += strings.TrimPrefix(line, "#")
+	}
+	text = strings.ReplaceAll(comment.ReplaceAllString(text, ""), " and ", ",")
+	var names []string
+	for _, name := range strings.Split(text, ",") {
+		if name = strings.TrimSpace(name); name != "" {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// A script as the host gets it, with just the values that its header and those of the shared files name, has no undefined variable, no
+// unused value, and nothing else that shellcheck finds.
+func TestComposedScriptsPassShellcheck(t *testing.T) {
+	for _, verb := range verbs(t) {
+		t.Run(string(verb), func(t *testing.T) {
+			t.Parallel()
+			values := Values{}
+			for _, file := range append([]string{string(verb) + ".sh"}, libraries...) {
+				for _, name := range declared(t, file) {
+					values[name] = "x"
+				}
+			}
+			text, err := Compose(verb, values)
+			if err != nil {
+				t.Fatal(err)
+			}
+			// What one verb does not use of the shared part is no fault of its own.
+			cmd := exec.CommandContext(t.Context(), "shellcheck", "--shell=bash", "--exclude=SC2034,SC2317", "--format=gcc", "-")
+			cmd.Stdin = bytes.NewReader(text)
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Errorf("shellcheck: %v\n%s", err, out)
+			}
+		})
+	}
+}
+
+func TestScriptsFollowTheHabits(t *testing.T) {
+	for _, verb := range verbs(t) {
+		text := read(t, string(verb)+".sh")
+		if n := strings.Count(text, "\n"); n > 100 {
+			t.Errorf("%s.sh has %d lines, want at most 100", verb, n)
+		}
+		if !strings.HasSuffix(text, "\nmain \"$@\" </dev/null\n") && verb != Lock {
+			t.Errorf("%s.sh does not end in main with no input", verb)
+		}
+		if !strings.HasPrefix(text, "#!/usr/bin/env bash\n# ") || !strings.Contains(text, "\n# Prints: ") {
+			t.Errorf("%s.sh has no header with purpose, values and results", verb)
+		}
+		if regexp.MustCompile(`(?m)\bsleep [0-9]|\beval\b|\bp?killall?\b -|\bpkill\b`).MatchString(text) {
+			t.Errorf("%s.sh sleeps, evaluates, or kills by name", verb)
+		}
+	}
+}
+
+func TestExitCodesAreSharedWithTheScripts(t *testing.T) {
+	known, used := map[string]bool{}, map[string]bool{}
+	codes := map[int]string{}
+	for _, exit := range Exits {
+		known[exit.Name] = true
+		if codes[exit.Code] != "" {
+			t.Errorf("%s and %s are both %d", exit.Name, codes[exit.Code], exit.Code)
+		}
+		codes[exit.Code] = exit.Name
+	}
+	files := libraries
+	for _, verb := range verbs(t) {
+		files = append(files, string(verb)+".sh")
+	}
+	for _, file := range files {
+		for _, name := range regexp.MustCompile(`\bEX_[A-Z_]+`).FindAllString(read(t, file), -1) {
+			used[name] = used[name] || strings.Contains(read(t, file), `"$`+name+`"`)
+			if !known[name] {
+				t.Errorf("%s uses %s, which Go does not know", file, name)
+			}
+		}
+	}
+	for name := range known {
+		if !used[name] {
+			t.Errorf("no script exits with %s", name)
+		}
+	}
+}
+
+func TestEveryVerbHasAConstant(t *testing.T) {
+	source := read(t, "verb.go")
+	for _, verb := range verbs(t) {
+		if !strings.Contains(source, `Verb = "`+string(verb)+`"`) {
+			t.Errorf("%s.sh has no constant", verb)
+		}
+	}
+}
+
+func TestComposeRefuses(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		verb   Verb
+		values Values
+		want   string
+	}{
+		{"a variable name with a command", Stop, Values{"a;rm": "x"}, "bad variable name"},
+		{"a NUL", Stop, Values{"port": "80\x0080"}, "NUL"},
+		{"an unknown verb", "dance", nil, "dance"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if _, err := Compose(tt.verb, tt.values); err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("Compose = %v, want an error with %q", err, tt.want)
+			}
+		})
+	}
+}
+
+// bash runs a text as the host would, with the tail of a script that only prints a variable.
+func bash(t *testing.T, text string) (stdout string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "bash", "-s")
+	cmd.Stdin = strings.NewReader(text)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("bash: %v\n%s", err, stderr.String())
+	}
+	return string(out)
+}
+
+func FuzzValuesArriveByteForByte(f *testing.F) {
+	for _, seed := range []string{"", "a b", `'"$(id)` + "`id`", "line\nbreak\n\n", "\x01\x7f\xff\xfe", "é漢字", "!{a,b}*?[~]", `\`, "#x", "--", "\r\n"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, value string) {
+		if strings.ContainsRune(value, 0) {
+			return
+		}
+		text, err := Compose(Switch, Values{"from": value})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, rest, _ := strings.Cut(string(text), "\nfrom=")
+		assignment, _, _ := strings.Cut(rest, "\n#!/usr/bin/env bash\n# What every verb shares")
+		if got := bash(t, "from="+assignment+"\nprintf '%s.' \"$from\""); got != value+"." {
+			t.Errorf("value %q arrived as %q", value, got)
+		}
+	})
+}
+
+// A stream that is cut off anywhere before its end must do nothing: functions are defined, main is not reached.
+func TestACutOffScriptRunsNothing(t *testing.T) {
+	dir := t.TempDir()
+	text, err := Compose(Record, Values{"app": "a", "path": dir, "lock_token": "t", "step_wait": "1", "line": "{}", "nginx_include": "/dev/null", "fallback": ""})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for cut := len(text) - len("\"$@\" </dev/null\n"); cut > 0; cut -= 97 {
+		cmd := exec.CommandContext(t.Context(), "bash", "-s")
+		cmd.Stdin = bytes.NewReader(text[:cut])
+		_ = cmd.Run()
+		if entries, _ := os.ReadDir(dir); len(entries) > 0 {
+			t.Fatalf("cut off at %d of %d bytes, the script still wrote %v", cut, len(text), entries)
+		}
+	}
+}

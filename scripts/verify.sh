@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# Asks through nginx: first until the answer provably comes from the new slot, then for as long as the new release is on probation.
+#
+# Values: app, path, port, pid, starttime, log_offset, health_path, health_status, health_body, verify_host, settle, watch_for (milliseconds)
+# Prints: live (milliseconds since the epoch) as soon as the first such answer was seen; probes
+# Exits:  EX_NOT_ROUTED (nginx does not send requests to the slot), EX_DIED, EX_UNHEALTHY
+#
+# `nginx -t` can pass and a reload exit 0 while the old configuration stays; only a request through nginx proves anything.
+
+main() {
+  local end probes=0 said='' via=''
+  end=$(($(now_ms) + settle))
+  while :; do
+    ask || [[ $via != "127.0.0.1:$port" ]] || bad
+    if [[ $via == "127.0.0.1:$port" ]]; then break; fi
+    if (($(now_ms) > end)); then
+      die "$EX_NOT_ROUTED" "nginx does not send requests for $verify_host to port $port: GET $health_path $said by ${via:-a site that is not this action\'s}"
+    fi
+    pause 0.05
+  done
+  result live "$(now_ms)"
+  end=$(($(now_ms) + watch_for))
+  while (($(now_ms) < end)); do
+    pause 0.2
+    ask || bad
+  done
+  result probes "$probes"
+}
+
+ask() {
+  probes=$((probes + 1))
+  if ! runs "$pid" "$starttime"; then
+    app_log "$port" "$log_offset"
+    die "$EX_DIED" "the application (pid $pid) exited after the switch"
+  fi
+  probe "http://127.0.0.1$health_path" "$verify_host"
+}
+
+bad() {
+  app_log "$port" "$log_offset"
+  die "$EX_UNHEALTHY" "GET $health_path through nginx: $said; wanted $(wanted) (probe $probes after the switch)"
+}
+
+main "$@" </dev/null
