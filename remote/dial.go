@@ -1,0 +1,155 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"syscall"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// The values that a zero field of [Config] stands for.
+const (
+	DefaultConnectTimeout    = 30 * time.Second
+	DefaultKeepaliveInterval = 10 * time.Second
+	DefaultKeepaliveMax      = 3
+)
+
+// Config says how to log in, and when to give up.
+type Config struct {
+	Signer   ssh.Signer
+	HostKeys *HostKeys
+
+	ConnectTimeout    time.Duration // for name, TCP, handshake and login together
+	KeepaliveInterval time.Duration // between two signs of life
+	KeepaliveMax      int           // intervals without an answer until the connection counts as lost
+
+	// DialContext makes the TCP connection; nil means a net.Dialer.
+	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
+}
+
+func (cfg Config) normalize() (Config, error) {
+	if cfg.Signer == nil || cfg.HostKeys == nil {
+		return cfg, errors.New("dial: a key and host keys are required")
+	}
+	if cfg.ConnectTimeout <= 0 {
+		cfg.ConnectTimeout = DefaultConnectTimeout
+	}
+	if cfg.KeepaliveInterval <= 0 {
+		cfg.KeepaliveInterval = DefaultKeepaliveInterval
+	}
+	if cfg.KeepaliveMax <= 0 {
+		cfg.KeepaliveMax = DefaultKeepaliveMax
+	}
+	if cfg.DialContext == nil {
+		cfg.DialContext = new(net.Dialer).DialContext // sets TCP_NODELAY
+	}
+	return cfg, nil
+}
+
+// Dial connects and logs in. The context bounds the dialling only. Errors are
+// *[DialError], *[HostKeyError] and *[AuthError], or wrap context.Cause(ctx).
+func Dial(ctx context.Context, host Host, cfg Config) (*Client, error) {
+	cfg, err := cfg.normalize()
+	if err != nil {
+		return nil, err
+	}
+	within, cancel := context.WithTimeout(ctx, cfg.ConnectTimeout)
+	defer cancel()
+	client, err := dialPinned(within, host, cfg)
+	if err != nil && ctx.Err() != nil {
+		return nil, fmt.Errorf("connect to %s: %w", host, context.Cause(ctx))
+	}
+	return client, err
+}
+
+// dialPinned dials until the host has shown a pinned key or has no other type
+// of key left: which of its keys a host shows is the client's choice, once a
+// connection.
+func dialPinned(ctx context.Context, host Host, cfg Config) (*Client, error) {
+	algos := cfg.HostKeys.algorithms(host.Addr())
+	var refusal *HostKeyError
+	surveyed := false
+	for {
+		client, err := attempt(ctx, host, cfg, algos)
+		var refused *HostKeyError
+		var nothingCommon *ssh.AlgorithmNegotiationError
+		switch {
+		case errors.As(err, &refused):
+			if refusal != nil {
+				refused.Offered = append(refusal.Offered, refused.Offered...)
+			}
+			refusal = refused
+			algos = withoutFamily(algos, refused.Offered[len(refused.Offered)-1])
+			if refused.Revoked || refused.Unknown || len(algos) == 0 {
+				return nil, refusal
+			}
+		case errors.As(err, &nothingCommon) && nothingCommon.What == "host key" && refusal != nil:
+			return nil, refusal
+		case errors.As(err, &nothingCommon) && nothingCommon.What == "host key" && !surveyed:
+			// The host has no key of a pinned type. Ask for the others, only
+			// to say what it has: none of them can match.
+			pinned := algos
+			surveyed = true
+			algos = slices.DeleteFunc(plainAlgorithms(func(string) bool { return true }), func(algo string) bool {
+				return slices.Contains(pinned, algo)
+			})
+			if len(algos) == 0 {
+				return nil, err
+			}
+		default:
+			return client, err
+		}
+	}
+}
+
+// attempt makes one connection, asking for the given host key algorithms.
+func attempt(ctx context.Context, host Host, cfg Config, algos []string) (*Client, error) {
+	conn, err := cfg.DialContext(ctx, "tcp", host.Addr())
+	if err != nil {
+		return nil, connectError(ctx, host, cfg, err)
+	}
+	w := &wire{Conn: conn}
+	stop := context.AfterFunc(ctx, func() { _ = w.Close() })
+	defer stop()
+
+	l := &login{host: host, cfg: cfg}
+	sshConn, chans, reqs, err := ssh.NewClientConn(w, host.Addr(), l.config(algos))
+	if err == nil && stop() {
+		return newClient(w, ssh.NewClient(sshConn, chans, reqs), host, l.hostKey(), cfg), nil
+	}
+	_ = w.Close()
+	var refused *HostKeyError
+	switch {
+	case errors.As(err, &refused):
+		return nil, refused
+	case ctx.Err() != nil:
+		return nil, timeoutError(host, cfg, true)
+	}
+	return nil, l.explain(w, err)
+}
+
+func connectError(ctx context.Context, host Host, cfg Config, err error) error {
+	var (
+		dns    *net.DNSError
+		netErr net.Error
+	)
+	kind := Unreachable
+	switch {
+	case errors.As(err, &dns):
+		kind = Resolve
+	case errors.Is(err, syscall.ECONNREFUSED):
+		kind = Refused
+	case ctx.Err() != nil, errors.As(err, &netErr) && netErr.Timeout():
+		return timeoutError(host, cfg, false)
+	}
+	return &DialError{Host: host, Kind: kind, Err: err}
+}
+
+func timeoutError(host Host, cfg Config, connected bool) error {
+	return &DialError{Host: host, Kind: Timeout, Connected: connected, Err: fmt.Errorf("no answer within %s", cfg.ConnectTimeout)}
+}

@@ -1,0 +1,279 @@
+package remote_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/clothesme/deploy-action/remote"
+	"github.com/clothesme/deploy-action/remote/sshtest"
+	"golang.org/x/crypto/ssh"
+)
+
+const soon = 100 * time.Millisecond
+
+func hostOf(s *sshtest.Server) remote.Host {
+	return remote.Host{User: "ubuntu", Name: s.Name(), Port: s.Port()}
+}
+
+func hostAt(t *testing.T, addr net.Addr) remote.Host {
+	t.Helper()
+	tcp, ok := addr.(*net.TCPAddr)
+	if !ok {
+		t.Fatalf("not a TCP address: %v", addr)
+	}
+	return remote.Host{User: "ubuntu", Name: tcp.IP.String(), Port: uint16(tcp.Port)}
+}
+
+func configFor(t *testing.T, s *sshtest.Server) remote.Config {
+	t.Helper()
+	return remote.Config{Signer: sshtest.Signer(t, "ed25519"), HostKeys: pins(t, s.KnownHosts())}
+}
+
+func pins(t *testing.T, knownHosts string, fingerprints ...string) *remote.HostKeys {
+	t.Helper()
+	hostKeys, err := remote.NewHostKeys(knownHosts, fingerprints)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return hostKeys
+}
+
+func dial(t *testing.T, s *sshtest.Server) *remote.Client {
+	t.Helper()
+	return dialWith(t, s, configFor(t, s))
+}
+
+func dialWith(t *testing.T, s *sshtest.Server, cfg remote.Config) *remote.Client {
+	t.Helper()
+	client, err := remote.Dial(t.Context(), hostOf(s), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = client.Close() })
+	return client
+}
+
+func listen(t *testing.T) net.Listener {
+	t.Helper()
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	return l
+}
+
+func TestDialLogsIn(t *testing.T) {
+	for _, kind := range sshtest.Kinds {
+		t.Run(kind, func(t *testing.T) {
+			signer, err := remote.ParseKey(keyText(t, sshtest.Key(t, kind), "openssh", ""), "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := sshtest.Start(t, sshtest.Options{Authorized: []ssh.PublicKey{signer.PublicKey()}})
+			client := dialWith(t, s, remote.Config{Signer: signer, HostKeys: pins(t, s.KnownHosts())})
+			if got := client.ServerVersion(); !strings.HasPrefix(got, "SSH-2.0-") {
+				t.Errorf("ServerVersion() = %q", got)
+			}
+			if !strings.Contains(s.KnownHosts(), strings.TrimSpace(string(ssh.MarshalAuthorizedKey(client.HostKey())))) {
+				t.Error("HostKey() is not the server's")
+			}
+		})
+	}
+}
+
+func TestDialNeedsKeyAndHostKeys(t *testing.T) {
+	if _, err := remote.Dial(t.Context(), remote.Host{}, remote.Config{}); err == nil {
+		t.Error("dialled without a key and without host keys")
+	}
+}
+
+// fullBacklog listens, accepts nothing and has no room left: the kernel drops
+// further SYNs, as a security group does.
+func fullBacklog(t *testing.T) remote.Host {
+	t.Helper()
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = syscall.Close(fd) })
+	if err := errors.Join(syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}), syscall.Listen(fd, 0)); err != nil {
+		t.Fatal(err)
+	}
+	name, err := syscall.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	inet, ok := name.(*syscall.SockaddrInet4)
+	if !ok {
+		t.Fatalf("not an IPv4 address: %v", name)
+	}
+	host := remote.Host{User: "ubuntu", Name: "127.0.0.1", Port: uint16(inet.Port)}
+	for {
+		conn, err := (&net.Dialer{Timeout: 200 * time.Millisecond}).DialContext(t.Context(), "tcp", host.Addr())
+		if err != nil {
+			return host
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+	}
+}
+
+func TestDialError(t *testing.T) {
+	onlyCBC := func(c *ssh.ServerConfig) { c.Ciphers = []string{ssh.InsecureCipherAES128CBC} }
+	onlySHA1 := func(c *ssh.ServerConfig) { c.KeyExchanges = []string{ssh.InsecureKeyExchangeDH14SHA1} }
+	onlySHA1MAC := func(c *ssh.ServerConfig) {
+		c.Ciphers = []string{ssh.CipherAES128CTR}
+		c.MACs = []string{ssh.HMACSHA1}
+	}
+	server := func(configure func(*ssh.ServerConfig)) func(t *testing.T) remote.Host {
+		return func(t *testing.T) remote.Host {
+			t.Helper()
+			return hostOf(sshtest.Start(t, sshtest.Options{Configure: configure}))
+		}
+	}
+	// answer speaks to the first connection and hangs up.
+	answer := func(text string) func(t *testing.T) remote.Host {
+		return func(t *testing.T) remote.Host {
+			t.Helper()
+			l := listen(t)
+			go func() {
+				conn, err := l.Accept()
+				if err != nil {
+					return
+				}
+				_, _ = bufio.NewReader(conn).ReadString('\n')
+				_, _ = conn.Write([]byte(text))
+				_ = conn.Close()
+			}()
+			return hostAt(t, l.Addr())
+		}
+	}
+	tests := []struct {
+		name string
+		host func(t *testing.T) remote.Host
+		kind remote.DialKind
+		want []string
+	}{
+		{"name does not resolve", func(*testing.T) remote.Host {
+			return remote.Host{User: "ubuntu", Name: "no-such-host.invalid", Port: 22}
+		}, remote.Resolve, []string{"ubuntu@no-such-host.invalid", "does not resolve"}},
+		{"refused", func(t *testing.T) remote.Host {
+			t.Helper()
+			l := listen(t)
+			host := hostAt(t, l.Addr())
+			_ = l.Close()
+			return host
+		}, remote.Refused, []string{"nothing listens on port"}},
+		{"SYN dropped", fullBacklog, remote.Timeout, []string{"no answer within", "security group"}},
+		{"listener that never answers", func(t *testing.T) remote.Host {
+			t.Helper()
+			return hostAt(t, listen(t).Addr())
+		}, remote.Timeout, []string{"no answer within", "does not speak SSH in time"}},
+		{"unreachable", func(*testing.T) remote.Host {
+			return remote.Host{User: "ubuntu", Name: "255.255.255.255", Port: 22}
+		}, remote.Unreachable, []string{"255.255.255.255"}},
+		{"HTTP server", func(t *testing.T) remote.Host {
+			t.Helper()
+			s := httptest.NewServer(http.NotFoundHandler())
+			t.Cleanup(s.Close)
+			return hostAt(t, s.Listener.Addr())
+		}, remote.Handshake, []string{"not an SSH server", "HTTP/1.1 400"}},
+		{"closed without a word", answer(""), remote.Handshake, []string{"without a word", "MaxStartups"}},
+		{"cut off in the handshake", answer("SSH-2.0-Test\r\n"), remote.Handshake, []string{"ended the connection during the handshake"}},
+		{"CBC only", server(onlyCBC), remote.Handshake, []string{"we offered", "aes128-gcm@openssh.com", "peer offered", "aes128-cbc"}},
+		{"SHA-1 key exchange only", server(onlySHA1), remote.Handshake, []string{"we offered", "peer offered", "diffie-hellman-group14-sha1"}},
+		{"SHA-1 MAC only", server(onlySHA1MAC), remote.Handshake, []string{"peer offered", "hmac-sha1"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			host := tt.host(t)
+			cfg := remote.Config{Signer: sshtest.Signer(t, "ed25519"), HostKeys: remote.InsecureHostKeys()}
+			if tt.kind == remote.Timeout {
+				cfg.ConnectTimeout = soon
+			}
+			client, err := remote.Dial(t.Context(), host, cfg)
+			if client != nil {
+				_ = client.Close()
+			}
+			var dialError *remote.DialError
+			if !errors.As(err, &dialError) {
+				t.Fatalf("Dial: %v, want a DialError", err)
+			}
+			if dialError.Kind != tt.kind || dialError.Host != host {
+				t.Errorf("kind %d of host %s, want %d of %s: %v", dialError.Kind, dialError.Host, tt.kind, host, err)
+			}
+			for _, want := range tt.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("Dial: %v, want %q", err, want)
+				}
+			}
+		})
+	}
+}
+
+func TestDialEndsWithItsContext(t *testing.T) {
+	reason := errors.New("cancelled by the test")
+	l := listen(t)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	go func() {
+		conn, err := l.Accept() // the client is in the handshake now
+		if err == nil {
+			cancel(reason)
+			<-t.Context().Done()
+			_ = conn.Close()
+		}
+	}()
+	_, err := remote.Dial(ctx, hostAt(t, l.Addr()), remote.Config{Signer: sshtest.Signer(t, "ed25519"), HostKeys: remote.InsecureHostKeys()})
+	if !errors.Is(err, reason) {
+		t.Errorf("Dial: %v, want %v", err, reason)
+	}
+}
+
+func TestAuthError(t *testing.T) {
+	signer := sshtest.Signer(t, "ecdsa-256")
+	other := []ssh.PublicKey{sshtest.Signer(t, "ed25519").PublicKey()}
+	fingerprint := ssh.FingerprintSHA256(signer.PublicKey())
+	noMethods := func(c *ssh.ServerConfig) {
+		c.PublicKeyCallback = nil
+		c.PasswordCallback = func(ssh.ConnMetadata, []byte) (*ssh.Permissions, error) { return nil, errors.New("no") }
+	}
+	tests := []struct {
+		name string
+		opts sshtest.Options
+		want []string
+	}{
+		{"unknown key", sshtest.Options{Authorized: other}, []string{"(the host accepts: publickey)", "authorized_keys"}},
+		{"no login by key", sshtest.Options{Configure: noMethods}, []string{"(the host accepts: password)"}},
+		{
+			"disconnected",
+			sshtest.Options{Authorized: other, Configure: func(c *ssh.ServerConfig) { c.MaxAuthTries = 1 }},
+			[]string{"authorized_keys"},
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s := sshtest.Start(t, tt.opts)
+			_, err := remote.Dial(t.Context(), hostOf(s), remote.Config{Signer: signer, HostKeys: pins(t, s.KnownHosts())})
+			var authError *remote.AuthError
+			if !errors.As(err, &authError) {
+				t.Fatalf("Dial: %v, want an AuthError", err)
+			}
+			if authError.Host != hostOf(s).String() || authError.KeyType != signer.PublicKey().Type() || authError.Fingerprint != fingerprint {
+				t.Errorf("AuthError %+v", authError)
+			}
+			for _, want := range append(tt.want, `user "ubuntu"`, fingerprint) {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("Dial: %v, want %q", err, want)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,157 @@
+package remote
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"golang.org/x/crypto/ssh"
+	"golang.org/x/crypto/ssh/knownhosts"
+)
+
+var (
+	// ErrNoExitStatus is inside a [LostError] when the session ended in order
+	// but the host never said how the command did (RFC 4254, 6.10 allows it).
+	ErrNoExitStatus = errors.New("the session ended without an exit status")
+	// ErrClosed is inside whatever was cut short by this side's Close.
+	ErrClosed = errors.New("closed by this side")
+	// ErrKeepalive is inside a [LostError] when the host stopped answering.
+	ErrKeepalive = errors.New("the host stopped answering keepalives")
+)
+
+// ExitError is the host's no: the command ran and ended like this.
+type ExitError struct {
+	Code   int    // 1 to 255; 128 and the number for a signal that POSIX numbers, else 128
+	Signal string // without SIG, "" when the command ended by itself
+}
+
+func (e *ExitError) Error() string {
+	if e.Signal != "" {
+		return "ended by signal " + e.Signal
+	}
+	return fmt.Sprintf("exit status %d", e.Code)
+}
+
+// LostError means that nobody knows how the command did.
+type LostError struct {
+	Started bool // false: the command never reached the host
+	Err     error
+}
+
+func (e *LostError) Error() string {
+	if !e.Started {
+		return fmt.Sprintf("command not started: %v", e.Err)
+	}
+	return fmt.Sprintf("outcome of the command unknown: %v", e.Err)
+}
+
+func (e *LostError) Unwrap() error { return e.Err }
+
+// DialKind is the stage at which a host could not be reached.
+type DialKind int
+
+// The kinds of [DialError].
+const (
+	Resolve     DialKind = iota + 1 // the name has no address
+	Refused                         // the port is closed
+	Timeout                         // nothing answered within Config.ConnectTimeout
+	Unreachable                     // no route, or any other failure to connect
+	Handshake                       // connected, but no SSH session came of it
+)
+
+// DialError means that no SSH connection came about; nothing was run.
+type DialError struct {
+	Host      Host
+	Kind      DialKind
+	Connected bool // TCP was up: a Timeout is then not a matter of firewalls
+	Err       error
+}
+
+func (e *DialError) Error() string {
+	prefix := fmt.Sprintf("connect to %s: ", e.Host)
+	switch e.Kind {
+	case Resolve:
+		return prefix + fmt.Sprintf("the name %q does not resolve: %v", e.Host.Name, e.Err)
+	case Refused:
+		return prefix + fmt.Sprintf("refused: the host is up, but nothing listens on port %d: sshd is down or listens on another port", e.Host.port())
+	case Timeout:
+		if e.Connected {
+			return prefix + fmt.Sprintf("%v: port %d accepts connections but does not speak SSH in time: another service may listen there, or the host is overloaded", e.Err, e.Host.port())
+		}
+		return prefix + fmt.Sprintf("%v: usually the security group (or another firewall) does not let this machine in on port %d; else the address is wrong or the host is down", e.Err, e.Host.port())
+	default:
+		return prefix + e.Err.Error()
+	}
+}
+
+func (e *DialError) Unwrap() error { return e.Err }
+
+// AuthError means that the host is the right one and refused the login.
+type AuthError struct {
+	Host        string // as Host.String, with the user
+	KeyType     string
+	Fingerprint string   // SHA256:… of the public key that was offered
+	Methods     []string // what the host would accept instead of, or besides, publickey
+	Err         error    // nil when the host just said no
+}
+
+func (e *AuthError) Error() string {
+	text := fmt.Sprintf("log in to %s: refused for key %s %s", e.Host, e.KeyType, e.Fingerprint)
+	if len(e.Methods) > 0 {
+		text += fmt.Sprintf(" (the host accepts: %s)", strings.Join(e.Methods, ", "))
+	}
+	if e.Err != nil {
+		text += fmt.Sprintf(": %v", e.Err)
+	}
+	user, _, _ := strings.Cut(e.Host, "@")
+	return text + fmt.Sprintf("; usual causes: this key is not in the authorized_keys of user %q (compare with: ssh-keygen -lf ~/.ssh/authorized_keys), "+
+		"the user name is wrong (ubuntu, ec2-user, admin), or the home folder or ~/.ssh is writable by others", user)
+}
+
+func (e *AuthError) Unwrap() error { return e.Err }
+
+// HostKeyError means that the host did not prove to be the pinned one. Nothing
+// was sent to it.
+type HostKeyError struct {
+	Host     Host
+	Offered  []ssh.PublicKey // every key the host showed, in order
+	Expected []string        // what is pinned, by type and fingerprint
+	Revoked  bool            // the last key offered is marked @revoked
+	Unknown  bool            // nothing is pinned for this host
+	Err      error           // why a host certificate was not accepted, or nil
+}
+
+func (e *HostKeyError) Error() string {
+	switch {
+	case e.Unknown:
+		return fmt.Sprintf("host key of %s is not pinned; it offers %s. Compare on the host itself (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub), then pin this known_hosts line:\n%s",
+			e.Host, e.offered(), e.KnownHostsLine())
+	case e.Revoked:
+		return fmt.Sprintf("host key of %s is revoked: it offers %s, which a @revoked line refuses: this may be an attack", e.Host, e.offered())
+	}
+	text := fmt.Sprintf("host key of %s does not match: expected %s; offered %s", e.Host, strings.Join(e.Expected, " or "), e.offered())
+	if e.Err != nil {
+		text += fmt.Sprintf(" (%v)", e.Err)
+	}
+	return text + ". This may be an attack on the connection, or the host was rebuilt; nothing was sent. " +
+		"Pin the new key only after comparing it on the host itself (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub)"
+}
+
+func (e *HostKeyError) Unwrap() error { return e.Err }
+
+// KnownHostsLine returns the line that pins the first key offered, "" when the
+// host offered none.
+func (e *HostKeyError) KnownHostsLine() string {
+	if len(e.Offered) == 0 {
+		return ""
+	}
+	return knownhosts.Line([]string{strings.ToLower(e.Host.Addr())}, plainKey(e.Offered[0]))
+}
+
+func (e *HostKeyError) offered() string {
+	texts := make([]string, len(e.Offered))
+	for i, key := range e.Offered {
+		texts[i] = describeKey(key)
+	}
+	return strings.Join(texts, ", ")
+}

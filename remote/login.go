@@ -1,0 +1,92 @@
+package remote
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"sync"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// A login is one handshake: what was proved to us, and what we tried.
+type login struct {
+	host Host
+	cfg  Config
+
+	mu       sync.Mutex
+	accepted ssh.PublicKey
+	tried    bool
+}
+
+// A refusedError stops the handshake after the one key we have.
+type refusedError struct{ methods []string }
+
+func (e *refusedError) Error() string { return "login refused" }
+
+func (l *login) config(algos []string) *ssh.ClientConfig {
+	return &ssh.ClientConfig{
+		Config:            modern(),
+		User:              l.host.User,
+		HostKeyAlgorithms: algos,
+		HostKeyCallback: func(_ string, remote net.Addr, key ssh.PublicKey) error {
+			if err := l.cfg.HostKeys.check(l.host, remote, key); err != nil {
+				return err
+			}
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			l.accepted = key
+			return nil
+		},
+		AuthCallback: func(auth *ssh.ClientAuthContext) (ssh.AuthMethod, error) {
+			if slices.Contains(auth.TriedMethods, "publickey") || !slices.Contains(auth.AllowedMethods, "publickey") {
+				return nil, &refusedError{methods: auth.AllowedMethods}
+			}
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			l.tried = true
+			return ssh.PublicKeys(l.cfg.Signer), nil
+		},
+	}
+}
+
+func (l *login) hostKey() ssh.PublicKey {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.accepted
+}
+
+// explain turns the library's error for a failed handshake into ours.
+func (l *login) explain(w *wire, err error) error {
+	l.mu.Lock()
+	trusted, tried := l.accepted != nil, l.tried
+	l.mu.Unlock()
+
+	failed := func(err error) error {
+		return &DialError{Host: l.host, Kind: Handshake, Connected: true, Err: err}
+	}
+	words, isSSH := w.firstWords()
+	switch {
+	case !isSSH && words == "":
+		return failed(fmt.Errorf("port %d closed the connection without a word: sshd may be starting, full (MaxStartups) or blocking this address: %w", l.host.port(), err))
+	case !isSSH:
+		return failed(fmt.Errorf("port %d is not an SSH server: it says %q", l.host.port(), words))
+	}
+	var refused *refusedError
+	wasRefused := errors.As(err, &refused)
+	if trusted && !w.cut() && (wasRefused || tried) {
+		key := l.cfg.Signer.PublicKey()
+		e := &AuthError{Host: l.host.String(), KeyType: key.Type(), Fingerprint: ssh.FingerprintSHA256(key)}
+		if wasRefused {
+			e.Methods = refused.methods
+		} else {
+			e.Err = err // such as "too many authentication failures"
+		}
+		return e
+	}
+	if w.cut() {
+		return failed(fmt.Errorf("the host ended the connection during the handshake: %w", err))
+	}
+	return failed(err)
+}

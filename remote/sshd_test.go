@@ -1,0 +1,170 @@
+package remote_test
+
+import (
+	"bufio"
+	"bytes"
+	"io"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/clothesme/deploy-action/remote"
+	"github.com/clothesme/deploy-action/remote/sshtest"
+	"golang.org/x/crypto/ssh"
+)
+
+const sshdPath = "/usr/sbin/sshd"
+
+// An openSSH is a real sshd of the test's own.
+type openSSH struct {
+	host remote.Host
+	dir  string
+	pid  int
+
+	hostKeys map[string]ssh.PublicKey
+}
+
+// keygen runs ssh-keygen on a file.
+func keygen(t *testing.T, path string, args ...string) {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "ssh-keygen", append([]string{"-q", "-f", path}, args...)...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("ssh-keygen (of package openssh-client): %v\n%s", err, out)
+	}
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// startOpenSSH starts sshd with one host key of each type. More lines of
+// sshd_config come first, so they win.
+func startOpenSSH(t *testing.T, authorized []ssh.PublicKey, config ...string) *openSSH {
+	t.Helper()
+	if _, err := os.Stat(sshdPath); err != nil {
+		t.Fatalf("%s is missing: `make test` installs it (apt-get install openssh-server): %v", sshdPath, err)
+	}
+	if os.Geteuid() == 0 {
+		if err := os.MkdirAll("/run/sshd", 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	me, err := user.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &openSSH{dir: t.TempDir()}
+	keys := ""
+	for _, key := range authorized {
+		keys += string(ssh.MarshalAuthorizedKey(key))
+	}
+	s.write(t, "authorized_keys", keys)
+	s.host = remote.Host{User: me.Username, Name: "127.0.0.1", Port: freePort(t)}
+	config = append(
+		config, "Port "+strconv.Itoa(int(s.host.Port)), "ListenAddress 127.0.0.1", "UsePAM no", "StrictModes no",
+		"PermitRootLogin prohibit-password", "PasswordAuthentication no", "PidFile none", "MaxStartups 100",
+		"AuthorizedKeysFile "+filepath.Join(s.dir, "authorized_keys"),
+	)
+	s.hostKeys = map[string]ssh.PublicKey{}
+	for _, kind := range []string{"ed25519", "ecdsa-256", "rsa"} {
+		key := sshtest.Key(t, kind)
+		public, err := ssh.NewPublicKey(key.Public())
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.hostKeys[kind] = public
+		s.write(t, "host_"+kind, keyText(t, key, "openssh", ""))
+		config = append(config, "HostKey "+filepath.Join(s.dir, "host_"+kind))
+	}
+	s.write(t, "sshd_config", strings.Join(config, "\n")+"\n")
+	s.start(t)
+	return s
+}
+
+func (s *openSSH) write(t *testing.T, name, text string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(s.dir, name), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// start returns when sshd listens. Its log is shown when the test fails.
+func (s *openSSH) start(t *testing.T) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), sshdPath, "-D", "-e", "-f", filepath.Join(s.dir, "sshd_config"))
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	s.pid = cmd.Process.Pid
+	var log bytes.Buffer
+	listening, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		lines := bufio.NewScanner(io.TeeReader(stderr, &log))
+		for seen := false; lines.Scan(); {
+			if !seen && strings.Contains(lines.Text(), "Server listening on") {
+				seen = true
+				close(listening)
+			}
+		}
+	}()
+	t.Cleanup(func() {
+		// The end of t.Context has killed sshd. Its sessions live on and hold its
+		// standard error.
+		_ = stderr.Close()
+		<-ended
+		_ = cmd.Wait()
+		if t.Failed() {
+			t.Logf("sshd:\n%s", log.String())
+		}
+	})
+	select {
+	case <-listening:
+	case <-ended:
+		t.Fatal("sshd does not start")
+	}
+}
+
+func freePort(t *testing.T) uint16 {
+	t.Helper()
+	l := listen(t)
+	defer func() { _ = l.Close() }()
+	return hostAt(t, l.Addr()).Port
+}
+
+func (s *openSSH) fingerprint(kind string) string { return ssh.FingerprintSHA256(s.hostKeys[kind]) }
+
+func (s *openSSH) dial(t *testing.T, cfg remote.Config) *remote.Client {
+	t.Helper()
+	client, err := remote.Dial(t.Context(), s.host, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = client.Close() })
+	return client
+}
+
+// processExists is false for a zombie too.
+func processExists(pid string) bool {
+	stat, err := os.ReadFile(filepath.Join("/proc", pid, "stat"))
+	if err != nil {
+		return false
+	}
+	_, state, _ := strings.Cut(string(stat), ") ")
+	return !strings.HasPrefix(state, "Z")
+}

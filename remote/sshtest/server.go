@@ -1,0 +1,173 @@
+// Package sshtest is an SSH server for tests. It listens on the loopback, runs
+// what it is asked to run in a real bash (or in a function of the test), and
+// can be told to fall silent or to vanish.
+package sshtest
+
+import (
+	"context"
+	"net"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"golang.org/x/crypto/ssh"
+	"golang.org/x/crypto/ssh/knownhosts"
+)
+
+// Options says how a [Server] differs from one that lets anybody in with any
+// key and runs bash.
+type Options struct {
+	HostKeys   []ssh.Signer            // nil: one new Ed25519 key
+	Authorized []ssh.PublicKey         // nil: any key
+	Configure  func(*ssh.ServerConfig) // has the last word
+	Handle     func(*Exec)             // nil: [Shell]
+	Silent     bool                    // never answer a keepalive
+}
+
+// A Server is stopped when its test ends.
+type Server struct {
+	opts     Options
+	config   *ssh.ServerConfig
+	listener net.Listener
+	tasks    sync.WaitGroup
+
+	accepted   atomic.Int64
+	keepalives atomic.Int64
+
+	mu    sync.Mutex
+	conns map[net.Conn]struct{}
+}
+
+// Start starts a server.
+func Start(t testing.TB, opts Options) *Server {
+	t.Helper()
+	if opts.HostKeys == nil {
+		opts.HostKeys = []ssh.Signer{Signer(t, "ed25519")}
+	}
+	if opts.Handle == nil {
+		opts.Handle = Shell
+	}
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &Server{opts: opts, listener: listener, conns: map[net.Conn]struct{}{}}
+	s.config = &ssh.ServerConfig{PublicKeyCallback: s.authorize}
+	for _, key := range opts.HostKeys {
+		s.config.AddHostKey(key)
+	}
+	if opts.Configure != nil {
+		opts.Configure(s.config)
+	}
+	s.tasks.Go(s.accept)
+	t.Cleanup(func() {
+		_ = listener.Close()
+		s.Drop()
+		s.tasks.Wait()
+	})
+	return s
+}
+
+// Name and Port are where the server listens.
+func (s *Server) Name() string { return "127.0.0.1" }
+
+// Port is never 22.
+func (s *Server) Port() uint16 {
+	_, port, _ := net.SplitHostPort(s.listener.Addr().String())
+	n, _ := strconv.ParseUint(port, 10, 16)
+	return uint16(n)
+}
+
+// KnownHosts returns a known_hosts line for every key of the server.
+func (s *Server) KnownHosts() string {
+	text := ""
+	for _, key := range s.opts.HostKeys {
+		text += knownhosts.Line([]string{s.listener.Addr().String()}, key.PublicKey()) + "\n"
+	}
+	return text
+}
+
+// Accepted returns how many connections came in so far.
+func (s *Server) Accepted() int { return int(s.accepted.Load()) }
+
+// Keepalives returns how many keepalive requests came in so far.
+func (s *Server) Keepalives() int { return int(s.keepalives.Load()) }
+
+// Drop cuts every connection, as a crash of the host would.
+func (s *Server) Drop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for conn := range s.conns {
+		_ = conn.Close()
+	}
+}
+
+func (s *Server) authorize(_ ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
+	if s.opts.Authorized == nil {
+		return nil, nil
+	}
+	for _, known := range s.opts.Authorized {
+		if string(known.Marshal()) == string(key.Marshal()) {
+			return nil, nil
+		}
+	}
+	return nil, ssh.ErrNoAuth
+}
+
+func (s *Server) accept() {
+	for {
+		conn, err := s.listener.Accept()
+		if err != nil {
+			return
+		}
+		s.accepted.Add(1)
+		s.mu.Lock()
+		s.conns[conn] = struct{}{}
+		s.mu.Unlock()
+		s.tasks.Go(func() {
+			s.serve(conn)
+			_ = conn.Close()
+			s.mu.Lock()
+			delete(s.conns, conn)
+			s.mu.Unlock()
+		})
+	}
+}
+
+func (s *Server) serve(conn net.Conn) {
+	sshConn, channels, requests, err := ssh.NewServerConn(conn, s.config)
+	if err != nil {
+		return
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var tasks sync.WaitGroup
+	tasks.Go(func() { s.answer(requests) })
+	for opened := range channels {
+		if opened.ChannelType() != "session" {
+			_ = opened.Reject(ssh.UnknownChannelType, "only sessions")
+			continue
+		}
+		ch, requests, err := opened.Accept()
+		if err != nil {
+			continue
+		}
+		tasks.Go(func() { s.session(ctx, sshConn, ch, requests) })
+	}
+	cancel()
+	tasks.Wait()
+}
+
+func (s *Server) answer(requests <-chan *ssh.Request) {
+	for req := range requests {
+		if req.Type == "keepalive@openssh.com" {
+			s.keepalives.Add(1)
+			if s.opts.Silent {
+				continue
+			}
+		}
+		if req.WantReply {
+			_ = req.Reply(false, nil) // as sshd does: any answer is one
+		}
+	}
+}
