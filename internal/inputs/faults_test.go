@@ -1,0 +1,258 @@
+package inputs
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/clothesme/deploy-action/remote"
+)
+
+// TestFaults has a row for every rule: the value of one input, and what is said about it.
+func TestFaults(t *testing.T) {
+	key, _ := newKey(t, "")
+	long := strings.Repeat("x", 200)
+	tests := []struct{ input, value, want string }{
+		{"host", "", `is required: write the address of the host, such as "203.0.113.7" or "ubuntu@web.example.com:22"`},
+		{"host", ",", `must be [user@]host[:port] (got ",")`},
+		{"host", "a.example.com, b.example.com", `must be one host so far: run the action once for each of them, by a matrix for instance (got 2 hosts)`},
+		{"host", "a\nb\nc", `must be one host so far: run the action once for each of them, by a matrix for instance (got 3 hosts)`},
+		{"host", "ssh://web", `must be [user@]host[:port], without a scheme such as ssh:// (got "ssh://web")`},
+		{"host", "Admin@web", `must have a login name before the @, of at most 32 of a-z, 0-9, _ and - (got "Admin@web")`},
+		{"host", "@web", `must have a login name before the @, of at most 32 of a-z, 0-9, _ and - (got "@web")`},
+		{"host", "2001:db8::1", `must have the IPv6 address in brackets, such as [2001:db8::1] (got "2001:db8::1")`},
+		{"host", "[web]", `must have an IPv6 address in the brackets, such as [2001:db8::1] (got "[web]")`},
+		{"host", "[::1", `must have an IPv6 address in the brackets, such as [2001:db8::1] (got "[::1")`},
+		{"host", "[fe80::1%eth0]", `must have an IPv6 address in the brackets, such as [2001:db8::1] (got "[fe80::1%eth0]")`},
+		{"host", "[::1]x22", `must be [user@]host[:port] with a port from 1 to 65535 (got "[::1]x22")`},
+		{"host", "[::1]22", `must be [user@]host[:port] with a port from 1 to 65535 (got "[::1]22")`},
+		{"host", "web:0", `must be [user@]host[:port] with a port from 1 to 65535 (got "web:0")`},
+		{"host", "web:", `must be [user@]host[:port] with a port from 1 to 65535 (got "web:")`},
+		{"host", "web server", `must be [user@]host[:port], the host a DNS name or an IP address (got "web server")`},
+		{"host", "-oProxyCommand=x", `must be [user@]host[:port], the host a DNS name or an IP address (got "-oProxyCommand=x")`},
+		{"host", "10.0.0.256", `must be [user@]host[:port], the host a DNS name or an IP address (got "10.0.0.256")`},
+		{"host", "10.1", `must be [user@]host[:port], the host a DNS name or an IP address (got "10.1")`},
+		{"host", "web..example", `must be [user@]host[:port], the host a DNS name or an IP address (got "web..example")`},
+		{"host", strings.Repeat("a.", 130) + "b", `must be [user@]host[:port], the host a DNS name or an IP address (got "` + strings.Repeat("a.", 30) + `…")`},
+		{"host", "web\x00", "must not contain control characters (got \"web\\x00\")"},
+		{"host", "-----BEGIN OPENSSH PRIVATE KEY-----", `must be [user@]host[:port], the host a DNS name or an IP address (got a private key)`},
+		{"username", "Ubuntu", `must be a login name of at most 32 of a-z, 0-9, _ and -, not beginning with a digit or - (got "Ubuntu")`},
+		{"username", "-root", `must be a login name of at most 32 of a-z, 0-9, _ and -, not beginning with a digit or - (got "-root")`},
+		{"username", "a\nb", `must be one line (got "a\nb")`},
+		{"username", "a\x1bb", `must not contain control characters (got "a\x1bb")`},
+		{"username", "a\xff", `must be UTF-8 text (got "a\xff")`},
+		{"port", "ssh", `must be a port from 1 to 65535 (got "ssh")`},
+		{"port", "0", `must be a port from 1 to 65535 (got "0")`},
+		{"port", "65536", `must be a port from 1 to 65535 (got "65536")`},
+		{"key", "", "is required: pass the private key, such as ${{ secrets.SSH_KEY }} (a secret that does not exist, or that a workflow from a fork may not see, is empty)"},
+		{"key", "~/.ssh/id_ed25519", "not a private key: it looks like the path of a file; give the file's content"},
+		{"key", "-----BEGIN\x00", "must not contain control characters"},
+		{"key", "\xff\xfe-", "must be UTF-8 text"},
+		{"passphrase", "one\ntwo", "must be one line"},
+		{"passphrase", "one\x1btwo", "must not contain control characters"},
+		{"known-hosts", "web ssh-ed25519", `known_hosts line 1: want "name type key" as ssh-keyscan prints it`},
+		{"known-hosts", "x\ny", `known_hosts line 1: want "name type key" as ssh-keyscan prints it; known_hosts line 2: want "name type key" as ssh-keyscan prints it`},
+		{"fingerprint", "SHA256:abc", `fingerprint "SHA256:abc": want SHA256: and 43 characters of base64`},
+		{"insecure-skip-host-key-check", "yes", `must be "true" or "false" (got "yes")`},
+		{"connect-timeout", "30", `must have a unit: write "30s" (got "30")`},
+		{"connect-timeout", "0", `must have a unit: write "0s" (got "0")`},
+		{"connect-timeout", "soon", `must be a duration such as "30s" or "5m" (got "soon")`},
+		{"connect-timeout", "999ms", `must be from 1s to 10m (got "999ms")`},
+		{"connect-timeout", "11m", `must be from 1s to 10m (got "11m")`},
+		{"timeout", "0s", `must be from 1s to 24h (got "0s")`},
+		{"timeout", "25h", `must be from 1s to 24h (got "25h")`},
+		{"lock-timeout", "-1s", `must be from 0s to 24h (got "-1s")`},
+		{"app", "3d", `must begin with a letter and have at most 32 of a-z, 0-9 and - (got "3d")`},
+		{"app", "my_app", `must begin with a letter and have at most 32 of a-z, 0-9 and - (got "my_app")`},
+		{"app", strings.Repeat("a", 33), `must begin with a letter and have at most 32 of a-z, 0-9 and - (got "` + strings.Repeat("a", 33) + `")`},
+		{"app", "User", `must not be "user", which belongs to the system (got "User")`},
+		{"app", "systemd-x", `must not be "systemd-x", which belongs to the system (got "systemd-x")`},
+		{"path", "~/app", `must be written out: a host does not expand ~ here (got "~/app")`},
+		{"path", "app", `must start with "/" (got "app")`},
+		{"path", "/srv/my app", `must have only A-Z, a-z, 0-9 and . _ / - in it (got "/srv/my app")`},
+		{"path", "/srv/$HOME", `must have only A-Z, a-z, 0-9 and . _ / - in it (got "/srv/$HOME")`},
+		{"path", "/srv/../etc", `must not contain ".." (got "/srv/../etc")`},
+		{"path", "/srv/" + long, `must not be longer than 200 characters (got "/srv/` + long[:55] + `…")`},
+		{"path", "/etc", `must not be in a system folder: choose one such as "/srv/app" (got "/etc")`},
+		{"path", "//usr/./local/app/", `must not be in a system folder: choose one such as "/srv/app" (got "//usr/./local/app/")`},
+		{"path", "/tmp/app", `must not be in a system folder: choose one such as "/srv/app" (got "/tmp/app")`},
+		{"path", "/", `must be a folder of its own: choose one below it (got "/")`},
+		{"path", "/srv/", `must be a folder of its own: choose one below it (got "/srv/")`},
+		{"path", "/home/ubuntu", `must be a folder of its own: choose one below it (got "/home/ubuntu")`},
+		{"path", "/home/ubuntu/.ssh/app", `must not be in .ssh (got "/home/ubuntu/.ssh/app")`},
+		{"source", "workspace", `must be "git" (got "workspace")`},
+		{"repository", "https://github.com/o/r", `must be "owner/name", without a server and without .git (got "https://github.com/o/r")`},
+		{"repository", "o/r.git", `must be "owner/name", without a server and without .git (got "o/r.git")`},
+		{"repository", "o/..", `must be "owner/name", without a server and without .git (got "o/..")`},
+		{"repository", "-o/r", `must be "owner/name", without a server and without .git (got "-o/r")`},
+		{"ref", "--upload-pack=x", `must be a full commit id or the name of a branch or tag (got "--upload-pack=x")`},
+		{"ref", "a b", `must be a full commit id or the name of a branch or tag (got "a b")`},
+		{"ref", "a..b", `must be a full commit id or the name of a branch or tag (got "a..b")`},
+		{"ref", "a@{1}", `must be a full commit id or the name of a branch or tag (got "a@{1}")`},
+		{"ref", "HEAD^", `must be a full commit id or the name of a branch or tag (got "HEAD^")`},
+		{"ref", "+a:b", `must be a full commit id or the name of a branch or tag (got "+a:b")`},
+		{"ref", "@", `must be a full commit id or the name of a branch or tag (got "@")`},
+		{"ref", "a/", `must be a full commit id or the name of a branch or tag (got "a/")`},
+		{"ref", "a//b", `must be a full commit id or the name of a branch or tag (got "a//b")`},
+		{"ref", "a/.b", `must be a full commit id or the name of a branch or tag (got "a/.b")`},
+		{"ref", "a.lock/b", `must be a full commit id or the name of a branch or tag (got "a.lock/b")`},
+		{"ref", "a.", `must be a full commit id or the name of a branch or tag (got "a.")`},
+		{"ref", strings.Repeat("a", 256), `must be a full commit id or the name of a branch or tag (got "` + strings.Repeat("a", 60) + `…")`},
+		{"token", "two words", "must be a token without blanks, such as ${{ github.token }}"},
+		{"token", "two\nlines", "must be one line"},
+		{"build", "a\x00b", `must not contain control characters (got "a\x00b")`},
+		{"start", "a\x1b", `must not contain control characters (got "a\x1b")`},
+		{"start", strings.Repeat("x", maxValue+1), "must not be longer than 128 KiB (got 131073 bytes)"},
+		{"ports", "8080", `must be two ports, such as "8080,8081" (got "8080")`},
+		{"ports", "8080,8081,8082", `must be two ports, such as "8080,8081" (got "8080,8081,8082")`},
+		{"ports", "8080,x", `must be two ports from 1024 to 65535 (got "8080,x")`},
+		{"ports", "80,8080", `must be two ports from 1024 to 65535 (got "80,8080")`},
+		{"ports", "8080,65536", `must be two ports from 1024 to 65535 (got "8080,65536")`},
+		{"ports", "8080,8080", `must be two different ports (got "8080,8080")`},
+		{"health-path", "healthz", `must start with "/" (got "healthz")`},
+		{"health-path", "/a b", `must be the path of a URL, with blanks, quotes and the like written as %20 (got "/a b")`},
+		{"health-path", `/a"b`, `must be the path of a URL, with blanks, quotes and the like written as %20 (got "/a\"b")`},
+		{"health-path", "/ä", `must be the path of a URL, with blanks, quotes and the like written as %20 (got "/ä")`},
+		{"health-path", "/a\nb", `must be one line (got "/a\nb")`},
+		{"health-status", "OK", `must be a whole number from 200 to 599 (got "OK")`},
+		{"health-status", "100", `must be a whole number from 200 to 599 (got "100")`},
+		{"health-status", "600", `must be a whole number from 200 to 599 (got "600")`},
+		{"health-body", "a\nb", `must be one line (got "a\nb")`},
+		{"health-timeout", "0s", `must be from 1s to 1h (got "0s")`},
+		{"health-host", "a b", `must be host or host:port, as a Host header has it (got "a b")`},
+		{"health-host", "http://a", `must be host or host:port, as a Host header has it (got "http://a")`},
+		{"health-host", "a:x", `must be host or host:port, as a Host header has it (got "a:x")`},
+		{"health-host", "[::1]8", `must be host or host:port, as a Host header has it (got "[::1]8")`},
+		{"watch-for", "61m", `must be from 0s to 1h (got "61m")`},
+		{"drain-timeout", "-5s", `must be from 0s to 1h (got "-5s")`},
+		{"stop-timeout", "0s", `must be from 1s to 10m (got "0s")`},
+		{"server-name", "a;b", `must be DNS names separated by blanks, such as "example.com www.example.com", or _ for any (got "a;b")`},
+		{"server-name", "a,b", `must be DNS names separated by blanks, such as "example.com www.example.com", or _ for any (got "a,b")`},
+		{"server-name", "~^x$", `must be DNS names separated by blanks, such as "example.com www.example.com", or _ for any (got "~^x$")`},
+		{"server-name", "*x.com", `must be DNS names separated by blanks, such as "example.com www.example.com", or _ for any (got "*x.com")`},
+		{"server-name", "*", `must be DNS names separated by blanks, such as "example.com www.example.com", or _ for any (got "*")`},
+		{"nginx-include", "service-url.inc", `must start with "/" (got "service-url.inc")`},
+		{"nginx-include", "/etc/nginx/a;b.inc", `must have only A-Z, a-z, 0-9 and . _ / - in it (got "/etc/nginx/a;b.inc")`},
+		{"nginx-include", "/etc/nginx/conf.d/x.conf", `must end in ".inc": nginx loads a .conf on its own, in the wrong place (got "/etc/nginx/conf.d/x.conf")`},
+		{"keep-releases", "1", `must be a whole number from 2 to 1000, the live release and the one before it included (got "1")`},
+		{"keep-releases", "many", `must be a whole number from 2 to 1000, the live release and the one before it included (got "many")`},
+	}
+	covered := map[string]bool{}
+	for _, tt := range tests {
+		covered[tt.input] = true
+		t.Run(fmt.Sprintf("%s=%.20q", tt.input, tt.value), func(t *testing.T) {
+			_, err := Parse(with(runner(key), map[string]string{tt.input: tt.value}))
+			if err == nil {
+				t.Fatal("no fault")
+			}
+			equal(t, err.Error(), fmt.Sprintf("input %q: %s", tt.input, tt.want))
+			var fault *Fault
+			if !errors.As(err, &fault) || fault.Input != tt.input {
+				t.Errorf("no Fault of %q in %#v", tt.input, err)
+			}
+		})
+	}
+	for _, f := range fields() {
+		if !covered[f.name] {
+			t.Errorf("no row for input %q", f.name)
+		}
+	}
+}
+
+// TestCrossFaults is about inputs that go wrong together.
+func TestCrossFaults(t *testing.T) {
+	plain, public := newKey(t, "")
+	locked, _ := newKey(t, "right")
+	tests := []struct {
+		name   string
+		key    string
+		env    map[string]string
+		inputs map[string]string
+		want   string
+	}{
+		{"a passphrase is missing", locked, nil, nil, `input "passphrase": is required: the private key is encrypted; pass its passphrase, such as ${{ secrets.SSH_PASSPHRASE }}`},
+		{"a passphrase is wrong", locked, nil, map[string]string{"passphrase": "wrong-one"}, `input "passphrase": must be the one of the private key: it does not open it`},
+		{
+			"checks are skipped and pinned", plain, nil,
+			map[string]string{"insecure-skip-host-key-check": "true", "known-hosts": "web " + public.Type() + " AAAA"},
+			`input "known-hosts": known_hosts line 1: want "name type key" as ssh-keyscan prints it
+input "insecure-skip-host-key-check": must not be "true" when known-hosts or fingerprint is given: remove this or those`,
+		},
+		{"SSH on a slot's port", plain, nil, map[string]string{"port": "8081"}, `input "ports": must not include the port of SSH, 8081 (got "8080,8081")`},
+		{
+			"a repository's name is no app's", plain,
+			map[string]string{"GITHUB_REPOSITORY": "o/3d_viewer"},
+			nil,
+			`input "app": cannot be taken from the name of repository "o/3d_viewer": give one that must begin with a letter and have at most 32 of a-z, 0-9 and -`,
+		},
+		{
+			"no workflow", plain,
+			map[string]string{"GITHUB_REPOSITORY": "", "GITHUB_SHA": ""},
+			nil,
+			`input "repository": is required: write "owner/name" (GITHUB_REPOSITORY is not set either)
+input "ref": is required: write a commit, branch or tag (GITHUB_SHA is not set either)`,
+		},
+		{
+			"a server that is no URL", plain,
+			map[string]string{"GITHUB_SERVER_URL": "https://user@github.com"},
+			nil,
+			`environment variable GITHUB_SERVER_URL: must be a URL such as "https://github.com" (got "https://user@github.com")`,
+		},
+		{"one fault has one line", plain, nil, map[string]string{"username": "Bad User"}, `input "username": must be a login name of at most 32 of a-z, 0-9, _ and -, not beginning with a digit or - (got "Bad User")`},
+		{
+			"all at once, in the order of action.yml", "",
+			map[string]string{"GITHUB_SERVER_URL": "file:///x"},
+			map[string]string{"keep-releases": "0", "ports": "1", "health-path": "x", "username": "A", "port": "x", "host": "a b", "timeout": "5", "fingerprint": "MD5:x", "repository": "r"},
+			`input "host": must be [user@]host[:port], the host a DNS name or an IP address (got "a b")
+input "username": must be a login name of at most 32 of a-z, 0-9, _ and -, not beginning with a digit or - (got "A")
+input "port": must be a port from 1 to 65535 (got "x")
+input "key": is required: pass the private key, such as ${{ secrets.SSH_KEY }} (a secret that does not exist, or that a workflow from a fork may not see, is empty)
+input "fingerprint": ` + fingerprintFault(t) + `
+input "timeout": must have a unit: write "5s" (got "5")
+input "repository": must be "owner/name", without a server and without .git (got "r")
+input "ports": must be two ports, such as "8080,8081" (got "1")
+input "health-path": must start with "/" (got "x")
+input "keep-releases": must be a whole number from 2 to 1000, the live release and the one before it included (got "0")
+environment variable GITHUB_SERVER_URL: must be a URL such as "https://github.com" (got "file:///x")`,
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			env := runner(tt.key)
+			for name, value := range tt.env {
+				env[name] = value
+			}
+			_, err := Parse(with(env, tt.inputs))
+			if err == nil {
+				t.Fatal("no fault")
+			}
+			equal(t, err.Error(), tt.want)
+		})
+	}
+}
+
+// fingerprintFault is what package remote says of a fingerprint that is none.
+func fingerprintFault(t *testing.T) string {
+	t.Helper()
+	_, err := remote.NewHostKeys("", []string{"MD5:x"})
+	return err.Error()
+}
+
+func TestFaultsWrapTheirCause(t *testing.T) {
+	_, err := Parse(with(runner("ssh-ed25519 AAAA"), nil))
+	if !errors.Is(err, remote.ErrKeyUnreadable) {
+		t.Errorf("%v does not wrap ErrKeyUnreadable", err)
+	}
+}
+
+func TestGot(t *testing.T) {
+	tests := []struct{ name, value, want string }{
+		{"short", `a"b`, `(got "a\"b")`},
+		{"long", strings.Repeat("ü", 61), `(got "` + strings.Repeat("ü", 60) + `…")`},
+		{"a key", "x -----BEGIN RSA PRIVATE KEY----- y", "(got a private key)"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) { equal(t, got(tt.value), tt.want) })
+	}
+}

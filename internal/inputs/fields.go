@@ -1,0 +1,73 @@
+package inputs
+
+import "time"
+
+// The defaults, as action.yml has them.
+const (
+	defaultUsername       = "ubuntu"
+	defaultPort           = "22"
+	defaultInsecure       = "false"
+	defaultConnectTimeout = "30s"
+	defaultTimeout        = "30m"
+	defaultLockTimeout    = "10m"
+	defaultSource         = "git"
+	defaultStart          = "uvicorn controller.main:app --host 127.0.0.1 --port $PORT"
+	defaultPorts          = "8080,8081"
+	defaultHealthPath     = "/health"
+	defaultHealthStatus   = "200"
+	defaultHealthTimeout  = "100s"
+	defaultWatchFor       = "5s"
+	defaultDrainTimeout   = "30s"
+	defaultStopTimeout    = "10s"
+	defaultServerName     = "_"
+	defaultNginxInclude   = "/etc/nginx/conf.d/service-url.inc"
+	defaultKeepReleases   = "5"
+)
+
+// field is one input.
+type field struct {
+	name     string
+	shape    shape
+	def      string // the default in action.yml, "" for none
+	context  string // or the expression that is the default there
+	required string // what to do when it is missing, "" for an input that may be
+	set      func(p *parser, value string) error
+}
+
+// fields lists the inputs in the order of action.yml.
+func fields() []field {
+	return []field{
+		{name: "host", shape: text, set: setHost, required: `write the address of the host, such as "203.0.113.7" or "ubuntu@web.example.com:22"`},
+		{name: "username", def: defaultUsername, set: setUsername},
+		{name: "port", def: defaultPort, set: setPort},
+		{name: "key", shape: keyText, set: setKey, required: "pass the private key, such as ${{ secrets.SSH_KEY }} (a secret that does not exist, or that a workflow from a fork may not see, is empty)"},
+		{name: "passphrase", shape: password, set: setPassphrase},
+		{name: "known-hosts", shape: text, set: setKnownHosts},
+		{name: "fingerprint", shape: text, set: setFingerprint},
+		{name: "insecure-skip-host-key-check", def: defaultInsecure, set: setInsecure},
+		{name: "connect-timeout", def: defaultConnectTimeout, set: duration(func(in *Inputs) *time.Duration { return &in.ConnectTimeout }, time.Second, 10*time.Minute)},
+		{name: "timeout", def: defaultTimeout, set: duration(func(in *Inputs) *time.Duration { return &in.Timeout }, time.Second, 24*time.Hour)},
+		{name: "lock-timeout", def: defaultLockTimeout, set: duration(func(in *Inputs) *time.Duration { return &in.LockTimeout }, 0, 24*time.Hour)},
+		{name: "app", set: setApp},
+		{name: "path", set: setPath},
+		{name: "source", def: defaultSource, set: setSource},
+		{name: "repository", context: "github.repository", set: setRepository, required: `write "owner/name" (GITHUB_REPOSITORY is not set either)`},
+		{name: "ref", context: "github.sha", set: setRef, required: "write a commit, branch or tag (GITHUB_SHA is not set either)"},
+		{name: "token", context: "github.token", shape: password, set: setToken},
+		{name: "build", shape: text, set: script(func(in *Inputs) *string { return &in.Build })},
+		{name: "start", shape: text, def: defaultStart, set: script(func(in *Inputs) *string { return &in.Start })},
+		{name: "ports", def: defaultPorts, set: setPorts},
+		{name: "health-path", def: defaultHealthPath, set: setHealthPath},
+		{name: "health-status", def: defaultHealthStatus, set: number(func(in *Inputs) *int { return &in.Health.Status }, 200, 599, "")},
+		{name: "health-body", set: setHealthBody},
+		{name: "health-timeout", def: defaultHealthTimeout, set: duration(func(in *Inputs) *time.Duration { return &in.Health.Timeout }, time.Second, time.Hour)},
+		{name: "health-host", set: setHealthHost},
+		{name: "watch-for", def: defaultWatchFor, set: duration(func(in *Inputs) *time.Duration { return &in.WatchFor }, 0, time.Hour)},
+		{name: "drain-timeout", def: defaultDrainTimeout, set: duration(func(in *Inputs) *time.Duration { return &in.DrainTimeout }, 0, time.Hour)},
+		// systemd takes a stop time-out of 0 for infinity.
+		{name: "stop-timeout", def: defaultStopTimeout, set: duration(func(in *Inputs) *time.Duration { return &in.StopTimeout }, time.Second, 10*time.Minute)},
+		{name: "server-name", def: defaultServerName, set: setServerName},
+		{name: "nginx-include", def: defaultNginxInclude, set: setNginxInclude},
+		{name: "keep-releases", def: defaultKeepReleases, set: number(func(in *Inputs) *int { return &in.KeepReleases }, 2, 1000, ", the live release and the one before it included")},
+	}
+}

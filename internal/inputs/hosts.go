@@ -1,0 +1,120 @@
+package inputs
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/clothesme/deploy-action/remote"
+)
+
+var (
+	userName = regexp.MustCompile(`^[a-z_][a-z0-9_-]{0,31}$`) // useradd's default pattern
+	dnsLabel = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?$`)
+)
+
+func setHost(p *parser, value string) error {
+	list := items(value)
+	switch {
+	case len(list) == 0:
+		return fmt.Errorf("must be [user@]host[:port] %s", got(value))
+	case len(list) > 1:
+		return fmt.Errorf("must be one host so far: run the action once for each of them, by a matrix for instance (got %d hosts)", len(list))
+	}
+	port, _ := parsePort(p.values["port"]) // its fault is reported where it belongs
+	host, err := parseHost(list[0], p.values["username"], port)
+	if err != nil {
+		return err
+	}
+	p.in.Hosts = []remote.Host{host}
+	return nil
+}
+
+func setUsername(_ *parser, value string) error {
+	if !userName.MatchString(value) {
+		return fmt.Errorf("must be a login name of at most 32 of a-z, 0-9, _ and -, not beginning with a digit or - %s", got(value))
+	}
+	return nil
+}
+
+func setPort(_ *parser, value string) error {
+	_, err := parsePort(value)
+	return err
+}
+
+func parsePort(value string) (uint16, error) {
+	n, err := strconv.ParseUint(value, 10, 16)
+	if err != nil || n == 0 {
+		return 0, fmt.Errorf("must be a port from 1 to 65535 %s", got(value))
+	}
+	return uint16(n), nil
+}
+
+// parseHost reads [user@]host[:port]; user and port are for a text that does not say.
+func parseHost(value, user string, port uint16) (remote.Host, error) {
+	if strings.Contains(value, "://") {
+		return remote.Host{}, fmt.Errorf("must be [user@]host[:port], without a scheme such as ssh:// %s", got(value))
+	}
+	host := remote.Host{User: user, Name: value, Port: port}
+	if i := strings.LastIndex(value, "@"); i >= 0 {
+		host.User, host.Name = value[:i], value[i+1:]
+		if !userName.MatchString(host.User) {
+			return remote.Host{}, fmt.Errorf("must have a login name before the @, of at most 32 of a-z, 0-9, _ and - %s", got(value))
+		}
+	}
+	name, after, err := cutName(host.Name)
+	if err != nil {
+		return remote.Host{}, fmt.Errorf("%w %s", err, got(value))
+	}
+	host.Name = name
+	if after == "" {
+		return host, nil
+	}
+	if host.Port, err = parsePort(strings.TrimPrefix(after, ":")); err != nil || after[0] != ':' {
+		return remote.Host{}, fmt.Errorf("must be [user@]host[:port] with a port from 1 to 65535 %s", got(value))
+	}
+	return host, nil
+}
+
+// cutName splits a valid name or address, IPv6 in brackets, from what follows it.
+func cutName(value string) (name, after string, err error) {
+	if inner, ok := strings.CutPrefix(value, "["); ok {
+		inner, after, ok := strings.Cut(inner, "]")
+		addr, err := netip.ParseAddr(inner)
+		if !ok || err != nil || !addr.Is6() || addr.Zone() != "" {
+			return "", "", errors.New("must have an IPv6 address in the brackets, such as [2001:db8::1]")
+		}
+		return addr.String(), after, nil
+	}
+	if addr, err := netip.ParseAddr(value); err == nil && addr.Is6() {
+		return "", "", errors.New("must have the IPv6 address in brackets, such as [2001:db8::1]")
+	}
+	name = value
+	if i := strings.IndexByte(value, ':'); i >= 0 {
+		name, after = value[:i], value[i:]
+	}
+	if !hostname(name) {
+		return "", "", errors.New("must be [user@]host[:port], the host a DNS name or an IP address")
+	}
+	return name, after, nil
+}
+
+// hostname tells whether s is a DNS name or an IPv4 address.
+func hostname(s string) bool {
+	if strings.Trim(s, "0123456789.") == "" { // a resolver would read 10.1 as 10.0.0.1
+		addr, err := netip.ParseAddr(s)
+		return err == nil && addr.Is4()
+	}
+	if len(s) > 253 {
+		return false
+	}
+	for label := range strings.SplitSeq(s, ".") {
+		if !dnsLabel.MatchString(label) {
+			return false
+		}
+	}
+	return true
+}

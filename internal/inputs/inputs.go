@@ -1,0 +1,124 @@
+// Package inputs reads what the user gave in the workflow file into typed and checked values, before anything is
+// dialled. action.yml declares the inputs; fields.go lists them in the same order, with their defaults, and a test
+// holds action.yml, fields.go and the tables of README.md against each other.
+//
+// The runner passes an input as INPUT_<NAME>, in capitals and with its hyphens, sets every input that action.yml
+// declares, an omitted one to its default or to nothing, and enforces nothing (Handler.cs, ActionRunner.cs of
+// github.com/actions/runner). So an empty input means its default here.
+//
+// Values end up in shell, nginx and systemd on a host. What is checked here to be of a narrow alphabet needs no
+// quoting there; what is free text does: build, start, health-path,
+// health-body, and ref, which may hold whatever git allows in a name.
+package inputs
+
+import (
+	"encoding/base64"
+	"strings"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/clothesme/deploy-action/remote"
+)
+
+// Inputs is what to deploy, where and how.
+type Inputs struct {
+	Hosts []remote.Host
+
+	Key         Secret // as given; Signer is what it says
+	Passphrase  Secret
+	Signer      ssh.Signer
+	HostKeys    *remote.HostKeys
+	KeyInsecure bool // the user gave up on verifying hosts: to be said loudly
+
+	ConnectTimeout time.Duration
+	Timeout        time.Duration // for the whole run
+	LockTimeout    time.Duration // 0: do not wait for another deployment
+
+	App  string // [a-z][a-z0-9-]{0,31}
+	Path string // absolute, clean, of [A-Za-z0-9._/-]
+
+	Source     string // "git"
+	Repository string // owner/name
+	Ref        string // a full commit id in lower case, or the name of a ref
+	Token      Secret // may be empty, for a public repository
+	ServerURL  string // http(s), without a slash at the end
+
+	Build string // "": what the release itself calls for
+	Start string
+
+	Ports  [2]uint16
+	Health Health
+
+	WatchFor     time.Duration
+	DrainTimeout time.Duration
+	StopTimeout  time.Duration
+
+	ServerName   string // nginx's, names separated by one blank
+	NginxInclude string // absolute, clean, of [A-Za-z0-9._/-]
+	KeepReleases int    // the live one and the one before it included
+
+	Run Run
+}
+
+// Health is what the application must answer to count as healthy; all that is given must hold.
+type Health struct {
+	Path    string // with its query
+	Status  int
+	Body    string // a part of the body; "": any
+	Timeout time.Duration
+	Host    string // for the Host header
+}
+
+// Parse reads the inputs. All faults are returned at once, as Errors, in the order of action.yml; the Inputs are
+// then incomplete and good for Secrets only, which must be masked before the faults are printed.
+func Parse(getenv func(string) string) (*Inputs, error) {
+	run, runErr := parseRun(getenv)
+	p := &parser{
+		in:     &Inputs{Run: run, ServerURL: run.ServerURL},
+		values: map[string]string{},
+		faults: map[string][]error{},
+	}
+	all := fields()
+	for _, f := range all { // values first: some fields look at others
+		p.read(f, getenv("INPUT_"+strings.ToUpper(f.name)))
+	}
+	// Kept even when they are faulty, since they must be masked all the more.
+	p.in.Key, p.in.Passphrase, p.in.Token = Secret(p.values["key"]), Secret(p.values["passphrase"]), Secret(p.values["token"])
+	for _, f := range all {
+		if p.good(f.name) {
+			p.fault(f.name, f.set(p, p.values[f.name]))
+		}
+	}
+	var errs Errors
+	for _, f := range all {
+		errs = append(errs, p.faults[f.name]...)
+	}
+	if runErr != nil {
+		errs = append(errs, runErr)
+	}
+	if len(errs) > 0 {
+		return p.in, errs
+	}
+	return p.in, nil
+}
+
+// Secrets returns what must be masked: the token, also as HTTP's Basic authentication sends it, the passphrase, and
+// the lines of the key. Lines of fewer than 16 characters are left out: they are its frame, not the key.
+func (in *Inputs) Secrets() []string {
+	var secrets []string
+	if in.Token != "" {
+		basic := base64.StdEncoding.EncodeToString([]byte("x-access-token:" + in.Token.Reveal()))
+		secrets = append(secrets, in.Token.Reveal(), basic)
+	}
+	if in.Passphrase != "" {
+		secrets = append(secrets, in.Passphrase.Reveal())
+	}
+	key := strings.NewReplacer(`\r`, " ", `\n`, " ").Replace(in.Key.Reveal()) // as secrets stores mangle them
+	for _, line := range strings.Fields(key) {
+		if len(line) >= 16 {
+			secrets = append(secrets, line)
+		}
+	}
+	return secrets
+}

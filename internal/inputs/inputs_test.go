@@ -1,0 +1,199 @@
+package inputs
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/pem"
+	"maps"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/crypto/ssh"
+
+	"github.com/clothesme/deploy-action/remote"
+)
+
+// newKey makes an OpenSSH key, encrypted when a passphrase is given, and its public half.
+func newKey(t testing.TB, passphrase string) (text string, public ssh.PublicKey) {
+	t.Helper()
+	pub, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, err := ssh.MarshalPrivateKey(private, "test")
+	if passphrase != "" {
+		block, err = ssh.MarshalPrivateKeyWithPassphrase(private, "test", []byte(passphrase))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if public, err = ssh.NewPublicKey(pub); err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(block)), public
+}
+
+const sha = "1a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d"
+
+// runner is the environment of a run with nothing but the required inputs, as the runner sets it up.
+func runner(key string) map[string]string {
+	return map[string]string{
+		"GITHUB_SERVER_URL":  "https://github.com",
+		"GITHUB_REPOSITORY":  "clothesme/AI_Server",
+		"GITHUB_SHA":         sha,
+		"GITHUB_RUN_ID":      "4711",
+		"GITHUB_RUN_NUMBER":  "12",
+		"GITHUB_RUN_ATTEMPT": "1",
+		"GITHUB_ACTOR":       "somebody",
+		"GITHUB_WORKFLOW":    "deploy",
+		"INPUT_HOST":         "web.example.com",
+		"INPUT_KEY":          key,
+	}
+}
+
+// with returns the environment with inputs added.
+func with(env, inputs map[string]string) func(string) string {
+	env = maps.Clone(env)
+	for name, value := range inputs {
+		env["INPUT_"+strings.ToUpper(name)] = value
+	}
+	return func(name string) string { return env[name] }
+}
+
+func equal(t *testing.T, got, want any) {
+	t.Helper()
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+// facts is what can be compared of Inputs.
+func facts(in *Inputs) Inputs {
+	f := *in
+	f.Signer, f.HostKeys, f.Key = nil, nil, ""
+	return f
+}
+
+func defaults() Inputs {
+	return Inputs{
+		Hosts:          []remote.Host{{User: "ubuntu", Name: "web.example.com", Port: 22}},
+		ConnectTimeout: 30 * time.Second,
+		Timeout:        30 * time.Minute,
+		LockTimeout:    10 * time.Minute,
+		App:            "ai-server",
+		Path:           "/home/ubuntu/ai-server",
+		Source:         "git",
+		Repository:     "clothesme/AI_Server",
+		Ref:            sha,
+		ServerURL:      "https://github.com",
+		Start:          "uvicorn controller.main:app --host 127.0.0.1 --port $PORT",
+		Ports:          [2]uint16{8080, 8081},
+		Health:         Health{Path: "/health", Status: 200, Timeout: 100 * time.Second, Host: "localhost"},
+		WatchFor:       5 * time.Second,
+		DrainTimeout:   30 * time.Second,
+		StopTimeout:    10 * time.Second,
+		ServerName:     "_",
+		NginxInclude:   "/etc/nginx/conf.d/service-url.inc",
+		KeepReleases:   5,
+		Run: Run{
+			ID: "4711", Number: "12", Attempt: "1", Actor: "somebody", Workflow: "deploy",
+			ServerURL: "https://github.com", Repository: "clothesme/AI_Server", SHA: sha,
+		},
+	}
+}
+
+func TestParseFillsInTheDefaults(t *testing.T) {
+	key, public := newKey(t, "")
+	in, err := Parse(with(runner(key), nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, facts(in), defaults())
+	equal(t, in.Signer.PublicKey().Marshal(), public.Marshal())
+	if in.HostKeys == nil {
+		t.Error("no HostKeys: the dial could not tell which line to pin")
+	}
+}
+
+func TestParseTakes(t *testing.T) {
+	key, public := newKey(t, "")
+	fingerprint := ssh.FingerprintSHA256(public)
+	knownHosts := "web.example.com " + string(ssh.MarshalAuthorizedKey(public))
+	tests := []struct {
+		name   string
+		inputs map[string]string
+		want   func(*Inputs)
+	}{
+		{"blanks around values", map[string]string{"health-path": "  /live\n", "ports": " 9000 , 9001 "}, func(in *Inputs) { in.Health.Path = "/live"; in.Ports = [2]uint16{9000, 9001} }},
+		{"a host that says all", map[string]string{"host": "deploy@10.0.0.7:2222"}, func(in *Inputs) {
+			in.Hosts = []remote.Host{{User: "deploy", Name: "10.0.0.7", Port: 2222}}
+			in.Path = "/home/deploy/ai-server"
+		}},
+		{"a host on a line", map[string]string{"host": "web.example.com,\n"}, func(*Inputs) {}},
+		{"IPv6", map[string]string{"host": "[2001:DB8::0:1]"}, func(in *Inputs) { in.Hosts[0].Name = "2001:db8::1" }},
+		{"IPv6 and a port", map[string]string{"host": "root@[::1]:222"}, func(in *Inputs) {
+			in.Hosts = []remote.Host{{User: "root", Name: "::1", Port: 222}}
+			in.Path = "/root/ai-server"
+		}},
+		{"username and port", map[string]string{"username": "ec2-user", "port": "2022"}, func(in *Inputs) {
+			in.Hosts = []remote.Host{{User: "ec2-user", Name: "web.example.com", Port: 2022}}
+			in.Path = "/home/ec2-user/ai-server"
+		}},
+		{"known hosts", map[string]string{"known-hosts": knownHosts}, func(*Inputs) {}},
+		{"fingerprints", map[string]string{"fingerprint": fingerprint + ", " + fingerprint + "\n256 " + fingerprint + " root@web (ED25519)"}, func(*Inputs) {}},
+		{"both", map[string]string{"known-hosts": knownHosts, "fingerprint": fingerprint}, func(*Inputs) {}},
+		{"no checks", map[string]string{"insecure-skip-host-key-check": "True"}, func(in *Inputs) { in.KeyInsecure = true }},
+		{"times", map[string]string{
+			"connect-timeout": "1s", "timeout": "1h30m", "lock-timeout": "0s", "health-timeout": "2m", "watch-for": "0s", "drain-timeout": "1m", "stop-timeout": "1.5s",
+		}, func(in *Inputs) {
+			in.ConnectTimeout, in.Timeout, in.LockTimeout, in.Health.Timeout = time.Second, 90*time.Minute, 0, 2*time.Minute
+			in.WatchFor, in.DrainTimeout, in.StopTimeout = 0, time.Minute, 1500*time.Millisecond
+		}},
+		{"an app in capitals", map[string]string{"app": "Web-2"}, func(in *Inputs) { in.App = "web-2"; in.Path = "/home/ubuntu/web-2" }},
+		{"a path to clean", map[string]string{"path": "/srv//apps/./web/"}, func(in *Inputs) { in.Path = "/srv/apps/web" }},
+		{"a branch", map[string]string{"ref": "refs/heads/feature/x-1"}, func(in *Inputs) { in.Ref = "refs/heads/feature/x-1" }},
+		{"a commit in capitals", map[string]string{"ref": strings.ToUpper(sha)}, func(*Inputs) {}},
+		{"repository and token", map[string]string{"repository": "other/x.y", "token": "ghs_0123456789abcdef\n"}, func(in *Inputs) {
+			in.Repository, in.Token = "other/x.y", "ghs_0123456789abcdef"
+			in.App, in.Path = "x-y", "/home/ubuntu/x-y"
+		}},
+		{"commands of several lines", map[string]string{"build": "make\r\nmake install\n", "start": "exec \\\n\t./serve"}, func(in *Inputs) {
+			in.Build, in.Start = "make\nmake install", "exec \\\n\t./serve"
+		}},
+		{"health", map[string]string{"health-path": "/live?deep=1&x=%20", "health-status": "204", "health-body": `"ok": true`, "health-host": "a.example.com:8443"}, func(in *Inputs) {
+			in.Health.Path, in.Health.Status, in.Health.Body, in.Health.Host = "/live?deep=1&x=%20", 204, `"ok": true`, "a.example.com:8443"
+		}},
+		{"server names", map[string]string{"server-name": "*.example.com  example.com .example.org www.example.*"}, func(in *Inputs) {
+			in.ServerName, in.Health.Host = "*.example.com example.com .example.org www.example.*", "example.com"
+		}},
+		{"server names without a plain one", map[string]string{"server-name": "*.example.com _ [2001:db8::1]"}, func(in *Inputs) { in.ServerName = "*.example.com _ [2001:db8::1]" }},
+		{"include and releases", map[string]string{"nginx-include": "/etc/nginx//x.inc", "keep-releases": "2"}, func(in *Inputs) { in.NginxInclude, in.KeepReleases = "/etc/nginx/x.inc", 2 }},
+		{"an unneeded passphrase", map[string]string{"passphrase": "unused"}, func(in *Inputs) { in.Passphrase = "unused" }},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			in, err := Parse(with(runner(key), tt.inputs))
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := defaults()
+			tt.want(&want)
+			equal(t, facts(in), want)
+			if in.HostKeys == nil || in.Signer == nil {
+				t.Errorf("HostKeys %v, Signer %v", in.HostKeys, in.Signer)
+			}
+		})
+	}
+}
+
+func TestParseOpensAKeyWithItsPassphrase(t *testing.T) {
+	const passphrase = " correct horse " // blanks are part of it, line breaks are not
+	key, public := newKey(t, passphrase)
+	in, err := Parse(with(runner(key), map[string]string{"passphrase": passphrase + "\r\n"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, in.Signer.PublicKey().Marshal(), public.Marshal())
+}

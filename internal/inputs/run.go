@@ -1,0 +1,81 @@
+package inputs
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+	"unicode"
+)
+
+const defaultServerURL = "https://github.com"
+
+// Run is the workflow run that deploys, as the runner describes it in GITHUB_* variables. It is what a host's
+// history says of a deployment, so nothing in it holds control characters.
+type Run struct {
+	ID         string
+	Number     string
+	Attempt    string
+	Actor      string // who started this attempt
+	Workflow   string
+	ServerURL  string // without a slash at the end
+	Repository string // owner/name
+	SHA        string
+}
+
+// parseRun reads the variables; the error is about the server's URL, which a host is going to fetch from.
+func parseRun(getenv func(string) string) (Run, error) {
+	value := func(name string) string {
+		return strings.TrimSpace(strings.Map(func(r rune) rune {
+			if unicode.IsControl(r) {
+				return -1
+			}
+			return r
+		}, strings.ToValidUTF8(getenv("GITHUB_"+name), "\ufffd")))
+	}
+	run := Run{
+		ID:         value("RUN_ID"),
+		Number:     value("RUN_NUMBER"),
+		Attempt:    value("RUN_ATTEMPT"),
+		Actor:      value("TRIGGERING_ACTOR"), // on a re-run somebody else than ACTOR
+		Workflow:   value("WORKFLOW"),
+		ServerURL:  strings.TrimRight(value("SERVER_URL"), "/"),
+		Repository: value("REPOSITORY"),
+		SHA:        value("SHA"),
+	}
+	if run.Actor == "" {
+		run.Actor = value("ACTOR")
+	}
+	if run.ServerURL == "" {
+		run.ServerURL = defaultServerURL
+	}
+	u, err := url.Parse(run.ServerURL)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return run, fmt.Errorf("environment variable GITHUB_SERVER_URL: must be a URL such as %q %s", defaultServerURL, got(run.ServerURL))
+	}
+	return run, nil
+}
+
+// URL returns the page of the run and attempt, "" outside of a workflow.
+func (r Run) URL() string {
+	if r.ID == "" || r.Repository == "" {
+		return ""
+	}
+	page := r.ServerURL + "/" + r.Repository + "/actions/runs/" + r.ID
+	if r.Attempt != "" && r.Attempt != "1" {
+		page += "/attempts/" + r.Attempt
+	}
+	return page
+}
+
+// context returns the value of an expression that action.yml has for a default. The runner fills those in; this is
+// for whoever empties the input or runs the action without a runner.
+func (r Run) context(expression string) string {
+	switch expression {
+	case "github.repository":
+		return r.Repository
+	case "github.sha":
+		return r.SHA
+	default: // github.token is in no variable
+		return ""
+	}
+}

@@ -1,0 +1,21 @@
+package report
+
+// The outputs of the action, as action.yml declares them.
+const (
+	OutputOutcome         = "outcome"
+	OutputActivePort      = "active-port"
+	OutputPreviousPort    = "previous-port"
+	OutputRelease         = "release"
+	OutputPreviousRelease = "previous-release"
+	OutputDuration        = "duration"
+	OutputSwitchedAt      = "switched-at"
+	OutputHosts           = "hosts"
+)
+
+// Outputs lists them in the order of action.yml.
+func Outputs() []string {
+	return []string{
+		OutputOutcome, OutputActivePort, OutputPreviousPort, OutputRelease, OutputPreviousRelease,
+		OutputDuration, OutputSwitchedAt, OutputHosts,
+	}
+}
