@@ -56,7 +56,7 @@ download() {
   [[ -n $token ]] || helper=
   GIT_TERMINAL_PROMPT=0 GIT_CONFIG_NOSYSTEM=1 git --git-dir="$mirror" -c credential.helper= -c credential.helper="$helper" \
     -c protocol.version=2 -c http.lowSpeedLimit=1000 -c http.lowSpeedTime=60 -c gc.auto=0 \
-    fetch --depth=1 --no-tags --no-write-commit-graph --progress -- "$git_url" "$ref" \
+    fetch --depth=1 --no-tags --no-write-commit-graph --quiet -- "$git_url" "$ref" \
     </dev/null >&2 9< <(printf 'username=x-access-token\npassword=%s\n' "$token")
 }
 

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// begin opens the results: what a login shell's start-up files print before it is not ours to read.
-const begin = "deploy-action:begin"
+// Begin opens the results: what a login shell's start-up files print before it is not ours to read.
+const Begin = "deploy-action:begin"
 
 // maxResults bounds what a host can make us keep; the longest honest answer is a hundredth of it.
 const maxResults = 1 << 20
@@ -51,7 +51,7 @@ func (r *Results) Write(p []byte) (int, error) {
 
 func (r *Results) line(line string) {
 	if !r.open {
-		r.open = line == begin
+		r.open = line == Begin
 		return
 	}
 	key, value, found := strings.Cut(line, "=")

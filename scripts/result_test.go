@@ -47,7 +47,7 @@ func TestResultsDistrustTheHost(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var r Results
-			if _, err := r.Write([]byte(begin + "\n" + tt.output)); err != nil {
+			if _, err := r.Write([]byte(Begin + "\n" + tt.output)); err != nil {
 				t.Fatal(err)
 			}
 			if tt.read != nil {
@@ -61,7 +61,7 @@ func TestResultsDistrustTheHost(t *testing.T) {
 }
 
 func FuzzResults(f *testing.F) {
-	f.Add([]byte(begin + "\nport=8080\n"))
+	f.Add([]byte(Begin + "\nport=8080\n"))
 	f.Fuzz(func(t *testing.T, output []byte) {
 		var r Results
 		if _, err := r.Write(output); err != nil {

@@ -3,10 +3,15 @@
 #
 # Values: app, path, lock_token, step_wait, unit (the template's text)
 # Prints: changed (what was written, or nothing)
+# Exits:  EX_CHECK when the unit's name is somebody else's
 
 main() {
   local changed=() file=/etc/systemd/system/$app@.service dir
   own_lock
+  if has_systemd && systemctl cat -- "$app@.service" 2>/dev/null </dev/null | grep -q . \
+    && ! grep -qs '^# Written by deploy-action' "$file"; then
+    die "$EX_CHECK" "the host already has a unit $app@.service that this action did not write; choose another name with the input app"
+  fi
   for dir in releases slots shared venvs logs; do
     [[ -d $path/$dir ]] || mkdir -- "$path/$dir"
   done

@@ -54,7 +54,7 @@ var name = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
 // only NUL, which a shell variable can't hold, is refused.
 func Compose(verb Verb, values Values) ([]byte, error) {
 	var out bytes.Buffer
-	fmt.Fprintf(&out, "echo %s\n", begin)
+	fmt.Fprintf(&out, "echo %s\n", Begin)
 	for _, exit := range Exits {
 		fmt.Fprintf(&out, "readonly %s=%d\n", exit.Name, exit.Code)
 	}

@@ -1,0 +1,90 @@
+package deploy
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/clothesme/deploy-action/scripts"
+)
+
+// switchOver sends new requests to the new slot: by the rename alone, but for the first time or when the site's own files changed.
+func (d *Deployment) switchOver(ctx context.Context, h *host) (string, error) {
+	fallback := h.Idle.Port
+	if h.Active != nil {
+		fallback = h.Active.Port
+	}
+	res, err := d.exec(ctx, h, scripts.Site, scripts.Values{
+		"release": h.release, "nginx_include": d.in.NginxInclude, "site": h.app.SiteConf(), "include": h.app.IncludeConf(fallback),
+		"site_loaded": yes(h.Loaded), "default_site": yes(h.app.Default()),
+	})
+	if err != nil {
+		return "", err
+	}
+	h.reloaded = res.Yes("reloaded")
+	if err := res.Err(); err != nil {
+		return "", err
+	}
+	res, err = d.exec(ctx, h, scripts.Switch, scripts.Values{"from": h.activePort(), "to": h.idlePort()})
+	if err != nil {
+		return "", err
+	}
+	h.switched = true
+	h.switchedAt = time.UnixMilli(res.Millis("switched_at").Milliseconds())
+	how := "renamed the flag, no reload"
+	if h.reloaded {
+		how = "nginx has loaded the site (one reload, the last)"
+	}
+	return fmt.Sprintf("requests go to port %s: %s", h.idlePort(), how), res.Err()
+}
+
+// switchBack is switch's undo: the rename the other way, then the nginx files as they were. Both verbs say "already" when there is nothing
+// to take back, so what is not known of an interrupted switch does not matter.
+func (d *Deployment) switchBack(ctx context.Context, h *host) error {
+	res, err := d.exec(ctx, h, scripts.Switch, scripts.Values{"from": h.idlePort(), "to": h.activePort()})
+	if err != nil {
+		return err
+	}
+	if res.OneOf("switched", "yes", "already") == "yes" {
+		h.restored = true
+	}
+	h.switched = false
+	if _, err := d.exec(ctx, h, scripts.Restore, scripts.Values{"release": h.release}); err != nil {
+		return err
+	}
+	return res.Err()
+}
+
+// settle is how long nginx may take until a request provably reaches the new slot; the rename acts at once, a reload within a second.
+const settle = 10 * time.Second
+
+func (d *Deployment) verify(ctx context.Context, h *host) (string, error) {
+	var live time.Time
+	res, err := d.exec(ctx, h, scripts.Verify, d.process(h, scripts.Values{
+		"verify_host": d.verifyHost(), "settle": millis(settle), "watch_for": millis(d.in.WatchFor),
+	}))
+	if live = res.At("live"); !live.IsZero() {
+		h.live = live.Sub(d.begin)
+	}
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%d right answers through nginx, all from port %s, over %s", res.Int("probes"), h.idlePort(), d.in.WatchFor), res.Err()
+}
+
+// verifyHost is the name under which the site is asked for through nginx: its own, or any when it answers for all.
+func (d *Deployment) verifyHost() string {
+	name, _, _ := strings.Cut(d.in.ServerName, " ")
+	if name == "_" {
+		return d.in.Health.Host
+	}
+	return strings.Replace(name, "*.", "www.", 1)
+}
+
+func yes(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}

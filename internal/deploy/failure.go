@@ -1,0 +1,206 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/clothesme/deploy-action/remote"
+	"github.com/clothesme/deploy-action/scripts"
+)
+
+// StepError is a step that failed on one host.
+type StepError struct {
+	Step string
+	Host remote.Host
+	Err  error
+}
+
+func (e *StepError) Error() string { return fmt.Sprintf("%s on %s: %v", e.Step, e.Host, e.Err) }
+func (e *StepError) Unwrap() error { return e.Err }
+
+// HostError is the host's own no: a script that ended with an exit code other than 0.
+type HostError struct {
+	Verb     scripts.Verb
+	Code     int      // one of the scripts package's
+	Reason   string   // the script's last line
+	Evidence []string // the lines before it, the application's own among them
+	err      error
+}
+
+func (e *HostError) Error() string { return e.Reason }
+func (e *HostError) Unwrap() error { return e.err }
+
+// Site says what the site does after a failure.
+type Site string
+
+// The states.
+const (
+	SiteUnchanged Site = "unchanged" // nothing was switched
+	SiteRestored  Site = "restored"  // it was switched, and switched back
+	SiteSwitched  Site = "switched"  // it could not be switched back: the new version answers
+	SiteUnknown   Site = "unknown"   // the link died between the switch and its proof
+)
+
+// Failure is the run's error: the four facts that whoever reads it needs, in this order.
+type Failure struct {
+	Outcome  Outcome
+	Step     string
+	What     string   // what failed
+	Evidence []string // the host's own last lines
+	Hosts    []string
+	Site     Site
+	Serving  string // for people: what serves now
+	Next     string // what to do
+	err      error
+}
+
+func (f *Failure) Unwrap() error { return f.err }
+
+func (f *Failure) Error() string {
+	var b strings.Builder
+	b.WriteString(f.What)
+	for _, line := range f.Evidence {
+		b.WriteString("\n  " + line)
+	}
+	fmt.Fprintf(&b, "\nhost: %s\nsite: %s; %s\nnext: %s", strings.Join(f.Hosts, ", "), f.Site, f.Serving, f.Next)
+	return b.String()
+}
+
+// failure puts the four facts together. undone is what went wrong in taking back.
+func (d *Deployment) failure(s step, cause, undone error) *Failure {
+	f := &Failure{Outcome: Failed, Step: s.name, What: describe(cause), Site: SiteUnchanged, err: cause}
+	var host *HostError
+	if errors.As(cause, &host) {
+		f.Evidence = host.Evidence
+	}
+	for _, h := range d.hosts {
+		if s.phase == prepare || len(d.hosts) == 1 || failedOn(cause, h) {
+			f.Hosts = append(f.Hosts, h.target.String())
+		}
+		f.Serving = serving(h)
+		switch {
+		case h.switched && undone != nil:
+			f.Site = SiteSwitched
+			var exit *remote.ExitError
+			if !errors.As(undone, &exit) {
+				f.Site = SiteUnknown
+			}
+		case s.name == "switch" && undone != nil:
+			f.Site = SiteUnknown
+		case h.restored && f.Site == SiteUnchanged:
+			f.Site = SiteRestored
+			if h.Active != nil {
+				f.Outcome = Restored
+			}
+		}
+	}
+	f.Next = d.next(s, cause)
+	if f.Site == SiteUnknown || f.Site == SiteSwitched {
+		h := d.hosts[0]
+		f.Serving = "the flag on the host tells"
+		f.Next = fmt.Sprintf("see which port is active: ssh %s ls %s; then run this workflow again, it finds out and goes on from there", sshTarget(h.target), h.app.FlagDir())
+	}
+	if undone != nil {
+		f.What += "\nand taking it back failed too: " + describe(undone)
+	}
+	return f
+}
+
+func failedOn(err error, h *host) bool {
+	var s *StepError
+	return errors.As(err, &s) && s.Host == h.target
+}
+
+func serving(h *host) string {
+	if h.Active == nil {
+		if h.Idle.Port == 0 {
+			return "nothing was touched"
+		}
+		return "there is no earlier release to serve"
+	}
+	return fmt.Sprintf("%s on port %d serves", orNone(h.Active.Release), h.Active.Port)
+}
+
+// describe says what went wrong without the Go around it: the step, then the reason.
+func describe(err error) string {
+	var joined interface{ Unwrap() []error }
+	if errors.As(err, &joined) {
+		parts := make([]string, 0, 2)
+		for _, e := range joined.Unwrap() {
+			parts = append(parts, describe(e))
+		}
+		return strings.Join(parts, "\n")
+	}
+	var s *StepError
+	if errors.As(err, &s) {
+		return s.Step + ": " + s.Err.Error()
+	}
+	return err.Error()
+}
+
+// headline is the first line of the first error.
+func headline(errs []error) string {
+	for _, err := range errs {
+		if err != nil {
+			var s *StepError
+			if errors.As(err, &s) {
+				err = s.Err
+			}
+			line, _, _ := strings.Cut(err.Error(), "\n")
+			return line
+		}
+	}
+	return ""
+}
+
+// next is the remedy for what failed; remote's errors carry theirs in their own text.
+func (d *Deployment) next(s step, cause error) string {
+	var host *HostError
+	h := d.hosts[0]
+	log := fmt.Sprintf("fix the release and push again; the whole log: ssh %s tail -n 100 %s/logs/%d.log", sshTarget(h.target), d.in.Path, h.Idle.Port)
+	switch {
+	case errors.Is(cause, context.Canceled):
+		return "run this workflow again when it suits"
+	case errors.Is(cause, errTimeout) || errors.Is(cause, errDeadline):
+		return "look at the last lines above for what took so long; raise the input \"timeout\" if it needs that long"
+	case errors.Is(cause, errLockLost):
+		return "run this workflow again; it finds out what is there and goes on"
+	case !errors.As(cause, &host):
+		if s.name == "connect" {
+			return "put right what is named above and run this workflow again"
+		}
+		return "run this workflow again; it finds out what is there and goes on"
+	}
+	switch host.Code {
+	case scripts.ExitCheck:
+		return "put right what is listed above on the host and run this workflow again"
+	case scripts.ExitLockBusy:
+		return "wait for the other run to end, or raise the input \"lock-timeout\""
+	case scripts.ExitFetch:
+		return "see git's words above; the token needs \"contents: read\" on " + d.in.Repository + ", and the commit must be pushed"
+	case scripts.ExitBuild:
+		return "see the build's words above, fix it and push again"
+	case scripts.ExitForeign:
+		return "stop that process, or choose other ports with the input \"ports\""
+	case scripts.ExitDied, scripts.ExitStart:
+		return log
+	case scripts.ExitSilent:
+		return "make the application listen on $PORT, or give it more time with the input \"health-timeout\"; " + log
+	case scripts.ExitUnhealthy:
+		return "make it answer right, or correct the inputs health-path, health-status and health-body; " + log
+	case scripts.ExitNginx:
+		return "see nginx's words above; resolve the conflict on the host and run this workflow again"
+	case scripts.ExitNotRouted:
+		return "see which server block answers for " + d.verifyHost() + " on port 80: ssh " + sshTarget(h.target) + " sudo nginx -T; set the input \"server-name\" accordingly"
+	}
+	return "see the lines above and run this workflow again"
+}
+
+func sshTarget(h remote.Host) string {
+	if h.Port == 22 {
+		return h.User + "@" + h.Name
+	}
+	return fmt.Sprintf("-p %d %s@%s", h.Port, h.User, h.Name)
+}

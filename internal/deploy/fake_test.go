@@ -1,0 +1,247 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/clothesme/deploy-action/remote"
+	"github.com/clothesme/deploy-action/scripts"
+)
+
+// fakeHost stands for a host in the orchestrator's own tests: it keeps what a deployment changes (flag, slots, site, lock) and can be told to
+// fail at any verb. What the scripts really do is proved against real hosts, in e2e.
+type fakeHost struct {
+	t  *testing.T
+	mu sync.Mutex
+
+	flag     string          // the active port, empty for none
+	running  map[string]bool // by port
+	loaded   bool            // nginx has the site
+	locked   bool
+	lost     bool // the link is dead
+	calls    []string
+	recorded []string
+
+	faults map[scripts.Verb]fault
+	cancel func()
+}
+
+// fault is what happens at a verb, once.
+type fault struct {
+	kind  string // error, cancel, lost-before, lost-after, panic
+	code  int    // of an error
+	words string
+}
+
+func newFakeHost(t *testing.T) *fakeHost {
+	t.Helper()
+	return &fakeHost{t: t, flag: "8080", running: map[string]bool{"8080": true}, loaded: true, faults: map[scripts.Verb]fault{}}
+}
+
+var errLink = &remote.LostError{Err: errors.New("connection reset by peer")}
+
+func (f *fakeHost) dial(context.Context, remote.Host) (Shell, error) { return f, nil }
+
+func (f *fakeHost) String() string { return "fake" }
+func (f *fakeHost) Close() error   { return nil }
+
+func (f *fakeHost) Run(ctx context.Context, verb scripts.Verb, v scripts.Values, results, words io.Writer) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.lost {
+		return errLink
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if verb != scripts.Port && verb != scripts.Check && !f.locked {
+		f.t.Errorf("%s ran without the deploy lock", verb)
+	}
+	f.calls = append(f.calls, call(verb, v))
+	if _, err := scripts.Compose(verb, v); err != nil {
+		f.t.Errorf("compose %s: %v", verb, err)
+	}
+	bad, isBad := f.faults[verb]
+	delete(f.faults, verb)
+	if isBad {
+		switch bad.kind {
+		case "lost-before":
+			f.lost = true
+			return errLink
+		case "panic":
+			panic("at the disco")
+		case "error":
+			_, _ = fmt.Fprintln(words, bad.words)
+			return &remote.ExitError{Code: bad.code}
+		}
+	}
+	_, _ = fmt.Fprintf(results, "login banner\n%s\n%s", scripts.Begin, f.effect(verb, v))
+	if isBad {
+		switch bad.kind {
+		case "cancel":
+			f.cancel()
+			<-ctx.Done()
+			return context.Cause(ctx)
+		case "lost-after":
+			f.lost = true
+			return errLink
+		}
+	}
+	return nil
+}
+
+func call(verb scripts.Verb, v scripts.Values) string {
+	switch verb {
+	case scripts.Switch:
+		return fmt.Sprintf("switch %s>%s", v["from"], v["to"])
+	case scripts.Start, scripts.Stop, scripts.Drain:
+		return fmt.Sprintf("%s %s", verb, v["port"])
+	}
+	return string(verb)
+}
+
+// effect does to the model what the verb does to a host, and returns what it prints.
+func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
+	switch verb {
+	case scripts.Check:
+		return "os=Debian\nsystemd=yes\nipv6=no\nnginx=1.24.0\ndisk_mb=9000\ninodes=9\nmemory_mb=900\nhome=/home/ubuntu\nskew=0\n"
+	case scripts.Port:
+		return f.detection()
+	case scripts.Fetch:
+		if v["active_commit"] == v["ref"] && v["recipe"] == v["active_recipe"] {
+			return "commit=" + v["ref"] + "\nunchanged=yes\n"
+		}
+		return "commit=" + newCommit + "\nrelease=20261123T000000Z-bbbbbbb\n"
+	case scripts.Build:
+		return "built=reused\n"
+	case scripts.Setup:
+		return "changed=\n"
+	case scripts.Start:
+		f.running[v["port"]] = true
+		return "log_offset=0\npid=42\nstarttime=4200\n"
+	case scripts.Health:
+		return "boot_ms=500\ntries=2\n"
+	case scripts.Site:
+		was := f.loaded
+		f.loaded = true
+		return "reloaded=" + yes(!was) + "\n"
+	case scripts.Switch:
+		return f.rename(v["from"], v["to"])
+	case scripts.Restore:
+		return "restored=already\n"
+	case scripts.Verify:
+		if f.flag != v["port"] {
+			f.t.Errorf("verify of port %s while %q is active", v["port"], f.flag)
+		}
+		return "live=1795400000000\nprobes=9\n"
+	case scripts.Drain:
+		if f.flag == v["port"] {
+			f.t.Errorf("drain of the active port %s", v["port"])
+		}
+		return "left=0\ndrain_ms=20\n"
+	case scripts.Stop:
+		if f.flag == v["port"] {
+			f.t.Errorf("stop of the active port %s", v["port"])
+		}
+		delete(f.running, v["port"])
+		return "stopped=yes\nstop_ms=20\n"
+	case scripts.Prune:
+		return "pruned=1\nfreed_mb=5\n"
+	case scripts.Record:
+		f.recorded = append(f.recorded, v["line"])
+		return "fallback=written\n"
+	}
+	f.t.Errorf("unknown verb %s", verb)
+	return ""
+}
+
+func (f *fakeHost) rename(from, to string) string {
+	switched := "already"
+	if f.flag != to && (to != "" || f.flag == from) {
+		f.flag, switched = to, "yes"
+	}
+	return "switched=" + switched + "\nswitched_at=1795400000000\n"
+}
+
+const (
+	oldCommit = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+	newCommit = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+)
+
+func (f *fakeHost) detection() string {
+	var b strings.Builder
+	include, routed := absent, ""
+	if f.loaded {
+		include, routed = ours, "127.0.0.1:"+f.flag
+	}
+	fmt.Fprintf(&b, "include=%s\nopen_file_cache=no\nrouted=%s\n", include, routed)
+	for _, port := range []string{"8080", "8081"} {
+		listen, pid, release := none, 0, ""
+		if f.running[port] {
+			listen, pid = ours, 7
+		}
+		if f.flag == port {
+			release = "20261122T000000Z-aaaaaaa"
+			fmt.Fprintf(&b, "commit_%s=%s\nrecipe_%s=%s\n", port, oldCommit, port, activeRecipe)
+		}
+		fmt.Fprintf(&b, "flag_%[1]s=%[2]s\nlisten_%[1]s=%[3]s\npid_%[1]s=%[4]d\nrss_mb_%[1]s=30\nenabled_%[1]s=no\nrelease_%[1]s=%[5]s\n",
+			port, yes(f.flag == port), listen, pid, release)
+	}
+	return b.String()
+}
+
+var activeRecipe = "other"
+
+// Hold is the lock.
+func (f *fakeHost) Hold(_ context.Context, verb scripts.Verb, _ scripts.Values, results, words io.Writer) (Session, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.calls = append(f.calls, string(verb))
+	s := &fakeSession{f: f, done: make(chan struct{})}
+	bad, isBad := f.faults[verb]
+	switch {
+	case isBad && bad.kind == "error":
+		_, _ = fmt.Fprintln(words, bad.words)
+		s.end(&remote.ExitError{Code: bad.code})
+	case isBad && bad.kind == "panic":
+		panic("at the disco")
+	case isBad && bad.kind == "lost-before":
+		f.lost = true
+		return nil, errLink
+	case isBad && bad.kind == "lost-after":
+		f.lost = true
+		s.end(errLink)
+	case isBad: // cancel, while waiting for the other run
+		f.cancel()
+	default:
+		f.locked = true
+		_, _ = fmt.Fprintf(results, "%s\nwaited=3\nlocked=yes\n", scripts.Begin)
+	}
+	return s, nil
+}
+
+type fakeSession struct {
+	f    *fakeHost
+	once sync.Once
+	done chan struct{}
+	err  error
+}
+
+func (s *fakeSession) Beat() error           { return nil }
+func (s *fakeSession) Done() <-chan struct{} { return s.done }
+func (s *fakeSession) Wait() error           { <-s.done; return s.err }
+func (s *fakeSession) Close() {
+	s.f.mu.Lock()
+	defer s.f.mu.Unlock()
+	s.f.locked = false
+	s.end(nil)
+}
+func (s *fakeSession) end(err error) { s.once.Do(func() { s.err = err; close(s.done) }) }
+
+func (f *fakeHost) ran(call string) bool { return slices.Contains(f.calls, call) }

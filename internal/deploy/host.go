@@ -1,0 +1,134 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/clothesme/deploy-action/remote"
+	"github.com/clothesme/deploy-action/scripts"
+)
+
+// host is one server and what the run has learnt about it. Only its own step at a time writes to it.
+type host struct {
+	target    remote.Host
+	shell     Shell
+	lock      Session
+	releasing atomic.Bool // the lock's end is our own doing
+	app       scripts.App
+	systemd   bool
+	memoryMB  int
+	position
+
+	commit, release string
+	unchanged       bool
+	pid, starttime  string // of the new process
+	logOffset       string
+
+	reloaded    bool // this deployment made nginx reload
+	switched    bool // requests go to the new slot
+	restored    bool // they went there, and go to the old one again
+	switchedAt  time.Time
+	live        time.Duration // from the run's start to the first proved answer through nginx
+	boot        time.Duration // the application's own share of it
+	drained     time.Duration
+	connections int // open ones that the drain time-out ended
+}
+
+func (h *host) activePort() string {
+	if h.Active == nil {
+		return ""
+	}
+	return fmt.Sprint(h.Active.Port)
+}
+
+func (h *host) idlePort() string { return fmt.Sprint(h.Idle.Port) }
+
+func (h *host) isUnchanged() bool { return h.unchanged }
+
+// exec runs a verb with the values that all verbs take, streams its words, and turns the host's no into a HostError that carries them.
+func (d *Deployment) exec(ctx context.Context, h *host, verb scripts.Verb, values scripts.Values) (*scripts.Results, error) {
+	var results scripts.Results
+	words := d.rep.Remote(h.target.Name)
+	var last tail
+	err := h.shell.Run(ctx, verb, d.values(values), &results, io.MultiWriter(words, &last))
+	_ = words.Close()
+	if err == nil {
+		err = results.Err()
+	}
+	return &results, last.explain(verb, err)
+}
+
+func (d *Deployment) values(own scripts.Values) scripts.Values {
+	all := scripts.Values{
+		"app": d.in.App, "path": d.in.Path, "lock_token": d.token, "step_wait": seconds(stepWait),
+		"health_path": d.in.Health.Path, "health_status": strconv.Itoa(d.in.Health.Status), "health_body": d.in.Health.Body,
+	}
+	for key, value := range own {
+		all[key] = value
+	}
+	return all
+}
+
+// stepWait is how long a step waits for one of a dead run's that is still at work on the host.
+const stepWait = 2 * time.Minute
+
+func seconds(d time.Duration) string { return strconv.Itoa(int((d + time.Second - 1) / time.Second)) }
+
+func millis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
+
+func fingerprint(key ssh.PublicKey) string { return ssh.FingerprintSHA256(key) }
+
+// tail keeps the end of what a script said, for its error.
+type tail struct {
+	mu   sync.Mutex
+	text []byte
+}
+
+const tailBytes = 16 << 10
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.text = append(t.text, p...)
+	if extra := len(t.text) - tailBytes; extra > 0 {
+		t.text = append(t.text[:0], t.text[extra:]...)
+	}
+	return len(p), nil
+}
+
+// explain gives an exit status the script's own last line as its reason and the lines before it as evidence.
+func (t *tail) explain(verb scripts.Verb, err error) error {
+	var exit *remote.ExitError
+	if !errors.As(err, &exit) {
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	lines := strings.Split(strings.TrimSpace(strings.ReplaceAll(string(t.text), "\r", "\n")), "\n")
+	if len(lines) > evidenceLines {
+		lines = lines[len(lines)-evidenceLines:]
+	}
+	reason := lines[len(lines)-1]
+	if reason == "" {
+		reason = exit.Error()
+	}
+	if exit.Code == scripts.ExitCheck {
+		reason = strings.Join(lines, "\n")
+		lines = nil
+	} else {
+		lines = lines[:len(lines)-1]
+	}
+	return &HostError{Verb: verb, Code: exit.Code, Reason: reason, Evidence: lines, err: err}
+}
+
+// evidenceLines is what fits under an annotation, which is cut at 4096 characters.
+const evidenceLines = 30

@@ -1,0 +1,267 @@
+package deploy
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/clothesme/deploy-action/scripts"
+)
+
+func (d *Deployment) connect(ctx context.Context, h *host) (string, error) {
+	shell, err := d.dial(ctx, h.target)
+	if err != nil {
+		return "", err
+	}
+	h.shell = shell
+	return fmt.Sprintf("%s, %s", h.target, shell), nil
+}
+
+// heartbeat: a lock whose holder is silent for three beats is free again.
+const (
+	heartbeat = 5 * time.Second
+	silence   = 4 * heartbeat
+)
+
+func (d *Deployment) takeLock(ctx context.Context, h *host) (string, error) {
+	var results scripts.Results
+	locked := results.Came("locked")
+	words := d.rep.Remote(h.target.Name)
+	defer func() { _ = words.Close() }()
+	var last tail
+	// The lock outlives this step and the run's cancellation: what is undone is undone under it.
+	session, err := h.shell.Hold(context.WithoutCancel(ctx), scripts.Lock, d.values(scripts.Values{
+		"lock_note": d.in.Run.Actor + " " + d.in.Run.URL(), "lock_timeout": seconds(d.in.LockTimeout), "beat": seconds(silence),
+	}), &results, io.MultiWriter(words, &last))
+	if err != nil {
+		return "", err
+	}
+	beat := time.NewTicker(heartbeat)
+	for held := false; !held; {
+		select {
+		case <-locked:
+			held = true
+		case <-beat.C:
+			_ = session.Beat() // a dead session says so below
+		case <-session.Done():
+			beat.Stop()
+			return "", last.explain(scripts.Lock, session.Wait())
+		case <-ctx.Done():
+			beat.Stop()
+			session.Close()
+			return "", context.Cause(ctx)
+		}
+	}
+	h.lock = session
+	go d.keepLock(h, session, beat)
+	if waited := results.Millis("waited"); waited >= time.Second {
+		return fmt.Sprintf("held, after waiting %s", waited.Round(time.Second)), results.Err()
+	}
+	return "held", results.Err()
+}
+
+// keepLock sends the heartbeat; the run is over when the lock is.
+func (d *Deployment) keepLock(h *host, session Session, beat *time.Ticker) {
+	defer beat.Stop()
+	for {
+		select {
+		case <-beat.C:
+			_ = session.Beat()
+		case <-session.Done():
+			if !h.releasing.Load() {
+				d.cancel(fmt.Errorf("%w on %s: %v", errLockLost, h.target, session.Wait()))
+			}
+			return
+		}
+	}
+}
+
+// Commands that every deployment needs on the host; a build of ours needs more.
+const needs = "awk curl flock git grep nginx pgrep sed sync timeout xargs"
+
+func (d *Deployment) check(ctx context.Context, h *host) (string, error) {
+	need := needs
+	if d.in.Build == "" {
+		need += " python3"
+	}
+	res, err := d.exec(ctx, h, scripts.Check, scripts.Values{"needs": need, "clock": strconv.FormatInt(d.now().Unix(), 10)})
+	if err != nil {
+		return "", err
+	}
+	h.systemd, h.memoryMB = res.Yes("systemd"), res.Int("memory_mb")
+	h.app = scripts.App{
+		Name: d.in.App, User: h.target.User, Path: d.in.Path, Ports: d.in.Ports, Include: d.in.NginxInclude,
+		ServerName: d.in.ServerName, IPv6: res.Yes("ipv6"), StopSecs: int(d.in.StopTimeout / time.Second),
+	}
+	os, version, disk, skew := res.Text("os"), res.Text("nginx"), res.Int("disk_mb"), res.Int("skew")
+	if err := res.Err(); err != nil {
+		return "", err
+	}
+	if disk < minDiskMB {
+		return "", fmt.Errorf("only %d MB of disk are free at %s; a release needs at least %d MB: delete what is not needed, or lower keep-releases", disk, d.in.Path, minDiskMB)
+	}
+	if skew > maxSkew || skew < -maxSkew {
+		d.rep.Warn("Clock of "+h.target.Name, fmt.Sprintf("the clock of %s differs from the runner's by %d s: enable time synchronisation", h.target, skew))
+	}
+	if !h.systemd {
+		d.rep.Warn("No systemd on "+h.target.Name, "systemd is not init here: the application is started with nohup and does not come back after a crash or a reboot")
+	}
+	return fmt.Sprintf("%s, nginx %s, %.1f GB of disk and %.1f GB of memory free", os, version, float64(disk)/1024, float64(h.memoryMB)/1024), nil
+}
+
+const (
+	minDiskMB = 200
+	maxSkew   = 300 // seconds; certificates and signatures tolerate about that much
+)
+
+func (d *Deployment) detect(ctx context.Context, h *host) (string, error) {
+	res, err := d.exec(ctx, h, scripts.Port, scripts.Values{
+		"ports": fmt.Sprintf("%d %d", d.in.Ports[0], d.in.Ports[1]), "nginx_include": d.in.NginxInclude, "verify_host": d.verifyHost(),
+	})
+	if err != nil {
+		return "", err
+	}
+	f, err := readFacts(res, d.in.Ports)
+	if err != nil {
+		return "", err
+	}
+	if h.position, err = decide(f, d.in.NginxInclude); err != nil {
+		return "", err
+	}
+	for _, note := range h.Notes {
+		d.rep.Warn("State of "+h.target.Name, note)
+	}
+	if h.Active == nil {
+		return fmt.Sprintf("first deployment; it goes to port %d", h.Idle.Port), nil
+	}
+	if h.Active.RSSMB > h.memoryMB {
+		d.rep.Warn("Memory of "+h.target.Name, fmt.Sprintf("the running version uses %d MB and %d MB are free: two versions may not fit at once", h.Active.RSSMB, h.memoryMB))
+	}
+	return fmt.Sprintf("port %d is active with %s; port %d is idle", h.Active.Port, orNone(h.Active.Release), h.Idle.Port), nil
+}
+
+func (d *Deployment) setup(ctx context.Context, h *host) (string, error) {
+	res, err := d.exec(ctx, h, scripts.Setup, scripts.Values{"unit": h.app.Unit()})
+	if err != nil {
+		return "", err
+	}
+	if h.Heal != nil {
+		if _, err := d.exec(ctx, h, scripts.Switch, scripts.Values{"from": h.Heal.From, "to": h.Heal.To}); err != nil {
+			return "", err
+		}
+	}
+	if changed := res.Text("changed"); changed != "" {
+		return "wrote " + changed, res.Err()
+	}
+	return "already", res.Err()
+}
+
+// clear ends what a dead run left in the idle slot: a version never switched to, or one that was never retired.
+func (d *Deployment) clear(ctx context.Context, h *host) (string, error) {
+	if _, err := d.drainSlot(ctx, h, h.Idle.Port, d.in.DrainTimeout); err != nil {
+		return "", err
+	}
+	if err := d.stopSlot(ctx, h, h.Idle.Port); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("stopped what an earlier run left on port %d", h.Idle.Port), nil
+}
+
+// recipe names how a release is made, apart from its commit: two deployments that agree in both are the same.
+func (d *Deployment) recipe() string {
+	sum := sha256.Sum256([]byte(strings.Join([]string{d.in.Repository, d.in.Build, d.in.Start}, "\x00")))
+	return fmt.Sprintf("%x", sum[:8])
+}
+
+func (d *Deployment) fetch(ctx context.Context, h *host) (string, error) {
+	values := scripts.Values{
+		"git_url": strings.TrimSuffix(d.in.ServerURL, "/") + "/" + d.in.Repository + ".git", "ref": d.in.Ref, "token": d.in.Token.Reveal(),
+		"stamp": d.begin.UTC().Format("20060102T150405Z"), "recipe": d.recipe(), "active_commit": "", "active_recipe": "",
+	}
+	// A release that does not serve is not one to leave alone.
+	if h.Active != nil && h.Active.Listen == ours && h.Loaded {
+		values["active_commit"], values["active_recipe"] = h.Active.Commit, h.Active.Recipe
+	}
+	res, err := d.exec(ctx, h, scripts.Fetch, values)
+	if err != nil {
+		return "", err
+	}
+	h.commit = res.Text("commit")
+	if res.Has("unchanged") {
+		h.unchanged = res.Yes("unchanged")
+		h.release = h.Active.Release
+		return fmt.Sprintf("release %s already serves this commit, made the same way", h.release), res.Err()
+	}
+	h.release = res.Text("release")
+	return fmt.Sprintf("commit %.7s as release %s", h.commit, h.release), res.Err()
+}
+
+func (d *Deployment) build(ctx context.Context, h *host) (string, error) {
+	res, err := d.exec(ctx, h, scripts.Build, scripts.Values{
+		"release": h.release, "build": d.in.Build, "start_file": scripts.StartFile(d.in.Start),
+	})
+	if err != nil {
+		return "", err
+	}
+	switch res.OneOf("built", "command", "venv", "reused", "nothing") {
+	case "command":
+		return "the build command succeeded", res.Err()
+	case "venv":
+		return "a new venv for changed requirements", res.Err()
+	case "reused":
+		return "requirements unchanged, venv reused", res.Err()
+	default:
+		return "no requirements.txt and no build command: nothing to do", res.Err()
+	}
+}
+
+func (d *Deployment) start(ctx context.Context, h *host) (string, error) {
+	res, err := d.exec(ctx, h, scripts.Start, scripts.Values{"port": h.idlePort(), "release": h.release})
+	if err != nil {
+		return "", err
+	}
+	h.pid, h.starttime, h.logOffset = res.Text("pid"), res.Text("starttime"), res.Text("log_offset")
+	return fmt.Sprintf("%s on port %s, pid %s", h.release, h.idlePort(), h.pid), res.Err()
+}
+
+// stopNew is start's undo. A version that was switched to may still be answering requests: it is drained like an old one.
+func (d *Deployment) stopNew(ctx context.Context, h *host) error {
+	if h.restored {
+		limit := d.in.DrainTimeout
+		if deadline, ok := ctx.Deadline(); ok {
+			limit = min(limit, time.Until(deadline)/2)
+		}
+		if _, err := d.drainSlot(ctx, h, h.Idle.Port, limit); err != nil {
+			return err
+		}
+	}
+	return d.stopSlot(ctx, h, h.Idle.Port)
+}
+
+// process are the values that name the new process and say how to judge its answers.
+func (d *Deployment) process(h *host, own scripts.Values) scripts.Values {
+	own["port"], own["pid"], own["starttime"], own["log_offset"] = h.idlePort(), h.pid, h.starttime, h.logOffset
+	return own
+}
+
+func (d *Deployment) health(ctx context.Context, h *host) (string, error) {
+	res, err := d.exec(ctx, h, scripts.Health, d.process(h, scripts.Values{
+		"health_host": d.in.Health.Host, "health_timeout": seconds(d.in.Health.Timeout),
+	}))
+	if err != nil {
+		return "", err
+	}
+	h.boot = res.Millis("boot_ms")
+	return fmt.Sprintf("pid %s answers right, %.1fs after its start", h.pid, h.boot.Seconds()), res.Err()
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "no release of ours"
+	}
+	return s
+}

@@ -1,0 +1,115 @@
+package deploy
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/clothesme/deploy-action/scripts"
+)
+
+// Outcome says in one word how a run ended; it is the action's output of that name.
+type Outcome string
+
+// The outcomes.
+const (
+	Deployed  Outcome = "deployed"
+	Unchanged Outcome = "unchanged" // the active release was this one already
+	Restored  Outcome = "restored"  // failed after the switch; the old version serves again
+	Failed    Outcome = "failed"
+)
+
+// Result is what a run leaves behind for the steps after it.
+type Result struct {
+	Outcome  Outcome
+	Duration time.Duration
+	Hosts    []HostResult
+}
+
+// HostResult is one host's part of it, as the output hosts gives it. Durations are milliseconds.
+type HostResult struct {
+	Host            string     `json:"host"`
+	Outcome         Outcome    `json:"outcome"`
+	Release         string     `json:"release"`
+	Commit          string     `json:"commit"`
+	PreviousRelease string     `json:"previous-release"`
+	ActivePort      uint16     `json:"active-port"` // the slot that serves now, 0 when not known or none
+	PreviousPort    uint16     `json:"previous-port"`
+	SwitchedAt      *time.Time `json:"switched-at,omitempty"`
+	Reloaded        bool       `json:"reloaded"` // the switch needed a reload of nginx
+	Live            int64      `json:"live-ms"`  // from the run's start to the first answer proved through nginx
+	Boot            int64      `json:"boot-ms"`  // the application's own part of that
+	Drained         int64      `json:"drained-ms"`
+	Cut             int        `json:"connections-cut"` // still open when the drain time-out was over
+}
+
+func (d *Deployment) success() Outcome {
+	for _, h := range d.hosts {
+		if !h.unchanged {
+			return Deployed
+		}
+	}
+	return Unchanged
+}
+
+func (d *Deployment) result(outcome Outcome) *Result {
+	r := &Result{Outcome: outcome, Duration: d.now().Sub(d.begin)}
+	for _, h := range d.hosts {
+		r.Hosts = append(r.Hosts, d.hostResult(h, outcome))
+	}
+	return r
+}
+
+func (d *Deployment) hostResult(h *host, outcome Outcome) HostResult {
+	r := HostResult{
+		Host: h.target.String(), Outcome: outcome, Release: h.release, Commit: h.commit, Reloaded: h.reloaded,
+		Live: h.live.Milliseconds(), Boot: h.boot.Milliseconds(), Drained: h.drained.Milliseconds(), Cut: h.connections,
+	}
+	if h.Active != nil {
+		r.ActivePort, r.PreviousPort, r.PreviousRelease = h.Active.Port, h.Active.Port, h.Active.Release
+	}
+	if h.switched {
+		at := h.switchedAt.UTC()
+		r.ActivePort, r.SwitchedAt = h.Idle.Port, &at
+	}
+	return r
+}
+
+// recordSuccess writes the history line and lets nginx fall back to the new slot.
+func (d *Deployment) recordSuccess(ctx context.Context, h *host) (string, error) {
+	outcome := Deployed
+	if h.unchanged {
+		outcome = Unchanged
+	}
+	if err := d.record(ctx, h, outcome, ""); err != nil {
+		return "", err
+	}
+	return "written to " + d.in.Path + "/deploys.jsonl", nil
+}
+
+// record appends one line to the host's history: who, what, how it ended, how long it took.
+func (d *Deployment) record(ctx context.Context, h *host, outcome Outcome, reason string) error {
+	line, err := json.Marshal(struct {
+		Time  time.Time `json:"time"`
+		Run   string    `json:"run"`
+		RunID string    `json:"run-id"`
+		RunNo string    `json:"run-number"`
+		Actor string    `json:"actor"`
+		Error string    `json:"error,omitempty"`
+		Total int64     `json:"duration-ms"`
+		HostResult
+	}{
+		d.now().UTC().Truncate(time.Millisecond), d.in.Run.URL(), d.in.Run.ID, d.in.Run.Number, d.in.Run.Actor,
+		reason, d.now().Sub(d.begin).Milliseconds(), d.hostResult(h, outcome),
+	})
+	if err != nil {
+		return fmt.Errorf("encode history line: %w", err)
+	}
+	fallback := ""
+	if h.switched {
+		fallback = h.app.Fallback(h.Idle.Port)
+	}
+	_, err = d.exec(ctx, h, scripts.Record, scripts.Values{"line": string(line), "nginx_include": d.in.NginxInclude, "fallback": fallback})
+	return err
+}

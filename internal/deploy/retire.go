@@ -1,0 +1,62 @@
+package deploy
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/clothesme/deploy-action/scripts"
+)
+
+func (d *Deployment) drain(ctx context.Context, h *host) (string, error) {
+	left, err := d.drainSlot(ctx, h, h.Active.Port, d.in.DrainTimeout)
+	if err != nil {
+		return "", err
+	}
+	if left > 0 {
+		return fmt.Sprintf("%d connection(s) to port %d were still open after %s", left, h.Active.Port, d.in.DrainTimeout), nil
+	}
+	return fmt.Sprintf("no connection to port %d is left", h.Active.Port), nil
+}
+
+func (d *Deployment) drainSlot(ctx context.Context, h *host, port uint16, limit time.Duration) (left int, err error) {
+	res, err := d.exec(ctx, h, scripts.Drain, scripts.Values{"port": fmt.Sprint(port), "drain_timeout": seconds(limit)})
+	if err != nil {
+		return 0, err
+	}
+	h.drained, h.connections = res.Millis("drain_ms"), res.Int("left")
+	return h.connections, res.Err()
+}
+
+func (d *Deployment) stop(ctx context.Context, h *host) (string, error) {
+	if err := d.stopSlot(ctx, h, h.Active.Port); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%s on port %d is stopped", orNone(h.Active.Release), h.Active.Port), nil
+}
+
+func (d *Deployment) stopSlot(ctx context.Context, h *host, port uint16) error {
+	_, err := d.exec(ctx, h, scripts.Stop, scripts.Values{"port": fmt.Sprint(port), "stop_timeout": seconds(d.in.StopTimeout)})
+	return err
+}
+
+func (d *Deployment) prune(ctx context.Context, h *host) (string, error) {
+	res, err := d.exec(ctx, h, scripts.Prune, scripts.Values{"keep_releases": fmt.Sprint(d.in.KeepReleases), "active": h.release})
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%d old release(s) deleted", res.Int("pruned")), res.Err()
+}
+
+// unlock ends the lock's session and waits until the host has let go.
+func (d *Deployment) unlock(ctx context.Context, h *host) (string, error) {
+	h.releasing.Store(true)
+	h.lock.Close()
+	select {
+	case <-h.lock.Done():
+		h.lock = nil
+		return "released", nil
+	case <-ctx.Done():
+		return "", context.Cause(ctx)
+	}
+}

@@ -1,0 +1,166 @@
+package deploy
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/clothesme/deploy-action/scripts"
+)
+
+// slot is what the host says about one port of the pair.
+type slot struct {
+	Port    uint16
+	Flag    bool   // nginx's flag names it
+	Listen  string // who listens: none, ours or foreign
+	Who     string // a foreign listener's pid, user and command line
+	PID     int    // the main process, 0 when there is none
+	Release string // what the slot points to, empty when nothing complete
+	Commit  string
+	Recipe  string
+	RSSMB   int // resident memory of the slot's processes, MiB
+}
+
+// runs reports whether anything of ours lives in the slot.
+func (s slot) runs() bool { return s.PID != 0 || s.Listen == ours }
+
+// Words of port.sh.
+const (
+	none    = "none"
+	ours    = "ours"
+	foreign = "foreign"
+	absent  = "absent"
+	other   = "other"
+)
+
+// facts is all that detection gathers.
+type facts struct {
+	Slots   [2]slot
+	Include string // the nginx include on disk: absent, ours or other
+	Routed  uint16 // the port nginx itself says it chose; 0 when our site is not loaded
+}
+
+// position is what the facts mean.
+type position struct {
+	Active *slot // nil before the first deployment
+	Idle   slot
+	Loaded bool     // nginx has our site loaded
+	Heal   *heal    // flags to put right before anything else
+	Notes  []string // for people
+}
+
+// heal is a correction of the flags that switch.sh makes: From is removed, To is there.
+type heal struct{ From, To string }
+
+// readFacts takes detection's results apart.
+func readFacts(res *scripts.Results, ports [2]uint16) (facts, error) {
+	f := facts{Include: res.OneOf("include", absent, ours, other)}
+	via := res.Text("routed")
+	for i, port := range ports {
+		if via == fmt.Sprintf("127.0.0.1:%d", port) {
+			f.Routed = port
+		}
+		key := func(name string) string { return fmt.Sprintf("%s_%d", name, port) }
+		s := slot{
+			Port:    port,
+			Flag:    res.Yes(key("flag")),
+			Listen:  res.OneOf(key("listen"), none, ours, foreign),
+			PID:     res.Int(key("pid")),
+			Release: res.Text(key("release")),
+			RSSMB:   res.Int(key("rss_mb")),
+		}
+		if s.Listen == foreign {
+			s.Who = res.Text(key("who"))
+		}
+		if s.Release != "" {
+			s.Commit, s.Recipe = res.Text(key("commit")), res.Text(key("recipe"))
+		}
+		f.Slots[i] = s
+	}
+	return f, res.Err()
+}
+
+// decide says which slot is active. Flags, sockets, units and nginx's own word are weighed together; where they contradict each other in a
+// way that has no safe reading it refuses with what it saw (invariant 4).
+func decide(f facts, include string) (position, error) {
+	for _, s := range f.Slots {
+		if s.Listen == foreign {
+			return position{}, fmt.Errorf("port %d is held by a process that is not this action's (%s); stop it, or choose other ports with the input ports", s.Port, s.Who)
+		}
+	}
+	if f.Include == other {
+		return position{}, fmt.Errorf("%s exists and was not written for this application; choose another file with the input nginx-include", include)
+	}
+	p := position{Loaded: f.Routed != 0}
+	active, err := active(f, &p)
+	if err != nil {
+		return position{}, err
+	}
+	switch active {
+	case -1:
+		p.Idle = f.Slots[0]
+	default:
+		p.Active, p.Idle = &f.Slots[active], f.Slots[1-active]
+		if p.Active.Listen != ours {
+			p.Notes = append(p.Notes, fmt.Sprintf("nothing listens on the active port %d: the site is down until this deployment is through", p.Active.Port))
+		}
+	}
+	return p, nil
+}
+
+// active returns the index of the active slot, -1 when there has never been one.
+func active(f facts, p *position) (int, error) {
+	a, b := f.Slots[0], f.Slots[1]
+	switch {
+	case a.Flag != b.Flag:
+		i := 0
+		if b.Flag {
+			i = 1
+		}
+		if f.Routed != 0 && f.Routed != f.Slots[i].Port && f.Slots[i].Listen == ours {
+			return 0, fmt.Errorf("the flag names port %d, but nginx sends requests to port %d; look at %s", f.Slots[i].Port, f.Routed, saw(f))
+		}
+		return i, nil
+	case a.Flag: // both: the include's last match wins, and its backup when nothing listens there
+		i := 1
+		if b.Listen != ours && a.Listen == ours {
+			i = 0
+		}
+		p.Heal = &heal{From: fmt.Sprint(f.Slots[1-i].Port), To: fmt.Sprint(f.Slots[i].Port)}
+		p.Notes = append(p.Notes, fmt.Sprintf("both flags were there; nginx follows port %d, the other flag goes", f.Slots[i].Port))
+		return i, nil
+	}
+	return unflagged(f, p)
+}
+
+// unflagged reads a host without any flag: new, or robbed of it. Nginx then follows the include's fall-back, which names the slot that was
+// active when nginx last read it.
+func unflagged(f facts, p *position) (int, error) {
+	found := -1
+	for i, s := range f.Slots {
+		if s.Listen != ours || s.Release == "" || f.Include != ours {
+			continue
+		}
+		if f.Routed == s.Port {
+			found = i
+			break
+		}
+		if found >= 0 {
+			return 0, fmt.Errorf("no flag is there, both slots run, and nginx names neither; create the right one by hand; %s", saw(f))
+		}
+		found = i
+	}
+	if found >= 0 {
+		p.Heal = &heal{To: fmt.Sprint(f.Slots[found].Port)}
+		p.Notes = append(p.Notes, fmt.Sprintf("the flag was gone; port %d serves, so it gets it back", f.Slots[found].Port))
+	}
+	return found, nil
+}
+
+// saw lists the facts for somebody who has to decide in our place.
+func saw(f facts) string {
+	parts := []string{"include " + f.Include, fmt.Sprintf("nginx routes to %d", f.Routed)}
+	for _, s := range f.Slots {
+		parts = append(parts, fmt.Sprintf("slot %d: flag %t, listener %s, pid %d, release %q", s.Port, s.Flag, s.Listen, s.PID, s.Release))
+	}
+	return strings.Join(parts, "; ")
+}

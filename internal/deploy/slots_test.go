@@ -1,0 +1,63 @@
+package deploy
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestDecide(t *testing.T) {
+	live := func(port uint16, flag bool) slot {
+		return slot{Port: port, Flag: flag, Listen: ours, PID: 7, Release: "r"}
+	}
+	idle := func(port uint16, flag bool) slot { return slot{Port: port, Flag: flag, Listen: none} }
+	for _, tt := range []struct {
+		name   string
+		facts  facts
+		active uint16 // 0: none
+		heal   *heal
+		want   string // an error or a note
+	}{
+		{"a bare host", facts{Slots: [2]slot{idle(8080, false), idle(8081, false)}, Include: absent}, 0, nil, ""},
+		{"first slot active", facts{Slots: [2]slot{live(8080, true), idle(8081, false)}, Include: ours, Routed: 8080}, 8080, nil, ""},
+		{"second slot active, old one left over", facts{Slots: [2]slot{live(8080, false), live(8081, true)}, Include: ours, Routed: 8081}, 8081, nil, ""},
+		{"active version crashed", facts{Slots: [2]slot{idle(8080, false), idle(8081, true)}, Include: ours, Routed: 8081}, 8081, nil, "site is down"},
+		{"crashed, so the leftover backup answers", facts{Slots: [2]slot{live(8080, false), idle(8081, true)}, Include: ours, Routed: 8080}, 8081, nil, "site is down"},
+		{"killed before the site was loaded", facts{Slots: [2]slot{live(8080, true), idle(8081, false)}, Include: ours}, 8080, nil, ""},
+		{"killed before its first switch", facts{Slots: [2]slot{live(8080, false), idle(8081, false)}, Include: absent}, 0, nil, ""},
+		{"flag and nginx disagree", facts{Slots: [2]slot{live(8080, true), live(8081, false)}, Include: ours, Routed: 8081}, 0, nil, "the flag names port 8080, but nginx sends requests to port 8081"},
+		{"both flags", facts{Slots: [2]slot{live(8080, true), live(8081, true)}, Include: ours, Routed: 8081}, 8081, &heal{"8080", "8081"}, "both flags"},
+		{"both flags, the second slot dead", facts{Slots: [2]slot{live(8080, true), idle(8081, true)}, Include: ours, Routed: 8081}, 8080, &heal{"8081", "8080"}, "both flags"},
+		{"no flag, one slot runs", facts{Slots: [2]slot{idle(8080, false), live(8081, false)}, Include: ours}, 8081, &heal{"", "8081"}, "flag was gone"},
+		{"no flag, both run, nginx falls back", facts{Slots: [2]slot{live(8080, false), live(8081, false)}, Include: ours, Routed: 8081}, 8081, &heal{"", "8081"}, "flag was gone"},
+		{"no flag, both run, nginx silent", facts{Slots: [2]slot{live(8080, false), live(8081, false)}, Include: ours}, 0, nil, "create the right one by hand"},
+		{"foreign process", facts{Slots: [2]slot{idle(8080, false), {Port: 8081, Listen: foreign, Who: "pid 9, user bob, command x"}}, Include: absent}, 0, nil, "pid 9, user bob, command x"},
+		{"somebody else's include", facts{Slots: [2]slot{idle(8080, false), idle(8081, false)}, Include: other}, 0, nil, "nginx-include"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p, err := decide(tt.facts, "/etc/nginx/conf.d/service-url.inc")
+			said := strings.Join(p.Notes, "\n")
+			if err != nil {
+				said = err.Error()
+				if tt.active != 0 || tt.want == "" {
+					t.Fatalf("decide: %v", err)
+				}
+			}
+			if !strings.Contains(said, tt.want) || tt.want == "" && said != "" {
+				t.Errorf("said %q, want %q", said, tt.want)
+			}
+			var got uint16
+			if p.Active != nil {
+				got = p.Active.Port
+				if p.Idle.Port == got {
+					t.Errorf("idle and active are both %d", got)
+				}
+			}
+			if got != tt.active {
+				t.Errorf("active = %d, want %d", got, tt.active)
+			}
+			if (p.Heal == nil) != (tt.heal == nil) || p.Heal != nil && *p.Heal != *tt.heal {
+				t.Errorf("heal = %+v, want %+v", p.Heal, tt.heal)
+			}
+		})
+	}
+}

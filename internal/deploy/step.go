@@ -1,0 +1,122 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+)
+
+// phase groups steps by what a failure in them means.
+type phase int
+
+const (
+	prepare phase = iota // the old version serves and nothing it needs was touched
+	commit               // requests may go to the new version; all of it can be taken back
+	retire               // the new version is proved; a failure is a warning
+)
+
+// step is one line of the deployment. It runs on all hosts at once, and the next starts when every host is through.
+type step struct {
+	phase    phase
+	name     string        // one word, for outcomes and errors
+	title    string        // a present participle, for the log
+	deadline time.Duration // of run, on each host
+	run      func(context.Context, *host) (string, error)
+	undo     func(context.Context, *host) error // tolerates that run did nothing, half or all of its work, and being called twice
+	skip     func(*host) bool
+	always   bool // in retire: also when the run was cancelled or its time is over
+}
+
+var errDeadline = errors.New("step time-out")
+
+// do runs a step on the hosts that need it and returns what failed, joined; every host's undo stands on the stack before its run begins.
+func (d *Deployment) do(ctx context.Context, s step) error {
+	var todo []*host
+	for _, h := range d.hosts {
+		if s.skip == nil || !s.skip(h) {
+			todo = append(todo, h)
+		}
+	}
+	if len(todo) == 0 {
+		return nil
+	}
+	if s.undo != nil {
+		d.undos = append(d.undos, undo{s, todo})
+	}
+	group := d.rep.Step(s.title)
+	lines, errs := make([]string, len(todo)), make([]error, len(todo))
+	var wg sync.WaitGroup
+	for i, h := range todo {
+		wg.Go(func() { lines[i], errs[i] = d.on(ctx, h, s) })
+	}
+	wg.Wait()
+	err := errors.Join(errs...)
+	if err != nil {
+		group.Fail(s.name + ": " + headline(errs))
+		return err
+	}
+	group.Done(s.name + ": " + strings.Join(lines, "; "))
+	return nil
+}
+
+// on runs a step on one host, within its deadline; a panic is that host's failure, so that the others' and its own undo still run.
+func (d *Deployment) on(ctx context.Context, h *host, s step) (line string, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("panic: %v", r)
+		}
+		if err != nil {
+			err = &StepError{Step: s.name, Host: h.target, Err: err}
+		} else if len(d.hosts) > 1 {
+			line = h.target.Name + " " + line
+		}
+	}()
+	ctx, cancel := context.WithTimeoutCause(ctx, s.deadline, fmt.Errorf("%w after %s", errDeadline, s.deadline))
+	defer cancel()
+	return s.run(ctx, h)
+}
+
+type undo struct {
+	step  step
+	hosts []*host
+}
+
+// takeBack runs the undo stack from the top. It uses a context of its own: the one that failed the run may be over.
+func (d *Deployment) takeBack(ctx context.Context) error {
+	limit := d.in.DrainTimeout + d.in.StopTimeout + time.Minute
+	if ctx.Err() != nil {
+		limit = cancelBudget
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
+	defer cancel()
+	var errs []error
+	for len(d.undos) > 0 {
+		u := d.undos[len(d.undos)-1]
+		d.undos = d.undos[:len(d.undos)-1]
+		group := d.rep.Step("Taking back " + u.step.name)
+		results := make([]error, len(u.hosts))
+		var wg sync.WaitGroup
+		for i, h := range u.hosts {
+			wg.Go(func() {
+				s := u.step
+				s.deadline, s.run = limit, func(ctx context.Context, h *host) (string, error) { return "", s.undo(ctx, h) }
+				_, results[i] = d.on(ctx, h, s)
+			})
+		}
+		wg.Wait()
+		if err := errors.Join(results...); err != nil {
+			group.Fail("taking back " + u.step.name + ": " + headline(results))
+			errs = append(errs, err)
+			continue
+		}
+		group.Done(u.step.name + " taken back")
+	}
+	return errors.Join(errs...)
+}
+
+// cancelBudget is how long undoing may take after a signal: the runner sends SIGINT, SIGTERM 7.5 s later, and SIGKILL 2.5 s after that
+// (actions/runner ProcessInvoker.cs).
+const cancelBudget = 6 * time.Second
