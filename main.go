@@ -25,8 +25,7 @@ func main() {
 	begin := time.Now()
 	// A log that nobody reads any more must not end a deployment half-way.
 	signal.Ignore(syscall.SIGPIPE)
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+	ctx, _ := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// The runner kills 10 s after its first signal; a hang must not take the log's last lines with it.
 	context.AfterFunc(ctx, func() { time.AfterFunc(lastWord, func() { os.Exit(exitFailed) }) })
 	os.Exit(run(ctx, os.Getenv, os.Stdout, begin))

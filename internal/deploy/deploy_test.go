@@ -27,7 +27,7 @@ func testInputs() *inputs.Inputs {
 	}
 }
 
-func deployTo(t *testing.T, f *fakeHost, in *inputs.Inputs) (*Result, error, string) {
+func deployTo(t *testing.T, f *fakeHost, in *inputs.Inputs) (*Result, string, error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -35,12 +35,12 @@ func deployTo(t *testing.T, f *fakeHost, in *inputs.Inputs) (*Result, error, str
 	var log bytes.Buffer
 	rep := report.New(&log, func(string) string { return "" })
 	result, err := New(in, rep, f.dial, time.Now()).Run(ctx)
-	return result, err, log.String()
+	return result, log.String(), err
 }
 
 func TestDeploymentIsThisList(t *testing.T) {
 	f := newFakeHost(t)
-	result, err, log := deployTo(t, f, testInputs())
+	result, log, err := deployTo(t, f, testInputs())
 	if err != nil {
 		t.Fatalf("Run: %v\n%s", err, log)
 	}
@@ -66,7 +66,7 @@ func TestSameReleaseChangesNothing(t *testing.T) {
 	in.Ref = oldCommit
 	activeRecipe = (&Deployment{in: in}).recipe()
 	t.Cleanup(func() { activeRecipe = "other" })
-	result, err, log := deployTo(t, f, in)
+	result, log, err := deployTo(t, f, in)
 	if err != nil {
 		t.Fatalf("Run: %v\n%s", err, log)
 	}
@@ -79,7 +79,7 @@ func TestFirstDeploymentFailingLeavesNothingActive(t *testing.T) {
 	f := newFakeHost(t)
 	f.flag, f.running, f.loaded = "", map[string]bool{}, false
 	f.faults[scripts.Verify] = fault{kind: "error", code: scripts.ExitUnhealthy, words: "answered 500"}
-	result, err, log := deployTo(t, f, testInputs())
+	result, log, err := deployTo(t, f, testInputs())
 	if err == nil || result.Outcome != Failed || f.flag != "" || len(f.running) > 0 {
 		t.Errorf("err %v, outcome %s, flag %q, running %v\n%s", err, result.Outcome, f.flag, f.running, log)
 	}
@@ -91,7 +91,7 @@ func TestFirstDeploymentFailingLeavesNothingActive(t *testing.T) {
 func TestLeftoverInTheIdleSlotIsDrainedAndStopped(t *testing.T) {
 	f := newFakeHost(t)
 	f.running["8081"] = true
-	if _, err, log := deployTo(t, f, testInputs()); err != nil {
+	if _, log, err := deployTo(t, f, testInputs()); err != nil {
 		t.Fatalf("Run: %v\n%s", err, log)
 	}
 	if !strings.HasPrefix(strings.Join(f.calls, ","), "lock,check,port,setup,drain 8081,stop 8081,fetch") {
@@ -112,7 +112,7 @@ func TestEveryStepFailingInEveryWay(t *testing.T) {
 			t.Run(fmt.Sprintf("%s/%s", verb, kind), func(t *testing.T) {
 				f := newFakeHost(t)
 				f.faults[verb] = fault{kind: kind, code: scripts.ExitUnhealthy, words: "app says: no\nthe reason"}
-				result, err, log := deployTo(t, f, testInputs())
+				result, log, err := deployTo(t, f, testInputs())
 				checkServing(t, f)
 				if committed[verb] {
 					if err != nil || result.Outcome != Deployed || f.flag != "8081" {
@@ -132,7 +132,7 @@ func TestEveryStepFailingInEveryWay(t *testing.T) {
 					t.Errorf("outcome %s, want %s", result.Outcome, wantOutcome)
 				}
 				f.lost, f.locked, f.faults, f.calls = false, false, map[scripts.Verb]fault{}, nil
-				if _, err, log := deployTo(t, f, testInputs()); err != nil {
+				if _, log, err := deployTo(t, f, testInputs()); err != nil {
 					t.Errorf("the next run: %v\n%s", err, log)
 				}
 				checkServing(t, f)

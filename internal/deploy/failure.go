@@ -20,6 +20,18 @@ type StepError struct {
 func (e *StepError) Error() string { return fmt.Sprintf("%s on %s: %v", e.Step, e.Host, e.Err) }
 func (e *StepError) Unwrap() error { return e.Err }
 
+// cutShort is a step whose context ended: the cause is what people need, how the step then ended is not.
+type cutShort struct{ cause, outcome error }
+
+func (e *cutShort) Error() string {
+	if errors.Is(e.cause, context.Canceled) {
+		return "cancelled: " + e.cause.Error()
+	}
+	return e.cause.Error()
+}
+
+func (e *cutShort) Unwrap() []error { return []error{e.cause, e.outcome} }
+
 // HostError is the host's own no: a script that ended with an exit code other than 0.
 type HostError struct {
 	Verb     scripts.Verb
@@ -61,12 +73,19 @@ func (f *Failure) Unwrap() error { return f.err }
 func (f *Failure) Error() string {
 	var b strings.Builder
 	b.WriteString(f.What)
-	for _, line := range f.Evidence {
+	evidence := f.Evidence
+	for len(strings.Join(evidence, "\n  ")) > evidenceBytes {
+		evidence = evidence[1:]
+	}
+	for _, line := range evidence {
 		b.WriteString("\n  " + line)
 	}
 	fmt.Fprintf(&b, "\nhost: %s\nsite: %s; %s\nnext: %s", strings.Join(f.Hosts, ", "), f.Site, f.Serving, f.Next)
 	return b.String()
 }
+
+// evidenceBytes leaves room for the other facts in an annotation, which is cut at 4096 characters; the log has it all.
+const evidenceBytes = 2600
 
 // failure puts the four facts together. undone is what went wrong in taking back.
 func (d *Deployment) failure(s step, cause, undone error) *Failure {
@@ -123,10 +142,9 @@ func serving(h *host) string {
 	return fmt.Sprintf("%s on port %d serves", orNone(h.Active.Release), h.Active.Port)
 }
 
-// describe says what went wrong without the Go around it: the step, then the reason.
+// describe says what went wrong without the Go around it: for each host the step and the reason.
 func describe(err error) string {
-	var joined interface{ Unwrap() []error }
-	if errors.As(err, &joined) {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // only the join of several hosts' errors itself
 		parts := make([]string, 0, 2)
 		for _, e := range joined.Unwrap() {
 			parts = append(parts, describe(e))

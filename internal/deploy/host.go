@@ -52,8 +52,6 @@ func (h *host) activePort() string {
 
 func (h *host) idlePort() string { return fmt.Sprint(h.Idle.Port) }
 
-func (h *host) isUnchanged() bool { return h.unchanged }
-
 // exec runs a verb with the values that all verbs take, streams its words, and turns the host's no into a HostError that carries them.
 func (d *Deployment) exec(ctx context.Context, h *host, verb scripts.Verb, values scripts.Values) (*scripts.Results, error) {
 	var results scripts.Results
@@ -130,5 +128,5 @@ func (t *tail) explain(verb scripts.Verb, err error) error {
 	return &HostError{Verb: verb, Code: exit.Code, Reason: reason, Evidence: lines, err: err}
 }
 
-// evidenceLines is what fits under an annotation, which is cut at 4096 characters.
+// evidenceLines is as much as a person reads before opening the log.
 const evidenceLines = 30

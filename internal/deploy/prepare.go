@@ -73,7 +73,7 @@ func (d *Deployment) keepLock(h *host, session Session, beat *time.Ticker) {
 			_ = session.Beat()
 		case <-session.Done():
 			if !h.releasing.Load() {
-				d.cancel(fmt.Errorf("%w on %s: %v", errLockLost, h.target, session.Wait()))
+				d.cancel(fmt.Errorf("%w on %s: %w", errLockLost, h.target, session.Wait()))
 			}
 			return
 		}

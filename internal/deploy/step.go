@@ -64,9 +64,14 @@ func (d *Deployment) do(ctx context.Context, s step) error {
 
 // on runs a step on one host, within its deadline; a panic is that host's failure, so that the others' and its own undo still run.
 func (d *Deployment) on(ctx context.Context, h *host, s step) (line string, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, s.deadline, fmt.Errorf("%w after %s", errDeadline, s.deadline))
+	defer cancel()
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("panic: %v", r)
+		}
+		if err != nil && ctx.Err() != nil {
+			err = &cutShort{context.Cause(ctx), err}
 		}
 		if err != nil {
 			err = &StepError{Step: s.name, Host: h.target, Err: err}
@@ -74,8 +79,6 @@ func (d *Deployment) on(ctx context.Context, h *host, s step) (line string, err 
 			line = h.target.Name + " " + line
 		}
 	}()
-	ctx, cancel := context.WithTimeoutCause(ctx, s.deadline, fmt.Errorf("%w after %s", errDeadline, s.deadline))
-	defer cancel()
 	return s.run(ctx, h)
 }
 

@@ -16,21 +16,21 @@ import (
 )
 
 // newKey makes an OpenSSH key, encrypted when a passphrase is given, and its public half.
-func newKey(t testing.TB, passphrase string) (text string, public ssh.PublicKey) {
-	t.Helper()
+func newKey(tb testing.TB, passphrase string) (text string, public ssh.PublicKey) {
+	tb.Helper()
 	pub, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	block, err := ssh.MarshalPrivateKey(private, "test")
 	if passphrase != "" {
 		block, err = ssh.MarshalPrivateKeyWithPassphrase(private, "test", []byte(passphrase))
 	}
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if public, err = ssh.NewPublicKey(pub); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return string(pem.EncodeToMemory(block)), public
 }

@@ -44,10 +44,9 @@ func (p *parser) good(name string) bool { return len(p.faults[name]) == 0 }
 
 // read stores the value of an input and checks what needs no knowledge of it.
 func (p *parser) read(f field, value string) {
-	switch {
-	case f.shape == password:
+	if f.shape == password {
 		value = strings.Trim(value, "\r\n")
-	default:
+	} else {
 		value = strings.TrimSpace(value)
 	}
 	if value == "" {

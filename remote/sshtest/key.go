@@ -20,8 +20,8 @@ var Kinds = []string{"ed25519", "ecdsa-256", "ecdsa-384", "ecdsa-521", "rsa"}
 var rsaKeys = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) })
 
 // Key returns a new private key; of kind "rsa" always the same one.
-func Key(t testing.TB, kind string) crypto.Signer {
-	t.Helper()
+func Key(tb testing.TB, kind string) crypto.Signer {
+	tb.Helper()
 	var (
 		key crypto.Signer
 		err error
@@ -38,20 +38,20 @@ func Key(t testing.TB, kind string) crypto.Signer {
 	case "rsa":
 		key, err = rsaKeys()
 	default:
-		t.Fatalf("unknown kind of key %q", kind)
+		tb.Fatalf("unknown kind of key %q", kind)
 	}
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return key
 }
 
 // Signer returns [Key] for use with SSH.
-func Signer(t testing.TB, kind string) ssh.Signer {
-	t.Helper()
-	signer, err := ssh.NewSignerFromSigner(Key(t, kind))
+func Signer(tb testing.TB, kind string) ssh.Signer {
+	tb.Helper()
+	signer, err := ssh.NewSignerFromSigner(Key(tb, kind))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return signer
 }

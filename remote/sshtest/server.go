@@ -40,17 +40,17 @@ type Server struct {
 }
 
 // Start starts a server.
-func Start(t testing.TB, opts Options) *Server {
-	t.Helper()
+func Start(tb testing.TB, opts Options) *Server {
+	tb.Helper()
 	if opts.HostKeys == nil {
-		opts.HostKeys = []ssh.Signer{Signer(t, "ed25519")}
+		opts.HostKeys = []ssh.Signer{Signer(tb, "ed25519")}
 	}
 	if opts.Handle == nil {
 		opts.Handle = Shell
 	}
-	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	listener, err := new(net.ListenConfig).Listen(tb.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	s := &Server{opts: opts, listener: listener, conns: map[net.Conn]struct{}{}}
 	s.config = &ssh.ServerConfig{PublicKeyCallback: s.authorize}
@@ -61,7 +61,7 @@ func Start(t testing.TB, opts Options) *Server {
 		opts.Configure(s.config)
 	}
 	s.tasks.Go(s.accept)
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		_ = listener.Close()
 		s.Drop()
 		s.tasks.Wait()
