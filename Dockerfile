@@ -1,0 +1,29 @@
+# The action's image: one static binary, CA certificates, and /tmp.
+
+# BuildKit sets BUILDPLATFORM: the build then runs on the machine's own architecture and cross-compiles, without
+# emulation. The classic builder knows no platforms; "linux" is its own.
+ARG BUILDPLATFORM=${BUILDPLATFORM:-linux}
+FROM --platform=$BUILDPLATFORM golang:1.26 AS build
+WORKDIR /src
+ARG TARGETOS TARGETARCH
+ENV CGO_ENABLED=0 GOFLAGS="-trimpath -buildvcs=false"
+
+# Modules have a layer of their own, and so has most of what the binary links: it lasts until go.mod or go.sum changes.
+COPY go.mod go.sum ./
+RUN go mod download \
+    && GOOS=$TARGETOS GOARCH=$TARGETARCH go build golang.org/x/crypto/ssh github.com/sethvargo/go-githubactions
+
+COPY . .
+ARG VERSION=dev
+RUN GOOS=$TARGETOS GOARCH=$TARGETARCH \
+    go build -ldflags "-s -w -X main.version=$VERSION" -o /out/deploy-action . \
+    && mkdir -m 1777 /out/tmp
+
+FROM scratch
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
+# Holds the binary and an empty /tmp, which is all that RUNNER_TEMP's absence leaves on old runners.
+COPY --from=build /out/ /
+
+# No USER: the runner's file commands (GITHUB_OUTPUT and its kin) belong to its own user and only root may write them.
+# Exec form: the binary is process 1, so the runner's signals reach it, and no shell drops inputs with a hyphen.
+ENTRYPOINT ["/deploy-action"]
