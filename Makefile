@@ -1,0 +1,27 @@
+# Each target says what it does: make help. All but lint and clean first install what the machine lacks.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test bench lint prepare clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
+
+demo: ## redeploy a real application under load, and see that no request fails
+	@e2e/prepare/run.sh go run ./e2e/demo
+
+# One package at a time (-p 1): end-to-end tests measure time, and must not share the cores with each other. Building
+# first uses all cores.
+test: ## run all tests, end-to-end ones too
+	@e2e/prepare/run.sh sh -c 'go build -race ./... && exec go test -race -shuffle=on -timeout 60m -p 1 ./...'
+
+bench: ## measure the site's throughput and the time to live
+	@e2e/prepare/run.sh go test -run '^$$' -bench . -benchtime 1x -timeout 60m ./e2e
+
+lint: ## run the linters
+	@.ci/lint
+
+prepare: ## install what is missing, start a container engine if none runs, build the images
+	@e2e/prepare/prepare.sh
+
+clean: ## remove the images, and stop the engine if `make prepare` started it
+	@e2e/prepare/clean.sh

@@ -1,0 +1,195 @@
+package lab
+
+import (
+	"maps"
+	"slices"
+	"sync"
+	"time"
+)
+
+// maxFailures is how many failed requests are kept in detail.
+const maxFailures = 20
+
+// loadRecorder keeps the books of a load. Memory grows by eight bytes a request.
+type loadRecorder struct {
+	start time.Time
+
+	mu         sync.Mutex
+	waiters    chan struct{} // closed at the next event; nil when nobody waits
+	kinds      map[LoadKind]*kindBooks
+	releases   map[string]*sighting
+	causes     map[LoadCause]int
+	failures   []LoadFailure
+	failed     int
+	unfinished int
+	idleCloses int
+	sessions   []*WebSocketSession
+	echoes     int
+	lastGood   time.Time
+	lastSeen   string // release
+	maxGap     time.Duration
+	lastEvent  time.Time
+}
+
+type kindBooks struct {
+	took   []time.Duration // of good answers
+	failed int
+}
+
+type sighting struct {
+	count       int
+	first, last time.Time
+}
+
+func newLoadRecorder() *loadRecorder {
+	now := time.Now()
+	return &loadRecorder{
+		start: now, lastEvent: now,
+		kinds: make(map[LoadKind]*kindBooks), releases: make(map[string]*sighting), causes: make(map[LoadCause]int),
+	}
+}
+
+func (r *loadRecorder) answered(kind LoadKind, release string, took time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := r.event()
+	books := r.books(kind)
+	books.took = append(books.took, took)
+	if !r.lastGood.IsZero() {
+		r.maxGap = max(r.maxGap, now.Sub(r.lastGood))
+	}
+	r.lastGood, r.lastSeen = now, release
+	seen := r.releases[release]
+	if seen == nil {
+		seen = &sighting{first: now}
+		r.releases[release] = seen
+	}
+	seen.count++
+	seen.last = now
+}
+
+// fail counts one failed request; it fills in the time and the release seen last.
+func (r *loadRecorder) fail(f LoadFailure) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	f.Time = r.event()
+	f.After = f.Time.Sub(r.start)
+	f.Last = r.lastSeen
+	r.failed++
+	r.books(f.Kind).failed++
+	r.causes[f.Cause]++
+	if len(r.failures) < maxFailures {
+		r.failures = append(r.failures, f)
+	}
+}
+
+// dropped counts a request that we cut off ourselves.
+func (r *loadRecorder) dropped() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.event()
+	r.unfinished++
+}
+
+// idleClosed counts a connection that the server closed between two requests.
+func (r *loadRecorder) idleClosed() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.event()
+	r.idleCloses++
+}
+
+func (r *loadRecorder) opened(id int, release string) *WebSocketSession {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := &WebSocketSession{Conn: id, Release: release, Opened: r.event()}
+	r.sessions = append(r.sessions, s)
+	return s
+}
+
+func (r *loadRecorder) echoed(s *WebSocketSession) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.event()
+	s.Echoes++
+	r.echoes++
+}
+
+func (r *loadRecorder) ended(s *WebSocketSession, code int, reason string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s.Ended, s.Code, s.Reason = r.event(), code, reason
+}
+
+func (r *loadRecorder) seen(release string) (first, last time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if s := r.releases[release]; s != nil {
+		return s.first, s.last
+	}
+	return time.Time{}, time.Time{}
+}
+
+// good is how many good answers a kind had.
+func (r *loadRecorder) good(kind LoadKind) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.books(kind).took)
+}
+
+// next is closed at the next event.
+func (r *loadRecorder) next() <-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.waiters == nil {
+		r.waiters = make(chan struct{})
+	}
+	return r.waiters
+}
+
+func (r *loadRecorder) report() LoadReport {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	rep := LoadReport{
+		Failed: r.failed, Failures: slices.Clone(r.failures), Echoes: r.echoes,
+		IdleCloses: r.idleCloses, Unfinished: r.unfinished,
+		ByKind: make(map[LoadKind]KindReport), ByCause: maps.Clone(r.causes), ByRelease: make(map[string]int),
+		MaxGap: r.maxGap, Took: r.lastEvent.Sub(r.start),
+	}
+	for kind, books := range r.kinds {
+		one := KindReport{
+			Requests: len(books.took) + books.failed, Failed: books.failed,
+			Latency: latencyOf(slices.Clone(books.took)),
+		}
+		rep.Requests += one.Requests
+		rep.ByKind[kind] = one
+	}
+	rep.Latency = rep.ByKind[KindGet].Latency
+	for release, s := range r.releases {
+		rep.ByRelease[release] = s.count
+	}
+	for _, s := range r.sessions {
+		rep.WebSockets = append(rep.WebSockets, *s)
+	}
+	return rep
+}
+
+// event notes that something happened and wakes who waits. The caller holds the lock.
+func (r *loadRecorder) event() time.Time {
+	if r.waiters != nil {
+		close(r.waiters)
+		r.waiters = nil
+	}
+	r.lastEvent = time.Now()
+	return r.lastEvent
+}
+
+// books of a kind. The caller holds the lock.
+func (r *loadRecorder) books(kind LoadKind) *kindBooks {
+	b := r.kinds[kind]
+	if b == nil {
+		b = &kindBooks{}
+		r.kinds[kind] = b
+	}
+	return b
+}

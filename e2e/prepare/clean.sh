@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Takes back what prepare.sh made: the images, and the engine if it was started there. Packages stay.
+set -euo pipefail
+
+# shellcheck source-path=SCRIPTDIR source=common.sh
+. "$(dirname -- "$0")/common.sh"
+# shellcheck source-path=SCRIPTDIR source=engine.sh
+. "$prepare_dir/engine.sh"
+# shellcheck source-path=SCRIPTDIR source=images.sh
+. "$prepare_dir/images.sh"
+
+main() {
+  local images
+  if engine_answers; then
+    mapfile -t images < <(docker image ls --quiet --filter label=deploy-action.stand-in)
+    images+=("$host_image" "$action_image")
+    docker image rm --force -- "${images[@]}" >/dev/null 2>&1 || true # one that is not there is gone already
+  fi
+  stop_engine
+  rm -rf -- "$state"
+}
+
+main "$@"

@@ -1,0 +1,42 @@
+# shellcheck shell=bash
+# Starts a container engine when none answers, and stops it again. Sourced. Needs no systemd.
+# shellcheck disable=SC2154 # what common.sh sets
+
+engine_answers() { docker version --format '{{.Server.Version}}' >/dev/null 2>&1; }
+
+ensure_engine() {
+  local why
+  engine_answers && return
+  why=$(docker version 2>&1 >/dev/null || true)
+  case $why in
+    *'permission denied'*) die "$why" 'Run this as root, or join the group docker and log in again.' ;;
+  esac
+  [[ -z ${DOCKER_HOST-} ]] || die "$why" "No engine answers at DOCKER_HOST=$DOCKER_HOST."
+  PATH=$PATH:/usr/sbin:/sbin command -v dockerd >/dev/null \
+    || die "$why" 'Start your container engine, then run this again.'
+  say "starting a container engine (log: $state/dockerd.log)"
+  # A session of its own keeps a Ctrl-C at the terminal away from it: it is stopped last, in order. The locks of
+  # prepare.sh (8) and run.sh (9) are not for it to hold.
+  as_root setsid --fork env PATH="$PATH:/usr/sbin:/sbin" dockerd --pidfile "$state/dockerd.pid" \
+    </dev/null >"$state/dockerd.log" 2>&1 8>&- 9>&-
+  if ! wait_for 60 engine_answers; then
+    tail -n 20 -- "$state/dockerd.log" >&2
+    die 'The container engine does not answer. Start one yourself, then run this again.'
+  fi
+  [[ -z ${STOP_ENGINE_AFTERWARDS-} ]] || : >"$state/stop-engine"
+}
+
+# stop_engine: stops the engine that was started from here, if any, and waits for its end.
+stop_engine() {
+  local pid
+  [[ -e $state/dockerd.pid ]] || return 0
+  pid=$(<"$state/dockerd.pid")
+  # The number alone may by now be another process.
+  [[ $(cat "/proc/$pid/comm" 2>/dev/null) != dockerd ]] || {
+    as_root kill -TERM "$pid"
+    wait_for 60 gone "$pid" || die "the container engine (process $pid) does not stop"
+  }
+  rm -f -- "$state/dockerd.pid" "$state/stop-engine"
+}
+
+gone() { [[ ! -e /proc/$1 ]]; }

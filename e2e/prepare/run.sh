@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Prepares the machine, then runs a command: run.sh COMMAND ARGUMENT...
+#
+# An engine that had to be started for it is stopped when the last command that uses it has ended. Exits as the
+# command does.
+set -euo pipefail
+
+# shellcheck source-path=SCRIPTDIR source=common.sh
+. "$(dirname -- "$0")/common.sh"
+# shellcheck source-path=SCRIPTDIR source=engine.sh
+. "$prepare_dir/engine.sh"
+
+# Everybody who uses the engine holds the lock shared; who then gets it alone was the last one.
+leave() {
+  local status=$?
+  flock --unlock 9
+  if [[ -e $state/stop-engine ]] && flock --exclusive --nonblock 9; then
+    stop_engine
+  fi
+  exit "$status"
+}
+
+main() {
+  exec 9>"$state/users.lock"
+  flock --shared 9
+  trap leave EXIT
+  trap 'exit 130' INT
+  trap 'exit 143' TERM
+  STOP_ENGINE_AFTERWARDS=1 "$prepare_dir/prepare.sh" 9>&-
+  cd -- "$root"
+  "$@" 9>&-
+}
+
+main "$@"
