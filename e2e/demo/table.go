@@ -1,0 +1,80 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// row is one deployment in the table that ends the demo. A duration of zero shows as "-": it did not come to that.
+type row struct {
+	Release string
+	Port    int           // the slot that the release was started on; 0 shows as "-"
+	Live    time.Duration // from the action's start to the switch
+	Boot    time.Duration // of that, the application's own boot
+	Drained time.Duration // from the switch until the old release had no connection left
+	Outcome string        // as in the output of that name, with the reason where there is one
+}
+
+var columns = [...]string{"release", "port", "live after", "of which app boot", "drained after", "outcome"}
+
+// table formats the rows: words to the left, numbers to the right.
+func table(rows []row) string {
+	cells := [][len(columns)]string{columns}
+	for _, r := range rows {
+		port := "-"
+		if r.Port != 0 {
+			port = strconv.Itoa(r.Port)
+		}
+		cells = append(cells, [...]string{r.Release, port, seconds(r.Live), seconds(r.Boot), seconds(r.Drained), r.Outcome})
+	}
+	var widths [len(columns)]int
+	for _, line := range cells {
+		for i, cell := range line {
+			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+		}
+	}
+	var b strings.Builder
+	for n, line := range cells {
+		writeLine(&b, line, widths)
+		if n == 0 {
+			var rule [len(columns)]string
+			for i, width := range widths {
+				rule[i] = strings.Repeat("-", width)
+			}
+			writeLine(&b, rule, widths)
+		}
+	}
+	return b.String()
+}
+
+func writeLine(b *strings.Builder, line [len(columns)]string, widths [len(columns)]int) {
+	const last = len(columns) - 1
+	for i, cell := range line {
+		fill := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))
+		switch i {
+		case last:
+			b.WriteString(cell)
+		case 0:
+			b.WriteString(cell + fill + "  ")
+		default:
+			b.WriteString(fill + cell + "  ")
+		}
+	}
+	b.WriteByte('\n')
+}
+
+// seconds keeps one unit for the whole column, so that its numbers can be compared at a glance.
+func seconds(d time.Duration) string {
+	if d <= 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.2fs", d.Seconds())
+}
+
+// closing is the demo's very last line; other programs read it.
+func closing(deploys, requests, failed int) string {
+	return fmt.Sprintf("demo: deploys=%d requests=%d failed=%d", deploys, requests, failed)
+}

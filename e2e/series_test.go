@@ -1,0 +1,157 @@
+package e2e
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/clothesme/deploy-action/e2e/lab"
+)
+
+// hostResult is the part of the output hosts that is measured.
+type hostResult struct {
+	Release  string `json:"release"`
+	Reloaded bool   `json:"reloaded"`
+	Live     int64  `json:"live-ms"`
+	Boot     int64  `json:"boot-ms"`
+	Drained  int64  `json:"drained-ms"`
+}
+
+func measured(t *testing.T, result *lab.Result) hostResult {
+	t.Helper()
+	var hosts []hostResult
+	if err := json.Unmarshal([]byte(result.Outputs["hosts"]), &hosts); err != nil || len(hosts) != 1 {
+		t.Fatalf("output hosts %q: %v", result.Outputs["hosts"], err)
+	}
+	return hosts[0]
+}
+
+// Thirty deployments in a row under the full load. Each drain meets a WebSocket that only the drain time-out ends, and uploads that began
+// before the switch and end after the old version is gone.
+func TestThirtyDeploymentsInARowLoseNothing(t *testing.T) {
+	const deployments = 30
+	w := newWorld(t, lab.HostOptions{})
+	w.deploy(w.commit(nil), nil)
+	w.underLoad()
+	var own []time.Duration
+	reloads := 0
+	for range deployments {
+		sha := w.commit(nil)
+		result := w.deploy(sha, map[string]string{"drain-timeout": "2s"})
+		h := measured(t, result)
+		own = append(own, time.Duration(h.Live-h.Boot)*time.Millisecond)
+		if h.Reloaded {
+			reloads++
+		}
+		if h.Drained < 2000 {
+			t.Errorf("%s: drained after %d ms although a WebSocket was open", h.Release, h.Drained)
+		}
+		// Of the uploads, which take longer than a deployment, those that end now began before the switch.
+		if err := w.load.WaitAnswers(w.ctx, lab.KindUpload, 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	slices.Sort(own)
+	t.Logf("deployments=%d switches by reload=%d; live after, less the application's own boot: median %s, max %s",
+		deployments, reloads, own[len(own)/2], own[len(own)-1])
+	if reloads > 0 {
+		t.Errorf("%d switches by reload, want 0 after the first", reloads)
+	}
+	if sockets := w.load.Report().WebSockets; len(sockets) <= deployments/2 {
+		t.Errorf("%d WebSocket sessions: not every drain met one", len(sockets))
+	}
+}
+
+// An upload that begins before the switch and ends when the old version is long gone is answered by the new one.
+func TestAnUploadThatOutlivesTheOldVersion(t *testing.T) {
+	w := newWorld(t, lab.HostOptions{})
+	w.deploy(w.commit(nil), nil)
+	conn, err := (&net.Dialer{}).DialContext(w.ctx, "tcp", net.JoinHostPort(w.host.IP, "80"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	half := strings.Repeat("x", 50_000)
+	if _, err := fmt.Fprintf(conn, "POST /upload HTTP/1.1\r\nHost: shop\r\nContent-Length: %d\r\n\r\n%s", 2*len(half), half); err != nil {
+		t.Fatal(err)
+	}
+	next := w.deploy(w.commit(nil), nil)
+	if out := w.exec("ss -Hltn 'sport = :8080'"); out != "" {
+		t.Fatalf("the old version still listens: %s", out)
+	}
+	if _, err := io.WriteString(conn, half); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = answer.Body.Close() }()
+	if got := answer.Header.Get("X-Release"); answer.StatusCode != http.StatusOK || got != next.Outputs["release"] {
+		t.Errorf("status %d from release %q, want 200 from %s", answer.StatusCode, got, next.Outputs["release"])
+	}
+}
+
+func TestImageIsSmall(t *testing.T) {
+	out, err := exec.CommandContext(t.Context(), "docker", "image", "inspect", "--format", "{{.Size}}", lab.ActionImage).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	size, err := strconv.Atoi(strings.TrimSpace(string(out)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("image: %.1f MB", float64(size)/1e6)
+	if size > 16_000_000 {
+		t.Errorf("the image has %d bytes, want at most 16 MB", size)
+	}
+}
+
+// The hostile order of things that no lock can prevent: the flag's folder is gone, both flags are there, a slot's link dangles.
+func TestDetectionHealsWhatHandsBroke(t *testing.T) {
+	w := newWorld(t, lab.HostOptions{})
+	w.deploy(w.commit(nil), nil)
+	w.underLoad()
+	for _, tt := range []struct{ name, damage, want string }{
+		{"no flag", "rm /var/lib/deploy-action/shop/active/8080", "the flag was gone"},
+		{"both flags", "touch /var/lib/deploy-action/shop/active/808{0,1}", "both flags were there"},
+		{"flag folder deleted", "rm -r /var/lib/deploy-action/shop/active", "the flag was gone"},
+		{"idle slot dangles", "ln -sfnT ../releases/gone /home/ubuntu/shop/slots/$(ls /home/ubuntu/shop/slots | grep -v $(ls /var/lib/deploy-action/shop/active) | head -n1)", "✓ detect"},
+		{"half-made release and venv", "mkdir -p /home/ubuntu/shop/releases/20200101T000000Z-1234567.partial /home/ubuntu/shop/venvs/0123456789abcdef; chown -R ubuntu: /home/ubuntu/shop", "✓ prune: "},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := *w
+			w.t, w.ctx = t, t.Context()
+			w.exec(tt.damage)
+			result := w.deploy(w.commit(nil), nil)
+			if !strings.Contains(result.Log(), tt.want) {
+				t.Errorf("the log lacks %q:\n%s", tt.want, result.Log())
+			}
+			w.serves(result.Outputs["release"])
+			w.oneFlag(result.Outputs["active-port"])
+		})
+	}
+}
+
+func TestOldReleasesGoAndTheLiveOnesStay(t *testing.T) {
+	w := newWorld(t, lab.HostOptions{})
+	var releases []string
+	for range 4 {
+		result := w.deploy(w.commit(nil), map[string]string{"keep-releases": "2", "watch-for": "0s"})
+		releases = append(releases, result.Outputs["release"])
+	}
+	out := w.exec("ls /home/ubuntu/shop/releases; ls /home/ubuntu/shop/venvs | wc -l; runuser -u ubuntu -- git -C /home/ubuntu/shop/repo.git for-each-ref | wc -l")
+	want := fmt.Sprintf("%s\n%s\n1\n2", releases[2], releases[3])
+	if strings.TrimSpace(out) != want {
+		t.Errorf("left over:\n%s\nwant:\n%s", out, want)
+	}
+}
