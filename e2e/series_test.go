@@ -102,7 +102,7 @@ func TestAnUploadThatOutlivesTheOldVersion(t *testing.T) {
 }
 
 func TestImageIsSmall(t *testing.T) {
-	out, err := exec.CommandContext(t.Context(), "docker", "image", "inspect", "--format", "{{.Size}}", lab.ActionImage).Output()
+	out, err := exec.CommandContext(t.Context(), "docker", "image", "inspect", "--format", "{{.Size}}", actionImage()).Output()
 	if err != nil {
 		t.Fatal(err)
 	}

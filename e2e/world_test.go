@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io/fs"
@@ -36,6 +37,9 @@ func TestMain(m *testing.M) {
 	}())
 }
 
+// actionImage is what is tested: what `make prepare` has built, or another image, such as a released one.
+func actionImage() string { return cmp.Or(os.Getenv("ACTION_IMAGE"), lab.ActionImage) }
+
 func open(ctx context.Context) (err error) {
 	if shared.lab, err = lab.Open(ctx, lab.Options{}); err != nil {
 		return err
@@ -46,7 +50,7 @@ func open(ctx context.Context) (err error) {
 	if shared.git, err = shared.lab.Git(ctx); err != nil {
 		return err
 	}
-	shared.runner, err = shared.lab.Runner(lab.ActionImage)
+	shared.runner, err = shared.lab.Runner(actionImage())
 	return err
 }
 
