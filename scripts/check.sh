@@ -1,25 +1,35 @@
 #!/usr/bin/env bash
 # Says whether a deployment can run here, naming everything that is missing at once. Changes nothing.
 #
-# Values: app, path, needs (commands, blank-separated), clock (the runner's, seconds since the epoch)
+# Values: path, needs (commands, blank-separated), clock (the runner's, seconds since the epoch), list (yes: name also what is right)
 # Prints: os, systemd (yes, no), ipv6 (yes, no), nginx (version), disk_mb, inodes, memory_mb, home, skew (seconds)
 # Exits:  EX_CHECK with one line a fault
 
 main() {
-  local faults=() cmd out kb version
+  local faults=() cmd out kb version folder=$path
   for cmd in $needs; do
-    have "$cmd" || faults+=("$cmd is not installed: apt-get install -y $(package_of "$cmd")")
+    if have "$cmd"; then ok "$cmd"; else faults+=("$cmd is not installed: apt-get install -y $(package_of "$cmd")"); fi
   done
-  as_root true 2>/dev/null \
-    || faults+=("$(id -un) can't run commands as root without a password: give it a NOPASSWD rule in /etc/sudoers.d")
-  if ((${#faults[@]} == 0)); then
-    if [[ " $needs " == *" python3 "* ]] && ! python3 -c 'import venv, ensurepip' 2>/dev/null; then
-      version=$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+  if as_root true 2>/dev/null; then
+    ok "root without a password"
+  else
+    faults+=("$(id -un) can't run commands as root without a password: give it a NOPASSWD rule in /etc/sudoers.d")
+  fi
+  if have python3 && [[ " $needs " == *" python3 "* ]]; then
+    version=$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+    if python3 -c 'import venv, ensurepip' 2>/dev/null; then
+      ok "venv module of python $version"
+    else
       faults+=("python3 has no venv module: apt-get install -y python$version-venv")
     fi
-    out=$(as_root nginx -t 2>&1 </dev/null) \
-      || faults+=("nginx refuses its present configuration, so it could not be changed safely: $(tail -n 2 <<<"$out" | tr '\n' ' ')")
-    pgrep -x nginx >/dev/null || faults+=("nginx does not run: sudo systemctl start nginx")
+  fi
+  if have nginx && as_root true 2>/dev/null; then
+    if out=$(as_root nginx -t 2>&1 </dev/null); then
+      ok "nginx configuration"
+    else
+      faults+=("nginx refuses its present configuration, so it could not be changed safely: $(tail -n 2 <<<"$out" | tr '\n' ' ')")
+    fi
+    if pgrep -x nginx >/dev/null; then ok "nginx runs"; else faults+=("nginx does not run: sudo systemctl start nginx"); fi
   fi
   if ((${#faults[@]} > 0)); then
     printf '%s\n' "${faults[@]}" >&2
@@ -33,13 +43,16 @@ main() {
   version=$(nginx -v 2>&1 </dev/null)
   version=${version##*nginx/}
   result nginx "${version%% *}"
-  kb=$(df -Pk -- "$path" | awk 'NR == 2 { print $4 }')
+  while [[ ! -d $folder ]]; do folder=$(dirname -- "$folder"); done
+  kb=$(df -Pk -- "$folder" | awk 'NR == 2 { print $4 }')
   result disk_mb "$((kb / 1024))"
-  result inodes "$(df -Pi -- "$path" | awk 'NR == 2 { print $4 ~ /^[0-9]+$/ ? $4 : 0 }')"
+  result inodes "$(df -Pi -- "$folder" | awk 'NR == 2 { print $4 ~ /^[0-9]+$/ ? $4 : 0 }')"
   result memory_mb "$(awk '/^MemAvailable:/ { print int($2 / 1024) }' /proc/meminfo)"
   result home "$HOME"
   result skew "$(($(date +%s) - clock))"
 }
+
+ok() { if [[ $list == yes ]]; then say "ok: $1"; fi; }
 
 package_of() {
   case $1 in

@@ -37,6 +37,8 @@ const (
 	Stop    Verb = "stop"
 	Prune   Verb = "prune"
 	Record  Verb = "record"
+
+	Releases Verb = "releases"
 )
 
 // Command is what the exec channel runs. The script follows on standard input, so nothing of it shows in a process list.

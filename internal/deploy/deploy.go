@@ -14,15 +14,16 @@ import (
 
 // Deployment is one run of the action.
 type Deployment struct {
-	in     *inputs.Inputs
-	rep    *report.Report
-	dial   Dialer
-	now    func() time.Time
-	begin  time.Time
-	token  string // names this run to the lock and to every step on the host
-	hosts  []*host
-	undos  []undo
-	cancel context.CancelCauseFunc
+	in      *inputs.Inputs
+	rep     *report.Report
+	dial    Dialer
+	now     func() time.Time
+	begin   time.Time
+	token   string // names this run to the lock and to every step on the host
+	hosts   []*host
+	undos   []undo
+	details string // Markdown for the summary
+	cancel  context.CancelCauseFunc
 }
 
 // New prepares a run that began at begin; nothing is dialled yet.
@@ -38,16 +39,28 @@ func New(in *inputs.Inputs, rep *report.Report, dial Dialer, begin time.Time) *D
 func (d *Deployment) steps() []step {
 	const brief = time.Minute
 	in := d.in
+	connect := step{prepare, "connect", "Connecting", in.ConnectTimeout + brief, d.connect, nil, nil, false}
+	check := step{prepare, "check", "Checking the host", brief, d.check, nil, nil, false}
+	detect := step{prepare, "detect", "Detecting the active slot", brief, d.detect, nil, nil, false}
+	release := step{prepare, "fetch", "Fetching the release", in.Timeout, d.fetch, nil, nil, false}
+	switch in.Operation {
+	case inputs.Check:
+		return []step{connect, check, detect}
+	case inputs.Status:
+		return []step{connect, detect, {prepare, "status", "Listing releases", brief, d.status, nil, nil, false}}
+	case inputs.Rollback:
+		release = step{prepare, "choose", "Choosing the release", brief, d.choose, nil, nil, false}
+	}
 	return []step{
 		// The old version serves; nothing it needs is touched.
-		{prepare, "connect", "Connecting", in.ConnectTimeout + brief, d.connect, nil, nil, false},
+		connect,
 		{prepare, "lock", "Taking the deploy lock", in.LockTimeout + brief, d.takeLock, nil, nil, false},
-		{prepare, "check", "Checking the host", brief, d.check, nil, nil, false},
-		{prepare, "detect", "Detecting the active slot", brief, d.detect, nil, nil, false},
+		check,
+		detect,
 		{prepare, "setup", "Setting up folders and the service", stepWait + brief, d.setup, nil, nil, false},
 		{prepare, "clear", "Clearing the idle slot", in.DrainTimeout + in.StopTimeout + brief, d.clear, nil, idleIsClear, false},
-		{prepare, "fetch", "Fetching the release", in.Timeout, d.fetch, nil, nil, false},
-		{prepare, "build", "Building the release", in.Timeout, d.build, nil, isUnchanged, false},
+		release,
+		{prepare, "build", "Building the release", in.Timeout, d.build, nil, d.isBuilt, false},
 		{prepare, "start", "Starting the new version", brief, d.start, d.stopNew, isUnchanged, false},
 		{prepare, "health", "Waiting for the new version's health", in.Health.Timeout + brief, d.health, nil, isUnchanged, false},
 
@@ -63,6 +76,8 @@ func (d *Deployment) steps() []step {
 		{retire, "unlock", "Releasing the deploy lock", 2 * heartbeat, d.unlock, nil, nil, true},
 	}
 }
+
+func (d *Deployment) isBuilt(h *host) bool { return h.unchanged || d.in.Operation == inputs.Rollback }
 
 func isUnchanged(h *host) bool     { return h.unchanged }
 func idleIsClear(h *host) bool     { return !h.Idle.runs() }

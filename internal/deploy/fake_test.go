@@ -151,6 +151,8 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 		}
 		delete(f.running, v["port"])
 		return "stopped=yes\nstop_ms=20\n"
+	case scripts.Releases:
+		return "release_0=20261122T000000Z-aaaaaaa " + oldCommit + " live\nrelease_1=20261121T000000Z-9999999 " + oldCommit + " live\nhistory_0={}\n"
 	case scripts.Prune:
 		return "pruned=1\nfreed_mb=5\n"
 	case scripts.Record:

@@ -26,6 +26,7 @@ type host struct {
 	app       scripts.App
 	systemd   bool
 	memoryMB  int
+	seen      [2]slot // as detection found them
 	position
 
 	commit, release string

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/clothesme/deploy-action/internal/inputs"
 	"github.com/clothesme/deploy-action/scripts"
 )
 
@@ -85,10 +86,12 @@ const needs = "awk curl flock git grep nginx pgrep sed sync timeout xargs"
 
 func (d *Deployment) check(ctx context.Context, h *host) (string, error) {
 	need := needs
-	if d.in.Build == "" {
+	if d.in.Build == "" && d.in.Operation != inputs.Rollback {
 		need += " python3"
 	}
-	res, err := d.exec(ctx, h, scripts.Check, scripts.Values{"needs": need, "clock": strconv.FormatInt(d.now().Unix(), 10)})
+	res, err := d.exec(ctx, h, scripts.Check, scripts.Values{
+		"needs": need, "clock": strconv.FormatInt(d.now().Unix(), 10), "list": yes(d.in.Operation == inputs.Check),
+	})
 	if err != nil {
 		return "", err
 	}
@@ -129,6 +132,7 @@ func (d *Deployment) detect(ctx context.Context, h *host) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	h.seen = f.Slots
 	if h.position, err = decide(f, d.in.NginxInclude); err != nil {
 		return "", err
 	}

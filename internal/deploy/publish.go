@@ -57,6 +57,7 @@ func summary(r *Result, cause error) string {
 				tookText(h.Live), tookText(h.Boot), tookText(h.Drained), h.Outcome)
 		}
 	}
+	b.WriteString(r.Details)
 	if cause != nil {
 		b.WriteString("\n" + report.MarkdownBlock(cause.Error()) + "\n")
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/clothesme/deploy-action/internal/inputs"
 	"github.com/clothesme/deploy-action/scripts"
 )
 
@@ -14,10 +15,11 @@ type Outcome string
 
 // The outcomes.
 const (
-	Deployed  Outcome = "deployed"
-	Unchanged Outcome = "unchanged" // the active release was this one already
-	Restored  Outcome = "restored"  // failed after the switch; the old version serves again
-	Failed    Outcome = "failed"
+	Deployed   Outcome = "deployed"
+	RolledBack Outcome = "rolled-back" // as it was asked for
+	Unchanged  Outcome = "unchanged"   // the active release was this one already, or nothing was to be changed
+	Restored   Outcome = "restored"    // failed after the switch; the old version serves again
+	Failed     Outcome = "failed"
 )
 
 // Result is what a run leaves behind for the steps after it.
@@ -25,6 +27,7 @@ type Result struct {
 	Outcome  Outcome
 	Duration time.Duration
 	Hosts    []HostResult
+	Details  string // Markdown
 }
 
 // HostResult is one host's part of it, as the output hosts gives it. Durations are milliseconds.
@@ -45,16 +48,27 @@ type HostResult struct {
 }
 
 func (d *Deployment) success() Outcome {
+	if d.in.Operation == inputs.Status || d.in.Operation == inputs.Check {
+		return Unchanged
+	}
 	for _, h := range d.hosts {
 		if !h.unchanged {
-			return Deployed
+			return d.changed()
 		}
 	}
 	return Unchanged
 }
 
+// changed is the outcome of a host that serves something else now.
+func (d *Deployment) changed() Outcome {
+	if d.in.Operation == inputs.Rollback {
+		return RolledBack
+	}
+	return Deployed
+}
+
 func (d *Deployment) result(outcome Outcome) *Result {
-	r := &Result{Outcome: outcome, Duration: d.now().Sub(d.begin)}
+	r := &Result{Outcome: outcome, Duration: d.now().Sub(d.begin), Details: d.details}
 	for _, h := range d.hosts {
 		r.Hosts = append(r.Hosts, d.hostResult(h, outcome))
 	}
@@ -78,7 +92,7 @@ func (d *Deployment) hostResult(h *host, outcome Outcome) HostResult {
 
 // recordSuccess writes the history line and lets nginx fall back to the new slot.
 func (d *Deployment) recordSuccess(ctx context.Context, h *host) (string, error) {
-	outcome := Deployed
+	outcome := d.changed()
 	if h.unchanged {
 		outcome = Unchanged
 	}
@@ -106,10 +120,16 @@ func (d *Deployment) record(ctx context.Context, h *host, outcome Outcome, reaso
 	if err != nil {
 		return fmt.Errorf("encode history line: %w", err)
 	}
-	fallback := ""
+	fallback, live := "", ""
+	if h.Active != nil {
+		live = h.Active.Release
+	}
 	if h.switched {
 		fallback = h.app.Fallback(h.Idle.Port)
+		live += " " + h.release
 	}
-	_, err = d.exec(ctx, h, scripts.Record, scripts.Values{"line": string(line), "nginx_include": d.in.NginxInclude, "fallback": fallback})
+	_, err = d.exec(ctx, h, scripts.Record, scripts.Values{
+		"line": string(line), "live": live, "nginx_include": d.in.NginxInclude, "fallback": fallback,
+	})
 	return err
 }

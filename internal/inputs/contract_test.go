@@ -98,6 +98,7 @@ var derived = map[string]string{
 	"path":        "`/home/<username>/<app>`",
 	"build":       "venv from `requirements.txt`, if any",
 	"health-host": "first of `server-name`, or `localhost`",
+	"release":     "the one that served before",
 }
 
 func TestInputsAreTheSameInCodeActionAndReadme(t *testing.T) {

@@ -10,6 +10,7 @@ const (
 	defaultConnectTimeout = "30s"
 	defaultTimeout        = "30m"
 	defaultLockTimeout    = "10m"
+	defaultOperation      = string(Deploy)
 	defaultSource         = "git"
 	defaultStart          = "uvicorn controller.main:app --host 127.0.0.1 --port $PORT"
 	defaultPorts          = "8080,8081"
@@ -48,6 +49,8 @@ func fields() []field {
 		{name: "connect-timeout", def: defaultConnectTimeout, set: duration(func(in *Inputs) *time.Duration { return &in.ConnectTimeout }, time.Second, 10*time.Minute)},
 		{name: "timeout", def: defaultTimeout, set: duration(func(in *Inputs) *time.Duration { return &in.Timeout }, time.Second, 24*time.Hour)},
 		{name: "lock-timeout", def: defaultLockTimeout, set: duration(func(in *Inputs) *time.Duration { return &in.LockTimeout }, 0, 24*time.Hour)},
+		{name: "operation", def: defaultOperation, set: setOperation},
+		{name: "release", set: setRelease},
 		{name: "app", set: setApp},
 		{name: "path", set: setPath},
 		{name: "source", def: defaultSource, set: setSource},

@@ -31,6 +31,9 @@ type Inputs struct {
 	HostKeys    *remote.HostKeys
 	KeyInsecure bool // the user gave up on verifying hosts: to be said loudly
 
+	Operation Operation
+	Release   string // for Rollback: which; "": the one before the active
+
 	ConnectTimeout time.Duration
 	Timeout        time.Duration // for the whole run
 	LockTimeout    time.Duration // 0: do not wait for another deployment

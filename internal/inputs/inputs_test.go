@@ -84,6 +84,7 @@ func defaults() Inputs {
 		LockTimeout:    10 * time.Minute,
 		App:            "ai-server",
 		Path:           "/home/ubuntu/ai-server",
+		Operation:      "deploy",
 		Source:         "git",
 		Repository:     "clothesme/AI_Server",
 		Ref:            sha,

@@ -1,0 +1,76 @@
+package e2e
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/clothesme/deploy-action/e2e/lab"
+)
+
+func TestRollbackPassesOverWhatNeverServed(t *testing.T) {
+	w := newWorld(t, lab.HostOptions{})
+	first := w.deploy(w.commit(nil), nil).Outputs
+	w.underLoad()
+	second := w.deploy(w.commit(nil), nil).Outputs
+	broken := w.run(w.job(w.commit(map[string]string{"BROKEN": "exit-at-boot"}), nil))
+	failed(t, broken, "failed", "health: ")
+
+	back := w.run(w.job(w.commit(nil), map[string]string{"operation": "rollback"}))
+	if back.ExitCode != 0 || back.Outputs["outcome"] != "rolled-back" || back.Outputs["release"] != first["release"] || back.Outputs["previous-release"] != second["release"] {
+		t.Fatalf("outputs %v\n%s", back.Outputs, back.Log())
+	}
+	w.serves(first["release"])
+	if !strings.Contains(back.Log(), "✓ choose: "+first["release"]) || strings.Contains(back.Log(), "Building") {
+		t.Errorf("log:\n%s", back.Log())
+	}
+	h := measured(t, back)
+	t.Logf("rollback live after %d ms, of which the application's own boot %d ms", h.Live, h.Boot)
+
+	forth := w.run(w.job(w.commit(nil), map[string]string{"operation": "rollback", "release": second["release"]}))
+	if forth.ExitCode != 0 || forth.Outputs["outcome"] != "rolled-back" {
+		t.Fatalf("outputs %v\n%s", forth.Outputs, forth.Log())
+	}
+	w.serves(second["release"])
+	again := w.run(w.job(w.commit(nil), map[string]string{"operation": "rollback", "release": second["release"]}))
+	if again.Outputs["outcome"] != "unchanged" {
+		t.Errorf("outputs %v", again.Outputs)
+	}
+	gone := w.run(w.job(w.commit(nil), map[string]string{"operation": "rollback", "release": "20200101T000000Z-1234567"}))
+	failed(t, gone, "failed", "choose: release 20200101T000000Z-1234567 is not on the host any more", first["release"], "site: unchanged")
+}
+
+func TestStatusAndCheck(t *testing.T) {
+	w := newWorld(t, lab.HostOptions{})
+	w.exec("runuser -u ubuntu -- sudo -n true") // leaves sudo's own mark in the home folder
+	before := w.exec("find / -xdev -newer /proc/1/cmdline -type f -not -path '/proc/*' -not -path '/var/log/*' -not -path '/run/*' -not -path '/var/lib/systemd/*' | sort")
+	check := w.run(w.job(w.commit(nil), map[string]string{"operation": "check"}))
+	if check.ExitCode != 0 || check.Outputs["outcome"] != "unchanged" {
+		t.Errorf("check of a fit host:\n%s", check.Log())
+	}
+	for _, line := range []string{"ok: git", "ok: nginx configuration", "ok: venv module of python", "first deployment; it goes to port 8080"} {
+		if !strings.Contains(check.Log(), line) {
+			t.Errorf("check lacks %q:\n%s", line, check.Log())
+		}
+	}
+	if after := w.exec("find / -xdev -newer /proc/1/cmdline -type f -not -path '/proc/*' -not -path '/var/log/*' -not -path '/run/*' -not -path '/var/lib/systemd/*' | sort"); after != before {
+		t.Errorf("check changed the host:\nbefore:\n%s\nafter:\n%s", before, after)
+	}
+
+	release := w.deploy(w.commit(nil), nil).Outputs["release"]
+	history := w.exec("cat /home/ubuntu/shop/deploys.jsonl")
+	status := w.run(w.job(w.commit(nil), map[string]string{"operation": "status"}))
+	if status.ExitCode != 0 || status.Outputs["outcome"] != "unchanged" || status.Outputs["active-port"] != "8080" {
+		t.Errorf("outputs %v\n%s", status.Outputs, status.Log())
+	}
+	for _, text := range []string{status.Log(), status.Summary} {
+		if !strings.Contains(text, release) || !strings.Contains(text, "active") || !strings.Contains(text, "ada") {
+			t.Errorf("status lacks release, state or actor:\n%s", text)
+		}
+	}
+	if after := w.exec("cat /home/ubuntu/shop/deploys.jsonl"); after != history {
+		t.Errorf("status wrote history:\n%s", after)
+	}
+	w.exec("mv /usr/bin/git /usr/bin/git.gone")
+	unfit := w.run(w.job(w.commit(nil), map[string]string{"operation": "check"}))
+	failed(t, unfit, "failed", "git is not installed: apt-get install -y git")
+}

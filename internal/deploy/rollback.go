@@ -1,0 +1,92 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/clothesme/deploy-action/scripts"
+)
+
+// release is a complete release on a host.
+type release struct {
+	ID     string
+	Commit string
+	Live   bool // it has served, and proved itself, at some time
+}
+
+var releaseLine = regexp.MustCompile(`^([0-9]{8}T[0-9]{6}Z-[0-9a-f]{7}) ([0-9a-f]{40,64}) (live|never)$`)
+
+// readReleases returns what releases.sh lists, newest first, and the lines of the history, oldest first.
+func readReleases(res *scripts.Results) (releases []release, history []string, err error) {
+	for n := 0; res.Has(fmt.Sprintf("release_%d", n)); n++ {
+		line := res.Text(fmt.Sprintf("release_%d", n))
+		m := releaseLine.FindStringSubmatch(line)
+		if m == nil {
+			return nil, nil, fmt.Errorf("the host lists a release as %.80q", line)
+		}
+		releases = append(releases, release{ID: m[1], Commit: m[2], Live: m[3] == "live"})
+	}
+	for n := 0; res.Has(fmt.Sprintf("history_%d", n)); n++ {
+		history = append(history, res.Text(fmt.Sprintf("history_%d", n)))
+	}
+	return releases, history, res.Err()
+}
+
+// chooseRelease says what a rollback goes to: the release that is named or, if none is, the newest one older than the active release that has
+// served before. A release that never served is only taken by name.
+func chooseRelease(releases []release, active, named string) (chosen release, why string, err error) {
+	var known []string
+	for _, r := range releases {
+		known = append(known, r.ID)
+		switch {
+		case named != "" && r.ID == named && r.Live:
+			return r, "it was asked for", nil
+		case named != "" && r.ID == named:
+			return r, "it was asked for, although it has never served", nil
+		case named == "" && r.Live && r.ID < active && chosen.ID == "":
+			chosen = r
+		}
+	}
+	list := "there is no other complete release on the host"
+	if len(known) > 0 {
+		list = "complete releases on the host: " + strings.Join(known, ", ")
+	}
+	switch {
+	case named != "":
+		return release{}, "", fmt.Errorf("release %s is not on the host any more; %s", named, list)
+	case active == "":
+		return release{}, "", errors.New("no release is active, so there is none before it; deploy first")
+	case chosen.ID == "":
+		return release{}, "", fmt.Errorf("no release older than %s has served before; name one with the input release; %s", active, list)
+	}
+	return chosen, "it is the newest that is older than the active one and has served before", nil
+}
+
+// choose takes fetch's place in a rollback.
+func (d *Deployment) choose(ctx context.Context, h *host) (string, error) {
+	res, err := d.exec(ctx, h, scripts.Releases, scripts.Values{"history": "0"})
+	if err != nil {
+		return "", err
+	}
+	releases, _, err := readReleases(res)
+	if err != nil {
+		return "", err
+	}
+	active := ""
+	if h.Active != nil {
+		active = h.Active.Release
+	}
+	chosen, why, err := chooseRelease(releases, active, d.in.Release)
+	if err != nil {
+		return "", err
+	}
+	h.release, h.commit = chosen.ID, chosen.Commit
+	if chosen.ID == active && h.Active.Listen == ours && h.Loaded {
+		h.unchanged = true
+		return fmt.Sprintf("%s is active already", chosen.ID), nil
+	}
+	return fmt.Sprintf("%s, commit %.7s: %s", chosen.ID, chosen.Commit, why), nil
+}

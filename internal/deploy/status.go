@@ -1,0 +1,128 @@
+package deploy
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/clothesme/deploy-action/internal/report"
+	"github.com/clothesme/deploy-action/scripts"
+)
+
+// statusHistory is how many deployments the operation status lists.
+const statusHistory = 10
+
+// status lists slots, releases and the last deployments, in the log and in the summary.
+func (d *Deployment) status(ctx context.Context, h *host) (string, error) {
+	res, err := d.exec(ctx, h, scripts.Releases, scripts.Values{"history": fmt.Sprint(statusHistory)})
+	if err != nil {
+		return "", err
+	}
+	releases, history, err := readReleases(res)
+	if err != nil {
+		return "", err
+	}
+	slots := grid{{"slot", "state", "release", "pid", "memory"}}
+	for _, s := range h.seen {
+		slots = append(slots, []string{fmt.Sprint(s.Port), slotState(h, s), orDash(s.Release), orDash(nonZero(s.PID)), orDash(megabytes(s.RSSMB))})
+	}
+	known := grid{{"release", "commit", "has served"}}
+	for _, r := range releases {
+		known = append(known, []string{r.ID, fmt.Sprintf("%.7s", r.Commit), yes(r.Live)})
+	}
+	past := grid{{"time", "outcome", "release", "by"}}
+	for _, line := range slices.Backward(history) {
+		past = append(past, pastRow(line))
+	}
+	for _, g := range []grid{slots, known, past} {
+		d.details += "\n" + g.markdown()
+		for _, line := range g.text() {
+			d.rep.Info(line)
+		}
+	}
+	return fmt.Sprintf("%d releases on the host", len(releases)), nil
+}
+
+func slotState(h *host, s slot) string {
+	switch {
+	case h.Active != nil && s.Port == h.Active.Port && s.Listen == ours:
+		return "active"
+	case h.Active != nil && s.Port == h.Active.Port:
+		return "active, but nothing listens"
+	case s.runs():
+		return "idle, running"
+	}
+	return "idle"
+}
+
+// pastRow reads a line of the history; one that is not ours to read shows as it is.
+func pastRow(line string) []string {
+	var past struct {
+		Time    time.Time `json:"time"`
+		Outcome string    `json:"outcome"`
+		Release string    `json:"release"`
+		Actor   string    `json:"actor"`
+	}
+	if err := json.Unmarshal([]byte(line), &past); err != nil {
+		return []string{"?", "?", fmt.Sprintf("%.60q", line), "?"}
+	}
+	return []string{past.Time.UTC().Format(time.DateTime), past.Outcome, orDash(past.Release), past.Actor}
+}
+
+// grid is a table with a header.
+type grid [][]string
+
+func (g grid) text() []string {
+	widths := make([]int, len(g[0]))
+	for _, row := range g {
+		for i, cell := range row {
+			widths[i] = max(widths[i], len([]rune(cell)))
+		}
+	}
+	lines := make([]string, len(g))
+	for i, row := range g {
+		for j, cell := range row {
+			lines[i] += cell + strings.Repeat(" ", widths[j]-len([]rune(cell))+2)
+		}
+		lines[i] = strings.TrimRight(lines[i], " ")
+	}
+	return lines
+}
+
+func (g grid) markdown() string {
+	var b strings.Builder
+	for i, row := range g {
+		for _, cell := range row {
+			b.WriteString("| " + report.MarkdownText(cell) + " ")
+		}
+		b.WriteString("|\n")
+		if i == 0 {
+			b.WriteString(strings.Repeat("|---", len(row)) + "|\n")
+		}
+	}
+	return b.String()
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+func nonZero(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprint(n)
+}
+
+func megabytes(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d MB", n)
+}

@@ -1,0 +1,44 @@
+package inputs
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+)
+
+// Operation is what a run does.
+type Operation string
+
+// The operations.
+const (
+	Deploy   Operation = "deploy"
+	Rollback Operation = "rollback" // to a release that is still on the host
+	Status   Operation = "status"   // says what is there; changes nothing
+	Check    Operation = "check"    // says what a deployment would lack; changes nothing
+)
+
+var operations = []Operation{Deploy, Rollback, Status, Check}
+
+var releaseID = regexp.MustCompile(`^[0-9]{8}T[0-9]{6}Z-[0-9a-f]{7}$`)
+
+func setOperation(p *parser, value string) error {
+	if !slices.Contains(operations, Operation(value)) {
+		return fmt.Errorf("must be \"deploy\", \"rollback\", \"status\" or \"check\" %s", got(value))
+	}
+	p.in.Operation = Operation(value)
+	return nil
+}
+
+func setRelease(p *parser, value string) error {
+	switch {
+	case value == "":
+		return nil
+	case !releaseID.MatchString(value):
+		return fmt.Errorf("must be the id of a release, such as \"20261123T101500Z-1a2b3c4\"; operation \"status\" lists them %s", got(value))
+	case p.values["operation"] != string(Rollback):
+		return errors.New("is for operation \"rollback\" only: leave it out, or set that operation")
+	}
+	p.in.Release = value
+	return nil
+}
