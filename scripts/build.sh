@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
 # Makes a fetched release ready to start; its marker file is written last.
 #
-# Values: app, path, lock_token, step_wait, release, build (a command, or nothing for a venv from requirements.txt), start_file (the text of what the unit runs)
+# Values: app, path, lock_token, step_wait, release, build (a command, or nothing for a venv from requirements.txt), shared (paths,
+#         blank-separated), start_file and environment (the texts of what the unit runs, and of what it reads first)
 # Prints: built (command, venv, reused, nothing)
 # Exits:  EX_BUILD when the command or pip fails
 
 main() {
-  local dir=$path/releases/$release
+  local dir=$path/releases/$release name
   own_lock
   cd -- "$dir"
+  for name in $shared; do share "$name"; done
   if [[ -n $build ]]; then
     nice -n 10 bash -c "$build" >&2 || die "$EX_BUILD" "the build command exited with status $?"
     result built command
@@ -18,9 +20,29 @@ main() {
     result built nothing
   fi
   printf '%s\n' "$start_file" | write .deploy-action/start 0755
+  printf '%s' "$environment" | write .deploy-action/environment 0600
   # The marker promises that all before it survives a power cut.
   sync -f .
   : | write .deploy-action/complete 0644
+}
+
+# share NAME: a link in the release to what all releases share. The first release that has something there gives it away.
+share() {
+  local kept=$path/shared/$1 parent
+  mkdir -p -- "$(dirname -- "$kept")" "$(dirname -- "$1")"
+  parent=$(readlink -f -- "$(dirname -- "$1")")
+  [[ $parent/ == "$PWD"/* ]] || die "$EX_BUILD" "shared path $1 leads out of the release: $parent"
+  if [[ ! -e $kept && ! -L $kept ]]; then
+    if [[ -e $1 ]]; then
+      mv -T -- "$1" "$kept"
+      say "shared: $1 of this release is what all releases share from now on"
+    elif [[ ${1##*/} != *.* ]]; then
+      mkdir -- "$kept"
+    fi
+  elif [[ -e $1 || -L $1 ]]; then
+    rm -rf -- "$1"
+  fi
+  ln -sT -- "$kept" "$1"
 }
 
 # venv: one for each interpreter and set of requirements, shared by the releases that have both. It can't be renamed into place, as its

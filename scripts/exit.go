@@ -8,6 +8,7 @@ const (
 	ExitStepBusy              // a step of an earlier run is still at work
 	ExitFetch                 // git can't have the commit
 	ExitBuild                 // the build command or pip failed
+	ExitHook                  // before-start or after-switch failed
 	ExitForeign               // something that is not ours has the port
 	ExitStart                 // the process can't be started
 	ExitDied                  // the application exited
@@ -32,6 +33,7 @@ var Exits = []Exit{
 	{"EX_STEP_BUSY", ExitStepBusy},
 	{"EX_FETCH", ExitFetch},
 	{"EX_BUILD", ExitBuild},
+	{"EX_HOOK", ExitHook},
 	{"EX_FOREIGN", ExitForeign},
 	{"EX_START", ExitStart},
 	{"EX_DIED", ExitDied},

@@ -63,12 +63,25 @@ func (a App) render(file string, fallback uint16) string {
 	).Replace(string(text)), "\n")
 }
 
-// StartFile is what the unit runs in the release: the start command as it was given, with the release's venv on PATH. `bash -c` replaces
-// itself by a simple command, so that the unit's main process is the application.
+// StartFile is what the unit runs in the release: the start command as it was given, in its environment. `bash -c` replaces itself by a simple command, so that the unit's main process is the application.
 func StartFile(start string) string {
 	return `#!/usr/bin/env bash
 # Written by deploy-action.
-cd -P . && export RELEASE=${PWD##*/} PYTHONUNBUFFERED="${PYTHONUNBUFFERED-1}"
-if [[ -d .venv/bin ]]; then export PATH=$PWD/.venv/bin:$PATH; fi
+. .deploy-action/environment
 exec bash -c ` + shellescape.Quote(start)
+}
+
+// Environment is what the start file and the hooks read first, in the release's folder: the release's name, its venv on PATH, and the
+// application's variables, byte for byte.
+func Environment(variables [][2]string) string {
+	var b strings.Builder
+	b.WriteString(`# Written by deploy-action; the last lines are the input env.
+cd -P .
+export RELEASE=${PWD##*/} PYTHONUNBUFFERED="${PYTHONUNBUFFERED-1}"
+if [[ -d .venv/bin ]]; then export PATH=$PWD/.venv/bin:$PATH; fi
+`)
+	for _, v := range variables {
+		b.WriteString("export " + v[0] + "=" + shellescape.Quote(v[1]) + "\n")
+	}
+	return b.String()
 }

@@ -27,6 +27,7 @@ const (
 	Setup   Verb = "setup"
 	Fetch   Verb = "fetch"
 	Build   Verb = "build"
+	Hook    Verb = "hook"
 	Start   Verb = "start"
 	Health  Verb = "health"
 	Site    Verb = "site"

@@ -61,6 +61,7 @@ func (d *Deployment) steps() []step {
 		{prepare, "clear", "Clearing the idle slot", in.DrainTimeout + in.StopTimeout + brief, d.clear, nil, idleIsClear, false},
 		release,
 		{prepare, "build", "Building the release", in.Timeout, d.build, nil, d.isBuilt, false},
+		{prepare, "before-start", "Running before-start", in.Timeout, d.beforeStart, nil, d.hasNoHook(in.BeforeStart), false},
 		{prepare, "start", "Starting the new version", brief, d.start, d.stopNew, isUnchanged, false},
 		{prepare, "health", "Waiting for the new version's health", in.Health.Timeout + brief, d.health, nil, isUnchanged, false},
 
@@ -69,6 +70,7 @@ func (d *Deployment) steps() []step {
 		{commit, "verify", "Verifying through nginx", settle + in.WatchFor + brief, d.verify, nil, isUnchanged, false},
 
 		// The new version has proved itself: from here a failure is a warning.
+		{retire, "after-switch", "Running after-switch", in.Timeout, d.afterSwitch, nil, d.hasNoHook(in.AfterSwitch), false},
 		{retire, "drain", "Draining the old version", in.DrainTimeout + brief, d.drain, nil, nothingToRetire, false},
 		{retire, "stop", "Stopping the old version", in.StopTimeout + brief, d.stop, nil, nothingToRetire, false},
 		{retire, "prune", "Pruning old releases", stepWait + brief, d.prune, nil, isUnchanged, false},
@@ -78,6 +80,10 @@ func (d *Deployment) steps() []step {
 }
 
 func (d *Deployment) isBuilt(h *host) bool { return h.unchanged || d.in.Operation == inputs.Rollback }
+
+func (d *Deployment) hasNoHook(command string) func(*host) bool {
+	return func(h *host) bool { return h.unchanged || command == "" }
+}
 
 func isUnchanged(h *host) bool     { return h.unchanged }
 func idleIsClear(h *host) bool     { return !h.Idle.runs() }

@@ -40,13 +40,15 @@ func deployTo(t *testing.T, f *fakeHost, in *inputs.Inputs) (*Result, string, er
 
 func TestDeploymentIsThisList(t *testing.T) {
 	f := newFakeHost(t)
-	result, log, err := deployTo(t, f, testInputs())
+	in := testInputs()
+	in.BeforeStart, in.AfterSwitch = "migrate", "warm-up"
+	result, log, err := deployTo(t, f, in)
 	if err != nil {
 		t.Fatalf("Run: %v\n%s", err, log)
 	}
 	want := []string{
-		"lock", "check", "port", "setup", "fetch", "build", "start 8081", "health", "site", "switch 8080>8081", "verify",
-		"drain 8080", "stop 8080", "prune", "record",
+		"lock", "check", "port", "setup", "fetch", "build", "before-start", "start 8081", "health", "site", "switch 8080>8081", "verify",
+		"after-switch", "drain 8080", "stop 8080", "prune", "record",
 	}
 	if diff := cmp.Diff(want, f.calls); diff != "" {
 		t.Errorf("calls (-want +got):\n%s", diff)

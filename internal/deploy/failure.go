@@ -200,6 +200,8 @@ func (d *Deployment) next(s step, cause error) string {
 		return "see git's words above; the token needs \"contents: read\" on " + d.in.Repository + ", and the commit must be pushed"
 	case scripts.ExitBuild:
 		return "see the build's words above, fix it and push again"
+	case scripts.ExitHook:
+		return "see the command's words above, fix it and run this workflow again"
 	case scripts.ExitForeign:
 		return "stop that process, or choose other ports with the input \"ports\""
 	case scripts.ExitDied, scripts.ExitStart:

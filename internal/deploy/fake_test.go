@@ -100,6 +100,8 @@ func call(verb scripts.Verb, v scripts.Values) string {
 	switch verb {
 	case scripts.Switch:
 		return fmt.Sprintf("switch %s>%s", v["from"], v["to"])
+	case scripts.Hook:
+		return v["name"]
 	case scripts.Start, scripts.Stop, scripts.Drain:
 		return fmt.Sprintf("%s %s", verb, v["port"])
 	}
@@ -153,6 +155,8 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 		return "stopped=yes\nstop_ms=20\n"
 	case scripts.Releases:
 		return "release_0=20261122T000000Z-aaaaaaa " + oldCommit + " live\nrelease_1=20261121T000000Z-9999999 " + oldCommit + " live\nhistory_0={}\n"
+	case scripts.Hook:
+		return "hook_ms=5\n"
 	case scripts.Prune:
 		return "pruned=1\nfreed_mb=5\n"
 	case scripts.Record:

@@ -177,8 +177,17 @@ func (d *Deployment) clear(ctx context.Context, h *host) (string, error) {
 
 // recipe names how a release is made, apart from its commit: two deployments that agree in both are the same.
 func (d *Deployment) recipe() string {
-	sum := sha256.Sum256([]byte(strings.Join([]string{d.in.Repository, d.in.Build, d.in.Start}, "\x00")))
+	parts := []string{d.in.Repository, d.in.Build, d.in.Start, strings.Join(d.in.Shared, " "), d.environment()}
+	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
 	return fmt.Sprintf("%x", sum[:8])
+}
+
+func (d *Deployment) environment() string {
+	variables := make([][2]string, len(d.in.Env))
+	for i, v := range d.in.Env {
+		variables[i] = [2]string{v.Name, v.Value.Reveal()}
+	}
+	return scripts.Environment(variables)
 }
 
 func (d *Deployment) fetch(ctx context.Context, h *host) (string, error) {
@@ -206,7 +215,8 @@ func (d *Deployment) fetch(ctx context.Context, h *host) (string, error) {
 
 func (d *Deployment) build(ctx context.Context, h *host) (string, error) {
 	res, err := d.exec(ctx, h, scripts.Build, scripts.Values{
-		"release": h.release, "build": d.in.Build, "start_file": scripts.StartFile(d.in.Start),
+		"release": h.release, "build": d.in.Build, "shared": strings.Join(d.in.Shared, " "),
+		"start_file": scripts.StartFile(d.in.Start), "environment": d.environment(),
 	})
 	if err != nil {
 		return "", err
@@ -221,6 +231,18 @@ func (d *Deployment) build(ctx context.Context, h *host) (string, error) {
 	default:
 		return "no requirements.txt and no build command: nothing to do", res.Err()
 	}
+}
+
+func (d *Deployment) beforeStart(ctx context.Context, h *host) (string, error) {
+	return d.hook(ctx, h, "before-start", d.in.BeforeStart)
+}
+
+func (d *Deployment) hook(ctx context.Context, h *host, name, command string) (string, error) {
+	res, err := d.exec(ctx, h, scripts.Hook, scripts.Values{"release": h.release, "port": h.idlePort(), "name": name, "command": command})
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("the command succeeded after %s", res.Millis("hook_ms")), res.Err()
 }
 
 func (d *Deployment) start(ctx context.Context, h *host) (string, error) {

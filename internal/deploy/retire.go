@@ -8,6 +8,10 @@ import (
 	"github.com/clothesme/deploy-action/scripts"
 )
 
+func (d *Deployment) afterSwitch(ctx context.Context, h *host) (string, error) {
+	return d.hook(ctx, h, "after-switch", d.in.AfterSwitch)
+}
+
 func (d *Deployment) drain(ctx context.Context, h *host) (string, error) {
 	left, err := d.drainSlot(ctx, h, h.Active.Port, d.in.DrainTimeout)
 	if err != nil {

@@ -7,7 +7,7 @@
 // github.com/actions/runner). So an empty input means its default here.
 //
 // Values end up in shell, nginx and systemd on a host. What is checked here to be of a narrow alphabet needs no
-// quoting there; what is free text does: build, start, health-path,
+// quoting there; what is free text does: build, start, before-start, after-switch, the values of env, health-path,
 // health-body, and ref, which may hold whatever git allows in a name.
 package inputs
 
@@ -47,8 +47,12 @@ type Inputs struct {
 	Token      Secret // may be empty, for a public repository
 	ServerURL  string // http(s), without a slash at the end
 
-	Build string // "": what the release itself calls for
-	Start string
+	Build       string // "": what the release itself calls for
+	Start       string
+	BeforeStart string // "": nothing, as AfterSwitch
+	AfterSwitch string
+	Env         []Variable
+	Shared      []string // clean paths within the release
 
 	Ports  [2]uint16
 	Health Health
@@ -106,13 +110,20 @@ func Parse(getenv func(string) string) (*Inputs, error) {
 	return p.in, nil
 }
 
-// Secrets returns what must be masked: the token, also as HTTP's Basic authentication sends it, the passphrase, and
-// the lines of the key. Lines of fewer than 16 characters are left out: they are its frame, not the key.
+// Secrets returns what must be masked: the token, also as HTTP's Basic authentication sends it, the passphrase, the values of env that are
+// neither short nor common, and the lines of the key. Lines of fewer than 16 characters are left out: they are its frame, not the key.
 func (in *Inputs) Secrets() []string {
 	var secrets []string
 	if in.Token != "" {
 		basic := base64.StdEncoding.EncodeToString([]byte("x-access-token:" + in.Token.Reveal()))
 		secrets = append(secrets, in.Token.Reveal(), basic)
+	}
+	for _, v := range in.Env {
+		for line := range strings.SplitSeq(v.Value.Reveal(), "\n") {
+			if masked(line) {
+				secrets = append(secrets, line)
+			}
+		}
 	}
 	if in.Passphrase != "" {
 		secrets = append(secrets, in.Passphrase.Reveal())

@@ -22,9 +22,10 @@ const (
 	text                  // lines, tabs included
 	password              // a secret of one line, given back as it is but for line breaks around it
 	keyText               // a secret of lines
+	envText               // the same, given back as it is but for line breaks around it
 )
 
-func (s shape) secret() bool { return s == password || s == keyText }
+func (s shape) secret() bool { return s == password || s == keyText || s == envText }
 
 // parser holds the values of one Parse.
 type parser struct {
@@ -44,7 +45,7 @@ func (p *parser) good(name string) bool { return len(p.faults[name]) == 0 }
 
 // read stores the value of an input and checks what needs no knowledge of it.
 func (p *parser) read(f field, value string) {
-	if f.shape == password {
+	if f.shape == password || f.shape == envText {
 		value = strings.Trim(value, "\r\n")
 	} else {
 		value = strings.TrimSpace(value)

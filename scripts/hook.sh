@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Runs a command of the user's in a release, with the application's own environment.
+#
+# Values: path, lock_token, step_wait, release, port, name (of the input), command
+# Prints: hook_ms
+# Exits:  EX_HOOK when it fails
+
+main() {
+  local begin
+  own_lock
+  begin=$(now_ms)
+  cd -P -- "$path/releases/$release"
+  PORT=$port bash -c '. .deploy-action/environment && exec bash -c "$1"' "$name" "$command" >&2 \
+    || die "$EX_HOOK" "the command of input \"$name\" exited with status $?"
+  result hook_ms "$(($(now_ms) - begin))"
+}
+
+main "$@" </dev/null
