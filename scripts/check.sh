@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
-# Says whether a deployment can run here, naming everything that is missing at once. Changes nothing.
+# Says whether a deployment can run here, naming everything that is missing at once. Changes nothing but, where setup says so, installs what
+# is missing.
 #
-# Values: path, needs (commands, blank-separated), clock (the runner's, seconds since the epoch), list (yes: name also what is right)
-# Prints: os, systemd (yes, no), ipv6 (yes, no), nginx (version), disk_mb, inodes, memory_mb, home, skew (seconds)
-# Exits:  EX_CHECK with one line a fault
+# Values: path, setup (auto, always, never), packages (wanted besides, blank-separated), needs (commands, blank-separated), clock (the runner's, seconds since the epoch), list (yes: name also what is right)
+# Prints: installed (packages), os, systemd (yes, no), ipv6 (yes, no), nginx (version), disk_mb, inodes, memory_mb, home, skew (seconds)
+#         or fault_N, one for each thing that is missing or wrong
+# Exits:  EX_CHECK after faults
 
 main() {
-  local faults=() cmd out kb version folder=$path
+  local faults=() cmd name out kb version folder=$path
+  result installed "$(install_missing)"
   for cmd in $needs; do
     if have "$cmd"; then ok "$cmd"; else faults+=("$cmd is not installed: apt-get install -y $(package_of "$cmd")"); fi
   done
@@ -23,6 +26,9 @@ main() {
       faults+=("python3 has no venv module: apt-get install -y python$version-venv")
     fi
   fi
+  for name in $packages; do
+    if installed "$name"; then ok "package $name"; else faults+=("package $name is not installed: apt-get install -y $name"); fi
+  done
   if have nginx && as_root true 2>/dev/null; then
     if out=$(as_root nginx -t 2>&1 </dev/null); then
       ok "nginx configuration"
@@ -32,8 +38,8 @@ main() {
     if pgrep -x nginx >/dev/null; then ok "nginx runs"; else faults+=("nginx does not run: sudo systemctl start nginx"); fi
   fi
   if ((${#faults[@]} > 0)); then
-    printf '%s\n' "${faults[@]}" >&2
-    exit "$EX_CHECK"
+    for name in "${!faults[@]}"; do result "fault_$name" "${faults[name]}"; done
+    die "$EX_CHECK" "this host is not fit for a deployment yet"
   fi
 
   # shellcheck source=/dev/null
@@ -53,14 +59,5 @@ main() {
 }
 
 ok() { if [[ $list == yes ]]; then say "ok: $1"; fi; }
-
-package_of() {
-  case $1 in
-    python3) printf 'python3 python3-venv' ;;
-    flock) printf 'util-linux' ;;
-    pgrep) printf 'procps' ;;
-    *) printf '%s' "$1" ;;
-  esac
-}
 
 main "$@" </dev/null

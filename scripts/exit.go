@@ -2,7 +2,7 @@ package scripts
 
 // The exit codes of all scripts, named once; they stand in front of every script under the names in [Exits].
 const (
-	ExitCheck     = 64 + iota // the host lacks something; one line of standard error a fault
+	ExitCheck     = 64 + iota // the host lacks something or is not as it must be
 	ExitLockBusy              // another run holds the deploy lock
 	ExitLockLost              // this run does not hold it any more
 	ExitStepBusy              // a step of an earlier run is still at work

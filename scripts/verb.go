@@ -48,7 +48,7 @@ const Command = "exec bash -s"
 // Values are a script's inputs, by variable name.
 type Values map[string]string
 
-var libraries = []string{"lib/base.sh", "lib/process.sh", "lib/files.sh", "lib/probe.sh"}
+var libraries = []string{"lib/base.sh", "lib/process.sh", "lib/files.sh", "lib/probe.sh", "lib/packages.sh"}
 
 var name = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
 

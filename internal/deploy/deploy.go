@@ -40,7 +40,7 @@ func (d *Deployment) steps() []step {
 	const brief = time.Minute
 	in := d.in
 	connect := step{prepare, "connect", "Connecting", in.ConnectTimeout + brief, d.connect, nil, nil, false}
-	check := step{prepare, "check", "Checking the host", brief, d.check, nil, nil, false}
+	check := step{prepare, "check", "Checking the host", in.Timeout, d.check, nil, nil, false}
 	detect := step{prepare, "detect", "Detecting the active slot", brief, d.detect, nil, nil, false}
 	release := step{prepare, "fetch", "Fetching the release", in.Timeout, d.fetch, nil, nil, false}
 	switch in.Operation {

@@ -120,13 +120,7 @@ func (t *tail) explain(verb scripts.Verb, err error) error {
 	if reason == "" {
 		reason = exit.Error()
 	}
-	if exit.Code == scripts.ExitCheck {
-		reason = strings.Join(lines, "\n")
-		lines = nil
-	} else {
-		lines = lines[:len(lines)-1]
-	}
-	return &HostError{Verb: verb, Code: exit.Code, Reason: reason, Evidence: lines, err: err}
+	return &HostError{Verb: verb, Code: exit.Code, Reason: reason, Evidence: lines[:len(lines)-1], err: err}
 }
 
 // evidenceLines is as much as a person reads before opening the log.

@@ -3,6 +3,7 @@ package deploy
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -91,14 +92,19 @@ func (d *Deployment) check(ctx context.Context, h *host) (string, error) {
 	}
 	res, err := d.exec(ctx, h, scripts.Check, scripts.Values{
 		"needs": need, "clock": strconv.FormatInt(d.now().Unix(), 10), "list": yes(d.in.Operation == inputs.Check),
+		"setup": string(d.setupMode()), "packages": strings.Join(d.in.Packages, " "),
 	})
 	if err != nil {
-		return "", err
+		return "", withFaults(err, res)
 	}
 	h.systemd, h.memoryMB = res.Yes("systemd"), res.Int("memory_mb")
 	h.app = scripts.App{
 		Name: d.in.App, User: h.target.User, Path: d.in.Path, Ports: d.in.Ports, Include: d.in.NginxInclude,
 		ServerName: d.in.ServerName, IPv6: res.Yes("ipv6"), StopSecs: int(d.in.StopTimeout / time.Second),
+	}
+	installed := res.Text("installed")
+	if installed != "" {
+		installed = "; installed " + installed
 	}
 	os, version, disk, skew := res.Text("os"), res.Text("nginx"), res.Int("disk_mb"), res.Int("skew")
 	if err := res.Err(); err != nil {
@@ -113,7 +119,29 @@ func (d *Deployment) check(ctx context.Context, h *host) (string, error) {
 	if !h.systemd {
 		d.rep.Warn("No systemd on "+h.target.Name, "systemd is not init here: the application is started with nohup and does not come back after a crash or a reboot")
 	}
-	return fmt.Sprintf("%s, nginx %s, %.1f GB of disk and %.1f GB of memory free", os, version, float64(disk)/1024, float64(h.memoryMB)/1024), nil
+	return fmt.Sprintf("%s, nginx %s, %.1f GB of disk and %.1f GB of memory free%s", os, version, float64(disk)/1024, float64(h.memoryMB)/1024, installed), nil
+}
+
+// withFaults puts what check.sh found wrong, all of it, in the place of its last words.
+func withFaults(err error, res *scripts.Results) error {
+	var host *HostError
+	if !errors.As(err, &host) || !res.Has("fault_0") {
+		return err
+	}
+	var faults []string
+	for n := 0; res.Has(fmt.Sprintf("fault_%d", n)); n++ {
+		faults = append(faults, res.Text(fmt.Sprintf("fault_%d", n)))
+	}
+	host.Reason, host.Evidence = strings.Join(faults, "\n"), nil
+	return err
+}
+
+// setupMode is the input, but for an operation that changes nothing.
+func (d *Deployment) setupMode() inputs.SetupMode {
+	if d.in.Operation == inputs.Check {
+		return inputs.SetupNever
+	}
+	return d.in.Setup
 }
 
 const (

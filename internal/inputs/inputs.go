@@ -34,6 +34,9 @@ type Inputs struct {
 	Operation Operation
 	Release   string // for Rollback: which; "": the one before the active
 
+	Setup    SetupMode
+	Packages []string // of the distribution, wanted besides what a deployment needs
+
 	ConnectTimeout time.Duration
 	Timeout        time.Duration // for the whole run
 	LockTimeout    time.Duration // 0: do not wait for another deployment

@@ -85,6 +85,7 @@ func defaults() Inputs {
 		App:            "ai-server",
 		Path:           "/home/ubuntu/ai-server",
 		Operation:      "deploy",
+		Setup:          "auto",
 		Source:         "git",
 		Repository:     "clothesme/AI_Server",
 		Ref:            sha,

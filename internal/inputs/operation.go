@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 )
 
 // Operation is what a run does.
@@ -18,6 +19,15 @@ const (
 	Check    Operation = "check"    // says what a deployment would lack; changes nothing
 )
 
+// SetupMode says whether a run may install what the host lacks.
+type SetupMode string
+
+// The modes.
+const (
+	SetupAuto  SetupMode = "auto"
+	SetupNever SetupMode = "never"
+)
+
 var operations = []Operation{Deploy, Rollback, Status, Check}
 
 var releaseID = regexp.MustCompile(`^[0-9]{8}T[0-9]{6}Z-[0-9a-f]{7}$`)
@@ -27,6 +37,27 @@ func setOperation(p *parser, value string) error {
 		return fmt.Errorf("must be \"deploy\", \"rollback\", \"status\" or \"check\" %s", got(value))
 	}
 	p.in.Operation = Operation(value)
+	return nil
+}
+
+func setSetup(p *parser, value string) error {
+	if mode := SetupMode(value); mode != SetupAuto && mode != SetupNever {
+		return fmt.Errorf("must be \"auto\" or \"never\" %s", got(value))
+	}
+	p.in.Setup = SetupMode(value)
+	return nil
+}
+
+// packageName follows the Debian policy manual, section 5.6.1.
+var packageName = regexp.MustCompile(`^[a-z0-9][a-z0-9.+-]+$`)
+
+func setPackages(p *parser, value string) error {
+	for _, name := range strings.FieldsFunc(value, func(r rune) bool { return strings.ContainsRune(" ,\r\n\t", r) }) {
+		if !packageName.MatchString(name) {
+			return fmt.Errorf("must be names of Debian packages, such as \"libgl1 unzip\" %s", got(name))
+		}
+		p.in.Packages = append(p.in.Packages, name)
+	}
 	return nil
 }
 
