@@ -70,6 +70,13 @@ func TestStatusAndCheck(t *testing.T) {
 	if after := w.exec("cat /home/ubuntu/shop/deploys.jsonl"); after != history {
 		t.Errorf("status wrote history:\n%s", after)
 	}
+	plan := w.run(w.job(w.commit(nil), map[string]string{"dry-run": "true"}))
+	if plan.ExitCode != 0 || plan.Outputs["outcome"] != "unchanged" || !strings.Contains(plan.Summary, "rename the flag, so that requests go to port 8081 instead of 8080") {
+		t.Errorf("dry run: outputs %v\n%s", plan.Outputs, plan.Summary)
+	}
+	if after := w.exec("cat /home/ubuntu/shop/deploys.jsonl; ls /home/ubuntu/shop/releases"); strings.TrimSpace(after) != history+"\n"+release {
+		t.Errorf("the dry run changed the host:\n%s", after)
+	}
 	w.exec("mv /usr/bin/git /usr/bin/git.gone")
 	unfit := w.run(w.job(w.commit(nil), map[string]string{"operation": "check"}))
 	failed(t, unfit, "failed", "git is not installed: apt-get install -y git")

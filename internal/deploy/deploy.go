@@ -48,7 +48,11 @@ func (d *Deployment) steps() []step {
 		return []step{connect, check, detect}
 	case inputs.Status:
 		return []step{connect, detect, {prepare, "status", "Listing releases", brief, d.status, nil, nil, false}}
-	case inputs.Rollback:
+	}
+	if in.DryRun {
+		return []step{connect, check, detect, {prepare, "plan", "Planning", brief, d.showPlan, nil, nil, false}}
+	}
+	if in.Operation == inputs.Rollback {
 		release = step{prepare, "choose", "Choosing the release", brief, d.choose, nil, nil, false}
 	}
 	return []step{

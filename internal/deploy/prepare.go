@@ -138,7 +138,7 @@ func withFaults(err error, res *scripts.Results) error {
 
 // setupMode is the input, but for an operation that changes nothing.
 func (d *Deployment) setupMode() inputs.SetupMode {
-	if d.in.Operation == inputs.Check {
+	if d.in.Operation == inputs.Check || d.in.DryRun {
 		return inputs.SetupNever
 	}
 	return d.in.Setup
@@ -223,8 +223,7 @@ func (d *Deployment) fetch(ctx context.Context, h *host) (string, error) {
 		"git_url": strings.TrimSuffix(d.in.ServerURL, "/") + "/" + d.in.Repository + ".git", "ref": d.in.Ref, "token": d.in.Token.Reveal(),
 		"stamp": d.begin.UTC().Format("20060102T150405Z"), "recipe": d.recipe(), "active_commit": "", "active_recipe": "",
 	}
-	// A release that does not serve is not one to leave alone.
-	if h.Active != nil && h.Active.Listen == ours && h.Loaded {
+	if d.servesAlready(h) {
 		values["active_commit"], values["active_recipe"] = h.Active.Commit, h.Active.Recipe
 	}
 	res, err := d.exec(ctx, h, scripts.Fetch, values)

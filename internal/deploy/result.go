@@ -48,7 +48,7 @@ type HostResult struct {
 }
 
 func (d *Deployment) success() Outcome {
-	if d.in.Operation == inputs.Status || d.in.Operation == inputs.Check {
+	if d.in.Operation == inputs.Status || d.in.Operation == inputs.Check || d.in.DryRun {
 		return Unchanged
 	}
 	for _, h := range d.hosts {

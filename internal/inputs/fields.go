@@ -11,6 +11,7 @@ const (
 	defaultTimeout        = "30m"
 	defaultLockTimeout    = "10m"
 	defaultOperation      = string(Deploy)
+	defaultDryRun         = "false"
 	defaultSetup          = string(SetupAuto)
 	defaultSource         = "git"
 	defaultStart          = "uvicorn controller.main:app --host 127.0.0.1 --port $PORT"
@@ -52,6 +53,7 @@ func fields() []field {
 		{name: "lock-timeout", def: defaultLockTimeout, set: duration(func(in *Inputs) *time.Duration { return &in.LockTimeout }, 0, 24*time.Hour)},
 		{name: "operation", def: defaultOperation, set: setOperation},
 		{name: "release", set: setRelease},
+		{name: "dry-run", def: defaultDryRun, set: setDryRun},
 		{name: "setup", def: defaultSetup, set: setSetup},
 		{name: "packages", shape: text, set: setPackages},
 		{name: "app", set: setApp},

@@ -35,6 +35,7 @@ type Inputs struct {
 	Release   string // for Rollback: which; "": the one before the active
 
 	Setup    SetupMode
+	DryRun   bool     // say what would be done, and do nothing
 	Packages []string // of the distribution, wanted besides what a deployment needs
 
 	ConnectTimeout time.Duration

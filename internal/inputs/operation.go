@@ -40,6 +40,11 @@ func setOperation(p *parser, value string) error {
 	return nil
 }
 
+func setDryRun(p *parser, value string) (err error) {
+	p.in.DryRun, err = boolean(value)
+	return err
+}
+
 func setSetup(p *parser, value string) error {
 	if mode := SetupMode(value); mode != SetupAuto && mode != SetupNever {
 		return fmt.Errorf("must be \"auto\" or \"never\" %s", got(value))

@@ -1,0 +1,79 @@
+package deploy
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/clothesme/deploy-action/internal/inputs"
+)
+
+// showPlan ends a dry run: what a real one would do on this host, by what detection found.
+func (d *Deployment) showPlan(_ context.Context, h *host) (string, error) {
+	lines := d.plan(h)
+	d.details += "\nPlan for " + h.target.String() + ":\n\n"
+	for n, line := range lines {
+		line = fmt.Sprintf("%d. %s", n+1, line)
+		d.rep.Info(line)
+		d.details += line + "\n"
+	}
+	return fmt.Sprintf("%d things to do, none done", len(lines)), nil
+}
+
+// plan lists in plain words what a deployment does to a host in this position. It is pure: detection has gathered all it needs.
+func (d *Deployment) plan(h *host) []string {
+	in := d.in
+	if d.servesAlready(h) && in.Operation == inputs.Deploy && in.Ref == h.Active.Commit && d.recipe() == h.Active.Recipe {
+		return []string{fmt.Sprintf("leave everything as it is: %s already serves commit %.7s, made the same way", h.Active.Release, in.Ref)}
+	}
+	var lines []string
+	add := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
+	if h.Idle.runs() {
+		add("drain and stop what an earlier run left on port %d", h.Idle.Port)
+	}
+	if in.Operation == inputs.Rollback {
+		add("choose the release: %s", orElse(in.Release, "the newest that is older than the active one and has served before"))
+	} else {
+		add("fetch %s at %s into %s/releases", in.Repository, in.Ref, in.Path)
+		add("build it: %s", orElse(firstLine(in.Build), "a venv from requirements.txt where there is one, reused while it is unchanged"))
+	}
+	if in.BeforeStart != "" {
+		add("run before-start: %s", firstLine(in.BeforeStart))
+	}
+	add("start it on port %d: %s", h.Idle.Port, firstLine(in.Start))
+	add("ask GET %s there until it answers with status %d, for %s at most", in.Health.Path, in.Health.Status, in.Health.Timeout)
+	if h.Loaded {
+		add("rename the flag, so that requests go to port %d instead of %s, without a reload unless the site's files differ", h.Idle.Port, h.activePort())
+	} else {
+		add("write the nginx site for %s, test it, reload nginx once, and send requests to port %d", in.ServerName, h.Idle.Port)
+	}
+	add("ask through nginx until the answer comes from port %d, and on for %s", h.Idle.Port, in.WatchFor)
+	if in.AfterSwitch != "" {
+		add("run after-switch: %s", firstLine(in.AfterSwitch))
+	}
+	if h.Active != nil {
+		add("drain port %d for %s at most, and stop %s", h.Active.Port, in.DrainTimeout, orNone(h.Active.Release))
+	}
+	add("delete all but the %d newest releases, the active one and the one before it", in.KeepReleases)
+	return lines
+}
+
+// servesAlready tells whether the active release is there to be left alone: one that does not serve is not.
+func (d *Deployment) servesAlready(h *host) bool {
+	return h.Active != nil && h.Active.Listen == ours && h.Loaded
+}
+
+func orElse(s, other string) string {
+	if s == "" {
+		return other
+	}
+	return s
+}
+
+func firstLine(s string) string {
+	line, rest, _ := strings.Cut(strings.TrimSpace(s), "\n")
+	if rest != "" {
+		line += " …"
+	}
+	return line
+}

@@ -1,0 +1,69 @@
+package deploy
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/clothesme/deploy-action/internal/inputs"
+)
+
+func TestPlan(t *testing.T) {
+	active := &slot{Port: 8080, Flag: true, Listen: ours, PID: 7, Release: "20261122T000000Z-aaaaaaa", Commit: oldCommit}
+	for _, tt := range []struct {
+		name     string
+		position position
+		change   func(*inputs.Inputs)
+		want     []string // in this order
+		not      string
+	}{
+		{"first", position{Idle: slot{Port: 8080}}, nil, []string{"fetch o/r at " + newCommit, "start it on port 8080", "reload nginx once"}, "drain"},
+		{
+			"next", position{Active: active, Idle: slot{Port: 8081}, Loaded: true}, nil,
+			[]string{"fetch", "start it on port 8081", "rename the flag, so that requests go to port 8081 instead of 8080", "drain port 8080 for 1s at most, and stop 20261122T000000Z-aaaaaaa"}, "earlier run",
+		},
+		{"leftover", position{Active: active, Idle: slot{Port: 8081, PID: 9}, Loaded: true}, nil, []string{"what an earlier run left on port 8081", "fetch"}, ""},
+		{
+			"rollback", position{Active: active, Idle: slot{Port: 8081}, Loaded: true}, func(in *inputs.Inputs) { in.Operation = inputs.Rollback },
+			[]string{"choose the release: the newest", "start it on port 8081"}, "fetch",
+		},
+		{
+			"the same again", position{Active: active, Idle: slot{Port: 8081}, Loaded: true}, func(in *inputs.Inputs) { in.Ref = oldCommit },
+			[]string{"leave everything as it is"}, "start",
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			in := testInputs()
+			if tt.change != nil {
+				tt.change(in)
+			}
+			d := &Deployment{in: in}
+			active.Recipe = d.recipe()
+			got := strings.Join(d.plan(&host{position: tt.position}), "\n")
+			rest := got
+			for _, want := range tt.want {
+				_, after, found := strings.Cut(rest, want)
+				if !found {
+					t.Errorf("plan lacks %q where it belongs:\n%s", want, got)
+				}
+				rest = after
+			}
+			if tt.not != "" && strings.Contains(got, tt.not) {
+				t.Errorf("plan has %q:\n%s", tt.not, got)
+			}
+		})
+	}
+}
+
+func TestDryRunChangesNothing(t *testing.T) {
+	f := newFakeHost(t)
+	f.locked = true // by another run
+	in := testInputs()
+	in.DryRun = true
+	result, log, err := deployTo(t, f, in)
+	if err != nil {
+		t.Fatalf("Run: %v\n%s", err, log)
+	}
+	if got := strings.Join(f.calls, ","); got != "check,port" || result.Outcome != Unchanged || !strings.Contains(result.Details, "rename the flag") {
+		t.Errorf("calls %s, outcome %s, details %q", got, result.Outcome, result.Details)
+	}
+}
