@@ -18,17 +18,26 @@ func TestPlan(t *testing.T) {
 	}{
 		{"first", position{Idle: slot{Port: 8080}}, nil, []string{"fetch o/r at " + newCommit, "start it on port 8080", "reload nginx once"}, "drain"},
 		{
-			"next", position{Active: active, Idle: slot{Port: 8081}, Loaded: true}, nil,
-			[]string{"fetch", "start it on port 8081", "rename the flag, so that requests go to port 8081 instead of 8080", "drain port 8080 for 1s at most, and stop 20261122T000000Z-aaaaaaa"}, "earlier run",
+			"next",
+			position{Active: active, Idle: slot{Port: 8081}, Loaded: true},
+			nil,
+			[]string{"fetch", "start it on port 8081", "rename the flag, so that requests go to port 8081 instead of 8080", "drain port 8080 for 1s at most, and stop 20261122T000000Z-aaaaaaa"},
+			"earlier run",
 		},
 		{"leftover", position{Active: active, Idle: slot{Port: 8081, PID: 9}, Loaded: true}, nil, []string{"what an earlier run left on port 8081", "fetch"}, ""},
 		{
-			"rollback", position{Active: active, Idle: slot{Port: 8081}, Loaded: true}, func(in *inputs.Inputs) { in.Operation = inputs.Rollback },
-			[]string{"choose the release: the newest", "start it on port 8081"}, "fetch",
+			"rollback",
+			position{Active: active, Idle: slot{Port: 8081}, Loaded: true},
+			func(in *inputs.Inputs) { in.Operation = inputs.Rollback },
+			[]string{"choose the release: the newest", "start it on port 8081"},
+			"fetch",
 		},
 		{
-			"the same again", position{Active: active, Idle: slot{Port: 8081}, Loaded: true}, func(in *inputs.Inputs) { in.Ref = oldCommit },
-			[]string{"leave everything as it is"}, "start",
+			"the same again",
+			position{Active: active, Idle: slot{Port: 8081}, Loaded: true},
+			func(in *inputs.Inputs) { in.Ref = oldCommit },
+			[]string{"leave everything as it is"},
+			"start",
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

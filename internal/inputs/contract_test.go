@@ -168,3 +168,17 @@ func TestActionRunsTheBinary(t *testing.T) {
 		t.Errorf("name %q, description %q", action.Name, action.Description)
 	}
 }
+
+func TestReadmeShowsTheExampleWorkflow(t *testing.T) {
+	example, err := os.ReadFile("../../examples/workflows/deploy.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(readme), "```yaml\n"+string(example)+"```\n") {
+		t.Error("README.md does not show examples/workflows/deploy.yml as it is")
+	}
+}
