@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes a fetched release ready to start; its marker file is written last.
 #
-# Values: app, path, lock_token, step_wait, release, build (a command, or nothing for a venv from requirements.txt), shared (paths,
+# Values: app, path, lock_token, release, build (a command, or nothing for a venv from requirements.txt), shared (paths,
 #         blank-separated), start_file and environment (the texts of what the unit runs, and of what it reads first)
 # Prints: built (command, venv, reused, nothing)
 # Exits:  EX_BUILD when the command or pip fails
@@ -12,7 +12,8 @@ main() {
   cd -- "$dir"
   for name in $shared; do share "$name"; done
   if [[ -n $build ]]; then
-    nice -n 10 bash -c "$build" >&2 || die "$EX_BUILD" "the build command exited with status $?"
+    # Not on an argument list, where a secret in it would show; and what it leaves running is not this step.
+    nice -n 10 bash <(printf '%s\n' "$build") {step_fd}>&- >&2 || die "$EX_BUILD" "the build command exited with status $?"
     result built command
   elif [[ -f requirements.txt ]]; then
     venv
@@ -66,17 +67,25 @@ venv() {
   ln -sfnT -- "../../venvs/${dir##*/}" .venv
 }
 
-# requirements FILE: its text and that of the files it names. A requirement that is a path is the release's own code: then no other
-# release may share the venv.
+# shellcheck disable=SC2094 # a file that names itself is read once
+# requirements FILE: its text and that of the files it names, which pip takes relative to it. What is a path, or names nothing we can read, is
+# the release's own: then no other release may share the venv.
 requirements() {
   local line word
+  [[ " ${seen-} " != *" $1 "* ]] || return 0
+  seen+=" $1"
   cat -- "$1"
   while IFS= read -r line || [[ -n $line ]]; do
-    word=${line#*[= ]}
-    case $line in
-      -r* | -c* | --requirement* | --constraint*) if [[ -f $word ]]; then requirements "$word"; fi ;;
-      -e* | --editable* | .* | /* | *file:*) printf '%s\n' "$release" ;;
-    esac
+    line=${line%$'\r'}
+    line=${line%%[[:blank:]]#*}
+    if [[ $line =~ ^[[:blank:]]*# ]]; then continue; fi
+    if [[ $line =~ ^[[:blank:]]*(-r|-c|--requirement|--constraint)[[:blank:]=]*([^[:blank:]]+) ]]; then
+      word=${BASH_REMATCH[2]}
+      [[ $word == /* ]] || word=$(dirname -- "$1")/$word
+      if [[ -f $word ]]; then requirements "$word"; else printf '%s\n' "$release"; fi
+    elif [[ $line =~ ^[[:blank:]]*(-e|--editable|\.|/)|file:|^[^:@]*/ ]]; then
+      printf '%s\n' "$release"
+    fi
   done <"$1"
 }
 

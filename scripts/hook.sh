@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs a command of the user's in a release, with the application's own environment.
 #
-# Values: path, lock_token, step_wait, release, port, name (of the input), command
+# Values: path, lock_token, release, port, name (of the input), command
 # Prints: hook_ms
 # Exits:  EX_HOOK when it fails
 
@@ -10,7 +10,8 @@ main() {
   own_lock
   begin=$(now_ms)
   cd -P -- "$path/releases/$release"
-  PORT=$port bash -c '. .deploy-action/environment && exec bash -c "$1"' "$name" "$command" >&2 \
+  # shellcheck disable=SC2016 # the inner shell expands it
+  PORT=$port bash -c '. .deploy-action/environment && exec bash "$1"' "$name" <(printf '%s\n' "$command") {step_fd}>&- >&2 \
     || die "$EX_HOOK" "the command of input \"$name\" exited with status $?"
   result hook_ms "$(($(now_ms) - begin))"
 }

@@ -1,38 +1,43 @@
 #!/usr/bin/env bash
 # Gathers what the host says about the two slots; what it means is decided in Go. Changes nothing.
 #
-# Values: app, path, ports (two, blank-separated), nginx_include, verify_host, health_path, health_status, health_body
-# Prints: include (absent, ours, other): the file as nginx has it on disk; open_file_cache (yes, no)
-#         routed: the address nginx itself says it sent a request to, empty when our site is not loaded
+# Values: app, path, ports (two, blank-separated), nginx_include, verify_host
+# Prints: include (absent, ours, other): the file as nginx has it on disk
+#         routed: where nginx itself says it sends requests, empty when our site is not loaded
+#         strays: flags of ports outside the pair, blank-separated
 #         and for each port N: flag_N (yes, no), listen_N (none, ours, foreign), who_N (for people), pid_N, enabled_N (yes, no),
-#         release_N, commit_N, recipe_N, rss_mb_N
+#         release_N, commit_N, recipe_N, proved_N (yes, no: it has served and come through its probation), rss_mb_N
 
 main() {
-  local conf port pid start owner release dir said via
-  conf=$(as_root nginx -T 2>/dev/null </dev/null) || die "$EX_CHECK" "nginx refuses its present configuration: sudo nginx -t"
+  local port pid start owner release dir strays
   result include "$(include_state)"
-  if grep -Eq '^[[:space:]]*open_file_cache[[:space:]]+max' <<<"$conf"; then result open_file_cache yes; else result open_file_cache no; fi
-  # The answer may be anything; the site tells a probe from this host which address it chose.
-  probe "http://127.0.0.1$health_path" "$verify_host" || :
-  result routed "${via%%,*}"
+  # Answered by nginx alone: an application that is slow or down has no say in it.
+  result routed "$(curl -q -s --noproxy '*' --max-time 5 -H "Host: $verify_host" -- http://127.0.0.1/.deploy-action/slot | head -c 100 | tr -d '\0\r\n' || :)"
+  strays=$(find "$flags" -type f -name '[0-9]*' -printf '%f\n' 2>/dev/null | grep -vxF -e "${ports% *}" -e "${ports#* }" || :)
+  result strays "${strays//$'\n'/ }"
   for port in $ports; do
-    if [[ -e $flags/$port ]]; then result "flag_$port" yes; else result "flag_$port" no; fi
+    result "flag_$port" "$(yes_if test -e "$flags/$port")"
     listener "$port"
     result "listen_$port" "$owner"
     [[ $owner != foreign ]] || result "who_$port" "$(who "$port")"
     slot_pid "$port" || pid=0
     result "pid_$port" "$pid"
     result "rss_mb_$port" "$(members "$port" | sed 's,.*,/proc/&/status,' | xargs -r grep -hs '^VmRSS:' | awk '{ kb += $2 } END { print int(kb / 1024) }')"
-    if has_systemd && systemctl is-enabled -q -- "$(unit_of "$port")" 2>/dev/null; then result "enabled_$port" yes; else result "enabled_$port" no; fi
+    result "enabled_$port" "$(yes_if is_enabled "$port")"
     release='' dir=$path/slots/$port
     if [[ -e $dir/.deploy-action/complete ]]; then
       release=$(readlink -- "$dir")
       result "commit_$port" "$(<"$dir/.deploy-action/commit")"
       result "recipe_$port" "$(<"$dir/.deploy-action/recipe")"
     fi
+    result "proved_$port" "$(yes_if test -e "$dir/.deploy-action/live")"
     result "release_$port" "${release##*/}"
   done
 }
+
+yes_if() { if "$@"; then printf 'yes'; else printf 'no'; fi; }
+
+is_enabled() { has_systemd && systemctl is-enabled -q -- "$(unit_of "$1")" 2>/dev/null; }
 
 include_state() {
   if [[ ! -e $nginx_include ]]; then

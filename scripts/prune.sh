@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Deletes what no rollback will need: old releases, half-made ones, venvs and commits that nothing refers to.
 #
-# Values: app, path, lock_token, step_wait, keep_releases, active (a release; it and whatever a slot points to always stay)
+# Values: app, path, lock_token, keep_releases, active (a release; it and whatever a slot points to always stay)
 # Prints: pruned (releases), freed_mb
 
 main() {

@@ -1,16 +1,12 @@
 #!/usr/bin/env bash
-# Writes down what happened: one line in deploys.jsonl, which release has proved itself, and the slot nginx would fall back to if the flag
-# were lost.
+# Writes down what happened: one line in deploys.jsonl, and the slot nginx would fall back to if the flag were lost.
 #
-# Values: app, path, lock_token, step_wait, line (JSON), live (releases that serve or did until now, blank-separated), nginx_include, fallback (a line of the include, or nothing to leave it alone)
+# Values: app, path, lock_token, line (JSON), nginx_include, fallback (a line of the include, or nothing to leave it alone)
 # Prints: fallback (written, already)
 
 main() {
-  local text release
+  local text
   own_lock
-  for release in $live; do
-    if [[ -d $path/releases/$release/.deploy-action ]]; then : | write "$path/releases/$release/.deploy-action/live" 0644; fi
-  done
   printf '%s\n' "$line" >>"$path/deploys.jsonl"
   if [[ -z $fallback ]] || grep -qxF -- "$fallback" "$nginx_include"; then
     result fallback already

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Brings back the nginx files that site.sh replaced, and has nginx load them.
 #
-# Values: app, path, lock_token, step_wait, release
+# Values: app, path, lock_token, release
 # Prints: restored (yes, already)
 
 main() {
@@ -12,7 +12,7 @@ main() {
     return
   fi
   put_back "$keep"
-  as_root nginx -t 2>&1 </dev/null >&2
+  as_root nginx -t </dev/null >&2
   as_root nginx -s reload </dev/null >&2
   result restored yes
 }

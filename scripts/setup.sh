@@ -1,16 +1,22 @@
 #!/usr/bin/env bash
 # Makes the folders and the systemd template, where they are missing or differ.
 #
-# Values: app, path, lock_token, step_wait, unit (the template's text)
+# Values: app, path, lock_token, unit (the template's text)
 # Prints: changed (what was written, or nothing)
-# Exits:  EX_CHECK when the unit's name is somebody else's
+# Exits:  EX_CHECK when the unit's name is somebody else's, or its running instances have another folder or user
 
 main() {
-  local changed=() file=/etc/systemd/system/$app@.service dir
+  local changed=() file=/etc/systemd/system/$app@.service dir theirs
   own_lock
-  if has_systemd && systemctl cat -- "$app@.service" 2>/dev/null </dev/null | grep -q . \
-    && ! grep -qs '^# Written by deploy-action' "$file"; then
-    die "$EX_CHECK" "the host already has a unit $app@.service that this action did not write; choose another name with the input app"
+  if has_systemd; then
+    theirs=$(systemctl cat -- "$app@.service" 2>/dev/null </dev/null || :)
+    if [[ -n $theirs ]] && ! grep -qs '^# Written by deploy-action' "$file"; then
+      die "$EX_CHECK" "the host already has a unit $app@.service that this action did not write; choose another name with the input app"
+    fi
+    # A running version restarts by this file: it must not be led to another folder or user before the new one has proved itself.
+    if [[ -e $file && $(identity <"$file") != "$(identity <<<"$unit")" && -n $(systemctl list-units --plain --no-legend "$app@*.service" </dev/null) ]]; then
+      die "$EX_CHECK" "$app already runs on this host with $(identity <"$file"); keep path and username as they were, or choose another name with the input app"
+    fi
   fi
   for dir in releases slots shared venvs logs; do
     [[ -d $path/$dir ]] || mkdir -- "$path/$dir"
@@ -27,5 +33,7 @@ main() {
   fi
   result changed "${changed[*]-}"
 }
+
+identity() { grep -E '^(User|WorkingDirectory)=' | tr '\n' ' '; }
 
 main "$@" </dev/null

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Starts a release on the idle slot.
 #
-# Values: app, path, lock_token, step_wait, port, release
+# Values: app, path, lock_token, port, release
 # Prints: pid and starttime (they name the process), log_offset (where its lines begin in the slot's log, bytes)
 # Exits:  EX_FOREIGN when something that is not ours has the port, EX_START when the process can't be started at all
 
@@ -22,11 +22,11 @@ main() {
     as_root systemctl enable -q -- "$(unit_of "$port")" </dev/null
     slot_pid "$port" || :
   else
+    rm -f -- "$path/slots/$port.exit"
     # shellcheck disable=SC2016 # the inner shell expands it
     PORT=$port setsid nohup bash -c 'cd "$1" && bash .deploy-action/start; printf "%s\n" "$?" >"$2"' \
       "$app" "$path/slots/$port" "$path/slots/$port.exit" </dev/null >>"$log" 2>&1 {step_fd}>&- {pause_fd}>&- &
     pid=$!
-    rm -f -- "$path/slots/$port.exit"
     start=$(starttime "$pid") || start=0
     printf '%s %s %s\n' "$pid" "$start" "$(</proc/sys/kernel/random/boot_id)" | write "$path/slots/$port.pid" 0644
   fi

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Stops a slot: SIGTERM, then SIGKILL after stop_timeout. Only what is proved ours: the unit, or the session of the pid file's process.
 #
-# Values: app, path, lock_token, step_wait, port, stop_timeout (seconds)
+# Values: app, path, lock_token, port, stop_timeout (seconds)
 # Prints: stopped (yes, already), stop_ms
 # Exits:  EX_STOP when something of it still runs
 

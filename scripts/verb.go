@@ -73,7 +73,8 @@ func Compose(verb Verb, values Values) ([]byte, error) {
 		if strings.ContainsRune(values[key], 0) {
 			return nil, fmt.Errorf("compose %s: value of %s holds a NUL", verb, key)
 		}
-		fmt.Fprintf(&out, "%s=%s\n", key, shellescape.Quote(values[key]))
+		// A variable that the host's environment already exports would stay exported, to every child.
+		fmt.Fprintf(&out, "unset -v %[1]s; %[1]s=%[2]s\n", key, shellescape.Quote(values[key]))
 	}
 	for _, file := range append(slices.Clone(libraries), string(verb)+".sh") {
 		text, err := files.ReadFile(file)

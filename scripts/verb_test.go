@@ -185,7 +185,7 @@ func FuzzValuesArriveByteForByte(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, rest, _ := strings.Cut(string(text), "\nfrom=")
+		_, rest, _ := strings.Cut(string(text), "\nunset -v from; from=")
 		assignment, _, _ := strings.Cut(rest, "\n#!/usr/bin/env bash\n# What every verb shares")
 		if got := bash(t, "from="+assignment+"\nprintf '%s.' \"$from\""); got != value+"." {
 			t.Errorf("value %q arrived as %q", value, got)

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Asks through nginx: first until the answer provably comes from the new slot, then for as long as the new release is on probation.
 #
-# Values: app, path, port, pid, starttime, log_offset, health_path, health_status, health_body, verify_host, settle, watch_for (milliseconds)
+# Values: app, path, lock_token, release, port, pid, starttime, log_offset, health_path, health_status, health_body, verify_host, settle, watch_for (milliseconds)
 # Prints: live (milliseconds since the epoch) as soon as the first such answer was seen; probes
 # Exits:  EX_NOT_ROUTED (nginx does not send requests to the slot), EX_DIED, EX_UNHEALTHY
 #
-# `nginx -t` can pass and a reload exit 0 while the old configuration stays; only a request through nginx proves anything.
+# A release that came through is marked as proved. `nginx -t` can pass and a reload exit 0 while the old configuration stays; only a request through nginx proves anything.
 
 main() {
   local end probes=0 said='' via=''
@@ -23,7 +23,11 @@ main() {
   while (($(now_ms) < end)); do
     pause 0.2
     ask || bad
+    # The backup of the old slot would answer for a new version that no longer listens.
+    [[ $via == "127.0.0.1:$port" ]] || bad
   done
+  own_lock
+  : | write "$path/releases/$release/.deploy-action/live" 0644
   result probes "$probes"
 }
 
@@ -38,7 +42,7 @@ ask() {
 
 bad() {
   app_log "$port" "$log_offset"
-  die "$EX_UNHEALTHY" "GET $health_path through nginx: $said; wanted $(wanted) (probe $probes after the switch)"
+  die "$EX_UNHEALTHY" "GET $health_path through nginx: $said by ${via:-nobody known}; wanted $(wanted) (probe $probes after the switch)"
 }
 
 main "$@" </dev/null

@@ -23,6 +23,9 @@ func (d *Deployment) switchOver(ctx context.Context, h *host) (string, error) {
 		return "", err
 	}
 	h.reloaded = res.Yes("reloaded")
+	if res.Yes("edited") {
+		d.rep.Warn("Site of "+h.target.Name, fmt.Sprintf("/etc/nginx/conf.d/%s.conf was edited since this action wrote it, and is left as it is; edits are safer in a file of their own", d.in.App))
+	}
 	if err := res.Err(); err != nil {
 		return "", err
 	}
@@ -62,7 +65,7 @@ const settle = 10 * time.Second
 func (d *Deployment) verify(ctx context.Context, h *host) (string, error) {
 	var live time.Time
 	res, err := d.exec(ctx, h, scripts.Verify, d.process(h, scripts.Values{
-		"verify_host": d.verifyHost(), "settle": millis(settle), "watch_for": millis(d.in.WatchFor),
+		"release": h.release, "verify_host": d.verifyHost(), "settle": millis(settle), "watch_for": millis(d.in.WatchFor),
 	}))
 	if live = res.At("live"); !live.IsZero() {
 		h.live = live.Sub(d.begin)

@@ -61,7 +61,7 @@ func (d *Deployment) steps() []step {
 		{prepare, "lock", "Taking the deploy lock", in.LockTimeout + brief, d.takeLock, nil, nil, false},
 		check,
 		detect,
-		{prepare, "setup", "Setting up folders and the service", stepWait + brief, d.setup, nil, nil, false},
+		{prepare, "setup", "Setting up folders and the service", brief, d.setup, nil, nil, false},
 		{prepare, "clear", "Clearing the idle slot", in.DrainTimeout + in.StopTimeout + brief, d.clear, nil, idleIsClear, false},
 		release,
 		{prepare, "build", "Building the release", in.Timeout, d.build, nil, d.isBuilt, false},
@@ -77,7 +77,7 @@ func (d *Deployment) steps() []step {
 		{retire, "after-switch", "Running after-switch", in.Timeout, d.afterSwitch, nil, d.hasNoHook(in.AfterSwitch), false},
 		{retire, "drain", "Draining the old version", in.DrainTimeout + brief, d.drain, nil, nothingToRetire, false},
 		{retire, "stop", "Stopping the old version", in.StopTimeout + brief, d.stop, nil, nothingToRetire, false},
-		{retire, "prune", "Pruning old releases", stepWait + brief, d.prune, nil, isUnchanged, false},
+		{retire, "prune", "Pruning old releases", brief, d.prune, nil, isUnchanged, false},
 		{retire, "record", "Recording the deployment", brief, d.recordSuccess, nil, nil, true},
 		{retire, "unlock", "Releasing the deploy lock", 2 * heartbeat, d.unlock, nil, nil, true},
 	}
@@ -91,7 +91,7 @@ func (d *Deployment) hasNoHook(command string) func(*host) bool {
 
 func isUnchanged(h *host) bool     { return h.unchanged }
 func idleIsClear(h *host) bool     { return !h.Idle.runs() }
-func nothingToRetire(h *host) bool { return h.unchanged || h.Active == nil || !h.Active.runs() }
+func nothingToRetire(h *host) bool { return h.unchanged || h.Active == nil }
 
 // Run goes through the list. It returns what happened and, when the release did not make it, a *Failure. The hosts' connections are closed
 // when it returns.

@@ -139,6 +139,9 @@ func serving(h *host) string {
 		}
 		return "there is no earlier release to serve"
 	}
+	if h.Active.Listen != ours {
+		return fmt.Sprintf("nothing listened on its port %d when this run began, so it is down as it was", h.Active.Port)
+	}
 	return fmt.Sprintf("%s on port %d serves", orNone(h.Active.Release), h.Active.Port)
 }
 
@@ -196,6 +199,8 @@ func (d *Deployment) next(s step, cause error) string {
 		return "put right what is listed above on the host and run this workflow again"
 	case scripts.ExitLockBusy:
 		return "wait for the other run to end, or raise the input \"lock-timeout\""
+	case scripts.ExitStepBusy:
+		return "end that process on the host and run this workflow again"
 	case scripts.ExitFetch:
 		return "see git's words above; the token needs \"contents: read\" on " + d.in.Repository + ", and the commit must be pushed"
 	case scripts.ExitBuild:

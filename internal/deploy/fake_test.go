@@ -22,6 +22,7 @@ type fakeHost struct {
 
 	flag     string          // the active port, empty for none
 	running  map[string]bool // by port
+	proved   map[string]bool // by port
 	loaded   bool            // nginx has the site
 	locked   bool
 	lost     bool // the link is dead
@@ -41,7 +42,7 @@ type fault struct {
 
 func newFakeHost(t *testing.T) *fakeHost {
 	t.Helper()
-	return &fakeHost{t: t, flag: "8080", running: map[string]bool{"8080": true}, loaded: true, faults: map[scripts.Verb]fault{}}
+	return &fakeHost{t: t, flag: "8080", running: map[string]bool{"8080": true}, proved: map[string]bool{"8080": true}, loaded: true, faults: map[scripts.Verb]fault{}}
 }
 
 var errLink = &remote.LostError{Err: errors.New("connection reset by peer")}
@@ -125,14 +126,14 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 	case scripts.Setup:
 		return "changed=\n"
 	case scripts.Start:
-		f.running[v["port"]] = true
+		f.running[v["port"]], f.proved[v["port"]] = true, false
 		return "log_offset=0\npid=42\nstarttime=4200\n"
 	case scripts.Health:
 		return "boot_ms=500\ntries=2\n"
 	case scripts.Site:
 		was := f.loaded
 		f.loaded = true
-		return "reloaded=" + yes(!was) + "\n"
+		return "reloaded=" + yes(!was) + "\nedited=no\n"
 	case scripts.Switch:
 		return f.rename(v["from"], v["to"])
 	case scripts.Restore:
@@ -141,6 +142,7 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 		if f.flag != v["port"] {
 			f.t.Errorf("verify of port %s while %q is active", v["port"], f.flag)
 		}
+		f.proved[v["port"]] = true
 		return "live=1795400000000\nprobes=9\n"
 	case scripts.Drain:
 		if f.flag == v["port"] {
@@ -184,20 +186,20 @@ func (f *fakeHost) detection() string {
 	var b strings.Builder
 	include, routed := absent, ""
 	if f.loaded {
-		include, routed = ours, "127.0.0.1:"+f.flag
+		include, routed = ours, "http://ai_server_"+f.flag
 	}
-	fmt.Fprintf(&b, "include=%s\nopen_file_cache=no\nrouted=%s\n", include, routed)
+	fmt.Fprintf(&b, "include=%s\nrouted=%s\nstrays=\n", include, routed)
 	for _, port := range []string{"8080", "8081"} {
 		listen, pid, release := none, 0, ""
 		if f.running[port] {
 			listen, pid = ours, 7
 		}
-		if f.flag == port {
+		if f.running[port] || f.flag == port {
 			release = "20261122T000000Z-aaaaaaa"
 			fmt.Fprintf(&b, "commit_%s=%s\nrecipe_%s=%s\n", port, oldCommit, port, activeRecipe)
 		}
-		fmt.Fprintf(&b, "flag_%[1]s=%[2]s\nlisten_%[1]s=%[3]s\npid_%[1]s=%[4]d\nrss_mb_%[1]s=30\nenabled_%[1]s=no\nrelease_%[1]s=%[5]s\n",
-			port, yes(f.flag == port), listen, pid, release)
+		fmt.Fprintf(&b, "flag_%[1]s=%[2]s\nlisten_%[1]s=%[3]s\npid_%[1]s=%[4]d\nrss_mb_%[1]s=30\nenabled_%[1]s=no\nproved_%[1]s=%[6]s\nrelease_%[1]s=%[5]s\n",
+			port, yes(f.flag == port), listen, pid, release, yes(f.proved[port]))
 	}
 	return b.String()
 }

@@ -68,7 +68,7 @@ func (d *Deployment) exec(ctx context.Context, h *host, verb scripts.Verb, value
 
 func (d *Deployment) values(own scripts.Values) scripts.Values {
 	all := scripts.Values{
-		"app": d.in.App, "path": d.in.Path, "lock_token": d.token, "step_wait": seconds(stepWait),
+		"app": d.in.App, "path": d.in.Path, "lock_token": d.token,
 		"health_path": d.in.Health.Path, "health_status": strconv.Itoa(d.in.Health.Status), "health_body": d.in.Health.Body,
 	}
 	for key, value := range own {
@@ -76,9 +76,6 @@ func (d *Deployment) values(own scripts.Values) scripts.Values {
 	}
 	return all
 }
-
-// stepWait is how long a step waits for one of a dead run's that is still at work on the host.
-const stepWait = 2 * time.Minute
 
 func seconds(d time.Duration) string { return strconv.Itoa(int((d + time.Second - 1) / time.Second)) }
 

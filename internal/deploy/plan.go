@@ -60,7 +60,7 @@ func (d *Deployment) plan(h *host) []string {
 
 // servesAlready tells whether the active release is there to be left alone: one that does not serve is not.
 func (d *Deployment) servesAlready(h *host) bool {
-	return h.Active != nil && h.Active.Listen == ours && h.Loaded
+	return h.Active != nil && h.Active.serves() && h.Active.Proved && h.Loaded
 }
 
 func orElse(s, other string) string {

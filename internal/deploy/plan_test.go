@@ -8,7 +8,7 @@ import (
 )
 
 func TestPlan(t *testing.T) {
-	active := &slot{Port: 8080, Flag: true, Listen: ours, PID: 7, Release: "20261122T000000Z-aaaaaaa", Commit: oldCommit}
+	active := &slot{Port: 8080, Flag: true, Listen: ours, PID: 7, Release: "20261122T000000Z-aaaaaaa", Commit: oldCommit, Proved: true}
 	for _, tt := range []struct {
 		name     string
 		position position

@@ -205,7 +205,10 @@ func (d *Deployment) clear(ctx context.Context, h *host) (string, error) {
 
 // recipe names how a release is made, apart from its commit: two deployments that agree in both are the same.
 func (d *Deployment) recipe() string {
-	parts := []string{d.in.Repository, d.in.Build, d.in.Start, strings.Join(d.in.Shared, " "), d.environment()}
+	parts := []string{
+		d.in.Repository, d.in.Build, d.in.Start, strings.Join(d.in.Shared, " "), d.environment(),
+		d.in.ServerName, d.in.NginxInclude, fmt.Sprint(d.in.Ports),
+	}
 	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
 	return fmt.Sprintf("%x", sum[:8])
 }

@@ -120,16 +120,10 @@ func (d *Deployment) record(ctx context.Context, h *host, outcome Outcome, reaso
 	if err != nil {
 		return fmt.Errorf("encode history line: %w", err)
 	}
-	fallback, live := "", ""
-	if h.Active != nil {
-		live = h.Active.Release
-	}
+	fallback := ""
 	if h.switched {
 		fallback = h.app.Fallback(h.Idle.Port)
-		live += " " + h.release
 	}
-	_, err = d.exec(ctx, h, scripts.Record, scripts.Values{
-		"line": string(line), "live": live, "nginx_include": d.in.NginxInclude, "fallback": fallback,
-	})
+	_, err = d.exec(ctx, h, scripts.Record, scripts.Values{"line": string(line), "nginx_include": d.in.NginxInclude, "fallback": fallback})
 	return err
 }

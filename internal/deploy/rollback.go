@@ -84,7 +84,7 @@ func (d *Deployment) choose(ctx context.Context, h *host) (string, error) {
 		return "", err
 	}
 	h.release, h.commit = chosen.ID, chosen.Commit
-	if chosen.ID == active && h.Active.Listen == ours && h.Loaded {
+	if chosen.ID == active && d.servesAlready(h) {
 		h.unchanged = true
 		return fmt.Sprintf("%s is active already", chosen.ID), nil
 	}

@@ -11,17 +11,22 @@ import (
 type slot struct {
 	Port    uint16
 	Flag    bool   // nginx's flag names it
+	Enabled bool   // a reboot starts it, and systemd starts it again when it dies
 	Listen  string // who listens: none, ours or foreign
 	Who     string // a foreign listener's pid, user and command line
 	PID     int    // the main process, 0 when there is none
 	Release string // what the slot points to, empty when nothing complete
 	Commit  string
 	Recipe  string
-	RSSMB   int // resident memory of the slot's processes, MiB
+	Proved  bool // the release has served and come through its probation
+	RSSMB   int  // resident memory of the slot's processes, MiB
 }
 
-// runs reports whether anything of ours lives in the slot.
-func (s slot) runs() bool { return s.PID != 0 || s.Listen == ours }
+// runs reports whether anything of ours lives in the slot, or is about to: a unit that crashes at boot is down most of the time.
+func (s slot) runs() bool { return s.PID != 0 || s.Listen == ours || s.Enabled }
+
+// serves reports whether a release of ours listens in the slot.
+func (s slot) serves() bool { return s.Listen == ours && s.Release != "" }
 
 // Words of port.sh.
 const (
@@ -35,8 +40,9 @@ const (
 // facts is all that detection gathers.
 type facts struct {
 	Slots   [2]slot
-	Include string // the nginx include on disk: absent, ours or other
-	Routed  uint16 // the port nginx itself says it chose; 0 when our site is not loaded
+	Include string   // the nginx include on disk: absent, ours or other
+	Routed  uint16   // the port nginx itself says it chooses; 0 when our site is not loaded
+	Strays  []string // flags of ports outside the pair
 }
 
 // position is what the facts mean.
@@ -53,16 +59,18 @@ type heal struct{ From, To string }
 
 // readFacts takes detection's results apart.
 func readFacts(res *scripts.Results, ports [2]uint16) (facts, error) {
-	f := facts{Include: res.OneOf("include", absent, ours, other)}
-	via := res.Text("routed")
+	f := facts{Include: res.OneOf("include", absent, ours, other), Strays: strings.Fields(res.Text("strays"))}
+	routed := res.Text("routed")
 	for i, port := range ports {
-		if via == fmt.Sprintf("127.0.0.1:%d", port) {
+		if strings.HasPrefix(routed, "http://") && strings.HasSuffix(routed, fmt.Sprintf("_%d", port)) {
 			f.Routed = port
 		}
 		key := func(name string) string { return fmt.Sprintf("%s_%d", name, port) }
 		s := slot{
 			Port:    port,
 			Flag:    res.Yes(key("flag")),
+			Enabled: res.Yes(key("enabled")),
+			Proved:  res.Yes(key("proved")),
 			Listen:  res.OneOf(key("listen"), none, ours, foreign),
 			PID:     res.Int(key("pid")),
 			Release: res.Text(key("release")),
@@ -90,11 +98,15 @@ func decide(f facts, include string) (position, error) {
 	if f.Include == other {
 		return position{}, fmt.Errorf("%s exists and was not written for this application; choose another file with the input nginx-include", include)
 	}
+	if len(f.Strays) > 0 {
+		return position{}, strayError(f)
+	}
 	p := position{Loaded: f.Routed != 0}
 	active, err := active(f, &p)
 	if err != nil {
 		return position{}, err
 	}
+	active = proved(f, active, &p)
 	switch active {
 	case -1:
 		p.Idle = f.Slots[0]
@@ -105,6 +117,32 @@ func decide(f facts, include string) (position, error) {
 		}
 	}
 	return p, nil
+}
+
+// strayError names the way from one pair of ports to another: over a pair that has the active port and one new one.
+func strayError(f facts) error {
+	if len(f.Strays) > 1 {
+		return fmt.Errorf("flags of several ports outside the pair are there (%s); delete all but the one of the port that serves", strings.Join(f.Strays, ", "))
+	}
+	return fmt.Errorf("port %[1]s is active, and not one of the pair; to move, deploy once with the input ports set to \"%[1]s,%[2]d\", and from then on with \"%[2]d,%[3]d\"",
+		f.Strays[0], f.Slots[0].Port, f.Slots[1].Port)
+}
+
+// proved returns the slot that deserves to be active: a run that died before its verify was through leaves the flag on a release that has
+// proved nothing, or that has died since, while the one before it still serves.
+func proved(f facts, active int, p *position) int {
+	if active < 0 {
+		return active
+	}
+	flagged, before := f.Slots[active], f.Slots[1-active]
+	dead := flagged.Listen != ours && !(flagged.PID != 0 && flagged.Proved)
+	if !before.serves() || !before.Proved || (flagged.Proved && !dead) {
+		return active
+	}
+	p.Heal = &heal{From: fmt.Sprint(flagged.Port), To: fmt.Sprint(before.Port)}
+	p.Notes = append(p.Notes, fmt.Sprintf("the flag is on port %d, whose release an earlier run did not see proved or that is dead; %s on port %d serves and gets it back",
+		flagged.Port, before.Release, before.Port))
+	return 1 - active
 }
 
 // active returns the index of the active slot, -1 when there has never been one.

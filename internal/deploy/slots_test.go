@@ -7,7 +7,10 @@ import (
 
 func TestDecide(t *testing.T) {
 	live := func(port uint16, flag bool) slot {
-		return slot{Port: port, Flag: flag, Listen: ours, PID: 7, Release: "r"}
+		return slot{Port: port, Flag: flag, Listen: ours, PID: 7, Release: "r", Proved: true}
+	}
+	fresh := func(port uint16, flag bool) slot {
+		return slot{Port: port, Flag: flag, Listen: ours, PID: 8, Release: "new"}
 	}
 	idle := func(port uint16, flag bool) slot { return slot{Port: port, Flag: flag, Listen: none} }
 	for _, tt := range []struct {
@@ -21,7 +24,12 @@ func TestDecide(t *testing.T) {
 		{"first slot active", facts{Slots: [2]slot{live(8080, true), idle(8081, false)}, Include: ours, Routed: 8080}, 8080, nil, ""},
 		{"second slot active, old one left over", facts{Slots: [2]slot{live(8080, false), live(8081, true)}, Include: ours, Routed: 8081}, 8081, nil, ""},
 		{"active version crashed", facts{Slots: [2]slot{idle(8080, false), idle(8081, true)}, Include: ours, Routed: 8081}, 8081, nil, "site is down"},
-		{"crashed, so the leftover backup answers", facts{Slots: [2]slot{live(8080, false), idle(8081, true)}, Include: ours, Routed: 8080}, 8081, nil, "site is down"},
+		{"crashed, so the version before it serves again", facts{Slots: [2]slot{live(8080, false), idle(8081, true)}, Include: ours, Routed: 8081}, 8080, &heal{"8081", "8080"}, "serves and gets it back"},
+		{"killed in verify: unproved, with the one before", facts{Slots: [2]slot{live(8080, false), fresh(8081, true)}, Include: ours, Routed: 8081}, 8080, &heal{"8081", "8080"}, "serves and gets it back"},
+		{"killed in the first verify: unproved, nothing before", facts{Slots: [2]slot{fresh(8080, true), idle(8081, false)}, Include: ours, Routed: 8080}, 8080, nil, ""},
+		{"proved, between two lives", facts{Slots: [2]slot{live(8080, false), {Port: 8081, Flag: true, Listen: none, PID: 9, Release: "r", Proved: true}}, Include: ours, Routed: 8081}, 8081, nil, "site is down"},
+		{"another pair of ports", facts{Slots: [2]slot{idle(9000, false), idle(9001, false)}, Include: ours, Strays: []string{"8081"}}, 0, nil, `"8081,9000", and from then on with "9000,9001"`},
+		{"several flags outside the pair", facts{Slots: [2]slot{idle(9000, false), idle(9001, false)}, Include: ours, Strays: []string{"8080", "8081"}}, 0, nil, "delete all but the one"},
 		{"killed before the site was loaded", facts{Slots: [2]slot{live(8080, true), idle(8081, false)}, Include: ours}, 8080, nil, ""},
 		{"killed before its first switch", facts{Slots: [2]slot{live(8080, false), idle(8081, false)}, Include: absent}, 0, nil, ""},
 		{"flag and nginx disagree", facts{Slots: [2]slot{live(8080, true), live(8081, false)}, Include: ours, Routed: 8081}, 0, nil, "the flag names port 8080, but nginx sends requests to port 8081"},

@@ -4,7 +4,7 @@
 # The values a verb names in its header stand above this text as shell variables, and so do the exit codes (EX_*),
 # both written by Go. Standard output carries key=value results, standard error words for people.
 #
-# Values: app, lock_token, step_wait (seconds), path
+# Values: app, lock_token, path
 set -euo pipefail
 export LC_ALL=C
 umask 022
@@ -48,14 +48,28 @@ now_ms() {
 exec {pause_fd}<> <(:)
 pause() { read -rt "$1" -u "$pause_fd" _ || :; }
 
-# own_lock: refuses to touch anything when the deploy lock is no longer this run's, and keeps a step of a dead run from working beside this
-# one: the step lock is inherited by every child, so it is free only when the last of them is gone.
+# own_lock: refuses to touch anything when the deploy lock is no longer this run's, and ends what a cut-off step left running, so that no
+# step works beside another. Each step leads a session of its own, as sshd starts it, and holds the step lock; who holds the deploy lock may
+# end it, since the run that started it is gone or has given it up.
 own_lock() {
+  local leader='' start=''
+  holds_lock
+  exec {step_fd}>>"$path/.lock.step"
+  if ! flock -n "$step_fd"; then
+    [[ -r $path/.lock.leader ]] && read -r leader start <"$path/.lock.leader"
+    say "a step that was cut off is still at work on this host (pid ${leader:-unknown}); ending it"
+    if runs "$leader" "$start"; then
+      session "$leader" | xargs -r kill -TERM -- 2>/dev/null || :
+      flock -w 5 "$step_fd" || session "$leader" | xargs -r kill -KILL -- 2>/dev/null || :
+    fi
+    flock -w 10 "$step_fd" || die "$EX_STEP_BUSY" "a step that was cut off still runs on this host: pid ${leader:-unknown}"
+    holds_lock
+  fi
+  printf '%s %s\n' "$$" "$(starttime "$$")" >"$path/.lock.leader"
+}
+
+holds_lock() {
   local holder=''
   [[ -r $path/.lock.holder ]] && read -r holder <"$path/.lock.holder"
   [[ $holder == "$lock_token" ]] || die "$EX_LOCK_LOST" "the deploy lock is held by another run now: ${holder:-nobody}"
-  exec {step_fd}>>"$path/.lock.step"
-  flock -n "$step_fd" && return
-  say "a step of an earlier run is still at work on this host; waiting for it"
-  flock -w "$step_wait" "$step_fd" || die "$EX_STEP_BUSY" "a step of an earlier run still runs on this host after ${step_wait}s"
 }

@@ -31,16 +31,16 @@ app_log() {
   tail -c "+$(($2 + 1))" "$log" | tail -n 40 | sed 's/^/  | /' >&2
 }
 
-# put_back FOLDER: every file that site.sh set aside there goes back to its place, and the folder goes; safe to repeat.
+# put_back FOLDER: every file that site.sh set aside there goes back to its place, and the folder goes when all are; safe to repeat.
 put_back() {
   local kept file
   for kept in "$1"/*; do
     [[ -e $kept || -L $kept ]] || continue
-    file=/etc/nginx/$(basename -- "$kept" .absent | tr : /)
+    file=$(basename -- "$kept" .absent | tr : /)
     if [[ $kept == *.absent ]]; then
-      as_root rm -f -- "$file"
+      as_root rm -f -- "$file" || return 1
     else
-      as_root cp -a -- "$kept" "$file.restored" && as_root mv -fT -- "$file.restored" "$file"
+      { as_root cp -a -- "$kept" "$file.restored" && as_root mv -fT -- "$file.restored" "$file"; } || return 1
     fi
   done
   as_root rm -rf -- "$1"

@@ -14,7 +14,7 @@ starttime() {
 }
 
 # runs PID STARTTIME: is it still that very process?
-runs() { [[ -n $1 && $1 != 0 && $(starttime "$1") == "$2" ]]; }
+runs() { [[ -n $1 && $1 != 0 && -n $2 && $(starttime "$1") == "$2" ]]; }
 
 # sockets PORT STATE: inode and uid of the sockets bound to a local port, from the kernel's own tables (proc(5)); states: 0A listening, 01
 # established, 03 half open. `ss` would need iproute2 and prints for people; this is there on every Linux.
@@ -37,8 +37,11 @@ members() {
   [[ -r $path/slots/$1.pid ]] && read -r pid start boot <"$path/slots/$1.pid" || return 0
   [[ $boot == "$(</proc/sys/kernel/random/boot_id)" ]] || return 0
   if [[ -e /proc/$pid ]] && ! runs "$pid" "$start"; then return 0; fi
-  awk -v sid="$pid" '{ pid = $1; sub(/.*\) /, ""); if ($4 == sid && $1 != "Z") print pid }' /proc/[0-9]*/stat 2>/dev/null || :
+  session "$pid"
 }
+
+# session SID: the pids of a session, zombies left out.
+session() { awk -v sid="$1" '{ pid = $1; sub(/.*\) /, ""); if ($4 == sid && $1 != "Z") print pid }' /proc/[0-9]*/stat 2>/dev/null || :; }
 
 # slot_pid PORT: sets pid and start to the slot's main process, as systemd or the pid file knows it; fails when there is none.
 slot_pid() {
@@ -60,7 +63,9 @@ listener() {
   owner=foreign
   for pid in $(members "$1"); do
     while read -r inode _uid; do
-      if find "/proc/$pid/fd" -maxdepth 1 -lname "socket:\[$inode\]" 2>/dev/null | grep -q .; then
+      # A process that may not be dumped, such as one with capabilities, shows its files to root only.
+      if [[ -n $(find "/proc/$pid/fd" -maxdepth 1 -lname "socket:\[$inode\]" 2>/dev/null) ]] \
+        || [[ ! -r /proc/$pid/fd && -n $(as_root find "/proc/$pid/fd" -maxdepth 1 -lname "socket:\[$inode\]" 2>/dev/null </dev/null) ]]; then
         owner=ours
         return 0
       fi
