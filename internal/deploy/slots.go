@@ -135,7 +135,7 @@ func proved(f facts, active int, p *position) int {
 		return active
 	}
 	flagged, before := f.Slots[active], f.Slots[1-active]
-	dead := flagged.Listen != ours && !(flagged.PID != 0 && flagged.Proved)
+	dead := flagged.Listen != ours && (flagged.PID == 0 || !flagged.Proved)
 	if !before.serves() || !before.Proved || (flagged.Proved && !dead) {
 		return active
 	}
