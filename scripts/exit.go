@@ -7,6 +7,7 @@ const (
 	ExitLockLost              // this run does not hold it any more
 	ExitStepBusy              // a step of an earlier run is still at work
 	ExitFetch                 // git can't have the commit
+	ExitReceive               // what came from the runner is not what was sent
 	ExitBuild                 // the build command or pip failed
 	ExitForeign               // something that is not ours has the port
 	ExitStart                 // the process can't be started
@@ -31,6 +32,7 @@ var Exits = []Exit{
 	{"EX_LOCK_LOST", ExitLockLost},
 	{"EX_STEP_BUSY", ExitStepBusy},
 	{"EX_FETCH", ExitFetch},
+	{"EX_RECEIVE", ExitReceive},
 	{"EX_BUILD", ExitBuild},
 	{"EX_FOREIGN", ExitForeign},
 	{"EX_START", ExitStart},

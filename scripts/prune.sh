@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Deletes what no rollback will need: old releases, half-made ones, venvs and commits that nothing refers to.
+# Deletes what no rollback will need: old releases, half-made ones and half-sent ones, venvs and commits that nothing refers to.
 #
 # Values: app, path, lock_token, step_wait, keep_releases, active (a release; it and whatever a slot points to always stay)
 # Prints: pruned (releases), freed_mb
@@ -25,6 +25,7 @@ main() {
     rm -rf -- "${id%.partial}.partial"
     pruned=$((pruned + 1))
   done < <(find . -mindepth 1 -maxdepth 1 -type d -printf '%f\n' | sort -r)
+  rm -rf -- "$path/.transfer"
   venvs
   commits
   result pruned "$pruned"

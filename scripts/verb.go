@@ -26,6 +26,8 @@ const (
 	Port    Verb = "port"
 	Setup   Verb = "setup"
 	Fetch   Verb = "fetch"
+	Offer   Verb = "offer"
+	Receive Verb = "receive"
 	Build   Verb = "build"
 	Start   Verb = "start"
 	Health  Verb = "health"

@@ -198,6 +198,8 @@ func (d *Deployment) next(s step, cause error) string {
 		return "wait for the other run to end, or raise the input \"lock-timeout\""
 	case scripts.ExitFetch:
 		return "see git's words above; the token needs \"contents: read\" on " + d.in.Repository + ", and the commit must be pushed"
+	case scripts.ExitReceive:
+		return "run this workflow again: everything is sent anew where the host does not have it whole"
 	case scripts.ExitBuild:
 		return "see the build's words above, fix it and push again"
 	case scripts.ExitForeign:
