@@ -51,6 +51,9 @@ func (h *host) activePort() string {
 	return fmt.Sprint(h.Active.Port)
 }
 
+// serves reports whether the active slot does its work: a release that does not is not one to leave alone.
+func (h *host) serves() bool { return h.Active != nil && h.Active.Listen == ours && h.Loaded }
+
 func (h *host) idlePort() string { return fmt.Sprint(h.Idle.Port) }
 
 // exec runs a verb with the values that all verbs take, streams its words, and turns the host's no into a HostError that carries them.

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/crypto/ssh"
 
+	"github.com/clothesme/deploy-action/internal/exclude"
 	"github.com/clothesme/deploy-action/remote"
 )
 
@@ -86,6 +87,8 @@ func defaults() Inputs {
 		Path:           "/home/ubuntu/ai-server",
 		Operation:      "deploy",
 		Source:         "git",
+		WorkspacePath:  ".",
+		Exclude:        exclude.Patterns{".git"},
 		Repository:     "clothesme/AI_Server",
 		Ref:            sha,
 		ServerURL:      "https://github.com",
