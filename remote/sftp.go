@@ -12,18 +12,24 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// Upload writes a stream into a file that is on the host already, with many
-// writes under way at a time. The file is emptied first; it is whole when
-// Upload returns nil, and anything else otherwise. When ctx ends the transfer
-// stops, and the error wraps context.Cause(ctx).
+// Partial ends the name of a file that is not whole yet.
+const Partial = ".partial"
+
+// Upload writes a stream, with many writes under way at a time, into the file
+// path + [Partial], which must be there, with the mode that is right for it, and
+// renames it to path when it is whole. When ctx ends the transfer stops, and the
+// error wraps context.Cause(ctx).
 func (c *Client) Upload(ctx context.Context, path string, from io.Reader) error {
 	return c.sftp(ctx, "write "+path, func(s *sftp.Client) error {
-		f, err := s.OpenFile(path, os.O_WRONLY|os.O_TRUNC)
+		f, err := s.OpenFile(path+Partial, os.O_WRONLY|os.O_TRUNC)
 		if err != nil {
 			return err
 		}
 		_, err = f.ReadFromWithConcurrency(from, 0)
-		return errors.Join(err, f.Close())
+		if err = errors.Join(err, f.Close()); err != nil {
+			return err
+		}
+		return s.PosixRename(path+Partial, path)
 	})
 }
 

@@ -30,7 +30,7 @@ func TestOpenSSHUploadAndDownload(t *testing.T) {
 	client := sftpHost(t, withSFTP)
 	for _, size := range []int{0, 1, 32<<10 + 1, 20 << 20} {
 		path := filepath.Join(t.TempDir(), "file")
-		if err := os.WriteFile(path, []byte("what was there before"), 0o600); err != nil {
+		if err := os.WriteFile(path+remote.Partial, []byte("what was there before"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		data := make([]byte, size)
@@ -73,7 +73,7 @@ func TestOpenSSHSFTPRefusals(t *testing.T) {
 	}
 	broken := errors.New("source is broken")
 	path := filepath.Join(t.TempDir(), "file")
-	if err := os.WriteFile(path, nil, 0o600); err != nil {
+	if err := os.WriteFile(path+remote.Partial, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := client.Upload(t.Context(), path, io.MultiReader(strings.NewReader("half"), failing{broken})); !errors.Is(err, broken) {
@@ -98,7 +98,7 @@ func (e endless) Read(p []byte) (int, error) {
 
 func TestOpenSSHUploadStops(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "file")
-	if err := os.WriteFile(path, nil, 0o600); err != nil {
+	if err := os.WriteFile(path+remote.Partial, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	t.Run("when its context ends", func(t *testing.T) {
@@ -120,7 +120,7 @@ func TestOpenSSHUploadStops(t *testing.T) {
 	})
 	t.Run("when the connection dies", func(t *testing.T) {
 		client := sftpHost(t, withSFTP)
-		if err := os.WriteFile(path, nil, 0o600); err != nil {
+		if err := os.WriteFile(path+remote.Partial, nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		source := endless{make(chan struct{})}

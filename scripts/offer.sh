@@ -2,8 +2,8 @@
 # Says what of the last release the runner need not send again, and makes room for what it will send.
 #
 # Values: app, path, lock_token, step_wait, active (the release that serves, or nothing)
-# Prints: transfer (a folder: the runner writes to `upload` in it), base (a release, or nothing; then `offer` in that folder is what of its
-#         manifest is still true, compressed), disk_kb, inodes (what is free)
+# Prints: transfer (a folder: the runner writes to `upload.partial` in it, and calls it `upload` when it is whole), base (a release, or nothing; then `lines` in that folder is what of its
+#         manifest is still true, and `offer` the same with hashes cut to 16 digits, compressed), disk_kb, inodes (what is free)
 #
 # The running version may have written to its own files. Each release has the seal of its files: inode, mode, size and time of the last
 # change, as they were when it was whole. What differs from it is not offered, so it is sent again; nothing is read for that.
@@ -13,11 +13,14 @@ main() {
   own_lock
   rm -rf -- "$transfer" "$path"/releases/[0-9]*T[0-9]*Z-???????.partial # a dead run's
   mkdir -m 0700 -- "$transfer"
-  : >"$transfer/upload"
-  chmod 0600 "$transfer/upload"
+  : >"$transfer/upload.partial"
+  chmod 0600 "$transfer/upload.partial"
+  ln -- "$transfer/upload.partial" "$transfer/stream" # the same file, under a name that stays
   find_base
   if [[ -n $base ]]; then
-    true_lines "$path/releases/$base" | gzip -1 >"$transfer/offer"
+    true_lines "$path/releases/$base" >"$transfer/lines"
+    # Enough to tell files apart; that the release adds up is proved with the whole hashes.
+    awk -F '\t' -v OFS='\t' '{ $4 = substr($4, 1, 16); print }' "$transfer/lines" | gzip >"$transfer/offer"
   fi
   result transfer "$transfer"
   result base "$base"

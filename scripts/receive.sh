@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Makes a release of what the runner has sent and of the files that a release on the host has unchanged.
 #
-# Values: app, path, lock_token, step_wait, transfer (a folder, with `upload` in it), base (a release, or nothing; then with `offer` in it),
-#         identity (SHA-256 of the manifest), share (yes: the files of base are linked, no: copied), release, recipe, sha (the commit that
+# Values: app, path, lock_token, step_wait, transfer (the folder of the offer), base (a release, or nothing; then with `lines` in it),
+#         identity (SHA-256 of the manifest), share (yes: the files of base are linked, no: copied), compressed (yes, no), release, recipe, sha (the commit that
 #         the workflow runs for)
 # Prints: received (yes)
 # Exits:  EX_RECEIVE when what came is not what was sent, or does not add up to the identity
 #
-# The upload is a compressed tar. Two lists in it turn the offer into the manifest of the new release: lines that go, and lines that come.
+# The upload is a tar, unpacked while it arrives. Two lists in it turn `lines` into the manifest of the new release: paths that go, and lines that come.
 # A line is kind (f, d, l), mode, size, SHA-256 or target of a link, and path, between tabs; the lines are sorted by their bytes.
 
 main() {
@@ -16,11 +16,12 @@ main() {
   trap 'rm -rf -- "$transfer" "$partial"' EXIT
   own=$partial/.deploy-action
   mkdir -- "$partial"
-  nice -n 10 tar -xzf "$transfer/upload" -C "$partial" --no-same-owner --delay-directory-restore \
+  if [[ $compressed == yes ]]; then unpack=-xzf; else unpack=-xf; fi
+  follow | nice -n 10 tar "$unpack" - -C "$partial" --no-same-owner --delay-directory-restore \
     || die "$EX_RECEIVE" "what was sent could not be unpacked"
-  rm -f -- "$transfer/upload"
-  [[ -n $base ]] || : | gzip >"$transfer/offer"
-  gzip -dc <"$transfer/offer" | comm -23 - "$own/minus" >"$transfer/kept"
+  rm -f -- "$transfer"/upload* "$transfer/stream"
+  [[ -n $base ]] || : >"$transfer/lines"
+  awk -F '\t' 'minus { gone[$0]; next } !($5 in gone)' minus=1 "$own/minus" minus=0 "$transfer/lines" >"$transfer/kept"
   sort -m -- "$transfer/kept" "$own/plus" >"$transfer/manifest"
   [[ $(sha256sum <"$transfer/manifest") == "$identity  -" ]] \
     || die "$EX_RECEIVE" "what was sent and what is here do not add up to the release"
@@ -47,11 +48,23 @@ main() {
   result received yes
 }
 
+# follow: prints the upload as it grows, until it is whole. The runner's death ends it: the deploy lock is then nobody's.
+follow() {
+  local whole=no holder=''
+  exec <"$transfer/stream"
+  while [[ $whole == no ]]; do
+    if [[ -e $transfer/upload ]]; then whole=yes; fi
+    cat
+    read -r holder <"$path/.lock.holder" && [[ $holder == "$lock_token" ]] || return 1
+    if [[ $whole == no ]]; then pause 0.02; fi
+  done
+}
+
 # paths KIND: those that are taken from the host, each ended by a NUL.
 paths() { awk -F '\t' -v kind="$1" '$1 == kind { print $5 }' "$transfer/kept" | tr '\n' '\0'; }
 
 # complete: does the folder hold just what the manifest says, by kind, mode, size and target? Contents were checked on the way: the runner
-# hashed what it sent, gzip has a checksum, and the seal vouches for what was here.
+# hashed what it sent, SSH lets no bit of it change, and the seal vouches for what was here.
 complete() {
   cmp -s <(find "$partial" -mindepth 1 -path "$own" -prune -o -type f -printf 'f\t%m\t%s\t%P\n' -o -type d -printf 'd\t%m\t-\t%P\n' \
     -o -printf 'l\t-\t%l\t%P\n' | sort) \

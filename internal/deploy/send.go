@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/clothesme/deploy-action/internal/workspace"
+	"github.com/clothesme/deploy-action/remote"
 	"github.com/clothesme/deploy-action/scripts"
 )
 
@@ -47,15 +48,8 @@ func (d *Deployment) send(ctx context.Context, h *host) (string, error) {
 	if err := d.fits(o, change); err != nil {
 		return "", err
 	}
-	sent, err := upload(ctx, h.shell, o.transfer+"/upload", tree, change)
-	if err != nil {
-		return "", err
-	}
 	h.release = d.stamp() + "-" + tree.ID[:7]
-	res, err := d.exec(ctx, h, scripts.Receive, scripts.Values{
-		"transfer": o.transfer, "base": o.base, "identity": tree.ID, "share": yes(d.shares()),
-		"release": h.release, "recipe": d.recipe(), "sha": d.in.Run.SHA,
-	})
+	sent, res, err := d.transfer(ctx, h, tree, o, change)
 	if err != nil {
 		return "", err
 	}
@@ -130,15 +124,43 @@ func (d *Deployment) fits(o *offered, c *workspace.Change) error {
 	return nil
 }
 
+// transfer has the host unpack the stream while it arrives. When one side fails the other stops.
+func (d *Deployment) transfer(ctx context.Context, h *host, tree *workspace.Tree, o *offered, change *workspace.Change) (int64, *scripts.Results, error) {
+	compressed, err := tree.Shrinks(change)
+	if err != nil {
+		return 0, nil, err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var sent int64
+	uploaded := make(chan struct{})
+	go func() {
+		defer close(uploaded)
+		var err error
+		if sent, err = upload(ctx, h.shell, o.transfer+"/upload", tree, change, compressed); err != nil {
+			cancel(err)
+		}
+	}()
+	res, err := d.exec(ctx, h, scripts.Receive, scripts.Values{
+		"transfer": o.transfer, "base": o.base, "identity": tree.ID, "share": yes(d.shares()), "compressed": yes(compressed),
+		"release": h.release, "recipe": d.recipe(), "sha": d.in.Run.SHA,
+	})
+	if err != nil {
+		cancel(err)
+	}
+	<-uploaded
+	return sent, res, context.Cause(ctx) // what came first
+}
+
 // upload streams a change to the host, and deletes what arrived when not all of it did.
-func upload(ctx context.Context, shell Shell, path string, tree *workspace.Tree, change *workspace.Change) (int64, error) {
+func upload(ctx context.Context, shell Shell, path string, tree *workspace.Tree, change *workspace.Change, compressed bool) (int64, error) {
 	packing, cancel := context.WithCancel(ctx)
 	defer cancel()
 	pr, pw := io.Pipe()
 	packed := make(chan struct{})
 	go func() {
 		defer close(packed)
-		_ = pw.CloseWithError(tree.Pack(packing, pw, change)) // to the upload, which then fails with it
+		_ = pw.CloseWithError(tree.Pack(packing, pw, change, compressed)) // to the upload, which then fails with it
 	}()
 	counted := &counter{r: pr}
 	err := shell.Upload(ctx, path, counted)
@@ -148,7 +170,7 @@ func upload(ctx context.Context, shell Shell, path string, tree *workspace.Tree,
 	if err != nil {
 		brief, done := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 		defer done()
-		_ = shell.Remove(brief, path) // the next run does it otherwise
+		_ = shell.Remove(brief, path+remote.Partial) // the next run does it otherwise
 		return 0, err
 	}
 	return counted.n.Load(), nil

@@ -55,7 +55,7 @@ func TestSendWhatTheHostLacks(t *testing.T) {
 	in := checkout(t, map[string]string{"a": "1", "b": "2"})
 	f := newFakeHost(t)
 	f.disk = 1 << 20
-	f.offer = fmt.Sprintf("f\t444\t1\t%s\ta\n", "6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b")
+	f.offer = fmt.Sprintf("f\t444\t1\t%s\ta\n", "6b86b273ff34fce1")
 	result, log, err := deployTo(t, f, in)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, log)
@@ -106,7 +106,7 @@ func TestSendFails(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), tt.want) || result.Outcome != Failed || f.flag != "8080" {
 				t.Errorf("%v, outcome %s, want an error with %q\n%s", err, result.Outcome, tt.want, log)
 			}
-			if f.ran("remove /t/upload") != tt.remove || f.ran("receive") {
+			if f.ran("remove /t/upload.partial") != tt.remove {
 				t.Errorf("calls %q", f.calls)
 			}
 		})

@@ -40,6 +40,18 @@ func (e *entry) line() string {
 	}
 }
 
+// brief is the line with the hash cut, as a host offers it.
+func (e *entry) brief() string {
+	if e.kind != file {
+		return e.line()
+	}
+	short := *e
+	short.sum = e.sum[:briefSum]
+	return short.line()
+}
+
+const briefSum = 16
+
 // identity names a tree by all that is in it: the SHA-256 of its manifest, whose lines are sorted by their bytes.
 func identity(lines []string) string {
 	hash := sha256.New()
@@ -73,10 +85,10 @@ func ReadManifest(r io.Reader) (map[string]bool, error) {
 
 // Change is what turns what a host offers into a tree.
 type Change struct {
-	Files, Entries int   // to be sent: files, and all there is
-	Bytes          int64 // what those files hold
-	Kept           int64 // bytes of the files that the host has
-	plus, minus    []string
+	Files, Entries int      // to be sent: files, and all there is
+	Bytes          int64    // what those files hold
+	Kept           int64    // bytes of the files that the host has
+	plus, minus    []string // lines of the manifest that come, paths that go
 	send           []*entry
 }
 
@@ -86,13 +98,12 @@ func (t *Tree) Change(offered map[string]bool) *Change {
 	kept := map[string]bool{}
 	for i := range t.entries {
 		e := &t.entries[i]
-		line := e.line()
-		if e.kind != link && offered[line] {
+		if line := e.brief(); e.kind != link && offered[line] {
 			kept[line] = true
 			c.Kept += e.size
 			continue
 		}
-		c.plus = append(c.plus, line)
+		c.plus = append(c.plus, e.line())
 		c.send = append(c.send, e)
 		c.Entries++
 		if e.kind == file {
@@ -102,7 +113,7 @@ func (t *Tree) Change(offered map[string]bool) *Change {
 	}
 	for line := range offered {
 		if !kept[line] {
-			c.minus = append(c.minus, line)
+			c.minus = append(c.minus, line[strings.LastIndexByte(line, '\t')+1:])
 		}
 	}
 	slices.Sort(c.plus)

@@ -2,6 +2,7 @@ package workspace
 
 import (
 	"archive/tar"
+	"bufio"
 	"context"
 	"crypto/sha256"
 	"fmt"
@@ -12,9 +13,16 @@ import (
 	"time"
 )
 
-// Pack writes a change as one compressed tar: the two lists in .deploy-action, then folders, files and links, so that nothing is ever
+// Pack writes a change as one tar, compressed or not: the two lists in .deploy-action, then folders, files and links, so that nothing is ever
 // unpacked through a link. A file that is not what the manifest says any more is an error: the release would not be what was hashed.
-func (t *Tree) Pack(ctx context.Context, w io.Writer, c *Change) error {
+func (t *Tree) Pack(ctx context.Context, w io.Writer, c *Change, compressed bool) error {
+	if !compressed {
+		buffered := bufio.NewWriterSize(w, blockSize)
+		if err := t.pack(ctx, tar.NewWriter(buffered), c); err != nil {
+			return err
+		}
+		return buffered.Flush()
+	}
 	z := newCompressor(w)
 	err := t.pack(ctx, tar.NewWriter(z), c)
 	if closed := z.Close(); err == nil {

@@ -8,7 +8,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"io"
-	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -219,7 +218,7 @@ func TestPackSendsTheChange(t *testing.T) {
 	o := Options{Workspace: dir, Path: "."}
 	tree := readTree(t, o)
 	var packed bytes.Buffer
-	if err := tree.Pack(t.Context(), &packed, tree.Change(nil)); err != nil {
+	if err := tree.Pack(t.Context(), &packed, tree.Change(nil), true); err != nil {
 		t.Fatal(err)
 	}
 	if packed.Len() > len(noise)*101/100+blockSize/10 {
@@ -231,7 +230,11 @@ func TestPackSendsTheChange(t *testing.T) {
 		t.Errorf("names %q", names)
 	}
 
-	offered, err := ReadManifest(strings.NewReader(text(lines(tree))))
+	var brief []string
+	for i := range tree.entries {
+		brief = append(brief, tree.entries[i].brief())
+	}
+	offered, err := ReadManifest(strings.NewReader(text(brief)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -242,22 +245,19 @@ func TestPackSendsTheChange(t *testing.T) {
 	next := readTree(t, o)
 	change := next.Change(offered)
 	packed.Reset()
-	if err := next.Pack(t.Context(), &packed, change); err != nil {
+	if err := next.Pack(t.Context(), &packed, change, true); err != nil {
 		t.Fatal(err)
 	}
 	names, texts = unpack(t, &packed)
 	if want := []string{".deploy-action/minus", ".deploy-action/plus", "a", "l"}; !slices.Equal(names, want) || change.Files != 1 || texts["a"] != "new" {
 		t.Errorf("names %q, want %q", names, want)
 	}
-	// What the host does: the offer less minus, plus plus, is the new manifest.
-	minus, plus := strings.Split(texts[".deploy-action/minus"], "\n"), strings.Split(strings.TrimSpace(texts[".deploy-action/plus"]), "\n")
-	for _, line := range minus {
-		delete(offered, line)
-	}
-	for _, line := range plus {
-		offered[line] = true
-	}
-	if got := identity(slices.Sorted(maps.Keys(offered))); got != next.ID {
+	// What the host does: its lines less those of minus, and those of plus, are the new manifest.
+	gone := strings.Split(texts[".deploy-action/minus"], "\n")
+	kept := slices.DeleteFunc(lines(tree), func(line string) bool { return slices.Contains(gone, line[strings.LastIndex(line, "\t")+1:]) })
+	kept = append(kept, strings.Split(strings.TrimSpace(texts[".deploy-action/plus"]), "\n")...)
+	slices.Sort(kept)
+	if got := identity(kept); got != next.ID {
 		t.Errorf("the lists lead to %s, want %s", got, next.ID)
 	}
 }
@@ -269,7 +269,7 @@ func TestPackRefusesAFileThatChanged(t *testing.T) {
 			put(t, dir, "a", "abc", 0o644)
 			tree := readTree(t, Options{Workspace: dir, Path: "."})
 			put(t, dir, "a", text, 0o644)
-			if err := tree.Pack(t.Context(), io.Discard, tree.Change(nil)); err == nil || !strings.Contains(err.Error(), `"a"`) {
+			if err := tree.Pack(t.Context(), io.Discard, tree.Change(nil), true); err == nil || !strings.Contains(err.Error(), `"a"`) {
 				t.Errorf("%v, want an error that names the file", err)
 			}
 		})
@@ -283,7 +283,32 @@ func TestPackReturnsTheWritersError(t *testing.T) {
 	pr, pw := io.Pipe()
 	reason := errors.New("gone")
 	_ = pr.CloseWithError(reason)
-	if err := tree.Pack(t.Context(), pw, tree.Change(nil)); !errors.Is(err, reason) {
+	if err := tree.Pack(t.Context(), pw, tree.Change(nil), true); !errors.Is(err, reason) {
 		t.Errorf("%v, want the writer's own error", err)
+	}
+}
+
+func TestOnlyWhatShrinksIsCompressed(t *testing.T) {
+	dir := t.TempDir()
+	noise := make([]byte, 4*blockSize)
+	_, _ = rand.Read(noise)
+	put(t, dir, "model", string(noise), 0o644)
+	put(t, dir, "small", "small", 0o644)
+	o := Options{Workspace: dir, Path: "."}
+	tree := readTree(t, o)
+	if shrinks, err := tree.Shrinks(tree.Change(nil)); shrinks || err != nil {
+		t.Errorf("noise shrinks: %t, %v", shrinks, err)
+	}
+	var packed bytes.Buffer
+	if err := tree.Pack(t.Context(), &packed, tree.Change(nil), false); err != nil || !bytes.Contains(packed.Bytes(), noise) {
+		t.Errorf("%v, or not packed as it is", err)
+	}
+	put(t, dir, "text", strings.Repeat("text ", blockSize), 0o644)
+	tree = readTree(t, o)
+	if shrinks, err := tree.Shrinks(tree.Change(nil)); !shrinks || err != nil {
+		t.Errorf("text shrinks: %t, %v", shrinks, err)
+	}
+	if shrinks, err := tree.Shrinks(&Change{}); !shrinks || err != nil {
+		t.Errorf("nothing shrinks: %t, %v", shrinks, err)
 	}
 }
