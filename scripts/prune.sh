@@ -41,14 +41,23 @@ venvs() {
   done
 }
 
+# commits: of the repository, of its submodules, and the files that git-lfs keeps for them.
 commits() {
-  local ref live
+  local ref live mirror file
   [[ -d $path/repo.git ]] || return 0
-  live=$(cat -- "$path"/releases/*/.deploy-action/commit 2>/dev/null || :)
-  git --git-dir="$path/repo.git" for-each-ref --format='%(refname)' refs/deploy/ | while IFS= read -r ref; do
-    if ! grep -qF "${ref##*/}" <<<"$live"; then git --git-dir="$path/repo.git" update-ref -d "$ref"; fi
+  live=$(cat -- "$path"/releases/*/.deploy-action/{commit,objects} 2>/dev/null || :)
+  for mirror in "$path/repo.git" "$path"/repo.git/modules/*; do
+    [[ -e $mirror/HEAD ]] || continue
+    while IFS= read -r ref; do
+      if ! grep -qF "${ref##*/}" <<<"$live"; then git --git-dir="$mirror" update-ref -d "$ref"; fi
+    done < <(git --git-dir="$mirror" for-each-ref --format='%(refname)' refs/deploy/)
+    if [[ -d $mirror/lfs/objects ]]; then
+      while IFS= read -r file; do
+        if ! grep -qF "${file##*/}" <<<"$live"; then rm -f -- "$file"; fi
+      done < <(find "$mirror/lfs/objects" -type f)
+    fi
+    nice -n 10 git --git-dir="$mirror" -c gc.autoDetach=false gc --auto --quiet >&2
   done
-  nice -n 10 git --git-dir="$path/repo.git" -c gc.autoDetach=false gc --auto --quiet >&2
 }
 
 main "$@" </dev/null

@@ -51,6 +51,14 @@ type Values map[string]string
 
 var libraries = []string{"lib/base.sh", "lib/process.sh", "lib/files.sh", "lib/probe.sh"}
 
+// extra are the shared files that only one verb needs.
+var extra = map[Verb][]string{Fetch: {"lib/git.sh"}}
+
+// sources are the files that make up a verb.
+func sources(verb Verb) []string {
+	return slices.Concat(libraries, extra[verb], []string{string(verb) + ".sh"})
+}
+
 var name = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
 
 // Compose returns what is fed to [Command]: the line that opens the results, the exit codes, the values, what all verbs share, and the
@@ -76,7 +84,7 @@ func Compose(verb Verb, values Values) ([]byte, error) {
 		}
 		fmt.Fprintf(&out, "%s=%s\n", key, shellescape.Quote(values[key]))
 	}
-	for _, file := range append(slices.Clone(libraries), string(verb)+".sh") {
+	for _, file := range sources(verb) {
 		text, err := files.ReadFile(file)
 		if err != nil {
 			return nil, fmt.Errorf("compose %s: %w", verb, err)
