@@ -56,7 +56,7 @@ func open(ctx context.Context) (err error) {
 
 // world is a host, a repository and what users do with both.
 type world struct {
-	t    *testing.T
+	t    testing.TB
 	ctx  context.Context
 	host *lab.Host
 	repo *lab.Repo

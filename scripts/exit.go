@@ -7,6 +7,7 @@ const (
 	ExitLockLost              // this run does not hold it any more
 	ExitStepBusy              // a step of an earlier run is still at work
 	ExitFetch                 // git can't have the commit
+	ExitReceive               // what came from the runner is not what was sent
 	ExitBuild                 // the build command or pip failed
 	ExitHook                  // before-start or after-switch failed
 	ExitForeign               // something that is not ours has the port
@@ -32,6 +33,7 @@ var Exits = []Exit{
 	{"EX_LOCK_LOST", ExitLockLost},
 	{"EX_STEP_BUSY", ExitStepBusy},
 	{"EX_FETCH", ExitFetch},
+	{"EX_RECEIVE", ExitReceive},
 	{"EX_BUILD", ExitBuild},
 	{"EX_HOOK", ExitHook},
 	{"EX_FOREIGN", ExitForeign},

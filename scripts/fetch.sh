@@ -1,82 +1,88 @@
 #!/usr/bin/env bash
-# Brings one commit to the host as a release of its own.
+# Brings one commit to the host as a release of its own, with its submodules and the files that git-lfs keeps.
 #
-# Values: app, path, lock_token, git_url, ref (a full SHA or a ref name), token (may be empty), stamp, recipe,
-#         active_commit, active_recipe
+# Values: app, path, lock_token, git_url, ref (a commit, in full or abbreviated, or a ref name), token (may be empty), stamp,
+#         recipe, active_commit, active_recipe
 # Prints: commit; then either unchanged=yes (the active release is this commit, made the same way) or release
 # Exits:  EX_FETCH when git can't have the commit
-#
-# The token reaches git through a pipe that only its credential helper reads: it is on no argument list, in no environment, on no disk.
 
 main() {
-  local commit release partial
+  local commit want release partial
   own_lock
-  mirror=$path/repo.git
-  [[ -e $mirror/HEAD ]] || new_mirror
-  if [[ ! $ref =~ ^[0-9a-f]{40}$ ]] || ! in_mirror cat-file -e "$ref^{commit}" 2>/dev/null; then
-    download || { damaged && download; } || die "$EX_FETCH" "git could not fetch $ref from $git_url"
-    commit=$(in_mirror rev-parse --verify -q 'FETCH_HEAD^{commit}')
+  url=$git_url mirror=$path/repo.git
+  ready
+  objects=$mirror/deploy.objects
+  : >"$objects"
+  resolve
+  if [[ $want =~ ^[0-9a-f]{40}$ ]]; then
+    commit=$want
+    bring "$commit" || die "$EX_FETCH" "git could not fetch $ref from $git_url"
   else
-    commit=$ref
+    download "$want" || die "$EX_FETCH" "git could not fetch $ref from $git_url"
+    commit=$(in_mirror rev-parse --verify -q 'FETCH_HEAD^{commit}') || die "$EX_FETCH" "$ref of $git_url is no commit"
+    bring "$commit"
   fi
   result commit "$commit"
   if [[ $commit == "$active_commit" && $recipe == "$active_recipe" ]]; then
     result unchanged yes
     return
   fi
-  # Without a ref the next fetch could not tell the server what is here already, and would be sent everything again.
-  in_mirror update-ref "refs/deploy/$commit" "$commit"
 
   release=$stamp-${commit:0:7}
   partial=$path/releases/$release.partial
   mkdir -- "$partial"
-  if ! take_out "$commit" "$partial"; then
-    damaged || die "$EX_FETCH" "git could not take $commit out of $mirror"
-    rm -rf -- "$partial"
-    mkdir -- "$partial"
-    { download && take_out "$commit" "$partial"; } \
-      || die "$EX_FETCH" "git could not take $commit out of what it fetched from $git_url"
-    in_mirror update-ref "refs/deploy/$commit" "$commit"
-  fi
-  if [[ -e $partial/.gitmodules ]]; then say "this commit has submodules; they are not fetched"; fi
+  checkout "$commit" "$partial" & # a job of its own can fail without ending this one
+  if ! wait "$!"; then again; fi
   rm -rf -- "$partial/.deploy-action"
   mkdir -- "$partial/.deploy-action"
   printf '%s\n' "$commit" >"$partial/.deploy-action/commit"
   printf '%s\n' "$recipe" >"$partial/.deploy-action/recipe"
+  mv -fT -- "$objects" "$partial/.deploy-action/objects"
   mv -T -- "$partial" "$path/releases/$release"
   result release "$release"
 }
 
-new_mirror() {
-  rm -rf -- "$mirror" "$mirror.partial"
-  git init -q --bare --template= -- "$mirror.partial"
-  mv -T -- "$mirror.partial" "$mirror"
+# again: the one thing that is mended is a mirror that a power cut or a full disk has damaged; what else went wrong has been said.
+again() {
+  damaged || exit "$EX_FETCH"
+  rm -rf -- "$partial"
+  mkdir -- "$partial"
+  : >"$objects"
+  bring "$commit" || die "$EX_FETCH" "git could not fetch $ref from $git_url"
+  checkout "$commit" "$partial"
 }
 
-# damaged: makes a new mirror where a power cut or a full disk has left one that git can't use; fails when it is sound.
-damaged() {
-  if in_mirror fsck --connectivity-only --no-dangling >/dev/null 2>&1; then return 1; fi
-  say "the mirror on this host is damaged; everything is fetched anew"
-  new_mirror
+# resolve: sets want to what the server is asked for: a full commit, or the full name of a ref. A name goes before an abbreviation, and a
+# tag before a branch, as with git itself.
+resolve() {
+  local names
+  want=$ref
+  if [[ $ref =~ ^[0-9a-f]{40}$ ]]; then return; fi
+  names=$(online ls-remote -- "$git_url" "$ref" "refs/tags/$ref" "refs/heads/$ref") || die "$EX_FETCH" "git could not fetch $ref from $git_url"
+  for want in "$ref" "refs/tags/$ref" "refs/heads/$ref"; do
+    if [[ $names$'\n' == *$'\t'"$want"$'\n'* ]]; then return; fi
+  done
+  [[ ${ref,,} =~ ^[0-9a-f]{4,39}$ ]] || die "$EX_FETCH" "git could not fetch $ref from $git_url: there is no such branch or tag"
+  abbreviated "${ref,,}"
 }
 
-# take_out COMMIT FOLDER: the commit's files.
-take_out() {
-  local -x GIT_INDEX_FILE=$mirror/deploy.index
-  rm -f -- "$GIT_INDEX_FILE"
-  in_mirror read-tree "$1" && in_mirror --work-tree="$2" -C "$2" checkout-index --all --quiet
-}
-
-in_mirror() { git --git-dir="$mirror" "$@" </dev/null; }
-
-download() {
-  # shellcheck disable=SC2016 # git's shell expands it
-  local helper='!f() { test "$1" = get && cat <&9; }; f'
-  [[ -n $token ]] || helper=
-  GIT_TERMINAL_PROMPT=0 GIT_CONFIG_NOSYSTEM=1 git --git-dir="$mirror" -c credential.helper= -c credential.helper="$helper" \
-    -c protocol.version=2 -c http.lowSpeedLimit=1000 -c http.lowSpeedTime=60 -c gc.auto=0 -c fetch.unpackLimit=1 \
-    fetch --depth=1 --no-tags --no-write-commit-graph --quiet -- "$git_url" "$ref" \
-    </dev/null >&2 9< <(printf 'username=x-access-token\npassword=%s\n' "$token")
+# abbreviated PREFIX: sets want to the one commit of any branch or tag that begins so. Commits alone are fetched for it, no files, into a
+# repository of their own: in the mirror they would look like something that is whole.
+abbreviated() {
+  local scratch=$mirror/resolve id found=()
+  rm -rf -- "$scratch"
+  git init -q --bare --template= -- "$scratch"
+  mirror=$scratch online fetch --filter=tree:0 --quiet --no-write-commit-graph -- "$git_url" '+refs/heads/*:refs/heads/*' '+refs/tags/*:refs/tags/*' >&2 \
+    || die "$EX_FETCH" "git could not fetch the commits of $git_url to find $ref"
+  while IFS= read -r id; do
+    if [[ $(git --git-dir="$scratch" cat-file -t "$id") == commit ]]; then found+=("$id"); fi
+  done < <(git --git-dir="$scratch" rev-parse --disambiguate="$1")
+  rm -rf -- "$scratch"
+  case ${#found[@]} in
+    0) die "$EX_FETCH" "git could not fetch $ref from $git_url: no branch, tag or commit of any branch begins so" ;;
+    1) want=${found[0]} ;;
+    *) die "$EX_FETCH" "$ref stands for several commits of $git_url: ${found[*]}" ;;
+  esac
 }
 
 main "$@" </dev/null

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Deletes what no rollback will need: old releases, half-made ones, venvs and commits that nothing refers to.
+# Deletes what no rollback will need: old releases, half-made ones and half-sent ones, venvs and commits that nothing refers to.
 #
 # Values: app, path, lock_token, keep_releases, active (a release; it and whatever a slot points to always stay)
 # Prints: pruned (releases), freed_mb
@@ -25,6 +25,7 @@ main() {
     rm -rf -- "${id%.partial}.partial"
     pruned=$((pruned + 1))
   done < <(find . -mindepth 1 -maxdepth 1 -type d -printf '%f\n' | sort -r)
+  rm -rf -- "$path/.transfer"
   venvs
   commits
   result pruned "$pruned"
@@ -40,14 +41,23 @@ venvs() {
   done
 }
 
+# commits: of the repository, of its submodules, and the files that git-lfs keeps for them.
 commits() {
-  local ref live
+  local ref live mirror file
   [[ -d $path/repo.git ]] || return 0
-  live=$(cat -- "$path"/releases/*/.deploy-action/commit 2>/dev/null || :)
-  git --git-dir="$path/repo.git" for-each-ref --format='%(refname)' refs/deploy/ | while IFS= read -r ref; do
-    if ! grep -qF "${ref##*/}" <<<"$live"; then git --git-dir="$path/repo.git" update-ref -d "$ref"; fi
+  live=$(cat -- "$path"/releases/*/.deploy-action/{commit,objects} 2>/dev/null || :)
+  for mirror in "$path/repo.git" "$path"/repo.git/modules/*; do
+    [[ -e $mirror/HEAD ]] || continue
+    while IFS= read -r ref; do
+      if ! grep -qF "${ref##*/}" <<<"$live"; then git --git-dir="$mirror" update-ref -d "$ref"; fi
+    done < <(git --git-dir="$mirror" for-each-ref --format='%(refname)' refs/deploy/)
+    if [[ -d $mirror/lfs/objects ]]; then
+      while IFS= read -r file; do
+        if ! grep -qF "${file##*/}" <<<"$live"; then rm -f -- "$file"; fi
+      done < <(find "$mirror/lfs/objects" -type f)
+    fi
+    nice -n 10 git --git-dir="$mirror" -c gc.autoDetach=false gc --auto --quiet >&2
   done
-  nice -n 10 git --git-dir="$path/repo.git" -c gc.autoDetach=false gc --auto --quiet >&2
 }
 
 main "$@" </dev/null

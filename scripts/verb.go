@@ -26,6 +26,8 @@ const (
 	Port    Verb = "port"
 	Setup   Verb = "setup"
 	Fetch   Verb = "fetch"
+	Offer   Verb = "offer"
+	Receive Verb = "receive"
 	Build   Verb = "build"
 	Hook    Verb = "hook"
 	Start   Verb = "start"
@@ -49,6 +51,14 @@ const Command = "exec bash -s"
 type Values map[string]string
 
 var libraries = []string{"lib/base.sh", "lib/process.sh", "lib/files.sh", "lib/probe.sh", "lib/packages.sh"}
+
+// extra are the shared files that only one verb needs.
+var extra = map[Verb][]string{Fetch: {"lib/git.sh"}}
+
+// sources are the files that make up a verb.
+func sources(verb Verb) []string {
+	return slices.Concat(libraries, extra[verb], []string{string(verb) + ".sh"})
+}
 
 var name = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
 
@@ -76,7 +86,7 @@ func Compose(verb Verb, values Values) ([]byte, error) {
 		// A variable that the host's environment already exports would stay exported, to every child.
 		fmt.Fprintf(&out, "unset -v %[1]s; %[1]s=%[2]s\n", key, shellescape.Quote(values[key]))
 	}
-	for _, file := range append(slices.Clone(libraries), string(verb)+".sh") {
+	for _, file := range sources(verb) {
 		text, err := files.ReadFile(file)
 		if err != nil {
 			return nil, fmt.Errorf("compose %s: %w", verb, err)

@@ -65,7 +65,7 @@ func TestComposedScriptsPassShellcheck(t *testing.T) {
 		t.Run(string(verb), func(t *testing.T) {
 			t.Parallel()
 			values := Values{}
-			for _, file := range append([]string{string(verb) + ".sh"}, libraries...) {
+			for _, file := range sources(verb) {
 				for _, name := range declared(t, file) {
 					values[name] = "x"
 				}
@@ -112,9 +112,9 @@ func TestExitCodesAreSharedWithTheScripts(t *testing.T) {
 		}
 		codes[exit.Code] = exit.Name
 	}
-	files := libraries
+	var files []string
 	for _, verb := range verbs(t) {
-		files = append(files, string(verb)+".sh")
+		files = append(files, sources(verb)...)
 	}
 	for _, file := range files {
 		for _, name := range regexp.MustCompile(`\bEX_[A-Z_]+`).FindAllString(read(t, file), -1) {

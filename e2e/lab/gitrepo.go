@@ -25,6 +25,7 @@ type Repo struct {
 	mu     sync.Mutex
 	public bool
 	head   string // the last commit, empty before the first
+	lfs    map[string]string
 }
 
 // Name is "owner/name", as in GITHUB_REPOSITORY.
@@ -77,6 +78,12 @@ func (r *Repo) Commit(ctx context.Context, message string, base fs.FS, files map
 	return r.head, nil
 }
 
+// Git runs git in the repository, for what Commit can't make, and returns what it printed, trimmed.
+func (r *Repo) Git(ctx context.Context, stdin string, args ...string) (string, error) {
+	out, err := r.git(ctx, []byte(stdin), append([]string{"-c", "user.name=Lab", "-c", "user.email=lab@example.com"}, args...)...)
+	return strings.TrimSpace(string(out)), err
+}
+
 func (r *Repo) create(ctx context.Context) error {
 	if err := os.MkdirAll(r.dir, 0o700); err != nil {
 		return err
@@ -100,7 +107,7 @@ func (r *Repo) git(ctx context.Context, stdin []byte, args ...string) ([]byte, e
 	out, err := cmd.Output()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
-		return nil, fmt.Errorf("git %s: %w: %s", args[0], err, bytes.TrimSpace(exit.Stderr))
+		return nil, fmt.Errorf("git %s: %w: %s", strings.Join(args, " "), err, bytes.TrimSpace(exit.Stderr))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("git %s: %w", args[0], err)

@@ -52,6 +52,7 @@ type GitRequest struct {
 	Authorized bool   // an Authorization header came with it
 	TokenValid bool   // and it was the right one
 	Status     int
+	Bytes      int    // of the answer
 	Stderr     string // what git said on its standard error
 }
 
@@ -138,7 +139,7 @@ func (g *Git) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 	out := &statusWriter{ResponseWriter: w, status: http.StatusOK}
 	seen.Stderr = g.answer(out, r, seen.Authorized, seen.TokenValid)
-	seen.Status = out.status
+	seen.Status, seen.Bytes = out.status, out.bytes
 
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -158,6 +159,10 @@ func (g *Git) answer(w http.ResponseWriter, r *http.Request, authorized, valid b
 		return ""
 	case repo == nil:
 		http.Error(w, "Repository not found.", http.StatusNotFound)
+		return ""
+	}
+	if strings.HasPrefix(rest, "info/lfs/") {
+		repo.serveLFS(w, r, strings.TrimPrefix(rest, "info/lfs/"))
 		return ""
 	}
 	// The CGI handler refuses chunked bodies, which git sends when a request outgrows http.postBuffer.
@@ -196,6 +201,13 @@ func gitEnv(home string) []string {
 type statusWriter struct {
 	http.ResponseWriter
 	status int
+	bytes  int
+}
+
+func (w *statusWriter) Write(p []byte) (int, error) {
+	n, err := w.ResponseWriter.Write(p)
+	w.bytes += n
+	return n, err
 }
 
 func (w *statusWriter) WriteHeader(status int) {

@@ -6,10 +6,12 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/clothesme/deploy-action/internal/inputs"
 	"github.com/clothesme/deploy-action/internal/report"
+	"github.com/clothesme/deploy-action/internal/workspace"
 )
 
 // Deployment is one run of the action.
@@ -22,7 +24,8 @@ type Deployment struct {
 	token   string // names this run to the lock and to every step on the host
 	hosts   []*host
 	undos   []undo
-	details string // Markdown for the summary
+	details string                          // Markdown for the summary
+	tree    func() (*workspace.Tree, error) // reads the workspace, once
 	cancel  context.CancelCauseFunc
 }
 
@@ -102,6 +105,7 @@ func (d *Deployment) Run(parent context.Context) (*Result, error) {
 	ctx, stop := context.WithTimeoutCause(ctx, d.in.Timeout, fmt.Errorf("%w after %s (input \"timeout\")", errTimeout, d.in.Timeout))
 	defer stop()
 	defer d.hangUp()
+	d.tree = sync.OnceValues(func() (*workspace.Tree, error) { return d.read(ctx) })
 	for _, s := range d.steps() {
 		if s.phase == retire {
 			d.undos = nil // the commit point: what was verified stays

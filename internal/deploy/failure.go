@@ -203,6 +203,8 @@ func (d *Deployment) next(s step, cause error) string {
 		return "end that process on the host and run this workflow again"
 	case scripts.ExitFetch:
 		return "see git's words above; the token needs \"contents: read\" on " + d.in.Repository + ", and the commit must be pushed"
+	case scripts.ExitReceive:
+		return "run this workflow again: everything is sent anew where the host does not have it whole"
 	case scripts.ExitBuild:
 		return "see the build's words above, fix it and push again"
 	case scripts.ExitHook:

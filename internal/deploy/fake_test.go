@@ -1,6 +1,9 @@
 package deploy
 
 import (
+	"bytes"
+	"cmp"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -28,6 +31,10 @@ type fakeHost struct {
 	lost     bool // the link is dead
 	calls    []string
 	recorded []string
+	commit   string       // of the active release; "" for oldCommit
+	offer    string       // the manifest it offers; "" for no release to build on
+	disk     int          // KiB free
+	received bytes.Buffer // what was uploaded
 
 	faults map[scripts.Verb]fault
 	cancel func()
@@ -51,6 +58,41 @@ func (f *fakeHost) dial(context.Context, remote.Host) (Shell, error) { return f,
 
 func (f *fakeHost) String() string { return "fake" }
 func (f *fakeHost) Close() error   { return nil }
+
+// Upload takes all there is, or fails like a verb of the name.
+func (f *fakeHost) Upload(ctx context.Context, path string, from io.Reader) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.calls = append(f.calls, "upload "+path)
+	bad, isBad := f.faults["upload"]
+	delete(f.faults, "upload")
+	if isBad && bad.kind == "error" {
+		return errors.New(bad.words)
+	}
+	if isBad && bad.kind == "cancel" {
+		f.cancel()
+		<-ctx.Done()
+		return context.Cause(ctx)
+	}
+	_, err := io.Copy(&f.received, from)
+	return err
+}
+
+func (f *fakeHost) Download(_ context.Context, path string, to io.Writer) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.calls = append(f.calls, "download "+path)
+	z := gzip.NewWriter(to)
+	_, _ = io.WriteString(z, f.offer)
+	return z.Close()
+}
+
+func (f *fakeHost) Remove(_ context.Context, path string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.calls = append(f.calls, "remove "+path)
+	return nil
+}
 
 func (f *fakeHost) Run(ctx context.Context, verb scripts.Verb, v scripts.Values, results, words io.Writer) error {
 	f.mu.Lock()
@@ -121,6 +163,14 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 			return "commit=" + v["ref"] + "\nunchanged=yes\n"
 		}
 		return "commit=" + newCommit + "\nrelease=20261123T000000Z-bbbbbbb\n"
+	case scripts.Offer:
+		base := ""
+		if f.offer != "" {
+			base = v["active"]
+		}
+		return fmt.Sprintf("transfer=/t\nbase=%s\ndisk_kb=%d\ninodes=0\n", base, f.disk)
+	case scripts.Receive:
+		return "received=yes\n"
 	case scripts.Build:
 		return "built=reused\n"
 	case scripts.Setup:
@@ -196,7 +246,7 @@ func (f *fakeHost) detection() string {
 		}
 		if f.running[port] || f.flag == port {
 			release = "20261122T000000Z-aaaaaaa"
-			fmt.Fprintf(&b, "commit_%s=%s\nrecipe_%s=%s\n", port, oldCommit, port, activeRecipe)
+			fmt.Fprintf(&b, "commit_%s=%s\nrecipe_%s=%s\n", port, cmp.Or(f.commit, oldCommit), port, activeRecipe)
 		}
 		fmt.Fprintf(&b, "flag_%[1]s=%[2]s\nlisten_%[1]s=%[3]s\npid_%[1]s=%[4]d\nrss_mb_%[1]s=30\nenabled_%[1]s=no\nproved_%[1]s=%[6]s\nrelease_%[1]s=%[5]s\n",
 			port, yes(f.flag == port), listen, pid, release, yes(f.proved[port]))

@@ -83,10 +83,16 @@ func (d *Deployment) keepLock(h *host, session Session, beat *time.Ticker) {
 }
 
 // Commands that every deployment needs on the host; a build of ours needs more.
-const needs = "awk curl flock git grep nginx pgrep sed sync timeout xargs"
+const needs = "awk curl flock grep nginx pgrep sed sync timeout xargs"
+
+// needs of a source.
+var sourceNeeds = map[string]string{inputs.Git: " git", inputs.Workspace: " cmp gzip sha256sum tar"}
 
 func (d *Deployment) check(ctx context.Context, h *host) (string, error) {
 	need := needs
+	if d.in.Operation != inputs.Rollback {
+		need += sourceNeeds[d.in.Source]
+	}
 	if d.in.Build == "" && d.in.Operation != inputs.Rollback {
 		need += " python3"
 	}
@@ -209,6 +215,9 @@ func (d *Deployment) recipe() string {
 		d.in.Repository, d.in.Build, d.in.Start, strings.Join(d.in.Shared, " "), d.environment(),
 		d.in.ServerName, d.in.NginxInclude, fmt.Sprint(d.in.Ports),
 	}
+	if d.in.Source == inputs.Workspace {
+		parts = append(parts, d.in.Source)
+	}
 	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
 	return fmt.Sprintf("%x", sum[:8])
 }
@@ -221,10 +230,16 @@ func (d *Deployment) environment() string {
 	return scripts.Environment(variables)
 }
 
+// stamp begins the ids of this run's releases.
+func (d *Deployment) stamp() string { return d.begin.UTC().Format("20060102T150405Z") }
+
 func (d *Deployment) fetch(ctx context.Context, h *host) (string, error) {
+	if d.in.Source == inputs.Workspace {
+		return d.send(ctx, h)
+	}
 	values := scripts.Values{
 		"git_url": strings.TrimSuffix(d.in.ServerURL, "/") + "/" + d.in.Repository + ".git", "ref": d.in.Ref, "token": d.in.Token.Reveal(),
-		"stamp": d.begin.UTC().Format("20060102T150405Z"), "recipe": d.recipe(), "active_commit": "", "active_recipe": "",
+		"stamp": d.stamp(), "recipe": d.recipe(), "active_commit": "", "active_recipe": "",
 	}
 	if d.servesAlready(h) {
 		values["active_commit"], values["active_recipe"] = h.Active.Commit, h.Active.Recipe

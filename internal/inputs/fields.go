@@ -13,7 +13,9 @@ const (
 	defaultOperation      = string(Deploy)
 	defaultDryRun         = "false"
 	defaultSetup          = string(SetupAuto)
-	defaultSource         = "git"
+	defaultSource         = Git
+	defaultWorkspacePath  = "."
+	defaultExclude        = ".git"
 	defaultStart          = "uvicorn controller.main:app --host 127.0.0.1 --port $PORT"
 	defaultPorts          = "8080,8081"
 	defaultHealthPath     = "/health"
@@ -59,6 +61,8 @@ func fields() []field {
 		{name: "app", set: setApp},
 		{name: "path", set: setPath},
 		{name: "source", def: defaultSource, set: setSource},
+		{name: "workspace-path", def: defaultWorkspacePath, set: setWorkspacePath},
+		{name: "exclude", shape: text, def: defaultExclude, set: setExclude},
 		{name: "repository", context: "github.repository", set: setRepository, required: `write "owner/name" (GITHUB_REPOSITORY is not set either)`},
 		{name: "ref", context: "github.sha", set: setRef, required: "write a commit, branch or tag (GITHUB_SHA is not set either)"},
 		{name: "token", context: "github.token", shape: password, set: setToken},

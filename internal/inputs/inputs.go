@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"github.com/clothesme/deploy-action/internal/exclude"
 	"github.com/clothesme/deploy-action/remote"
 )
 
@@ -45,11 +46,15 @@ type Inputs struct {
 	App  string // [a-z][a-z0-9-]{0,31}
 	Path string // absolute, clean, of [A-Za-z0-9._/-]
 
-	Source     string // "git"
+	Source     string // Git or Workspace
 	Repository string // owner/name
-	Ref        string // a full commit id in lower case, or the name of a ref
+	Ref        string // a full commit id in lower case, an abbreviated one, or the name of a ref
 	Token      Secret // may be empty, for a public repository
 	ServerURL  string // http(s), without a slash at the end
+
+	Workspace     string           // the runner's checkout, absolute; "" unless Source is Workspace
+	WorkspacePath string           // the folder in it that is sent, local and clean
+	Exclude       exclude.Patterns // what of it is not
 
 	Build       string // "": what the release itself calls for
 	Start       string
@@ -86,7 +91,7 @@ type Health struct {
 func Parse(getenv func(string) string) (*Inputs, error) {
 	run, runErr := parseRun(getenv)
 	p := &parser{
-		in:     &Inputs{Run: run, ServerURL: run.ServerURL},
+		in:     &Inputs{Run: run, ServerURL: run.ServerURL, Workspace: getenv("GITHUB_WORKSPACE")},
 		values: map[string]string{},
 		faults: map[string][]error{},
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/crypto/ssh"
 
+	"github.com/clothesme/deploy-action/internal/exclude"
 	"github.com/clothesme/deploy-action/remote"
 )
 
@@ -87,6 +88,8 @@ func defaults() Inputs {
 		Operation:      "deploy",
 		Setup:          "auto",
 		Source:         "git",
+		WorkspacePath:  ".",
+		Exclude:        exclude.Patterns{".git"},
 		Repository:     "clothesme/AI_Server",
 		Ref:            sha,
 		ServerURL:      "https://github.com",

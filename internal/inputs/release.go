@@ -110,14 +110,6 @@ func checkPath(value string) (string, error) {
 	return path.Clean(value), nil
 }
 
-func setSource(p *parser, value string) error {
-	if value != defaultSource {
-		return fmt.Errorf("must be %q %s", defaultSource, got(value))
-	}
-	p.in.Source = value
-	return nil
-}
-
 func setRepository(p *parser, value string) error {
 	if err := checkRepository(value); err != nil {
 		return err
@@ -146,7 +138,7 @@ func setRef(p *parser, value string) error {
 		wrong = wrong || part == "" || strings.HasPrefix(part, ".") || strings.HasSuffix(part, ".lock")
 	}
 	if wrong {
-		return fmt.Errorf("must be a full commit id or the name of a branch or tag %s", got(value))
+		return fmt.Errorf("must be a commit id or the name of a branch or tag %s", got(value))
 	}
 	p.in.Ref = value
 	return nil

@@ -23,6 +23,11 @@ write() {
   fi
 }
 
+# seal RELEASE-FOLDER: inode, mode, size and time of the last change of each of its files, and the path, sorted.
+seal() {
+  find "$1" -mindepth 1 -path "$1/.deploy-action" -prune -o -type f -printf '%i %m %s %T@\t%P\n' | sort
+}
+
 # app_log PORT OFFSET: the application's own last lines since a start, for the one who reads the failure.
 app_log() {
   local log=$path/logs/$1.log

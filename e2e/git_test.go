@@ -1,0 +1,240 @@
+package e2e
+
+import (
+	"fmt"
+	"maps"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/clothesme/deploy-action/e2e/lab"
+)
+
+// gitFiles is the smallest application from git: Python's own file server.
+func gitFiles(with map[string]string) map[string]string {
+	all := maps.Clone(files)
+	all["source"] = "git"
+	maps.Copy(all, with)
+	return all
+}
+
+// history imports a commit for each text, the file health, on top of each other, and returns their SHAs, oldest first.
+func history(t *testing.T, repo *lab.Repo, branch string, texts ...string) []string {
+	t.Helper()
+	var stream strings.Builder
+	for i, text := range texts {
+		fmt.Fprintf(&stream, "commit refs/heads/%s\ncommitter Lab <lab@example.com> %d +0000\ndata 1\n.\nM 100644 inline health\ndata %d\n%s\n", branch, 1700000000+i, len(text), text)
+	}
+	if _, err := repo.Git(t.Context(), stream.String(), "fast-import", "--quiet"); err != nil {
+		t.Fatal(err)
+	}
+	out, err := repo.Git(t.Context(), "", "rev-list", "--reverse", branch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Fields(out)
+}
+
+func TestGitRefs(t *testing.T) {
+	w := newWorld(t, lab.HostOptions{})
+	texts := make([]string, 1200)
+	for i := range texts {
+		texts[i] = fmt.Sprintf("text %d", i)
+	}
+	commits := history(t, w.repo, "main", texts...)
+	git := func(args ...string) {
+		t.Helper()
+		if _, err := w.repo.Git(w.ctx, "", args...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	git("branch", "feature/one", commits[10])
+	git("tag", "light", commits[20])
+	git("tag", "-a", "-m", "annotated", "v1.0", commits[30])
+	git("branch", "other/feature/one", commits[40]) // ends like another
+	git("branch", commits[50][:7], commits[60])     // looks like a commit
+	seen, twice := map[string]int{}, ""
+	for i, commit := range commits {
+		if other, known := seen[commit[:4]]; known && twice == "" {
+			twice = commits[other][:4]
+		}
+		seen[commit[:4]] = i
+	}
+	for _, tt := range []struct{ name, ref, text string }{
+		{"branch with a slash", "feature/one", texts[10]},
+		{"lightweight tag", "light", texts[20]},
+		{"annotated tag", "v1.0", texts[30]},
+		{"full name of a branch", "refs/heads/main", texts[1199]},
+		{"a branch that looks like a commit", commits[50][:7], texts[60]},
+		{"abbreviated commit in the middle of the history", commits[70][:12], texts[70]},
+		{"the same in capitals", strings.ToUpper(commits[80][:12]), texts[80]},
+		{"full commit", commits[90], texts[90]},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := *w
+			w.t, w.ctx = t, t.Context()
+			w.deploy(commits[0], gitFiles(map[string]string{"ref": tt.ref}))
+			if out := w.exec("curl -fsS http://127.0.0.1/health"); out != tt.text {
+				t.Errorf("%q is served, want %q", out, tt.text)
+			}
+		})
+	}
+	for _, tt := range []struct{ name, ref, want string }{
+		{"unknown branch", "nowhere", "there is no such branch or tag"},
+		{"unknown abbreviated commit", "0123456789abcdef", "no branch, tag or commit of any branch begins so"},
+		{"ambiguous abbreviated commit", twice, "stands for several commits"},
+		{"unknown full commit", "0123456789012345678901234567890123456789", "git could not fetch 0123456789012345678901234567890123456789"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := *w
+			w.t, w.ctx = t, t.Context()
+			failed(t, w.run(w.job(commits[0], gitFiles(map[string]string{"ref": tt.ref}))), "failed", "fetch: ", tt.want, "site: unchanged")
+		})
+	}
+	if out := w.exec("ls -d /home/ubuntu/shop/repo.git/resolve 2>/dev/null || true; git -C /home/ubuntu/shop/repo.git -c safe.directory='*' config --get-regexp 'remote|extensions' || true"); out != "" {
+		t.Errorf("left in the mirror: %s", out)
+	}
+}
+
+// A fetch after the first is sent what is new, and nothing at all for a commit that is here.
+func TestGitFetchesWhatIsNew(t *testing.T) {
+	for _, public := range []bool{false, true} {
+		t.Run(fmt.Sprintf("public %t", public), func(t *testing.T) {
+			w := newWorld(t, lab.HostOptions{})
+			w.repo.SetPublic(public)
+			token := map[string]string{}
+			if public {
+				token["token"] = ""
+			}
+			noise := strings.Repeat(fmt.Sprintf("%x", "no compression gets far with this"), 1)
+			big := make([]byte, 0, 3<<20)
+			for i := range 100_000 {
+				big = fmt.Appendf(big, "%x%s", i*2654435761%4294967296, noise[:i%7])
+			}
+			first := w.commit(map[string]string{"big": string(big), "health": "1"})
+			second := w.commit(map[string]string{"big": string(big), "health": "2"})
+			cost := func(sha string) (bytes int) {
+				before := len(shared.git.Requests())
+				w.deploy(sha, gitFiles(token))
+				for _, r := range shared.git.Requests()[before:] {
+					bytes += r.Bytes
+					if r.TokenValid == public && r.Status == 200 {
+						t.Errorf("%s %s with a token: %t", r.Method, r.Target, r.TokenValid)
+					}
+				}
+				return bytes
+			}
+			all, change, back := cost(first), cost(second), cost(first)
+			t.Logf("served: first %d bytes, one file changed %d, back to the first %d", all, change, back)
+			if change*20 > all || back != 0 {
+				t.Errorf("served: first %d bytes, one file changed %d, back to the first %d", all, change, back)
+			}
+		})
+	}
+}
+
+func TestGitSubmodules(t *testing.T) {
+	w := newWorld(t, lab.HostOptions{})
+	other, err := shared.lab.Git(w.ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	repo := func(git *lab.Git, name string) *lab.Repo {
+		t.Helper()
+		r, err := git.Repo(w.ctx, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	public := repo(other, "acme/public")
+	public.SetPublic(true)
+	deep, lib, bySSH := repo(shared.git, "acme/deep"), repo(shared.git, "acme/lib"), repo(shared.git, "acme/by-ssh")
+	deepCommits := history(t, deep, "main", "deep 1", "deep 2") // the older one is used: exact commits, not branches
+	sshCommits, publicCommits := history(t, bySSH, "main", "ssh"), history(t, public, "main", "public")
+	with := func(r *lab.Repo, text, modules string, links map[string]string) string {
+		t.Helper()
+		stream := fmt.Sprintf("commit refs/heads/main\ncommitter Lab <lab@example.com> now\ndata 1\n.\nM 100644 inline health\ndata %d\n%s\nM 100644 inline .gitmodules\ndata %d\n%s\n", len(text), text, len(modules), modules)
+		for path, commit := range links {
+			stream += fmt.Sprintf("M 160000 %s %s\n", commit, path)
+		}
+		if _, err := r.Git(w.ctx, stream, "fast-import", "--quiet", "--force", "--date-format=now"); err != nil {
+			t.Fatal(err)
+		}
+		sha, err := r.Git(w.ctx, "", "rev-parse", "main")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return sha
+	}
+	libCommit := with(lib, "lib", "[submodule \"d\"]\n\tpath = vendor/deep\n\turl = ./../deep.git/\n", map[string]string{"vendor/deep": deepCommits[0]})
+	server, err := url.Parse(shared.git.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	modules := fmt.Sprintf("[submodule \"with.dots and blanks\"]\n\tpath = third party/lib\n\turl = ../lib\n[submodule \"s\"]\n\tpath = ssh\n\turl = git@%s:acme/by-ssh.git\n[submodule \"p\"]\n\tpath = public\n\turl = %s/acme/public.git\n",
+		server.Hostname(), other.URL())
+	links := map[string]string{"third party/lib": libCommit, "ssh": sshCommits[0], "public": publicCommits[0]}
+	w.deploy(with(w.repo, "one", modules, links), gitFiles(nil))
+	out := w.exec("cd /home/ubuntu/shop/slots/8080/ && cat health 'third party/lib/health' 'third party/lib/vendor/deep/health' ssh/health public/health && find . -name .git")
+	if out != "onelibdeep 1sshpublic" {
+		t.Errorf("the release holds %q", out)
+	}
+	for _, r := range other.Requests() {
+		if r.Authorized {
+			t.Errorf("the token went to another server: %+v", r)
+		}
+	}
+	token := shared.git.Token()
+	if out := w.exec("grep -rlF -- " + token + " /home /tmp /var /etc 2>/dev/null || true"); out != "" {
+		t.Errorf("the token lies in %s", out)
+	}
+	before := len(shared.git.Requests())
+	w.deploy(with(w.repo, "two", modules, links), gitFiles(nil))
+	for _, r := range shared.git.Requests()[before:] {
+		if !strings.Contains(r.Target, w.repo.Name()) {
+			t.Errorf("an unchanged submodule was asked for again: %s", r.Target)
+		}
+	}
+	for _, tt := range []struct{ name, modules, want string }{
+		{"a local path", "[submodule \"l\"]\n\tpath = l\n\turl = /home/ubuntu/.ssh\n", "the submodule in l has a URL that is neither http(s) nor on the repository's own server"},
+		{"a command", "[submodule \"l\"]\n\tpath = l\n\turl = ext::sh -c id\n", "neither http(s)"},
+		{"up and out", "[submodule \"l\"]\n\tpath = l\n\turl = ../../../../../../etc\n", "neither http(s)"},
+		{"no entry", "[submodule \"x\"]\n\tpath = x\n\turl = ../lib\n", "the submodule in l has no entry in .gitmodules"},
+		{"not there", "[submodule \"l\"]\n\tpath = l\n\turl = ../gone\n", "git could not fetch commit " + libCommit[:7] + " of the submodule in l from " + shared.git.URL() + "/acme/gone"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			sha := with(w.repo, tt.name, tt.modules, map[string]string{"l": libCommit})
+			failed(t, w.run(w.job(sha, gitFiles(nil))), "failed", "fetch: ", tt.want, "site: unchanged")
+		})
+	}
+}
+
+func TestGitLFS(t *testing.T) {
+	w := newWorld(t, lab.HostOptions{})
+	attributes := "*.bin filter=lfs diff=lfs merge=lfs -text\n"
+	sha := w.commit(map[string]string{
+		".gitattributes": attributes, "model.bin": w.repo.LFS("the model"), "sub/other.bin": w.repo.LFS("the other"),
+		"lfs": "a name that is a word of git's", "health": "ok",
+	})
+	w.exec("mv \"$(command -v git-lfs)\" /root/")
+	failed(t, w.run(w.job(sha, gitFiles(nil))), "failed", "fetch: 2 file(s) of ", "are kept in Git LFS", "sudo apt-get install -y git-lfs", "site: unchanged")
+	w.exec("mv /root/git-lfs /usr/bin/")
+	w.deploy(sha, gitFiles(nil))
+	if out := w.exec("cd /home/ubuntu/shop/slots/8080 && cat model.bin sub/other.bin lfs"); out != "the modelthe othera name that is a word of git's" {
+		t.Errorf("the release holds %q", out)
+	}
+	before := len(shared.git.Requests())
+	w.deploy(w.commit(map[string]string{".gitattributes": attributes, "model.bin": w.repo.LFS("the model"), "health": "2"}), gitFiles(nil))
+	for _, r := range shared.git.Requests()[before:] {
+		if strings.Contains(r.Target, "/info/lfs/objects/") && r.Method == "GET" {
+			t.Errorf("a file that is here was asked for again: %s", r.Target)
+		}
+	}
+	if out := w.exec("cat /home/ubuntu/shop/slots/8081/model.bin; grep -rlF -- " + shared.git.Token() + " /home /tmp /var /etc 2>/dev/null || true"); out != "the model" {
+		t.Errorf("the file, and where the token lies: %q", out)
+	}
+	missing := strings.Replace(w.repo.LFS("x"), "oid sha256:2", "oid sha256:3", 1)
+	sha = w.commit(map[string]string{".gitattributes": attributes, "model.bin": missing, "health": "3"})
+	failed(t, w.run(w.job(sha, gitFiles(nil))), "failed", "fetch: git-lfs could not fetch the files of "+sha[:7], "site: unchanged")
+}

@@ -1,0 +1,72 @@
+package e2e
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/clothesme/deploy-action/e2e/lab"
+)
+
+// BenchmarkFirstTransfer compares a first `source: workspace` with what people write by hand, `tar | ssh tar`, in alternating rounds to one
+// host. The action's share is the whole step: hashing, sending, unpacking, checking.
+func BenchmarkFirstTransfer(b *testing.B) {
+	ctx := b.Context()
+	host, err := shared.lab.Host(ctx, lab.HostOptions{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		if err := host.Remove(context.Background()); err != nil {
+			b.Error(err)
+		}
+	})
+	dir := b.TempDir()
+	key, known := filepath.Join(dir, "key"), filepath.Join(dir, "known_hosts")
+	for name, text := range map[string]string{key: shared.key.Private, known: host.KnownHosts()} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			b.Fatal(err)
+		}
+	}
+	repo, err := shared.git.Repo(ctx, "acme/transfer") // names the run; nothing is fetched from it
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, tree := range []struct {
+		name string
+		make func(*checkout)
+	}{
+		{"500MB", func(c *checkout) { c.noise("model.bin", 500_000_000) }},
+		{"20000files", func(c *checkout) { c.thousands(20) }},
+	} {
+		b.Run(tree.name, func(b *testing.B) {
+			c := &checkout{&world{t: b, ctx: ctx, host: host, repo: repo}, nil}
+			if c.runner, err = shared.lab.Runner(actionImage()); err != nil {
+				b.Fatal(err)
+			}
+			c.put("health", "ok")
+			tree.make(c)
+			for b.Loop() {
+				var action, tar []float64
+				for range 3 {
+					c.exec("rm -rf /home/ubuntu/by-hand /home/ubuntu/shop/releases/*; install -d -o ubuntu /home/ubuntu/by-hand; sync")
+					begin := time.Now()
+					cmd := exec.CommandContext(ctx, "bash", "-c", `set -o pipefail; tar -C "$1" -c . | ssh -i "$2" -o UserKnownHostsFile="$3" ubuntu@"$4" tar -C by-hand -x`,
+						"bash", c.runner.Workspace, key, known, host.IP)
+					if out, err := cmd.CombinedOutput(); err != nil {
+						b.Fatalf("tar | ssh tar: %v\n%s", err, out)
+					}
+					tar = append(tar, time.Since(begin).Seconds())
+					c.exec("rm -rf /home/ubuntu/by-hand; sync")
+					action = append(action, fetchTime(c.deployed(nil)).Seconds())
+				}
+				b.ReportMetric(median(action), "action-s")
+				b.ReportMetric(median(tar), "tar-ssh-tar-s")
+				b.ReportMetric(median(action)/median(tar), "ratio")
+			}
+		})
+	}
+}

@@ -1,0 +1,198 @@
+package deploy
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/clothesme/deploy-action/internal/workspace"
+	"github.com/clothesme/deploy-action/remote"
+	"github.com/clothesme/deploy-action/scripts"
+)
+
+// shares reports whether releases may have files in common. A build command may write to any file of its release, and must not by that
+// write to the release that serves.
+func (d *Deployment) shares() bool { return d.in.Build == "" }
+
+func (d *Deployment) read(ctx context.Context) (*workspace.Tree, error) {
+	tree, err := workspace.Read(ctx, workspace.Options{
+		Workspace: d.in.Workspace, Path: d.in.WorkspacePath, Exclude: d.in.Exclude, ReadOnly: d.shares(),
+	})
+	if err == nil && len(tree.Skipped) > 0 {
+		d.rep.Warn("Not sent", "sockets, pipes and devices are not part of a release: "+strings.Join(tree.Skipped[:min(5, len(tree.Skipped))], ", "))
+	}
+	return tree, err
+}
+
+// send makes a release of the runner's checkout: what the host has of it already stays there, the rest goes over as one stream.
+func (d *Deployment) send(ctx context.Context, h *host) (string, error) {
+	tree, err := d.tree()
+	if err != nil {
+		return "", err
+	}
+	h.commit = tree.ID
+	if d.servesAlready(h) && h.Active.Commit == tree.ID && h.Active.Recipe == d.recipe() {
+		h.unchanged, h.release = true, h.Active.Release
+		return fmt.Sprintf("release %s already serves this checkout, made the same way", h.release), nil
+	}
+	o, err := d.offer(ctx, h)
+	if err != nil {
+		return "", err
+	}
+	change := tree.Change(o.lines)
+	if err := d.fits(o, change); err != nil {
+		return "", err
+	}
+	h.release = d.stamp() + "-" + tree.ID[:7]
+	sent, res, err := d.transfer(ctx, h, tree, o, change)
+	if err != nil {
+		return "", err
+	}
+	res.OneOf("received", "yes")
+	line := fmt.Sprintf("%d of %d files sent, %s bytes, as release %s", change.Files, tree.Files, grouped(sent), h.release)
+	if o.base != "" {
+		line += "; the rest is that of " + o.base
+	}
+	return line, res.Err()
+}
+
+// offered is what a host has of a checkout, and room for.
+type offered struct {
+	transfer, base string
+	lines          map[string]bool
+	free, inodes   int64 // bytes and files; inodes is 0 where the file system has no limit
+}
+
+func (d *Deployment) offer(ctx context.Context, h *host) (*offered, error) {
+	active := ""
+	if h.Active != nil {
+		active = h.Active.Release
+	}
+	res, err := d.exec(ctx, h, scripts.Offer, scripts.Values{"active": active})
+	if err != nil {
+		return nil, err
+	}
+	o := &offered{transfer: res.Text("transfer"), base: res.Text("base"), free: int64(res.Int("disk_kb")) << 10, inodes: int64(res.Int("inodes"))}
+	if res.Err() != nil || o.base == "" {
+		return o, res.Err()
+	}
+	var packed capped
+	if err := h.shell.Download(ctx, o.transfer+"/offer", &packed); err != nil {
+		return nil, err
+	}
+	plain, err := gzip.NewReader(&packed)
+	if err != nil {
+		return nil, fmt.Errorf("read manifest of the host: %w", err)
+	}
+	o.lines, err = workspace.ReadManifest(plain)
+	return o, err
+}
+
+// capped is a buffer that refuses more than a host has reason to send.
+type capped struct{ bytes.Buffer }
+
+const maxOffer = 64 << 20
+
+func (c *capped) Write(p []byte) (int, error) {
+	if c.Len()+len(p) > maxOffer {
+		return 0, fmt.Errorf("the host offers more than %d bytes", maxOffer)
+	}
+	return c.Buffer.Write(p)
+}
+
+// spare is what must be left of the disk after the release is there, in bytes.
+const spare = 64 << 20
+
+// fits compares what is needed with what is free: what is sent lies there twice for a moment, packed and unpacked.
+func (d *Deployment) fits(o *offered, c *workspace.Change) error {
+	need := 2*c.Bytes + int64(c.Entries)*4096 + spare
+	if !d.shares() {
+		need += c.Kept
+	}
+	if o.free < need {
+		return fmt.Errorf("only %d MB of disk are free at %s, and sending needs %d MB: delete what is not needed, lower keep-releases, or send less with the input \"exclude\"",
+			o.free>>20, d.in.Path, need>>20)
+	}
+	if o.inodes > 0 && o.inodes < int64(c.Entries)+1000 {
+		return fmt.Errorf("the file system of %s takes only %d more files, and %d are to be sent: delete what is not needed, or send less with the input \"exclude\"", d.in.Path, o.inodes, c.Entries)
+	}
+	return nil
+}
+
+// transfer has the host unpack the stream while it arrives. When one side fails the other stops.
+func (d *Deployment) transfer(ctx context.Context, h *host, tree *workspace.Tree, o *offered, change *workspace.Change) (int64, *scripts.Results, error) {
+	compressed, err := tree.Shrinks(change)
+	if err != nil {
+		return 0, nil, err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var sent int64
+	uploaded := make(chan struct{})
+	go func() {
+		defer close(uploaded)
+		var err error
+		if sent, err = upload(ctx, h.shell, o.transfer+"/upload", tree, change, compressed); err != nil {
+			cancel(err)
+		}
+	}()
+	res, err := d.exec(ctx, h, scripts.Receive, scripts.Values{
+		"transfer": o.transfer, "base": o.base, "identity": tree.ID, "share": yes(d.shares()), "compressed": yes(compressed),
+		"release": h.release, "recipe": d.recipe(), "sha": d.in.Run.SHA,
+	})
+	if err != nil {
+		cancel(err)
+	}
+	<-uploaded
+	return sent, res, context.Cause(ctx) // what came first
+}
+
+// upload streams a change to the host, and deletes what arrived when not all of it did.
+func upload(ctx context.Context, shell Shell, path string, tree *workspace.Tree, change *workspace.Change, compressed bool) (int64, error) {
+	packing, cancel := context.WithCancel(ctx)
+	defer cancel()
+	pr, pw := io.Pipe()
+	packed := make(chan struct{})
+	go func() {
+		defer close(packed)
+		_ = pw.CloseWithError(tree.Pack(packing, pw, change, compressed)) // to the upload, which then fails with it
+	}()
+	counted := &counter{r: pr}
+	err := shell.Upload(ctx, path, counted)
+	_ = pr.Close()
+	cancel()
+	<-packed
+	if err != nil {
+		brief, done := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+		defer done()
+		_ = shell.Remove(brief, path+remote.Partial) // the next run does it otherwise
+		return 0, err
+	}
+	return counted.n.Load(), nil
+}
+
+// counter counts what passes.
+type counter struct {
+	r io.Reader
+	n atomic.Int64
+}
+
+func (c *counter) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n.Add(int64(n))
+	return n, err
+}
+
+// grouped writes 1234567 as 1,234,567.
+func grouped(n int64) string {
+	s := fmt.Sprint(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}

@@ -1,0 +1,114 @@
+package deploy
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/clothesme/deploy-action/internal/inputs"
+	"github.com/clothesme/deploy-action/internal/workspace"
+)
+
+func checkout(t *testing.T, files map[string]string) *inputs.Inputs {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil { //nolint:gosec // a checkout's mode
+			t.Fatal(err)
+		}
+	}
+	in := testInputs()
+	in.Source, in.Workspace, in.WorkspacePath = inputs.Workspace, dir, "."
+	in.Run.SHA = newCommit
+	return in
+}
+
+// names are those in what was uploaded.
+func names(t *testing.T, packed []byte) []string {
+	t.Helper()
+	z, err := gzip.NewReader(bytes.NewReader(packed))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []string
+	for in := tar.NewReader(z); ; {
+		h, err := in.Next()
+		if errors.Is(err, io.EOF) {
+			return all
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, h.Name)
+	}
+}
+
+func TestSendWhatTheHostLacks(t *testing.T) {
+	in := checkout(t, map[string]string{"a": "1", "b": "2"})
+	f := newFakeHost(t)
+	f.disk = 1 << 20
+	f.offer = fmt.Sprintf("f\t444\t1\t%s\ta\n", "6b86b273ff34fce1")
+	result, log, err := deployTo(t, f, in)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, log)
+	}
+	if got, want := names(t, f.received.Bytes()), []string{".deploy-action/minus", ".deploy-action/plus", "b"}; !slices.Equal(got, want) {
+		t.Errorf("sent %q, want %q", got, want)
+	}
+	if !strings.Contains(log, "1 of 2 files sent") || len(result.Hosts[0].Commit) != 64 || !strings.Contains(f.recorded[0], `"sha":"`+newCommit) {
+		t.Errorf("commit %q, recorded %s\n%s", result.Hosts[0].Commit, f.recorded, log)
+	}
+}
+
+func TestSendNothingWhenTheCheckoutServes(t *testing.T) {
+	in := checkout(t, map[string]string{"a": "1"})
+	tree, err := workspace.Read(t.Context(), workspace.Options{Workspace: in.Workspace, Path: ".", ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := newFakeHost(t)
+	f.commit = tree.ID
+	activeRecipe = (&Deployment{in: in}).recipe()
+	t.Cleanup(func() { activeRecipe = "other" })
+	result, log, err := deployTo(t, f, in)
+	if err != nil || result.Outcome != Unchanged || f.ran("offer") {
+		t.Errorf("%v, outcome %s, calls %q\n%s", err, result.Outcome, f.calls, log)
+	}
+}
+
+func TestSendFails(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		disk   int
+		fault  fault
+		want   string
+		remove bool
+	}{
+		{"no room", 1 << 10, fault{}, "only 1 MB of disk are free", false},
+		{"a broken transfer", 1 << 20, fault{kind: "error", words: "no space left"}, "no space left", true},
+		{"cancelled", 1 << 20, fault{kind: "cancel"}, "cancelled", true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := newFakeHost(t)
+			f.disk = tt.disk
+			if tt.fault.kind != "" {
+				f.faults["upload"] = tt.fault
+			}
+			result, log, err := deployTo(t, f, checkout(t, map[string]string{"a": "1"}))
+			if err == nil || !strings.Contains(err.Error(), tt.want) || result.Outcome != Failed || f.flag != "8080" {
+				t.Errorf("%v, outcome %s, want an error with %q\n%s", err, result.Outcome, tt.want, log)
+			}
+			if f.ran("remove /t/upload.partial") != tt.remove {
+				t.Errorf("calls %q", f.calls)
+			}
+		})
+	}
+}

@@ -1,0 +1,96 @@
+package workspace
+
+import (
+	"archive/tar"
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"path"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Pack writes a change as one tar, compressed or not: the two lists in .deploy-action, then folders, files and links, so that nothing is ever
+// unpacked through a link. A file that is not what the manifest says any more is an error: the release would not be what was hashed.
+func (t *Tree) Pack(ctx context.Context, w io.Writer, c *Change, compressed bool) error {
+	if !compressed {
+		buffered := bufio.NewWriterSize(w, blockSize)
+		if err := t.pack(ctx, tar.NewWriter(buffered), c); err != nil {
+			return err
+		}
+		return buffered.Flush()
+	}
+	z := newCompressor(w)
+	err := t.pack(ctx, tar.NewWriter(z), c)
+	if closed := z.Close(); err == nil {
+		err = closed
+	}
+	return err
+}
+
+func (t *Tree) pack(ctx context.Context, w *tar.Writer, c *Change) error {
+	lists := []struct{ name, text string }{{"minus", text(c.minus)}, {"plus", text(c.plus)}}
+	for _, list := range lists {
+		// The classic form holds names as they are, whatever their bytes.
+		h := &tar.Header{Name: path.Join(ownName, list.name), Mode: 0o644, Size: int64(len(list.text)), Format: tar.FormatGNU, ModTime: time.Unix(0, 0)}
+		if err := w.WriteHeader(h); err != nil {
+			return err
+		}
+		if _, err := io.WriteString(w, list.text); err != nil {
+			return err
+		}
+	}
+	send := slices.Clone(c.send)
+	slices.SortFunc(send, func(a, b *entry) int {
+		if order := strings.IndexByte(order, byte(a.kind)) - strings.IndexByte(order, byte(b.kind)); order != 0 {
+			return order
+		}
+		return strings.Compare(a.path, b.path)
+	})
+	buffer := make([]byte, 256<<10)
+	for _, e := range send {
+		if err := t.packEntry(ctx, w, e, buffer); err != nil {
+			return err
+		}
+	}
+	return w.Close()
+}
+
+const order = "dfl"
+
+func (t *Tree) packEntry(ctx context.Context, w *tar.Writer, e *entry, buffer []byte) error {
+	h := &tar.Header{Name: e.path, Mode: int64(e.mode), Format: tar.FormatGNU, ModTime: time.Unix(0, 0)}
+	switch e.kind {
+	case folder:
+		h.Typeflag, h.Name = tar.TypeDir, e.path+"/"
+		return w.WriteHeader(h)
+	case link:
+		h.Typeflag, h.Linkname, h.Mode = tar.TypeSymlink, e.sum, 0o777
+		return w.WriteHeader(h)
+	}
+	f, err := t.open(e)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }()
+	info, err := f.Stat()
+	if err != nil {
+		return fmt.Errorf("read workspace: %w", err)
+	}
+	h.Typeflag, h.Size, h.ModTime = tar.TypeReg, e.size, info.ModTime()
+	if err := w.WriteHeader(h); err != nil {
+		return err
+	}
+	hash := sha256.New()
+	n, err := io.CopyBuffer(io.MultiWriter(w, hash), struct{ io.Reader }{io.LimitReader(reader{ctx, f}, e.size)}, buffer)
+	if err != nil {
+		return err
+	}
+	if n != e.size || fmt.Sprintf("%x", hash.Sum(nil)) != e.sum {
+		return fmt.Errorf("file %q of the workspace changed while it was sent: end what still writes to it before this step", e.path)
+	}
+	return nil
+}

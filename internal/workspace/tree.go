@@ -1,0 +1,273 @@
+// Package workspace reads the runner's checkout and packs what a host lacks of it. Nothing outside of the folder is followed, whatever the
+// checkout's links say.
+package workspace
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+
+	"github.com/clothesme/deploy-action/internal/exclude"
+)
+
+// Options say what of a workspace is the release.
+type Options struct {
+	Workspace string // absolute
+	Path      string // the folder in it, local
+	Exclude   exclude.Patterns
+	ReadOnly  bool // nobody may write to the files on the host, so that releases can share them
+}
+
+// Tree is a folder as it is to be on a host.
+type Tree struct {
+	ID      string   // SHA-256 of all that is in it, 64 hexadecimal digits
+	Files   int      // how many files
+	Bytes   int64    // what they hold
+	Skipped []string // what can't be part of a release: sockets, pipes, devices
+	root    *os.Root
+	entries []entry
+}
+
+// The root's own: .git may hold the token (actions/checkout leaves it in .git/config), .deploy-action is where a release keeps what the
+// action writes.
+const (
+	gitName  = ".git"
+	ownName  = ".deploy-action"
+	maxNamed = 5 // how many names a message repeats
+)
+
+// Read walks the folder and hashes its files. The tree keeps the folder open.
+func Read(ctx context.Context, o Options) (*Tree, error) {
+	outer, err := os.OpenRoot(o.Workspace)
+	if err != nil {
+		return nil, fmt.Errorf("open workspace: %w", err)
+	}
+	defer func() { _ = outer.Close() }()
+	root, err := outer.OpenRoot(o.Path)
+	if err != nil {
+		return nil, fmt.Errorf("open folder %q of the workspace: %w", o.Path, reason(err))
+	}
+	t := &Tree{root: root}
+	w := walker{tree: t, options: o}
+	err = w.walk(ctx, ".")
+	if err == nil {
+		err = w.faults()
+	}
+	if err == nil {
+		err = t.hash(ctx)
+	}
+	if err == nil && t.Files == 0 {
+		err = fmt.Errorf("folder %q of the workspace has no files to send: is there a checkout or build step before this one?", o.Path)
+	}
+	if err != nil {
+		return nil, errors.Join(err, root.Close())
+	}
+	lines := make([]string, len(t.entries))
+	for i := range t.entries {
+		lines[i] = t.entries[i].line()
+	}
+	slices.Sort(lines)
+	t.ID = identity(lines)
+	return t, nil
+}
+
+type walker struct {
+	tree             *Tree
+	options          Options
+	names, escapes   []string // faults
+	unnamed, escaped int      // how many more of each
+}
+
+func (w *walker) walk(ctx context.Context, dir string) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	handle, err := w.tree.root.Open(dir)
+	if err != nil {
+		return fmt.Errorf("read workspace: %w", reason(err))
+	}
+	list, err := handle.ReadDir(-1)
+	_ = handle.Close()
+	if err != nil {
+		return fmt.Errorf("read workspace: %w", err)
+	}
+	slices.SortFunc(list, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
+	for _, item := range list {
+		name := path.Join(dir, item.Name())
+		if item.Name() == gitName || name == ownName || w.options.Exclude.Match(name, item.IsDir()) {
+			continue
+		}
+		if err := w.add(ctx, name, item); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *walker) add(ctx context.Context, name string, item fs.DirEntry) error {
+	t := w.tree
+	if control(name) {
+		note(&w.names, &w.unnamed, fmt.Sprintf("%q", name))
+		return nil
+	}
+	switch item.Type() {
+	case fs.ModeDir:
+		t.entries = append(t.entries, entry{path: name, kind: folder, mode: 0o755})
+		return w.walk(ctx, name)
+	case fs.ModeSymlink:
+		target, err := t.root.Readlink(name)
+		if err != nil {
+			return fmt.Errorf("read workspace: %w", err)
+		}
+		if control(target) || !w.inside(name, target) {
+			note(&w.escapes, &w.escaped, fmt.Sprintf("%q -> %q", name, target))
+			return nil
+		}
+		t.entries = append(t.entries, entry{path: name, kind: link, sum: target})
+	case 0:
+		info, err := item.Info()
+		if err != nil {
+			return fmt.Errorf("read workspace: %w", err)
+		}
+		// The owner always reads, nobody but the owner ever writes, and no bit gives the file somebody else's rights.
+		mode := uint32(info.Mode().Perm())&0o755 | 0o400
+		if w.options.ReadOnly {
+			mode &= 0o555
+		}
+		t.entries = append(t.entries, entry{path: name, kind: file, mode: mode, size: info.Size()})
+		t.Files++
+	default:
+		t.Skipped = append(t.Skipped, fmt.Sprintf("%q", name))
+	}
+	return nil
+}
+
+// inside reports whether a link ends within the folder, both by its words and by what is there; one that leads to nothing is the
+// application's own business.
+func (w *walker) inside(name, target string) bool {
+	if target == "" || filepath.IsAbs(target) || !filepath.IsLocal(path.Join(path.Dir(name), target)) {
+		return false
+	}
+	_, err := w.tree.root.Stat(name)
+	return err == nil || errors.Is(err, fs.ErrNotExist)
+}
+
+func (w *walker) faults() error {
+	var errs []error
+	if len(w.names) > 0 {
+		errs = append(errs, fmt.Errorf("names with line breaks or other control characters can't be sent; rename them, or leave them out with the input \"exclude\": %s%s",
+			strings.Join(w.names, ", "), more(w.unnamed)))
+	}
+	if len(w.escapes) > 0 {
+		errs = append(errs, fmt.Errorf("links that leave the folder would point to something else on the host; replace them by what they point to, or leave them out with the input \"exclude\": %s%s",
+			strings.Join(w.escapes, ", "), more(w.escaped)))
+	}
+	return errors.Join(errs...)
+}
+
+func note(names *[]string, others *int, name string) {
+	if len(*names) == maxNamed {
+		*others++
+		return
+	}
+	*names = append(*names, name)
+}
+
+func more(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" and %d more", n)
+}
+
+func control(name string) bool {
+	return strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f })
+}
+
+// reason takes the Go out of an error about a path.
+func reason(err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return fmt.Errorf("%q: %w", p.Path, p.Err)
+	}
+	return err
+}
+
+// hash fills in the sums, on all processors.
+func (t *Tree) hash(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	work := make(chan *entry)
+	var wg sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		wg.Go(func() {
+			buffer := make([]byte, 256<<10)
+			for e := range work {
+				if err := t.hashFile(ctx, e, buffer); err != nil {
+					cancel(err)
+				}
+			}
+		})
+	}
+	for i := range t.entries {
+		if e := &t.entries[i]; e.kind == file && ctx.Err() == nil {
+			work <- e
+		}
+	}
+	close(work)
+	wg.Wait()
+	for i := range t.entries {
+		t.Bytes += t.entries[i].size
+	}
+	return context.Cause(ctx)
+}
+
+func (t *Tree) hashFile(ctx context.Context, e *entry, buffer []byte) error {
+	f, err := t.open(e)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }()
+	hash := sha256.New()
+	if e.size, err = io.CopyBuffer(hash, struct{ io.Reader }{reader{ctx, f}}, buffer); err != nil {
+		return fmt.Errorf("read workspace: %w", err)
+	}
+	e.sum = fmt.Sprintf("%x", hash.Sum(nil))
+	return nil
+}
+
+// open opens a regular file; a pipe that took its place since must not hold us up.
+func (t *Tree) open(e *entry) (*os.File, error) {
+	f, err := t.root.OpenFile(e.path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, fmt.Errorf("read workspace: %w", reason(err))
+	}
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, errors.Join(fmt.Errorf("read workspace: %q is not a regular file any more", e.path), f.Close())
+	}
+	return f, nil
+}
+
+// reader ends with its context.
+type reader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (r reader) Read(p []byte) (int, error) {
+	if r.ctx.Err() != nil {
+		return 0, context.Cause(r.ctx)
+	}
+	return r.r.Read(p)
+}

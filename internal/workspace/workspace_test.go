@@ -1,0 +1,314 @@
+package workspace
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/clothesme/deploy-action/internal/exclude"
+)
+
+// put makes a file with its folders; a text "-> x" makes a link.
+func put(t *testing.T, dir, name, text string, mode os.FileMode) {
+	t.Helper()
+	full := filepath.Join(dir, name)
+	err := os.MkdirAll(filepath.Dir(full), 0o755) //nolint:gosec // a checkout's mode
+	if target, isLink := strings.CutPrefix(text, "-> "); err == nil && isLink {
+		err = os.Symlink(target, full)
+	} else if err == nil {
+		err = errors.Join(os.WriteFile(full, []byte(text), 0o600), os.Chmod(full, mode))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func readTree(t *testing.T, o Options) *Tree {
+	t.Helper()
+	tree, err := Read(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tree
+}
+
+func lines(tree *Tree) []string {
+	var all []string
+	for i := range tree.entries {
+		all = append(all, tree.entries[i].line())
+	}
+	slices.Sort(all)
+	return all
+}
+
+func TestManifest(t *testing.T) {
+	dir := t.TempDir()
+	put(t, dir, "app/main.py", "x", 0o666)
+	put(t, dir, "app/run", "#!", 0o4777)
+	put(t, dir, "secret", "x", 0o600)
+	put(t, dir, "unreadable for its owner", "x", 0o044)
+	put(t, dir, "\xff -n\\t", "", 0o644)
+	put(t, dir, "link", "-> app/main.py", 0)
+	put(t, dir, "dangling", "-> app/none", 0)
+	for _, left := range []string{".git/config", "app/vendor/.git", ".deploy-action/complete", "cache/x"} {
+		put(t, dir, left, "token", 0o644)
+	}
+	put(t, dir, "app/.deploy-action/x", "", 0o644)
+	if err := os.Mkdir(filepath.Join(dir, "empty"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	const x, none = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+	o := Options{Workspace: dir, Path: ".", Exclude: exclude.Patterns{"cache/"}}
+	got := strings.Join(lines(readTree(t, o)), "\n")
+	for _, want := range []string{
+		"d\t755\t-\t-\tapp", "d\t755\t-\t-\tempty", "f\t644\t1\t" + x + "\tapp/main.py", "f\t755\t2\t", "f\t600\t1\t" + x + "\tsecret",
+		"f\t444\t1\t" + x + "\tunreadable", "f\t644\t0\t" + none + "\t\xff -n\\t", "l\t-\t-\tapp/main.py\tlink", "l\t-\t-\tapp/none\tdangling",
+		"f\t644\t0\t" + none + "\tapp/.deploy-action/x",
+	} {
+		if !strings.Contains("\n"+got, "\n"+want) {
+			t.Errorf("no line %q in\n%s", want, got)
+		}
+	}
+	for _, never := range []string{".git", "\t.deploy-action", "cache"} {
+		if strings.Contains(got, never) {
+			t.Errorf("%q is in\n%s", never, got)
+		}
+	}
+	o.ReadOnly = true
+	if got := strings.Join(lines(readTree(t, o)), "\n"); !strings.Contains(got, "f\t444\t1\t"+x+"\tapp/main.py") || !strings.Contains(got, "f\t555\t2") {
+		t.Errorf("not read-only:\n%s", got)
+	}
+}
+
+func TestIdentityIsWhatIsInTheTree(t *testing.T) {
+	id := func(change func(dir string)) string {
+		dir := t.TempDir()
+		put(t, dir, "b/c", "x", 0o644)
+		put(t, dir, "a", "y", 0o644)
+		change(dir)
+		return readTree(t, Options{Workspace: dir, Path: "."}).ID
+	}
+	same := id(func(string) {})
+	if again := id(func(dir string) {
+		put(t, dir, ".git/index", "other", 0o644)
+		if err := os.Chtimes(filepath.Join(dir, "a"), time.Unix(1, 0), time.Unix(1, 0)); err != nil {
+			t.Fatal(err)
+		}
+	}); again != same || len(same) != 64 {
+		t.Errorf("%s and %s for one tree", same, again)
+	}
+	for name, change := range map[string]func(dir string){
+		"contents": func(dir string) { put(t, dir, "a", "z", 0o644) },
+		"mode":     func(dir string) { put(t, dir, "a", "y", 0o755) },
+		"a file":   func(dir string) { put(t, dir, "d", "", 0o644) },
+		"a link":   func(dir string) { put(t, dir, "d", "-> a", 0) },
+	} {
+		if id(change) == same {
+			t.Errorf("another %s, the same identity", name)
+		}
+	}
+}
+
+func TestReadRefuses(t *testing.T) {
+	outside := t.TempDir()
+	put(t, outside, "secret", "x", 0o644)
+	for _, tt := range []struct {
+		name, path string
+		files      map[string]string
+		want       string
+	}{
+		{"an absolute link", ".", map[string]string{"l": "-> /etc/passwd"}, `"l" -> "/etc/passwd"`},
+		{"a link that leaves", ".", map[string]string{"a/l": "-> ../../x"}, `"a/l" -> "../../x"`},
+		{"a link that leaves by another", ".", map[string]string{"here": "-> .", "l": "-> here/../x", "x": ""}, `"l" -> "here/../x"`},
+		{"a chain that leaves", ".", map[string]string{"l": "-> m", "m": "-> " + outside}, `"l" -> "m", "m" -> `},
+		{"a loop", ".", map[string]string{"l": "-> l"}, `"l" -> "l"`},
+		{"a link to what is beside the folder", "app", map[string]string{"app/l": "-> ../secret", "secret": ""}, `"l" -> "../secret"`},
+		{"a folder that is a link outside", "app", map[string]string{"app": "-> " + outside}, `folder "app"`},
+		{"a folder that is not there", "app", map[string]string{"x": ""}, `folder "app"`},
+		{"a line break", ".", map[string]string{"a\nb": ""}, `"a\nb"`},
+		{"other control characters", ".", map[string]string{"d\x1b/a": "", "t\tb": "", "e\x7f": ""}, `"d\x1b", "e\x7f", "t\tb"`},
+		{"a target with a line break", ".", map[string]string{"l": "-> a\nb"}, `"l" -> "a\nb"`},
+		{"nothing", ".", map[string]string{".git/x": ""}, "no files"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			for name, text := range tt.files {
+				put(t, dir, name, text, 0o644)
+			}
+			_, err := Read(t.Context(), Options{Workspace: dir, Path: tt.path})
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("%v, want an error with %q", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestReadSkipsWhatIsNoFile(t *testing.T) {
+	dir := t.TempDir()
+	put(t, dir, "a", "", 0o644)
+	if err := syscall.Mkfifo(filepath.Join(dir, "pipe"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "unix", filepath.Join(dir, "socket"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }()
+	if tree := readTree(t, Options{Workspace: dir, Path: "."}); !slices.Equal(tree.Skipped, []string{`"pipe"`, `"socket"`}) || tree.Files != 1 {
+		t.Errorf("skipped %q, %d files", tree.Skipped, tree.Files)
+	}
+}
+
+func TestReadStops(t *testing.T) {
+	dir := t.TempDir()
+	put(t, dir, "a", "", 0o644)
+	reason := errors.New("enough")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(reason)
+	if _, err := Read(ctx, Options{Workspace: dir, Path: "."}); !errors.Is(err, reason) {
+		t.Errorf("%v, want the cause", err)
+	}
+}
+
+// unpack returns the names in a packed change, in order, and the texts of the files.
+func unpack(t *testing.T, packed io.Reader) (names []string, texts map[string]string) {
+	t.Helper()
+	z, err := gzip.NewReader(packed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	texts = map[string]string{}
+	for in := tar.NewReader(z); ; {
+		h, err := in.Next()
+		if errors.Is(err, io.EOF) {
+			return names, texts
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		names, texts[h.Name] = append(names, h.Name), string(text)+h.Linkname
+	}
+}
+
+func TestPackSendsTheChange(t *testing.T) {
+	dir := t.TempDir()
+	noise := make([]byte, 3*blockSize)
+	_, _ = rand.Read(noise)
+	put(t, dir, "d/noise", string(noise), 0o644)
+	put(t, dir, "d/text", strings.Repeat("text ", blockSize), 0o644)
+	put(t, dir, "a", "old", 0o644)
+	put(t, dir, "l", "-> d/text", 0)
+	put(t, dir, strings.Repeat("n", 200)+"/\xff", "long", 0o644)
+	o := Options{Workspace: dir, Path: "."}
+	tree := readTree(t, o)
+	var packed bytes.Buffer
+	if err := tree.Pack(t.Context(), &packed, tree.Change(nil), true); err != nil {
+		t.Fatal(err)
+	}
+	if packed.Len() > len(noise)*101/100+blockSize/10 {
+		t.Errorf("%d bytes packed", packed.Len())
+	}
+	names, texts := unpack(t, &packed)
+	want := []string{".deploy-action/minus", ".deploy-action/plus", "d/", strings.Repeat("n", 200) + "/", "a", "d/noise", "d/text", strings.Repeat("n", 200) + "/\xff", "l"}
+	if !slices.Equal(names, want) || texts["d/noise"] != string(noise) || texts["l"] != "d/text" || texts[".deploy-action/minus"] != "" {
+		t.Errorf("names %q", names)
+	}
+
+	var brief []string
+	for i := range tree.entries {
+		brief = append(brief, tree.entries[i].brief())
+	}
+	offered, err := ReadManifest(strings.NewReader(text(brief)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, dir, "a", "new", 0o644)
+	if err := os.Remove(filepath.Join(dir, "d/noise")); err != nil {
+		t.Fatal(err)
+	}
+	next := readTree(t, o)
+	change := next.Change(offered)
+	packed.Reset()
+	if err := next.Pack(t.Context(), &packed, change, true); err != nil {
+		t.Fatal(err)
+	}
+	names, texts = unpack(t, &packed)
+	if want := []string{".deploy-action/minus", ".deploy-action/plus", "a", "l"}; !slices.Equal(names, want) || change.Files != 1 || texts["a"] != "new" {
+		t.Errorf("names %q, want %q", names, want)
+	}
+	// What the host does: its lines less those of minus, and those of plus, are the new manifest.
+	gone := strings.Split(texts[".deploy-action/minus"], "\n")
+	kept := slices.DeleteFunc(lines(tree), func(line string) bool { return slices.Contains(gone, line[strings.LastIndex(line, "\t")+1:]) })
+	kept = append(kept, strings.Split(strings.TrimSpace(texts[".deploy-action/plus"]), "\n")...)
+	slices.Sort(kept)
+	if got := identity(kept); got != next.ID {
+		t.Errorf("the lists lead to %s, want %s", got, next.ID)
+	}
+}
+
+func TestPackRefusesAFileThatChanged(t *testing.T) {
+	for name, text := range map[string]string{"shorter": "a", "other": "xyz"} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			put(t, dir, "a", "abc", 0o644)
+			tree := readTree(t, Options{Workspace: dir, Path: "."})
+			put(t, dir, "a", text, 0o644)
+			if err := tree.Pack(t.Context(), io.Discard, tree.Change(nil), true); err == nil || !strings.Contains(err.Error(), `"a"`) {
+				t.Errorf("%v, want an error that names the file", err)
+			}
+		})
+	}
+}
+
+func TestPackReturnsTheWritersError(t *testing.T) {
+	dir := t.TempDir()
+	put(t, dir, "a", "abc", 0o644)
+	tree := readTree(t, Options{Workspace: dir, Path: "."})
+	pr, pw := io.Pipe()
+	reason := errors.New("gone")
+	_ = pr.CloseWithError(reason)
+	if err := tree.Pack(t.Context(), pw, tree.Change(nil), true); !errors.Is(err, reason) {
+		t.Errorf("%v, want the writer's own error", err)
+	}
+}
+
+func TestOnlyWhatShrinksIsCompressed(t *testing.T) {
+	dir := t.TempDir()
+	noise := make([]byte, 4*blockSize)
+	_, _ = rand.Read(noise)
+	put(t, dir, "model", string(noise), 0o644)
+	put(t, dir, "small", "small", 0o644)
+	o := Options{Workspace: dir, Path: "."}
+	tree := readTree(t, o)
+	if shrinks, err := tree.Shrinks(tree.Change(nil)); shrinks || err != nil {
+		t.Errorf("noise shrinks: %t, %v", shrinks, err)
+	}
+	var packed bytes.Buffer
+	if err := tree.Pack(t.Context(), &packed, tree.Change(nil), false); err != nil || !bytes.Contains(packed.Bytes(), noise) {
+		t.Errorf("%v, or not packed as it is", err)
+	}
+	put(t, dir, "text", strings.Repeat("text ", blockSize), 0o644)
+	tree = readTree(t, o)
+	if shrinks, err := tree.Shrinks(tree.Change(nil)); !shrinks || err != nil {
+		t.Errorf("text shrinks: %t, %v", shrinks, err)
+	}
+	if shrinks, err := tree.Shrinks(&Change{}); !shrinks || err != nil {
+		t.Errorf("nothing shrinks: %t, %v", shrinks, err)
+	}
+}

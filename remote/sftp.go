@@ -1,0 +1,128 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/pkg/sftp"
+	"golang.org/x/crypto/ssh"
+)
+
+// Partial ends the name of a file that is not whole yet.
+const Partial = ".partial"
+
+// Upload writes a stream, with many writes under way at a time, into the file
+// path + [Partial], which must be there, with the mode that is right for it, and
+// renames it to path when it is whole. When ctx ends the transfer stops, and the
+// error wraps context.Cause(ctx).
+func (c *Client) Upload(ctx context.Context, path string, from io.Reader) error {
+	return c.sftp(ctx, "write "+path, func(s *sftp.Client) error {
+		f, err := s.OpenFile(path+Partial, os.O_WRONLY|os.O_TRUNC)
+		if err != nil {
+			return err
+		}
+		_, err = f.ReadFromWithConcurrency(from, 0)
+		if err = errors.Join(err, f.Close()); err != nil {
+			return err
+		}
+		return s.PosixRename(path+Partial, path)
+	})
+}
+
+// Download copies a file of the host's. See [Client.Upload] for the errors.
+func (c *Client) Download(ctx context.Context, path string, to io.Writer) error {
+	out := &gate{w: to}
+	defer out.shut()
+	return c.sftp(ctx, "read "+path, func(s *sftp.Client) error {
+		f, err := s.Open(path)
+		if err != nil {
+			return err
+		}
+		_, err = f.WriteTo(out)
+		return errors.Join(err, f.Close(), out.failure())
+	})
+}
+
+// Remove deletes a file of the host's; one that is not there is no error.
+func (c *Client) Remove(ctx context.Context, path string) error {
+	return c.sftp(ctx, "delete "+path, func(s *sftp.Client) error {
+		if err := s.Remove(path); !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+		return nil
+	})
+}
+
+// sftp opens a channel for one piece of work, and lets go of it when ctx ends,
+// even if the host does not answer any more.
+func (c *Client) sftp(ctx context.Context, what string, work func(*sftp.Client) error) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("%s: %w", what, context.Cause(ctx))
+	}
+	over := make(chan struct{})
+	defer close(over)
+	done := make(chan error, 1)
+	go func() { done <- c.overSFTP(over, ctx.Done(), work) }()
+	select {
+	case err := <-done:
+		if err != nil && ctx.Err() != nil {
+			return fmt.Errorf("%s: %w (%w)", what, context.Cause(ctx), err)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", what, err)
+		}
+		return nil
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-done:
+		return fmt.Errorf("%s: %w (%w)", what, context.Cause(ctx), err)
+	case <-time.After(stopGrace):
+	}
+	return fmt.Errorf("%s: %w", what, context.Cause(ctx))
+}
+
+func (c *Client) overSFTP(over, stop <-chan struct{}, work func(*sftp.Client) error) error {
+	ch, requests, err := c.ssh.OpenChannel("session", nil)
+	if err != nil {
+		return c.explain(fmt.Errorf("open session: %w", err))
+	}
+	go ssh.DiscardRequests(requests)
+	finished := make(chan struct{})
+	defer close(finished)
+	go func() {
+		select {
+		case <-stop:
+		case <-over:
+		case <-finished:
+		}
+		_ = ch.Close()
+	}()
+	ok, err := ch.SendRequest("subsystem", true, ssh.Marshal(struct{ Name string }{"sftp"}))
+	if err == nil && !ok {
+		return errors.New("the host has no SFTP: its sshd_config needs the line \"Subsystem sftp internal-sftp\"")
+	}
+	if err != nil {
+		return c.explain(err)
+	}
+	s, err := sftp.NewClientPipe(ch, ch, sftp.UseConcurrentWrites(true))
+	if err != nil {
+		return c.explain(fmt.Errorf("begin SFTP: %w", err))
+	}
+	if err := work(s); err != nil {
+		return c.explain(err)
+	}
+	return nil
+}
+
+// explain prefers the reason why the connection is gone, if it is.
+func (c *Client) explain(err error) error {
+	if lost := c.lost(); lost != nil {
+		return &LostError{Started: true, Err: lost}
+	}
+	return err
+}

@@ -1,0 +1,133 @@
+package remote_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/clothesme/deploy-action/remote"
+	"github.com/clothesme/deploy-action/remote/sshtest"
+	"golang.org/x/crypto/ssh"
+)
+
+func sftpHost(t *testing.T, config ...string) *remote.Client {
+	t.Helper()
+	signer := sshtest.Signer(t, "ed25519")
+	s := startOpenSSH(t, []ssh.PublicKey{signer.PublicKey()}, config...)
+	return s.dial(t, remote.Config{Signer: signer, HostKeys: pins(t, "", s.fingerprint("ed25519"))})
+}
+
+const withSFTP = "Subsystem sftp internal-sftp"
+
+func TestOpenSSHUploadAndDownload(t *testing.T) {
+	client := sftpHost(t, withSFTP)
+	for _, size := range []int{0, 1, 32<<10 + 1, 20 << 20} {
+		path := filepath.Join(t.TempDir(), "file")
+		if err := os.WriteFile(path+remote.Partial, []byte("what was there before"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		data := make([]byte, size)
+		_, _ = rand.Read(data)
+		if err := client.Upload(t.Context(), path, bytes.NewReader(data)); err != nil {
+			t.Fatal(err)
+		}
+		if got := read(t, path); got != string(data) {
+			t.Errorf("%d bytes arrived as %d, or others", size, len(got))
+		}
+		info, err := os.Stat(path)
+		if err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%v, mode %v, want 0600 as before", err, info.Mode())
+		}
+		var back bytes.Buffer
+		if err := client.Download(t.Context(), path, &back); err != nil || !bytes.Equal(back.Bytes(), data) {
+			t.Errorf("download of %d bytes: %v, %d bytes", size, err, back.Len())
+		}
+		for range 2 {
+			if err := client.Remove(t.Context(), path); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
+func TestOpenSSHSFTPRefusals(t *testing.T) {
+	client := sftpHost(t, withSFTP)
+	missing := filepath.Join(t.TempDir(), "missing")
+	for name, err := range map[string]error{
+		"upload":   client.Upload(t.Context(), missing, strings.NewReader("x")),
+		"download": client.Download(t.Context(), missing, io.Discard),
+	} {
+		if !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), missing) {
+			t.Errorf("%s: %v, want one that names the file", name, err)
+		}
+	}
+	if err := sftpHost(t).Upload(t.Context(), missing, strings.NewReader("x")); err == nil || !strings.Contains(err.Error(), "Subsystem sftp") {
+		t.Errorf("%v, want the line that sshd_config lacks", err)
+	}
+	broken := errors.New("source is broken")
+	path := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(path+remote.Partial, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := client.Upload(t.Context(), path, io.MultiReader(strings.NewReader("half"), failing{broken})); !errors.Is(err, broken) {
+		t.Errorf("%v, want the source's own error", err)
+	}
+}
+
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) { return 0, f.err }
+
+// endless never ends, and reports its first read.
+type endless struct{ begun chan struct{} }
+
+func (e endless) Read(p []byte) (int, error) {
+	select {
+	case e.begun <- struct{}{}:
+	default:
+	}
+	return len(p), nil
+}
+
+func TestOpenSSHUploadStops(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(path+remote.Partial, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Run("when its context ends", func(t *testing.T) {
+		client := sftpHost(t, withSFTP)
+		reason := errors.New("enough")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		source := endless{make(chan struct{})}
+		go func() { <-source.begun; cancel(reason) }()
+		begin := time.Now()
+		if err := client.Upload(ctx, path, source); !errors.Is(err, reason) {
+			t.Errorf("%v, want the cause", err)
+		}
+		if took := time.Since(begin); took > 5*time.Second {
+			t.Errorf("stopped after %s", took)
+		}
+		if err := client.Remove(t.Context(), path); err != nil {
+			t.Errorf("the connection is of no more use: %v", err)
+		}
+	})
+	t.Run("when the connection dies", func(t *testing.T) {
+		client := sftpHost(t, withSFTP)
+		if err := os.WriteFile(path+remote.Partial, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		source := endless{make(chan struct{})}
+		go func() { <-source.begun; _ = client.Close() }()
+		var lost *remote.LostError
+		if err := client.Upload(t.Context(), path, source); !errors.As(err, &lost) {
+			t.Errorf("%v, want a LostError", err)
+		}
+	})
+}

@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# Says what of the last release the runner need not send again, and makes room for what it will send.
+#
+# Values: app, path, lock_token, active (the release that serves, or nothing)
+# Prints: transfer (a folder: the runner writes to `upload.partial` in it, and calls it `upload` when it is whole), base (a release, or nothing; then `lines` in that folder is what of its
+#         manifest is still true, and `offer` the same with hashes cut to 16 digits, compressed), disk_kb, inodes (what is free)
+#
+# The running version may have written to its own files. Each release has the seal of its files: inode, mode, size and time of the last
+# change, as they were when it was whole. What differs from it is not offered, so it is sent again; nothing is read for that.
+
+main() {
+  local transfer=$path/.transfer base=''
+  own_lock
+  rm -rf -- "$transfer" "$path"/releases/[0-9]*T[0-9]*Z-???????.partial # a dead run's
+  mkdir -m 0700 -- "$transfer"
+  : >"$transfer/upload.partial"
+  chmod 0600 "$transfer/upload.partial"
+  ln -- "$transfer/upload.partial" "$transfer/stream" # the same file, under a name that stays
+  find_base
+  if [[ -n $base ]]; then
+    true_lines "$path/releases/$base" >"$transfer/lines"
+    # Enough to tell files apart; that the release adds up is proved with the whole hashes.
+    awk -F '\t' -v OFS='\t' '{ $4 = substr($4, 1, 16); print }' "$transfer/lines" | gzip >"$transfer/offer"
+  fi
+  result transfer "$transfer"
+  result base "$base"
+  result disk_kb "$(df -Pk -- "$path" | awk 'NR == 2 { print $4 }')"
+  result inodes "$(df -Pi -- "$path" | awk 'NR == 2 { print $4 ~ /^[0-9]+$/ ? $4 : 0 }')"
+}
+
+# find_base: sets base to the active release if it came from a workspace, else to the newest complete one that did.
+find_base() {
+  local id
+  while IFS= read -r id; do
+    [[ $id =~ ^[0-9]{8}T[0-9]{6}Z-[0-9a-f]{7}$ && -s $path/releases/$id/.deploy-action/seal ]] || continue
+    [[ -e $path/releases/$id/.deploy-action/complete ]] || continue
+    base=$id
+    return
+  done < <(
+    printf '%s\n' "$active"
+    find "$path/releases" -mindepth 1 -maxdepth 1 -type d -printf '%f\n' | sort -r
+  )
+}
+
+# true_lines FOLDER: its manifest less the files that are not as the seal has them, and less its links, which are always sent.
+true_lines() {
+  awk -F '\t' 'seal { whole[$2]; next } $1 == "d" || ($1 == "f" && $5 in whole)' \
+    seal=1 <(seal "$1" | comm -12 - "$1/.deploy-action/seal") seal=0 <(gzip -dc <"$1/.deploy-action/manifest")
+}
+
+main "$@" </dev/null

@@ -1,0 +1,74 @@
+#!/usr/bin/env bash
+# Makes a release of what the runner has sent and of the files that a release on the host has unchanged.
+#
+# Values: app, path, lock_token, transfer (the folder of the offer), base (a release, or nothing; then with `lines` in it),
+#         identity (SHA-256 of the manifest), share (yes: the files of base are linked, no: copied), compressed (yes, no), release, recipe, sha (the commit that
+#         the workflow runs for)
+# Prints: received (yes)
+# Exits:  EX_RECEIVE when what came is not what was sent, or does not add up to the identity
+#
+# The upload is a tar, unpacked while it arrives. Two lists in it turn `lines` into the manifest of the new release: paths that go, and lines that come.
+# A line is kind (f, d, l), mode, size, SHA-256 or target of a link, and path, between tabs; the lines are sorted by their bytes.
+
+main() {
+  own_lock
+  partial=$path/releases/$release.partial
+  trap 'rm -rf -- "$transfer" "$partial"' EXIT
+  own=$partial/.deploy-action
+  mkdir -- "$partial"
+  if [[ $compressed == yes ]]; then unpack=-xzf; else unpack=-xf; fi
+  follow | nice -n 10 tar "$unpack" - -C "$partial" --no-same-owner --delay-directory-restore \
+    || die "$EX_RECEIVE" "what was sent could not be unpacked"
+  rm -f -- "$transfer"/upload* "$transfer/stream"
+  [[ -n $base ]] || : >"$transfer/lines"
+  awk -F '\t' 'minus { gone[$0]; next } !($5 in gone)' minus=1 "$own/minus" minus=0 "$transfer/lines" >"$transfer/kept"
+  sort -m -- "$transfer/kept" "$own/plus" >"$transfer/manifest"
+  [[ $(sha256sum <"$transfer/manifest") == "$identity  -" ]] \
+    || die "$EX_RECEIVE" "what was sent and what is here do not add up to the release"
+
+  cd -- "$partial"
+  paths d | xargs -0r mkdir -p --
+  if [[ -s $transfer/kept ]]; then
+    cd -- "$path/releases/$base"
+    # A link costs nothing. It is safe as long as nobody writes to the file in place: a shared file has no write permission.
+    if [[ $share == yes ]]; then
+      paths f | xargs -0r nice -n 10 cp --no-dereference --link --parents -t "$partial" --
+    else
+      paths f | xargs -0r nice -n 10 cp --no-dereference --preserve=mode,timestamps --reflink=auto --parents -t "$partial" --
+    fi
+  fi
+  complete || die "$EX_RECEIVE" "the release is not what its manifest says"
+  rm -f -- "$own/minus" "$own/plus"
+  gzip -1 <"$transfer/manifest" >"$own/manifest"
+  seal "$partial" >"$own/seal"
+  printf '%s\n' "$identity" >"$own/commit"
+  printf '%s\n' "$recipe" >"$own/recipe"
+  printf '%s\n' "$sha" >"$own/sha"
+  mv -T -- "$partial" "$path/releases/$release"
+  result received yes
+}
+
+# follow: prints the upload as it grows, until it is whole. The runner's death ends it: the deploy lock is then nobody's.
+follow() {
+  local whole=no holder=''
+  exec <"$transfer/stream"
+  while [[ $whole == no ]]; do
+    if [[ -e $transfer/upload ]]; then whole=yes; fi
+    cat
+    read -r holder <"$path/.lock.holder" && [[ $holder == "$lock_token" ]] || return 1
+    if [[ $whole == no ]]; then pause 0.02; fi
+  done
+}
+
+# paths KIND: those that are taken from the host, each ended by a NUL.
+paths() { awk -F '\t' -v kind="$1" '$1 == kind { print $5 }' "$transfer/kept" | tr '\n' '\0'; }
+
+# complete: does the folder hold just what the manifest says, by kind, mode, size and target? Contents were checked on the way: the runner
+# hashed what it sent, SSH lets no bit of it change, and the seal vouches for what was here.
+complete() {
+  cmp -s <(find "$partial" -mindepth 1 -path "$own" -prune -o -type f -printf 'f\t%m\t%s\t%P\n' -o -type d -printf 'd\t%m\t-\t%P\n' \
+    -o -printf 'l\t-\t%l\t%P\n' | sort) \
+    <(awk -F '\t' -v OFS='\t' '{ print $1, $2, $1 == "l" ? $4 : $3, $5 }' "$transfer/manifest" | sort)
+}
+
+main "$@" </dev/null
