@@ -8,7 +8,7 @@
 //
 // Values end up in shell, nginx and systemd on a host. What is checked here to be of a narrow alphabet needs no
 // quoting there; what is free text does: build, start, health-path,
-// health-body, and ref, which may hold whatever git allows in a name.
+// health-body, the keys of assets, and ref, which may hold whatever git allows in a name.
 package inputs
 
 import (
@@ -46,6 +46,10 @@ type Inputs struct {
 
 	Build string // "": what the release itself calls for
 	Start string
+
+	Assets     []Asset
+	AWSRegion  string // "": from the environment
+	S3Endpoint string // http(s), without a slash at the end; "": from the environment, or AWS
 
 	Ports  [2]uint16
 	Health Health
