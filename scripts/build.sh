@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Makes a fetched release ready to start; its marker file is written last.
+# Makes a fetched release ready to start; its marker file is written last, by assets.sh if the release has assets.
 #
-# Values: app, path, lock_token, step_wait, release, build (a command, or nothing for a venv from requirements.txt), start_file (the text of what the unit runs)
+# Values: app, path, lock_token, step_wait, release, build (a command, or nothing for a venv from requirements.txt), start_file (the text of what the unit runs), more (yes, no: assets follow before the release is complete)
 # Prints: built (command, venv, reused, nothing)
 # Exits:  EX_BUILD when the command or pip fails
 
@@ -18,9 +18,7 @@ main() {
     result built nothing
   fi
   printf '%s\n' "$start_file" | write .deploy-action/start 0755
-  # The marker promises that all before it survives a power cut.
-  sync -f .
-  : | write .deploy-action/complete 0644
+  [[ $more == yes ]] || mark_complete
 }
 
 # venv: one for each interpreter and set of requirements, shared by the releases that have both. It can't be renamed into place, as its

@@ -27,6 +27,7 @@ const (
 	Setup   Verb = "setup"
 	Fetch   Verb = "fetch"
 	Build   Verb = "build"
+	Assets  Verb = "assets"
 	Start   Verb = "start"
 	Health  Verb = "health"
 	Site    Verb = "site"

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/clothesme/deploy-action/internal/inputs"
@@ -17,17 +18,22 @@ type Deployment struct {
 	in     *inputs.Inputs
 	rep    *report.Report
 	dial   Dialer
+	open   Opener
 	now    func() time.Time
 	begin  time.Time
 	token  string // names this run to the lock and to every step on the host
 	hosts  []*host
 	undos  []undo
 	cancel context.CancelCauseFunc
+
+	resolving sync.Mutex // guards store and assets, which all hosts share
+	store     Store
+	assets    []asset
 }
 
 // New prepares a run that began at begin; nothing is dialled yet.
-func New(in *inputs.Inputs, rep *report.Report, dial Dialer, begin time.Time) *Deployment {
-	d := &Deployment{in: in, rep: rep, dial: dial, now: time.Now, begin: begin, token: fmt.Sprintf("%s-%s", in.Run.ID, rand.Text())}
+func New(in *inputs.Inputs, rep *report.Report, dial Dialer, open Opener, begin time.Time) *Deployment {
+	d := &Deployment{in: in, rep: rep, dial: dial, open: open, now: time.Now, begin: begin, token: fmt.Sprintf("%s-%s", in.Run.ID, rand.Text())}
 	for _, target := range in.Hosts {
 		d.hosts = append(d.hosts, &host{target: target})
 	}
@@ -46,8 +52,10 @@ func (d *Deployment) steps() []step {
 		{prepare, "detect", "Detecting the active slot", brief, d.detect, nil, nil, false},
 		{prepare, "setup", "Setting up folders and the service", stepWait + brief, d.setup, nil, nil, false},
 		{prepare, "clear", "Clearing the idle slot", in.DrainTimeout + in.StopTimeout + brief, d.clear, nil, idleIsClear, false},
+		{prepare, "resolve", "Looking up the assets", brief, d.resolve, nil, d.noAssets, false},
 		{prepare, "fetch", "Fetching the release", in.Timeout, d.fetch, nil, nil, false},
 		{prepare, "build", "Building the release", in.Timeout, d.build, nil, isUnchanged, false},
+		{prepare, "assets", "Fetching the assets", in.Timeout, d.fetchAssets, nil, d.noAssets, false},
 		{prepare, "start", "Starting the new version", brief, d.start, d.stopNew, isUnchanged, false},
 		{prepare, "health", "Waiting for the new version's health", in.Health.Timeout + brief, d.health, nil, isUnchanged, false},
 

@@ -172,15 +172,19 @@ func (d *Deployment) clear(ctx context.Context, h *host) (string, error) {
 }
 
 // recipe names how a release is made, apart from its commit: two deployments that agree in both are the same.
-func (d *Deployment) recipe() string {
-	sum := sha256.Sum256([]byte(strings.Join([]string{d.in.Repository, d.in.Build, d.in.Start}, "\x00")))
+func (d *Deployment) recipe(h *host) string {
+	parts := []string{d.in.Repository, d.in.Build, d.in.Start}
+	for _, a := range h.assets {
+		parts = append(parts, a.Path, a.id())
+	}
+	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
 	return fmt.Sprintf("%x", sum[:8])
 }
 
 func (d *Deployment) fetch(ctx context.Context, h *host) (string, error) {
 	values := scripts.Values{
 		"git_url": strings.TrimSuffix(d.in.ServerURL, "/") + "/" + d.in.Repository + ".git", "ref": d.in.Ref, "token": d.in.Token.Reveal(),
-		"stamp": d.begin.UTC().Format("20060102T150405Z"), "recipe": d.recipe(), "active_commit": "", "active_recipe": "",
+		"stamp": d.begin.UTC().Format("20060102T150405Z"), "recipe": d.recipe(h), "active_commit": "", "active_recipe": "",
 	}
 	// A release that does not serve is not one to leave alone.
 	if h.Active != nil && h.Active.Listen == ours && h.Loaded {
@@ -202,7 +206,7 @@ func (d *Deployment) fetch(ctx context.Context, h *host) (string, error) {
 
 func (d *Deployment) build(ctx context.Context, h *host) (string, error) {
 	res, err := d.exec(ctx, h, scripts.Build, scripts.Values{
-		"release": h.release, "build": d.in.Build, "start_file": scripts.StartFile(d.in.Start),
+		"release": h.release, "build": d.in.Build, "start_file": scripts.StartFile(d.in.Start), "more": yes(!d.noAssets(h)),
 	})
 	if err != nil {
 		return "", err

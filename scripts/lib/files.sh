@@ -23,6 +23,12 @@ write() {
   fi
 }
 
+# mark_complete: the release in this folder is whole; the marker promises that all before it survives a power cut.
+mark_complete() {
+  sync -f .
+  : | write .deploy-action/complete 0644
+}
+
 # app_log PORT OFFSET: the application's own last lines since a start, for the one who reads the failure.
 app_log() {
   local log=$path/logs/$1.log
