@@ -11,7 +11,8 @@ ENV CGO_ENABLED=0 GOFLAGS="-trimpath -buildvcs=false"
 # Modules have a layer of their own, and so has most of what the binary links: it lasts until go.mod or go.sum changes.
 COPY go.mod go.sum ./
 RUN go mod download \
-    && GOOS=$TARGETOS GOARCH=$TARGETARCH go build golang.org/x/crypto/ssh github.com/sethvargo/go-githubactions
+    && GOOS=$TARGETOS GOARCH=$TARGETARCH go build golang.org/x/crypto/ssh github.com/sethvargo/go-githubactions \
+        github.com/aws/aws-sdk-go-v2/config github.com/aws/aws-sdk-go-v2/service/s3
 
 COPY . .
 ARG VERSION=dev

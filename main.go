@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/clothesme/deploy-action/internal/cloud"
 	"github.com/clothesme/deploy-action/internal/deploy"
 	"github.com/clothesme/deploy-action/internal/inputs"
 	"github.com/clothesme/deploy-action/internal/report"
@@ -49,7 +50,7 @@ func run(ctx context.Context, getenv func(string) string, stdout io.Writer, begi
 	rep.Debug("deploy-action " + version)
 	result, err := deploy.New(in, rep, deploy.SSH(remote.Config{
 		Signer: in.Signer, HostKeys: in.HostKeys, ConnectTimeout: in.ConnectTimeout,
-	}), begin).Run(ctx)
+	}), deploy.S3(cloud.Config{Region: in.AWSRegion, Endpoint: in.S3Endpoint}), begin).Run(ctx)
 	if err != nil {
 		var failure *deploy.Failure
 		title := "Deployment failed"

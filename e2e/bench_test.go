@@ -19,7 +19,7 @@ import (
 // alternating rounds. The application is as fast as can be, so that the difference is nginx's; `make bench` runs it.
 func BenchmarkSiteThroughput(b *testing.B) {
 	ctx := b.Context()
-	host, result := benchHost(b, ctx)
+	host, result, _ := benchHost(b, ctx)
 	_, err := host.Exec(ctx, `cat >/etc/nginx/conf.d/service-url-hand.inc <<'X'
 set $service_url http://127.0.0.1:`+result.Outputs["active-port"]+`;
 X
@@ -67,8 +67,8 @@ func wrk(b *testing.B, ctx context.Context, url string) float64 {
 	return rate
 }
 
-// benchHost is a host with a tiny compiled application deployed to it, by the action.
-func benchHost(b *testing.B, ctx context.Context) (*lab.Host, *lab.Result) {
+// benchHost is a host with a tiny compiled application deployed to it by the action, and the job that did it.
+func benchHost(b *testing.B, ctx context.Context) (*lab.Host, *lab.Result, lab.Job) {
 	b.Helper()
 	dir := b.TempDir()
 	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(dir, "server"), "./hello")
@@ -93,16 +93,17 @@ func benchHost(b *testing.B, ctx context.Context) (*lab.Host, *lab.Result) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	result, err := shared.runner.Run(ctx, lab.Job{
+	job := lab.Job{
 		With: map[string]string{
 			"host": host.IP, "key": shared.key.Private, "known-hosts": host.KnownHosts(), "build": "chmod +x server", "start": "./server",
 		},
 		GitHub: lab.GitHub{Repository: repo.Name(), SHA: sha, ServerURL: shared.git.URL(), Token: shared.git.Token()},
-	})
+	}
+	result, err := shared.runner.Run(ctx, job)
 	if err != nil || result.ExitCode != 0 {
 		b.Fatalf("deploy: %v\n%s", err, result.Log())
 	}
-	return host, result
+	return host, result, job
 }
 
 // BenchmarkFirstSSHByte measures from the start of the action's process to the first byte it sends to a host.

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Makes a fetched release ready to start; its marker file is written last.
+# Makes a fetched release ready to start; its marker file is written last, by assets.sh if the release has assets.
 #
 # Values: app, path, lock_token, release, build (a command, or nothing for a venv from requirements.txt), shared (paths,
-#         blank-separated), start_file and environment (the texts of what the unit runs, and of what it reads first)
+#         blank-separated), start_file and environment (the texts of what the unit runs, and of what it reads first),
+#         more (yes, no: assets follow before the release is complete)
 # Prints: built (command, venv, reused, nothing)
 # Exits:  EX_BUILD when the command or pip fails
 
@@ -22,9 +23,7 @@ main() {
   fi
   printf '%s\n' "$start_file" | write .deploy-action/start 0755
   printf '%s' "$environment" | write .deploy-action/environment 0600
-  # The marker promises that all before it survives a power cut.
-  sync -f .
-  : | write .deploy-action/complete 0644
+  [[ $more == yes ]] || mark_complete
 }
 
 # share NAME: a link in the release to what all releases share. The first release that has something there gives it away.

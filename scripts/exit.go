@@ -2,22 +2,29 @@ package scripts
 
 // The exit codes of all scripts, named once; they stand in front of every script under the names in [Exits].
 const (
-	ExitCheck     = 64 + iota // the host lacks something or is not as it must be
-	ExitLockBusy              // another run holds the deploy lock
-	ExitLockLost              // this run does not hold it any more
-	ExitStepBusy              // a step of an earlier run is still at work
-	ExitFetch                 // git can't have the commit
-	ExitReceive               // what came from the runner is not what was sent
-	ExitBuild                 // the build command or pip failed
-	ExitHook                  // before-start or after-switch failed
-	ExitForeign               // something that is not ours has the port
-	ExitStart                 // the process can't be started
-	ExitDied                  // the application exited
-	ExitSilent                // the application never listened
-	ExitUnhealthy             // the application answered, but not right
-	ExitNginx                 // nginx refuses the configuration
-	ExitNotRouted             // nginx does not send requests to the slot
-	ExitStop                  // something of a slot still runs
+	ExitCheck        = 64 + iota // the host lacks something or is not as it must be
+	ExitLockBusy                 // another run holds the deploy lock
+	ExitLockLost                 // this run does not hold it any more
+	ExitStepBusy                 // a step of an earlier run is still at work
+	ExitFetch                    // git can't have the commit
+	ExitReceive                  // what came from the runner is not what was sent
+	ExitBuild                    // the build command or pip failed
+	ExitHook                     // before-start or after-switch failed
+	ExitForeign                  // something that is not ours has the port
+	ExitStart                    // the process can't be started
+	ExitDied                     // the application exited
+	ExitSilent                   // the application never listened
+	ExitUnhealthy                // the application answered, but not right
+	ExitNginx                    // nginx refuses the configuration
+	ExitNotRouted                // nginx does not send requests to the slot
+	ExitStop                     // something of a slot still runs
+	ExitDisk                     // the disk is full
+	ExitAssetPath                // an asset can't be put where it should be
+	ExitAssetRefused             // S3 refuses the host the signed URL
+	ExitAssetMissing             // an asset has vanished since it was looked up
+	ExitAssetStale               // what came of an asset so far is of no use any more
+	ExitAssetCut                 // the download of an asset does not get on
+	ExitAssetWrong               // an asset is not the file it should be
 )
 
 // Exit is an exit code and its name in the scripts.
@@ -44,4 +51,11 @@ var Exits = []Exit{
 	{"EX_NGINX", ExitNginx},
 	{"EX_NOT_ROUTED", ExitNotRouted},
 	{"EX_STOP", ExitStop},
+	{"EX_DISK", ExitDisk},
+	{"EX_ASSET_PATH", ExitAssetPath},
+	{"EX_ASSET_REFUSED", ExitAssetRefused},
+	{"EX_ASSET_MISSING", ExitAssetMissing},
+	{"EX_ASSET_STALE", ExitAssetStale},
+	{"EX_ASSET_CUT", ExitAssetCut},
+	{"EX_ASSET_WRONG", ExitAssetWrong},
 }

@@ -12,7 +12,6 @@ main() {
   url=$git_url mirror=$path/repo.git
   ready
   objects=$mirror/deploy.objects
-  : >"$objects"
   resolve
   if [[ $want =~ ^[0-9a-f]{40}$ ]]; then
     commit=$want
@@ -31,6 +30,7 @@ main() {
   release=$stamp-${commit:0:7}
   partial=$path/releases/$release.partial
   mkdir -- "$partial"
+  : >"$objects"
   checkout "$commit" "$partial" & # a job of its own can fail without ending this one
   if ! wait "$!"; then again; fi
   rm -rf -- "$partial/.deploy-action"
@@ -47,8 +47,8 @@ again() {
   damaged || exit "$EX_FETCH"
   rm -rf -- "$partial"
   mkdir -- "$partial"
-  : >"$objects"
   bring "$commit" || die "$EX_FETCH" "git could not fetch $ref from $git_url"
+  : >"$objects"
   checkout "$commit" "$partial"
 }
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Deletes what no rollback will need: old releases, half-made ones and half-sent ones, venvs and commits that nothing refers to.
+# Deletes what no rollback will need: old releases, half-made ones and half-sent ones, venvs, assets and commits that nothing refers to.
 #
 # Values: app, path, lock_token, keep_releases, active (a release; it and whatever a slot points to always stay)
 # Prints: pruned (releases), freed_mb
@@ -27,6 +27,7 @@ main() {
   done < <(find . -mindepth 1 -maxdepth 1 -type d -printf '%f\n' | sort -r)
   rm -rf -- "$path/.transfer"
   venvs
+  assets
   commits
   result pruned "$pruned"
   result freed_mb "$((($(df -Pk -- "$path" | awk 'NR == 2 { print $4 }') - before) / 1024))"
@@ -39,6 +40,17 @@ venvs() {
     venv=$(basename -- "$venv")
     if [[ $venv =~ ^[0-9a-f]{16}$ ]] && ! grep -qF "/$venv" <<<"$used"; then rm -rf -- "$path/venvs/$venv"; fi
   done
+}
+
+assets() {
+  local used asset
+  used=$(cat -- "$path"/releases/*/.deploy-action/assets 2>/dev/null || :)
+  for asset in "$path"/assets/*/; do
+    asset=$(basename -- "$asset")
+    if [[ $asset =~ ^[0-9a-f]{32,64}(-[0-9]+)?$ ]] && ! grep -qxF -- "$asset" <<<"$used"; then rm -rf -- "$path/assets/$asset"; fi
+  done
+  # What was left of downloads: those that this release needed have been finished.
+  rm -f -- "$path"/assets/*.partial
 }
 
 # commits: of the repository, of its submodules, and the files that git-lfs keeps for them.

@@ -30,6 +30,7 @@ const (
 	Receive Verb = "receive"
 	Build   Verb = "build"
 	Hook    Verb = "hook"
+	Assets  Verb = "assets"
 	Start   Verb = "start"
 	Health  Verb = "health"
 	Site    Verb = "site"

@@ -1,5 +1,5 @@
 // Package lab builds what a deployment happens in, out of containers: hosts as EC2 has them, a runner that starts
-// actions as GitHub's does, a git server in the place of github.com, and clients that load the site meanwhile.
+// actions as GitHub's does, a git server in the place of github.com, an S3 server, and clients that load the site meanwhile.
 //
 // It needs a container engine and the images that `make prepare` builds. Everything it starts carries a label with
 // the process that owns it, so that what a killed test run left behind is removed by the next one.

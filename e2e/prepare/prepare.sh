@@ -13,6 +13,8 @@ set -euo pipefail
 . "$prepare_dir/engine.sh"
 # shellcheck source-path=SCRIPTDIR source=images.sh
 . "$prepare_dir/images.sh"
+# shellcheck source-path=SCRIPTDIR source=s3.sh
+. "$prepare_dir/s3.sh"
 
 main() {
   exec 8>"$state/prepare.lock"
@@ -20,6 +22,7 @@ main() {
   trap '[[ -z $scratch ]] || rm -rf -- "$scratch"' EXIT
   install_packages
   ensure_engine
+  ensure_s3
   ensure_golang
   ensure_host
   ensure_action

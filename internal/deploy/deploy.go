@@ -19,6 +19,7 @@ type Deployment struct {
 	in      *inputs.Inputs
 	rep     *report.Report
 	dial    Dialer
+	open    Opener
 	now     func() time.Time
 	begin   time.Time
 	token   string // names this run to the lock and to every step on the host
@@ -27,11 +28,15 @@ type Deployment struct {
 	details string                          // Markdown for the summary
 	tree    func() (*workspace.Tree, error) // reads the workspace, once
 	cancel  context.CancelCauseFunc
+
+	resolving sync.Mutex // guards store and assets, which all hosts share
+	store     Store
+	assets    []asset
 }
 
 // New prepares a run that began at begin; nothing is dialled yet.
-func New(in *inputs.Inputs, rep *report.Report, dial Dialer, begin time.Time) *Deployment {
-	d := &Deployment{in: in, rep: rep, dial: dial, now: time.Now, begin: begin, token: fmt.Sprintf("%s-%s", in.Run.ID, rand.Text())}
+func New(in *inputs.Inputs, rep *report.Report, dial Dialer, open Opener, begin time.Time) *Deployment {
+	d := &Deployment{in: in, rep: rep, dial: dial, open: open, now: time.Now, begin: begin, token: fmt.Sprintf("%s-%s", in.Run.ID, rand.Text())}
 	for _, target := range in.Hosts {
 		d.hosts = append(d.hosts, &host{target: target})
 	}
@@ -46,6 +51,7 @@ func (d *Deployment) steps() []step {
 	check := step{prepare, "check", "Checking the host", in.Timeout, d.check, nil, nil, false}
 	detect := step{prepare, "detect", "Detecting the active slot", brief, d.detect, nil, nil, false}
 	release := step{prepare, "fetch", "Fetching the release", in.Timeout, d.fetch, nil, nil, false}
+	resolve := step{prepare, "resolve", "Looking up the assets", brief, d.resolve, nil, d.noAssets, false}
 	switch in.Operation {
 	case inputs.Check:
 		return []step{connect, check, detect}
@@ -53,7 +59,7 @@ func (d *Deployment) steps() []step {
 		return []step{connect, detect, {prepare, "status", "Listing releases", brief, d.status, nil, nil, false}}
 	}
 	if in.DryRun {
-		return []step{connect, check, detect, {prepare, "plan", "Planning", brief, d.showPlan, nil, nil, false}}
+		return []step{connect, check, detect, resolve, {prepare, "plan", "Planning", brief, d.showPlan, nil, nil, false}}
 	}
 	if in.Operation == inputs.Rollback {
 		release = step{prepare, "choose", "Choosing the release", brief, d.choose, nil, nil, false}
@@ -66,8 +72,10 @@ func (d *Deployment) steps() []step {
 		detect,
 		{prepare, "setup", "Setting up folders and the service", brief, d.setup, nil, nil, false},
 		{prepare, "clear", "Clearing the idle slot", in.DrainTimeout + in.StopTimeout + brief, d.clear, nil, idleIsClear, false},
+		resolve,
 		release,
 		{prepare, "build", "Building the release", in.Timeout, d.build, nil, d.isBuilt, false},
+		{prepare, "assets", "Fetching the assets", in.Timeout, d.fetchAssets, nil, d.noAssets, false},
 		{prepare, "before-start", "Running before-start", in.Timeout, d.beforeStart, nil, d.hasNoHook(in.BeforeStart), false},
 		{prepare, "start", "Starting the new version", brief, d.start, d.stopNew, isUnchanged, false},
 		{prepare, "health", "Waiting for the new version's health", in.Health.Timeout + brief, d.health, nil, isUnchanged, false},

@@ -34,7 +34,7 @@ func deployTo(t *testing.T, f *fakeHost, in *inputs.Inputs) (*Result, string, er
 	f.cancel = cancel
 	var log bytes.Buffer
 	rep := report.New(&log, func(string) string { return "" })
-	result, err := New(in, rep, f.dial, time.Now()).Run(ctx)
+	result, err := New(in, rep, f.dial, f.open, time.Now()).Run(ctx)
 	return result, log.String(), err
 }
 
@@ -66,7 +66,7 @@ func TestSameReleaseChangesNothing(t *testing.T) {
 	f := newFakeHost(t)
 	in := testInputs()
 	in.Ref = oldCommit
-	activeRecipe = (&Deployment{in: in}).recipe()
+	activeRecipe = (&Deployment{in: in}).recipe(&host{})
 	t.Cleanup(func() { activeRecipe = "other" })
 	result, log, err := deployTo(t, f, in)
 	if err != nil {

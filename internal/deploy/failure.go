@@ -189,7 +189,7 @@ func (d *Deployment) next(s step, cause error) string {
 	case errors.Is(cause, errLockLost):
 		return "run this workflow again; it finds out what is there and goes on"
 	case !errors.As(cause, &host):
-		if s.name == "connect" {
+		if s.name == "connect" || s.name == "resolve" { // their errors carry the remedy
 			return "put right what is named above and run this workflow again"
 		}
 		return "run this workflow again; it finds out what is there and goes on"
@@ -221,6 +221,18 @@ func (d *Deployment) next(s step, cause error) string {
 		return "see nginx's words above; resolve the conflict on the host and run this workflow again"
 	case scripts.ExitNotRouted:
 		return "see which server block answers for " + d.verifyHost() + " on port 80: ssh " + sshTarget(h.target) + " sudo nginx -T; set the input \"server-name\" accordingly"
+	case scripts.ExitDisk:
+		return "free disk space on the host, or lower the input \"keep-releases\", and run this workflow again; what has come already is kept"
+	case scripts.ExitAssetPath:
+		return "take the file out of the repository, or choose another path in the input \"assets\""
+	case scripts.ExitAssetRefused:
+		return "the runner was allowed to look it up: see whether a bucket policy admits the host's network, and whether the credentials had ended"
+	case scripts.ExitAssetMissing, scripts.ExitAssetStale:
+		return "run this workflow again once the object is in place and no longer changes"
+	case scripts.ExitAssetCut:
+		return "see curl's words above; run this workflow again, it goes on where this one stopped"
+	case scripts.ExitAssetWrong:
+		return "compare the sha256 in the input \"assets\" with the file's; if it is none of the workflow's, upload the file again, or give its sha256 there"
 	}
 	return "see the lines above and run this workflow again"
 }

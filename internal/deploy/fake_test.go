@@ -12,7 +12,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
+	"github.com/clothesme/deploy-action/internal/cloud"
 	"github.com/clothesme/deploy-action/remote"
 	"github.com/clothesme/deploy-action/scripts"
 )
@@ -36,6 +38,7 @@ type fakeHost struct {
 	disk     int          // KiB free
 	received bytes.Buffer // what was uploaded
 
+	store  *fakeStore
 	faults map[scripts.Verb]fault
 	cancel func()
 }
@@ -145,6 +148,8 @@ func call(verb scripts.Verb, v scripts.Values) string {
 		return fmt.Sprintf("switch %s>%s", v["from"], v["to"])
 	case scripts.Hook:
 		return v["name"]
+	case scripts.Assets:
+		return fmt.Sprintf("assets %s %s", v["asset"], v["url"])
 	case scripts.Start, scripts.Stop, scripts.Drain:
 		return fmt.Sprintf("%s %s", verb, v["port"])
 	}
@@ -173,6 +178,8 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 		return "received=yes\n"
 	case scripts.Build:
 		return "built=reused\n"
+	case scripts.Assets:
+		return "fetched=" + v["size"] + "\n"
 	case scripts.Setup:
 		return "changed=\n"
 	case scripts.Start:
@@ -303,3 +310,40 @@ func (s *fakeSession) Close() {
 func (s *fakeSession) end(err error) { s.once.Do(func() { s.err = err; close(s.done) }) }
 
 func (f *fakeHost) ran(call string) bool { return slices.Contains(f.calls, call) }
+
+// fakeStore holds objects by their URL; a look-up and a signature are told apart by their number.
+type fakeStore struct {
+	objects map[string]cloud.Object
+	finds   int
+	signs   int
+	first   time.Time // how long the first signature lasts, if not as long as the others
+	until   time.Time
+}
+
+func (f *fakeHost) open(context.Context) (Store, error) {
+	if f.store == nil {
+		return nil, errors.New("no AWS credentials")
+	}
+	return f.store, nil
+}
+
+func (s *fakeStore) Find(_ context.Context, bucket, key string) (cloud.Object, error) {
+	s.finds++
+	o, ok := s.objects[bucket+"/"+key]
+	if !ok {
+		return o, fmt.Errorf("look up s3://%s/%s: no such object", bucket, key)
+	}
+	o.Bucket, o.Key = bucket, key
+	return o, nil
+}
+
+func (s *fakeStore) Sign(_ context.Context, o cloud.Object) (string, time.Time, error) {
+	s.signs++
+	until := s.until
+	if s.signs == 1 && !s.first.IsZero() {
+		until = s.first
+	}
+	return fmt.Sprintf("https://%s/%s?signature=%d", o.Bucket, o.Key, s.signs), until, nil
+}
+
+func (s *fakeStore) Secrets(context.Context) []string { return []string{"the-secret-key"} }

@@ -30,6 +30,7 @@ type host struct {
 	position
 
 	commit, release string
+	assets          []asset
 	unchanged       bool
 	pid, starttime  string // of the new process
 	logOffset       string

@@ -23,7 +23,7 @@ func (d *Deployment) showPlan(_ context.Context, h *host) (string, error) {
 // plan lists in plain words what a deployment does to a host in this position. It is pure: detection has gathered all it needs.
 func (d *Deployment) plan(h *host) []string {
 	in := d.in
-	if d.servesAlready(h) && in.Operation == inputs.Deploy && in.Ref == h.Active.Commit && d.recipe() == h.Active.Recipe {
+	if d.servesAlready(h) && in.Operation == inputs.Deploy && in.Ref == h.Active.Commit && d.recipe(h) == h.Active.Recipe {
 		return []string{fmt.Sprintf("leave everything as it is: %s already serves commit %.7s, made the same way", h.Active.Release, in.Ref)}
 	}
 	var lines []string

@@ -46,7 +46,7 @@ func TestPlan(t *testing.T) {
 				tt.change(in)
 			}
 			d := &Deployment{in: in}
-			active.Recipe = d.recipe()
+			active.Recipe = d.recipe(&host{})
 			got := strings.Join(d.plan(&host{position: tt.position}), "\n")
 			rest := got
 			for _, want := range tt.want {

@@ -210,13 +210,16 @@ func (d *Deployment) clear(ctx context.Context, h *host) (string, error) {
 }
 
 // recipe names how a release is made, apart from its commit: two deployments that agree in both are the same.
-func (d *Deployment) recipe() string {
+func (d *Deployment) recipe(h *host) string {
 	parts := []string{
 		d.in.Repository, d.in.Build, d.in.Start, strings.Join(d.in.Shared, " "), d.environment(),
 		d.in.ServerName, d.in.NginxInclude, fmt.Sprint(d.in.Ports),
 	}
 	if d.in.Source == inputs.Workspace {
 		parts = append(parts, d.in.Source)
+	}
+	for _, a := range h.assets {
+		parts = append(parts, a.Path, a.id())
 	}
 	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
 	return fmt.Sprintf("%x", sum[:8])
@@ -239,7 +242,7 @@ func (d *Deployment) fetch(ctx context.Context, h *host) (string, error) {
 	}
 	values := scripts.Values{
 		"git_url": strings.TrimSuffix(d.in.ServerURL, "/") + "/" + d.in.Repository + ".git", "ref": d.in.Ref, "token": d.in.Token.Reveal(),
-		"stamp": d.stamp(), "recipe": d.recipe(), "active_commit": "", "active_recipe": "",
+		"stamp": d.stamp(), "recipe": d.recipe(h), "active_commit": "", "active_recipe": "",
 	}
 	if d.servesAlready(h) {
 		values["active_commit"], values["active_recipe"] = h.Active.Commit, h.Active.Recipe
@@ -262,6 +265,7 @@ func (d *Deployment) build(ctx context.Context, h *host) (string, error) {
 	res, err := d.exec(ctx, h, scripts.Build, scripts.Values{
 		"release": h.release, "build": d.in.Build, "shared": strings.Join(d.in.Shared, " "),
 		"start_file": scripts.StartFile(d.in.Start), "environment": d.environment(),
+		"more": yes(!d.noAssets(h)),
 	})
 	if err != nil {
 		return "", err

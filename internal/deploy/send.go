@@ -36,7 +36,7 @@ func (d *Deployment) send(ctx context.Context, h *host) (string, error) {
 		return "", err
 	}
 	h.commit = tree.ID
-	if d.servesAlready(h) && h.Active.Commit == tree.ID && h.Active.Recipe == d.recipe() {
+	if d.servesAlready(h) && h.Active.Commit == tree.ID && h.Active.Recipe == d.recipe(h) {
 		h.unchanged, h.release = true, h.Active.Release
 		return fmt.Sprintf("release %s already serves this checkout, made the same way", h.release), nil
 	}
@@ -143,7 +143,7 @@ func (d *Deployment) transfer(ctx context.Context, h *host, tree *workspace.Tree
 	}()
 	res, err := d.exec(ctx, h, scripts.Receive, scripts.Values{
 		"transfer": o.transfer, "base": o.base, "identity": tree.ID, "share": yes(d.shares()), "compressed": yes(compressed),
-		"release": h.release, "recipe": d.recipe(), "sha": d.in.Run.SHA,
+		"release": h.release, "recipe": d.recipe(h), "sha": d.in.Run.SHA,
 	})
 	if err != nil {
 		cancel(err)

@@ -76,7 +76,7 @@ func TestSendNothingWhenTheCheckoutServes(t *testing.T) {
 	}
 	f := newFakeHost(t)
 	f.commit = tree.ID
-	activeRecipe = (&Deployment{in: in}).recipe()
+	activeRecipe = (&Deployment{in: in}).recipe(&host{})
 	t.Cleanup(func() { activeRecipe = "other" })
 	result, log, err := deployTo(t, f, in)
 	if err != nil || result.Outcome != Unchanged || f.ran("offer") {

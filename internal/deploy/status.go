@@ -27,7 +27,7 @@ func (d *Deployment) status(ctx context.Context, h *host) (string, error) {
 	}
 	slots := grid{{"slot", "state", "release", "pid", "memory"}}
 	for _, s := range h.seen {
-		slots = append(slots, []string{fmt.Sprint(s.Port), slotState(h, s), orDash(s.Release), orDash(nonZero(s.PID)), orDash(megabytes(s.RSSMB))})
+		slots = append(slots, []string{fmt.Sprint(s.Port), slotState(h, s), orDash(s.Release), orDash(nonZero(s.PID)), orDash(memoryText(s.RSSMB))})
 	}
 	known := grid{{"release", "commit", "has served"}}
 	for _, r := range releases {
@@ -120,7 +120,7 @@ func nonZero(n int) string {
 	return fmt.Sprint(n)
 }
 
-func megabytes(n int) string {
+func memoryText(n int) string {
 	if n == 0 {
 		return ""
 	}

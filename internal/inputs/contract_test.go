@@ -97,6 +97,8 @@ var derived = map[string]string{
 	"app":         "name of the repository",
 	"path":        "`/home/<username>/<app>`",
 	"build":       "venv from `requirements.txt`, if any",
+	"aws-region":  "`AWS_REGION`",
+	"s3-endpoint": "`AWS_ENDPOINT_URL_S3`, or AWS",
 	"health-host": "first of `server-name`, or `localhost`",
 	"release":     "the one that served before",
 }

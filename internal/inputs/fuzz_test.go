@@ -17,7 +17,7 @@ func FuzzParse(f *testing.F) {
 	for i, seed := range []string{
 		"a@[::1]:22", "web,b", "ubuntu", "22", "-----BEGIN RSA PRIVATE KEY-----\nAAAA\n-----END RSA PRIVATE KEY-----", "pass", "web ssh-ed25519 AAAA",
 		"SHA256:AAAA", "true", "1s", "30", "10m", "My-App", "/srv/../x", "git", "o/r", "refs/heads/a..b", "ghs_x", "make\r\n", "x $PORT",
-		"8080 8081", "/h?x=%0A", "204", "body\"", "1e3s", "h:1", "0s", "-1s", "+Infs", "*.a.b _", "/a.inc", "0x10",
+		"s3://b/k -> a/../b", "eu-west-1", "https://h:1/", "8080 8081", "/h?x=%0A", "204", "body\"", "1e3s", "h:1", "0s", "-1s", "+Infs", "*.a.b _", "/a.inc", "0x10",
 	} {
 		f.Add(uint(i), seed, uint(0), "web")
 	}
@@ -31,6 +31,7 @@ func FuzzParse(f *testing.F) {
 		"host":     regexp.MustCompile(`^[A-Za-z0-9._:\[\]-]+$`),
 		"repo":     regexp.MustCompile(`^[A-Za-z0-9_-]+/[A-Za-z0-9._-]+$`),
 		"ref":      regexp.MustCompile(`^[^-\s\x00-\x1f\x7f][^\s\x00-\x1f\x7f]*$`),
+		"asset":    regexp.MustCompile(`^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*$`),
 		"healthed": regexp.MustCompile(`^/[!-~]*$`),
 	}
 	f.Fuzz(func(t *testing.T, i uint, value string, j uint, other string) {
@@ -57,6 +58,11 @@ func FuzzParse(f *testing.F) {
 		} {
 			if !narrow[name].MatchString(s) {
 				t.Errorf("%s %q", name, s)
+			}
+		}
+		for _, a := range in.Assets {
+			if !narrow["asset"].MatchString(a.Path) || a.Path != path.Clean(a.Path) || strings.HasPrefix(a.Path, "..") {
+				t.Errorf("asset %q", a.Path)
 			}
 		}
 		if in.Path != path.Clean(in.Path) || in.NginxInclude != path.Clean(in.NginxInclude) || strings.HasPrefix(in.Path+"/", "/etc/") {

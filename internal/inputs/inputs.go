@@ -7,8 +7,8 @@
 // github.com/actions/runner). So an empty input means its default here.
 //
 // Values end up in shell, nginx and systemd on a host. What is checked here to be of a narrow alphabet needs no
-// quoting there; what is free text does: build, start, before-start, after-switch, the values of env, health-path,
-// health-body, and ref, which may hold whatever git allows in a name.
+// quoting there; what is free text does: build, start, before-start, after-switch, the values of env, the keys of assets,
+// health-path, health-body, and ref, which may hold whatever git allows in a name.
 package inputs
 
 import (
@@ -62,6 +62,10 @@ type Inputs struct {
 	AfterSwitch string
 	Env         []Variable
 	Shared      []string // clean paths within the release
+
+	Assets     []Asset
+	AWSRegion  string // "": from the environment
+	S3Endpoint string // http(s), without a slash at the end; "": from the environment, or AWS
 
 	Ports  [2]uint16
 	Health Health

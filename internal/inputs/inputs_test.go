@@ -167,6 +167,16 @@ func TestParseTakes(t *testing.T) {
 		{"commands of several lines", map[string]string{"build": "make\r\nmake install\n", "start": "exec \\\n\t./serve"}, func(in *Inputs) {
 			in.Build, in.Start = "make\nmake install", "exec \\\n\t./serve"
 		}},
+		{"assets", map[string]string{
+			"assets":     "s3://models/v1/my model.h5 -> ai_models/./type_model.h5\r\n\n  s3://m2/x ->  a/b sha256=" + strings.Repeat("aB", 32),
+			"aws-region": "eu-central-1", "s3-endpoint": "http://10.0.0.1:9000/",
+		}, func(in *Inputs) {
+			in.Assets = []Asset{
+				{Bucket: "models", Key: "v1/my model.h5", Path: "ai_models/type_model.h5"},
+				{Bucket: "m2", Key: "x", Path: "a/b", SHA256: strings.Repeat("ab", 32)},
+			}
+			in.AWSRegion, in.S3Endpoint = "eu-central-1", "http://10.0.0.1:9000"
+		}},
 		{"health", map[string]string{"health-path": "/live?deep=1&x=%20", "health-status": "204", "health-body": `"ok": true`, "health-host": "a.example.com:8443"}, func(in *Inputs) {
 			in.Health.Path, in.Health.Status, in.Health.Body, in.Health.Host = "/live?deep=1&x=%20", 204, `"ok": true`, "a.example.com:8443"
 		}},

@@ -28,6 +28,12 @@ seal() {
   find "$1" -mindepth 1 -path "$1/.deploy-action" -prune -o -type f -printf '%i %m %s %T@\t%P\n' | sort
 }
 
+# mark_complete: the release in this folder is whole; the marker promises that all before it survives a power cut.
+mark_complete() {
+  sync -f .
+  : | write .deploy-action/complete 0644
+}
+
 # app_log PORT OFFSET: the application's own last lines since a start, for the one who reads the failure.
 app_log() {
   local log=$path/logs/$1.log

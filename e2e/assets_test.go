@@ -1,0 +1,420 @@
+package e2e
+
+import (
+	"bytes"
+	"crypto/md5"
+	"crypto/rand"
+	"crypto/sha256"
+	"fmt"
+	"maps"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/clothesme/deploy-action/e2e/lab"
+)
+
+const (
+	bucket    = "models"
+	modelKey  = "v1/type model.h5" // a blank, which URLs have to carry
+	modelPath = "ai_models/type_model.h5"
+	modelLine = "s3://" + bucket + "/" + modelKey + " -> " + modelPath
+	megabyte  = 1 << 20
+)
+
+// modelWorld is a world with an S3 server that holds a model.
+type modelWorld struct {
+	*world
+	s3    *lab.S3
+	model []byte
+}
+
+func newModelWorld(t *testing.T, size int, options lab.HostOptions) *modelWorld {
+	t.Helper()
+	w := &modelWorld{world: newWorld(t, options)}
+	var err error
+	if w.s3, err = shared.lab.S3(w.ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.s3.Bucket(w.ctx, bucket); err != nil {
+		t.Fatal(err)
+	}
+	w.put(size)
+	return w
+}
+
+// put uploads another model of that size.
+func (w *modelWorld) put(size int) {
+	w.t.Helper()
+	w.model = make([]byte, size)
+	_, _ = rand.Read(w.model)
+	if err := w.s3.Put(w.ctx, bucket, modelKey, w.model, nil); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *modelWorld) job(sha string, with map[string]string) lab.Job {
+	inputs := map[string]string{"assets": modelLine, "s3-endpoint": w.s3.URL()}
+	maps.Copy(inputs, with)
+	job := w.world.job(sha, inputs)
+	job.Env = w.s3.Env()
+	return job
+}
+
+func (w *modelWorld) deploy(sha string, with map[string]string) *lab.Result {
+	w.t.Helper()
+	result := w.run(w.job(sha, with))
+	if result.ExitCode != 0 || result.Outputs["outcome"] != "deployed" {
+		w.t.Fatalf("deployment: exit code %d, outcome %q\n%s", result.ExitCode, result.Outputs["outcome"], result.Log())
+	}
+	return result
+}
+
+// has wants the model in a slot's release to be this one, through a link to what the host keeps by content.
+func (w *modelWorld) has(port string, model []byte) {
+	w.t.Helper()
+	out := w.exec("cd -P /home/ubuntu/shop/slots/" + port + " && readlink " + modelPath + " && sha256sum <" + modelPath + " && stat -L -c '%a %U' " + modelPath)
+	want := fmt.Sprintf("/file\n%x  -\n444 ubuntu", sha256.Sum256(model))
+	if !strings.HasPrefix(out, "../../../assets/") || !strings.HasSuffix(out, want) {
+		w.t.Errorf("slot %s has\n%s\nwant it to end in\n%s", port, out, want)
+	}
+}
+
+// kept lists what is in the folder of assets.
+func (w *modelWorld) kept() string {
+	w.t.Helper()
+	return w.exec("ls /home/ubuntu/shop/assets 2>/dev/null || true")
+}
+
+func sent(gets []lab.S3Get) (bytes int64) {
+	for _, get := range gets {
+		bytes += get.Bytes
+	}
+	return bytes
+}
+
+func says(t *testing.T, result *lab.Result, words ...string) {
+	t.Helper()
+	for _, word := range words {
+		if !strings.Contains(result.Log(), word) {
+			t.Errorf("the log lacks %q:\n%s", word, result.Log())
+		}
+	}
+}
+
+func TestAssetsAreFetchedOnceAndLinked(t *testing.T) {
+	w := newModelWorld(t, 8*megabyte, lab.HostOptions{})
+	first := w.deploy(w.commit(nil), nil)
+	says(t, first, "✓ assets: "+modelPath+", 8.4 MB of 8.4 MB fetched, proved by its ETag, an MD5")
+	w.has("8080", w.model)
+	if gets := w.s3.Gets(); len(gets) != 1 || gets[0].Bytes != int64(len(w.model)) {
+		t.Errorf("GETs %v", gets)
+	}
+	w.underLoad()
+
+	sha := w.commit(nil)
+	says(t, w.deploy(sha, nil), "✓ assets: "+modelPath+" is here already, nothing fetched")
+	w.has("8081", w.model)
+	again := w.run(w.job(sha, nil))
+	if again.ExitCode != 0 || again.Outputs["outcome"] != "unchanged" {
+		t.Errorf("exit code %d, outputs %v", again.ExitCode, again.Outputs)
+	}
+	if gets := w.s3.Gets(); len(gets) != 0 {
+		t.Errorf("an unchanged model was fetched: %v", gets)
+	}
+
+	old := w.model
+	w.put(9 * megabyte)
+	says(t, w.deploy(sha, nil), "✓ assets: "+modelPath+", 9.4 MB of 9.4 MB fetched") // the same commit is another release with it
+	w.has("8080", w.model)
+	w.has("8081", old)
+	if out, want := w.kept(), 2; len(strings.Fields(out)) != want {
+		t.Errorf("assets kept: %s", out)
+	}
+	for range 2 {
+		w.deploy(w.commit(nil), map[string]string{"keep-releases": "2", "watch-for": "0s"})
+	}
+	if out := w.kept(); out != fmt.Sprintf("%x", md5.Sum(w.model)) {
+		t.Errorf("assets kept after two more releases: %s", out)
+	}
+}
+
+func TestAssetDownloadGoesOnAfterACut(t *testing.T) {
+	w := newModelWorld(t, 40*megabyte, lab.HostOptions{})
+	half := int64(len(w.model)) / 2
+	w.s3.Cut(half)
+	says(t, w.deploy(w.commit(nil), nil), "curl: (18)")
+	w.has("8080", w.model)
+	gets := w.s3.Gets()
+	if len(gets) != 2 || gets[0].Bytes != half || gets[1].Status != 206 || gets[1].Bytes > half+megabyte {
+		t.Errorf("GETs %+v", gets)
+	}
+	t.Logf("cut at half: %.1f %% of the bytes again", 100*float64(gets[len(gets)-1].Bytes)/float64(len(w.model)))
+
+	// No way through at all, and a run later it goes on.
+	w.put(10 * megabyte)
+	w.s3.Cut(4*megabyte, 0, 0, 0, 0, 0)
+	sha := w.commit(nil)
+	failed(t, w.run(w.job(sha, nil)), "failed", "assets: the download of "+modelPath+" does not get beyond 4194304 of 10485760 bytes", "curl: (", "site: unchanged", "goes on where this one stopped")
+	w.s3.Gets()
+	says(t, w.deploy(sha, nil), "going on with an earlier download, at 4194304 of 10485760 bytes")
+	w.has("8081", w.model)
+	if again := sent(w.s3.Gets()); again != 6*megabyte {
+		t.Errorf("%d bytes in the second run", again)
+	}
+}
+
+func TestAssetDownloadOfAKilledRunIsGoneOnWith(t *testing.T) {
+	w := newModelWorld(t, 8*megabyte, lab.HostOptions{})
+	w.s3.Rate(50_000)
+	arrived := w.s3.BeforeGet(func() {})
+	running, err := shared.runner.Start(w.ctx, w.job(w.commit(nil), nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-arrived
+	w.exec("timeout 10 bash -c 'until [ -s /home/ubuntu/shop/assets/*.partial ]; do sleep 0.05; done'")
+	if err := running.Kill(w.ctx); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := running.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	w.s3.Rate(0)
+	says(t, w.deploy(w.commit(nil), nil), "a step of an earlier run is still at work", "going on with an earlier download")
+	w.has("8080", w.model)
+	if total := sent(w.s3.Gets()); total > int64(len(w.model))+megabyte {
+		t.Errorf("%d bytes were sent of %d", total, len(w.model))
+	}
+}
+
+func TestAssetReplacedWhileItIsFetched(t *testing.T) {
+	w := newModelWorld(t, 4*megabyte, lab.HostOptions{})
+	replaced := w.s3.BeforeGet(func() { w.put(5 * megabyte) })
+	sha := w.commit(nil)
+	result := w.deploy(sha, nil)
+	<-replaced
+	says(t, result, "was replaced in S3 during the download", "its download starts over")
+	w.has("8080", w.model)
+	again := w.run(w.job(sha, nil))
+	if again.Outputs["outcome"] != "unchanged" {
+		t.Errorf("the next run of the same: outcome %q, want unchanged\n%s", again.Outputs["outcome"], again.Log())
+	}
+}
+
+func TestAssetThatCannotBeHadLeavesTheOldVersion(t *testing.T) {
+	w := newModelWorld(t, 2*megabyte, lab.HostOptions{})
+	good := w.deploy(w.commit(nil), nil).Outputs
+	w.underLoad()
+	old := w.model
+	for _, tt := range []struct {
+		name    string
+		prepare func(*modelWorld)
+		with    map[string]string
+		files   map[string]string
+		env     map[string]string
+		words   []string
+	}{
+		{name: "missing object", with: map[string]string{"assets": "s3://models/nothing -> m"}, words: []string{"resolve: look up s3://models/nothing: no such object (404)"}},
+		{name: "missing bucket", with: map[string]string{"assets": "s3://no-such-bucket/x -> m"}, words: []string{"resolve: look up s3://no-such-bucket/x: no such bucket (404)"}},
+		{
+			name: "wrong secret key", env: map[string]string{"AWS_SECRET_ACCESS_KEY": "wrong"},
+			words: []string{"resolve: look up s3://models/v1/type model.h5: the credentials are refused (403 SignatureDoesNotMatch)", "s3:GetObject"},
+		},
+		{name: "unknown access key", env: map[string]string{"AWS_ACCESS_KEY_ID": "AKIAUNKNOWN"}, words: []string{"the credentials are refused ("}},
+		{name: "no credentials", env: map[string]string{"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}, words: []string{"resolve: no AWS credentials: run aws-actions/configure-aws-credentials"}},
+		{name: "no region", env: map[string]string{"AWS_REGION": "", "AWS_DEFAULT_REGION": ""}, words: []string{"resolve: no AWS region", "aws-region"}},
+		{name: "a profile", env: map[string]string{"AWS_PROFILE": "deploy"}, words: []string{`resolve: no AWS profile "deploy"`, "~/.aws"}},
+		{name: "no server", with: map[string]string{"s3-endpoint": "http://127.0.0.1:9"}, words: []string{"resolve: look up s3://models/v1/type model.h5", "connection refused"}},
+		{
+			name: "wrong sha256", prepare: func(w *modelWorld) { w.put(2 * megabyte) },
+			with:  map[string]string{"assets": modelLine + " sha256=" + strings.Repeat("0", 64)},
+			words: []string{"assets: " + modelPath + " is not the file it should be", strings.Repeat("0", 64), "compare the sha256"},
+		},
+		{
+			name: "a file of the repository's in its place", files: map[string]string{modelPath: "version https://git-lfs.github.com/spec/v1\n"},
+			words: []string{"assets: the release has a regular file of 43 bytes of its own at " + modelPath, "another path"},
+		},
+		{
+			name: "a file of the repository's where a folder should be", files: map[string]string{"ai_models": "x\n"},
+			words: []string{"its ai_models is not a folder of the release's own"},
+		},
+		{
+			name: "a folder that a build made a link out of the release", with: map[string]string{"build": "ln -s /tmp ai_models"},
+			words: []string{"its ai_models is not a folder of the release's own"},
+		},
+		{
+			name: "deleted in between", prepare: func(w *modelWorld) {
+				w.put(2 * megabyte)
+				w.s3.BeforeGet(func() {
+					if err := w.s3.Delete(w.ctx, bucket, modelKey); err != nil {
+						w.t.Error(err)
+					}
+				})
+			},
+			words: []string{"assets: " + modelPath + " has vanished from S3"},
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w, parent := *w, *w.world
+			parent.t, parent.ctx = t, t.Context()
+			w.world = &parent
+			if tt.prepare != nil {
+				tt.prepare(&w)
+			}
+			job := w.job(w.commit(tt.files), tt.with)
+			job.Env["AWS_EC2_METADATA_DISABLED"] = "true"
+			maps.Copy(job.Env, tt.env)
+			result := w.run(job)
+			failed(t, result, "failed", append(tt.words, "site: unchanged", good["release"]+" on port 8080 serves", "next: ")...)
+			w.serves(good["release"])
+			w.has("8080", old)
+		})
+	}
+	w.put(2 * megabyte)
+	w.deploy(w.commit(nil), nil)
+	w.has("8081", w.model)
+	if out := w.kept(); strings.Contains(out, "partial") {
+		t.Errorf("assets kept: %s", out)
+	}
+	if out := w.exec("ls -d /home/ubuntu/shop/releases/*/ | wc -l"); out != "2" {
+		t.Errorf("%s releases are there, want the two that were live", out)
+	}
+}
+
+func TestAssetOnAFullDisk(t *testing.T) {
+	const root = "/home/ubuntu/shop"
+	w := newModelWorld(t, 2*megabyte, lab.HostOptions{Tmpfs: map[string]string{root + "/assets": "size=6m,mode=0777"}})
+	w.exec("chown ubuntu: " + root)
+	good := w.deploy(w.commit(nil), nil).Outputs
+	old := w.model
+	w.put(5 * megabyte)
+	failed(t, w.run(w.job(w.commit(nil), nil)), "failed", "assets: "+modelPath+" needs 6 MB of disk, a tenth to spare included; 4 MB are free at "+root+"/assets", "site: unchanged", "free disk space")
+	if gets := w.s3.Gets(); len(gets) != 1 {
+		t.Errorf("it was fetched all the same: %v", gets)
+	}
+	// Somebody else fills the disk meanwhile.
+	w.put(3 * megabyte)
+	w.s3.BeforeGet(func() { w.exec("head -c 3m /dev/zero >" + root + "/assets/other") })
+	failed(t, w.run(w.job(w.commit(nil), nil)), "failed", "assets: the download of "+modelPath+" could not be written", "site: unchanged", "free disk space")
+	w.serves(good["release"])
+	w.has("8080", old)
+	w.exec("rm " + root + "/assets/other")
+	w.deploy(w.commit(nil), nil)
+	w.has("8081", w.model)
+}
+
+// What lets anybody fetch the model is nowhere that others look: not while it is used, and not afterwards.
+func TestAssetSecretsStaySecret(t *testing.T) {
+	w := newModelWorld(t, megabyte, lab.HostOptions{})
+	var seen string
+	looked := w.s3.BeforeGet(func() {
+		seen = w.exec("pgrep -x curl >/dev/null && cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n'")
+	})
+	result := w.deploy(w.commit(nil), nil)
+	<-looked
+	var signature string
+	for _, mask := range result.Masks() {
+		if u, err := url.Parse(mask); err == nil && u.Query().Get("X-Amz-Signature") != "" {
+			signature = u.Query().Get("X-Amz-Signature")
+		}
+	}
+	if signature == "" {
+		t.Fatal("the signed URL is not masked")
+	}
+	if !strings.Contains(seen, "curl") {
+		t.Errorf("curl was not seen at work:\n%s", seen)
+	}
+	var log strings.Builder
+	for _, line := range result.Lines {
+		if line.Command == nil || line.Command.Name != "add-mask" {
+			log.WriteString(line.Text + "\n")
+		}
+	}
+	secret := w.s3.Env()["AWS_SECRET_ACCESS_KEY"]
+	for name, text := range map[string]string{"a process": seen, "the log": log.String(), "the summary": result.Summary} {
+		for _, word := range []string{signature, secret, "X-Amz-"} {
+			if strings.Contains(text, word) {
+				t.Errorf("%s shows %q", name, word)
+			}
+		}
+	}
+	if out := w.exec("grep -rlF -e " + signature + " -e " + secret + " --exclude-dir=proc --exclude-dir=sys / 2>/dev/null || true"); out != "" {
+		t.Errorf("on the host's disk: %s", out)
+	}
+}
+
+func TestAssetIsProvedByTheBestDigest(t *testing.T) {
+	w := newModelWorld(t, megabyte, lab.HostOptions{})
+	sum := fmt.Sprintf("%x", sha256.Sum256(w.model))
+	says(t, w.deploy(w.commit(nil), map[string]string{"assets": modelLine + " sha256=" + sum}), "proved by the sha256 in the workflow")
+	if out := w.kept(); out != sum {
+		t.Errorf("assets kept: %s", out)
+	}
+	noted := bytes.Repeat([]byte("n"), megabyte)
+	if err := w.s3.Put(w.ctx, bucket, "noted", noted, map[string]string{"sha256": fmt.Sprintf("%x", sha256.Sum256(noted))}); err != nil {
+		t.Fatal(err)
+	}
+	both := modelLine + "\ns3://models/noted -> a/deep/folder/noted"
+	says(t, w.deploy(w.commit(nil), map[string]string{"assets": both}), modelPath+", 1.0 MB of 1.0 MB fetched, proved by its ETag, an MD5; a/deep/folder/noted, 1.0 MB of 1.0 MB fetched, proved by the x-amz-meta-sha256 of its upload")
+	w.exec("cmp <(head -c " + fmt.Sprint(megabyte) + " /dev/zero | tr '\\0' n) /home/ubuntu/shop/slots/8081/a/deep/folder/noted")
+}
+
+// BenchmarkAssetFirstFetch compares the step with plain curl on the host, in alternating rounds, at the rate at which S3 serves one connection,
+// and as fast as this machine goes.
+func BenchmarkAssetFirstFetch(b *testing.B) {
+	ctx := b.Context()
+	s3, err := shared.lab.S3(ctx)
+	if err != nil {
+		b.Fatal(err)
+	}
+	model := make([]byte, 300_000_000)
+	_, _ = rand.Read(model)
+	host, _, job := benchHost(b, ctx)
+	if err := s3.Bucket(ctx, bucket); err != nil {
+		b.Fatal(err)
+	}
+	job.With["assets"], job.With["s3-endpoint"], job.Env = "s3://models/model -> model", s3.URL(), s3.Env()
+	round := func(rate int64) (action, curl float64) {
+		_, _ = rand.Read(model[:32]) // another model is another release
+		if err := s3.Put(ctx, bucket, "model", model, nil); err != nil {
+			b.Fatal(err)
+		}
+		s3.Rate(rate)
+		url, err := s3.Presign(ctx, bucket, "model")
+		if err != nil {
+			b.Fatal(err)
+		}
+		begin := time.Now()
+		if _, err := host.ExecUser(ctx, "curl -fsS -o model '"+url+"'"); err != nil {
+			b.Fatal(err)
+		}
+		curl = time.Since(begin).Seconds()
+		result, err := shared.runner.Run(ctx, job)
+		if err != nil || result.ExitCode != 0 {
+			b.Fatalf("deploy: %v\n%s", err, result.Log())
+		}
+		for _, group := range result.Groups() {
+			if group.Title == "Fetching the assets" {
+				action = group.End.Sub(group.Start).Seconds()
+			}
+		}
+		return action, curl
+	}
+	for b.Loop() {
+		for _, at := range []struct {
+			name string
+			rate int64
+		}{{"100MB/s", 100_000_000}, {"unlimited", 0}} {
+			var action, curl []float64
+			for range 3 {
+				a, c := round(at.rate)
+				action, curl = append(action, a), append(curl, c)
+			}
+			b.ReportMetric(median(action), "action-s-"+at.name)
+			b.ReportMetric(median(curl), "curl-s-"+at.name)
+			b.ReportMetric(median(action)/median(curl), "ratio-"+at.name)
+		}
+	}
+}

@@ -1,0 +1,302 @@
+package lab
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+)
+
+// s3Version is the versitygw that `make prepare` builds; its script reads it here.
+const s3Version = "v1.8.0"
+
+const s3Region = "eu-central-1"
+
+// S3 stands in for AWS's: versitygw, which checks signatures, their age, conditions and ranges as AWS does. Hosts and runners reach it
+// through a proxy in this process, which counts and can cut.
+type S3 struct {
+	url       string
+	accessKey string
+	secretKey string
+	client    *s3.Client
+	proxy     *http.Server
+	process   *exec.Cmd
+	dir       string
+	output    bytes.Buffer // of the process; to be read after its end only
+
+	mu        sync.Mutex
+	gets      []*S3Get
+	cuts      []int64
+	beforeGet func()
+	rate      int64
+}
+
+// S3Get is one GET of an object as the proxy saw it.
+type S3Get struct {
+	Status int
+	Range  string
+	Bytes  int64 // of the body, as far as it was sent
+}
+
+// S3 starts an S3 server with random credentials.
+func (l *Lab) S3(ctx context.Context) (*S3, error) {
+	s := &S3{accessKey: "AKIA" + rand.Text()[:16], secretKey: rand.Text() + rand.Text(), dir: filepath.Join(l.dir, "s3-"+randomHex(3))}
+	backend, err := s.start(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("start S3: %w", err)
+	}
+	l.atClose(s.close)
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort(l.Gateway(), "0"))
+	if err != nil {
+		return nil, fmt.Errorf("listen for S3: %w", err)
+	}
+	s.url = "http://" + listener.Addr().String()
+	s.proxy = &http.Server{Handler: s.forward(backend), ReadHeaderTimeout: 10 * time.Second}
+	go func() { _ = s.proxy.Serve(listener) }()
+	s.client = s3.New(s3.Options{
+		Region: s3Region, BaseEndpoint: aws.String(backend.String()), UsePathStyle: true,
+		Credentials: credentials.NewStaticCredentialsProvider(s.accessKey, s.secretKey, ""),
+	})
+	return s, nil
+}
+
+// start runs the server on a free port and waits until it answers.
+func (s *S3) start(ctx context.Context) (*url.URL, error) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return nil, err
+	}
+	binary := filepath.Join(cache, "deploy-action", "versitygw@"+s3Version, "versitygw")
+	if _, err := os.Stat(binary); err != nil {
+		return nil, fmt.Errorf("find versitygw (`make prepare` builds it): %w", err)
+	}
+	data, versions := filepath.Join(s.dir, "data"), filepath.Join(s.dir, "versions")
+	if err := errors.Join(os.MkdirAll(data, 0o755), os.MkdirAll(versions, 0o755)); err != nil {
+		return nil, err
+	}
+	free, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	address := free.Addr().String()
+	if err := free.Close(); err != nil {
+		return nil, err
+	}
+	s.process = exec.Command(binary, "--port", address, "--region", s3Region, "--quiet", "--health", "/healthz", //nolint:noctx // it lives until close
+		"posix", "--versioning-dir", versions, data)
+	s.process.Env = []string{"ROOT_ACCESS_KEY=" + s.accessKey, "ROOT_SECRET_KEY=" + s.secretKey, "HOME=" + s.dir}
+	s.process.Stdout, s.process.Stderr = &s.output, &s.output
+	s.process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // a killed test run leaves none behind
+	if err := s.process.Start(); err != nil {
+		return nil, err
+	}
+	backend := &url.URL{Scheme: "http", Host: address}
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	for {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, backend.String()+"/healthz", nil)
+		if err != nil {
+			return nil, err
+		}
+		answer, err := http.DefaultClient.Do(request)
+		if err == nil {
+			_ = answer.Body.Close()
+			return backend, nil
+		}
+		select {
+		case <-ctx.Done():
+			_ = s.stop()
+			return nil, fmt.Errorf("versitygw does not answer: %w\n%s", err, s.output.String())
+		case <-time.After(pollInterval):
+		}
+	}
+}
+
+func (s *S3) stop() error {
+	if err := ignoreFinished(s.process.Process.Kill()); err != nil {
+		return err
+	}
+	_ = s.process.Wait() // it was killed
+	return nil
+}
+
+func (s *S3) close() error {
+	var err error
+	if s.proxy != nil {
+		err = s.proxy.Close()
+	}
+	return errors.Join(err, s.stop(), os.RemoveAll(s.dir))
+}
+
+// forward passes requests on as they are: what is signed names the proxy's address.
+func (s *S3) forward(backend *url.URL) http.Handler {
+	proxy := &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.Out.URL.Scheme, r.Out.URL.Host, r.Out.Host = backend.Scheme, backend.Host, r.In.Host
+		},
+		ModifyResponse: func(r *http.Response) error {
+			if r.Request.Method == http.MethodGet {
+				r.Body = s.count(r)
+			}
+			return nil
+		},
+		ErrorLog: log.New(io.Discard, "", 0), // a cut is what a test asked for
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.mu.Lock()
+		before := s.beforeGet
+		if r.Method == http.MethodGet {
+			s.beforeGet = nil
+		}
+		s.mu.Unlock()
+		if r.Method == http.MethodGet && before != nil {
+			before()
+		}
+		proxy.ServeHTTP(w, r)
+	})
+}
+
+// URL is the server's, for the input s3-endpoint.
+func (s *S3) URL() string { return s.url }
+
+// Env is what aws-actions/configure-aws-credentials puts into the environment of the steps after it.
+func (s *S3) Env() map[string]string {
+	return map[string]string{"AWS_ACCESS_KEY_ID": s.accessKey, "AWS_SECRET_ACCESS_KEY": s.secretKey, "AWS_REGION": s3Region, "AWS_DEFAULT_REGION": s3Region}
+}
+
+// Bucket makes a bucket.
+func (s *S3) Bucket(ctx context.Context, name string) error {
+	if _, err := s.client.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: &name}); err != nil {
+		return fmt.Errorf("make bucket %q: %w", name, err)
+	}
+	return nil
+}
+
+// Put uploads an object, with the user's metadata.
+func (s *S3) Put(ctx context.Context, bucket, key string, data []byte, metadata map[string]string) error {
+	_, err := s.client.PutObject(ctx, &s3.PutObjectInput{Bucket: &bucket, Key: &key, Body: bytes.NewReader(data), Metadata: metadata})
+	if err != nil {
+		return fmt.Errorf("put s3://%s/%s: %w", bucket, key, err)
+	}
+	return nil
+}
+
+// Delete deletes an object.
+func (s *S3) Delete(ctx context.Context, bucket, key string) error {
+	if _, err := s.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &bucket, Key: &key}); err != nil {
+		return fmt.Errorf("delete s3://%s/%s: %w", bucket, key, err)
+	}
+	return nil
+}
+
+// Gets returns the GETs of objects since the last call.
+func (s *S3) Gets() []S3Get {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	gets := make([]S3Get, len(s.gets))
+	for i, get := range s.gets {
+		gets[i] = *get
+	}
+	s.gets = nil
+	return gets
+}
+
+// Cut ends the connections of the next GETs after so many bytes of their bodies.
+func (s *S3) Cut(after ...int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cuts = after
+}
+
+// BeforeGet has something done when the next GET arrives, before it is answered; the channel is closed when it is done.
+func (s *S3) BeforeGet(do func()) <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	done := make(chan struct{})
+	s.beforeGet = func() {
+		defer close(done)
+		do()
+	}
+	return done
+}
+
+// Rate limits each GET to so many bytes a second, as S3 does by itself; 0: no limit.
+func (s *S3) Rate(bytesPerSecond int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.rate = bytesPerSecond
+}
+
+// Presign returns a URL for a GET of the object.
+func (s *S3) Presign(ctx context.Context, bucket, key string) (string, error) {
+	client := s3.NewPresignClient(s3.New(s.client.Options(), func(o *s3.Options) { o.BaseEndpoint = &s.url }))
+	request, err := client.PresignGetObject(ctx, &s3.GetObjectInput{Bucket: &bucket, Key: &key})
+	if err != nil {
+		return "", fmt.Errorf("sign s3://%s/%s: %w", bucket, key, err)
+	}
+	return request.URL, nil
+}
+
+// count wraps the body of an answer.
+func (s *S3) count(r *http.Response) io.ReadCloser {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	body := &countedBody{ReadCloser: r.Body, s: s, limit: -1, rate: s.rate, began: time.Now()}
+	if len(s.cuts) > 0 && r.StatusCode < http.StatusBadRequest {
+		body.limit, s.cuts = s.cuts[0], s.cuts[1:]
+	}
+	body.get = &S3Get{Status: r.StatusCode, Range: strings.TrimPrefix(r.Request.Header.Get("Range"), "bytes=")}
+	s.gets = append(s.gets, body.get)
+	return body
+}
+
+type countedBody struct {
+	io.ReadCloser
+	s     *S3
+	get   *S3Get
+	sent  int64
+	limit int64 // -1: none
+	rate  int64
+	began time.Time
+}
+
+var errCut = errors.New("cut, as asked for")
+
+func (b *countedBody) Read(p []byte) (int, error) {
+	if b.limit >= 0 {
+		if b.sent == b.limit {
+			return 0, errCut
+		}
+		p = p[:min(int64(len(p)), b.limit-b.sent)]
+	}
+	n, err := b.ReadCloser.Read(p)
+	b.sent += int64(n)
+	b.s.mu.Lock()
+	b.get.Bytes = b.sent
+	b.s.mu.Unlock()
+	if b.rate > 0 {
+		ahead := time.Duration(float64(b.sent)/float64(b.rate)*float64(time.Second)) - time.Since(b.began)
+		if ahead > time.Millisecond {
+			time.Sleep(ahead)
+		}
+	}
+	return n, err
+}

@@ -1,0 +1,138 @@
+package cloud
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+)
+
+// Object is one version of an object, as S3 describes it. Digests are lower-case hexadecimal, empty where there is none.
+type Object struct {
+	Bucket, Key string
+	Version     string // empty where the bucket keeps no versions
+	ETag        string // without its quotes
+	Size        int64
+	SHA256      string // S3's own, of the whole object
+	Noted       string // what the uploader wrote into x-amz-meta-sha256
+	MD5         string // the ETag, where that is one
+}
+
+func (o Object) String() string { return "s3://" + o.Bucket + "/" + o.Key }
+
+var (
+	plainETag = regexp.MustCompile(`^[!#-\[\]-~]{1,200}$`) // fit for a quoted header
+	sha256Hex = regexp.MustCompile(`^[0-9a-f]{64}$`)
+	md5Hex    = regexp.MustCompile(`^[0-9a-f]{32}$`)
+	partsETag = regexp.MustCompile(`^[0-9a-f]{32}-[0-9]{1,5}$`)
+)
+
+// Find asks for an object without fetching it.
+func (s *Store) Find(ctx context.Context, bucket, key string) (Object, error) {
+	o := Object{Bucket: bucket, Key: key}
+	head, err := s.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &bucket, Key: &key, ChecksumMode: types.ChecksumModeEnabled})
+	if err != nil {
+		return o, s.explain(ctx, o, err)
+	}
+	o.Version, o.Size = aws.ToString(head.VersionId), aws.ToInt64(head.ContentLength)
+	if o.ETag = strings.Trim(aws.ToString(head.ETag), `"`); !plainETag.MatchString(o.ETag) {
+		return o, fmt.Errorf("look up %s: the server gives it the ETag %q, by which a change could not be noticed", o, o.ETag)
+	}
+	if sum, err := base64.StdEncoding.DecodeString(aws.ToString(head.ChecksumSHA256)); err == nil && len(sum) == sha256.Size &&
+		head.ChecksumType != types.ChecksumTypeComposite {
+		o.SHA256 = hex.EncodeToString(sum)
+	}
+	if noted := strings.ToLower(head.Metadata["sha256"]); sha256Hex.MatchString(noted) {
+		o.Noted = noted
+	}
+	// In more than one part, or under a key of KMS's or the customer's, the ETag is something else.
+	plain := head.ServerSideEncryption == "" || head.ServerSideEncryption == types.ServerSideEncryptionAes256
+	if plain && head.SSECustomerAlgorithm == nil && md5Hex.MatchString(o.ETag) {
+		o.MD5 = o.ETag
+	}
+	return o, nil
+}
+
+// explain says what to do about an error. The answer to a HEAD has no body, so a GET of one byte asks for the reason.
+func (s *Store) explain(ctx context.Context, o Object, err error) error {
+	var response *smithyhttp.ResponseError
+	if !errors.As(err, &response) {
+		return fmt.Errorf("look up %s: %w", o, err)
+	}
+	status := response.HTTPStatusCode()
+	if region := response.HTTPResponse().Header.Get("X-Amz-Bucket-Region"); region != "" && region != s.region && status < http.StatusInternalServerError {
+		return fmt.Errorf("look up %s: the bucket is in region %s, not in %s: set the input \"aws-region\"", o, region, s.region)
+	}
+	switch status {
+	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound:
+	default:
+		return fmt.Errorf("look up %s: %w", o, err)
+	}
+	var reason string
+	var api smithy.APIError
+	if _, err := s.client.GetObject(ctx, &s3.GetObjectInput{Bucket: &o.Bucket, Key: &o.Key, Range: aws.String("bytes=0-0")}); errors.As(err, &api) {
+		reason = api.ErrorCode()
+	}
+	switch reason {
+	case "NoSuchBucket":
+		return fmt.Errorf("look up %s: no such bucket (404): correct it in the input \"assets\"", o)
+	case "NoSuchKey":
+		return fmt.Errorf("look up %s: no such object (404): correct its key in the input \"assets\", or upload it", o)
+	}
+	return fmt.Errorf("look up %s: the credentials are refused (%d %s): they must be valid and allow s3:GetObject there, "+
+		"s3:ListBucket on the bucket (without it a missing object is refused as well), and kms:Decrypt where its key is KMS's", o, status, reason)
+}
+
+// Proof is how a file is proved to be the object.
+type Proof struct {
+	Digest string // "sha256:<hex>", "md5:<hex>", or nothing: then only the size can be compared
+	By     string // who vouches for it, for people
+}
+
+// Proof chooses the digest most worthy of trust: the one that the user gives, if any, S3's own, the uploader's, the ETag.
+func (o Object) Proof(given string) Proof {
+	switch {
+	case given != "":
+		return Proof{"sha256:" + given, "the sha256 in the workflow"}
+	case o.SHA256 != "":
+		return Proof{"sha256:" + o.SHA256, "S3's own SHA-256"}
+	case o.Noted != "":
+		return Proof{"sha256:" + o.Noted, "the x-amz-meta-sha256 of its upload"}
+	case o.MD5 != "":
+		return Proof{"md5:" + o.MD5, "its ETag, an MD5"}
+	}
+	return Proof{"", "size and ETag alone"}
+}
+
+// ID names the content that is proved so: what has one ID has one content. It is hexadecimal digits, and after a hyphen decimal ones.
+func (o Object) ID(p Proof) string {
+	_, digest, _ := strings.Cut(p.Digest, ":")
+	switch {
+	case digest != "":
+		return digest
+	case md5Hex.MatchString(o.ETag) || partsETag.MatchString(o.ETag):
+		return o.ETag
+	}
+	return shortSum(o.ETag)
+}
+
+// Download names an unfinished download, which can be gone on with as long as the object is the same.
+func (o Object) Download() string {
+	return shortSum(strings.Join([]string{o.Bucket, o.Key, o.Version, o.ETag, fmt.Sprint(o.Size)}, "\x00"))
+}
+
+func shortSum(s string) string {
+	sum := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(sum[:16])
+}

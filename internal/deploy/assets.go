@@ -1,0 +1,144 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/clothesme/deploy-action/internal/cloud"
+	"github.com/clothesme/deploy-action/internal/inputs"
+	"github.com/clothesme/deploy-action/scripts"
+)
+
+// Store is where assets come from.
+type Store interface {
+	Find(ctx context.Context, bucket, key string) (cloud.Object, error)
+	Sign(ctx context.Context, object cloud.Object) (url string, until time.Time, err error)
+	Secrets(ctx context.Context) []string
+}
+
+// Opener opens the store, once a deployment has assets.
+type Opener func(ctx context.Context) (Store, error)
+
+// S3 returns the Opener that deployments use.
+func S3(cfg cloud.Config) Opener {
+	return func(ctx context.Context) (Store, error) { return cloud.Open(ctx, cfg) }
+}
+
+// asset is a file that the release needs, as it is in the store now.
+type asset struct {
+	inputs.Asset
+	object cloud.Object
+	proof  cloud.Proof
+}
+
+// id names the asset's content.
+func (a asset) id() string { return a.object.ID(a.proof) }
+
+func (d *Deployment) noAssets(h *host) bool {
+	return len(d.in.Assets) == 0 || h.unchanged || d.in.Operation == inputs.Rollback
+}
+
+// resolve asks the store what the assets are now: a changed one makes another release of the same commit. All hosts get the same.
+func (d *Deployment) resolve(ctx context.Context, h *host) (string, error) {
+	d.resolving.Lock()
+	defer d.resolving.Unlock()
+	if d.assets == nil {
+		var err error
+		if d.store, err = d.open(ctx); err != nil {
+			return "", err
+		}
+		d.rep.Mask(d.store.Secrets(ctx)...)
+		found := make([]asset, len(d.in.Assets))
+		var errs []error
+		for i, a := range d.in.Assets {
+			found[i], err = d.find(ctx, a)
+			errs = append(errs, err)
+		}
+		if err := errors.Join(errs...); err != nil {
+			return "", err
+		}
+		for _, a := range found {
+			if a.proof.Digest == "" {
+				d.rep.Warn("Asset "+a.Path, fmt.Sprintf("nothing but %s vouches for %s: add sha256=<its SHA-256> to its line in the input \"assets\"", a.proof.By, a))
+			}
+		}
+		d.assets = found
+	}
+	h.assets = slices.Clone(d.assets)
+	var size int64
+	for _, a := range h.assets {
+		size += a.object.Size
+	}
+	return fmt.Sprintf("%d found, %s in all", len(h.assets), megabytes(size)), nil
+}
+
+func (d *Deployment) find(ctx context.Context, a inputs.Asset) (asset, error) {
+	object, err := d.store.Find(ctx, a.Bucket, a.Key)
+	return asset{a, object, object.Proof(a.SHA256)}, err
+}
+
+// fetchAssets has the host fetch what it does not have yet, and link everything into the release.
+func (d *Deployment) fetchAssets(ctx context.Context, h *host) (string, error) {
+	lines := make([]string, len(h.assets))
+	for i := range h.assets {
+		fetched, err := d.fetchAsset(ctx, h, i)
+		if err != nil {
+			return "", err
+		}
+		a := h.assets[i]
+		lines[i] = fmt.Sprintf("%s is here already, nothing fetched", a.Path)
+		if fetched > 0 || a.object.Size == 0 {
+			lines[i] = fmt.Sprintf("%s, %s of %s fetched, proved by %s", a.Path, megabytes(fetched), megabytes(a.object.Size), a.proof.By)
+		}
+	}
+	return strings.Join(lines, "; "), nil
+}
+
+var errCredentialsEnded = errors.New("the AWS credentials have ended: they must last longer than the deployment takes until here " +
+	"(role-duration-seconds of aws-actions/configure-aws-credentials)")
+
+// fetchAsset brings one asset to the host. A URL that has ended is signed again, and the download goes on; an object that was replaced
+// is looked up again, and the download starts over, once.
+func (d *Deployment) fetchAsset(ctx context.Context, h *host, i int) (fetched int64, err error) {
+	for again, ended := false, false; ; {
+		a := h.assets[i]
+		url, until, err := d.store.Sign(ctx, a.object)
+		if err != nil {
+			return 0, err
+		}
+		if ended && !d.now().Before(until) {
+			return 0, errCredentialsEnded
+		}
+		d.rep.Mask(url)
+		res, err := d.exec(ctx, h, scripts.Assets, scripts.Values{
+			"release": h.release, "target": a.Path, "url": url, "etag": a.object.ETag, "size": strconv.FormatInt(a.object.Size, 10),
+			"asset": a.id(), "download": a.object.Download(), "digest": a.proof.Digest, "recipe": d.recipe(h), "last": yes(i == len(h.assets)-1),
+		})
+		if err == nil {
+			return int64(res.Int("fetched")), res.Err()
+		}
+		var no *HostError
+		switch {
+		case !errors.As(err, &no):
+			return 0, err
+		case no.Code == scripts.ExitAssetRefused && !d.now().Before(until):
+			ended = true
+			d.rep.Info(fmt.Sprintf("the signed URL of %s has ended; signing another", a.Path))
+		case no.Code == scripts.ExitAssetStale && !again:
+			again = true
+			if h.assets[i], err = d.find(ctx, a.Asset); err != nil {
+				return 0, err
+			}
+			d.rep.Info(fmt.Sprintf("%s is looked up again, and its download starts over", a))
+		default:
+			return 0, err
+		}
+	}
+}
+
+func megabytes(bytes int64) string { return fmt.Sprintf("%.1f MB", float64(bytes)/1e6) }

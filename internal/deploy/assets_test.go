@@ -1,0 +1,143 @@
+package deploy
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/clothesme/deploy-action/internal/cloud"
+	"github.com/clothesme/deploy-action/internal/inputs"
+	"github.com/clothesme/deploy-action/scripts"
+)
+
+// withAssets is a deployment of two assets: one that its ETag proves, one that nothing does.
+func withAssets(t *testing.T) (*fakeHost, *inputs.Inputs) {
+	t.Helper()
+	f, in := newFakeHost(t), testInputs()
+	f.store = &fakeStore{until: time.Now().Add(time.Hour), objects: map[string]cloud.Object{
+		"models/a": {ETag: "etag-a", MD5: "aa", Size: 3_000_000}, "models/b": {ETag: strings.Repeat("b", 32) + "-2", Size: 5_000_000},
+	}}
+	in.Assets = []inputs.Asset{{Bucket: "models", Key: "a", Path: "m/a"}, {Bucket: "models", Key: "b", Path: "m/b"}}
+	return f, in
+}
+
+func assetCalls(f *fakeHost) []string {
+	var calls []string
+	for _, call := range f.calls {
+		if strings.HasPrefix(call, "assets ") {
+			calls = append(calls, call)
+		}
+	}
+	return calls
+}
+
+func TestAssetsAreFetchedBetweenBuildAndStart(t *testing.T) {
+	f, in := withAssets(t)
+	result, log, err := deployTo(t, f, in)
+	if err != nil || result.Outcome != Deployed {
+		t.Fatalf("Run: %v\n%s", err, log)
+	}
+	b := "assets " + strings.Repeat("b", 32) + "-2 https://models/b?signature=2"
+	if !strings.Contains(strings.Join(f.calls, ","), "fetch,build,assets aa https://models/a?signature=1,"+b+",start 8081") {
+		t.Errorf("calls %v", f.calls)
+	}
+	for _, words := range []string{
+		"✓ resolve: 2 found, 8.0 MB in all", "m/a, 3.0 MB of 3.0 MB fetched, proved by its ETag, an MD5; m/b, 5.0 MB of 5.0 MB fetched, proved by size and ETag alone",
+		"::warning title=Asset m/b::nothing but size and ETag alone vouches for s3://models/b",
+	} {
+		if !strings.Contains(log, words) {
+			t.Errorf("the log lacks %q:\n%s", words, log)
+		}
+	}
+}
+
+func TestAChangedAssetMakesAnotherRelease(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		change func(*fakeStore, *inputs.Inputs)
+		want   Outcome
+	}{
+		{"nothing", func(*fakeStore, *inputs.Inputs) {}, Unchanged},
+		{"another version of the same content", func(s *fakeStore, _ *inputs.Inputs) {
+			o := s.objects["models/a"]
+			o.Version = "v2"
+			s.objects["models/a"] = o
+		}, Unchanged},
+		{"another content", func(s *fakeStore, _ *inputs.Inputs) { s.objects["models/a"] = cloud.Object{ETag: "x", MD5: "cc"} }, Deployed},
+		{"another place", func(_ *fakeStore, in *inputs.Inputs) { in.Assets[0].Path = "m/c" }, Deployed},
+		{"one less", func(_ *fakeStore, in *inputs.Inputs) { in.Assets = in.Assets[:1] }, Deployed},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f, in := withAssets(t)
+			in.Ref = oldCommit
+			var had host
+			for _, a := range in.Assets {
+				o := f.store.objects[a.Bucket+"/"+a.Key]
+				had.assets = append(had.assets, asset{a, o, o.Proof("")})
+			}
+			activeRecipe = (&Deployment{in: in}).recipe(&had)
+			t.Cleanup(func() { activeRecipe = "other" })
+			tt.change(f.store, in)
+			result, log, err := deployTo(t, f, in)
+			if err != nil || result.Outcome != tt.want {
+				t.Errorf("err %v, outcome %s, want %s\n%s", err, result.Outcome, tt.want, log)
+			}
+			if tt.want == Unchanged && len(assetCalls(f)) > 0 {
+				t.Errorf("calls %v", f.calls)
+			}
+		})
+	}
+}
+
+func TestAnAssetThatCannotBeHad(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		prepare func(*fakeHost, *inputs.Inputs)
+		calls   []string
+		want    string // "" for success
+	}{
+		{"no credentials", func(f *fakeHost, _ *inputs.Inputs) { f.store = nil }, nil, "resolve: no AWS credentials"},
+		{"all missing are named at once", func(f *fakeHost, _ *inputs.Inputs) { f.store.objects = nil }, nil, "resolve: look up s3://models/a: no such object\nlook up s3://models/b: no such object"},
+		{"refused", func(f *fakeHost, _ *inputs.Inputs) {
+			f.faults[scripts.Assets] = fault{kind: "error", code: scripts.ExitAssetRefused, words: "S3 refuses"}
+		}, []string{"assets aa https://models/a?signature=1"}, "assets: S3 refuses"},
+		{"refused as the URL has ended", func(f *fakeHost, _ *inputs.Inputs) {
+			f.store.first = time.Now()
+			f.faults[scripts.Assets] = fault{kind: "error", code: scripts.ExitAssetRefused, words: "S3 refuses"}
+		}, []string{"assets aa https://models/a?signature=1", "assets aa https://models/a?signature=2"}, ""},
+		{"credentials that have ended", func(f *fakeHost, _ *inputs.Inputs) {
+			f.store.until = time.Now()
+			f.faults[scripts.Assets] = fault{kind: "error", code: scripts.ExitAssetRefused, words: "S3 refuses"}
+		}, []string{"assets aa https://models/a?signature=1"}, "assets: the AWS credentials have ended: they must last longer than the deployment takes until here"},
+		{"replaced", func(f *fakeHost, _ *inputs.Inputs) {
+			f.faults[scripts.Assets] = fault{kind: "error", code: scripts.ExitAssetStale, words: "replaced"}
+		}, []string{"assets aa https://models/a?signature=1", "assets aa https://models/a?signature=2"}, ""},
+		{"wrong", func(f *fakeHost, _ *inputs.Inputs) {
+			f.faults[scripts.Assets] = fault{kind: "error", code: scripts.ExitAssetWrong, words: "not the file"}
+		}, []string{"assets aa https://models/a?signature=1"}, "assets: not the file"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f, in := withAssets(t)
+			tt.prepare(f, in)
+			_, log, err := deployTo(t, f, in)
+			got := assetCalls(f)
+			if tt.want == "" {
+				if err != nil {
+					t.Fatalf("Run: %v\n%s", err, log)
+				}
+				got = got[:len(got)-1] // the second asset's
+			} else if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("err = %v, want %q", err, tt.want)
+			}
+			if diff := cmp.Diff(tt.calls, got); diff != "" {
+				t.Errorf("calls (-want +got):\n%s", diff)
+			}
+			checkServing(t, f)
+			if tt.want != "" && f.flag != "8080" {
+				t.Errorf("flag %s", f.flag)
+			}
+		})
+	}
+}
