@@ -132,6 +132,11 @@ func TestWhatABuildLeavesRunningBlocksNobody(t *testing.T) {
 	w.killAt("hanging", hung)
 	next := w.deploy(w.commit(nil), nil)
 	w.serves(next.Outputs["release"])
+	// The same with the script itself killed, as by the kernel for want of memory: what it waited for lives on.
+	w.killAt("hanging", hung)
+	w.exec("kill -KILL $(cut -d' ' -f1 /home/ubuntu/shop/.lock.leader)")
+	next = w.deploy(w.commit(nil), nil)
+	w.serves(next.Outputs["release"])
 	if out := w.exec("pgrep -cx sleep || true"); strings.TrimSpace(out) != "1" {
 		t.Errorf("%s processes of builds are left, want just the daemon", strings.TrimSpace(out))
 	}

@@ -49,23 +49,30 @@ exec {pause_fd}<> <(:)
 pause() { read -rt "$1" -u "$pause_fd" _ || :; }
 
 # own_lock: refuses to touch anything when the deploy lock is no longer this run's, and ends what a cut-off step left running, so that no
-# step works beside another. Each step leads a session of its own, as sshd starts it, and holds the step lock; who holds the deploy lock may
-# end it, since the run that started it is gone or has given it up.
+# step works beside another. Each step leads a session of its own, as sshd starts it, holds the step lock, and leaves its name while it works;
+# who holds the deploy lock may end it, since the run that started it is gone or has given it up.
 own_lock() {
   local leader='' start=''
   holds_lock
-  exec {step_fd}>>"$path/.lock.step"
-  if ! flock -n "$step_fd"; then
-    [[ -r $path/.lock.leader ]] && read -r leader start <"$path/.lock.leader"
-    say "a step that was cut off is still at work on this host (pid ${leader:-unknown}); ending it"
-    if runs "$leader" "$start"; then
-      session "$leader" | xargs -r kill -TERM -- 2>/dev/null || :
-      flock -w 5 "$step_fd" || session "$leader" | xargs -r kill -KILL -- 2>/dev/null || :
-    fi
-    flock -w 10 "$step_fd" || die "$EX_STEP_BUSY" "a step that was cut off still runs on this host: pid ${leader:-unknown}"
-    holds_lock
+  if [[ -r $path/.lock.leader ]]; then read -r leader start <"$path/.lock.leader" || :; fi
+  # A leader that died alone leaves its session behind, whose number is not given out again before it is empty.
+  if [[ -n $leader && -n $(session "$leader") ]] && { runs "$leader" "$start" || [[ ! -e /proc/$leader ]]; }; then
+    say "a step that was cut off is still at work on this host (pid ${leader}); ending it"
+    end_session "$leader"
   fi
+  exec {step_fd}>>"$path/.lock.step"
+  flock -w 10 "$step_fd" || die "$EX_STEP_BUSY" "a step that was cut off still runs on this host: pid ${leader:-unknown}"
+  holds_lock
   printf '%s %s\n' "$$" "$(starttime "$$")" >"$path/.lock.leader"
+  trap 'rm -f -- "$path/.lock.leader"' EXIT
+}
+
+end_session() {
+  local end
+  end=$(($(now_ms) + 5000))
+  session "$1" | xargs -r kill -TERM -- 2>/dev/null || :
+  while [[ -n $(session "$1") ]] && (($(now_ms) < end)); do pause 0.1; done
+  session "$1" | xargs -r kill -KILL -- 2>/dev/null || :
 }
 
 holds_lock() {
