@@ -151,7 +151,11 @@ var (
 func (d *Deployment) fail(ctx context.Context, s step, cause error) (*Result, error) {
 	undone := d.takeBack(ctx)
 	f := d.failure(s, cause, undone)
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cancelBudget/3)
+	limit := time.Minute
+	if ctx.Err() != nil {
+		limit = cancelBudget / 3
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	defer cancel()
 	for _, h := range d.hosts {
 		if h.lock == nil || h.Idle.Port == 0 {
