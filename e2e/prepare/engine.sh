@@ -14,6 +14,8 @@ ensure_engine() {
   [[ -z ${DOCKER_HOST-} ]] || die "$why" "No engine answers at DOCKER_HOST=$DOCKER_HOST."
   PATH=$PATH:/usr/sbin:/sbin command -v dockerd >/dev/null \
     || die "$why" 'Start your container engine, then run this again.'
+  forget dockerd "$state/dockerd.pid"
+  forget containerd /var/run/docker/containerd/containerd.pid
   say "starting a container engine (log: $state/dockerd.log)"
   # A session of its own keeps a Ctrl-C at the terminal away from it: it is stopped last, in order. The locks of
   # prepare.sh (8) and run.sh (9) are not for it to hold.
@@ -24,6 +26,12 @@ ensure_engine() {
     die 'The container engine does not answer. Start one yourself, then run this again.'
   fi
   [[ -z ${STOP_ENGINE_AFTERWARDS-} ]] || : >"$state/stop-engine"
+}
+
+# forget PROGRAM PID-FILE: one that was killed leaves the file behind, and when the number has become another process's it would not start.
+forget() {
+  [[ -e $2 ]] || return 0
+  [[ $(cat "/proc/$(as_root cat -- "$2")/comm" 2>/dev/null) == "$1" ]] || as_root rm -f -- "$2"
 }
 
 # stop_engine: stops the engine that was started from here, if any, and waits for its end.
