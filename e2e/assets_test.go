@@ -182,7 +182,7 @@ func TestAssetDownloadOfAKilledRunIsGoneOnWith(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.s3.Rate(0)
-	says(t, w.deploy(w.commit(nil), nil), "a step of an earlier run is still at work", "going on with an earlier download")
+	says(t, w.deploy(w.commit(nil), nil), "a step that was cut off is still at work", "going on with an earlier download")
 	w.has("8080", w.model)
 	if total := sent(w.s3.Gets()); total > int64(len(w.model))+megabyte {
 		t.Errorf("%d bytes were sent of %d", total, len(w.model))
