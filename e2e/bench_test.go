@@ -67,15 +67,9 @@ func wrk(b *testing.B, ctx context.Context, url string) float64 {
 	return rate
 }
 
-// benchHost is a host with a tiny compiled application deployed to it by the action, and the job that did it.
-func benchHost(b *testing.B, ctx context.Context) (*lab.Host, *lab.Result, lab.Job) {
+// bareHost is a host that is gone after the benchmark.
+func bareHost(b *testing.B, ctx context.Context) *lab.Host {
 	b.Helper()
-	dir := b.TempDir()
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(dir, "server"), "./hello")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		b.Fatalf("build hello: %v\n%s", err, out)
-	}
 	host, err := shared.lab.Host(ctx, lab.HostOptions{})
 	if err != nil {
 		b.Fatal(err)
@@ -85,6 +79,19 @@ func benchHost(b *testing.B, ctx context.Context) (*lab.Host, *lab.Result, lab.J
 			b.Error(err)
 		}
 	})
+	return host
+}
+
+// benchHost is a host with a tiny compiled application deployed to it by the action, and the job that did it.
+func benchHost(b *testing.B, ctx context.Context) (*lab.Host, *lab.Result, lab.Job) {
+	b.Helper()
+	dir := b.TempDir()
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(dir, "server"), "./hello")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		b.Fatalf("build hello: %v\n%s", err, out)
+	}
+	host := bareHost(b, ctx)
 	repo, err := shared.git.Repo(ctx, "acme/hello")
 	if err != nil {
 		b.Fatal(err)

@@ -1,29 +1,18 @@
 package e2e
 
 import (
-	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
-
-	"github.com/clothesme/deploy-action/e2e/lab"
 )
 
 // BenchmarkFirstTransfer compares a first `source: workspace` with what people write by hand, `tar | ssh tar`, in alternating rounds to one
 // host. The action's share is the whole step: hashing, sending, unpacking, checking.
 func BenchmarkFirstTransfer(b *testing.B) {
 	ctx := b.Context()
-	host, err := shared.lab.Host(ctx, lab.HostOptions{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() {
-		if err := host.Remove(context.Background()); err != nil {
-			b.Error(err)
-		}
-	})
+	host := bareHost(b, ctx)
 	dir := b.TempDir()
 	key, known := filepath.Join(dir, "key"), filepath.Join(dir, "known_hosts")
 	for name, text := range map[string]string{key: shared.key.Private, known: host.KnownHosts()} {

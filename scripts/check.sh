@@ -3,7 +3,7 @@
 # is missing.
 #
 # Values: path, setup (auto, always, never), packages (wanted besides, blank-separated), needs (commands, blank-separated), clock (the runner's, seconds since the epoch), list (yes: name also what is right)
-# Prints: installed (packages), os, systemd (yes, no), ipv6 (yes, no), nginx (version), disk_mb, inodes, memory_mb, home, skew (seconds)
+# Prints: installed (packages), os, systemd (yes, no), ipv6 (yes, no), nginx (version), disk_mb, memory_mb, skew (seconds)
 #         or fault_N, one for each thing that is missing or wrong
 # Exits:  EX_CHECK after faults
 
@@ -52,9 +52,7 @@ main() {
   while [[ ! -d $folder ]]; do folder=$(dirname -- "$folder"); done
   kb=$(df -Pk -- "$folder" | awk 'NR == 2 { print $4 }')
   result disk_mb "$((kb / 1024))"
-  result inodes "$(df -Pi -- "$folder" | awk 'NR == 2 { print $4 ~ /^[0-9]+$/ ? $4 : 0 }')"
   result memory_mb "$(awk '/^MemAvailable:/ { print int($2 / 1024) }' /proc/meminfo)"
-  result home "$HOME"
   result skew "$(($(date +%s) - clock))"
 }
 

@@ -5,7 +5,7 @@ const (
 	ExitCheck        = 64 + iota // the host lacks something or is not as it must be
 	ExitLockBusy                 // another run holds the deploy lock
 	ExitLockLost                 // this run does not hold it any more
-	ExitStepBusy                 // a step of an earlier run is still at work
+	ExitStepBusy                 // a step that was cut off could not be ended
 	ExitFetch                    // git can't have the commit
 	ExitReceive                  // what came from the runner is not what was sent
 	ExitBuild                    // the build command or pip failed

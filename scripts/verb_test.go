@@ -193,19 +193,29 @@ func FuzzValuesArriveByteForByte(f *testing.F) {
 	})
 }
 
-// A stream that is cut off anywhere before its end must do nothing: functions are defined, main is not reached.
+// A stream that is cut off anywhere before its end must do nothing: functions are defined, main is not reached. Whole, the script writes.
 func TestACutOffScriptRunsNothing(t *testing.T) {
 	dir := t.TempDir()
-	text, err := Compose(Record, Values{"app": "a", "path": dir, "lock_token": "t", "step_wait": "1", "line": "{}", "nginx_include": "/dev/null", "fallback": ""})
+	if err := os.WriteFile(filepath.Join(dir, ".lock.holder"), []byte("t\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	text, err := Compose(Record, Values{"app": "a", "path": dir, "lock_token": "t", "line": "{}", "nginx_include": "/dev/null", "fallback": ""})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for cut := len(text) - len("\"$@\" </dev/null\n"); cut > 0; cut -= 97 {
+	wrote := func(text []byte) bool {
 		cmd := exec.CommandContext(t.Context(), "bash", "-s")
-		cmd.Stdin = bytes.NewReader(text[:cut])
-		_ = cmd.Run()
-		if entries, _ := os.ReadDir(dir); len(entries) > 0 {
-			t.Fatalf("cut off at %d of %d bytes, the script still wrote %v", cut, len(text), entries)
+		cmd.Stdin = bytes.NewReader(text)
+		_ = cmd.Run() // what is cut off may well be a syntax error
+		_, err := os.Stat(filepath.Join(dir, "deploys.jsonl"))
+		return err == nil
+	}
+	for cut := len(text) - len("main \"$@\" </dev/null\n"); cut > 0; cut -= 97 {
+		if wrote(text[:cut]) {
+			t.Fatalf("cut off at %d of %d bytes, the script still wrote", cut, len(text))
 		}
+	}
+	if !wrote(text) {
+		t.Error("the whole script did not write, so the rest of this test proves nothing")
 	}
 }

@@ -160,7 +160,7 @@ func call(verb scripts.Verb, v scripts.Values) string {
 func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 	switch verb {
 	case scripts.Check:
-		return "installed=\nos=Debian\nsystemd=yes\nipv6=no\nnginx=1.24.0\ndisk_mb=9000\ninodes=9\nmemory_mb=900\nhome=/home/ubuntu\nskew=0\n"
+		return "installed=\nos=Debian\nsystemd=yes\nipv6=no\nnginx=1.24.0\ndisk_mb=9000\nmemory_mb=900\nskew=0\n"
 	case scripts.Port:
 		return f.detection()
 	case scripts.Fetch:

@@ -11,8 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/crypto/ssh"
-
 	"github.com/clothesme/deploy-action/remote"
 	"github.com/clothesme/deploy-action/scripts"
 )
@@ -81,8 +79,6 @@ func (d *Deployment) values(own scripts.Values) scripts.Values {
 func seconds(d time.Duration) string { return strconv.Itoa(int((d + time.Second - 1) / time.Second)) }
 
 func millis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
-
-func fingerprint(key ssh.PublicKey) string { return ssh.FingerprintSHA256(key) }
 
 // tail keeps the end of what a script said, for its error.
 type tail struct {

@@ -23,7 +23,7 @@ func (d *Deployment) connect(ctx context.Context, h *host) (string, error) {
 	return fmt.Sprintf("%s, %s", h.target, shell), nil
 }
 
-// heartbeat: a lock whose holder is silent for three beats is free again.
+// heartbeat: a lock whose holder is silent for four beats is free again.
 const (
 	heartbeat = 5 * time.Second
 	silence   = 4 * heartbeat

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 
+	"golang.org/x/crypto/ssh"
+
 	"github.com/clothesme/deploy-action/remote"
 	"github.com/clothesme/deploy-action/scripts"
 )
@@ -74,8 +76,7 @@ func (s *sshShell) Hold(ctx context.Context, verb scripts.Verb, values scripts.V
 }
 
 func (s *sshShell) String() string {
-	key := s.HostKey()
-	return fmt.Sprintf("%s, host key %s", s.ServerVersion(), fingerprint(key))
+	return fmt.Sprintf("%s, host key %s", s.ServerVersion(), ssh.FingerprintSHA256(s.HostKey()))
 }
 
 type sshSession struct {
