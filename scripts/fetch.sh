@@ -29,6 +29,8 @@ main() {
 
   release=$stamp-${commit:0:7}
   partial=$path/releases/$release.partial
+  rm -rf -- "$partial" # of this run, when it was cut off here
+  [[ -e $path/releases/$release/.deploy-action/complete ]] || rm -rf -- "$path/releases/$release"
   mkdir -- "$partial"
   : >"$objects"
   checkout "$commit" "$partial" & # a job of its own can fail without ending this one

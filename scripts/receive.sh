@@ -11,9 +11,8 @@
 # A line is kind (f, d, l), mode, size, SHA-256 or target of a link, and path, between tabs; the lines are sorted by their bytes.
 
 main() {
-  own_lock
   partial=$path/releases/$release.partial
-  trap 'rm -rf -- "$transfer" "$partial"' EXIT
+  own_lock
   own=$partial/.deploy-action
   mkdir -- "$partial"
   if [[ $compressed == yes ]]; then unpack=-xzf; else unpack=-xf; fi
@@ -47,6 +46,8 @@ main() {
   mv -T -- "$partial" "$path/releases/$release"
   result received yes
 }
+
+cleanup() { rm -rf -- "$transfer" "$partial"; }
 
 # follow: prints the upload as it grows, until it is whole. The runner's death ends it: the deploy lock is then nobody's.
 follow() {

@@ -10,7 +10,8 @@ main() {
   own_lock
   [[ -e $path/releases/$release/.deploy-action/complete ]] || die "$EX_START" "release $release is not complete"
   listener "$port"
-  [[ $owner == none ]] || die "$EX_FOREIGN" "port $port has been taken by another process ($owner) since it was found free"
+  # Ours it is when this step was cut off after its work: then it starts anew.
+  [[ $owner == none ]] || { [[ $owner == ours ]] && has_systemd; } || die "$EX_FOREIGN" "port $port has been taken by another process ($owner) since it was found free"
   ln -sfnT -- "../releases/$release" "$path/slots/$port.next"
   mv -fT -- "$path/slots/$port.next" "$path/slots/$port"
   if [[ -s $log && $(stat -c %s "$log") -gt 10485760 ]]; then mv -f -- "$log" "$log.1"; fi

@@ -51,7 +51,7 @@ const Command = "exec bash -s"
 // Values are a script's inputs, by variable name.
 type Values map[string]string
 
-var libraries = []string{"lib/base.sh", "lib/process.sh", "lib/files.sh", "lib/probe.sh", "lib/packages.sh"}
+var libraries = []string{"lib/base.sh", "lib/step.sh", "lib/process.sh", "lib/files.sh", "lib/probe.sh", "lib/packages.sh"}
 
 // extra are the shared files that only one verb needs.
 var extra = map[Verb][]string{Fetch: {"lib/git.sh"}}
@@ -64,7 +64,7 @@ func sources(verb Verb) []string {
 var name = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
 
 // Compose returns what is fed to [Command]: the line that opens the results, the exit codes, the values, what all verbs share, and the
-// verb, whose last line calls main; a stream that is cut off before it runs nothing. Values reach the script as they are, byte for byte;
+// verb, whose last line calls main; then its results are kept. A stream that is cut off before it runs nothing. Values reach the script as they are, byte for byte;
 // only NUL, which a shell variable can't hold, is refused.
 func Compose(verb Verb, values Values) ([]byte, error) {
 	var out bytes.Buffer
@@ -94,5 +94,6 @@ func Compose(verb Verb, values Values) ([]byte, error) {
 		}
 		out.Write(text)
 	}
+	out.WriteString("keep_results\n")
 	return out.Bytes(), nil
 }

@@ -199,7 +199,7 @@ func TestACutOffScriptRunsNothing(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, ".lock.holder"), []byte("t\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	text, err := Compose(Record, Values{"app": "a", "path": dir, "lock_token": "t", "line": "{}", "nginx_include": "/dev/null", "fallback": ""})
+	text, err := Compose(Record, Values{"app": "a", "path": dir, "lock_token": "t", "step_id": "", "line": "{}", "nginx_include": "/dev/null", "fallback": ""})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -210,7 +210,7 @@ func TestACutOffScriptRunsNothing(t *testing.T) {
 		_, err := os.Stat(filepath.Join(dir, "deploys.jsonl"))
 		return err == nil
 	}
-	for cut := len(text) - len("main \"$@\" </dev/null\n"); cut > 0; cut -= 97 {
+	for cut := len(text) - len("main \"$@\" </dev/null\nkeep_results\n"); cut > 0; cut -= 97 {
 		if wrote(text[:cut]) {
 			t.Fatalf("cut off at %d of %d bytes, the script still wrote", cut, len(text))
 		}

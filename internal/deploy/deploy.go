@@ -22,12 +22,13 @@ type Deployment struct {
 	open    Opener
 	now     func() time.Time
 	begin   time.Time
-	token   string // names this run to the lock and to every step on the host
+	token   string // names this run, and with the number of its connection the holder of the lock
 	hosts   []*host
 	undos   []undo
 	details string                          // Markdown for the summary
 	tree    func() (*workspace.Tree, error) // reads the workspace, once
-	cancel  context.CancelCauseFunc
+
+	patience time.Duration // to make a lost connection anew
 
 	resolving sync.Mutex // guards store and assets, which all hosts share
 	store     Store
@@ -36,7 +37,7 @@ type Deployment struct {
 
 // New prepares a run that began at begin; nothing is dialled yet.
 func New(in *inputs.Inputs, rep *report.Report, dial Dialer, open Opener, begin time.Time) *Deployment {
-	d := &Deployment{in: in, rep: rep, dial: dial, open: open, now: time.Now, begin: begin, token: fmt.Sprintf("%s-%s", in.Run.ID, rand.Text())}
+	d := &Deployment{in: in, rep: rep, dial: dial, open: open, now: time.Now, begin: begin, token: fmt.Sprintf("%s-%s", in.Run.ID, rand.Text()), patience: reconnectFor}
 	for _, target := range in.Hosts {
 		d.hosts = append(d.hosts, &host{target: target})
 	}
@@ -70,6 +71,7 @@ func (d *Deployment) steps() []step {
 		{prepare, "lock", "Taking the deploy lock", in.LockTimeout + brief, d.takeLock, nil, nil, false},
 		check,
 		detect,
+		{prepare, "order", "Comparing with the last deployment", brief, d.inOrder, nil, d.anyOrder, false},
 		{prepare, "setup", "Setting up folders and the service", brief, d.setup, nil, nil, false},
 		{prepare, "clear", "Clearing the idle slot", in.DrainTimeout + in.StopTimeout + brief, d.clear, nil, idleIsClear, false},
 		resolve,
@@ -106,10 +108,7 @@ func nothingToRetire(h *host) bool { return h.unchanged || h.Active == nil }
 
 // Run goes through the list. It returns what happened and, when the release did not make it, a *Failure. The hosts' connections are closed
 // when it returns.
-func (d *Deployment) Run(parent context.Context) (*Result, error) {
-	ctx, cancel := context.WithCancelCause(parent)
-	d.cancel = cancel
-	defer cancel(nil)
+func (d *Deployment) Run(ctx context.Context) (*Result, error) {
 	ctx, stop := context.WithTimeoutCause(ctx, d.in.Timeout, fmt.Errorf("%w after %s (input \"timeout\")", errTimeout, d.in.Timeout))
 	defer stop()
 	defer d.hangUp()
@@ -142,13 +141,17 @@ func (d *Deployment) Run(parent context.Context) (*Result, error) {
 	return d.result(d.success()), nil
 }
 
-var (
-	errTimeout  = errors.New("time-out")
-	errLockLost = errors.New("the deploy lock was lost")
-)
+var errTimeout = errors.New("time-out")
 
-// fail takes back what was done, writes it down on the hosts that still answer, and explains.
+// fail takes back what was done, writes it down on the hosts that still answer, and explains. A host that another run has taken over is
+// that run's: nothing on it is touched.
 func (d *Deployment) fail(ctx context.Context, s step, cause error) (*Result, error) {
+	if overtaken(cause) {
+		d.undos = nil
+	}
+	if errors.Is(cause, errGone) {
+		d.patience = min(d.patience, time.Second) // it was long enough
+	}
 	undone := d.takeBack(ctx)
 	f := d.failure(s, cause, undone)
 	limit := time.Minute
@@ -158,7 +161,7 @@ func (d *Deployment) fail(ctx context.Context, s step, cause error) (*Result, er
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	defer cancel()
 	for _, h := range d.hosts {
-		if h.lock == nil || h.Idle.Port == 0 {
+		if h.lock == nil || h.Idle.Port == 0 || overtaken(cause) {
 			continue
 		}
 		if err := d.record(ctx, h, f.Outcome, describe(cause)); err != nil {
@@ -173,12 +176,6 @@ func (d *Deployment) fail(ctx context.Context, s step, cause error) (*Result, er
 
 func (d *Deployment) hangUp() {
 	for _, h := range d.hosts {
-		if h.lock != nil {
-			h.releasing.Store(true)
-			h.lock.Close()
-		}
-		if h.shell != nil {
-			_ = h.shell.Close()
-		}
+		h.hangUp()
 	}
 }

@@ -34,7 +34,9 @@ func deployTo(t *testing.T, f *fakeHost, in *inputs.Inputs) (*Result, string, er
 	f.cancel = cancel
 	var log bytes.Buffer
 	rep := report.New(&log, func(string) string { return "" })
-	result, err := New(in, rep, f.dial, f.open, time.Now()).Run(ctx)
+	d := New(in, rep, f.dial, f.open, time.Now())
+	d.patience = 20 * time.Millisecond
+	result, err := d.Run(ctx)
 	return result, log.String(), err
 }
 
@@ -53,8 +55,8 @@ func TestDeploymentIsThisList(t *testing.T) {
 	if diff := cmp.Diff(want, f.calls); diff != "" {
 		t.Errorf("calls (-want +got):\n%s", diff)
 	}
-	if result.Outcome != Deployed || f.flag != "8081" || f.running["8080"] || f.locked {
-		t.Errorf("outcome %s, flag %s, old runs %t, locked %t", result.Outcome, f.flag, f.running["8080"], f.locked)
+	if result.Outcome != Deployed || f.flag != "8081" || f.running["8080"] || f.holder != "" {
+		t.Errorf("outcome %s, flag %s, old runs %t, lock held by %q", result.Outcome, f.flag, f.running["8080"], f.holder)
 	}
 	h := result.Hosts[0]
 	if h.ActivePort != 8081 || h.PreviousPort != 8080 || h.PreviousRelease != "20261122T000000Z-aaaaaaa" || h.Commit != newCommit || h.Reloaded {
@@ -102,21 +104,27 @@ func TestLeftoverInTheIdleSlotIsDrainedAndStopped(t *testing.T) {
 }
 
 // Every verb of the deployment fails in every way; the site must serve, what was begun must be taken back where the host can still be
-// reached, the message must carry the four facts, and the next run must succeed.
+// reached, the message must carry the four facts, and the next run must succeed. A connection that comes about again fails nothing.
 func TestEveryStepFailingInEveryWay(t *testing.T) {
 	verbs := []scripts.Verb{
-		scripts.Lock, scripts.Check, scripts.Port, scripts.Setup, scripts.Fetch, scripts.Build, scripts.Start, scripts.Health,
+		scripts.Lock, scripts.Check, scripts.Port, scripts.Setup, scripts.Fetch, scripts.Build, scripts.Hook, scripts.Start, scripts.Health,
 		scripts.Site, scripts.Switch, scripts.Verify, scripts.Drain, scripts.Stop, scripts.Prune, scripts.Record,
 	}
 	committed := map[scripts.Verb]bool{scripts.Drain: true, scripts.Stop: true, scripts.Prune: true, scripts.Record: true}
+	in := testInputs()
+	in.BeforeStart = "migrate"
 	for _, verb := range verbs {
-		for _, kind := range []string{"error", "cancel", "lost-before", "lost-after", "panic"} {
+		for _, kind := range []string{"error", "cancel", "panic", "lost-before", "lost-after", "gone-before", "gone-after"} {
 			t.Run(fmt.Sprintf("%s/%s", verb, kind), func(t *testing.T) {
 				f := newFakeHost(t)
 				f.faults[verb] = fault{kind: kind, code: scripts.ExitUnhealthy, words: "app says: no\nthe reason"}
-				result, log, err := deployTo(t, f, testInputs())
+				result, log, err := deployTo(t, f, in)
 				checkServing(t, f)
-				if committed[verb] {
+				switch {
+				case strings.HasPrefix(kind, "lost"):
+					checkGoneOn(t, f, result, log, err)
+					return
+				case committed[verb]:
 					if err != nil || result.Outcome != Deployed || f.flag != "8081" {
 						t.Errorf("after verify: err %v, outcome %s, flag %s", err, result.Outcome, f.flag)
 					}
@@ -133,13 +141,106 @@ func TestEveryStepFailingInEveryWay(t *testing.T) {
 				if result.Outcome != wantOutcome {
 					t.Errorf("outcome %s, want %s", result.Outcome, wantOutcome)
 				}
-				f.lost, f.locked, f.faults, f.calls = false, false, map[scripts.Verb]fault{}, nil
-				if _, log, err := deployTo(t, f, testInputs()); err != nil {
+				f.gone, f.holder, f.faults, f.calls = false, "", map[scripts.Verb]fault{}, nil
+				if _, log, err := deployTo(t, f, in); err != nil {
 					t.Errorf("the next run: %v\n%s", err, log)
 				}
 				checkServing(t, f)
 			})
 		}
+	}
+}
+
+// checkGoneOn wants a deployment that a lost connection has not changed: nothing that changes the host was done twice.
+func checkGoneOn(t *testing.T, f *fakeHost, result *Result, log string, err error) {
+	t.Helper()
+	if err != nil || result.Outcome != Deployed || f.flag != "8081" || f.running["8080"] || f.holder != "" {
+		t.Errorf("err %v, outcome %s, flag %s, running %v, lock held by %q\n%s", err, result.Outcome, f.flag, f.running, f.holder, log)
+	}
+	if f.dials != 2 || !strings.Contains(log, "connected again") {
+		t.Errorf("dialled %d times\n%s", f.dials, log)
+	}
+	for _, c := range f.calls {
+		verb, _, _ := strings.Cut(c, " ")
+		if n := count(f.calls, c); n > 1 && scripts.Verb(verb) != scripts.Lock && !lockless[scripts.Verb(verb)] {
+			t.Errorf("%s ran %d times", c, n)
+		}
+	}
+}
+
+func count(calls []string, call string) (n int) {
+	for _, c := range calls {
+		if c == call {
+			n++
+		}
+	}
+	return n
+}
+
+// While the connection was lost another run has been here. Whatever this one had begun is that one's affair now.
+func TestWhatAnotherRunHasTakenOverIsLeftAlone(t *testing.T) {
+	for _, verb := range []scripts.Verb{scripts.Build, scripts.Health, scripts.Verify} {
+		f := newFakeHost(t)
+		f.faults[verb] = fault{kind: "overtaken"}
+		result, log, err := deployTo(t, f, testInputs())
+		var failure *Failure
+		if !errors.As(err, &failure) || failure.Site != SiteUnknown || !strings.Contains(err.Error(), "in the hands of the other deployment") {
+			t.Errorf("%s: err = %v\n%s", verb, err, log)
+		}
+		if result.Outcome != Failed || f.calls[len(f.calls)-1] != "lock" {
+			t.Errorf("%s: outcome %s, calls %v", verb, result.Outcome, f.calls)
+		}
+	}
+}
+
+func TestARestartOfTheHostIsNoticed(t *testing.T) {
+	f := newFakeHost(t)
+	f.faults[scripts.Health] = fault{kind: "restarted"}
+	result, log, err := deployTo(t, f, testInputs())
+	if err == nil || !strings.Contains(err.Error(), "health: the host was restarted during this run") || result.Outcome != Failed {
+		t.Errorf("err = %v, outcome %s\n%s", err, result.Outcome, log)
+	}
+	if f.flag != "8080" || f.running["8081"] || f.holder != "" {
+		t.Errorf("flag %s, running %v, lock held by %q", f.flag, f.running, f.holder)
+	}
+}
+
+func TestAnOlderRunDoesNotUndoANewerOne(t *testing.T) {
+	const line = `{"time":"2026-11-22T10:00:00Z","outcome":"deployed","release":"20261122T000000Z-aaaaaaa","actor":"ada","run":"https://x/1","run-id":"90","run-number":"%s","workflow":"%s"}`
+	tests := []struct {
+		name    string
+		last    string
+		change  func(*inputs.Inputs)
+		refused bool
+	}{
+		{"newer run of this workflow", fmt.Sprintf(line, "4", "deploy"), nil, true},
+		{"older run of this workflow", fmt.Sprintf(line, "2", "deploy"), nil, false},
+		{"this very run", fmt.Sprintf(line, "3", "deploy"), nil, false},
+		{"newer run of another workflow", fmt.Sprintf(line, "1", "other"), nil, true},
+		{"no run", "", nil, false},
+		{"not ours to read", `{"run-id":{}}`, nil, false},
+		{"allowed", fmt.Sprintf(line, "4", "deploy"), func(in *inputs.Inputs) { in.AllowOlder = true }, false},
+		{"by hand", fmt.Sprintf(line, "4", "deploy"), func(in *inputs.Inputs) { in.Run.Event = "workflow_dispatch" }, false},
+		{"run again", fmt.Sprintf(line, "4", "deploy"), func(in *inputs.Inputs) { in.Run.Attempt = "2" }, false},
+		{"rollback", fmt.Sprintf(line, "4", "deploy"), func(in *inputs.Inputs) { in.Operation = inputs.Rollback }, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			f := newFakeHost(t)
+			f.last = tt.last
+			in := testInputs()
+			in.Run.Workflow = "deploy"
+			if tt.change != nil {
+				tt.change(in)
+			}
+			_, log, err := deployTo(t, f, in)
+			if tt.refused != (err != nil) {
+				t.Fatalf("err = %v\n%s", err, log)
+			}
+			if tt.refused && (!strings.Contains(err.Error(), "order: a newer run has been here") || !strings.Contains(err.Error(), "allow-older") || f.ran("setup")) {
+				t.Errorf("err = %v, calls %v", err, f.calls)
+			}
+		})
 	}
 }
 
@@ -164,13 +265,13 @@ func checkFailure(t *testing.T, f *fakeHost, err error, kind string) {
 	if kind == "error" && !strings.Contains(err.Error(), "the reason\n  app says: no") {
 		t.Errorf("message lacks the host's own words:\n%v", err)
 	}
-	if f.lost {
+	if f.gone {
 		if switched := f.flag == "8081"; switched && failure.Site != SiteUnknown {
 			t.Errorf("the link died with the flag at %s, yet the site is said to be %s", f.flag, failure.Site)
 		}
 		return
 	}
-	if f.flag != "8080" || f.running["8081"] || f.locked {
-		t.Errorf("not taken back: flag %s, running %v, locked %t; calls %v", f.flag, f.running, f.locked, f.calls)
+	if f.flag != "8080" || f.running["8081"] || f.holder != "" {
+		t.Errorf("not taken back: flag %s, running %v, lock held by %q; calls %v", f.flag, f.running, f.holder, f.calls)
 	}
 }

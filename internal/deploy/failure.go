@@ -116,7 +116,10 @@ func (d *Deployment) failure(s step, cause, undone error) *Failure {
 		}
 	}
 	f.Next = d.next(s, cause)
-	if f.Site == SiteUnknown || f.Site == SiteSwitched {
+	switch {
+	case overtaken(cause):
+		f.Site, f.Serving = SiteUnknown, "it is in the hands of the other deployment"
+	case f.Site == SiteUnknown || f.Site == SiteSwitched:
 		h := d.hosts[0]
 		f.Serving = "the flag on the host tells"
 		f.Next = fmt.Sprintf("see which port is active: ssh %s ls %s; then run this workflow again, it finds out and goes on from there", sshTarget(h.target), h.app.FlagDir())
@@ -179,6 +182,7 @@ func headline(errs []error) string {
 // next is the remedy for what failed; remote's errors carry theirs in their own text.
 func (d *Deployment) next(s step, cause error) string {
 	var host *HostError
+	var order *OrderError
 	h := d.hosts[0]
 	log := fmt.Sprintf("fix the release and push again; the whole log: ssh %s tail -n 100 %s/logs/%d.log", sshTarget(h.target), d.in.Path, h.Idle.Port)
 	switch {
@@ -186,8 +190,8 @@ func (d *Deployment) next(s step, cause error) string {
 		return "run this workflow again when it suits"
 	case errors.Is(cause, errTimeout) || errors.Is(cause, errDeadline):
 		return "look at the last lines above for what took so long; raise the input \"timeout\" if it needs that long"
-	case errors.Is(cause, errLockLost):
-		return "run this workflow again; it finds out what is there and goes on"
+	case errors.As(cause, &order):
+		return "nothing, if the newer release is what should be live; else run the newest run again, or set the input \"allow-older\""
 	case !errors.As(cause, &host):
 		if s.name == "connect" || s.name == "resolve" { // their errors carry the remedy
 			return "put right what is named above and run this workflow again"
@@ -199,6 +203,8 @@ func (d *Deployment) next(s step, cause error) string {
 		return "put right what is listed above on the host and run this workflow again"
 	case scripts.ExitLockBusy:
 		return "wait for the other run to end, or raise the input \"lock-timeout\""
+	case scripts.ExitLockLost:
+		return "see what the other deployment did; run this workflow again if its release is still wanted"
 	case scripts.ExitStepBusy:
 		return "end that process on the host and run this workflow again"
 	case scripts.ExitFetch:

@@ -25,12 +25,18 @@ type fakeHost struct {
 	t  *testing.T
 	mu sync.Mutex
 
-	flag     string          // the active port, empty for none
-	running  map[string]bool // by port
-	proved   map[string]bool // by port
-	loaded   bool            // nginx has the site
-	locked   bool
-	lost     bool // the link is dead
+	flag     string            // the active port, empty for none
+	running  map[string]bool   // by port
+	proved   map[string]bool   // by port
+	loaded   bool              // nginx has the site
+	holder   string            // the token of who has the deploy lock
+	serial   int               // of the lock
+	done     map[string]string // the results of finished steps, by their id
+	session  *fakeSession      // that holds the lock
+	gone     bool              // nobody gets through to it
+	restarts int
+	dials    int
+	last     string // the history's line of what is live
 	calls    []string
 	recorded []string
 	commit   string       // of the active release; "" for oldCommit
@@ -45,22 +51,50 @@ type fakeHost struct {
 
 // fault is what happens at a verb, once.
 type fault struct {
-	kind  string // error, cancel, lost-before, lost-after, panic
+	kind  string // error, cancel, panic; lost- and gone- before and after: the connection is cut, and with gone there is no other
 	code  int    // of an error
 	words string
 }
 
 func newFakeHost(t *testing.T) *fakeHost {
 	t.Helper()
-	return &fakeHost{t: t, flag: "8080", running: map[string]bool{"8080": true}, proved: map[string]bool{"8080": true}, loaded: true, faults: map[scripts.Verb]fault{}}
+	return &fakeHost{t: t, flag: "8080", running: map[string]bool{"8080": true}, proved: map[string]bool{"8080": true}, done: map[string]string{}, loaded: true, faults: map[scripts.Verb]fault{}}
 }
 
 var errLink = &remote.LostError{Err: errors.New("connection reset by peer")}
 
-func (f *fakeHost) dial(context.Context, remote.Host) (Shell, error) { return f, nil }
+func (f *fakeHost) dial(_ context.Context, host remote.Host) (Shell, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.gone {
+		return nil, &remote.DialError{Host: host, Kind: remote.Timeout, Err: errors.New("no answer")}
+	}
+	f.dials++
+	return &fakeShell{fakeHost: f}, nil
+}
 
-func (f *fakeHost) String() string { return "fake" }
-func (f *fakeHost) Close() error   { return nil }
+// fakeShell is one connection to the host.
+type fakeShell struct {
+	*fakeHost
+	lost bool
+}
+
+func (s *fakeShell) String() string { return "fake" }
+
+func (s *fakeShell) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cut()
+	return nil
+}
+
+// cut loses the connection, and with it the lock.
+func (s *fakeShell) cut() {
+	if s.lost = true; s.session != nil && s.session.shell == s {
+		s.holder = ""
+		s.session.end(errLink)
+	}
+}
 
 // Upload takes all there is, or fails like a verb of the name.
 func (f *fakeHost) Upload(ctx context.Context, path string, from io.Reader) error {
@@ -97,19 +131,16 @@ func (f *fakeHost) Remove(_ context.Context, path string) error {
 	return nil
 }
 
-func (f *fakeHost) Run(ctx context.Context, verb scripts.Verb, v scripts.Values, results, words io.Writer) error {
+func (s *fakeShell) Run(ctx context.Context, verb scripts.Verb, v scripts.Values, results, words io.Writer) error {
+	f := s.fakeHost
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.lost {
+	if s.lost {
 		return errLink
 	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if verb != scripts.Port && verb != scripts.Check && !f.locked {
-		f.t.Errorf("%s ran without the deploy lock", verb)
-	}
-	f.calls = append(f.calls, call(verb, v))
 	if _, err := scripts.Compose(verb, v); err != nil {
 		f.t.Errorf("compose %s: %v", verb, err)
 	}
@@ -117,29 +148,55 @@ func (f *fakeHost) Run(ctx context.Context, verb scripts.Verb, v scripts.Values,
 	delete(f.faults, verb)
 	if isBad {
 		switch bad.kind {
-		case "lost-before":
-			f.lost = true
+		case "gone-before", "lost-before", "overtaken", "restarted":
+			f.gone = bad.kind == "gone-before"
+			if bad.kind == "overtaken" {
+				f.serial++
+			}
+			if bad.kind == "restarted" {
+				f.restarts++
+			}
+			s.cut()
 			return errLink
 		case "panic":
 			panic("at the disco")
 		case "error":
+			f.calls = append(f.calls, call(verb, v))
 			_, _ = fmt.Fprintln(words, bad.words)
 			return &remote.ExitError{Code: bad.code}
 		}
 	}
-	_, _ = fmt.Fprintf(results, "login banner\n%s\n%s", scripts.Begin, f.effect(verb, v))
+	if !lockless[verb] && f.holder != v["lock_token"] {
+		_, _ = fmt.Fprintln(words, "the deploy lock is held by another run now")
+		return &remote.ExitError{Code: scripts.ExitLockLost}
+	}
+	answer, again := f.done[v["step_id"]]
+	if !again {
+		f.calls = append(f.calls, call(verb, v))
+		answer = f.effect(verb, v)
+	}
+	if !lockless[verb] {
+		f.done[v["step_id"]] = answer
+	}
+	_, _ = fmt.Fprintf(results, "login banner\n%s\n%s", scripts.Begin, answer)
 	if isBad {
 		switch bad.kind {
 		case "cancel":
 			f.cancel()
 			<-ctx.Done()
 			return context.Cause(ctx)
-		case "lost-after":
-			f.lost = true
+		case "gone-after", "lost-after":
+			f.gone = bad.kind == "gone-after"
+			s.cut()
 			return errLink
 		}
 	}
 	return nil
+}
+
+// lockless are the verbs that change nothing, so that they need no lock and are done again rather than remembered.
+var lockless = map[scripts.Verb]bool{
+	scripts.Port: true, scripts.Check: true, scripts.Health: true, scripts.Verify: true, scripts.Drain: true, scripts.Releases: true,
 }
 
 func call(verb scripts.Verb, v scripts.Values) string {
@@ -245,7 +302,7 @@ func (f *fakeHost) detection() string {
 	if f.loaded {
 		include, routed = ours, "http://ai_server_"+f.flag
 	}
-	fmt.Fprintf(&b, "include=%s\nrouted=%s\nstrays=\n", include, routed)
+	fmt.Fprintf(&b, "include=%s\nrouted=%s\nstrays=\nboot=%d\nlast=%s\n", include, routed, f.restarts, f.last)
 	for _, port := range []string{"8080", "8081"} {
 		listen, pid, release := none, 0, ""
 		if f.running[port] {
@@ -264,47 +321,63 @@ func (f *fakeHost) detection() string {
 var activeRecipe = "other"
 
 // Hold is the lock.
-func (f *fakeHost) Hold(_ context.Context, verb scripts.Verb, _ scripts.Values, results, words io.Writer) (Session, error) {
+func (s *fakeShell) Hold(_ context.Context, verb scripts.Verb, v scripts.Values, results, words io.Writer) (Session, error) {
+	f := s.fakeHost
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if s.lost {
+		return nil, errLink
+	}
 	f.calls = append(f.calls, string(verb))
-	s := &fakeSession{f: f, done: make(chan struct{})}
+	held := &fakeSession{shell: s, done: make(chan struct{})}
 	bad, isBad := f.faults[verb]
+	delete(f.faults, verb)
 	switch {
 	case isBad && bad.kind == "error":
 		_, _ = fmt.Fprintln(words, bad.words)
-		s.end(&remote.ExitError{Code: bad.code})
+		held.end(&remote.ExitError{Code: bad.code})
 	case isBad && bad.kind == "panic":
 		panic("at the disco")
-	case isBad && bad.kind == "lost-before":
-		f.lost = true
-		return nil, errLink
-	case isBad && bad.kind == "lost-after":
-		f.lost = true
-		s.end(errLink)
-	case isBad: // cancel, while waiting for the other run
+	case isBad && bad.kind == "cancel": // while waiting for the other run
 		f.cancel()
+	case isBad && strings.HasSuffix(bad.kind, "-before"):
+		f.gone = bad.kind == "gone-before"
+		s.cut()
+		return nil, errLink
+	case v["serial"] != "" && v["serial"] != fmt.Sprint(f.serial):
+		_, _ = fmt.Fprintln(words, "another deployment had the lock")
+		held.end(&remote.ExitError{Code: scripts.ExitLockLost})
 	default:
-		f.locked = true
-		_, _ = fmt.Fprintf(results, "%s\nwaited=3\nlocked=yes\n", scripts.Begin)
+		if v["serial"] == "" {
+			f.done = map[string]string{}
+		}
+		f.serial++
+		f.holder, f.session = v["lock_token"], held
+		_, _ = fmt.Fprintf(results, "%s\nwaited=3\nserial=%d\nlocked=yes\n", scripts.Begin, f.serial)
+		if isBad {
+			f.gone = bad.kind == "gone-after"
+			s.cut()
+		}
 	}
-	return s, nil
+	return held, nil
 }
 
 type fakeSession struct {
-	f    *fakeHost
-	once sync.Once
-	done chan struct{}
-	err  error
+	shell *fakeShell
+	once  sync.Once
+	done  chan struct{}
+	err   error
 }
 
 func (s *fakeSession) Beat() error           { return nil }
 func (s *fakeSession) Done() <-chan struct{} { return s.done }
 func (s *fakeSession) Wait() error           { <-s.done; return s.err }
 func (s *fakeSession) Close() {
-	s.f.mu.Lock()
-	defer s.f.mu.Unlock()
-	s.f.locked = false
+	s.shell.mu.Lock()
+	defer s.shell.mu.Unlock()
+	if s.shell.session == s && !s.shell.lost {
+		s.shell.holder = ""
+	}
 	s.end(nil)
 }
 func (s *fakeSession) end(err error) { s.once.Do(func() { s.err = err; close(s.done) }) }

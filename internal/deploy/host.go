@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/clothesme/deploy-action/remote"
@@ -17,14 +16,13 @@ import (
 
 // host is one server and what the run has learnt about it. Only its own step at a time writes to it.
 type host struct {
-	target    remote.Host
-	shell     Shell
-	lock      Session
-	releasing atomic.Bool // the lock's end is our own doing
-	app       scripts.App
-	systemd   bool
-	memoryMB  int
-	seen      [2]slot // as detection found them
+	target remote.Host
+	link
+	app      scripts.App
+	systemd  bool
+	memoryMB int
+	seen     [2]slot // as detection found them
+	last     past    // the deployment that put live what is live
 	position
 
 	commit, release string
@@ -57,7 +55,7 @@ func (d *Deployment) exec(ctx context.Context, h *host, verb scripts.Verb, value
 	var results scripts.Results
 	words := d.rep.Remote(h.target.Name)
 	var last tail
-	err := h.shell.Run(ctx, verb, d.values(values), &results, io.MultiWriter(words, &last))
+	err := h.shell.Run(ctx, verb, d.values(h, values), &results, io.MultiWriter(words, &last))
 	_ = words.Close()
 	if err == nil {
 		err = results.Err()
@@ -65,9 +63,9 @@ func (d *Deployment) exec(ctx context.Context, h *host, verb scripts.Verb, value
 	return &results, last.explain(verb, err)
 }
 
-func (d *Deployment) values(own scripts.Values) scripts.Values {
+func (d *Deployment) values(h *host, own scripts.Values) scripts.Values {
 	all := scripts.Values{
-		"app": d.in.App, "path": d.in.Path, "lock_token": d.token,
+		"app": d.in.App, "path": d.in.Path, "lock_token": fmt.Sprintf("%s-%d", d.token, h.dials), "step_id": h.stepID(),
 		"health_path": d.in.Health.Path, "health_status": strconv.Itoa(d.in.Health.Status), "health_body": d.in.Health.Body,
 	}
 	for key, value := range own {

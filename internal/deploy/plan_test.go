@@ -65,7 +65,7 @@ func TestPlan(t *testing.T) {
 
 func TestDryRunChangesNothing(t *testing.T) {
 	f := newFakeHost(t)
-	f.locked = true // by another run
+	f.holder = "another run"
 	in := testInputs()
 	in.DryRun = true
 	result, log, err := deployTo(t, f, in)

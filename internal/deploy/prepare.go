@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"strconv"
 	"strings"
 	"time"
@@ -13,74 +12,6 @@ import (
 	"github.com/clothesme/deploy-action/internal/inputs"
 	"github.com/clothesme/deploy-action/scripts"
 )
-
-func (d *Deployment) connect(ctx context.Context, h *host) (string, error) {
-	shell, err := d.dial(ctx, h.target)
-	if err != nil {
-		return "", err
-	}
-	h.shell = shell
-	return fmt.Sprintf("%s, %s", h.target, shell), nil
-}
-
-// heartbeat: a lock whose holder is silent for four beats is free again.
-const (
-	heartbeat = 5 * time.Second
-	silence   = 4 * heartbeat
-)
-
-func (d *Deployment) takeLock(ctx context.Context, h *host) (string, error) {
-	var results scripts.Results
-	locked := results.Came("locked")
-	words := d.rep.Remote(h.target.Name)
-	defer func() { _ = words.Close() }()
-	var last tail
-	// The lock outlives this step and the run's cancellation: what is undone is undone under it.
-	session, err := h.shell.Hold(context.WithoutCancel(ctx), scripts.Lock, d.values(scripts.Values{
-		"lock_note": d.in.Run.Actor + " " + d.in.Run.URL(), "lock_timeout": seconds(d.in.LockTimeout), "beat": seconds(silence),
-	}), &results, io.MultiWriter(words, &last))
-	if err != nil {
-		return "", err
-	}
-	beat := time.NewTicker(heartbeat)
-	for held := false; !held; {
-		select {
-		case <-locked:
-			held = true
-		case <-beat.C:
-			_ = session.Beat() // a dead session says so below
-		case <-session.Done():
-			beat.Stop()
-			return "", last.explain(scripts.Lock, session.Wait())
-		case <-ctx.Done():
-			beat.Stop()
-			session.Close()
-			return "", context.Cause(ctx)
-		}
-	}
-	h.lock = session
-	go d.keepLock(h, session, beat)
-	if waited := results.Millis("waited"); waited >= time.Second {
-		return fmt.Sprintf("held, after waiting %s", waited.Round(time.Second)), results.Err()
-	}
-	return "held", results.Err()
-}
-
-// keepLock sends the heartbeat; the run is over when the lock is.
-func (d *Deployment) keepLock(h *host, session Session, beat *time.Ticker) {
-	defer beat.Stop()
-	for {
-		select {
-		case <-beat.C:
-			_ = session.Beat()
-		case <-session.Done():
-			if !h.releasing.Load() {
-				d.cancel(fmt.Errorf("%w on %s: %w", errLockLost, h.target, session.Wait()))
-			}
-			return
-		}
-	}
-}
 
 // Commands that every deployment needs on the host; a build of ours needs more.
 const needs = "awk curl flock grep nginx pgrep sed sync timeout xargs"
@@ -156,12 +87,11 @@ const (
 )
 
 func (d *Deployment) detect(ctx context.Context, h *host) (string, error) {
-	res, err := d.exec(ctx, h, scripts.Port, scripts.Values{
-		"ports": fmt.Sprintf("%d %d", d.in.Ports[0], d.in.Ports[1]), "nginx_include": d.in.NginxInclude, "verify_host": d.verifyHost(),
-	})
+	res, err := d.exec(ctx, h, scripts.Port, d.detection())
 	if err != nil {
 		return "", err
 	}
+	h.bootID, h.last = res.Text("boot"), readPast(res.Text("last"))
 	f, err := readFacts(res, d.in.Ports)
 	if err != nil {
 		return "", err
@@ -180,6 +110,13 @@ func (d *Deployment) detect(ctx context.Context, h *host) (string, error) {
 		d.rep.Warn("Memory of "+h.target.Name, fmt.Sprintf("the running version uses %d MB and %d MB are free: two versions may not fit at once", h.Active.RSSMB, h.memoryMB))
 	}
 	return fmt.Sprintf("port %d is active with %s; port %d is idle", h.Active.Port, orNone(h.Active.Release), h.Idle.Port), nil
+}
+
+// detection are the values of port.sh.
+func (d *Deployment) detection() scripts.Values {
+	return scripts.Values{
+		"ports": fmt.Sprintf("%d %d", d.in.Ports[0], d.in.Ports[1]), "nginx_include": d.in.NginxInclude, "verify_host": d.verifyHost(),
+	}
 }
 
 func (d *Deployment) setup(ctx context.Context, h *host) (string, error) {

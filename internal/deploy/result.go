@@ -109,13 +109,14 @@ func (d *Deployment) record(ctx context.Context, h *host, outcome Outcome, reaso
 		Run   string    `json:"run"`
 		RunID string    `json:"run-id"`
 		RunNo string    `json:"run-number"`
+		Flow  string    `json:"workflow"`
 		Actor string    `json:"actor"`
 		SHA   string    `json:"sha"` // of the workflow; with source workspace the commit is the checkout's own identity
 		Error string    `json:"error,omitempty"`
 		Total int64     `json:"duration-ms"`
 		HostResult
 	}{
-		d.now().UTC().Truncate(time.Millisecond), d.in.Run.URL(), d.in.Run.ID, d.in.Run.Number, d.in.Run.Actor, d.in.Run.SHA,
+		d.now().UTC().Truncate(time.Millisecond), d.in.Run.URL(), d.in.Run.ID, d.in.Run.Number, d.in.Run.Workflow, d.in.Run.Actor, d.in.Run.SHA,
 		reason, d.now().Sub(d.begin).Milliseconds(), d.hostResult(h, outcome),
 	})
 	if err != nil {

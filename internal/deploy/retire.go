@@ -51,16 +51,3 @@ func (d *Deployment) prune(ctx context.Context, h *host) (string, error) {
 	}
 	return fmt.Sprintf("%d old release(s) deleted", res.Int("pruned")), res.Err()
 }
-
-// unlock ends the lock's session and waits until the host has let go.
-func (d *Deployment) unlock(ctx context.Context, h *host) (string, error) {
-	h.releasing.Store(true)
-	h.lock.Close()
-	select {
-	case <-h.lock.Done():
-		h.lock = nil
-		return "released", nil
-	case <-ctx.Done():
-		return "", context.Cause(ctx)
-	}
-}

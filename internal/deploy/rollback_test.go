@@ -58,7 +58,7 @@ func TestRollbackIsTheSameListWithoutFetchAndBuild(t *testing.T) {
 func TestStatusAndCheckTakeNoLockAndChangeNothing(t *testing.T) {
 	for operation, want := range map[inputs.Operation]string{inputs.Status: "port,releases", inputs.Check: "check,port"} {
 		f := newFakeHost(t)
-		f.locked = true // by another run
+		f.holder = "another run"
 		in := testInputs()
 		in.Operation = operation
 		result, log, err := deployTo(t, f, in)

@@ -2,7 +2,6 @@ package deploy
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -60,16 +59,11 @@ func slotState(h *host, s slot) string {
 
 // pastRow reads a line of the history; one that is not ours to read shows as it is.
 func pastRow(line string) []string {
-	var past struct {
-		Time    time.Time `json:"time"`
-		Outcome string    `json:"outcome"`
-		Release string    `json:"release"`
-		Actor   string    `json:"actor"`
-	}
-	if err := json.Unmarshal([]byte(line), &past); err != nil {
+	p := readPast(line)
+	if p.Outcome == "" {
 		return []string{"?", "?", fmt.Sprintf("%.60q", line), "?"}
 	}
-	return []string{past.Time.UTC().Format(time.DateTime), past.Outcome, orDash(past.Release), past.Actor}
+	return []string{p.Time.UTC().Format(time.DateTime), p.Outcome, orDash(p.Release), p.Actor}
 }
 
 // grid is a table with a header.

@@ -62,8 +62,23 @@ func (d *Deployment) do(ctx context.Context, s step) error {
 	return nil
 }
 
-// on runs a step on one host, within its deadline; a panic is that host's failure, so that the others' and its own undo still run.
+// on runs a step on one host. When the connection is lost the step goes on over another one.
 func (d *Deployment) on(ctx context.Context, h *host, s step) (line string, err error) {
+	for {
+		h.execs = 0
+		line, err = d.try(ctx, h, s)
+		if ctx.Err() != nil || errors.Is(err, errDeadline) || !lost(err) && !h.lockGone(err) {
+			return line, err
+		}
+		if err := d.reconnect(ctx, h, err); err != nil {
+			return "", &StepError{Step: s.name, Host: h.target, Err: err}
+		}
+	}
+}
+
+// try runs a step on one host, within its deadline; a panic is that host's failure, so that the others' and its own undo still run.
+func (d *Deployment) try(ctx context.Context, h *host, s step) (line string, err error) {
+	h.journal = s.name
 	ctx, cancel := context.WithTimeoutCause(ctx, s.deadline, fmt.Errorf("%w after %s", errDeadline, s.deadline))
 	defer cancel()
 	defer func() {
@@ -105,7 +120,10 @@ func (d *Deployment) takeBack(ctx context.Context) error {
 		for i, h := range u.hosts {
 			wg.Go(func() {
 				s := u.step
-				s.deadline, s.run = limit, func(ctx context.Context, h *host) (string, error) { return "", s.undo(ctx, h) }
+				s.deadline, s.run = limit, func(ctx context.Context, h *host) (string, error) {
+					h.journal = "undo-" + s.name
+					return "", s.undo(ctx, h)
+				}
 				_, results[i] = d.on(ctx, h, s)
 			})
 		}

@@ -11,6 +11,7 @@ const (
 	defaultTimeout        = "30m"
 	defaultLockTimeout    = "10m"
 	defaultOperation      = string(Deploy)
+	defaultAllowOlder     = "false"
 	defaultDryRun         = "false"
 	defaultSetup          = string(SetupAuto)
 	defaultSource         = Git
@@ -55,6 +56,7 @@ func fields() []field {
 		{name: "lock-timeout", def: defaultLockTimeout, set: duration(func(in *Inputs) *time.Duration { return &in.LockTimeout }, 0, 24*time.Hour)},
 		{name: "operation", def: defaultOperation, set: setOperation},
 		{name: "release", set: setRelease},
+		{name: "allow-older", def: defaultAllowOlder, set: setAllowOlder},
 		{name: "dry-run", def: defaultDryRun, set: setDryRun},
 		{name: "setup", def: defaultSetup, set: setSetup},
 		{name: "packages", shape: text, set: setPackages},

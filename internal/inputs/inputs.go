@@ -35,9 +35,10 @@ type Inputs struct {
 	Operation Operation
 	Release   string // for Rollback: which; "": the one before the active
 
-	Setup    SetupMode
-	DryRun   bool     // say what would be done, and do nothing
-	Packages []string // of the distribution, wanted besides what a deployment needs
+	Setup      SetupMode
+	AllowOlder bool     // put an older run's commit live over a newer one's
+	DryRun     bool     // say what would be done, and do nothing
+	Packages   []string // of the distribution, wanted besides what a deployment needs
 
 	ConnectTimeout time.Duration
 	Timeout        time.Duration // for the whole run

@@ -40,6 +40,11 @@ func setOperation(p *parser, value string) error {
 	return nil
 }
 
+func setAllowOlder(p *parser, value string) (err error) {
+	p.in.AllowOlder, err = boolean(value)
+	return err
+}
+
 func setDryRun(p *parser, value string) (err error) {
 	p.in.DryRun, err = boolean(value)
 	return err

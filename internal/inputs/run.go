@@ -16,6 +16,7 @@ type Run struct {
 	Number     string
 	Attempt    string
 	Actor      string // who started this attempt
+	Event      string // such as push, workflow_dispatch
 	Workflow   string
 	ServerURL  string // without a slash at the end
 	Repository string // owner/name
@@ -37,6 +38,7 @@ func parseRun(getenv func(string) string) (Run, error) {
 		Number:     value("RUN_NUMBER"),
 		Attempt:    value("RUN_ATTEMPT"),
 		Actor:      value("TRIGGERING_ACTOR"), // on a re-run somebody else than ACTOR
+		Event:      value("EVENT_NAME"),
 		Workflow:   value("WORKFLOW"),
 		ServerURL:  strings.TrimRight(value("SERVER_URL"), "/"),
 		Repository: value("REPOSITORY"),

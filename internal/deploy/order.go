@@ -1,0 +1,68 @@
+package deploy
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/clothesme/deploy-action/internal/inputs"
+)
+
+// past is a deployment as a line of the host's history tells it.
+type past struct {
+	Time     time.Time `json:"time"`
+	Outcome  string    `json:"outcome"`
+	Release  string    `json:"release"`
+	Actor    string    `json:"actor"`
+	Run      string    `json:"run"`
+	RunID    string    `json:"run-id"`
+	RunNo    string    `json:"run-number"`
+	Workflow string    `json:"workflow"`
+}
+
+// readPast returns nothing of a line that is not ours to read.
+func readPast(line string) past {
+	var p past
+	if json.Unmarshal([]byte(line), &p) != nil {
+		return past{}
+	}
+	return p
+}
+
+// inOrder refuses to put an older commit live over a newer one: runs that wait for the lock get it in no order, and one whose runner hung
+// may come late. GitHub numbers the runs of a workflow, and gives all runs ids that only grow.
+func (d *Deployment) inOrder(_ context.Context, h *host) (string, error) {
+	if newer(h.last, d.in.Run) {
+		return "", &OrderError{h.last}
+	}
+	if h.last.Release == "" {
+		return "nothing was deployed before", nil
+	}
+	return fmt.Sprintf("%s was put live by run %s", h.last.Release, orDash(h.last.RunNo)), nil
+}
+
+// anyOrder: who starts a run by hand, or an old one again, means just that commit.
+func (d *Deployment) anyOrder(*host) bool {
+	run := d.in.Run
+	return d.in.AllowOlder || d.in.Operation != inputs.Deploy || run.Event == "workflow_dispatch" || run.Attempt != "" && run.Attempt != "1"
+}
+
+func newer(p past, run inputs.Run) bool {
+	last, ours := p.RunID, run.ID
+	if p.Workflow == run.Workflow && p.RunNo != "" && run.Number != "" {
+		last, ours = p.RunNo, run.Number
+	}
+	a, err := strconv.ParseUint(last, 10, 64)
+	b, err2 := strconv.ParseUint(ours, 10, 64)
+	return err == nil && err2 == nil && a > b
+}
+
+// OrderError is a newer run's deployment that an older run would undo.
+type OrderError struct{ last past }
+
+func (e *OrderError) Error() string {
+	return fmt.Sprintf("a newer run has been here: run %s of %q by %s put %s live at %s (%s)",
+		e.last.RunNo, e.last.Workflow, e.last.Actor, e.last.Release, e.last.Time.UTC().Format(time.DateTime), e.last.Run)
+}

@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# One step at a time, under the deploy lock.
+#
+# Values: path, lock_token, step_id (names this step of this run, or nothing: its results are not kept)
+
+# own_lock: refuses to touch anything when the deploy lock is no longer this run's, and ends what a cut-off step left running, so that no
+# step works beside another. Each step leads a session of its own, as sshd starts it, holds the step lock, and leaves its name while it works;
+# who holds the deploy lock may end it, since the run that started it is gone or has given it up.
+own_lock() {
+  local leader='' start=''
+  holds_lock
+  if [[ -r $path/.lock.leader ]]; then read -r leader start <"$path/.lock.leader" || :; fi
+  # A leader that died alone leaves its session behind, whose number is not given out again before it is empty.
+  if [[ -n $leader && -n $(session "$leader") ]] && { runs "$leader" "$start" || [[ ! -e /proc/$leader ]]; }; then
+    say "a step that was cut off is still at work on this host (pid ${leader}); ending it"
+    end_session "$leader"
+  fi
+  exec {step_fd}>>"$path/.lock.step"
+  flock -w 10 "$step_fd" || die "$EX_STEP_BUSY" "a step that was cut off still runs on this host: pid ${leader:-unknown}"
+  holds_lock
+  if [[ -n $step_id && -e $path/.steps/$step_id ]]; then
+    cat -- "$path/.steps/$step_id"
+    exit 0
+  fi
+  printf '%s %s\n' "$$" "$(starttime "$$")" >"$path/.lock.leader"
+  exec {results_fd}>"$path/.lock.results"
+  trap leave EXIT
+  trap : PIPE # whoever listened is gone: the work is still finished, for the run to find when it is back
+}
+
+leave() {
+  if declare -F cleanup >/dev/null; then cleanup; fi
+  rm -f -- "$path/.lock.leader"
+}
+
+# keep_results: the last call of every verb. The results of a step that came to its end stay for as long as its run does, so that it is not
+# done twice when its answer is lost with the connection.
+keep_results() {
+  if [[ -n ${results_fd-} && -n $step_id ]]; then mv -f -- "$path/.lock.results" "$path/.steps/$step_id"; fi
+}
+
+end_session() {
+  local end
+  end=$(($(now_ms) + 5000))
+  session "$1" | xargs -r kill -TERM -- 2>/dev/null || :
+  while [[ -n $(session "$1") ]] && (($(now_ms) < end)); do pause 0.1; done
+  session "$1" | xargs -r kill -KILL -- 2>/dev/null || :
+}
+
+holds_lock() {
+  local holder=''
+  [[ -r $path/.lock.holder ]] && read -r holder <"$path/.lock.holder"
+  [[ $holder == "$lock_token" ]] || die "$EX_LOCK_LOST" "the deploy lock is held by another run now: ${holder:-nobody}"
+}
