@@ -31,7 +31,8 @@ type Report struct {
 
 	mu      sync.Mutex // guards what follows, and the order of the lines
 	w       io.Writer
-	grouped bool // a group is open
+	grouped bool  // a group is open
+	printed int64 // how often something was
 	secrets redactor
 }
 
@@ -133,6 +134,7 @@ func (r *Report) plain(text string) string {
 // write prints whole lines. The caller holds the mutex.
 func (r *Report) write(lines []byte) {
 	if len(lines) > 0 {
+		r.printed++
 		_, _ = r.w.Write(lines) // see Report: the log is not worth the deployment
 	}
 }

@@ -3,6 +3,8 @@ package report
 import (
 	"fmt"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 const (
@@ -10,17 +12,52 @@ const (
 	reset = "\x1b[0m"
 )
 
-// Step is a group whose outcome is one line below it, with the time it took.
+// signOfLife is how long a step may be silent until it says that it is still at it.
+const signOfLife = 30 * time.Second
+
+// Step is a group whose outcome is one line below it, with the time it took. While nothing is printed for half a minute it prints a line
+// itself: a build may be silent for long, and a log that stands still looks like a hang.
 type Step struct {
 	r     *Report
+	title string
 	start time.Time
 	ended bool
+	over  chan struct{}
 }
 
 // Step opens a group for a step, titled by a present participle, such as "Checking the host".
 func (r *Report) Step(title string) *Step {
 	r.Group(title)
-	return &Step{r: r, start: r.now()}
+	s := &Step{r: r, title: title, start: r.now(), over: make(chan struct{})}
+	r.mu.Lock()
+	printed := r.printed
+	r.mu.Unlock()
+	go s.live(printed)
+	return s
+}
+
+// live watches for silence since so much was printed.
+func (s *Step) live(printed int64) {
+	tick := time.NewTicker(signOfLife)
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.over:
+			return
+		case <-tick.C:
+		}
+		s.r.mu.Lock()
+		if !s.ended && s.r.printed == printed {
+			s.r.write([]byte("… still " + lowerFirst(s.r.plain(s.title)) + " (" + Elapsed(s.r.now().Sub(s.start)) + ")\n"))
+		}
+		printed = s.r.printed
+		s.r.mu.Unlock()
+	}
+}
+
+func lowerFirst(s string) string {
+	first, size := utf8.DecodeRuneInString(s)
+	return string(unicode.ToLower(first)) + s[size:]
 }
 
 // Done closes the group and prints "✓ line (0.2s)". Only the first Done or Fail of a step counts, so that a
@@ -38,6 +75,7 @@ func (s *Step) end(line, colour, uncolour string) {
 		return
 	}
 	s.ended = true
+	close(s.over)
 	outcome := colour + oneLine(s.r.plain(line)) + " (" + Elapsed(took) + ")" + uncolour + "\n"
 	s.r.write(append(s.r.endGroup(), outcome...))
 }
