@@ -18,7 +18,7 @@ COPY . .
 ARG VERSION=dev
 RUN GOOS=$TARGETOS GOARCH=$TARGETARCH \
     go build -ldflags "-s -w -X main.version=$VERSION" -o /out/deploy-action . \
-    && mkdir -m 1777 /out/tmp
+    && ln -s deploy-action /out/deploy-action-post && mkdir -m 1777 /out/tmp
 
 FROM scratch
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -29,8 +30,14 @@ func main() {
 	ctx, _ := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// The runner kills 10 s after its first signal; a hang must not take the log's last lines with it.
 	context.AfterFunc(ctx, func() { time.AfterFunc(lastWord, func() { os.Exit(exitFailed) }) })
+	if filepath.Base(os.Args[0]) == postName {
+		os.Exit(post(ctx, os.Getenv, os.Stdout, begin))
+	}
 	os.Exit(run(ctx, os.Getenv, os.Stdout, begin))
 }
+
+// postName is the name under which action.yml starts the program once the job is over, whatever became of it.
+const postName = "deploy-action-post"
 
 const (
 	exitOK     = 0
@@ -48,9 +55,7 @@ func run(ctx context.Context, getenv func(string) string, stdout io.Writer, begi
 		return finish(rep, &deploy.Result{Outcome: deploy.Failed, Duration: time.Since(begin)}, err)
 	}
 	rep.Debug("deploy-action " + version)
-	result, err := deploy.New(in, rep, deploy.SSH(remote.Config{
-		Signer: in.Signer, HostKeys: in.HostKeys, ConnectTimeout: in.ConnectTimeout,
-	}), deploy.S3(cloud.Config{Region: in.AWSRegion, Endpoint: in.S3Endpoint}), begin).Run(ctx)
+	result, err := deployment(in, rep, begin).Run(ctx)
 	if err != nil {
 		var failure *deploy.Failure
 		title := "Deployment failed"
@@ -61,6 +66,34 @@ func run(ctx context.Context, getenv func(string) string, stdout io.Writer, begi
 	}
 	return finish(rep, result, err)
 }
+
+func deployment(in *inputs.Inputs, rep *report.Report, begin time.Time) *deploy.Deployment {
+	return deploy.New(in, rep, deploy.SSH(remote.Config{
+		Signer: in.Signer, HostKeys: in.HostKeys, ConnectTimeout: in.ConnectTimeout,
+	}), deploy.S3(cloud.Config{Region: in.AWSRegion, Endpoint: in.S3Endpoint}), begin)
+}
+
+// post is the post step. It has something to do only when run began to change a host and was killed before its end: by the runner after a
+// cancellation that took too long, or for want of memory.
+func post(ctx context.Context, getenv func(string) string, stdout io.Writer, begin time.Time) int {
+	if getenv("STATE_"+deploy.StateBegun) == "" || getenv("STATE_"+deploy.StateEnded) != "" {
+		return exitOK
+	}
+	rep := report.New(stdout, getenv)
+	in, err := inputs.Parse(getenv)
+	rep.Mask(in.Secrets()...)
+	if err == nil {
+		in.Operation, in.LockTimeout, in.Timeout = inputs.Tidy, min(in.LockTimeout, postLimit/4), postLimit
+		err = deployment(in, rep, begin).Tidy(ctx, getenv("STATE_"+deploy.StateRelease))
+	}
+	if err != nil {
+		rep.Warn("The deployment was cut off", fmt.Sprintf("and what it left could not be tidied up; the next deployment does that\n%v", err))
+	}
+	return exitOK
+}
+
+// postLimit is well within the five minutes that a cancelled job has for its post steps (actions/runner PipelineConstants.cs).
+const postLimit = 2 * time.Minute
 
 // finish sets the outputs and the summary, which later steps and people read also after a failure.
 func finish(rep *report.Report, result *deploy.Result, cause error) int {

@@ -8,7 +8,7 @@ import (
 )
 
 // killAt starts a deployment and kills the action when its log says a word.
-func (w *world) killAt(word string, job lab.Job) {
+func (w *world) killAt(word string, job lab.Job) *lab.Result {
 	w.t.Helper()
 	running, err := shared.runner.Start(w.ctx, job)
 	if err != nil {
@@ -20,9 +20,11 @@ func (w *world) killAt(word string, job lab.Job) {
 	if err := running.Kill(w.ctx); err != nil {
 		w.t.Fatal(err)
 	}
-	if _, err := running.Wait(); err != nil {
+	result, err := running.Wait()
+	if err != nil {
 		w.t.Fatal(err)
 	}
+	return result
 }
 
 // A runner that dies while the new version is on probation leaves the flag on it. The next run must not take it for proved.

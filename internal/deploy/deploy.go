@@ -26,6 +26,8 @@ type Deployment struct {
 	hosts   []*host
 	undos   []undo
 	details string                          // Markdown for the summary
+	untidy  bool                            // something is left for the post step
+	cutOff  string                          // for Tidy: the release of the run that was cut off
 	tree    func() (*workspace.Tree, error) // reads the workspace, once
 
 	patience time.Duration // to make a lost connection anew
@@ -50,12 +52,18 @@ func (d *Deployment) steps() []step {
 	in := d.in
 	connect := step{prepare, "connect", "Connecting", in.ConnectTimeout + brief, d.connect, nil, nil, false}
 	check := step{prepare, "check", "Checking the host", in.Timeout, d.check, nil, nil, false}
+	lock := step{prepare, "lock", "Taking the deploy lock", in.LockTimeout + brief, d.takeLock, nil, nil, false}
+	unlock := step{retire, "unlock", "Releasing the deploy lock", 2 * heartbeat, d.unlock, nil, nil, true}
+	heal := step{prepare, "heal", "Putting the flag right", brief, d.heal, nil, nothingToHeal, false}
+	clearIdle := step{prepare, "clear", "Clearing the idle slot", in.DrainTimeout + in.StopTimeout + brief, d.clear, nil, idleIsClear, false}
 	detect := step{prepare, "detect", "Detecting the active slot", brief, d.detect, nil, nil, false}
 	release := step{prepare, "fetch", "Fetching the release", in.Timeout, d.fetch, nil, nil, false}
 	resolve := step{prepare, "resolve", "Looking up the assets", brief, d.resolve, nil, d.noAssets, false}
 	switch in.Operation {
 	case inputs.Check:
 		return []step{connect, check, detect}
+	case inputs.Tidy:
+		return []step{connect, lock, detect, heal, clearIdle, {retire, "record", "Recording what became of the deployment", brief, d.recordCutOff, nil, d.isRecorded, false}, unlock}
 	case inputs.Status:
 		return []step{connect, detect, {prepare, "status", "Listing releases", brief, d.status, nil, nil, false}}
 	}
@@ -68,12 +76,13 @@ func (d *Deployment) steps() []step {
 	return []step{
 		// The old version serves; nothing it needs is touched.
 		connect,
-		{prepare, "lock", "Taking the deploy lock", in.LockTimeout + brief, d.takeLock, nil, nil, false},
+		lock,
 		check,
 		detect,
 		{prepare, "order", "Comparing with the last deployment", brief, d.inOrder, nil, d.anyOrder, false},
 		{prepare, "setup", "Setting up folders and the service", brief, d.setup, nil, nil, false},
-		{prepare, "clear", "Clearing the idle slot", in.DrainTimeout + in.StopTimeout + brief, d.clear, nil, idleIsClear, false},
+		heal,
+		clearIdle,
 		resolve,
 		release,
 		{prepare, "build", "Building the release", in.Timeout, d.build, nil, d.isBuilt, false},
@@ -92,7 +101,7 @@ func (d *Deployment) steps() []step {
 		{retire, "stop", "Stopping the old version", in.StopTimeout + brief, d.stop, nil, nothingToRetire, false},
 		{retire, "prune", "Pruning old releases", brief, d.prune, nil, isUnchanged, false},
 		{retire, "record", "Recording the deployment", brief, d.recordSuccess, nil, nil, true},
-		{retire, "unlock", "Releasing the deploy lock", 2 * heartbeat, d.unlock, nil, nil, true},
+		unlock,
 	}
 }
 
@@ -103,6 +112,7 @@ func (d *Deployment) hasNoHook(command string) func(*host) bool {
 }
 
 func isUnchanged(h *host) bool     { return h.unchanged }
+func nothingToHeal(h *host) bool   { return h.Heal == nil }
 func idleIsClear(h *host) bool     { return !h.Idle.runs() }
 func nothingToRetire(h *host) bool { return h.unchanged || h.Active == nil }
 
@@ -112,13 +122,22 @@ func (d *Deployment) Run(ctx context.Context) (*Result, error) {
 	ctx, stop := context.WithTimeoutCause(ctx, d.in.Timeout, fmt.Errorf("%w after %s (input \"timeout\")", errTimeout, d.in.Timeout))
 	defer stop()
 	defer d.hangUp()
+	if d.changes() {
+		d.save(StateBegun, "yes")
+		defer func() {
+			if !d.untidy {
+				d.save(StateEnded, "yes")
+			}
+		}()
+	}
 	d.tree = sync.OnceValues(func() (*workspace.Tree, error) { return d.read(ctx) })
 	for _, s := range d.steps() {
 		if s.phase == retire {
 			d.undos = nil // the commit point: what was verified stays
 			if ctx.Err() != nil {
 				if !s.always {
-					d.rep.Warn("Left to the next deployment", fmt.Sprintf("%s was not done: %v; the new version is live", s.name, context.Cause(ctx)))
+					d.untidy = true
+					d.rep.Warn("Left to the post step", fmt.Sprintf("%s was not done: %v; the new version is live", s.name, context.Cause(ctx)))
 					continue
 				}
 				var release context.CancelFunc
@@ -141,6 +160,23 @@ func (d *Deployment) Run(ctx context.Context) (*Result, error) {
 	return d.result(d.success()), nil
 }
 
+// What Run saves for the post step, as it goes.
+const (
+	StateBegun   = "begun"   // a host may be changed from here on
+	StateRelease = "release" // the release that goes live
+	StateEnded   = "ended"   // nothing is left to tidy
+)
+
+func (d *Deployment) changes() bool {
+	return !d.in.DryRun && (d.in.Operation == inputs.Deploy || d.in.Operation == inputs.Rollback)
+}
+
+func (d *Deployment) save(name, value string) {
+	if err := d.rep.State(name, value); err != nil {
+		d.rep.Debug(err.Error()) // the next deployment tidies too
+	}
+}
+
 var errTimeout = errors.New("time-out")
 
 // fail takes back what was done, writes it down on the hosts that still answer, and explains. A host that another run has taken over is
@@ -153,6 +189,7 @@ func (d *Deployment) fail(ctx context.Context, s step, cause error) (*Result, er
 		d.patience = min(d.patience, time.Second) // it was long enough
 	}
 	undone := d.takeBack(ctx)
+	d.untidy = undone != nil
 	f := d.failure(s, cause, undone)
 	limit := time.Minute
 	if ctx.Err() != nil {

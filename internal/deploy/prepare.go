@@ -124,15 +124,18 @@ func (d *Deployment) setup(ctx context.Context, h *host) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if h.Heal != nil {
-		if _, err := d.exec(ctx, h, scripts.Switch, scripts.Values{"from": h.Heal.From, "to": h.Heal.To}); err != nil {
-			return "", err
-		}
-	}
 	if changed := res.Text("changed"); changed != "" {
 		return "wrote " + changed, res.Err()
 	}
 	return "already", res.Err()
+}
+
+// heal puts flags right that a dead run, or somebody's hand, has left wrong.
+func (d *Deployment) heal(ctx context.Context, h *host) (string, error) {
+	if _, err := d.exec(ctx, h, scripts.Switch, scripts.Values{"from": h.Heal.From, "to": h.Heal.To}); err != nil {
+		return "", err
+	}
+	return "the flag is on port " + h.Heal.To, nil
 }
 
 // clear ends what a dead run left in the idle slot: a version never switched to, or one that was never retired.
@@ -232,6 +235,7 @@ func (d *Deployment) hook(ctx context.Context, h *host, name, command string) (s
 }
 
 func (d *Deployment) start(ctx context.Context, h *host) (string, error) {
+	d.save(StateRelease, h.release)
 	res, err := d.exec(ctx, h, scripts.Start, scripts.Values{"port": h.idlePort(), "release": h.release})
 	if err != nil {
 		return "", err

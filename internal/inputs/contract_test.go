@@ -164,7 +164,7 @@ func TestActionRunsTheBinary(t *testing.T) {
 	action := readAction(t)
 	// No args: the runner's quoting loses values that end in a backslash. An entry point of its own keeps callers
 	// and container hooks from needing one.
-	equal(t, action.Runs, map[string]string{"using": "docker", "image": "Dockerfile", "entrypoint": "/deploy-action"})
+	equal(t, action.Runs, map[string]string{"using": "docker", "image": "Dockerfile", "entrypoint": "/deploy-action", "post-entrypoint": "/deploy-action-post"})
 	equal(t, action.Branding.Icon+" "+action.Branding.Color, "upload-cloud green") // both on GitHub's lists
 	if action.Name == "" || len(action.Description) > 125 || !sentence.MatchString(action.Description) {
 		t.Errorf("name %q, description %q", action.Name, action.Description)

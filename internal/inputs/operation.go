@@ -17,6 +17,7 @@ const (
 	Rollback Operation = "rollback" // to a release that is still on the host
 	Status   Operation = "status"   // says what is there; changes nothing
 	Check    Operation = "check"    // says what a deployment would lack; changes nothing
+	Tidy     Operation = "tidy"     // what a cut-off run left; the post step's, no user's
 )
 
 // SetupMode says whether a run may install what the host lacks.

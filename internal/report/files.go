@@ -16,16 +16,24 @@ var outputName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]*$`)
 
 // Output sets an output of the step. Without a runner (GITHUB_OUTPUT is unset) it does nothing.
 func (r *Report) Output(name, value string) error {
+	return r.set("GITHUB_OUTPUT", "output", name, value)
+}
+
+// State saves a value for the post step, which gets it as STATE_<name>, even if this step is killed: the runner reads the file at its end.
+// Without a runner (GITHUB_STATE is unset) it does nothing.
+func (r *Report) State(name, value string) error { return r.set("GITHUB_STATE", "state", name, value) }
+
+func (r *Report) set(file, kind, name, value string) error {
 	if !outputName.MatchString(name) {
-		return fmt.Errorf("write output %q: not a name of letters, digits, hyphens and underscores", name)
+		return fmt.Errorf("write %s %q: not a name of letters, digits, hyphens and underscores", kind, name)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	value, _ = r.secrets.redact(value, noLimit)
 	// Random, so that no value can end itself and set outputs of its own (FileCommandManager.cs).
 	delimiter := "deploy-action-" + rand.Text()
-	if err := appendTo(r.getenv("GITHUB_OUTPUT"), name+"<<"+delimiter+"\n"+value+"\n"+delimiter+"\n"); err != nil {
-		return fmt.Errorf("write output %q: %w", name, err)
+	if err := appendTo(r.getenv(file), name+"<<"+delimiter+"\n"+value+"\n"+delimiter+"\n"); err != nil {
+		return fmt.Errorf("write %s %q: %w", kind, name, err)
 	}
 	return nil
 }

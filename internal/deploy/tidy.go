@@ -1,0 +1,39 @@
+package deploy
+
+import (
+	"context"
+	"fmt"
+)
+
+// Tidy is what the action's post step does for a run that was killed before it could take anything back: the flag goes to the version that
+// has proved itself, the other one is stopped, and the lock is free. The next deployment would do the same; nobody has to wait for it.
+// Release is the one that the run was deploying, as far as it got.
+func (d *Deployment) Tidy(ctx context.Context, release string) error {
+	d.cutOff = release
+	if _, err := d.Run(ctx); err != nil {
+		return err
+	}
+	for _, h := range d.hosts {
+		line := fmt.Sprintf("%s: %s", h.target, serving(h))
+		d.rep.Info(line)
+		d.details += "- " + line + "\n"
+	}
+	return d.rep.Summary("### Deployment: cut off\n\nThe run was ended before it was through; its post step has tidied up.\n\n" + d.details)
+}
+
+// recordCutOff writes the history line that the run itself had no time for.
+func (d *Deployment) recordCutOff(ctx context.Context, h *host) (string, error) {
+	outcome := Failed
+	h.release = d.cutOff
+	if h.Active != nil && d.cutOff != "" && h.Active.Release == d.cutOff && h.Active.Proved {
+		outcome, h.commit = Deployed, h.Active.Commit // it died while the old version was being retired
+	}
+	if err := d.record(ctx, h, outcome, "the run was ended before it was through"); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("as %s", outcome), nil
+}
+
+func (d *Deployment) isRecorded(h *host) bool {
+	return h.last.RunID != "" && h.last.RunID == d.in.Run.ID && h.last.Release == d.cutOff
+}
