@@ -10,7 +10,7 @@
 # file (the connection closed) or silence for `beat` seconds (it vanished without a word) ends the process and with it the lock.
 
 main() {
-  local begin left note last
+  local begin left note last leader
   begin=$(now_ms)
   if [[ ! -d $path ]]; then
     mkdir -p -- "$path" 2>/dev/null || as_root install -d -o "$(id -un)" -g "$(id -gn)" -- "$path" \
@@ -37,6 +37,7 @@ main() {
   fi
   printf '%s\n' "$((last + 1))" >"$path/.lock"
   printf '%s\n%s\n' "$lock_token" "$lock_note, since $(date -u +%FT%TZ)" | write "$path/.lock.holder" 0644
+  end_cut_off # before anybody looks at what it leaves
   result waited "$(($(now_ms) - begin))"
   result serial "$((last + 1))"
   result locked yes

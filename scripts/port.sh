@@ -5,9 +5,10 @@
 # Prints: include (absent, ours, other): the file as nginx has it on disk
 #         routed: where nginx itself says it sends requests, empty when our site is not loaded
 #         strays: flags of ports outside the pair, blank-separated
-#         boot: names the host's boot; last: the line of deploys.jsonl that put live what is live, or nothing
+#         boot: names the host's boot
 #         and for each port N: flag_N (yes, no), listen_N (none, ours, foreign), who_N (for people), pid_N, enabled_N (yes, no),
-#         release_N, commit_N, recipe_N, proved_N (yes, no: it has served and come through its probation), rss_mb_N
+#         release_N, commit_N, recipe_N, proved_N (yes, no: it has served and come through its probation), by_N (JSON: the run that
+#         put it live), rss_mb_N
 
 main() {
   local port pid start owner release dir strays
@@ -17,7 +18,6 @@ main() {
   strays=$(find "$flags" -type f -name '[0-9]*' -printf '%f\n' 2>/dev/null | grep -vxF -e "${ports% *}" -e "${ports#* }" || :)
   result strays "${strays//$'\n'/ }"
   result boot "$(</proc/sys/kernel/random/boot_id)/$(starttime 1)"
-  result last "$(tac -- "$path/deploys.jsonl" 2>/dev/null | grep -m 1 -E '"outcome":"(deployed|rolled-back)"' || :)"
   for port in $ports; do
     result "flag_$port" "$(yes_if test -e "$flags/$port")"
     listener "$port"
@@ -34,6 +34,7 @@ main() {
       result "recipe_$port" "$(<"$dir/.deploy-action/recipe")"
     fi
     result "proved_$port" "$(yes_if test -e "$dir/.deploy-action/live")"
+    result "by_$port" "$(head -n 1 -- "$dir/.deploy-action/live" 2>/dev/null || :)"
     result "release_$port" "${release##*/}"
   done
 }

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Asks through nginx: first until the answer provably comes from the new slot, then for as long as the new release is on probation.
 #
-# Values: app, path, lock_token, release, port, pid, starttime, log_offset, health_path, health_status, health_body, verify_host, settle, watch_for (milliseconds)
+# Values: app, path, lock_token, release, port, pid, starttime, log_offset, health_path, health_status, health_body, verify_host, settle, watch_for (milliseconds), by (JSON: this run)
 # Prints: live (milliseconds since the epoch) as soon as the first such answer was seen; probes
 # Exits:  EX_NOT_ROUTED (nginx does not send requests to the slot), EX_DIED, EX_UNHEALTHY
 #
-# A release that came through is marked as proved. `nginx -t` can pass and a reload exit 0 while the old configuration stays; only a request through nginx proves anything.
+# A release that came through is marked as proved, with the run that put it live. `nginx -t` can pass and a reload exit 0 while the old configuration stays; only a request through nginx proves anything.
 
 main() {
   local end probes=0 said='' via=''
@@ -27,7 +27,7 @@ main() {
     [[ $via == "127.0.0.1:$port" ]] || bad
   done
   own_lock
-  : | write "$path/releases/$release/.deploy-action/live" 0644
+  printf '%s\n' "$by" | write "$path/releases/$release/.deploy-action/live" 0644
   result probes "$probes"
 }
 

@@ -65,7 +65,7 @@ const settle = 10 * time.Second
 func (d *Deployment) verify(ctx context.Context, h *host) (string, error) {
 	var live time.Time
 	res, err := d.exec(ctx, h, scripts.Verify, d.process(h, scripts.Values{
-		"release": h.release, "verify_host": d.verifyHost(), "settle": millis(settle), "watch_for": millis(d.in.WatchFor),
+		"release": h.release, "verify_host": d.verifyHost(), "settle": millis(settle), "watch_for": millis(d.in.WatchFor), "by": d.by(h),
 	}))
 	if live = res.At("live"); !live.IsZero() {
 		h.live = live.Sub(d.begin)

@@ -63,7 +63,7 @@ func (d *Deployment) steps() []step {
 	case inputs.Check:
 		return []step{connect, check, detect}
 	case inputs.Tidy:
-		return []step{connect, lock, detect, heal, clearIdle, {retire, "record", "Recording what became of the deployment", brief, d.recordCutOff, nil, d.isRecorded, false}, unlock}
+		return []step{connect, lock, detect, heal, clearIdle, {retire, "record", "Recording what became of the deployment", brief, d.recordCutOff, nil, nil, false}, unlock}
 	case inputs.Status:
 		return []step{connect, detect, {prepare, "status", "Listing releases", brief, d.status, nil, nil, false}}
 	}
@@ -151,6 +151,9 @@ func (d *Deployment) Run(ctx context.Context) (*Result, error) {
 		}
 		switch {
 		case err == nil:
+		case s.phase == retire && overtaken(err):
+			d.rep.Warn("Overtaken", fmt.Sprintf("the new version was proved; what was left to do is another deployment's now: %s", describe(err)))
+			return d.result(d.success()), nil
 		case s.phase == retire:
 			d.rep.Warn("Could not "+s.name, fmt.Sprintf("the new version is live; %s is left to the next deployment: %s", s.name, describe(err)))
 		default:
@@ -189,7 +192,8 @@ func (d *Deployment) fail(ctx context.Context, s step, cause error) (*Result, er
 		d.patience = min(d.patience, time.Second) // it was long enough
 	}
 	undone := d.takeBack(ctx)
-	d.untidy = undone != nil
+	taken := overtaken(cause) || overtaken(undone)
+	d.untidy = undone != nil && !taken
 	f := d.failure(s, cause, undone)
 	limit := time.Minute
 	if ctx.Err() != nil {
@@ -198,7 +202,7 @@ func (d *Deployment) fail(ctx context.Context, s step, cause error) (*Result, er
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	defer cancel()
 	for _, h := range d.hosts {
-		if h.lock == nil || h.Idle.Port == 0 || overtaken(cause) {
+		if h.lock == nil || h.Idle.Port == 0 || taken {
 			continue
 		}
 		if err := d.record(ctx, h, f.Outcome, describe(cause)); err != nil {

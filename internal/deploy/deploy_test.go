@@ -206,7 +206,7 @@ func TestARestartOfTheHostIsNoticed(t *testing.T) {
 }
 
 func TestAnOlderRunDoesNotUndoANewerOne(t *testing.T) {
-	const line = `{"time":"2026-11-22T10:00:00Z","outcome":"deployed","release":"20261122T000000Z-aaaaaaa","actor":"ada","run":"https://x/1","run-id":"90","run-number":"%s","workflow":"%s"}`
+	const line = `{"time":"2026-11-22T10:00:00Z","release":"20261122T000000Z-aaaaaaa","actor":"ada","run":"https://x/1","run-id":"90","run-number":"%s","workflow":"%s"}`
 	tests := []struct {
 		name    string
 		last    string
@@ -227,7 +227,7 @@ func TestAnOlderRunDoesNotUndoANewerOne(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			f := newFakeHost(t)
-			f.last = tt.last
+			f.by["8080"] = tt.last
 			in := testInputs()
 			in.Run.Workflow = "deploy"
 			if tt.change != nil {

@@ -117,7 +117,7 @@ func (d *Deployment) failure(s step, cause, undone error) *Failure {
 	}
 	f.Next = d.next(s, cause)
 	switch {
-	case overtaken(cause):
+	case overtaken(cause) || overtaken(undone):
 		f.Site, f.Serving = SiteUnknown, "it is in the hands of the other deployment"
 	case f.Site == SiteUnknown || f.Site == SiteSwitched:
 		h := d.hosts[0]

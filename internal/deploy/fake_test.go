@@ -28,6 +28,7 @@ type fakeHost struct {
 	flag     string            // the active port, empty for none
 	running  map[string]bool   // by port
 	proved   map[string]bool   // by port
+	releases map[string]string // by port, of those that were started here
 	loaded   bool              // nginx has the site
 	holder   string            // the token of who has the deploy lock
 	serial   int               // of the lock
@@ -36,7 +37,7 @@ type fakeHost struct {
 	gone     bool              // nobody gets through to it
 	restarts int
 	dials    int
-	last     string // the history's line of what is live
+	by       map[string]string // by port: who put it live
 	calls    []string
 	recorded []string
 	commit   string       // of the active release; "" for oldCommit
@@ -58,7 +59,7 @@ type fault struct {
 
 func newFakeHost(t *testing.T) *fakeHost {
 	t.Helper()
-	return &fakeHost{t: t, flag: "8080", running: map[string]bool{"8080": true}, proved: map[string]bool{"8080": true}, done: map[string]string{}, loaded: true, faults: map[scripts.Verb]fault{}}
+	return &fakeHost{t: t, flag: "8080", running: map[string]bool{"8080": true}, proved: map[string]bool{"8080": true}, releases: map[string]string{}, by: map[string]string{}, done: map[string]string{}, loaded: true, faults: map[scripts.Verb]fault{}}
 }
 
 var errLink = &remote.LostError{Err: errors.New("connection reset by peer")}
@@ -224,7 +225,7 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 		if v["active_commit"] == v["ref"] && v["recipe"] == v["active_recipe"] {
 			return "commit=" + v["ref"] + "\nunchanged=yes\n"
 		}
-		return "commit=" + newCommit + "\nrelease=20261123T000000Z-bbbbbbb\n"
+		return "commit=" + v["ref"] + "\nrelease=20261123T000000Z-" + v["ref"][:7] + "\n"
 	case scripts.Offer:
 		base := ""
 		if f.offer != "" {
@@ -240,7 +241,7 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 	case scripts.Setup:
 		return "changed=\n"
 	case scripts.Start:
-		f.running[v["port"]], f.proved[v["port"]] = true, false
+		f.running[v["port"]], f.proved[v["port"]], f.releases[v["port"]] = true, false, v["release"]
 		return "log_offset=0\npid=42\nstarttime=4200\n"
 	case scripts.Health:
 		return "boot_ms=500\ntries=2\n"
@@ -256,7 +257,7 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 		if f.flag != v["port"] {
 			f.t.Errorf("verify of port %s while %q is active", v["port"], f.flag)
 		}
-		f.proved[v["port"]] = true
+		f.proved[v["port"]], f.by[v["port"]] = true, v["by"]
 		return "live=1795400000000\nprobes=9\n"
 	case scripts.Drain:
 		if f.flag == v["port"] {
@@ -302,18 +303,18 @@ func (f *fakeHost) detection() string {
 	if f.loaded {
 		include, routed = ours, "http://ai_server_"+f.flag
 	}
-	fmt.Fprintf(&b, "include=%s\nrouted=%s\nstrays=\nboot=%d\nlast=%s\n", include, routed, f.restarts, f.last)
+	fmt.Fprintf(&b, "include=%s\nrouted=%s\nstrays=\nboot=%d\n", include, routed, f.restarts)
 	for _, port := range []string{"8080", "8081"} {
 		listen, pid, release := none, 0, ""
 		if f.running[port] {
 			listen, pid = ours, 7
 		}
 		if f.running[port] || f.flag == port {
-			release = "20261122T000000Z-aaaaaaa"
+			release = cmp.Or(f.releases[port], "20261122T000000Z-aaaaaaa")
 			fmt.Fprintf(&b, "commit_%s=%s\nrecipe_%s=%s\n", port, cmp.Or(f.commit, oldCommit), port, activeRecipe)
 		}
-		fmt.Fprintf(&b, "flag_%[1]s=%[2]s\nlisten_%[1]s=%[3]s\npid_%[1]s=%[4]d\nrss_mb_%[1]s=30\nenabled_%[1]s=no\nproved_%[1]s=%[6]s\nrelease_%[1]s=%[5]s\n",
-			port, yes(f.flag == port), listen, pid, release, yes(f.proved[port]))
+		fmt.Fprintf(&b, "flag_%[1]s=%[2]s\nlisten_%[1]s=%[3]s\npid_%[1]s=%[4]d\nrss_mb_%[1]s=30\nenabled_%[1]s=no\nproved_%[1]s=%[6]s\nrelease_%[1]s=%[5]s\nby_%[1]s=%[7]s\n",
+			port, yes(f.flag == port), listen, pid, release, yes(f.proved[port]), f.by[port])
 	}
 	return b.String()
 }

@@ -22,7 +22,6 @@ type host struct {
 	systemd  bool
 	memoryMB int
 	seen     [2]slot // as detection found them
-	last     past    // the deployment that put live what is live
 	position
 
 	commit, release string

@@ -10,16 +10,28 @@ import (
 	"github.com/clothesme/deploy-action/internal/inputs"
 )
 
-// past is a deployment as a line of the host's history tells it.
+// past is a deployment as the host tells it: in a line of its history, and in the mark of a release that was put live.
 type past struct {
 	Time     time.Time `json:"time"`
-	Outcome  string    `json:"outcome"`
+	Outcome  string    `json:"outcome,omitempty"`
 	Release  string    `json:"release"`
 	Actor    string    `json:"actor"`
 	Run      string    `json:"run"`
 	RunID    string    `json:"run-id"`
 	RunNo    string    `json:"run-number"`
 	Workflow string    `json:"workflow"`
+}
+
+// by is this run, for the mark of the release that it puts live.
+func (d *Deployment) by(h *host) string {
+	run := d.in.Run
+	line, err := json.Marshal(past{
+		Time: d.now().UTC().Truncate(time.Second), Release: h.release, Actor: run.Actor, Run: run.URL(), RunID: run.ID, RunNo: run.Number, Workflow: run.Workflow,
+	})
+	if err != nil {
+		panic(err) // a struct of strings and a time always encodes
+	}
+	return string(line)
 }
 
 // readPast returns nothing of a line that is not ours to read.
@@ -34,13 +46,13 @@ func readPast(line string) past {
 // inOrder refuses to put an older commit live over a newer one: runs that wait for the lock get it in no order, and one whose runner hung
 // may come late. GitHub numbers the runs of a workflow, and gives all runs ids that only grow.
 func (d *Deployment) inOrder(_ context.Context, h *host) (string, error) {
-	if newer(h.last, d.in.Run) {
-		return "", &OrderError{h.last}
-	}
-	if h.last.Release == "" {
+	if h.Active == nil {
 		return "nothing was deployed before", nil
 	}
-	return fmt.Sprintf("%s was put live by run %s", h.last.Release, orDash(h.last.RunNo)), nil
+	if newer(h.Active.By, d.in.Run) {
+		return "", &OrderError{h.Active.By}
+	}
+	return fmt.Sprintf("%s was put live by run %s", orNone(h.Active.Release), orDash(h.Active.By.RunNo)), nil
 }
 
 // anyOrder: who starts a run by hand, or an old one again, means just that commit.

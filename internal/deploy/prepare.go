@@ -91,7 +91,7 @@ func (d *Deployment) detect(ctx context.Context, h *host) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	h.bootID, h.last = res.Text("boot"), readPast(res.Text("last"))
+	h.bootID = res.Text("boot")
 	f, err := readFacts(res, d.in.Ports)
 	if err != nil {
 		return "", err

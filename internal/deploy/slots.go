@@ -19,6 +19,7 @@ type slot struct {
 	Commit  string
 	Recipe  string
 	Proved  bool // the release has served and come through its probation
+	By      past // the run that put it live
 	RSSMB   int  // resident memory of the slot's processes, MiB
 }
 
@@ -81,6 +82,7 @@ func readFacts(res *scripts.Results, ports [2]uint16) (facts, error) {
 		}
 		if s.Release != "" {
 			s.Commit, s.Recipe = res.Text(key("commit")), res.Text(key("recipe"))
+			s.By = readPast(res.Text(key("by")))
 		}
 		f.Slots[i] = s
 	}

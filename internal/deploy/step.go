@@ -131,6 +131,9 @@ func (d *Deployment) takeBack(ctx context.Context) error {
 		if err := errors.Join(results...); err != nil {
 			group.Fail("taking back " + u.step.name + ": " + headline(results))
 			errs = append(errs, err)
+			if overtaken(err) {
+				d.undos = nil // see fail
+			}
 			continue
 		}
 		group.Done(u.step.name + " taken back")

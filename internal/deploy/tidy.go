@@ -25,15 +25,11 @@ func (d *Deployment) Tidy(ctx context.Context, release string) error {
 func (d *Deployment) recordCutOff(ctx context.Context, h *host) (string, error) {
 	outcome := Failed
 	h.release = d.cutOff
-	if h.Active != nil && d.cutOff != "" && h.Active.Release == d.cutOff && h.Active.Proved {
+	if h.Active != nil && h.Active.Proved && h.Active.Release == d.cutOff {
 		outcome, h.commit = Deployed, h.Active.Commit // it died while the old version was being retired
 	}
 	if err := d.record(ctx, h, outcome, "the run was ended before it was through"); err != nil {
 		return "", err
 	}
 	return fmt.Sprintf("as %s", outcome), nil
-}
-
-func (d *Deployment) isRecorded(h *host) bool {
-	return h.last.RunID != "" && h.last.RunID == d.in.Run.ID && h.last.Release == d.cutOff
 }

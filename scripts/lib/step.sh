@@ -3,18 +3,12 @@
 #
 # Values: path, lock_token, step_id (names this step of this run, or nothing: its results are not kept)
 
-# own_lock: refuses to touch anything when the deploy lock is no longer this run's, and ends what a cut-off step left running, so that no
-# step works beside another. Each step leads a session of its own, as sshd starts it, holds the step lock, and leaves its name while it works;
-# who holds the deploy lock may end it, since the run that started it is gone or has given it up.
+# own_lock: refuses to touch anything when the deploy lock is no longer this run's, and lets no step work beside another. Each leads a session
+# of its own, as sshd starts it, holds the step lock, and leaves its name while it works.
 own_lock() {
-  local leader='' start=''
+  local leader
   holds_lock
-  if [[ -r $path/.lock.leader ]]; then read -r leader start <"$path/.lock.leader" || :; fi
-  # A leader that died alone leaves its session behind, whose number is not given out again before it is empty.
-  if [[ -n $leader && -n $(session "$leader") ]] && { runs "$leader" "$start" || [[ ! -e /proc/$leader ]]; }; then
-    say "a step that was cut off is still at work on this host (pid ${leader}); ending it"
-    end_session "$leader"
-  fi
+  end_cut_off
   exec {step_fd}>>"$path/.lock.step"
   flock -w 10 "$step_fd" || die "$EX_STEP_BUSY" "a step that was cut off still runs on this host: pid ${leader:-unknown}"
   holds_lock
@@ -26,6 +20,19 @@ own_lock() {
   exec {results_fd}>"$path/.lock.results"
   trap leave EXIT
   trap : PIPE # whoever listened is gone: the work is still finished, for the run to find when it is back
+}
+
+# end_cut_off: ends what a cut-off step left running; sets leader. Who holds the deploy lock may do that, since the run that started it is
+# gone or has given it up.
+end_cut_off() {
+  local start=''
+  leader=''
+  if [[ -r $path/.lock.leader ]]; then read -r leader start <"$path/.lock.leader" || :; fi
+  # A leader that died alone leaves its session behind, whose number is not given out again before it is empty.
+  if [[ -n $leader && -n $(session "$leader") ]] && { runs "$leader" "$start" || [[ ! -e /proc/$leader ]]; }; then
+    say "a step that was cut off is still at work on this host (pid ${leader}); ending it"
+    end_session "$leader"
+  fi
 }
 
 leave() {
