@@ -64,6 +64,8 @@ func (d *Deployment) steps() []step {
 	if in.Operation == inputs.Rollback {
 		release = step{prepare, "choose", "Choosing the release", brief, d.choose, nil, nil, false}
 	}
+	anew := release
+	anew.skip = isChosen
 	return []step{
 		// The old version serves; nothing it needs is touched.
 		connect,
@@ -74,6 +76,8 @@ func (d *Deployment) steps() []step {
 		{prepare, "clear", "Clearing the idle slot", in.DrainTimeout + in.StopTimeout + brief, d.clear, nil, idleIsClear, false},
 		resolve,
 		release,
+		{prepare, "confirm", "Asking the active version for its health", brief, d.confirm, nil, isChanged, false},
+		anew,
 		{prepare, "build", "Building the release", in.Timeout, d.build, nil, d.isBuilt, false},
 		{prepare, "assets", "Fetching the assets", in.Timeout, d.fetchAssets, nil, d.noAssets, false},
 		{prepare, "before-start", "Running before-start", in.Timeout, d.beforeStart, nil, d.hasNoHook(in.BeforeStart), false},

@@ -174,6 +174,11 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 			base = v["active"]
 		}
 		return fmt.Sprintf("transfer=/t\nbase=%s\ndisk_kb=%d\ninodes=0\n", base, f.disk)
+	case scripts.Confirm:
+		if f.flag != v["port"] {
+			f.t.Errorf("confirm of port %s while %q is active", v["port"], f.flag)
+		}
+		return "tries=1\n"
 	case scripts.Receive:
 		return "received=yes\n"
 	case scripts.Build:

@@ -30,6 +30,7 @@ type host struct {
 	commit, release string
 	assets          []asset
 	unchanged       bool
+	ailing          bool   // the active release is the one that was asked for, and not healthy
 	pid, starttime  string // of the new process
 	logOffset       string
 
