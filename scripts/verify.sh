@@ -27,7 +27,7 @@ main() {
     [[ $via == "127.0.0.1:$port" ]] || bad
   done
   own_lock
-  : | write "$path/releases/$release/.deploy-action/live" 0644
+  mark_live "$release"
   result probes "$probes"
 }
 

@@ -92,7 +92,7 @@ func (d *Deployment) steps() []step {
 		{retire, "after-switch", "Running after-switch", in.Timeout, d.afterSwitch, nil, d.hasNoHook(in.AfterSwitch), false},
 		{retire, "drain", "Draining the old version", in.DrainTimeout + brief, d.drain, nil, nothingToRetire, false},
 		{retire, "stop", "Stopping the old version", in.StopTimeout + brief, d.stop, nil, nothingToRetire, false},
-		{retire, "prune", "Pruning old releases", brief, d.prune, nil, isUnchanged, false},
+		{retire, "prune", "Pruning old releases", in.Timeout, d.prune, nil, isUnchanged, false},
 		{retire, "record", "Recording the deployment", brief, d.recordSuccess, nil, nil, true},
 		{retire, "unlock", "Releasing the deploy lock", 2 * heartbeat, d.unlock, nil, nil, true},
 	}
@@ -155,8 +155,8 @@ var (
 func (d *Deployment) fail(ctx context.Context, s step, cause error) (*Result, error) {
 	undone := d.takeBack(ctx)
 	f := d.failure(s, cause, undone)
-	limit := time.Minute
-	if ctx.Err() != nil {
+	limit, cancelled := time.Minute, ctx.Err() != nil
+	if cancelled {
 		limit = cancelBudget / 3
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
@@ -167,6 +167,11 @@ func (d *Deployment) fail(ctx context.Context, s step, cause error) (*Result, er
 		}
 		if err := d.record(ctx, h, f.Outcome, describe(cause)); err != nil {
 			d.rep.Debug(fmt.Sprintf("record on %s: %v", h.target, err))
+		}
+		if !cancelled {
+			if _, err := d.prune(ctx, h); err != nil {
+				d.rep.Debug(fmt.Sprintf("prune on %s: %v", h.target, err))
+			}
 		}
 		if _, err := d.unlock(ctx, h); err != nil {
 			d.rep.Debug(fmt.Sprintf("unlock %s: %v", h.target, err))

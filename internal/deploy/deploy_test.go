@@ -144,6 +144,29 @@ func TestFirstDeploymentFailingLeavesNothingActive(t *testing.T) {
 	}
 }
 
+// Failures in a row must not fill the disk: what is pruned after one spares the active release, this one and what has come of its assets.
+func TestAFailedRunPrunes(t *testing.T) {
+	const active, failed = "20261122T000000Z-aaaaaaa", "20261123T000000Z-bbbbbbb"
+	for _, tt := range []struct{ name, kind, live, keep string }{
+		{"success", "", "yes", failed + " " + active},
+		{"failure", "error", "no", failed + " " + active},
+		{"cancelled, with no time to spare", "cancel", "", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := newFakeHost(t)
+			if tt.kind != "" {
+				f.faults[scripts.Health] = fault{kind: tt.kind, code: scripts.ExitDied, words: "exited"}
+			}
+			if _, _, err := deployTo(t, f, testInputs()); (err == nil) != (tt.kind == "") {
+				t.Errorf("err = %v", err)
+			}
+			if f.pruned["live"] != tt.live || f.pruned["keep"] != tt.keep {
+				t.Errorf("pruned with %v, want live %q and keep %q", f.pruned, tt.live, tt.keep)
+			}
+		})
+	}
+}
+
 func TestLeftoverInTheIdleSlotIsDrainedAndStopped(t *testing.T) {
 	f := newFakeHost(t)
 	f.running["8081"] = true

@@ -33,6 +33,7 @@ type fakeHost struct {
 	lost     bool // the link is dead
 	calls    []string
 	recorded []string
+	pruned   scripts.Values
 	commit   string       // of the active release; "" for oldCommit
 	offer    string       // the manifest it offers; "" for no release to build on
 	disk     int          // KiB free
@@ -218,10 +219,11 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 		delete(f.running, v["port"])
 		return "stopped=yes\nstop_ms=20\n"
 	case scripts.Releases:
-		return "release_0=20261122T000000Z-aaaaaaa " + oldCommit + " live\nrelease_1=20261121T000000Z-9999999 " + oldCommit + " live\nhistory_0={}\n"
+		return "release_0=20261122T000000Z-aaaaaaa " + oldCommit + " 2\nrelease_1=20261121T000000Z-9999999 " + oldCommit + " 1\nhistory_0={}\n"
 	case scripts.Hook:
 		return "hook_ms=5\n"
 	case scripts.Prune:
+		f.pruned = v
 		return "pruned=1\nfreed_mb=5\n"
 	case scripts.Record:
 		f.recorded = append(f.recorded, v["line"])

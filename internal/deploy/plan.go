@@ -54,7 +54,7 @@ func (d *Deployment) plan(h *host) []string {
 	if h.Active != nil {
 		add("drain port %d for %s at most, and stop %s", h.Active.Port, in.DrainTimeout, orNone(h.Active.Release))
 	}
-	add("delete all but the %d newest releases, the active one and the one before it", in.KeepReleases)
+	add("delete all but the %d newest releases that have served, the active one and the one before it", in.KeepReleases)
 	return lines
 }
 
