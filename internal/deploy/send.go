@@ -21,7 +21,7 @@ func (d *Deployment) shares() bool { return d.in.Build == "" }
 
 func (d *Deployment) read(ctx context.Context) (*workspace.Tree, error) {
 	tree, err := workspace.Read(ctx, workspace.Options{
-		Workspace: d.in.Workspace, Path: d.in.WorkspacePath, Exclude: d.in.Exclude, ReadOnly: d.shares(),
+		Workspace: d.in.Workspace, Path: d.in.WorkspacePath, Exclude: d.in.Exclude, ReadOnly: d.shares(), Memory: 128 << 20,
 	})
 	if err == nil && len(tree.Skipped) > 0 {
 		d.rep.Warn("Not sent", "sockets, pipes and devices are not part of a release: "+strings.Join(tree.Skipped[:min(5, len(tree.Skipped))], ", "))
