@@ -38,6 +38,9 @@ type fakeHost struct {
 	offer    string       // the manifest it offers; "" for no release to build on
 	disk     int          // KiB free
 	received bytes.Buffer // what was uploaded
+	uploaded chan error   // how that ended
+	deaf     bool         // it does not notice when nobody sends any more
+	onOffer  func()
 
 	store  *fakeStore
 	faults map[scripts.Verb]fault
@@ -53,7 +56,7 @@ type fault struct {
 
 func newFakeHost(t *testing.T) *fakeHost {
 	t.Helper()
-	return &fakeHost{t: t, flag: "8080", running: map[string]bool{"8080": true}, proved: map[string]bool{"8080": true}, loaded: true, faults: map[scripts.Verb]fault{}}
+	return &fakeHost{t: t, flag: "8080", running: map[string]bool{"8080": true}, proved: map[string]bool{"8080": true}, loaded: true, faults: map[scripts.Verb]fault{}, uploaded: make(chan error, 1)}
 }
 
 var errLink = &remote.LostError{Err: errors.New("connection reset by peer")}
@@ -63,8 +66,29 @@ func (f *fakeHost) dial(context.Context, remote.Host) (Shell, error) { return f,
 func (f *fakeHost) String() string { return "fake" }
 func (f *fakeHost) Close() error   { return nil }
 
+// receive is done when the upload is, and has a reason to give if that was cut off.
+func (f *fakeHost) receive(ctx context.Context, results, words io.Writer) error {
+	_, _ = fmt.Fprintf(results, "%s\nready=yes\n", scripts.Begin)
+	select {
+	case err := <-f.uploaded:
+		if err != nil && f.deaf {
+			<-ctx.Done()
+			return context.Cause(ctx)
+		}
+		if err != nil {
+			_, _ = fmt.Fprintln(words, "what was sent could not be unpacked")
+			return &remote.ExitError{Code: scripts.ExitReceive}
+		}
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	_, _ = io.WriteString(results, "received=yes\n")
+	return nil
+}
+
 // Upload takes all there is, or fails like a verb of the name.
-func (f *fakeHost) Upload(ctx context.Context, path string, from io.Reader) error {
+func (f *fakeHost) Upload(ctx context.Context, path string, from io.Reader) (err error) {
+	defer func() { f.uploaded <- err }()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.calls = append(f.calls, "upload "+path)
@@ -78,7 +102,7 @@ func (f *fakeHost) Upload(ctx context.Context, path string, from io.Reader) erro
 		<-ctx.Done()
 		return context.Cause(ctx)
 	}
-	_, err := io.Copy(&f.received, from)
+	_, err = io.Copy(&f.received, from)
 	return err
 }
 
@@ -89,13 +113,6 @@ func (f *fakeHost) Download(_ context.Context, path string, to io.Writer) error 
 	z := gzip.NewWriter(to)
 	_, _ = io.WriteString(z, f.offer)
 	return z.Close()
-}
-
-func (f *fakeHost) Remove(_ context.Context, path string) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.calls = append(f.calls, "remove "+path)
-	return nil
 }
 
 func (f *fakeHost) Run(ctx context.Context, verb scripts.Verb, v scripts.Values, results, words io.Writer) error {
@@ -127,6 +144,11 @@ func (f *fakeHost) Run(ctx context.Context, verb scripts.Verb, v scripts.Values,
 			_, _ = fmt.Fprintln(words, bad.words)
 			return &remote.ExitError{Code: bad.code}
 		}
+	}
+	if verb == scripts.Receive {
+		f.mu.Unlock()
+		defer f.mu.Lock()
+		return f.receive(ctx, results, words)
 	}
 	_, _ = fmt.Fprintf(results, "login banner\n%s\n%s", scripts.Begin, f.effect(verb, v))
 	if isBad {
@@ -170,6 +192,9 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 		}
 		return "commit=" + newCommit + "\nrelease=20261123T000000Z-bbbbbbb\n"
 	case scripts.Offer:
+		if f.onOffer != nil {
+			f.onOffer()
+		}
 		base := ""
 		if f.offer != "" {
 			base = v["active"]
@@ -180,8 +205,6 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 			f.t.Errorf("confirm of port %s while %q is active", v["port"], f.flag)
 		}
 		return "tries=1\n"
-	case scripts.Receive:
-		return "received=yes\n"
 	case scripts.Build:
 		return "built=reused\n"
 	case scripts.Assets:

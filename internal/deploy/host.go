@@ -56,14 +56,19 @@ func (h *host) idlePort() string { return fmt.Sprint(h.Idle.Port) }
 // exec runs a verb with the values that all verbs take, streams its words, and turns the host's no into a HostError that carries them.
 func (d *Deployment) exec(ctx context.Context, h *host, verb scripts.Verb, values scripts.Values) (*scripts.Results, error) {
 	var results scripts.Results
+	return &results, d.execInto(ctx, h, &results, verb, values)
+}
+
+// execInto is exec for who has to see results as they come.
+func (d *Deployment) execInto(ctx context.Context, h *host, results *scripts.Results, verb scripts.Verb, values scripts.Values) error {
 	words := d.rep.Remote(h.target.Name)
 	var last tail
-	err := h.shell.Run(ctx, verb, d.values(values), &results, io.MultiWriter(words, &last))
+	err := h.shell.Run(ctx, verb, d.values(values), results, io.MultiWriter(words, &last))
 	_ = words.Close()
 	if err == nil {
 		err = results.Err()
 	}
-	return &results, last.explain(verb, err)
+	return last.explain(verb, err)
 }
 
 func (d *Deployment) values(own scripts.Values) scripts.Values {

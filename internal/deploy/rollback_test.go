@@ -9,7 +9,7 @@ import (
 
 func TestChooseRelease(t *testing.T) {
 	const a, b, c, d = "20261120T000000Z-aaaaaaa", "20261121T000000Z-bbbbbbb", "20261122T000000Z-ccccccc", "20261123T000000Z-ddddddd"
-	all := []release{{ID: d, Live: true}, {ID: c}, {ID: b, Live: true}, {ID: a, Live: true}} // newest first; c never served
+	all := []release{{ID: d, Live: true}, {ID: c}, {ID: b, Live: true}, {ID: a, Live: true}}                              // newest first; c never served
 	clock := []release{{ID: d, Live: true, Turn: 1}, {ID: c}, {ID: b, Live: true, Turn: 3}, {ID: a, Live: true, Turn: 2}} // set right after d
 	for _, tt := range []struct {
 		name, active, named string
