@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -196,6 +197,13 @@ func TestGitSubmodules(t *testing.T) {
 			t.Errorf("an unchanged submodule was asked for again: %s", r.Target)
 		}
 	}
+	delete(links, "public")
+	for _, text := range []string{"three", "four"} {
+		w.deploy(with(w.repo, text, modules, links), gitFiles(map[string]string{"keep-releases": "2"}))
+	}
+	if out := w.exec("cd /home/ubuntu/shop/repo.git/modules && cat */refs/deploy/* | sort"); out != strings.Join(slices.Sorted(slices.Values([]string{libCommit, deepCommits[0], sshCommits[0]})), "\n") {
+		t.Errorf("commits of submodules that are kept:\n%s\nwant those of lib, deep and ssh, not public's", out)
+	}
 	for _, tt := range []struct{ name, modules, want string }{
 		{"a local path", "[submodule \"l\"]\n\tpath = l\n\turl = /home/ubuntu/.ssh\n", "the submodule in l has a URL that is neither http(s) nor on the repository's own server"},
 		{"a command", "[submodule \"l\"]\n\tpath = l\n\turl = ext::sh -c id\n", "neither http(s)"},
@@ -234,7 +242,13 @@ func TestGitLFS(t *testing.T) {
 	if out := w.exec("cat /home/ubuntu/shop/slots/8081/model.bin; grep -rlF -- " + shared.git.Token() + " /home /tmp /var /etc 2>/dev/null || true"); out != "the model" {
 		t.Errorf("the file, and where the token lies: %q", out)
 	}
+	for _, health := range []string{"3", "4"} {
+		w.deploy(w.commit(map[string]string{".gitattributes": attributes, "model.bin": w.repo.LFS("the model"), "health": health}), gitFiles(map[string]string{"keep-releases": "2"}))
+	}
+	if out := w.exec("find /home/ubuntu/shop/repo.git/lfs -type f -exec cat {} +"); out != "the model" {
+		t.Errorf("git-lfs keeps %q, want just what a release on the host has", out)
+	}
 	missing := strings.Replace(w.repo.LFS("x"), "oid sha256:2", "oid sha256:3", 1)
-	sha = w.commit(map[string]string{".gitattributes": attributes, "model.bin": missing, "health": "3"})
+	sha = w.commit(map[string]string{".gitattributes": attributes, "model.bin": missing, "health": "5"})
 	failed(t, w.run(w.job(sha, gitFiles(nil))), "failed", "fetch: git-lfs could not fetch the files of "+sha[:7], "site: unchanged")
 }

@@ -167,6 +167,28 @@ func TestDetectionHealsWhatHandsBroke(t *testing.T) {
 	}
 }
 
+// Releases that never served neither push out those to go back to nor pile up.
+func TestFailuresInARowPushNothingOut(t *testing.T) {
+	w := newWorld(t, lab.HostOptions{})
+	deploy := func(health string) map[string]string {
+		return w.deploy(w.commit(map[string]string{"health": health}), gitFiles(map[string]string{"keep-releases": "2"})).Outputs
+	}
+	first, second := deploy("1"), deploy("2")
+	var last *lab.Result
+	for range 3 {
+		last = w.run(w.job(w.commit(nil), gitFiles(map[string]string{"keep-releases": "2", "start": "exit 3"})))
+		failed(t, last, "failed", "health: the application exited with status 3")
+	}
+	want := strings.Join([]string{first["release"], second["release"], last.Outputs["release"]}, "\n")
+	if out := w.exec("ls /home/ubuntu/shop/releases"); out != want {
+		t.Errorf("releases on the host:\n%s\nwant:\n%s", out, want)
+	}
+	back := w.run(w.job(w.commit(nil), gitFiles(map[string]string{"operation": "rollback"})))
+	if back.Outputs["outcome"] != "rolled-back" || back.Outputs["release"] != first["release"] {
+		t.Errorf("outputs %v\n%s", back.Outputs, back.Log())
+	}
+}
+
 func TestOldReleasesGoAndTheLiveOnesStay(t *testing.T) {
 	w := newWorld(t, lab.HostOptions{})
 	var releases []string

@@ -336,7 +336,7 @@ func TestWorkspaceTransferCutShort(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			running := c.start(nil)
-			c.exec("timeout 60 bash -c 'until [[ $(stat -c %s /home/ubuntu/shop/.transfer/stream 2>/dev/null) -gt 1000000 ]]; do sleep 0.01; done'; test \"$(stat -c %a /home/ubuntu/shop/.transfer/stream)\" = 600")
+			c.exec("timeout 60 bash -c 'until [[ $(stat -c %s /home/ubuntu/shop/releases/*.partial/model.bin 2>/dev/null) -gt 1000000 ]]; do sleep 0.01; done'; test \"$(stat -c %a /home/ubuntu/shop/.transfer/stream)\" = 600")
 			if err := end(running); err != nil {
 				t.Fatal(err)
 			}
@@ -363,7 +363,7 @@ func TestWorkspaceTransferCutShort(t *testing.T) {
 func TestWorkspaceNeedsRoom(t *testing.T) {
 	c := newCheckout(t, lab.HostOptions{Tmpfs: map[string]string{"/srv/small": "size=300m,mode=0777"}})
 	c.put("health", "ok")
-	c.noise("model.bin", 150_000_000)
+	c.noise("model.bin", 300_000_000)
 	result := c.send(map[string]string{"path": "/srv/small/shop"})
 	failed(t, result, "failed", "fetch: only 2", "MB of disk are free at /srv/small/shop, and sending needs 350 MB", "site: unchanged")
 	if out := c.exec("du -sm /srv/small | cut -f1"); out != "0" && out != "1" {

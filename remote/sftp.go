@@ -12,24 +12,18 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// Partial ends the name of a file that is not whole yet.
-const Partial = ".partial"
-
-// Upload writes a stream, with many writes under way at a time, into the file
-// path + [Partial], which must be there, with the mode that is right for it, and
-// renames it to path when it is whole. When ctx ends the transfer stops, and the
-// error wraps context.Cause(ctx).
+// Upload appends a stream to what is at path: a file, or a named pipe that
+// somebody reads. Many writes are under way at a time, sent and done in order.
+// When ctx ends the transfer stops, and the error wraps context.Cause(ctx).
 func (c *Client) Upload(ctx context.Context, path string, from io.Reader) error {
 	return c.sftp(ctx, "write "+path, func(s *sftp.Client) error {
-		f, err := s.OpenFile(path+Partial, os.O_WRONLY|os.O_TRUNC)
+		// Without O_APPEND the server would seek, which a pipe can't.
+		f, err := s.OpenFile(path, os.O_WRONLY|os.O_APPEND)
 		if err != nil {
 			return err
 		}
 		_, err = f.ReadFromWithConcurrency(from, 0)
-		if err = errors.Join(err, f.Close()); err != nil {
-			return err
-		}
-		return s.PosixRename(path+Partial, path)
+		return errors.Join(err, f.Close())
 	})
 }
 
@@ -44,16 +38,6 @@ func (c *Client) Download(ctx context.Context, path string, to io.Writer) error 
 		}
 		_, err = f.WriteTo(out)
 		return errors.Join(err, f.Close(), out.failure())
-	})
-}
-
-// Remove deletes a file of the host's; one that is not there is no error.
-func (c *Client) Remove(ctx context.Context, path string) error {
-	return c.sftp(ctx, "delete "+path, func(s *sftp.Client) error {
-		if err := s.Remove(path); !errors.Is(err, os.ErrNotExist) {
-			return err
-		}
-		return nil
 	})
 }
 

@@ -2,7 +2,7 @@
 # Says what of the last release the runner need not send again, and makes room for what it will send.
 #
 # Values: app, path, lock_token, active (the release that serves, or nothing)
-# Prints: transfer (a folder: the runner writes to `upload.partial` in it, and calls it `upload` when it is whole), base (a release, or nothing; then `lines` in that folder is what of its
+# Prints: transfer (a folder: the runner writes to the pipe `stream` in it), base (a release, or nothing; then `lines` in that folder is what of its
 #         manifest is still true, and `offer` the same with hashes cut to 16 digits, compressed), disk_kb, inodes (what is free)
 #
 # The running version may have written to its own files. Each release has the seal of its files: inode, mode, size and time of the last
@@ -13,9 +13,7 @@ main() {
   own_lock
   rm -rf -- "$transfer" "$path"/releases/[0-9]*T[0-9]*Z-???????.partial # a dead run's
   mkdir -m 0700 -- "$transfer"
-  : >"$transfer/upload.partial"
-  chmod 0600 "$transfer/upload.partial"
-  ln -- "$transfer/upload.partial" "$transfer/stream" # the same file, under a name that stays
+  mkfifo -m 0600 -- "$transfer/stream"
   find_base
   if [[ -n $base ]]; then
     true_lines "$path/releases/$base" >"$transfer/lines"

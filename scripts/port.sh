@@ -34,7 +34,7 @@ main() {
       result "recipe_$port" "$(<"$dir/.deploy-action/recipe")"
     fi
     result "proved_$port" "$(yes_if test -e "$dir/.deploy-action/live")"
-    result "by_$port" "$(head -n 1 -- "$dir/.deploy-action/live" 2>/dev/null || :)"
+    result "by_$port" "$(head -n 1 -- "$dir/.deploy-action/by" 2>/dev/null || :)"
     result "release_$port" "${release##*/}"
   done
 }

@@ -1,30 +1,26 @@
 #!/usr/bin/env bash
-# Deletes what no rollback will need: old releases, half-made ones and half-sent ones, venvs, assets and commits that nothing refers to.
+# Deletes what no rollback will need: old releases and those that never served, half-made and half-sent ones, venvs, assets and commits that
+# nothing refers to.
 #
-# Values: app, path, lock_token, keep_releases, active (a release; it and whatever a slot points to always stay)
+# Values: app, path, lock_token, keep_releases, keep (releases that stay in any case, blank-separated),
+#         live (yes: the release of this run serves; no: it failed, and the next run goes on with its downloads)
 # Prints: pruned (releases), freed_mb
 
 main() {
-  local id target pruned=0 kept=0 before keep=" $active "
+  local id pruned=0 before used stay
   own_lock
   before=$(df -Pk -- "$path" | awk 'NR == 2 { print $4 }')
-  for target in "$path"/slots/*; do
-    if [[ -L $target ]]; then keep+="$(basename -- "$(readlink -- "$target")") "; fi
-  done
+  used=$(in_use)
   cd -- "$path/releases"
+  stay=" $(staying | tr '\n' ' ')"
   while IFS= read -r id; do
     # Only names of our making.
-    [[ $id =~ ^[0-9]{8}T[0-9]{6}Z-[0-9a-f]{7}(\.partial)?$ ]] || continue
-    if [[ -e $id/.deploy-action/complete ]]; then
-      kept=$((kept + 1))
-      if ((kept <= keep_releases)); then continue; fi
-    fi
-    if [[ $keep == *" $id "* ]]; then continue; fi
+    [[ $id =~ ^[0-9]{8}T[0-9]{6}Z-[0-9a-f]{7}(\.partial)?$ && $stay != *" $id "* ]] || continue
     # Under another name first: a half-deleted release must not look complete.
     if [[ $id != *.partial ]]; then mv -T -- "$id" "$id.partial"; fi
     rm -rf -- "${id%.partial}.partial"
     pruned=$((pruned + 1))
-  done < <(find . -mindepth 1 -maxdepth 1 -type d -printf '%f\n' | sort -r)
+  done < <(find . -mindepth 1 -maxdepth 1 -type d -printf '%f\n')
   rm -rf -- "$path/.transfer"
   venvs
   assets
@@ -33,9 +29,29 @@ main() {
   result freed_mb "$((($(df -Pk -- "$path" | awk 'NR == 2 { print $4 }') - before) / 1024))"
 }
 
+# in_use: releases and venvs that a process of this user's runs from or works in; an application may leave some behind when it stops.
+in_use() {
+  {
+    find /proc/[0-9]*/{cwd,root,exe,fd} -maxdepth 1 -type l -printf '%l\n'
+    cat /proc/[0-9]*/{maps,cmdline} | tr '\0' '\n'
+  } 2>/dev/null | grep -aoE '/(releases/[0-9]{8}T[0-9]{6}Z-[0-9a-f]{7}|venvs/[0-9a-f]{16})' | sort -u || :
+}
+
+# staying: the releases that are not deleted, among them the newest that served: by the order in which they came to serve, not by their
+# names, which a clock has made. One that never served has no claim.
+staying() {
+  local file
+  xargs -n 1 <<<"$keep"
+  find "$path/slots" -type l -printf '%l\n' | sed 's,.*/,,'
+  sed -n 's,^/releases/,,p' <<<"$used"
+  for file in */.deploy-action/live; do
+    if [[ -e ${file%live}complete ]]; then printf '%d %s\n' "$(<"$file")" "${file%%/*}"; fi
+  done | sort -n | tail -n "$keep_releases" | cut -d ' ' -f 2
+}
+
 venvs() {
-  local used venv
-  used=$(find "$path/releases" -mindepth 2 -maxdepth 2 -name .venv -type l -printf '%l\n')
+  local venv
+  used+=$'\n'$(find "$path/releases" -mindepth 2 -maxdepth 2 -name .venv -type l -printf '%l\n')
   for venv in "$path"/venvs/*/; do
     venv=$(basename -- "$venv")
     if [[ $venv =~ ^[0-9a-f]{16}$ ]] && ! grep -qF "/$venv" <<<"$used"; then rm -rf -- "$path/venvs/$venv"; fi
@@ -43,33 +59,34 @@ venvs() {
 }
 
 assets() {
-  local used asset
-  used=$(cat -- "$path"/releases/*/.deploy-action/assets 2>/dev/null || :)
+  local needed asset
+  needed=$(cat -- "$path"/releases/*/.deploy-action/assets 2>/dev/null || :)
   for asset in "$path"/assets/*/; do
     asset=$(basename -- "$asset")
-    if [[ $asset =~ ^[0-9a-f]{32,64}(-[0-9]+)?$ ]] && ! grep -qxF -- "$asset" <<<"$used"; then rm -rf -- "$path/assets/$asset"; fi
+    if [[ $asset =~ ^[0-9a-f]{32,64}(-[0-9]+)?$ ]] && ! grep -qxF -- "$asset" <<<"$needed"; then rm -rf -- "$path/assets/$asset"; fi
   done
-  # What was left of downloads: those that this release needed have been finished.
-  rm -f -- "$path"/assets/*.partial
+  if [[ $live == yes ]]; then rm -f -- "$path"/assets/*.partial; fi
 }
 
 # commits: of the repository, of its submodules, and the files that git-lfs keeps for them.
 commits() {
-  local ref live mirror file
+  local needed mirror
   [[ -d $path/repo.git ]] || return 0
-  live=$(cat -- "$path"/releases/*/.deploy-action/{commit,objects} 2>/dev/null || :)
-  for mirror in "$path/repo.git" "$path"/repo.git/modules/*; do
-    [[ -e $mirror/HEAD ]] || continue
-    while IFS= read -r ref; do
-      if ! grep -qF "${ref##*/}" <<<"$live"; then git --git-dir="$mirror" update-ref -d "$ref"; fi
-    done < <(git --git-dir="$mirror" for-each-ref --format='%(refname)' refs/deploy/)
-    if [[ -d $mirror/lfs/objects ]]; then
-      while IFS= read -r file; do
-        if ! grep -qF "${file##*/}" <<<"$live"; then rm -f -- "$file"; fi
-      done < <(find "$mirror/lfs/objects" -type f)
+  needed=$(cat -- "$path"/releases/*/.deploy-action/{commit,objects} 2>/dev/null || :)
+  for mirror in "$path"/repo.git/modules/* "$path/repo.git"; do
+    if [[ ! -e $mirror/HEAD ]]; then continue; fi
+    git --git-dir="$mirror" for-each-ref --format='%(refname)' refs/deploy/ | not_needed | sed 's/^/delete /' | git --git-dir="$mirror" update-ref --stdin
+    if [[ -z $(git --git-dir="$mirror" for-each-ref --count=1) ]]; then
+      rm -rf -- "$mirror"
+    else
+      if [[ -d $mirror/lfs ]]; then find "$mirror/lfs/objects" -type f | not_needed | tr '\n' '\0' | xargs -0r rm -f --; fi
+      # A fetch leaves a pack, and each a part of it that is soon of no use: twice as many as there are releases are put together again.
+      nice -n 10 git --git-dir="$mirror" -c gc.autoDetach=false -c gc.autoPackLimit="$((2 * keep_releases))" -c gc.pruneExpire=now gc --auto --quiet >&2
     fi
-    nice -n 10 git --git-dir="$mirror" -c gc.autoDetach=false gc --auto --quiet >&2
   done
 }
+
+# not_needed: of paths that end in an object's name, those of objects that no release refers to.
+not_needed() { awk -F / 'NR == FNR { needed[$0]; next } !($NF in needed)' <(printf '%s\n' "$needed") -; }
 
 main "$@" </dev/null

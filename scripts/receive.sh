@@ -4,21 +4,23 @@
 # Values: app, path, lock_token, transfer (the folder of the offer), base (a release, or nothing; then with `lines` in it),
 #         identity (SHA-256 of the manifest), share (yes: the files of base are linked, no: copied), compressed (yes, no), release, recipe, sha (the commit that
 #         the workflow runs for)
-# Prints: received (yes)
+# Prints: ready (yes: the runner may send), received (yes)
 # Exits:  EX_RECEIVE when what came is not what was sent, or does not add up to the identity
 #
-# The upload is a tar, unpacked while it arrives. Two lists in it turn `lines` into the manifest of the new release: paths that go, and lines that come.
+# The stream is a tar, which never lies on the disk. Two lists in it turn `lines` into the manifest of the new release: paths that go, and lines that come.
 # A line is kind (f, d, l), mode, size, SHA-256 or target of a link, and path, between tabs; the lines are sorted by their bytes.
 
 main() {
   partial=$path/releases/$release.partial
   own_lock
   own=$partial/.deploy-action
+  rm -rf -- "$partial"
   mkdir -- "$partial"
   if [[ $compressed == yes ]]; then unpack=-xzf; else unpack=-xf; fi
-  follow | nice -n 10 tar "$unpack" - -C "$partial" --no-same-owner --delay-directory-restore \
-    || die "$EX_RECEIVE" "what was sent could not be unpacked"
-  rm -f -- "$transfer"/upload* "$transfer/stream"
+  nice -n 10 tar "$unpack" - -C "$partial" --no-same-owner --delay-directory-restore <"$transfer/stream" &
+  result ready yes
+  watch "$!"
+  wait "$!" || die "$EX_RECEIVE" "what was sent could not be unpacked"
   [[ -n $base ]] || : >"$transfer/lines"
   awk -F '\t' 'minus { gone[$0]; next } !($5 in gone)' minus=1 "$own/minus" minus=0 "$transfer/lines" >"$transfer/kept"
   sort -m -- "$transfer/kept" "$own/plus" >"$transfer/manifest"
@@ -43,21 +45,25 @@ main() {
   printf '%s\n' "$identity" >"$own/commit"
   printf '%s\n' "$recipe" >"$own/recipe"
   printf '%s\n' "$sha" >"$own/sha"
+  [[ -e $path/releases/$release/.deploy-action/complete ]] || rm -rf -- "$path/releases/$release" # of this run, when its answer was lost
   mv -T -- "$partial" "$path/releases/$release"
   result received yes
 }
 
-cleanup() { rm -rf -- "$transfer" "$partial"; }
+# cleanup: who sends must not wait for ever for a reader that will not come: a pipe that is opened at both ends lets go.
+cleanup() {
+  : <>"$transfer/stream" || :
+  rm -rf -- "$transfer" "$partial"
+}
 
-# follow: prints the upload as it grows, until it is whole. The runner's death ends it: the deploy lock is then nobody's.
-follow() {
-  local whole=no holder=''
-  exec <"$transfer/stream"
-  while [[ $whole == no ]]; do
-    if [[ -e $transfer/upload ]]; then whole=yes; fi
-    cat
-    read -r holder <"$path/.lock.holder" && [[ $holder == "$lock_token" ]] || return 1
-    if [[ $whole == no ]]; then pause 0.02; fi
+# watch PID: returns when it has ended. The runner's death ends it: the deploy lock is then nobody's.
+watch() {
+  local holder
+  while kill -0 "$1" 2>/dev/null; do
+    holder=''
+    read -r holder 2>/dev/null <"$path/.lock.holder" || :
+    if [[ $holder != "$lock_token" ]]; then kill -- "$1" 2>/dev/null || :; fi
+    pause 0.02
   done
 }
 

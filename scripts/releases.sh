@@ -2,7 +2,7 @@
 # Lists the complete releases on the host and the last deployments. Changes nothing.
 #
 # Values: path, history (how many deployments)
-# Prints: release_N (newest first): id, commit, `live` if it has ever been switched to and proved, else `never`
+# Prints: release_N (newest first): id, commit, and where it stands among those that have served (see mark_live), or `never`
 #         history_N (oldest first): a line of deploys.jsonl
 
 main() {
@@ -10,7 +10,7 @@ main() {
   while IFS= read -r id; do
     dir=$path/releases/$id/.deploy-action
     [[ $id =~ ^[0-9]{8}T[0-9]{6}Z-[0-9a-f]{7}$ && -e $dir/complete ]] || continue
-    if [[ -e $dir/live ]]; then live=live; else live=never; fi
+    if [[ -e $dir/live ]]; then printf -v live '%d' "$(<"$dir/live")"; else live=never; fi
     result "release_$n" "$id $(<"$dir/commit") $live"
     n=$((n + 1))
   done < <(find "$path/releases" -mindepth 1 -maxdepth 1 -type d -printf '%f\n' 2>/dev/null | sort -r)

@@ -28,6 +28,7 @@ const (
 	Fetch   Verb = "fetch"
 	Offer   Verb = "offer"
 	Receive Verb = "receive"
+	Confirm Verb = "confirm"
 	Build   Verb = "build"
 	Hook    Verb = "hook"
 	Assets  Verb = "assets"

@@ -27,7 +27,8 @@ main() {
     [[ $via == "127.0.0.1:$port" ]] || bad
   done
   own_lock
-  printf '%s\n' "$by" | write "$path/releases/$release/.deploy-action/live" 0644
+  printf '%s\n' "$by" | write "$path/releases/$release/.deploy-action/by" 0644
+  mark_live "$release"
   result probes "$probes"
 }
 

@@ -16,19 +16,20 @@ import (
 
 // Deployment is one run of the action.
 type Deployment struct {
-	in      *inputs.Inputs
-	rep     *report.Report
-	dial    Dialer
-	open    Opener
-	now     func() time.Time
-	begin   time.Time
-	token   string // names this run, and with the number of its connection the holder of the lock
-	hosts   []*host
-	undos   []undo
-	details string                          // Markdown for the summary
-	untidy  bool                            // something is left for the post step
-	cutOff  string                          // for Tidy: the release of the run that was cut off
-	tree    func() (*workspace.Tree, error) // reads the workspace, once
+	in          *inputs.Inputs
+	rep         *report.Report
+	dial        Dialer
+	open        Opener
+	now         func() time.Time
+	begin       time.Time
+	token       string // names this run, and with the number of its connection the holder of the lock
+	hosts       []*host
+	undos       []undo
+	details     string                          // Markdown for the summary
+	steppedInto int                             // how many steps and undos have begun
+	untidy      bool                            // something is left for the post step
+	cutOff      string                          // for Tidy: the release of the run that was cut off
+	tree        func() (*workspace.Tree, error) // reads the workspace, once
 
 	patience time.Duration // to make a lost connection anew
 
@@ -73,6 +74,8 @@ func (d *Deployment) steps() []step {
 	if in.Operation == inputs.Rollback {
 		release = step{prepare, "choose", "Choosing the release", brief, d.choose, nil, nil, false}
 	}
+	anew := release
+	anew.skip = isChosen
 	return []step{
 		// The old version serves; nothing it needs is touched.
 		connect,
@@ -85,6 +88,8 @@ func (d *Deployment) steps() []step {
 		clearIdle,
 		resolve,
 		release,
+		{prepare, "confirm", "Asking the active version for its health", brief, d.confirm, nil, isChanged, false},
+		anew,
 		{prepare, "build", "Building the release", in.Timeout, d.build, nil, d.isBuilt, false},
 		{prepare, "assets", "Fetching the assets", in.Timeout, d.fetchAssets, nil, d.noAssets, false},
 		{prepare, "before-start", "Running before-start", in.Timeout, d.beforeStart, nil, d.hasNoHook(in.BeforeStart), false},
@@ -99,7 +104,7 @@ func (d *Deployment) steps() []step {
 		{retire, "after-switch", "Running after-switch", in.Timeout, d.afterSwitch, nil, d.hasNoHook(in.AfterSwitch), false},
 		{retire, "drain", "Draining the old version", in.DrainTimeout + brief, d.drain, nil, nothingToRetire, false},
 		{retire, "stop", "Stopping the old version", in.StopTimeout + brief, d.stop, nil, nothingToRetire, false},
-		{retire, "prune", "Pruning old releases", brief, d.prune, nil, isUnchanged, false},
+		{retire, "prune", "Pruning old releases", in.Timeout, d.prune, nil, isUnchanged, false},
 		{retire, "record", "Recording the deployment", brief, d.recordSuccess, nil, nil, true},
 		unlock,
 	}
@@ -195,8 +200,8 @@ func (d *Deployment) fail(ctx context.Context, s step, cause error) (*Result, er
 	taken := overtaken(cause) || overtaken(undone)
 	d.untidy = undone != nil && !taken
 	f := d.failure(s, cause, undone)
-	limit := time.Minute
-	if ctx.Err() != nil {
+	limit, cancelled := time.Minute, ctx.Err() != nil
+	if cancelled {
 		limit = cancelBudget / 3
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
@@ -207,6 +212,11 @@ func (d *Deployment) fail(ctx context.Context, s step, cause error) (*Result, er
 		}
 		if err := d.record(ctx, h, f.Outcome, describe(cause)); err != nil {
 			d.rep.Debug(fmt.Sprintf("record on %s: %v", h.target, err))
+		}
+		if !cancelled {
+			if _, err := d.prune(ctx, h); err != nil {
+				d.rep.Debug(fmt.Sprintf("prune on %s: %v", h.target, err))
+			}
 		}
 		if _, err := d.unlock(ctx, h); err != nil {
 			d.rep.Debug(fmt.Sprintf("unlock %s: %v", h.target, err))

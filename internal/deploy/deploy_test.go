@@ -64,18 +64,72 @@ func TestDeploymentIsThisList(t *testing.T) {
 	}
 }
 
-func TestSameReleaseChangesNothing(t *testing.T) {
-	f := newFakeHost(t)
+// again are the inputs of a deployment of what is active.
+func again(t *testing.T) *inputs.Inputs {
+	t.Helper()
 	in := testInputs()
 	in.Ref = oldCommit
 	activeRecipe = (&Deployment{in: in}).recipe(&host{})
 	t.Cleanup(func() { activeRecipe = "other" })
-	result, log, err := deployTo(t, f, in)
+	return in
+}
+
+func TestSameReleaseChangesNothing(t *testing.T) {
+	f := newFakeHost(t)
+	result, log, err := deployTo(t, f, again(t))
 	if err != nil {
 		t.Fatalf("Run: %v\n%s", err, log)
 	}
-	if result.Outcome != Unchanged || f.ran("start 8081") || f.ran("switch 8080>8081") || f.flag != "8080" {
-		t.Errorf("outcome %s, flag %s, calls %v", result.Outcome, f.flag, f.calls)
+	want := []string{"lock", "check", "port", "setup", "fetch", "confirm", "record"}
+	if diff := cmp.Diff(want, f.calls); diff != "" {
+		t.Errorf("calls (-want +got):\n%s", diff)
+	}
+	if result.Outcome != Unchanged || f.flag != "8080" || !strings.Contains(log, "20261122T000000Z-aaaaaaa answers right") {
+		t.Errorf("outcome %s, flag %s\n%s", result.Outcome, f.flag, log)
+	}
+}
+
+var ails = fault{kind: "error", code: scripts.ExitUnhealthy, words: "answered 500"}
+
+func TestSameReleaseThatAilsIsStartedAnew(t *testing.T) {
+	for _, operation := range []inputs.Operation{inputs.Deploy, inputs.Rollback} {
+		t.Run(string(operation), func(t *testing.T) {
+			f := newFakeHost(t)
+			f.faults[scripts.Confirm] = ails
+			in := again(t)
+			want, outcome := "fetch,confirm,fetch,build,start 8081", Deployed
+			if in.Operation = operation; operation == inputs.Rollback {
+				in.Release, want, outcome = "20261122T000000Z-aaaaaaa", "releases,confirm,releases,start 8081", RolledBack
+			}
+			result, log, err := deployTo(t, f, in)
+			if err != nil {
+				t.Fatalf("Run: %v\n%s", err, log)
+			}
+			if !strings.Contains(strings.Join(f.calls, ","), want) || result.Outcome != outcome || f.flag != "8081" || f.running["8080"] {
+				t.Errorf("outcome %s, flag %s, calls %v, want %s", result.Outcome, f.flag, f.calls, want)
+			}
+			if !strings.Contains(log, "is active and not healthy, so it is started anew beside itself: answered 500") {
+				t.Errorf("log:\n%s", log)
+			}
+		})
+	}
+}
+
+func TestAnAilingReleaseIsNotSaidToBeWell(t *testing.T) {
+	f := newFakeHost(t)
+	f.faults[scripts.Confirm], f.faults[scripts.Health] = ails, ails
+	_, _, err := deployTo(t, f, again(t))
+	if err == nil || !strings.Contains(err.Error(), "site: unchanged; 20261122T000000Z-aaaaaaa on port 8080 serves, and is not healthy, as it was not when this run began") {
+		t.Errorf("err = %v", err)
+	}
+}
+
+func TestAHostThatCannotBeAskedIsAFailure(t *testing.T) {
+	f := newFakeHost(t)
+	f.faults[scripts.Confirm] = fault{kind: "gone-before"}
+	result, log, err := deployTo(t, f, again(t))
+	if err == nil || result.Outcome != Failed || f.flag != "8080" {
+		t.Errorf("err %v, outcome %s, flag %s\n%s", err, result.Outcome, f.flag, log)
 	}
 }
 
@@ -89,6 +143,29 @@ func TestFirstDeploymentFailingLeavesNothingActive(t *testing.T) {
 	}
 	if !f.ran("switch 8080>") || !f.ran("restore") {
 		t.Errorf("calls %v", f.calls)
+	}
+}
+
+// Failures in a row must not fill the disk: what is pruned after one spares the active release, this one and what has come of its assets.
+func TestAFailedRunPrunes(t *testing.T) {
+	const active, failed = "20261122T000000Z-aaaaaaa", "20261123T000000Z-bbbbbbb"
+	for _, tt := range []struct{ name, kind, live, keep string }{
+		{"success", "", "yes", failed + " " + active},
+		{"failure", "error", "no", failed + " " + active},
+		{"cancelled, with no time to spare", "cancel", "", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := newFakeHost(t)
+			if tt.kind != "" {
+				f.faults[scripts.Health] = fault{kind: tt.kind, code: scripts.ExitDied, words: "exited"}
+			}
+			if _, _, err := deployTo(t, f, testInputs()); (err == nil) != (tt.kind == "") {
+				t.Errorf("err = %v", err)
+			}
+			if f.pruned["live"] != tt.live || f.pruned["keep"] != tt.keep {
+				t.Errorf("pruned with %v, want live %q and keep %q", f.pruned, tt.live, tt.keep)
+			}
+		})
 	}
 }
 

@@ -145,6 +145,9 @@ func serving(h *host) string {
 	if h.Active.Listen != ours {
 		return fmt.Sprintf("nothing listened on its port %d when this run began, so it is down as it was", h.Active.Port)
 	}
+	if h.ailing {
+		return fmt.Sprintf("%s on port %d serves, and is not healthy, as it was not when this run began", orNone(h.Active.Release), h.Active.Port)
+	}
 	return fmt.Sprintf("%s on port %d serves", orNone(h.Active.Release), h.Active.Port)
 }
 

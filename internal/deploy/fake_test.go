@@ -40,10 +40,14 @@ type fakeHost struct {
 	by       map[string]string // by port: who put it live
 	calls    []string
 	recorded []string
+	pruned   scripts.Values
 	commit   string       // of the active release; "" for oldCommit
 	offer    string       // the manifest it offers; "" for no release to build on
 	disk     int          // KiB free
 	received bytes.Buffer // what was uploaded
+	uploaded chan error   // how that ended
+	deaf     bool         // it does not notice when nobody sends any more
+	onOffer  func()
 
 	store  *fakeStore
 	faults map[scripts.Verb]fault
@@ -59,7 +63,7 @@ type fault struct {
 
 func newFakeHost(t *testing.T) *fakeHost {
 	t.Helper()
-	return &fakeHost{t: t, flag: "8080", running: map[string]bool{"8080": true}, proved: map[string]bool{"8080": true}, releases: map[string]string{}, by: map[string]string{}, done: map[string]string{}, loaded: true, faults: map[scripts.Verb]fault{}}
+	return &fakeHost{t: t, flag: "8080", running: map[string]bool{"8080": true}, proved: map[string]bool{"8080": true}, releases: map[string]string{}, by: map[string]string{}, done: map[string]string{}, loaded: true, faults: map[scripts.Verb]fault{}, uploaded: make(chan error, 1)}
 }
 
 var errLink = &remote.LostError{Err: errors.New("connection reset by peer")}
@@ -97,8 +101,29 @@ func (s *fakeShell) cut() {
 	}
 }
 
+// receive is done when the upload is, and has a reason to give if that was cut off.
+func (f *fakeHost) receive(ctx context.Context, results, words io.Writer) error {
+	_, _ = fmt.Fprintf(results, "%s\nready=yes\n", scripts.Begin)
+	select {
+	case err := <-f.uploaded:
+		if err != nil && f.deaf {
+			<-ctx.Done()
+			return context.Cause(ctx)
+		}
+		if err != nil {
+			_, _ = fmt.Fprintln(words, "what was sent could not be unpacked")
+			return &remote.ExitError{Code: scripts.ExitReceive}
+		}
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	_, _ = io.WriteString(results, "received=yes\n")
+	return nil
+}
+
 // Upload takes all there is, or fails like a verb of the name.
-func (f *fakeHost) Upload(ctx context.Context, path string, from io.Reader) error {
+func (f *fakeHost) Upload(ctx context.Context, path string, from io.Reader) (err error) {
+	defer func() { f.uploaded <- err }()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.calls = append(f.calls, "upload "+path)
@@ -112,7 +137,7 @@ func (f *fakeHost) Upload(ctx context.Context, path string, from io.Reader) erro
 		<-ctx.Done()
 		return context.Cause(ctx)
 	}
-	_, err := io.Copy(&f.received, from)
+	_, err = io.Copy(&f.received, from)
 	return err
 }
 
@@ -123,13 +148,6 @@ func (f *fakeHost) Download(_ context.Context, path string, to io.Writer) error 
 	z := gzip.NewWriter(to)
 	_, _ = io.WriteString(z, f.offer)
 	return z.Close()
-}
-
-func (f *fakeHost) Remove(_ context.Context, path string) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.calls = append(f.calls, "remove "+path)
-	return nil
 }
 
 func (s *fakeShell) Run(ctx context.Context, verb scripts.Verb, v scripts.Values, results, words io.Writer) error {
@@ -171,7 +189,14 @@ func (s *fakeShell) Run(ctx context.Context, verb scripts.Verb, v scripts.Values
 		_, _ = fmt.Fprintln(words, "the deploy lock is held by another run now")
 		return &remote.ExitError{Code: scripts.ExitLockLost}
 	}
+	if verb == scripts.Receive {
+		f.calls = append(f.calls, call(verb, v))
+		f.mu.Unlock()
+		defer f.mu.Lock()
+		return f.receive(ctx, results, words)
+	}
 	answer, again := f.done[v["step_id"]]
+	again = again && v["step_id"] != ""
 	if !again {
 		f.calls = append(f.calls, call(verb, v))
 		answer = f.effect(verb, v)
@@ -227,13 +252,19 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 		}
 		return "commit=" + v["ref"] + "\nrelease=20261123T000000Z-" + v["ref"][:7] + "\n"
 	case scripts.Offer:
+		if f.onOffer != nil {
+			f.onOffer()
+		}
 		base := ""
 		if f.offer != "" {
 			base = v["active"]
 		}
 		return fmt.Sprintf("transfer=/t\nbase=%s\ndisk_kb=%d\ninodes=0\n", base, f.disk)
-	case scripts.Receive:
-		return "received=yes\n"
+	case scripts.Confirm:
+		if f.flag != v["port"] {
+			f.t.Errorf("confirm of port %s while %q is active", v["port"], f.flag)
+		}
+		return "tries=1\n"
 	case scripts.Build:
 		return "built=reused\n"
 	case scripts.Assets:
@@ -271,10 +302,11 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 		delete(f.running, v["port"])
 		return "stopped=yes\nstop_ms=20\n"
 	case scripts.Releases:
-		return "release_0=20261122T000000Z-aaaaaaa " + oldCommit + " live\nrelease_1=20261121T000000Z-9999999 " + oldCommit + " live\nhistory_0={}\n"
+		return "release_0=20261122T000000Z-aaaaaaa " + oldCommit + " 2\nrelease_1=20261121T000000Z-9999999 " + oldCommit + " 1\nhistory_0={}\n"
 	case scripts.Hook:
 		return "hook_ms=5\n"
 	case scripts.Prune:
+		f.pruned = v
 		return "pruned=1\nfreed_mb=5\n"
 	case scripts.Record:
 		f.recorded = append(f.recorded, v["line"])

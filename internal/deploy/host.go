@@ -27,6 +27,7 @@ type host struct {
 	commit, release string
 	assets          []asset
 	unchanged       bool
+	ailing          bool   // the active release is the one that was asked for, and not healthy
 	pid, starttime  string // of the new process
 	logOffset       string
 
@@ -52,14 +53,19 @@ func (h *host) idlePort() string { return fmt.Sprint(h.Idle.Port) }
 // exec runs a verb with the values that all verbs take, streams its words, and turns the host's no into a HostError that carries them.
 func (d *Deployment) exec(ctx context.Context, h *host, verb scripts.Verb, values scripts.Values) (*scripts.Results, error) {
 	var results scripts.Results
+	return &results, d.execInto(ctx, h, &results, verb, values)
+}
+
+// execInto is exec for who has to see results as they come.
+func (d *Deployment) execInto(ctx context.Context, h *host, results *scripts.Results, verb scripts.Verb, values scripts.Values) error {
 	words := d.rep.Remote(h.target.Name)
 	var last tail
-	err := h.shell.Run(ctx, verb, d.values(h, values), &results, io.MultiWriter(words, &last))
+	err := h.shell.Run(ctx, verb, d.values(h, values), results, io.MultiWriter(words, &last))
 	_ = words.Close()
 	if err == nil {
 		err = results.Err()
 	}
-	return &results, last.explain(verb, err)
+	return last.explain(verb, err)
 }
 
 func (d *Deployment) values(h *host, own scripts.Values) scripts.Values {

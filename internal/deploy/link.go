@@ -216,7 +216,7 @@ func (d *Deployment) dialAgain(ctx context.Context, h *host) error {
 }
 
 // stepID names what exec does on the host: the same again when a step is repeated after a lost connection, so that what it has finished
-// is not done twice.
+// is not done twice. A verb that can't be answered from what it left gets none.
 func (h *host) stepID() string {
 	h.execs++
 	return h.journal + "-" + strconv.Itoa(h.execs)

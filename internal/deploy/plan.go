@@ -24,7 +24,7 @@ func (d *Deployment) showPlan(_ context.Context, h *host) (string, error) {
 func (d *Deployment) plan(h *host) []string {
 	in := d.in
 	if d.servesAlready(h) && in.Operation == inputs.Deploy && in.Ref == h.Active.Commit && d.recipe(h) == h.Active.Recipe {
-		return []string{fmt.Sprintf("leave everything as it is: %s already serves commit %.7s, made the same way", h.Active.Release, in.Ref)}
+		return []string{fmt.Sprintf("leave everything as it is if %s is healthy: it already serves commit %.7s, made the same way", h.Active.Release, in.Ref)}
 	}
 	var lines []string
 	add := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
@@ -54,13 +54,13 @@ func (d *Deployment) plan(h *host) []string {
 	if h.Active != nil {
 		add("drain port %d for %s at most, and stop %s", h.Active.Port, in.DrainTimeout, orNone(h.Active.Release))
 	}
-	add("delete all but the %d newest releases, the active one and the one before it", in.KeepReleases)
+	add("delete all but the %d newest releases that have served, the active one and the one before it", in.KeepReleases)
 	return lines
 }
 
 // servesAlready tells whether the active release is there to be left alone: one that does not serve is not.
 func (d *Deployment) servesAlready(h *host) bool {
-	return h.Active != nil && h.Active.serves() && h.Active.Proved && h.Loaded
+	return h.Active != nil && h.Active.serves() && h.Active.Proved && h.Loaded && !h.ailing
 }
 
 func orElse(s, other string) string {

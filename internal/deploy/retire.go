@@ -44,8 +44,13 @@ func (d *Deployment) stopSlot(ctx context.Context, h *host, port uint16) error {
 	return err
 }
 
+// prune also ends a run that failed, or failures in a row would fill the disk.
 func (d *Deployment) prune(ctx context.Context, h *host) (string, error) {
-	res, err := d.exec(ctx, h, scripts.Prune, scripts.Values{"keep_releases": fmt.Sprint(d.in.KeepReleases), "active": h.release})
+	keep := h.release
+	if h.Active != nil {
+		keep += " " + h.Active.Release
+	}
+	res, err := d.exec(ctx, h, scripts.Prune, scripts.Values{"keep_releases": fmt.Sprint(d.in.KeepReleases), "keep": keep, "live": yes(h.switched)})
 	if err != nil {
 		return "", err
 	}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/clothesme/deploy-action/scripts"
@@ -15,9 +17,15 @@ type release struct {
 	ID     string
 	Commit string
 	Live   bool // it has served, and proved itself, at some time
+	Turn   int  // its place in the order in which releases first did; 0 when not known
 }
 
-var releaseLine = regexp.MustCompile(`^([0-9]{8}T[0-9]{6}Z-[0-9a-f]{7}) ([0-9a-f]{40,64}) (live|never)$`)
+// before tells whether a release came to serve before another. Ids decide only where the order is not known: they have a clock's time in them.
+func (r release) before(other release) bool {
+	return r.Turn < other.Turn || r.Turn == other.Turn && r.ID < other.ID
+}
+
+var releaseLine = regexp.MustCompile(`^([0-9]{8}T[0-9]{6}Z-[0-9a-f]{7}) ([0-9a-f]{40,64}) ([0-9]{1,9}|never)$`)
 
 // readReleases returns what releases.sh lists, newest first, and the lines of the history, oldest first.
 func readReleases(res *scripts.Results) (releases []release, history []string, err error) {
@@ -27,7 +35,8 @@ func readReleases(res *scripts.Results) (releases []release, history []string, e
 		if m == nil {
 			return nil, nil, fmt.Errorf("the host lists a release as %.80q", line)
 		}
-		releases = append(releases, release{ID: m[1], Commit: m[2], Live: m[3] == "live"})
+		turn, err := strconv.Atoi(m[3])
+		releases = append(releases, release{ID: m[1], Commit: m[2], Live: err == nil, Turn: turn})
 	}
 	for n := 0; res.Has(fmt.Sprintf("history_%d", n)); n++ {
 		history = append(history, res.Text(fmt.Sprintf("history_%d", n)))
@@ -39,6 +48,12 @@ func readReleases(res *scripts.Results) (releases []release, history []string, e
 // served before. A release that never served is only taken by name.
 func chooseRelease(releases []release, active, named string) (chosen release, why string, err error) {
 	var known []string
+	serving := release{ID: active, Turn: math.MaxInt}
+	for _, r := range releases {
+		if r.ID == active && r.Live {
+			serving = r
+		}
+	}
 	for _, r := range releases {
 		known = append(known, r.ID)
 		switch {
@@ -46,7 +61,7 @@ func chooseRelease(releases []release, active, named string) (chosen release, wh
 			return r, "it was asked for", nil
 		case named != "" && r.ID == named:
 			return r, "it was asked for, although it has never served", nil
-		case named == "" && r.Live && r.ID < active && chosen.ID == "":
+		case named == "" && r.Live && r.ID != active && r.before(serving) && (chosen.ID == "" || chosen.before(r)):
 			chosen = r
 		}
 	}

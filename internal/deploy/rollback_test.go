@@ -9,7 +9,8 @@ import (
 
 func TestChooseRelease(t *testing.T) {
 	const a, b, c, d = "20261120T000000Z-aaaaaaa", "20261121T000000Z-bbbbbbb", "20261122T000000Z-ccccccc", "20261123T000000Z-ddddddd"
-	all := []release{{ID: d, Live: true}, {ID: c}, {ID: b, Live: true}, {ID: a, Live: true}} // newest first; c never served
+	all := []release{{ID: d, Live: true}, {ID: c}, {ID: b, Live: true}, {ID: a, Live: true}}                              // newest first; c never served
+	clock := []release{{ID: d, Live: true, Turn: 1}, {ID: c}, {ID: b, Live: true, Turn: 3}, {ID: a, Live: true, Turn: 2}} // set right after d
 	for _, tt := range []struct {
 		name, active, named string
 		releases            []release
@@ -23,6 +24,10 @@ func TestChooseRelease(t *testing.T) {
 		{"the active one by name", d, d, all, d, "asked for"},
 		{"nothing older", a, "", all, "", "no release older than " + a},
 		{"only one that never served", d, "", all[:2], "", "input release"},
+		{"the one before, whatever the clock said", b, "", clock, a, "served before"},
+		{"again, back to the time of the wrong clock", a, "", clock, d, "served before"},
+		{"nothing before the first that served", d, "", clock, "", "no release older than " + d},
+		{"the active one is not listed", "20261124T000000Z-fffffff", "", clock, b, "served before"},
 		{"a name that is gone", d, "20250101T000000Z-eeeeeee", all, "", "not on the host any more; complete releases on the host: " + d},
 		{"nothing there", "", "", nil, "", "no release is active"},
 	} {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -11,7 +12,6 @@ import (
 	"time"
 
 	"github.com/clothesme/deploy-action/internal/workspace"
-	"github.com/clothesme/deploy-action/remote"
 	"github.com/clothesme/deploy-action/scripts"
 )
 
@@ -21,7 +21,7 @@ func (d *Deployment) shares() bool { return d.in.Build == "" }
 
 func (d *Deployment) read(ctx context.Context) (*workspace.Tree, error) {
 	tree, err := workspace.Read(ctx, workspace.Options{
-		Workspace: d.in.Workspace, Path: d.in.WorkspacePath, Exclude: d.in.Exclude, ReadOnly: d.shares(),
+		Workspace: d.in.Workspace, Path: d.in.WorkspacePath, Exclude: d.in.Exclude, ReadOnly: d.shares(), Memory: 128 << 20,
 	})
 	if err == nil && len(tree.Skipped) > 0 {
 		d.rep.Warn("Not sent", "sockets, pipes and devices are not part of a release: "+strings.Join(tree.Skipped[:min(5, len(tree.Skipped))], ", "))
@@ -73,7 +73,7 @@ func (d *Deployment) offer(ctx context.Context, h *host) (*offered, error) {
 	if h.Active != nil {
 		active = h.Active.Release
 	}
-	res, err := d.exec(ctx, h, scripts.Offer, scripts.Values{"active": active})
+	res, err := d.exec(ctx, h, scripts.Offer, scripts.Values{"active": active, "step_id": ""})
 	if err != nil {
 		return nil, err
 	}
@@ -108,9 +108,9 @@ func (c *capped) Write(p []byte) (int, error) {
 // spare is what must be left of the disk after the release is there, in bytes.
 const spare = 64 << 20
 
-// fits compares what is needed with what is free: what is sent lies there twice for a moment, packed and unpacked.
+// fits compares what is needed with what is free.
 func (d *Deployment) fits(o *offered, c *workspace.Change) error {
-	need := 2*c.Bytes + int64(c.Entries)*4096 + spare
+	need := c.Bytes + int64(c.Entries)*4096 + spare
 	if !d.shares() {
 		need += c.Kept
 	}
@@ -132,27 +132,49 @@ func (d *Deployment) transfer(ctx context.Context, h *host, tree *workspace.Tree
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	var res scripts.Results
+	ready := res.Came("ready")
 	var sent int64
-	uploaded := make(chan struct{})
+	var unsent error
+	over := make(chan struct{})
 	go func() {
-		defer close(uploaded)
-		var err error
-		if sent, err = upload(ctx, h.shell, o.transfer+"/upload", tree, change, compressed); err != nil {
-			cancel(err)
+		defer close(over)
+		select {
+		case <-ready:
+		case <-ctx.Done():
+			return
+		}
+		if sent, unsent = upload(ctx, h.shell, o.transfer+"/stream", tree, change, compressed); unsent != nil {
+			// The host ends by itself what nobody sends to any more, and may have a reason to give.
+			time.AfterFunc(lastWords, func() { cancel(unsent) })
 		}
 	}()
-	res, err := d.exec(ctx, h, scripts.Receive, scripts.Values{
+	err = d.execInto(ctx, h, &res, scripts.Receive, scripts.Values{
+		"step_id":  "",
 		"transfer": o.transfer, "base": o.base, "identity": tree.ID, "share": yes(d.shares()), "compressed": yes(compressed),
 		"release": h.release, "recipe": d.recipe(h), "sha": d.in.Run.SHA,
 	})
 	if err != nil {
 		cancel(err)
 	}
-	<-uploaded
-	return sent, res, context.Cause(ctx) // what came first
+	<-over
+	var unread *unreadError
+	var no *HostError
+	if err != nil && unsent != nil && (errors.As(unsent, &unread) || !errors.As(err, &no)) {
+		err = unsent
+	}
+	return sent, &res, err
 }
 
-// upload streams a change to the host, and deletes what arrived when not all of it did.
+// lastWords is how long a host may take to say why it let go of the stream.
+const lastWords = 2 * time.Second
+
+// unreadError is a fault of the workspace: what the host says of the half that it got explains nothing then.
+type unreadError struct{ error }
+
+func (e *unreadError) Unwrap() error { return e.error }
+
+// upload streams a change to the host.
 func upload(ctx context.Context, shell Shell, path string, tree *workspace.Tree, change *workspace.Change, compressed bool) (int64, error) {
 	packing, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -160,20 +182,18 @@ func upload(ctx context.Context, shell Shell, path string, tree *workspace.Tree,
 	packed := make(chan struct{})
 	go func() {
 		defer close(packed)
-		_ = pw.CloseWithError(tree.Pack(packing, pw, change, compressed)) // to the upload, which then fails with it
+		err := tree.Pack(packing, pw, change, compressed)
+		if err != nil && packing.Err() == nil {
+			err = &unreadError{err}
+		}
+		_ = pw.CloseWithError(err) // to the upload, which then fails with it
 	}()
 	counted := &counter{r: pr}
 	err := shell.Upload(ctx, path, counted)
 	_ = pr.Close()
 	cancel()
 	<-packed
-	if err != nil {
-		brief, done := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
-		defer done()
-		_ = shell.Remove(brief, path+remote.Partial) // the next run does it otherwise
-		return 0, err
-	}
-	return counted.n.Load(), nil
+	return counted.n.Load(), err
 }
 
 // counter counts what passes.

@@ -19,10 +19,9 @@ type Shell interface {
 	Run(ctx context.Context, verb scripts.Verb, values scripts.Values, results, words io.Writer) error
 	// Hold starts a verb that goes on until its input is closed.
 	Hold(ctx context.Context, verb scripts.Verb, values scripts.Values, results, words io.Writer) (Session, error)
-	// Upload fills a file that is on the host with a stream, Download reads one, Remove deletes one.
+	// Upload writes a stream into a named pipe that is on the host, Download reads a file.
 	Upload(ctx context.Context, path string, from io.Reader) error
 	Download(ctx context.Context, path string, to io.Writer) error
-	Remove(ctx context.Context, path string) error
 	// String tells who answered: the server's version and host key.
 	String() string
 	Close() error

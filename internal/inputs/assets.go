@@ -1,6 +1,7 @@
 package inputs
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"path"
@@ -37,7 +38,7 @@ func setAssets(p *parser, value string) error {
 		}
 		asset, err := parseAsset(line)
 		if err == nil {
-			err = clash(p.in.Assets, asset)
+			err = errors.Join(clash(p.in.Assets, asset), clashShared(p.in.Shared, asset))
 		}
 		if err != nil {
 			p.fault("assets", fmt.Errorf("%w %s", err, got(line)))
@@ -95,6 +96,20 @@ func clash(earlier []Asset, a Asset) error {
 	for _, e := range earlier {
 		if e.Path == a.Path || strings.HasPrefix(e.Path, a.Path+"/") || strings.HasPrefix(a.Path, e.Path+"/") {
 			return fmt.Errorf("must have paths that do not collide: %s is taken by %s", e.Path, e)
+		}
+	}
+	return nil
+}
+
+// clashShared: what is shared is one and the same for all releases, so an asset in it could not come back with a rollback.
+func clashShared(shared []string, a Asset) error {
+	for _, s := range shared {
+		switch {
+		case within(s, a.Path):
+			return fmt.Errorf("must not have a path that the input \"shared\" names: take %s out of \"shared\", and name there the other files in it that must stay, if any; "+
+				"an asset belongs to its release, so that a rollback brings back the one before, and is downloaded only when it changes", s)
+		case within(a.Path, s):
+			return fmt.Errorf("must not have a file at %s, which the input \"shared\" needs as a folder for %s: choose another path for one of them", a.Path, s)
 		}
 	}
 	return nil

@@ -253,6 +253,23 @@ input "ref": is required: write a commit, branch or tag (GITHUB_SHA is not set e
 			`input "assets": must have lines such as "s3://bucket/key -> path/in/the/release [sha256=<64 hexadecimal digits>]" (got "x")
 input "assets": must have a path within the release, without ".." and not beginning with "/" (got "s3://models/b -> ../b")`,
 		},
+		{
+			"an asset in a shared folder", plain, nil,
+			map[string]string{"shared": "uploads, ai_models", "assets": "s3://models/v7/model.h5 -> ai_models/type_model.h5"},
+			`input "assets": must not have a path that the input "shared" names: take ai_models out of "shared", and name there the other files in it that must stay, if any; ` +
+				`an asset belongs to its release, so that a rollback brings back the one before, and is downloaded only when it changes (got "s3://models/v7/model.h5 -> ai_models/type_model.h5")`,
+		},
+		{
+			"an asset that is shared itself", plain, nil,
+			map[string]string{"shared": "model.h5", "assets": "s3://models/model.h5 -> ./model.h5"},
+			`input "assets": must not have a path that the input "shared" names: take model.h5 out of "shared", and name there the other files in it that must stay, if any; ` +
+				`an asset belongs to its release, so that a rollback brings back the one before, and is downloaded only when it changes (got "s3://models/model.h5 -> ./model.h5")`,
+		},
+		{
+			"an asset where a shared path needs a folder", plain, nil,
+			map[string]string{"shared": "data/uploads", "assets": "s3://models/x -> data"},
+			`input "assets": must not have a file at data, which the input "shared" needs as a folder for data/uploads: choose another path for one of them (got "s3://models/x -> data")`,
+		},
 		{"one fault has one line", plain, nil, map[string]string{"username": "Bad User"}, `input "username": must be a login name of at most 32 of a-z, 0-9, _ and -, not beginning with a digit or - (got "Bad User")`},
 		{
 			"all at once, in the order of action.yml", "",

@@ -98,6 +98,9 @@ func (t *Tree) Shrinks(c *Change) (bool, error) {
 }
 
 func (t *Tree) readAt(e *entry, p []byte, offset int64) (int, error) {
+	if e.data != nil {
+		return copy(p, e.data[min(offset, int64(len(e.data))):]), nil
+	}
 	f, err := t.open(e)
 	if err != nil {
 		return 0, err

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // kind is what an entry is, as find(1) and the manifest write it.
@@ -26,6 +27,9 @@ type entry struct {
 	mode uint32 // permissions on the host; of a link: none
 	size int64  // of a file
 	sum  string // of a file: SHA-256, hexadecimal; of a link: where it points
+
+	changed time.Time // of a file: when it was
+	data    []byte    // of a small file: what is in it; nil when it is to be read again
 }
 
 // line is the entry in the manifest: five fields between tabs, which no name can hold.

@@ -62,7 +62,10 @@ func (t *Tree) pack(ctx context.Context, w *tar.Writer, c *Change) error {
 const order = "dfl"
 
 func (t *Tree) packEntry(ctx context.Context, w *tar.Writer, e *entry, buffer []byte) error {
-	h := &tar.Header{Name: e.path, Mode: int64(e.mode), Format: tar.FormatGNU, ModTime: time.Unix(0, 0)}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	h := &tar.Header{Name: e.path, Mode: int64(e.mode), Size: e.size, Format: tar.FormatGNU, ModTime: time.Unix(0, 0)}
 	switch e.kind {
 	case folder:
 		h.Typeflag, h.Name = tar.TypeDir, e.path+"/"
@@ -71,19 +74,19 @@ func (t *Tree) packEntry(ctx context.Context, w *tar.Writer, e *entry, buffer []
 		h.Typeflag, h.Linkname, h.Mode = tar.TypeSymlink, e.sum, 0o777
 		return w.WriteHeader(h)
 	}
+	h.Typeflag, h.ModTime = tar.TypeReg, e.changed
+	if err := w.WriteHeader(h); err != nil {
+		return err
+	}
+	if e.data != nil {
+		_, err := w.Write(e.data)
+		return err
+	}
 	f, err := t.open(e)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = f.Close() }()
-	info, err := f.Stat()
-	if err != nil {
-		return fmt.Errorf("read workspace: %w", err)
-	}
-	h.Typeflag, h.Size, h.ModTime = tar.TypeReg, e.size, info.ModTime()
-	if err := w.WriteHeader(h); err != nil {
-		return err
-	}
 	hash := sha256.New()
 	n, err := io.CopyBuffer(io.MultiWriter(w, hash), struct{ io.Reader }{io.LimitReader(reader{ctx, f}, e.size)}, buffer)
 	if err != nil {

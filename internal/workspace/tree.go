@@ -3,6 +3,7 @@
 package workspace
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -16,6 +17,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/clothesme/deploy-action/internal/exclude"
@@ -26,7 +28,8 @@ type Options struct {
 	Workspace string // absolute
 	Path      string // the folder in it, local
 	Exclude   exclude.Patterns
-	ReadOnly  bool // nobody may write to the files on the host, so that releases can share them
+	ReadOnly  bool  // nobody may write to the files on the host, so that releases can share them
+	Memory    int64 // how many bytes of small files are kept, rather than read again
 }
 
 // Tree is a folder as it is to be on a host.
@@ -37,6 +40,7 @@ type Tree struct {
 	Skipped []string // what can't be part of a release: sockets, pipes, devices
 	root    *os.Root
 	entries []entry
+	memory  atomic.Int64 // what is left for contents, bytes
 }
 
 // The root's own: .git may hold the token (actions/checkout leaves it in .git/config), .deploy-action is where a release keeps what the
@@ -59,6 +63,7 @@ func Read(ctx context.Context, o Options) (*Tree, error) {
 		return nil, fmt.Errorf("open folder %q of the workspace: %w", o.Path, reason(err))
 	}
 	t := &Tree{root: root}
+	t.memory.Store(o.Memory)
 	w := walker{tree: t, options: o}
 	err = w.walk(ctx, ".")
 	if err == nil {
@@ -145,7 +150,7 @@ func (w *walker) add(ctx context.Context, name string, item fs.DirEntry) error {
 		if w.options.ReadOnly {
 			mode &= 0o555
 		}
-		t.entries = append(t.entries, entry{path: name, kind: file, mode: mode, size: info.Size()})
+		t.entries = append(t.entries, entry{path: name, kind: file, mode: mode, size: info.Size(), changed: info.ModTime()})
 		t.Files++
 	default:
 		t.Skipped = append(t.Skipped, fmt.Sprintf("%q", name))
@@ -204,6 +209,9 @@ func reason(err error) error {
 	return err
 }
 
+// smallFile is the size up to which a file may be kept in memory: to open it again would cost more than what is in it.
+const smallFile = 64 << 10
+
 // hash fills in the sums, on all processors.
 func (t *Tree) hash(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -240,8 +248,17 @@ func (t *Tree) hashFile(ctx context.Context, e *entry, buffer []byte) error {
 	}
 	defer func() { _ = f.Close() }()
 	hash := sha256.New()
-	if e.size, err = io.CopyBuffer(hash, struct{ io.Reader }{reader{ctx, f}}, buffer); err != nil {
+	to, data := io.Writer(hash), bytes.Buffer{}
+	keep := e.size <= smallFile && t.memory.Add(-e.size) >= 0
+	if keep {
+		data.Grow(int(e.size))
+		to = io.MultiWriter(hash, &data)
+	}
+	if e.size, err = io.CopyBuffer(to, struct{ io.Reader }{reader{ctx, f}}, buffer); err != nil {
 		return fmt.Errorf("read workspace: %w", err)
+	}
+	if keep {
+		e.data = data.Bytes()
 	}
 	e.sum = fmt.Sprintf("%x", hash.Sum(nil))
 	return nil

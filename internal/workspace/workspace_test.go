@@ -263,14 +263,45 @@ func TestPackSendsTheChange(t *testing.T) {
 }
 
 func TestPackRefusesAFileThatChanged(t *testing.T) {
-	for name, text := range map[string]string{"shorter": "a", "other": "xyz"} {
+	big := strings.Repeat("abc", smallFile)
+	for name, text := range map[string]string{"shorter": big[:smallFile+1], "other": strings.Repeat("xyz", smallFile)} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			put(t, dir, "a", "abc", 0o644)
+			put(t, dir, "a", big, 0o644)
 			tree := readTree(t, Options{Workspace: dir, Path: "."})
 			put(t, dir, "a", text, 0o644)
 			if err := tree.Pack(t.Context(), io.Discard, tree.Change(nil), true); err == nil || !strings.Contains(err.Error(), `"a"`) {
 				t.Errorf("%v, want an error that names the file", err)
+			}
+		})
+	}
+}
+
+// A small file is sent as it was when it was hashed, whatever became of it; more than there is memory for is read again.
+func TestPackSendsWhatWasHashed(t *testing.T) {
+	for name, room := range map[string]int64{"all kept": 1 << 20, "one kept": 3, "none kept": 0} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			put(t, dir, "a", "abc", 0o644)
+			put(t, dir, "b", "def", 0o644)
+			o := Options{Workspace: dir, Path: ".", Memory: room}
+			tree := readTree(t, o)
+			kept := 0
+			for _, e := range tree.entries {
+				if e.data != nil {
+					kept++
+					put(t, dir, e.path, "changed since", 0o644)
+				}
+			}
+			if want := int(min(room/3, 2)); kept != want {
+				t.Errorf("%d files kept in memory, want %d", kept, want)
+			}
+			var packed bytes.Buffer
+			if err := tree.Pack(t.Context(), &packed, tree.Change(nil), true); err != nil {
+				t.Fatal(err)
+			}
+			if _, texts := unpack(t, &packed); texts["a"] != "abc" || texts["b"] != "def" {
+				t.Errorf("sent %q", texts)
 			}
 		})
 	}

@@ -34,6 +34,15 @@ mark_complete() {
   : | write .deploy-action/complete 0644
 }
 
+# mark_live RELEASE: it serves, and has proved itself. The number in the marker puts releases in the order in which they came to serve,
+# which neither a clock that jumps nor a later rollback changes.
+mark_live() {
+  local marker=$path/releases/$1/.deploy-action/live last
+  [[ ! -s $marker ]] || return 0
+  last=$(cat -- "$path"/releases/*/.deploy-action/live 2>/dev/null | sort -n | tail -n 1 || :)
+  printf '%d\n' "$((last + 1))" | write "$marker" 0644
+}
+
 # app_log PORT OFFSET: the application's own last lines since a start, for the one who reads the failure.
 app_log() {
   local log=$path/logs/$1.log
