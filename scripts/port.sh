@@ -10,6 +10,7 @@
 
 main() {
   local port pid start owner release dir strays
+  fit_root
   result include "$(include_state)"
   # Answered by nginx alone: an application that is slow or down has no say in it.
   result routed "$(curl -q -s --noproxy '*' --max-time 5 -H "Host: $verify_host" -- http://127.0.0.1/.deploy-action/slot | head -c 100 | tr -d '\0\r\n' || :)"
