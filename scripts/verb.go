@@ -13,7 +13,7 @@ import (
 	"al.essio.dev/pkg/shellescape"
 )
 
-//go:embed *.sh lib/*.sh site.conf service-url.inc unit.service
+//go:embed *.sh lib/*.sh upstreams.conf site.conf service-url.inc unit.service
 var files embed.FS
 
 // Verb names one script.
