@@ -64,8 +64,12 @@ const settle = 10 * time.Second
 
 func (d *Deployment) verify(ctx context.Context, h *host) (string, error) {
 	var live time.Time
+	site := ours
+	if h.TheirSite {
+		site = theirs
+	}
 	res, err := d.exec(ctx, h, scripts.Verify, d.process(h, scripts.Values{
-		"release": h.release, "verify_host": d.verifyHost(), "settle": millis(settle), "watch_for": millis(d.in.WatchFor),
+		"release": h.release, "verify_host": d.verifyHost(), "site": site, "nginx_include": d.in.NginxInclude, "settle": millis(settle), "watch_for": millis(d.in.WatchFor),
 	}))
 	if live = res.At("live"); !live.IsZero() {
 		h.live = live.Sub(d.begin)

@@ -110,7 +110,7 @@ func (d *Deployment) failure(s step, cause, undone error) *Failure {
 			f.Site = SiteUnknown
 		case h.restored && f.Site == SiteUnchanged:
 			f.Site = SiteRestored
-			if h.Active != nil {
+			if h.Active != nil || h.Outside != nil {
 				f.Outcome = Restored
 			}
 		}
@@ -134,6 +134,9 @@ func failedOn(err error, h *host) bool {
 
 func serving(h *host) string {
 	if h.Active == nil {
+		if h.Outside != nil {
+			return "the version that was there (" + h.Outside.Who + ") serves"
+		}
 		if h.Idle.Port == 0 {
 			return "nothing was touched"
 		}
@@ -142,7 +145,7 @@ func serving(h *host) string {
 	if h.Active.Listen != ours {
 		return fmt.Sprintf("nothing listened on its port %d when this run began, so it is down as it was", h.Active.Port)
 	}
-	return fmt.Sprintf("%s on port %d serves", orNone(h.Active.Release), h.Active.Port)
+	return fmt.Sprintf("%s on port %d serves", h.Active.version(), h.Active.Port)
 }
 
 // describe says what went wrong without the Go around it: for each host the step and the reason.

@@ -157,19 +157,20 @@ const (
 
 func (d *Deployment) detect(ctx context.Context, h *host) (string, error) {
 	res, err := d.exec(ctx, h, scripts.Port, scripts.Values{
-		"ports": fmt.Sprintf("%d %d", d.in.Ports[0], d.in.Ports[1]), "nginx_include": d.in.NginxInclude, "verify_host": d.verifyHost(),
+		"ports": fmt.Sprintf("%d %d", d.in.Ports[0], d.in.Ports[1]), "nginx_include": d.in.NginxInclude, "verify_host": d.verifyHost(), "repository": d.in.Repository,
 	})
 	if err != nil {
 		return "", err
 	}
-	f, err := readFacts(res, d.in.Ports)
+	f, err := readFacts(res, d.in.Ports, d.in.Repository)
 	if err != nil {
 		return "", err
 	}
-	h.seen = f.Slots
-	if h.position, err = decide(f, d.in.NginxInclude); err != nil {
+	if h.position, err = decide(&f, d.in.NginxInclude); err != nil {
 		return "", err
 	}
+	h.seen = f.Slots
+	h.app.TheirSite = h.TheirSite
 	for _, note := range h.Notes {
 		d.rep.Warn("State of "+h.target.Name, note)
 	}
@@ -179,7 +180,7 @@ func (d *Deployment) detect(ctx context.Context, h *host) (string, error) {
 	if h.Active.RSSMB > h.memoryMB {
 		d.rep.Warn("Memory of "+h.target.Name, fmt.Sprintf("the running version uses %d MB and %d MB are free: two versions may not fit at once", h.Active.RSSMB, h.memoryMB))
 	}
-	return fmt.Sprintf("port %d is active with %s; port %d is idle", h.Active.Port, orNone(h.Active.Release), h.Idle.Port), nil
+	return fmt.Sprintf("port %d is active with %s; port %d is idle", h.Active.Port, h.Active.version(), h.Idle.Port), nil
 }
 
 func (d *Deployment) setup(ctx context.Context, h *host) (string, error) {
@@ -187,15 +188,26 @@ func (d *Deployment) setup(ctx context.Context, h *host) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if h.Adopt {
+		// Before the flag: a version that has it is one that later runs know.
+		_, err := d.exec(ctx, h, scripts.Adopt, scripts.Values{"port": h.activePort(), "holders": h.Active.Process.Holders, "clone": h.Active.Process.Clone})
+		if err != nil {
+			return "", err
+		}
+	}
 	if h.Heal != nil {
 		if _, err := d.exec(ctx, h, scripts.Switch, scripts.Values{"from": h.Heal.From, "to": h.Heal.To}); err != nil {
 			return "", err
 		}
 	}
+	did := "already"
 	if changed := res.Text("changed"); changed != "" {
-		return "wrote " + changed, res.Err()
+		did = "wrote " + changed
 	}
-	return "already", res.Err()
+	if h.Adopt {
+		did += fmt.Sprintf("; %s is the active slot's from now on", h.Active.version())
+	}
+	return did, res.Err()
 }
 
 // clear ends what a dead run left in the idle slot: a version never switched to, or one that was never retired.

@@ -25,6 +25,13 @@ probe() {
   fi
 }
 
+# routed HOST: where nginx itself says it sends requests, as the include has it tell; an application that is slow or down has no say in it.
+routed() {
+  local word
+  word=$(curl -q -s --noproxy '*' --max-time 5 -H "Host: $1" -- http://127.0.0.1/.deploy-action/slot </dev/null | head -c 100 | tr -d '\0\r\n') || :
+  if [[ $word == http://* ]]; then printf '%s' "$word"; fi
+}
+
 # wanted: what a right answer is, for people.
 wanted() {
   printf 'status %s' "$health_status"

@@ -1,0 +1,315 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/clothesme/deploy-action/e2e/lab"
+)
+
+// theirSite is a server block as users write it by hand, with the include that their scripts rewrote.
+const theirSite = `map $http_upgrade $connection_upgrade { default upgrade; '' close; }
+server {
+    listen 80 default_server;
+    server_name _;
+    include /etc/nginx/conf.d/service-url.inc;
+    add_header X-Theirs kept;
+    location / {
+        proxy_pass $service_url;
+        proxy_http_version 1.1;
+        proxy_set_header Host $host;
+        proxy_set_header Upgrade $http_upgrade;
+        proxy_set_header Connection $connection_upgrade;
+    }
+}
+`
+
+const clone = "/home/ubuntu/AI-Server"
+
+// byHand sets a host up as the hand-written scripts did, with a version that runs on the port, and returns that version's commit.
+func (w *world) byHand(port int) string {
+	w.t.Helper()
+	sha := w.commit(nil)
+	origin := strings.Replace(shared.git.URL(), "://", "://x-access-token:"+shared.git.Token()+"@", 1) + "/" + w.repo.Name() + ".git"
+	_, err := w.host.ExecUser(w.ctx, fmt.Sprintf(`set -e
+git clone -q '%s' AI-Server && cd AI-Server
+python3 -m venv venv && venv/bin/pip -q install -r requirements.txt
+mkdir ai_models && head -c 100000 /dev/urandom >ai_models/type_model.h5`, origin))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.start(port)
+	w.site(port, theirSite)
+	return sha
+}
+
+// start starts the version in the clone, as the hand-written script did.
+func (w *world) start(port int) {
+	w.t.Helper()
+	_, err := w.host.ExecUser(w.ctx, fmt.Sprintf(`cd AI-Server && . venv/bin/activate
+setsid nohup uvicorn controller.main:app --host 0.0.0.0 --port %[1]d >my.log 2>&1 </dev/null &
+timeout 20 bash -c 'until curl -fs http://127.0.0.1:%[1]d/health; do sleep 0.05; done'`, port))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) site(port int, text string) {
+	w.t.Helper()
+	if err := w.host.WriteFile(w.ctx, "/etc/nginx/sites-enabled/ai-server", 0o644, "root", text); err != nil {
+		w.t.Fatal(err)
+	}
+	w.exec(fmt.Sprintf(`rm -f /etc/nginx/sites-enabled/default
+printf '# where requests go\nset $service_url http://127.0.0.1:%d;\n' >/etc/nginx/conf.d/service-url.inc
+nginx -t 2>/dev/null && nginx -s reload && timeout 10 bash -c 'until curl -fs http://127.0.0.1/health; do sleep 0.05; done'`, port))
+}
+
+// snapshot is all that must be as it was: the clone but for what the running version writes, and nginx's files.
+func (w *world) snapshot() (inClone, inNginx string) {
+	w.t.Helper()
+	inClone = w.exec(`cd ` + clone + ` && runuser -u ubuntu -- git --no-optional-locks status --porcelain
+find . -type f -not -path '*/__pycache__/*' -not -name my.log -print0 | sort -z | xargs -0 sha256sum; find . -type d -not -name __pycache__ | sort`)
+	return inClone, w.exec("cd /etc/nginx && find . -type f -o -type l | sort | xargs sha256sum; ls -l sites-enabled")
+}
+
+// oldServes wants the version started by hand to answer through nginx.
+func (w *world) oldServes() {
+	w.t.Helper()
+	out, err := w.host.Exec(w.ctx, "curl -fsS -D - -o /dev/null http://127.0.0.1/version")
+	if err != nil || !strings.Contains(strings.ToLower(out), "x-release: v1\r") {
+		w.t.Errorf("want the version started by hand to answer; got %v\n%s", err, out)
+	}
+}
+
+// underReload is the load for a run that reloads nginx once. The function that it returns ends it: the only requests that may have failed are those
+// which were on their way on a kept connection in the moment of the reload.
+func (w *world) underReload() func(result *lab.Result) {
+	w.t.Helper()
+	load := lab.StartLoad(context.WithoutCancel(w.ctx), lab.LoadOptions{URL: w.host.URL(), TolerateIdleClose: true})
+	w.t.Cleanup(func() {
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		load.Stop(ctx)
+	})
+	if err := load.WaitAnswers(w.ctx, lab.KindGet, 50); err != nil {
+		w.t.Fatal(err)
+	}
+	return func(result *lab.Result) {
+		w.t.Helper()
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(w.ctx), 30*time.Second)
+		defer cancel()
+		report := load.Stop(ctx)
+		w.t.Logf("%s; %d idle connections closed by the reload; failed: %d\n%s", report, report.IdleCloses, report.Failed, report.Details())
+		var from, to time.Time
+		for _, group := range result.Groups() {
+			if group.Title == "Switching" {
+				from, to = group.Start, group.End.Add(time.Second)
+			}
+		}
+		for _, f := range report.Failures {
+			reused := f.Nth > 1 && (f.Cause == lab.CauseReset || f.Cause == lab.CauseClosed || f.Cause == lab.CauseIdle)
+			if !reused || f.Time.Before(from) || f.Time.After(to) {
+				w.t.Errorf("lost for another reason than the reload (%s to %s): %s", from, to, f)
+			}
+		}
+		if report.Failed > len(report.Failures) || report.Unfinished > 0 {
+			w.t.Errorf("%d failed, %d unfinished", report.Failed, report.Unfinished)
+		}
+	}
+}
+
+var patient = map[string]string{"drain-timeout": "20s"}
+
+func TestTakeoverUnderLoad(t *testing.T) {
+	w := newWorld(t, lab.HostOptions{})
+	old := w.byHand(8080)
+	before, _ := w.snapshot()
+	end := w.underReload()
+	first := w.deploy(w.commit(nil), patient)
+	end(first)
+	by := fmt.Sprintf("the version started by hand (pid %s, "+clone+" at %.7s)", strings.TrimSpace(w.exec("cut -d: -f2 /dev/null; sed -n 's/.*pid \\([0-9]*\\)$/\\1/p' "+clone+"/my.log | head -1")), old)
+	bak := "/etc/nginx/conf.d/service-url.inc." + first.Outputs["release"] + ".bak"
+	says(t, first, "port 8080 is active with "+by, "one reload, the last", by+" on port 8080 is stopped", "as it was, it is kept in "+bak)
+	if !measured(t, first).Reloaded || first.Outputs["active-port"] != "8081" || first.Outputs["previous-port"] != "8080" {
+		t.Errorf("outputs %v", first.Outputs)
+	}
+	if strings.Contains(first.Log(), "x-access-token") {
+		t.Error("the log shows the remote's URL")
+	}
+	w.serves(first.Outputs["release"])
+	w.oneFlag("8081")
+	w.exec(`grep -q 'set $service_url http://127.0.0.1:8080;' ` + bak + ` && curl -fsI http://127.0.0.1/version -X GET | grep -q 'X-Theirs: kept' && test ! -e /etc/nginx/conf.d/shop.conf`)
+	if out := w.exec("ss -Hltn 'sport = :8080'; ls /home/ubuntu/shop/slots"); strings.TrimSpace(out) != "8081" {
+		t.Errorf("of the old version there is still: %s", out)
+	}
+	if after, _ := w.snapshot(); after != before {
+		t.Errorf("the clone has changed; before:\n%s\nafter:\n%s", before, after)
+	}
+	if site := w.exec("cat /etc/nginx/sites-enabled/ai-server"); site != strings.TrimSpace(theirSite) {
+		t.Errorf("the user's own file is now:\n%s", site)
+	}
+
+	back := w.run(w.job(w.commit(nil), map[string]string{"operation": "rollback"}))
+	failed(t, back, "failed", "choose: no release older than "+first.Outputs["release"]+" has served before")
+
+	w.underLoad()
+	second := w.deploy(w.commit(nil), nil)
+	if measured(t, second).Reloaded {
+		t.Error("the second deployment reloaded nginx")
+	}
+	w.serves(second.Outputs["release"])
+	w.oneFlag("8080")
+	third := w.run(w.job("", map[string]string{"operation": "rollback"}))
+	if third.Outputs["outcome"] != "rolled-back" || third.Outputs["release"] != first.Outputs["release"] {
+		t.Errorf("outputs %v\n%s", third.Outputs, third.Log())
+	}
+	w.serves(first.Outputs["release"])
+}
+
+func TestTakeoverFromTheSecondPort(t *testing.T) {
+	w := newWorld(t, lab.HostOptions{})
+	w.byHand(8081)
+	sha := w.commit(nil)
+	for _, with := range []map[string]string{{"dry-run": "true"}, {"operation": "status"}, {"operation": "check"}} {
+		result := w.run(w.job(sha, with))
+		if result.ExitCode != 0 {
+			t.Errorf("%v: %s", with, result.Log())
+		}
+		says(t, result, "port 8081 is active with the version started by hand (pid ")
+	}
+	first := w.deploy(sha, patient)
+	w.serves(first.Outputs["release"])
+	w.oneFlag("8080")
+	w.exec("test -z \"$(ss -Hltn 'sport = :8081')\"")
+}
+
+// What can't be told from somebody else's process, or would come back, is named and left alone.
+func TestWhatIsNotProvedIsNotTakenOver(t *testing.T) {
+	w := newWorld(t, lab.HostOptions{})
+	old := w.byHand(8080)
+	sha := w.commit(nil)
+	_, nginx := w.snapshot()
+	for _, tt := range []struct {
+		name, begin, end string
+		with             map[string]string
+		words            []string
+	}{
+		{
+			name: "an older version on the idle port", begin: "cd " + clone + " && runuser -u ubuntu -- setsid venv/bin/uvicorn controller.main:app --port 8081 >/dev/null 2>&1 </dev/null &",
+			words: []string{"detect: port 8081 is held by a version started by hand from " + clone, "user ubuntu", "uvicorn controller.main:app --port 8081", "with `kill "},
+		},
+		{
+			name: "somebody else on the idle port", begin: "useradd bob; runuser -u bob -- setsid python3 -m http.server 8081 >/dev/null 2>&1 </dev/null &",
+			words: []string{"detect: port 8081 is held by a process that is not this action's (pid ", "user bob", "python3 -m http.server 8081"},
+		},
+		{
+			name: "another repository", with: map[string]string{"repository": "acme/other"},
+			words: []string{"is not taken over: it works in " + clone + ", which is in no clone of acme/other", `"8082,8083"`, "user ubuntu", "uvicorn controller.main:app"},
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := *w
+			w.t, w.ctx = t, t.Context()
+			if tt.begin != "" {
+				w.exec(tt.begin + " timeout 10 bash -c 'until curl -s http://127.0.0.1:8081/ >/dev/null; do sleep 0.05; done'")
+			}
+			failed(t, w.run(w.job(sha, tt.with)), "failed", append(tt.words, "site: unchanged")...)
+			if tt.begin != "" {
+				w.exec("curl -s http://127.0.0.1:8081/ >/dev/null && kill $(lsof -ti tcp:8081 -s tcp:listen) && timeout 10 bash -c 'while lsof -i tcp:8081 -s tcp:listen; do sleep 0.05; done'")
+			}
+			w.oldServes()
+		})
+	}
+	w.exec("kill $(lsof -ti tcp:8080 -s tcp:listen); timeout 10 bash -c 'while lsof -i tcp:8080 -s tcp:listen; do sleep 0.05; done'; cp -r " + clone + " /srv/copy && rm -rf /srv/copy/.git && chown -R ubuntu: /srv/copy")
+	unit := "[Service]\nUser=ubuntu\nWorkingDirectory=%s\nExecStart=" + clone + "/venv/bin/uvicorn controller.main:app --port 8080\nRestart=always\n"
+	for _, tt := range []struct{ name, folder, want string }{
+		{"works elsewhere", "/srv/copy", "it works in /srv/copy, which is in no clone of"},
+		{"run by a service", clone, "ai.service runs it, and would start it again"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := *w
+			w.t, w.ctx = t, t.Context()
+			w.exec(fmt.Sprintf("printf '"+strings.ReplaceAll(unit, "\n", "\\n")+"' >/etc/systemd/system/ai.service; systemctl daemon-reload; systemctl restart ai; timeout 20 bash -c 'until curl -fs http://127.0.0.1/health; do sleep 0.05; done'", tt.folder))
+			failed(t, w.run(w.job(sha, nil)), "failed", "detect: ", "is not taken over: "+tt.want, "site: unchanged")
+			w.oldServes()
+		})
+	}
+	if _, after := w.snapshot(); after != nginx {
+		t.Errorf("nginx's files before:\n%s\nafter:\n%s", nginx, after)
+	}
+	w.exec("test -z \"$(ls /home/ubuntu/shop/releases /var/lib/deploy-action/shop/active 2>/dev/null)\"")
+
+	// The way out that the message names.
+	other := map[string]string{"ports": "8082,8083"}
+	maps.Copy(other, patient)
+	first := w.deploy(sha, other)
+	says(t, first, "port 8080, to which /etc/nginx/conf.d/service-url.inc sends requests, is not one of the pair", "end it then, with: kill ")
+	w.serves(first.Outputs["release"])
+	w.oneFlag("8082")
+	w.exec("curl -fs http://127.0.0.1:8080/health")
+	_ = old
+}
+
+func TestABadReleaseAtTheTakeoverChangesNothing(t *testing.T) {
+	w := newWorld(t, lab.HostOptions{})
+	w.byHand(8080)
+	inClone, inNginx := w.snapshot()
+	for _, tt := range []struct {
+		broken, outcome, site string
+		with                  map[string]string
+	}{
+		{"exit-at-boot", "failed", "site: unchanged", nil},
+		{"bad-after=1", "restored", "site: restored", map[string]string{"watch-for": "20s"}},
+		{"bad-after=1", "restored", "site: restored", map[string]string{"watch-for": "20s", "ports": "8082,8083"}},
+	} {
+		result := w.run(w.job(w.commit(map[string]string{"BROKEN": tt.broken}), tt.with))
+		serving := "the version started by hand (pid "
+		if tt.with["ports"] != "" {
+			serving = "the version that was there (pid "
+		}
+		failed(t, result, tt.outcome, tt.site+"; "+serving)
+		w.oldServes()
+		if c, n := w.snapshot(); c != inClone || n != inNginx {
+			t.Errorf("%s: before:\n%s\n%s\nafter:\n%s\n%s", tt.broken, inClone, inNginx, c, n)
+		}
+		w.exec("rm -f /var/lib/deploy-action/shop/active/808[23]")
+	}
+	first := w.deploy(w.commit(nil), patient)
+	w.serves(first.Outputs["release"])
+	w.oneFlag("8081")
+	w.exec("test -z \"$(ss -Hltn 'sport = :8080')\"")
+}
+
+func TestATakeoverThatWasKilledIsFinishedByTheNextRun(t *testing.T) {
+	w := newWorld(t, lab.HostOptions{})
+	w.byHand(8080)
+	for _, word := range []string{"Fetching the release", "Verifying through nginx"} {
+		w.killAt(word, w.job(w.commit(nil), map[string]string{"watch-for": "60s"}))
+		bad := w.run(w.job(w.commit(map[string]string{"BROKEN": "exit-at-boot"}), nil))
+		failed(t, bad, "failed", "health: ", "site: unchanged; the version started by hand (pid ")
+		w.oldServes()
+		w.oneFlag("8080")
+	}
+	first := w.deploy(w.commit(nil), patient)
+	w.serves(first.Outputs["release"])
+	w.oneFlag("8081")
+	w.exec("test -z \"$(ss -Hltn 'sport = :8080')\"")
+}
+
+func TestAnIncludeInsideALocationIsPutBack(t *testing.T) {
+	w := newWorld(t, lab.HostOptions{})
+	w.byHand(8080)
+	inside := strings.Replace(theirSite, "    include /etc/nginx/conf.d/service-url.inc;\n", "", 1)
+	w.site(8080, strings.Replace(inside, "location / {\n", "location / {\n        include /etc/nginx/conf.d/service-url.inc;\n", 1))
+	_, before := w.snapshot()
+	result := w.run(w.job(w.commit(nil), nil))
+	failed(t, result, "restored", "/etc/nginx/conf.d/service-url.inc must be included at server level, not in a location", "site: restored")
+	if _, after := w.snapshot(); after != before {
+		t.Errorf("nginx's files before:\n%s\nafter:\n%s", before, after)
+	}
+	w.oldServes()
+}
