@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"maps"
@@ -131,7 +132,7 @@ func TestTakeoverUnderLoad(t *testing.T) {
 	end := w.underReload()
 	first := w.deploy(w.commit(nil), patient)
 	end(first)
-	by := fmt.Sprintf("the version started by hand (pid %s, "+clone+" at %.7s)", strings.TrimSpace(w.exec("cut -d: -f2 /dev/null; sed -n 's/.*pid \\([0-9]*\\)$/\\1/p' "+clone+"/my.log | head -1")), old)
+	by := fmt.Sprintf("the version started by hand (pid %s, "+clone+" at %.7s)", strings.TrimSpace(w.exec("sed -n 's/.*pid \\([0-9]*\\)$/\\1/p' "+clone+"/my.log | head -1")), old)
 	bak := "/etc/nginx/conf.d/service-url.inc." + first.Outputs["release"] + ".bak"
 	says(t, first, "port 8080 is active with "+by, "one reload, the last", by+" on port 8080 is stopped", "as it was, it is kept in "+bak)
 	if !measured(t, first).Reloaded || first.Outputs["active-port"] != "8081" || first.Outputs["previous-port"] != "8080" {
@@ -190,7 +191,7 @@ func TestTakeoverFromTheSecondPort(t *testing.T) {
 // What can't be told from somebody else's process, or would come back, is named and left alone.
 func TestWhatIsNotProvedIsNotTakenOver(t *testing.T) {
 	w := newWorld(t, lab.HostOptions{})
-	old := w.byHand(8080)
+	w.byHand(8080)
 	sha := w.commit(nil)
 	_, nginx := w.snapshot()
 	for _, tt := range []struct {
@@ -251,7 +252,6 @@ func TestWhatIsNotProvedIsNotTakenOver(t *testing.T) {
 	w.serves(first.Outputs["release"])
 	w.oneFlag("8082")
 	w.exec("curl -fs http://127.0.0.1:8080/health")
-	_ = old
 }
 
 func TestABadReleaseAtTheTakeoverChangesNothing(t *testing.T) {
@@ -262,9 +262,9 @@ func TestABadReleaseAtTheTakeoverChangesNothing(t *testing.T) {
 		broken, outcome, site string
 		with                  map[string]string
 	}{
+		{"bad-after=1", "restored", "site: restored", map[string]string{"watch-for": "20s", "ports": "8082,8083"}},
 		{"exit-at-boot", "failed", "site: unchanged", nil},
 		{"bad-after=1", "restored", "site: restored", map[string]string{"watch-for": "20s"}},
-		{"bad-after=1", "restored", "site: restored", map[string]string{"watch-for": "20s", "ports": "8082,8083"}},
 	} {
 		result := w.run(w.job(w.commit(map[string]string{"BROKEN": tt.broken}), tt.with))
 		serving := "the version started by hand (pid "
@@ -276,7 +276,6 @@ func TestABadReleaseAtTheTakeoverChangesNothing(t *testing.T) {
 		if c, n := w.snapshot(); c != inClone || n != inNginx {
 			t.Errorf("%s: before:\n%s\n%s\nafter:\n%s\n%s", tt.broken, inClone, inNginx, c, n)
 		}
-		w.exec("rm -f /var/lib/deploy-action/shop/active/808[23]")
 	}
 	first := w.deploy(w.commit(nil), patient)
 	w.serves(first.Outputs["release"])
@@ -312,4 +311,64 @@ func TestAnIncludeInsideALocationIsPutBack(t *testing.T) {
 		t.Errorf("nginx's files before:\n%s\nafter:\n%s", before, after)
 	}
 	w.oldServes()
+}
+
+// The model and the folders that the version started by hand has are used; none of them is changed.
+func TestModelAndSharedFoldersComeFromTheClone(t *testing.T) {
+	w := newModelWorld(t, 9*megabyte, lab.HostOptions{})
+	w.byHand(8080)
+	parts := bytes.Repeat([]byte("parts of 5 MiB "), megabyte)
+	other := bytes.Repeat([]byte("new"), megabyte)
+	if err := w.s3.PutParts(w.ctx, bucket, "parts", parts, 5*megabyte); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.s3.Put(w.ctx, bucket, "other", other, nil); err != nil {
+		t.Fatal(err)
+	}
+	// The third one has the right size only.
+	for name, data := range map[string][]byte{modelPath: w.model, "ai_models/parts.h5": parts, "ai_models/other.h5": bytes.Repeat([]byte("old"), megabyte)} {
+		if err := w.host.WriteFile(w.ctx, clone+"/"+name, 0o644, "ubuntu:", string(data)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.exec("cd " + clone + " && runuser -u ubuntu -- bash -c 'mkdir -p uploads/a && echo kept >uploads/a/file && ln -s a uploads/link && echo SECRET=1 >.env && chmod 600 .env'")
+	before, _ := w.snapshot()
+	with := map[string]string{
+		"assets": modelLine + "\ns3://models/parts -> ai_models/parts.h5\ns3://models/other -> ai_models/other.h5", "shared": "uploads,.env,absent", "drain-timeout": "20s",
+	}
+	first := w.deploy(w.commit(nil), with)
+	says(
+		t, first, modelPath+" is taken from "+clone+", nothing fetched, proved by its ETag, an MD5",
+		"ai_models/parts.h5 is taken from "+clone+", nothing fetched, proved by its ETag, the MD5 of its parts' MD5s",
+		"ai_models/other.h5, 3.1 MB of 3.1 MB fetched", "ai_models/other.h5 in "+clone+" is of the same size, and not proved to be the same",
+		"shared: uploads was copied from "+clone, "shared: .env was copied from "+clone,
+	)
+	if gets := w.s3.Gets(); len(gets) != 1 || gets[0].Bytes != int64(len(other)) {
+		t.Errorf("GETs %+v, want the one of the other model", gets)
+	}
+	w.has("8081", w.model)
+	w.exec("cd -P /home/ubuntu/shop/slots/8081 && grep -q kept uploads/link/file && test $(stat -Lc %a .env) = 600 && cmp ai_models/parts.h5 " + clone + "/ai_models/parts.h5 && test -d absent/")
+	if after, _ := w.snapshot(); after != before {
+		t.Errorf("the clone has changed; before:\n%s\nafter:\n%s", before, after)
+	}
+	// Once: what the clone has later is nobody's business any more.
+	w.exec("echo later >" + clone + "/uploads/later")
+	w.deploy(w.commit(nil), with)
+	w.exec("cd -P /home/ubuntu/shop/slots/8080 && test ! -e uploads/later")
+	if gets := w.s3.Gets(); len(gets) != 0 {
+		t.Errorf("GETs %+v", gets)
+	}
+}
+
+// A download in parts is proved where the parts are of a length in use, and else only by its size.
+func TestAssetInPartsIsProved(t *testing.T) {
+	w := newModelWorld(t, megabyte, lab.HostOptions{})
+	if err := w.s3.PutParts(w.ctx, bucket, modelKey, bytes.Repeat([]byte("16"), 9*megabyte), 16*megabyte); err != nil {
+		t.Fatal(err)
+	}
+	says(t, w.deploy(w.commit(nil), nil), "18.9 MB of 18.9 MB fetched, proved by its ETag, the MD5 of its parts' MD5s")
+	if err := w.s3.PutParts(w.ctx, bucket, modelKey, bytes.Repeat([]byte("07"), 6*megabyte), 7*megabyte); err != nil {
+		t.Fatal(err)
+	}
+	says(t, w.deploy(w.commit(nil), nil), "12.6 MB of 12.6 MB fetched, proved by size and ETag alone", "nothing but size and ETag alone vouches for s3://models/")
 }

@@ -55,7 +55,7 @@ type Values map[string]string
 var libraries = []string{"lib/base.sh", "lib/process.sh", "lib/files.sh", "lib/probe.sh", "lib/packages.sh"}
 
 // extra are the shared files that only one verb needs.
-var extra = map[Verb][]string{Fetch: {"lib/git.sh"}, Port: {"lib/inspect.sh"}}
+var extra = map[Verb][]string{Fetch: {"lib/git.sh"}, Port: {"lib/inspect.sh"}, Assets: {"lib/asset.sh"}}
 
 // sources are the files that make up a verb.
 func sources(verb Verb) []string {

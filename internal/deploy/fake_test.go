@@ -181,7 +181,7 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 	case scripts.Build:
 		return "built=reused\n"
 	case scripts.Assets:
-		return "fetched=" + v["size"] + "\n"
+		return "fetched=" + v["size"] + "\nfrom=store\nproved=" + yes(!strings.HasSuffix(v["asset"], "-9")) + "\n"
 	case scripts.Setup:
 		return "changed=\n"
 	case scripts.Adopt:

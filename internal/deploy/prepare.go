@@ -277,7 +277,7 @@ func (d *Deployment) build(ctx context.Context, h *host) (string, error) {
 	res, err := d.exec(ctx, h, scripts.Build, scripts.Values{
 		"release": h.release, "build": d.in.Build, "shared": strings.Join(d.in.Shared, " "),
 		"start_file": scripts.StartFile(d.in.Start), "environment": d.environment(),
-		"more": yes(!d.noAssets(h)),
+		"more": yes(!d.noAssets(h)), "clone": h.clone(),
 	})
 	if err != nil {
 		return "", err

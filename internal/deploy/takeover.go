@@ -83,6 +83,17 @@ func takeOver(f *facts, p *position, include string) error {
 	return nil
 }
 
+// clone is where the version works that was started by hand and serves, empty when there is none: what it has need not come from elsewhere.
+func (p position) clone() string {
+	switch {
+	case p.Active != nil && p.Active.Adopted:
+		return p.Active.Process.Clone
+	case p.Active == nil && p.Outside != nil:
+		return p.Outside.Clone
+	}
+	return ""
+}
+
 // foreignError is about a process on a port that a new version is to have: whatever it is, it is not stopped.
 func foreignError(s slot) error {
 	if s.Process.Clone != "" {

@@ -88,6 +88,7 @@ func TestDecideOnAHostSetUpByHand(t *testing.T) {
 }
 
 func handMadeHost(t *testing.T) *fakeHost {
+	t.Helper()
 	f := newFakeHost(t)
 	f.flag, f.byHand, f.loaded, f.proved = "", "8080", false, map[string]bool{}
 	return f
