@@ -43,20 +43,17 @@ mkdir ai_models && head -c 100000 /dev/urandom >ai_models/type_model.h5`, origin
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.start(port)
+	w.start("ubuntu", port)
 	w.site(port, theirSite)
 	return sha
 }
 
 // start starts the version in the clone, as the hand-written script did.
-func (w *world) start(port int) {
+func (w *world) start(user string, port int, arguments ...string) {
 	w.t.Helper()
-	_, err := w.host.ExecUser(w.ctx, fmt.Sprintf(`cd AI-Server && . venv/bin/activate
-setsid nohup uvicorn controller.main:app --host 0.0.0.0 --port %[1]d >my.log 2>&1 </dev/null &
-timeout 20 bash -c 'until curl -fs http://127.0.0.1:%[1]d/health; do sleep 0.05; done'`, port))
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	w.exec(fmt.Sprintf(`cd `+clone+` && runuser -u %[1]s -- bash -c '. venv/bin/activate
+setsid nohup uvicorn controller.main:app --host 0.0.0.0 --port %[2]d %[3]s >my.log 2>&1 </dev/null &'
+timeout 30 bash -c 'until curl -fs http://127.0.0.1:%[2]d/health; do sleep 0.05; done'`, user, port, strings.Join(arguments, " ")))
 }
 
 func (w *world) site(port int, text string) {
@@ -186,6 +183,38 @@ func TestTakeoverFromTheSecondPort(t *testing.T) {
 	w.serves(first.Outputs["release"])
 	w.oneFlag("8080")
 	w.exec("test -z \"$(ss -Hltn 'sport = :8081')\"")
+}
+
+// Without systemd, and with workers that root has started in the user's clone.
+func TestTakeoverOfWorkersOfRoot(t *testing.T) {
+	w := newWorld(t, lab.HostOptions{NoSystemd: true})
+	w.byHand(8081)
+	w.exec("pkill -u ubuntu uvicorn; timeout 10 bash -c 'while pgrep -u ubuntu uvicorn; do sleep 0.05; done'")
+	w.start("root", 8081, "--workers", "2")
+	first := w.deploy(w.commit(nil), patient)
+	w.serves(first.Outputs["release"])
+	w.oneFlag("8080")
+	if out := w.exec("ps -u root -o args | grep -c '[A]I-Server/venv' || true"); out != "0" {
+		t.Errorf("%s processes of the old version are left", out)
+	}
+}
+
+// certbot makes port 80 redirect.
+func TestTakeoverBehindTLS(t *testing.T) {
+	w := newWorld(t, lab.HostOptions{})
+	w.byHand(8080)
+	w.exec("openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=shop.example -days 2 -keyout /etc/nginx/key.pem -out /etc/nginx/cert.pem 2>/dev/null")
+	tls := strings.Replace(theirSite, "listen 80 default_server;\n    server_name _;", "listen 443 ssl;\n    server_name shop.example;\n    ssl_certificate cert.pem;\n    ssl_certificate_key key.pem;", 1)
+	w.site(8080, tls+"server { listen 80; server_name shop.example; return 301 https://$host$request_uri; }\nserver { listen 80 default_server; return 200 up; }\n")
+	with := map[string]string{"server-name": "shop.example", "drain-timeout": "20s"}
+	first := w.deploy(w.commit(nil), with)
+	second := w.deploy(w.commit(nil), with)
+	if !measured(t, first).Reloaded || measured(t, second).Reloaded {
+		t.Error("want one reload, the first time")
+	}
+	if out := w.exec("curl -fsk -o /dev/null -D - -H 'Host: shop.example' https://127.0.0.1/version | grep -i x-release"); !strings.Contains(strings.ToLower(out), strings.ToLower(second.Outputs["release"])) {
+		t.Errorf("%s answers", out)
+	}
 }
 
 // What can't be told from somebody else's process, or would come back, is named and left alone.

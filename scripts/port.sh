@@ -13,13 +13,14 @@
 #         do, or nothing, and its commit), unit_N (the systemd service that runs them, or nothing)
 
 main() {
-  local port pid start owner release dir strays line_port=0 include
+  local port pid start owner release dir strays line_port=0 include chosen front
   fit_root
   include_state
   result include "$include"
   result line_port "$line_port"
   result site "$(site_state)"
-  result routed "$(routed "$verify_host")"
+  routed "$verify_host"
+  result routed "$chosen"
   strays=$(find "$flags" -type f -name '[0-9]*' -printf '%f\n' 2>/dev/null | grep -vxF -e "${ports% *}" -e "${ports#* }" || :)
   result strays "${strays//$'\n'/ }"
   for port in $ports; do
