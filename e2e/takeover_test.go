@@ -2,125 +2,13 @@ package e2e
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"maps"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/clothesme/deploy-action/e2e/lab"
 )
-
-// theirSite is a server block as users write it by hand, with the include that their scripts rewrote.
-const theirSite = `map $http_upgrade $connection_upgrade { default upgrade; '' close; }
-server {
-    listen 80 default_server;
-    server_name _;
-    include /etc/nginx/conf.d/service-url.inc;
-    add_header X-Theirs kept;
-    location / {
-        proxy_pass $service_url;
-        proxy_http_version 1.1;
-        proxy_set_header Host $host;
-        proxy_set_header Upgrade $http_upgrade;
-        proxy_set_header Connection $connection_upgrade;
-    }
-}
-`
-
-const clone = "/home/ubuntu/AI-Server"
-
-// byHand sets a host up as the hand-written scripts did, with a version that runs on the port, and returns that version's commit.
-func (w *world) byHand(port int) string {
-	w.t.Helper()
-	sha := w.commit(nil)
-	origin := strings.Replace(shared.git.URL(), "://", "://x-access-token:"+shared.git.Token()+"@", 1) + "/" + w.repo.Name() + ".git"
-	_, err := w.host.ExecUser(w.ctx, fmt.Sprintf(`set -e
-git clone -q '%s' AI-Server && cd AI-Server
-python3 -m venv venv && venv/bin/pip -q install -r requirements.txt
-mkdir ai_models && head -c 100000 /dev/urandom >ai_models/type_model.h5`, origin))
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	w.start("ubuntu", port)
-	w.site(port, theirSite)
-	return sha
-}
-
-// start starts the version in the clone, as the hand-written script did.
-func (w *world) start(user string, port int, arguments ...string) {
-	w.t.Helper()
-	w.exec(fmt.Sprintf(`cd `+clone+` && runuser -u %[1]s -- bash -c '. venv/bin/activate
-setsid nohup uvicorn controller.main:app --host 0.0.0.0 --port %[2]d %[3]s >my.log 2>&1 </dev/null &'
-timeout 30 bash -c 'until curl -fs http://127.0.0.1:%[2]d/health; do sleep 0.05; done'`, user, port, strings.Join(arguments, " ")))
-}
-
-func (w *world) site(port int, text string) {
-	w.t.Helper()
-	if err := w.host.WriteFile(w.ctx, "/etc/nginx/sites-enabled/ai-server", 0o644, "root", text); err != nil {
-		w.t.Fatal(err)
-	}
-	w.exec(fmt.Sprintf(`rm -f /etc/nginx/sites-enabled/default
-printf '# where requests go\nset $service_url http://127.0.0.1:%d;\n' >/etc/nginx/conf.d/service-url.inc
-nginx -t 2>/dev/null && nginx -s reload && timeout 10 bash -c 'until curl -fs http://127.0.0.1/health; do sleep 0.05; done'`, port))
-}
-
-// snapshot is all that must be as it was: the clone but for what the running version writes, and nginx's files.
-func (w *world) snapshot() (inClone, inNginx string) {
-	w.t.Helper()
-	inClone = w.exec(`cd ` + clone + ` && runuser -u ubuntu -- git --no-optional-locks status --porcelain
-find . -type f -not -path '*/__pycache__/*' -not -name my.log -print0 | sort -z | xargs -0 sha256sum; find . -type d -not -name __pycache__ | sort`)
-	return inClone, w.exec("cd /etc/nginx && find . -type f -o -type l | sort | xargs sha256sum; ls -l sites-enabled")
-}
-
-// oldServes wants the version started by hand to answer through nginx.
-func (w *world) oldServes() {
-	w.t.Helper()
-	out, err := w.host.Exec(w.ctx, "curl -fsS -D - -o /dev/null http://127.0.0.1/version")
-	if err != nil || !strings.Contains(strings.ToLower(out), "x-release: v1\r") {
-		w.t.Errorf("want the version started by hand to answer; got %v\n%s", err, out)
-	}
-}
-
-// underReload is the load for a run that reloads nginx once. The function that it returns ends it: the only requests that may have failed are those
-// which were on their way on a kept connection in the moment of the reload.
-func (w *world) underReload() func(result *lab.Result) {
-	w.t.Helper()
-	load := lab.StartLoad(context.WithoutCancel(w.ctx), lab.LoadOptions{URL: w.host.URL(), TolerateIdleClose: true})
-	w.t.Cleanup(func() {
-		ctx, cancel := context.WithCancel(context.Background())
-		cancel()
-		load.Stop(ctx)
-	})
-	if err := load.WaitAnswers(w.ctx, lab.KindGet, 50); err != nil {
-		w.t.Fatal(err)
-	}
-	return func(result *lab.Result) {
-		w.t.Helper()
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(w.ctx), 30*time.Second)
-		defer cancel()
-		report := load.Stop(ctx)
-		w.t.Logf("%s; %d idle connections closed by the reload; failed: %d\n%s", report, report.IdleCloses, report.Failed, report.Details())
-		var from, to time.Time
-		for _, group := range result.Groups() {
-			if group.Title == "Switching" {
-				from, to = group.Start, group.End.Add(time.Second)
-			}
-		}
-		for _, f := range report.Failures {
-			reused := f.Nth > 1 && (f.Cause == lab.CauseReset || f.Cause == lab.CauseClosed || f.Cause == lab.CauseIdle)
-			if !reused || f.Time.Before(from) || f.Time.After(to) {
-				w.t.Errorf("lost for another reason than the reload (%s to %s): %s", from, to, f)
-			}
-		}
-		if report.Failed > len(report.Failures) || report.Unfinished > 0 {
-			w.t.Errorf("%d failed, %d unfinished", report.Failed, report.Unfinished)
-		}
-	}
-}
-
-var patient = map[string]string{"drain-timeout": "20s"}
 
 func TestTakeoverUnderLoad(t *testing.T) {
 	w := newWorld(t, lab.HostOptions{})
@@ -322,10 +210,55 @@ func TestATakeoverThatWasKilledIsFinishedByTheNextRun(t *testing.T) {
 		w.oldServes()
 		w.oneFlag("8080")
 	}
-	first := w.deploy(w.commit(nil), patient)
-	w.serves(first.Outputs["release"])
+	w.killAt("Draining the old version", w.job(w.commit(nil), patient))
 	w.oneFlag("8081")
-	w.exec("test -z \"$(ss -Hltn 'sport = :8080')\"")
+	next := w.deploy(w.commit(nil), nil)
+	w.serves(next.Outputs["release"])
+	w.oneFlag("8080")
+	w.exec("test -z \"$(ss -Hltn 'sport = :8081')\" && ! pgrep -f [A]I-Server/venv")
+}
+
+// stubborn ignores SIGTERM, lets others listen on its port, and stops to listen on SIGUSR1.
+const stubborn = `import http.server, signal, socket, threading
+class Server(http.server.ThreadingHTTPServer):
+    def server_bind(self):
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        super().server_bind()
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200); self.end_headers()
+server = Server(("127.0.0.1", 8080), Handler)
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+signal.signal(signal.SIGUSR1, lambda *_: server.socket.close())
+threading.Thread(target=server.serve_forever, daemon=True).start()
+while True: signal.pause()
+`
+
+func TestOnlyWhatIsStillTheOldVersionIsStopped(t *testing.T) {
+	for _, tt := range []struct{ name, meanwhile, want string }{
+		{"it stopped to listen", "kill -USR1 $(cat /tmp/pid)", "no longer listens on port 8080 from " + clone + "; it is left alone"},
+		{"another one listens too", "cd " + clone + " && setsid python3 stubborn.py >/dev/null 2>&1 </dev/null &", "stop is left to the next deployment: stop: the version started by hand is stopped, and something listens on port 8080 again (pid "},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(t, lab.HostOptions{})
+			w.byHand(8080)
+			w.exec("pkill -u ubuntu uvicorn; timeout 10 bash -c 'while pgrep -u ubuntu uvicorn; do sleep 0.05; done'")
+			if err := w.host.WriteFile(w.ctx, clone+"/stubborn.py", 0o644, "ubuntu:", stubborn); err != nil {
+				t.Fatal(err)
+			}
+			w.exec("cd " + clone + " && (runuser -u ubuntu -- setsid python3 stubborn.py >/dev/null 2>&1 </dev/null &); timeout 10 bash -c 'until curl -fs http://127.0.0.1/health; do sleep 0.05; done'; pgrep -f [s]tubborn.py | tail -1 >/tmp/pid")
+			result := w.deploy(w.commit(nil), map[string]string{"before-start": tt.meanwhile, "stop-timeout": "1s"})
+			says(t, result, tt.want)
+			w.serves(result.Outputs["release"])
+			w.exec("pgrep -f [s]tubborn.py && test ! -e /home/ubuntu/shop/slots/8080.adopted")
+			if strings.HasPrefix(tt.meanwhile, "kill") {
+				w.exec("kill -0 $(cat /tmp/pid)")
+				return
+			}
+			w.exec("test ! -e /proc/$(cat /tmp/pid)")
+			failed(t, w.run(w.job(w.commit(nil), nil)), "failed", "detect: port 8080 is held by a version started by hand from "+clone, "with `kill "+strings.TrimSpace(w.exec("pgrep -f [s]tubborn.py"))+"`", "put right what is named above")
+		})
+	}
 }
 
 func TestAnIncludeInsideALocationIsPutBack(t *testing.T) {
@@ -387,17 +320,4 @@ func TestModelAndSharedFoldersComeFromTheClone(t *testing.T) {
 	if gets := w.s3.Gets(); len(gets) != 0 {
 		t.Errorf("GETs %+v", gets)
 	}
-}
-
-// A download in parts is proved where the parts are of a length in use, and else only by its size.
-func TestAssetInPartsIsProved(t *testing.T) {
-	w := newModelWorld(t, megabyte, lab.HostOptions{})
-	if err := w.s3.PutParts(w.ctx, bucket, modelKey, bytes.Repeat([]byte("16"), 9*megabyte), 16*megabyte); err != nil {
-		t.Fatal(err)
-	}
-	says(t, w.deploy(w.commit(nil), nil), "18.9 MB of 18.9 MB fetched, proved by its ETag, the MD5 of its parts' MD5s")
-	if err := w.s3.PutParts(w.ctx, bucket, modelKey, bytes.Repeat([]byte("07"), 6*megabyte), 7*megabyte); err != nil {
-		t.Fatal(err)
-	}
-	says(t, w.deploy(w.commit(nil), nil), "12.6 MB of 12.6 MB fetched, proved by size and ETag alone", "nothing but size and ETag alone vouches for s3://models/")
 }

@@ -4,14 +4,14 @@
 #
 # Values: app, path, lock_token, port, holders (pid:starttime of all that listen, blank-separated), clone (the folder in which they work)
 # Prints: adopted (yes)
-# Exits:  EX_FOREIGN when they are not those processes any more
+# Exits:  EX_CHECK when they are not those processes any more
 
 main() {
   local holder lines=''
   own_lock
   for holder in $holders; do
     if ! runs "${holder%:*}" "${holder#*:}" || ! by_hand "${holder%:*}" "$port" "$clone"; then
-      die "$EX_FOREIGN" "the process that held port $port is not there any more (pid ${holder%:*})"
+      die "$EX_CHECK" "the process that listened on port $port has ended or changed meanwhile (pid ${holder%:*})"
     fi
     lines+="${holder/:/ } $(</proc/sys/kernel/random/boot_id) $clone"$'\n'
   done

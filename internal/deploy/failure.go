@@ -192,7 +192,8 @@ func (d *Deployment) next(s step, cause error) string {
 	case errors.Is(cause, errLockLost):
 		return "run this workflow again; it finds out what is there and goes on"
 	case !errors.As(cause, &host):
-		if s.name == "connect" || s.name == "resolve" { // their errors carry the remedy
+		var lost *remote.LostError
+		if s.name == "connect" || s.name == "resolve" || s.name == "detect" && !errors.As(cause, &lost) { // their errors carry the remedy
 			return "put right what is named above and run this workflow again"
 		}
 		return "run this workflow again; it finds out what is there and goes on"
