@@ -361,6 +361,19 @@ func TestAssetIsProvedByTheBestDigest(t *testing.T) {
 	w.exec("cmp <(head -c " + fmt.Sprint(megabyte) + " /dev/zero | tr '\\0' n) /home/ubuntu/shop/slots/8081/a/deep/folder/noted")
 }
 
+// A download in parts is proved where the parts are of a length in use, and else only by its size.
+func TestAssetInPartsIsProved(t *testing.T) {
+	w := newModelWorld(t, megabyte, lab.HostOptions{})
+	if err := w.s3.PutParts(w.ctx, bucket, modelKey, bytes.Repeat([]byte("16"), 9*megabyte), 16*megabyte); err != nil {
+		t.Fatal(err)
+	}
+	says(t, w.deploy(w.commit(nil), nil), "18.9 MB of 18.9 MB fetched, proved by its ETag, the MD5 of its parts' MD5s")
+	if err := w.s3.PutParts(w.ctx, bucket, modelKey, bytes.Repeat([]byte("07"), 6*megabyte), 7*megabyte); err != nil {
+		t.Fatal(err)
+	}
+	says(t, w.deploy(w.commit(nil), nil), "12.6 MB of 12.6 MB fetched, proved by size and ETag alone", "nothing but size and ETag alone vouches for s3://models/")
+}
+
 // BenchmarkAssetFirstFetch compares the step with plain curl on the host, in alternating rounds, at the rate at which S3 serves one connection,
 // and as fast as this machine goes.
 func BenchmarkAssetFirstFetch(b *testing.B) {

@@ -2,44 +2,30 @@
 # Brings one file from S3 to the host, proves that it is whole, and links it into the release. What is here already costs no byte.
 #
 # Values: app, path, lock_token, release, target (where in the release), url (signed: a secret), etag, size (bytes),
-#         asset (names the content), download (names what of it came so far), digest (sha256:HEX, md5:HEX, or nothing), recipe,
-#         last (yes, no: more assets follow before the release is complete)
-# Prints: fetched (bytes that came over the network)
+#         asset (names the content), download (names what of it came so far), digest (sha256:HEX, md5:HEX, parts:ETAG, or nothing), recipe,
+#         clone (of a version started by hand, or nothing), last (yes, no: more assets follow before the release is complete)
+# Prints: fetched (bytes that came over the network), from (host: it was here already, clone, store), proved (yes, no: by its size alone)
 # Exits:  EX_ASSET_PATH (it can't be put there), EX_DISK, EX_ASSET_REFUSED, EX_ASSET_MISSING, EX_ASSET_CUT (the network),
 #         EX_ASSET_STALE (what came so far is of no use any more; gone), EX_ASSET_WRONG (not the file it should be; gone)
 #
 # The URL reaches curl through a pipe: it is on no argument list, in no environment, on no disk.
 
 main() {
-  local file=$path/assets/$asset/file part=$path/assets/$download.partial got had sum up=../.. rest=$target
+  local file=$path/assets/$asset/file part=$path/assets/$download.partial got had=0 sum from=host proved=yes up=../.. rest=$target
   own_lock
   cd -- "$path/releases/$release"
   place
-  if [[ -e $file ]]; then
-    result fetched 0
-  else
-    mkdir -p -- "$path/assets"
-    : >>"$part"
-    had=$(stat -c %s -- "$part")
-    if ((had > 0)); then say "going on with an earlier download, at $had of $size bytes"; fi
-    # Whatever is written is read at once, so that the proof is ready when the last byte has come.
-    exec {sum_fd}< <(
-      exec {step_fd}>&-
-      tail -qf -s 0.1 --pid=$$ -c +1 -- "$part" | head -c "$size" | checksum
-    )
-    receive
-    read -r sum _ <&"$sum_fd" || :
-    if [[ $got != "$size" || ${digest#*:} != "$sum" ]]; then
-      rm -f -- "$part"
-      ((had == 0)) || die "$EX_ASSET_STALE" "what came earlier does not fit what came now; it is deleted"
-      die "$EX_ASSET_WRONG" "$target is not the file it should be: $got bytes with ${digest%%:*} ${sum:-unknown}, wanted $size bytes with ${digest#*:}"
+  mkdir -p -- "$path/assets"
+  if [[ ! -e $file ]]; then
+    from=clone
+    if [[ -z $clone ]] || ! take; then
+      from=store
+      fetch
     fi
-    chmod 0444 -- "$part"
-    sync -- "$part"
-    mkdir -p -- "$path/assets/$asset"
-    mv -fT -- "$part" "$file"
-    result fetched "$((size - had))"
   fi
+  if [[ $from == store ]]; then result fetched "$((size - had))"; else result fetched 0; fi
+  result from "$from"
+  result proved "$proved"
   while [[ $rest == */* ]]; do up+=/.. rest=${rest#*/}; done
   mkdir -p -- "$(dirname -- "$target")"
   printf '%s\n' "$asset" >>.deploy-action/assets
@@ -48,6 +34,25 @@ main() {
     printf '%s\n' "$recipe" | write .deploy-action/recipe 0644
     mark_complete
   fi
+}
+
+fetch() {
+  : >>"$part"
+  had=$(stat -c %s -- "$part")
+  if ((had > 0)); then say "going on with an earlier download, at $had of $size bytes"; fi
+  # Whatever is written is read at once, so that the proof is ready when the last byte has come.
+  exec {sum_fd}< <(
+    exec {step_fd}>&-
+    tail -qf -s 0.1 --pid=$$ -c +1 -- "$part" | head -c "$size" | checksum
+  )
+  receive
+  read -r sum _ <&"$sum_fd" || :
+  if [[ $got != "$size" ]] || ! fits "$part"; then
+    rm -f -- "$part"
+    ((had == 0)) || die "$EX_ASSET_STALE" "what came earlier does not fit what came now; it is deleted"
+    die "$EX_ASSET_WRONG" "$target is not the file it should be: $got bytes with ${digest%%:*} ${sum:-unknown}, wanted $size bytes with ${digest#*:}"
+  fi
+  keep "$part"
 }
 
 # place: nothing of the release's own may be hidden by the link, and the link must not end up outside of it.
@@ -60,8 +65,6 @@ place() {
   if [[ -L $target && $(readlink -- "$target") == ../*/assets/*/file || -f $target && ! -s $target && ! -L $target ]]; then return; fi
   if [[ -e $target || -L $target ]]; then die "$EX_ASSET_PATH" "the release has a $(stat -c '%F of %s bytes' -- "$target") of its own at $target; it is not replaced"; fi
 }
-
-checksum() { if [[ -n $digest ]]; then "${digest%%:*}sum"; else cat >/dev/null; fi; }
 
 # receive: goes on where it was cut, until all is here or several tries in a row brought nothing. Sets got. A try is short, so that the
 # download of a run that died ends soon after it, and the next run can go on with it.
@@ -86,15 +89,6 @@ receive() {
       *:23) die "$EX_DISK" "the download of $target could not be written: $(df -Ph -- "$path/assets" | awk 'NR == 2 { print $4 " free of " $2 }')" ;;
     esac
   done
-}
-
-# room: a tenth more than is still to come, as a file system that is full to the brim helps nobody.
-room() {
-  local need=$(((size - got + size / 10) / 1024 + 1)) free
-  read -r free < <(df -Pk -- "$path/assets" | awk 'NR == 2 { print $4 }')
-  if ((free < need)); then die "$EX_DISK" "$target needs $((need / 1024 + 1)) MB of disk, a tenth to spare included; $((free / 1024)) MB are free at $path/assets"; fi
-  read -r free < <(df -Pi -- "$path/assets" | awk 'NR == 2 { print $2 + 0 ? $4 : 100 }') # some have no table of inodes: 0 of 0
-  if ((free < 100)); then die "$EX_DISK" "only $free inodes are free at $path/assets; $target could not be stored"; fi
 }
 
 main "$@" </dev/null

@@ -3,7 +3,7 @@
 #
 # Values: app, path, lock_token, release, build (a command, or nothing for a venv from requirements.txt), shared (paths,
 #         blank-separated), start_file and environment (the texts of what the unit runs, and of what it reads first),
-#         more (yes, no: assets follow before the release is complete)
+#         more (yes, no: assets follow before the release is complete), clone (of a version started by hand, or nothing)
 # Prints: built (command, venv, reused, nothing)
 # Exits:  EX_BUILD when the command or pip fails
 
@@ -26,12 +26,20 @@ main() {
   [[ $more == yes ]] || mark_complete
 }
 
-# share NAME: a link in the release to what all releases share. The first release that has something there gives it away.
+# share NAME: a link in the release to what all releases share. The first has it from the clone of the version started by hand, which keeps
+# its own; or the first release that has something there gives it away.
 share() {
   local kept=$path/shared/$1 parent
   mkdir -p -- "$(dirname -- "$kept")" "$(dirname -- "$1")"
   parent=$(readlink -f -- "$(dirname -- "$1")")
   [[ $parent/ == "$PWD"/* ]] || die "$EX_BUILD" "shared path $1 leads out of the release: $parent"
+  if [[ ! -e $kept && ! -L $kept && -n $clone && -e $clone/$1 ]]; then
+    rm -rf -- "$kept.partial"
+    if [[ -L $clone/$1 ]]; then ln -sT -- "$(readlink -f -- "$clone/$1")" "$kept.partial"; else cp -aT --reflink=auto -- "$clone/$1" "$kept.partial"; fi \
+      || die "$EX_BUILD" "shared path $1 could not be copied from $clone"
+    mv -T -- "$kept.partial" "$kept"
+    say "shared: $1 was copied from $clone; releases share the copy from now on"
+  fi
   if [[ ! -e $kept && ! -L $kept ]]; then
     if [[ -e $1 ]]; then
       mv -T -- "$1" "$kept"

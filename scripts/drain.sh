@@ -4,7 +4,8 @@
 # Values: app, path, port, drain_timeout (seconds)
 # Prints: left (connections still open when the time was over), drain_ms
 #
-# Counted are connections to the port that are established or about to be; the application's own outgoing ones are not.
+# Counted are connections to the port that are established or about to be; the application's own outgoing ones are not. A version that was
+# started by hand has requests yet to come, too: those that nginx accepted before its one reload, and whose body it is still reading.
 
 main() {
   local begin end left last=-1
@@ -12,6 +13,7 @@ main() {
   end=$((begin + drain_timeout * 1000))
   while :; do
     left=$(sockets "$port" '01 03' | wc -l)
+    if [[ -e $path/slots/$port.adopted ]]; then left=$((left + $(pgrep -cf '^nginx: worker process is shutting down' || :))); fi
     if ((left == 0 || $(now_ms) >= end)); then break; fi
     if ((left != last)); then say "$left connection(s) to port $port still open"; fi
     last=$left

@@ -4,7 +4,8 @@
 # Values: app, path, lock_token, lock_note (who, for people), lock_timeout and beat (seconds), serial (this run's lock before its connection
 #         was lost, or nothing)
 # Prints: locked=yes once it is ours, waited (milliseconds), serial (counts those who had the lock)
-# Exits:  EX_LOCK_BUSY when lock_timeout is over, EX_LOCK_LOST when another run had the lock since `serial`
+# Exits:  EX_LOCK_BUSY when lock_timeout is over, EX_LOCK_LOST when another run had the lock since `serial`,
+#         EX_CHECK when the deploy root can't be made or is somebody else's folder
 #
 # It is a flock(2): the kernel frees it with the process, so it can't go stale. A heartbeat, one line, comes on standard input; end of
 # file (the connection closed) or silence for `beat` seconds (it vanished without a word) ends the process and with it the lock.
@@ -12,6 +13,7 @@
 main() {
   local begin left note last leader
   begin=$(now_ms)
+  fit_root
   if [[ ! -d $path ]]; then
     mkdir -p -- "$path" 2>/dev/null || as_root install -d -o "$(id -un)" -g "$(id -gn)" -- "$path" \
       || die "$EX_CHECK" "can't create the deploy root $path"

@@ -1,20 +1,28 @@
 #!/usr/bin/env bash
 # Gathers what the host says about the two slots; what it means is decided in Go. Changes nothing.
 #
-# Values: app, path, ports (two, blank-separated), nginx_include, verify_host
-# Prints: include (absent, ours, other): the file as nginx has it on disk
+# Values: app, path, ports (two, blank-separated), nginx_include, verify_host, repository (owner/name)
+# Prints: include (absent, ours, line: nothing but one line that names a port, other): the file as nginx has it on disk
+#         line_port: the port that such a line names, else 0; site (ours, theirs): whose server block includes the file
 #         routed: where nginx itself says it sends requests, empty when our site is not loaded
 #         strays: flags of ports outside the pair, blank-separated
 #         boot: names the host's boot
-#         and for each port N: flag_N (yes, no), listen_N (none, ours, foreign), who_N (for people), pid_N, enabled_N (yes, no),
+#         and for each port N: flag_N (yes, no), listen_N (none, ours, foreign), adopted_N (yes, no), pid_N, enabled_N (yes, no),
 #         release_N, commit_N, recipe_N, proved_N (yes, no: it has served and come through its probation), by_N (JSON: the run that
 #         put it live), rss_mb_N
+#         and for each port N, line_port too, on which a process listens that we did not start: who_N (for people), holders_N (pid:starttime
+#         of all that listen, blank-separated), folder_N (where they work), clone_N and head_N (the clone of the repository in which they all
+#         do, or nothing, and its commit), unit_N (the systemd service that runs them, or nothing)
 
 main() {
-  local port pid start owner release dir strays
-  result include "$(include_state)"
-  # Answered by nginx alone: an application that is slow or down has no say in it.
-  result routed "$(curl -q -s --noproxy '*' --max-time 5 -H "Host: $verify_host" -- http://127.0.0.1/.deploy-action/slot | head -c 100 | tr -d '\0\r\n' || :)"
+  local port pid start owner release dir strays line_port=0 include chosen front
+  fit_root
+  include_state
+  result include "$include"
+  result line_port "$line_port"
+  result site "$(site_state)"
+  routed "$verify_host"
+  result routed "$chosen"
   strays=$(find "$flags" -type f -name '[0-9]*' -printf '%f\n' 2>/dev/null | grep -vxF -e "${ports% *}" -e "${ports#* }" || :)
   result strays "${strays//$'\n'/ }"
   result boot "$(</proc/sys/kernel/random/boot_id)/$(starttime 1)"
@@ -22,8 +30,9 @@ main() {
     result "flag_$port" "$(yes_if test -e "$flags/$port")"
     listener "$port"
     result "listen_$port" "$owner"
-    [[ $owner != foreign ]] || result "who_$port" "$(who "$port")"
     slot_pid "$port" || pid=0
+    if [[ $owner == ours && -n $(adopted "$port") ]]; then result "adopted_$port" yes; else result "adopted_$port" no; fi
+    if [[ $owner == foreign || -n $(adopted "$port") ]]; then inspect "$port"; fi
     result "pid_$port" "$pid"
     result "rss_mb_$port" "$(members "$port" | sed 's,.*,/proc/&/status,' | xargs -r grep -hs '^VmRSS:' | awk '{ kb += $2 } END { print int(kb / 1024) }')"
     result "enabled_$port" "$(yes_if is_enabled "$port")"
@@ -37,30 +46,35 @@ main() {
     result "by_$port" "$(head -n 1 -- "$dir/.deploy-action/by" 2>/dev/null || :)"
     result "release_$port" "${release##*/}"
   done
+  if [[ $line_port != 0 && " $ports " != *" $line_port "* ]]; then inspect "$line_port"; fi
 }
 
 yes_if() { if "$@"; then printf 'yes'; else printf 'no'; fi; }
 
 is_enabled() { has_systemd && systemctl is-enabled -q -- "$(unit_of "$1")" 2>/dev/null; }
 
+# include_state: sets include, and line_port for a file that has nothing but comments and the line that the hand-written scripts wrote.
 include_state() {
+  local text='^set[[:blank:]]+[$]service_url[[:blank:]]+"?http://(127\.0\.0\.1|localhost):([0-9]{1,5})"?[[:blank:]]*;$'
+  include=other
   if [[ ! -e $nginx_include ]]; then
-    printf 'absent'
+    include=absent
   elif grep -Fq "$flags/" "$nginx_include"; then
-    printf 'ours'
-  else
-    printf 'other'
+    include=ours
+  elif [[ $(sed 's/#.*//; s/^[[:blank:]]*//; s/[[:blank:]]*$//; /^$/d' "$nginx_include") =~ $text ]] \
+    && ((10#${BASH_REMATCH[2]} > 0 && 10#${BASH_REMATCH[2]} < 65536)); then
+    include=line line_port=$((10#${BASH_REMATCH[2]}))
   fi
 }
 
-# who PORT: pid, user and command line of whatever listens, as far as this user may know.
-who() {
-  local inode uid dir
-  read -r inode uid <<<"$(sockets "$1" 0A)"
-  dir=$(as_root find /proc -maxdepth 3 -path '/proc/[0-9]*/fd/*' -lname "socket:\[$inode\]" -print -quit 2>/dev/null </dev/null || :)
-  dir=${dir%/fd/*}
-  printf 'pid %s, user %s, command %s' "${dir##*/}" "$(id -nu "$uid" 2>/dev/null || printf '%s' "$uid")" \
-    "$(tr '\0\n\r' '   ' <"${dir:-/nowhere}/cmdline" 2>/dev/null || printf 'unknown')"
+# site_state: nginx -T names each file that it reads, whatever pattern it is included by.
+site_state() {
+  if [[ -e /etc/nginx/conf.d/$app.upstreams.conf ]] || { [[ $include == line ]] && ! grep -qs '^# Written by deploy-action' "/etc/nginx/conf.d/$app.conf" \
+    && as_root nginx -T 2>/dev/null </dev/null | grep -xF "# configuration file $nginx_include:" >/dev/null; }; then
+    printf 'theirs'
+  else
+    printf 'ours'
+  fi
 }
 
 main "$@" </dev/null

@@ -1,15 +1,17 @@
 #!/usr/bin/env bash
-# Puts the managed nginx site and the include in place, tests them, and has nginx load them; only when something differs.
+# Puts the nginx site (or, for a user's own server block, the upstream groups alone) and the include in place, tests them, and has nginx load
+# them; only when something differs.
 #
-# Values: app, path, lock_token, release, nginx_include, site and include (their texts), site_loaded (yes, no), default_site (yes:
-#         the site answers for every name)
+# Values: app, path, lock_token, release, nginx_include, site_file, site and include (their texts), site_loaded (yes, no), default_site
+#         (yes: the site answers for every name)
 # Prints: reloaded (yes, no), edited (yes: the site is not as this action left it, and is left alone)
 # Exits:  EX_NGINX when nginx refuses; everything is then as it was
 #
-# What is replaced is kept in /var/lib/deploy-action/APP/nginx/RELEASE, from where restore.sh brings it back.
+# What is replaced is kept in /var/lib/deploy-action/APP/nginx/RELEASE, from where restore.sh brings it back. An include of the user's is kept
+# beside its place, too.
 
 main() {
-  local site_file=/etc/nginx/conf.d/$app.conf keep=/var/lib/deploy-action/$app/nginx/$release words edited=no
+  local keep=/var/lib/deploy-action/$app/nginx/$release words edited=no
   local written=/var/lib/deploy-action/$app/site.conf # as this action wrote it last
   own_lock
   if [[ -e $site_file && -e $written ]] && ! cmp -s -- "$site_file" "$written"; then
@@ -31,6 +33,11 @@ main() {
   set_aside "$site_file"
   set_aside "$written"
   set_aside "$nginx_include"
+  if [[ -e $nginx_include ]] && ! grep -Fq "$flags/" "$nginx_include"; then
+    set_aside "$nginx_include.$release.bak"
+    as_root cp -a -- "$nginx_include" "$nginx_include.$release.bak"
+    say "$nginx_include is this action's from now on; as it was, it is kept in $nginx_include.$release.bak"
+  fi
   if [[ $default_site == yes ]] && stock_default; then set_aside /etc/nginx/sites-enabled/default; fi
 
   as_root install -d -- "$(dirname -- "$nginx_include")"

@@ -1,32 +1,58 @@
 #!/usr/bin/env bash
-# Stops a slot: SIGTERM, then SIGKILL after stop_timeout. Only what is proved ours: the unit, or the session of the pid file's process.
+# Stops a slot: SIGTERM, then SIGKILL after stop_timeout. Only what is proved ours: the unit, the session of the pid file's process, or what
+# adopt.sh has found proved to be the old version.
 #
 # Values: app, path, lock_token, port, stop_timeout (seconds)
 # Prints: stopped (yes, already), stop_ms
 # Exits:  EX_STOP when something of it still runs
 
 main() {
-  local begin end pid start
+  local begin end owner
   own_lock
   begin=$(now_ms)
+  end=$((begin + stop_timeout * 1000))
   if [[ -e $flags/$port ]]; then die "$EX_STOP" "port $port is the active slot; it is not stopped"; fi
+  if [[ -n $(members "$port") ]]; then result stopped yes; else result stopped already; fi
+  if [[ -e $path/slots/$port.adopted ]]; then stop_adopted; fi
   if has_systemd; then
-    if [[ -z $(members "$port") ]]; then result stopped already; else result stopped yes; fi
     as_root systemctl disable -q --now -- "$(unit_of "$port")" </dev/null
     as_root systemctl reset-failed -- "$(unit_of "$port")" 2>/dev/null </dev/null || :
-  elif slot_pid "$port"; then
-    result stopped yes
-    end=$((begin + stop_timeout * 1000))
+  else
     # To each member, not to the group: an application may have put its workers in groups of their own.
     members "$port" | xargs -r kill -TERM -- 2>/dev/null || :
     while members "$port" | grep -q . && (($(now_ms) < end)); do pause 0.1; done
     members "$port" | xargs -r kill -KILL -- 2>/dev/null || :
     rm -f -- "$path/slots/$port.pid" "$path/slots/$port.exit"
-  else
-    result stopped already
   fi
   [[ -z $(members "$port") ]] || die "$EX_STOP" "slot $port still runs: pid $(members "$port" | tr '\n' ' ')"
   result stop_ms "$(($(now_ms) - begin))"
+}
+
+# stop_adopted: one that no longer listens here or works elsewhere now is not what was proved, and is left alone.
+stop_adopted() {
+  local pid start boot clone
+  while read -r pid start boot clone; do
+    if grep -qx -- "$pid" <<<"$(adopted "$port")" && ! by_hand "$pid" "$port" "$clone"; then
+      say "pid $pid no longer listens on port $port from $clone; it is left alone"
+      sed -i "/^$pid /d" "$path/slots/$port.adopted"
+    fi
+  done < <(cat -- "$path/slots/$port.adopted")
+  signal TERM
+  while [[ -n $(adopted "$port") ]] && (($(now_ms) < end)); do pause 0.1; done
+  signal KILL
+  end=$(($(now_ms) + 2000))
+  while [[ -n $(adopted "$port")$(sockets "$port" 0A) ]] && (($(now_ms) < end)); do pause 0.1; done
+  if [[ -z $(adopted "$port") ]]; then rm -f -- "$path/slots/$port.adopted"; fi
+  listener "$port"
+  [[ $owner != foreign ]] || die "$EX_STOP" "the version started by hand is stopped, and something listens on port $port again (pid $(holders "$port" | tr '\n' ' ')): whatever starts it must be stopped by hand"
+}
+
+# signal NAME: to each adopted process; one that another user has started takes it from root only.
+signal() {
+  local pid
+  for pid in $(adopted "$port"); do
+    if [[ -O /proc/$pid ]]; then kill "-$1" "$pid" || :; else as_root kill "-$1" "$pid" || :; fi
+  done
 }
 
 main "$@" </dev/null

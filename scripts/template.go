@@ -18,6 +18,7 @@ type App struct {
 	ServerName string // nginx server_name; "_" is every name
 	IPv6       bool   // the host has IPv6
 	StopSecs   int    // from SIGTERM to SIGKILL
+	TheirSite  bool   // the server block is the user's own, and includes ours; only the upstream groups are this action's
 }
 
 // FlagDir is the folder of the flag that nginx looks at.
@@ -26,8 +27,22 @@ func (a App) FlagDir() string { return "/var/lib/deploy-action/" + a.Name + "/ac
 // Unit is the systemd template, an instance a port.
 func (a App) Unit() string { return a.render("unit.service", 0) }
 
-// SiteConf is the managed nginx site with its upstream groups.
-func (a App) SiteConf() string { return a.render("site.conf", 0) }
+// SiteFile is where SiteConf goes. The user's own server block may well have the application's name.
+func (a App) SiteFile() string {
+	if a.TheirSite {
+		return "/etc/nginx/conf.d/" + a.Name + ".upstreams.conf"
+	}
+	return "/etc/nginx/conf.d/" + a.Name + ".conf"
+}
+
+// SiteConf is the upstream groups and, but for a user's own server block, the managed nginx site.
+func (a App) SiteConf() string {
+	groups := a.render("upstreams.conf", 0)
+	if a.TheirSite {
+		return groups
+	}
+	return groups + "\n" + a.render("site.conf", 0)
+}
 
 // IncludeConf is the file that chooses the slot; nginx falls back to the given one if there is no flag at all.
 func (a App) IncludeConf(fallback uint16) string { return a.render("service-url.inc", fallback) }
@@ -37,8 +52,8 @@ func (a App) Fallback(port uint16) string {
 	return fmt.Sprintf("set $service_url http://%s_%d;", a.group(), port)
 }
 
-// Default reports whether the site answers for every name.
-func (a App) Default() bool { return a.ServerName == "_" }
+// Default reports whether the managed site answers for every name.
+func (a App) Default() bool { return a.ServerName == "_" && !a.TheirSite }
 
 func (a App) group() string { return strings.ReplaceAll(a.Name, "-", "_") }
 

@@ -13,7 +13,7 @@ import (
 	"al.essio.dev/pkg/shellescape"
 )
 
-//go:embed *.sh lib/*.sh site.conf service-url.inc unit.service
+//go:embed *.sh lib/*.sh upstreams.conf site.conf service-url.inc unit.service
 var files embed.FS
 
 // Verb names one script.
@@ -25,6 +25,7 @@ const (
 	Check   Verb = "check"
 	Port    Verb = "port"
 	Setup   Verb = "setup"
+	Adopt   Verb = "adopt"
 	Fetch   Verb = "fetch"
 	Offer   Verb = "offer"
 	Receive Verb = "receive"
@@ -55,7 +56,7 @@ type Values map[string]string
 var libraries = []string{"lib/base.sh", "lib/step.sh", "lib/process.sh", "lib/files.sh", "lib/probe.sh", "lib/packages.sh"}
 
 // extra are the shared files that only one verb needs.
-var extra = map[Verb][]string{Fetch: {"lib/git.sh"}}
+var extra = map[Verb][]string{Fetch: {"lib/git.sh"}, Port: {"lib/inspect.sh"}, Assets: {"lib/asset.sh"}}
 
 // sources are the files that make up a verb.
 func sources(verb Verb) []string {

@@ -2,6 +2,7 @@ package scripts
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -191,6 +192,36 @@ func FuzzValuesArriveByteForByte(f *testing.F) {
 			t.Errorf("value %q arrived as %q", value, got)
 		}
 	})
+}
+
+// A pid that another process has meanwhile, or that does not listen on the port, is not written down as the old version's.
+func TestAdoptRefusesAnotherProcess(t *testing.T) {
+	dir := t.TempDir()
+	for _, err := range []error{os.Mkdir(filepath.Join(dir, "slots"), 0o700), os.WriteFile(filepath.Join(dir, ".lock.holder"), []byte("t\n"), 0o600)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	stat, err := os.ReadFile("/proc/self/stat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(stat), ") ")
+	for _, holder := range []string{"1:1", fmt.Sprintf("%d:%s", os.Getpid(), strings.Fields(after)[19])} {
+		text, err := Compose(Adopt, Values{"app": "a", "path": dir, "lock_token": "t", "step_id": "", "port": "1", "holders": holder, "clone": "/nowhere"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.CommandContext(t.Context(), "bash", "-s")
+		cmd.Stdin = bytes.NewReader(text)
+		out, err := cmd.CombinedOutput()
+		if cmd.ProcessState.ExitCode() != ExitCheck || !strings.Contains(string(out), "has ended or changed meanwhile") {
+			t.Errorf("%s: %v\n%s", holder, err, out)
+		}
+	}
+	if found, _ := filepath.Glob(filepath.Join(dir, "slots", "*")); len(found) > 0 {
+		t.Errorf("written: %v", found)
+	}
 }
 
 // A stream that is cut off anywhere before its end must do nothing: functions are defined, main is not reached. Whole, the script writes.

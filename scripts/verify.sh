@@ -1,20 +1,22 @@
 #!/usr/bin/env bash
 # Asks through nginx: first until the answer provably comes from the new slot, then for as long as the new release is on probation.
 #
-# Values: app, path, lock_token, release, port, pid, starttime, log_offset, health_path, health_status, health_body, verify_host, settle, watch_for (milliseconds), by (JSON: this run)
+# Values: app, path, lock_token, release, port, pid, starttime, log_offset, health_path, health_status, health_body, verify_host, site (ours,
+#         theirs: whose server block answers), nginx_include, settle and watch_for (milliseconds), by (JSON: this run)
 # Prints: live (milliseconds since the epoch) as soon as the first such answer was seen; probes
 # Exits:  EX_NOT_ROUTED (nginx does not send requests to the slot), EX_DIED, EX_UNHEALTHY
 #
 # A release that came through is marked as proved, with the run that put it live. `nginx -t` can pass and a reload exit 0 while the old configuration stays; only a request through nginx proves anything.
 
 main() {
-  local end probes=0 said='' via=''
+  local end probes=0 said='' via='' owner hint chosen front
   end=$(($(now_ms) + settle))
   while :; do
     ask || [[ $via != "127.0.0.1:$port" ]] || bad
     if [[ $via == "127.0.0.1:$port" ]]; then break; fi
     if (($(now_ms) > end)); then
-      die "$EX_NOT_ROUTED" "nginx does not send requests for $verify_host to port $port: GET $health_path $said by ${via:-a site that is not this action\'s}"
+      [[ $site == ours ]] || hint="; $nginx_include must be included at server level, not in a location"
+      die "$EX_NOT_ROUTED" "nginx does not send requests for $verify_host to port $port: GET $health_path $said by ${via:-a site that is not this action\'s}${hint-}"
     fi
     pause 0.05
   done
@@ -33,12 +35,24 @@ main() {
 }
 
 ask() {
+  local right=0
   probes=$((probes + 1))
   if ! runs "$pid" "$starttime"; then
     app_log "$port" "$log_offset"
     die "$EX_DIED" "the application (pid $pid) exited after the switch"
   fi
-  probe "http://127.0.0.1$health_path" "$verify_host"
+  routed "$verify_host"
+  probe "$front$health_path" "$verify_host" || right=1
+  if [[ $site == theirs ]]; then witness; fi
+  return "$right"
+}
+
+# witness: a server block of the user's does not name the upstream that has answered. There nginx's own word stands for it, and the slot's
+# listener: with that there is no need of the backup, which would answer for a new version that does not listen.
+witness() {
+  via=$chosen
+  listener "$port"
+  if [[ $via == http://*_"$port" && $owner == ours ]]; then via=127.0.0.1:$port; fi
 }
 
 bad() {

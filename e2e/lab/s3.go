@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -23,6 +24,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
 
 // s3Version is the versitygw that `make prepare` builds; its script reads it here.
@@ -195,6 +197,32 @@ func (s *S3) Put(ctx context.Context, bucket, key string, data []byte, metadata 
 	_, err := s.client.PutObject(ctx, &s3.PutObjectInput{Bucket: &bucket, Key: &key, Body: bytes.NewReader(data), Metadata: metadata})
 	if err != nil {
 		return fmt.Errorf("put s3://%s/%s: %w", bucket, key, err)
+	}
+	return nil
+}
+
+// PutParts uploads an object in parts of a length.
+func (s *S3) PutParts(ctx context.Context, bucket, key string, data []byte, length int) error {
+	begun, err := s.client.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{Bucket: &bucket, Key: &key})
+	if err != nil {
+		return fmt.Errorf("put s3://%s/%s in parts: %w", bucket, key, err)
+	}
+	var parts []types.CompletedPart
+	for chunk := range slices.Chunk(data, length) {
+		number := aws.Int32(int32(len(parts) + 1)) //nolint:gosec // ten thousand at most
+		put, err := s.client.UploadPart(ctx, &s3.UploadPartInput{
+			Bucket: &bucket, Key: &key, UploadId: begun.UploadId, PartNumber: number, Body: bytes.NewReader(chunk),
+		})
+		if err != nil {
+			return fmt.Errorf("put part %d of s3://%s/%s: %w", *number, bucket, key, err)
+		}
+		parts = append(parts, types.CompletedPart{ETag: put.ETag, PartNumber: number, ChecksumCRC32: put.ChecksumCRC32})
+	}
+	_, err = s.client.CompleteMultipartUpload(ctx, &s3.CompleteMultipartUploadInput{
+		Bucket: &bucket, Key: &key, UploadId: begun.UploadId, MultipartUpload: &types.CompletedMultipartUpload{Parts: parts},
+	})
+	if err != nil {
+		return fmt.Errorf("put s3://%s/%s in parts: %w", bucket, key, err)
 	}
 	return nil
 }

@@ -27,6 +27,7 @@ type Object struct {
 	SHA256      string // S3's own, of the whole object
 	Noted       string // what the uploader wrote into x-amz-meta-sha256
 	MD5         string // the ETag, where that is one
+	Parts       string // the ETag, where that is the MD5 of the MD5s of its parts, and their number
 }
 
 func (o Object) String() string { return "s3://" + o.Bucket + "/" + o.Key }
@@ -56,10 +57,14 @@ func (s *Store) Find(ctx context.Context, bucket, key string) (Object, error) {
 	if noted := strings.ToLower(head.Metadata["sha256"]); sha256Hex.MatchString(noted) {
 		o.Noted = noted
 	}
-	// In more than one part, or under a key of KMS's or the customer's, the ETag is something else.
+	// Under a key of KMS's or the customer's, the ETag is something else.
 	plain := head.ServerSideEncryption == "" || head.ServerSideEncryption == types.ServerSideEncryptionAes256
-	if plain && head.SSECustomerAlgorithm == nil && md5Hex.MatchString(o.ETag) {
+	switch {
+	case !plain || head.SSECustomerAlgorithm != nil:
+	case md5Hex.MatchString(o.ETag):
 		o.MD5 = o.ETag
+	case partsETag.MatchString(o.ETag):
+		o.Parts = o.ETag
 	}
 	return o, nil
 }
@@ -96,9 +101,12 @@ func (s *Store) explain(ctx context.Context, o Object, err error) error {
 
 // Proof is how a file is proved to be the object.
 type Proof struct {
-	Digest string // "sha256:<hex>", "md5:<hex>", or nothing: then only the size can be compared
+	Digest string // "sha256:<hex>", "md5:<hex>", "parts:<hex>-<number>", or nothing: then only the size can be compared
 	By     string // who vouches for it, for people
 }
+
+// Unproved is all there is when no digest is to be had.
+var Unproved = Proof{"", "size and ETag alone"}
 
 // Proof chooses the digest most worthy of trust: the one that the user gives, if any, S3's own, the uploader's, the ETag.
 func (o Object) Proof(given string) Proof {
@@ -111,8 +119,10 @@ func (o Object) Proof(given string) Proof {
 		return Proof{"sha256:" + o.Noted, "the x-amz-meta-sha256 of its upload"}
 	case o.MD5 != "":
 		return Proof{"md5:" + o.MD5, "its ETag, an MD5"}
+	case o.Parts != "":
+		return Proof{"parts:" + o.Parts, "its ETag, the MD5 of its parts' MD5s"}
 	}
-	return Proof{"", "size and ETag alone"}
+	return Unproved
 }
 
 // ID names the content that is proved so: what has one ID has one content. It is hexadecimal digits, and after a hyphen decimal ones.

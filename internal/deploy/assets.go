@@ -63,8 +63,8 @@ func (d *Deployment) resolve(ctx context.Context, h *host) (string, error) {
 			return "", err
 		}
 		for _, a := range found {
-			if a.proof.Digest == "" {
-				d.rep.Warn("Asset "+a.Path, fmt.Sprintf("nothing but %s vouches for %s: add sha256=<its SHA-256> to its line in the input \"assets\"", a.proof.By, a))
+			if a.proof == cloud.Unproved {
+				d.warnUnproved(a)
 			}
 		}
 		d.assets = found
@@ -82,18 +82,33 @@ func (d *Deployment) find(ctx context.Context, a inputs.Asset) (asset, error) {
 	return asset{a, object, object.Proof(a.SHA256)}, err
 }
 
+func (d *Deployment) warnUnproved(a asset) {
+	d.rep.Warn("Asset "+a.Path, fmt.Sprintf("nothing but %s vouches for %s: add sha256=<its SHA-256> to its line in the input \"assets\"", cloud.Unproved.By, a))
+}
+
 // fetchAssets has the host fetch what it does not have yet, and link everything into the release.
 func (d *Deployment) fetchAssets(ctx context.Context, h *host) (string, error) {
 	lines := make([]string, len(h.assets))
 	for i := range h.assets {
-		fetched, err := d.fetchAsset(ctx, h, i)
+		res, err := d.fetchAsset(ctx, h, i)
 		if err != nil {
 			return "", err
 		}
 		a := h.assets[i]
-		lines[i] = fmt.Sprintf("%s is here already, nothing fetched", a.Path)
-		if fetched > 0 || a.object.Size == 0 {
+		if !res.Yes("proved") && a.proof != cloud.Unproved {
+			a.proof = cloud.Unproved
+			d.warnUnproved(a)
+		}
+		switch fetched := int64(res.Int("fetched")); res.OneOf("from", "host", "clone", "store") {
+		case "host":
+			lines[i] = fmt.Sprintf("%s is here already, nothing fetched", a.Path)
+		case "clone":
+			lines[i] = fmt.Sprintf("%s is taken from %s, nothing fetched, proved by %s", a.Path, h.clone(), a.proof.By)
+		case "store":
 			lines[i] = fmt.Sprintf("%s, %s of %s fetched, proved by %s", a.Path, megabytes(fetched), megabytes(a.object.Size), a.proof.By)
+		}
+		if err := res.Err(); err != nil {
+			return "", err
 		}
 	}
 	return strings.Join(lines, "; "), nil
@@ -104,39 +119,39 @@ var errCredentialsEnded = errors.New("the AWS credentials have ended: they must 
 
 // fetchAsset brings one asset to the host. A URL that has ended is signed again, and the download goes on; an object that was replaced
 // is looked up again, and the download starts over, once.
-func (d *Deployment) fetchAsset(ctx context.Context, h *host, i int) (fetched int64, err error) {
+func (d *Deployment) fetchAsset(ctx context.Context, h *host, i int) (*scripts.Results, error) {
 	for again, ended := false, false; ; {
 		a := h.assets[i]
 		url, until, err := d.store.Sign(ctx, a.object)
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
 		if ended && !d.now().Before(until) {
-			return 0, errCredentialsEnded
+			return nil, errCredentialsEnded
 		}
 		d.rep.Mask(url)
 		res, err := d.exec(ctx, h, scripts.Assets, scripts.Values{
 			"release": h.release, "target": a.Path, "url": url, "etag": a.object.ETag, "size": strconv.FormatInt(a.object.Size, 10),
-			"asset": a.id(), "download": a.object.Download(), "digest": a.proof.Digest, "recipe": d.recipe(h), "last": yes(i == len(h.assets)-1),
+			"asset": a.id(), "download": a.object.Download(), "digest": a.proof.Digest, "recipe": d.recipe(h), "clone": h.clone(), "last": yes(i == len(h.assets)-1),
 		})
 		if err == nil {
-			return int64(res.Int("fetched")), res.Err()
+			return res, nil
 		}
 		var no *HostError
 		switch {
 		case !errors.As(err, &no):
-			return 0, err
+			return nil, err
 		case no.Code == scripts.ExitAssetRefused && !d.now().Before(until):
 			ended = true
 			d.rep.Info(fmt.Sprintf("the signed URL of %s has ended; signing another", a.Path))
 		case no.Code == scripts.ExitAssetStale && !again:
 			again = true
 			if h.assets[i], err = d.find(ctx, a.Asset); err != nil {
-				return 0, err
+				return nil, err
 			}
 			d.rep.Info(fmt.Sprintf("%s is looked up again, and its download starts over", a))
 		default:
-			return 0, err
+			return nil, err
 		}
 	}
 }

@@ -53,6 +53,23 @@ func TestAssetsAreFetchedBetweenBuildAndStart(t *testing.T) {
 	}
 }
 
+// Only the host can tell whether the parts were of a length that is in use.
+func TestPartsOfAnUnknownLengthProveNothing(t *testing.T) {
+	f, in := withAssets(t)
+	in.Assets = in.Assets[:1]
+	for _, tt := range []struct {
+		etag, want string
+		warned     bool
+	}{{"-2", "proved by its ETag, the MD5 of its parts' MD5s", false}, {"-9", "proved by size and ETag alone", true}} {
+		etag := strings.Repeat("c", 32) + tt.etag
+		f.store.objects["models/a"] = cloud.Object{ETag: etag, Parts: etag, Size: 3_000_000}
+		_, log, err := deployTo(t, f, in)
+		if err != nil || !strings.Contains(log, tt.want) || strings.Contains(log, "::warning title=Asset m/a::nothing but size and ETag alone") != tt.warned {
+			t.Errorf("%s: err %v\n%s", tt.etag, err, log)
+		}
+	}
+}
+
 func TestAChangedAssetMakesAnotherRelease(t *testing.T) {
 	for _, tt := range []struct {
 		name   string

@@ -16,7 +16,7 @@ func (d *Deployment) switchOver(ctx context.Context, h *host) (string, error) {
 		fallback = h.Active.Port
 	}
 	res, err := d.exec(ctx, h, scripts.Site, scripts.Values{
-		"release": h.release, "nginx_include": d.in.NginxInclude, "site": h.app.SiteConf(), "include": h.app.IncludeConf(fallback),
+		"release": h.release, "nginx_include": d.in.NginxInclude, "site_file": h.app.SiteFile(), "site": h.app.SiteConf(), "include": h.app.IncludeConf(fallback),
 		"site_loaded": yes(h.Loaded), "default_site": yes(h.app.Default()),
 	})
 	if err != nil {
@@ -24,7 +24,7 @@ func (d *Deployment) switchOver(ctx context.Context, h *host) (string, error) {
 	}
 	h.reloaded = res.Yes("reloaded")
 	if res.Yes("edited") {
-		d.rep.Warn("Site of "+h.target.Name, fmt.Sprintf("/etc/nginx/conf.d/%s.conf was edited since this action wrote it, and is left as it is; edits are safer in a file of their own", d.in.App))
+		d.rep.Warn("Site of "+h.target.Name, h.app.SiteFile()+" was edited since this action wrote it, and is left as it is; edits are safer in a file of their own")
 	}
 	if err := res.Err(); err != nil {
 		return "", err
@@ -64,8 +64,13 @@ const settle = 10 * time.Second
 
 func (d *Deployment) verify(ctx context.Context, h *host) (string, error) {
 	var live time.Time
+	site := ours
+	if h.TheirSite {
+		site = theirs
+	}
 	res, err := d.exec(ctx, h, scripts.Verify, d.process(h, scripts.Values{
-		"release": h.release, "verify_host": d.verifyHost(), "settle": millis(settle), "watch_for": millis(d.in.WatchFor), "by": d.by(h),
+		"release": h.release, "verify_host": d.verifyHost(), "site": site, "nginx_include": d.in.NginxInclude, "settle": millis(settle), "watch_for": millis(d.in.WatchFor),
+		"by": d.by(h),
 	}))
 	if live = res.At("live"); !live.IsZero() {
 		h.live = live.Sub(d.begin)

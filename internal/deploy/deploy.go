@@ -84,6 +84,7 @@ func (d *Deployment) steps() []step {
 		detect,
 		{prepare, "order", "Comparing with the last deployment", brief, d.inOrder, nil, d.anyOrder, false},
 		{prepare, "setup", "Setting up folders and the service", brief, d.setup, nil, nil, false},
+		{prepare, "adopt", "Taking over the running version", brief, d.adopt, nil, nothingToAdopt, false},
 		heal,
 		clearIdle,
 		resolve,
@@ -117,6 +118,7 @@ func (d *Deployment) hasNoHook(command string) func(*host) bool {
 }
 
 func isUnchanged(h *host) bool     { return h.unchanged }
+func nothingToAdopt(h *host) bool  { return !h.Adopt }
 func nothingToHeal(h *host) bool   { return h.Heal == nil }
 func idleIsClear(h *host) bool     { return !h.Idle.runs() }
 func nothingToRetire(h *host) bool { return h.unchanged || h.Active == nil }

@@ -110,7 +110,7 @@ func (d *Deployment) failure(s step, cause, undone error) *Failure {
 			f.Site = SiteUnknown
 		case h.restored && f.Site == SiteUnchanged:
 			f.Site = SiteRestored
-			if h.Active != nil {
+			if h.Active != nil || h.Outside != nil {
 				f.Outcome = Restored
 			}
 		}
@@ -137,6 +137,9 @@ func failedOn(err error, h *host) bool {
 
 func serving(h *host) string {
 	if h.Active == nil {
+		if h.Outside != nil {
+			return "the version that was there (" + h.Outside.Who + ") serves"
+		}
 		if h.Idle.Port == 0 {
 			return "nothing was touched"
 		}
@@ -146,9 +149,9 @@ func serving(h *host) string {
 		return fmt.Sprintf("nothing listened on its port %d when this run began, so it is down as it was", h.Active.Port)
 	}
 	if h.ailing {
-		return fmt.Sprintf("%s on port %d serves, and is not healthy, as it was not when this run began", orNone(h.Active.Release), h.Active.Port)
+		return fmt.Sprintf("%s on port %d serves, and is not healthy, as it was not when this run began", h.Active.version(), h.Active.Port)
 	}
-	return fmt.Sprintf("%s on port %d serves", orNone(h.Active.Release), h.Active.Port)
+	return fmt.Sprintf("%s on port %d serves", h.Active.version(), h.Active.Port)
 }
 
 // describe says what went wrong without the Go around it: for each host the step and the reason.
@@ -196,7 +199,8 @@ func (d *Deployment) next(s step, cause error) string {
 	case errors.As(cause, &order):
 		return "nothing, if the newer release is what should be live; else run the newest run again, or set the input \"allow-older\""
 	case !errors.As(cause, &host):
-		if s.name == "connect" || s.name == "resolve" { // their errors carry the remedy
+		var lost *remote.LostError
+		if s.name == "connect" || s.name == "resolve" || s.name == "detect" && !errors.As(cause, &lost) { // their errors carry the remedy
 			return "put right what is named above and run this workflow again"
 		}
 		return "run this workflow again; it finds out what is there and goes on"

@@ -38,6 +38,8 @@ type fakeHost struct {
 	restarts int
 	dials    int
 	by       map[string]string // by port: who put it live
+	byHand   string            // the port of a version started by hand, which runs there as long as running says so
+	adopted  bool              // it is
 	calls    []string
 	recorded []string
 	pruned   scripts.Values
@@ -233,7 +235,7 @@ func call(verb scripts.Verb, v scripts.Values) string {
 		return v["name"]
 	case scripts.Assets:
 		return fmt.Sprintf("assets %s %s", v["asset"], v["url"])
-	case scripts.Start, scripts.Stop, scripts.Drain:
+	case scripts.Start, scripts.Stop, scripts.Drain, scripts.Adopt:
 		return fmt.Sprintf("%s %s", verb, v["port"])
 	}
 	return string(verb)
@@ -268,9 +270,12 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 	case scripts.Build:
 		return "built=reused\n"
 	case scripts.Assets:
-		return "fetched=" + v["size"] + "\n"
+		return "fetched=" + v["size"] + "\nfrom=store\nproved=" + yes(!strings.HasSuffix(v["asset"], "-9")) + "\n"
 	case scripts.Setup:
 		return "changed=\n"
+	case scripts.Adopt:
+		f.adopted = true
+		return "adopted=yes\n"
 	case scripts.Start:
 		f.running[v["port"]], f.proved[v["port"]], f.releases[v["port"]] = true, false, v["release"]
 		return "log_offset=0\npid=42\nstarttime=4200\n"
@@ -283,6 +288,10 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 	case scripts.Switch:
 		return f.rename(v["from"], v["to"])
 	case scripts.Restore:
+		if f.byHand != "" {
+			f.loaded = false
+			return "restored=yes\n"
+		}
 		return "restored=already\n"
 	case scripts.Verify:
 		if f.flag != v["port"] {
@@ -331,22 +340,31 @@ const (
 
 func (f *fakeHost) detection() string {
 	var b strings.Builder
-	include, routed := absent, ""
-	if f.loaded {
+	include, routed, line := absent, "", "0"
+	switch {
+	case f.loaded:
 		include, routed = ours, "http://ai_server_"+f.flag
+	case f.byHand != "":
+		include, line = oneLine, f.byHand
 	}
-	fmt.Fprintf(&b, "include=%s\nrouted=%s\nstrays=\nboot=%d\n", include, routed, f.restarts)
+	fmt.Fprintf(&b, "include=%s\nline_port=%s\nsite=ours\nrouted=%s\nstrays=\nboot=%d\n", include, line, routed, f.restarts)
 	for _, port := range []string{"8080", "8081"} {
 		listen, pid, release := none, 0, ""
 		if f.running[port] {
 			listen, pid = ours, 7
 		}
-		if f.running[port] || f.flag == port {
+		adopted := f.byHand == port && f.adopted && f.running[port]
+		if f.byHand == port && f.running[port] {
+			if !adopted {
+				listen = foreign
+			}
+			fmt.Fprintf(&b, "who_%[1]s=pid 812, user ubuntu, command uvicorn\nholders_%[1]s=812:4711\nfolder_%[1]s=/home/ubuntu/AI-Server\nclone_%[1]s=/home/ubuntu/AI-Server\nhead_%[1]s=%[2]s\nunit_%[1]s=\n", port, oldCommit)
+		} else if f.running[port] || f.flag == port {
 			release = cmp.Or(f.releases[port], "20261122T000000Z-aaaaaaa")
 			fmt.Fprintf(&b, "commit_%s=%s\nrecipe_%s=%s\n", port, cmp.Or(f.commit, oldCommit), port, activeRecipe)
 		}
-		fmt.Fprintf(&b, "flag_%[1]s=%[2]s\nlisten_%[1]s=%[3]s\npid_%[1]s=%[4]d\nrss_mb_%[1]s=30\nenabled_%[1]s=no\nproved_%[1]s=%[6]s\nrelease_%[1]s=%[5]s\nby_%[1]s=%[7]s\n",
-			port, yes(f.flag == port), listen, pid, release, yes(f.proved[port]), f.by[port])
+		fmt.Fprintf(&b, "flag_%[1]s=%[2]s\nlisten_%[1]s=%[3]s\npid_%[1]s=%[4]d\nrss_mb_%[1]s=30\nenabled_%[1]s=no\nproved_%[1]s=%[6]s\nrelease_%[1]s=%[5]s\nadopted_%[1]s=%[7]s\nby_%[1]s=%[8]s\n",
+			port, yes(f.flag == port), listen, pid, release, yes(f.proved[port]), yes(adopted), f.by[port])
 	}
 	return b.String()
 }

@@ -42,9 +42,12 @@ func (d *Deployment) plan(h *host) []string {
 	}
 	add("start it on port %d: %s", h.Idle.Port, firstLine(in.Start))
 	add("ask GET %s there until it answers with status %d, for %s at most", in.Health.Path, in.Health.Status, in.Health.Timeout)
-	if h.Loaded {
+	switch {
+	case h.Loaded:
 		add("rename the flag, so that requests go to port %d instead of %s, without a reload unless the site's files differ", h.Idle.Port, h.activePort())
-	} else {
+	case h.TheirSite:
+		add("make %s this action's, keeping it as it is beside its place, test it, reload nginx once, and send requests to port %d", in.NginxInclude, h.Idle.Port)
+	default:
 		add("write the nginx site for %s, test it, reload nginx once, and send requests to port %d", in.ServerName, h.Idle.Port)
 	}
 	add("ask through nginx until the answer comes from port %d, and on for %s", h.Idle.Port, in.WatchFor)
@@ -52,7 +55,7 @@ func (d *Deployment) plan(h *host) []string {
 		add("run after-switch: %s", firstLine(in.AfterSwitch))
 	}
 	if h.Active != nil {
-		add("drain port %d for %s at most, and stop %s", h.Active.Port, in.DrainTimeout, orNone(h.Active.Release))
+		add("drain port %d for %s at most, and stop %s", h.Active.Port, in.DrainTimeout, h.Active.version())
 	}
 	add("delete all but the %d newest releases that have served, the active one and the one before it", in.KeepReleases)
 	return lines

@@ -92,14 +92,15 @@ func (d *Deployment) detect(ctx context.Context, h *host) (string, error) {
 		return "", err
 	}
 	h.bootID = res.Text("boot")
-	f, err := readFacts(res, d.in.Ports)
+	f, err := readFacts(res, d.in.Ports, d.in.Repository)
 	if err != nil {
 		return "", err
 	}
-	h.seen = f.Slots
-	if h.position, err = decide(f, d.in.NginxInclude); err != nil {
+	if h.position, err = decide(&f, d.in.NginxInclude); err != nil {
 		return "", err
 	}
+	h.seen = f.Slots
+	h.app.TheirSite = h.TheirSite
 	for _, note := range h.Notes {
 		d.rep.Warn("State of "+h.target.Name, note)
 	}
@@ -109,13 +110,14 @@ func (d *Deployment) detect(ctx context.Context, h *host) (string, error) {
 	if h.Active.RSSMB > h.memoryMB {
 		d.rep.Warn("Memory of "+h.target.Name, fmt.Sprintf("the running version uses %d MB and %d MB are free: two versions may not fit at once", h.Active.RSSMB, h.memoryMB))
 	}
-	return fmt.Sprintf("port %d is active with %s; port %d is idle", h.Active.Port, orNone(h.Active.Release), h.Idle.Port), nil
+	return fmt.Sprintf("port %d is active with %s; port %d is idle", h.Active.Port, h.Active.version(), h.Idle.Port), nil
 }
 
 // detection are the values of port.sh.
 func (d *Deployment) detection() scripts.Values {
 	return scripts.Values{
 		"ports": fmt.Sprintf("%d %d", d.in.Ports[0], d.in.Ports[1]), "nginx_include": d.in.NginxInclude, "verify_host": d.verifyHost(),
+		"repository": d.in.Repository,
 	}
 }
 
@@ -128,6 +130,16 @@ func (d *Deployment) setup(ctx context.Context, h *host) (string, error) {
 		return "wrote " + changed, res.Err()
 	}
 	return "already", res.Err()
+}
+
+// adopt writes down that a version started by hand is the active slot's: before the flag, so that a version that has it is one that later
+// runs know.
+func (d *Deployment) adopt(ctx context.Context, h *host) (string, error) {
+	res, err := d.exec(ctx, h, scripts.Adopt, scripts.Values{"port": h.activePort(), "holders": h.Active.Process.Holders, "clone": h.Active.Process.Clone})
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%s is the active slot's from now on", h.Active.version()), res.Err()
 }
 
 // heal puts flags right that a dead run, or somebody's hand, has left wrong.
@@ -205,7 +217,7 @@ func (d *Deployment) build(ctx context.Context, h *host) (string, error) {
 	res, err := d.exec(ctx, h, scripts.Build, scripts.Values{
 		"release": h.release, "build": d.in.Build, "shared": strings.Join(d.in.Shared, " "),
 		"start_file": scripts.StartFile(d.in.Start), "environment": d.environment(),
-		"more": yes(!d.noAssets(h)),
+		"more": yes(!d.noAssets(h)), "clone": h.clone(),
 	})
 	if err != nil {
 		return "", err

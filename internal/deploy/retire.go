@@ -36,7 +36,7 @@ func (d *Deployment) stop(ctx context.Context, h *host) (string, error) {
 	if err := d.stopSlot(ctx, h, h.Active.Port); err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("%s on port %d is stopped", orNone(h.Active.Release), h.Active.Port), nil
+	return fmt.Sprintf("%s on port %d is stopped", h.Active.version(), h.Active.Port), nil
 }
 
 func (d *Deployment) stopSlot(ctx context.Context, h *host, port uint16) error {

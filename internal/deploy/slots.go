@@ -13,7 +13,8 @@ type slot struct {
 	Flag    bool   // nginx's flag names it
 	Enabled bool   // a reboot starts it, and systemd starts it again when it dies
 	Listen  string // who listens: none, ours or foreign
-	Who     string // a foreign listener's pid, user and command line
+	Adopted bool   // what listens was started by hand, and an earlier run has found it proved to be the old version
+	Process process
 	PID     int    // the main process, 0 when there is none
 	Release string // what the slot points to, empty when nothing complete
 	Commit  string
@@ -26,8 +27,16 @@ type slot struct {
 // runs reports whether anything of ours lives in the slot, or is about to: a unit that crashes at boot is down most of the time.
 func (s slot) runs() bool { return s.PID != 0 || s.Listen == ours || s.Enabled }
 
-// serves reports whether a release of ours listens in the slot.
-func (s slot) serves() bool { return s.Listen == ours && s.Release != "" }
+// serves reports whether a release of ours, or an adopted version, listens in the slot.
+func (s slot) serves() bool { return s.Listen == ours && (s.Release != "" || s.Adopted) }
+
+// version names what the slot has, for people.
+func (s slot) version() string {
+	if s.Adopted {
+		return s.Process.version()
+	}
+	return orNone(s.Release)
+}
 
 // Words of port.sh.
 const (
@@ -35,32 +44,44 @@ const (
 	ours    = "ours"
 	foreign = "foreign"
 	absent  = "absent"
+	oneLine = "line"
 	other   = "other"
+	theirs  = "theirs"
 )
 
 // facts is all that detection gathers.
 type facts struct {
-	Slots   [2]slot
-	Include string   // the nginx include on disk: absent, ours or other
-	Routed  uint16   // the port nginx itself says it chooses; 0 when our site is not loaded
-	Strays  []string // flags of ports outside the pair
+	Slots      [2]slot
+	Include    string   // the nginx include on disk: absent, ours, line (of a hand-written script) or other
+	Line       uint16   // the port that the line names, 0 when there is none
+	Outside    *process // who listens there when the port is not one of the pair
+	TheirSite  bool     // the server block that includes it is the user's own
+	Routed     uint16   // the port nginx itself says it chooses; 0 when our site is not loaded
+	Strays     []string // flags of ports outside the pair
+	Repository string
 }
 
 // position is what the facts mean.
 type position struct {
-	Active *slot // nil before the first deployment
-	Idle   slot
-	Loaded bool     // nginx has our site loaded
-	Heal   *heal    // flags to put right before anything else
-	Notes  []string // for people
+	Active    *slot // nil before the first deployment
+	Idle      slot
+	Outside   *process // serves on a port that is not one of the pair, until the first switch
+	TheirSite bool
+	Loaded    bool     // nginx has our site loaded
+	Adopt     bool     // the active slot's process is to be adopted
+	Heal      *heal    // flags to put right before anything else
+	Notes     []string // for people
 }
 
 // heal is a correction of the flags that switch.sh makes: From is removed, To is there.
 type heal struct{ From, To string }
 
 // readFacts takes detection's results apart.
-func readFacts(res *scripts.Results, ports [2]uint16) (facts, error) {
-	f := facts{Include: res.OneOf("include", absent, ours, other), Strays: strings.Fields(res.Text("strays"))}
+func readFacts(res *scripts.Results, ports [2]uint16, repository string) (facts, error) {
+	f := facts{
+		Include: res.OneOf("include", absent, ours, oneLine, other), Line: uint16(res.Int("line_port")),
+		TheirSite: res.OneOf("site", ours, theirs) == theirs, Strays: strings.Fields(res.Text("strays")), Repository: repository,
+	}
 	routed := res.Text("routed")
 	for i, port := range ports {
 		if strings.HasPrefix(routed, "http://") && strings.HasSuffix(routed, fmt.Sprintf("_%d", port)) {
@@ -71,39 +92,51 @@ func readFacts(res *scripts.Results, ports [2]uint16) (facts, error) {
 			Port:    port,
 			Flag:    res.Yes(key("flag")),
 			Enabled: res.Yes(key("enabled")),
+			Adopted: res.Yes(key("adopted")),
 			Proved:  res.Yes(key("proved")),
 			Listen:  res.OneOf(key("listen"), none, ours, foreign),
 			PID:     res.Int(key("pid")),
 			Release: res.Text(key("release")),
 			RSSMB:   res.Int(key("rss_mb")),
 		}
-		if s.Listen == foreign {
-			s.Who = res.Text(key("who"))
-		}
 		if s.Release != "" {
 			s.Commit, s.Recipe = res.Text(key("commit")), res.Text(key("recipe"))
 			s.By = readPast(res.Text(key("by")))
 		}
+		if p := readProcess(res, port); p != nil {
+			s.Process = *p
+		}
+		if s.Adopted {
+			s.adopt()
+		}
 		f.Slots[i] = s
+	}
+	if f.Line != 0 && f.Line != ports[0] && f.Line != ports[1] {
+		f.Outside = readProcess(res, f.Line)
 	}
 	return f, res.Err()
 }
 
-// decide says which slot is active. Flags, sockets, units and nginx's own word are weighed together; where they contradict each other in a
-// way that has no safe reading it refuses with what it saw (invariant 4).
-func decide(f facts, include string) (position, error) {
-	for _, s := range f.Slots {
-		if s.Listen == foreign {
-			return position{}, fmt.Errorf("port %d is held by a process that is not this action's (%s); stop it, or choose other ports with the input ports", s.Port, s.Who)
-		}
-	}
+// decide says which slot is active. Flags, sockets, units, the include and nginx's own word are weighed together; where they contradict each
+// other in a way that has no safe reading it refuses with what it saw (invariant 4).
+func decide(f *facts, include string) (position, error) {
 	if f.Include == other {
 		return position{}, fmt.Errorf("%s exists and was not written for this application; choose another file with the input nginx-include", include)
 	}
 	if len(f.Strays) > 0 {
 		return position{}, strayError(f)
 	}
-	p := position{Loaded: f.Routed != 0}
+	p := position{Loaded: f.Routed != 0, TheirSite: f.TheirSite}
+	if f.Include == oneLine {
+		if err := takeOver(f, &p, include); err != nil {
+			return position{}, err
+		}
+	}
+	for _, s := range f.Slots {
+		if s.Listen == foreign {
+			return position{}, foreignError(s)
+		}
+	}
 	active, err := active(f, &p)
 	if err != nil {
 		return position{}, err
@@ -122,7 +155,7 @@ func decide(f facts, include string) (position, error) {
 }
 
 // strayError names the way from one pair of ports to another: over a pair that has the active port and one new one.
-func strayError(f facts) error {
+func strayError(f *facts) error {
 	if len(f.Strays) > 1 {
 		return fmt.Errorf("flags of several ports outside the pair are there (%s); delete all but the one of the port that serves", strings.Join(f.Strays, ", "))
 	}
@@ -132,7 +165,7 @@ func strayError(f facts) error {
 
 // proved returns the slot that deserves to be active: a run that died before its verify was through leaves the flag on a release that has
 // proved nothing, or that has died since, while the one before it still serves.
-func proved(f facts, active int, p *position) int {
+func proved(f *facts, active int, p *position) int {
 	if active < 0 {
 		return active
 	}
@@ -143,26 +176,30 @@ func proved(f facts, active int, p *position) int {
 	}
 	p.Heal = &heal{From: fmt.Sprint(flagged.Port), To: fmt.Sprint(before.Port)}
 	p.Notes = append(p.Notes, fmt.Sprintf("the flag is on port %d, whose release an earlier run did not see proved or that is dead; %s on port %d serves and gets it back",
-		flagged.Port, before.Release, before.Port))
+		flagged.Port, before.version(), before.Port))
 	return 1 - active
 }
 
 // active returns the index of the active slot, -1 when there has never been one.
-func active(f facts, p *position) (int, error) {
+func active(f *facts, p *position) (int, error) {
 	a, b := f.Slots[0], f.Slots[1]
+	routed := f.Routed
+	if f.Include == oneLine { // which looks at no flag
+		routed = f.Line
+	}
 	switch {
 	case a.Flag != b.Flag:
 		i := 0
 		if b.Flag {
 			i = 1
 		}
-		if f.Routed != 0 && f.Routed != f.Slots[i].Port && f.Slots[i].Listen == ours {
-			return 0, fmt.Errorf("the flag names port %d, but nginx sends requests to port %d; look at %s", f.Slots[i].Port, f.Routed, saw(f))
+		if routed != 0 && routed != f.Slots[i].Port && f.Slots[i].Listen == ours {
+			return 0, fmt.Errorf("the flag names port %d, but nginx sends requests to port %d; look at %s", f.Slots[i].Port, routed, saw(f))
 		}
 		return i, nil
 	case a.Flag: // both: the include's last match wins, and its backup when nothing listens there
 		i := 1
-		if b.Listen != ours && a.Listen == ours {
+		if b.Listen != ours && a.Listen == ours || f.Include == oneLine && f.Line == a.Port {
 			i = 0
 		}
 		p.Heal = &heal{From: fmt.Sprint(f.Slots[1-i].Port), To: fmt.Sprint(f.Slots[i].Port)}
@@ -172,12 +209,16 @@ func active(f facts, p *position) (int, error) {
 	return unflagged(f, p)
 }
 
-// unflagged reads a host without any flag: new, or robbed of it. Nginx then follows the include's fall-back, which names the slot that was
-// active when nginx last read it.
-func unflagged(f facts, p *position) (int, error) {
+// unflagged reads a host without any flag: new, set up by hand, or robbed of it. Nginx then follows the include's line or its fall-back, which
+// names the slot that was active when nginx last read it.
+func unflagged(f *facts, p *position) (int, error) {
 	found := -1
 	for i, s := range f.Slots {
-		if s.Listen != ours || s.Release == "" || f.Include != ours {
+		if f.Include == oneLine && f.Line == s.Port && s.serves() {
+			p.Heal = &heal{To: fmt.Sprint(s.Port)}
+			return i, nil
+		}
+		if !s.serves() || f.Include != ours {
 			continue
 		}
 		if f.Routed == s.Port {
@@ -197,8 +238,11 @@ func unflagged(f facts, p *position) (int, error) {
 }
 
 // saw lists the facts for somebody who has to decide in our place.
-func saw(f facts) string {
+func saw(f *facts) string {
 	parts := []string{"include " + f.Include, fmt.Sprintf("nginx routes to %d", f.Routed)}
+	if f.Include == oneLine {
+		parts[0] += fmt.Sprintf(" that names port %d", f.Line)
+	}
 	for _, s := range f.Slots {
 		parts = append(parts, fmt.Sprintf("slot %d: flag %t, listener %s, pid %d, release %q", s.Port, s.Flag, s.Listen, s.PID, s.Release))
 	}

@@ -38,11 +38,11 @@ func TestDecide(t *testing.T) {
 		{"no flag, one slot runs", facts{Slots: [2]slot{idle(8080, false), live(8081, false)}, Include: ours}, 8081, &heal{"", "8081"}, "flag was gone"},
 		{"no flag, both run, nginx falls back", facts{Slots: [2]slot{live(8080, false), live(8081, false)}, Include: ours, Routed: 8081}, 8081, &heal{"", "8081"}, "flag was gone"},
 		{"no flag, both run, nginx silent", facts{Slots: [2]slot{live(8080, false), live(8081, false)}, Include: ours}, 0, nil, "create the right one by hand"},
-		{"foreign process", facts{Slots: [2]slot{idle(8080, false), {Port: 8081, Listen: foreign, Who: "pid 9, user bob, command x"}}, Include: absent}, 0, nil, "pid 9, user bob, command x"},
+		{"foreign process", facts{Slots: [2]slot{idle(8080, false), {Port: 8081, Listen: foreign, Process: process{Who: "pid 9, user bob, command x"}}}, Include: absent}, 0, nil, "pid 9, user bob, command x"},
 		{"somebody else's include", facts{Slots: [2]slot{idle(8080, false), idle(8081, false)}, Include: other}, 0, nil, "nginx-include"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			p, err := decide(tt.facts, "/etc/nginx/conf.d/service-url.inc")
+			p, err := decide(&tt.facts, "/etc/nginx/conf.d/service-url.inc")
 			said := strings.Join(p.Notes, "\n")
 			if err != nil {
 				said = err.Error()

@@ -26,7 +26,7 @@ func (d *Deployment) status(ctx context.Context, h *host) (string, error) {
 	}
 	slots := grid{{"slot", "state", "release", "pid", "memory"}}
 	for _, s := range h.seen {
-		slots = append(slots, []string{fmt.Sprint(s.Port), slotState(h, s), orDash(s.Release), orDash(nonZero(s.PID)), orDash(memoryText(s.RSSMB))})
+		slots = append(slots, []string{fmt.Sprint(s.Port), slotState(h, s), orDash(shown(s)), orDash(nonZero(s.PID)), orDash(memoryText(s.RSSMB))})
 	}
 	known := grid{{"release", "commit", "has served"}}
 	for _, r := range releases {
@@ -45,8 +45,18 @@ func (d *Deployment) status(ctx context.Context, h *host) (string, error) {
 	return fmt.Sprintf("%d releases on the host", len(releases)), nil
 }
 
+// shown is what a slot has, in the table's column of releases.
+func shown(s slot) string {
+	if s.Adopted {
+		return fmt.Sprintf("%s at %.7s", s.Process.Clone, s.Process.Head)
+	}
+	return s.Release
+}
+
 func slotState(h *host, s slot) string {
 	switch {
+	case h.Active != nil && s.Port == h.Active.Port && s.Adopted:
+		return "active, started by hand"
 	case h.Active != nil && s.Port == h.Active.Port && s.Listen == ours:
 		return "active"
 	case h.Active != nil && s.Port == h.Active.Port:

@@ -23,6 +23,16 @@ write() {
   fi
 }
 
+# fit_root: the deploy root is a folder of its own. A clone, or a folder with somebody's files in it, would get ours among them.
+fit_root() {
+  local name theirs ours=()
+  [[ ! -e $path/.git ]] || die "$EX_CHECK" "$path is a git work tree, and releases need a folder of their own: choose another one with the input path"
+  [[ -d $path && ! -e $path/.lock ]] || return 0
+  for name in releases slots shared venvs assets logs repo.git lost+found; do ours+=(! -name "$name"); done
+  theirs=$(find "$path" -mindepth 1 -maxdepth 1 "${ours[@]}" -printf '%f' -quit 2>/dev/null | tr -cd '[:print:]' || :)
+  [[ -z $theirs ]] || die "$EX_CHECK" "$path holds what is not this action's ($theirs), and releases need a folder of their own: choose another one with the input path"
+}
+
 # seal RELEASE-FOLDER: inode, mode, size and time of the last change of each of its files, and the path, sorted.
 seal() {
   find "$1" -mindepth 1 -path "$1/.deploy-action" -prune -o -type f -printf '%i %m %s %T@\t%P\n' | sort

@@ -7,7 +7,7 @@
 # names to a probe from this host; several, comma-separated, when it had to turn to the backup). No proxy and no .curlrc of the host's has a say in it.
 probe() {
   local out head status
-  out=$(curl -q -sSi --noproxy '*' --max-time 5 -H "Host: $2" -H 'X-Deploy-Action: probe' -- "$1" 2>&1 </dev/null | head -c 65536 | tr -d '\0\r') || :
+  out=$(curl -q -sSik --noproxy '*' --max-time 5 -H "Host: $2" -H 'X-Deploy-Action: probe' -- "$1" 2>&1 </dev/null | head -c 65536 | tr -d '\0\r') || :
   head=${out%%$'\n\n'*}
   via=''
   if [[ $head =~ ^HTTP/[0-9.]+\ ([0-9]{3}) ]]; then
@@ -23,6 +23,16 @@ probe() {
     said+=" \"$(head -c 200 <<<"$out" | tr '\n' ' ')\""
     return 1
   fi
+}
+
+# routed HOST: sets chosen to where nginx itself says it sends requests, as the include has it tell: an application that is slow or down has no say
+# in it. Sets front to where it says so: where port 80 only redirects, that is over TLS, whose certificate means nothing on this way.
+routed() {
+  for front in http://127.0.0.1 https://127.0.0.1; do
+    chosen=$(curl -q -sk --noproxy '*' --max-time 5 -H "Host: $1" -- "$front/.deploy-action/slot" </dev/null | head -c 100 | tr -d '\0\r\n') || :
+    if [[ $chosen == http://* ]]; then return; fi
+  done
+  chosen='' front=http://127.0.0.1
 }
 
 # wanted: what a right answer is, for people.

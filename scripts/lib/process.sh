@@ -25,11 +25,40 @@ sockets() {
   awk -v port=":$hex" -v states="$2" 'FNR > 1 && substr($2, length($2) - 4) == port && index(states, $4) { print $10, $8 }' "${files[@]}"
 }
 
-# members PORT: the pids that belong to a slot: those in its unit's control group, or in the session that its pid file names. A session
-# outlives its leader, and its number is not given out again while a member lives; the boot id keeps a file from before a reboot from
-# naming somebody else's.
+# holders PORT: the pids of all that have a listening socket of the port open; root sees everybody's.
+holders() {
+  local inode _uid names=()
+  while read -r inode _uid; do names+=(-o -lname "socket:\[$inode\]"); done < <(sockets "$1" 0A)
+  ((${#names[@]} > 0)) || return 0
+  names=(/proc -maxdepth 3 -path '/proc/[0-9]*/fd/*' '(' "${names[@]:1}" ')' -printf '%h\n')
+  { as_root find "${names[@]}" || find "${names[@]}" || :; } 2>/dev/null </dev/null | cut -d/ -f3 | sort -nu
+}
+
+# folder_of PID: its working directory.
+folder_of() { { readlink -- "/proc/$1/cwd" || as_root readlink -- "/proc/$1/cwd" || :; } 2>/dev/null </dev/null; }
+
+# by_hand PID PORT CLONE: does it listen on the port and work in the clone?
+by_hand() {
+  local folder
+  folder=$(folder_of "$1")
+  [[ $folder/ == "$3"/* ]] && holders "$2" | grep -x -- "$1" >/dev/null
+}
+
+# adopted PORT: the pids of a version started by hand that adopt.sh has found proved to be the old one, while they are those very processes.
+adopted() {
+  local pid start boot
+  [[ -r $path/slots/$1.adopted ]] || return 0
+  while read -r pid start boot _; do
+    if [[ $boot == "$(</proc/sys/kernel/random/boot_id)" ]] && runs "$pid" "$start"; then printf '%s\n' "$pid"; fi
+  done <"$path/slots/$1.adopted"
+}
+
+# members PORT: the pids that belong to a slot: those in its unit's control group, or in the session that its pid file names, and adopted ones.
+# A session outlives its leader, and its number is not given out again while a member lives; the boot id keeps a file from before a reboot
+# from naming somebody else's.
 members() {
   local pid='' start boot
+  adopted "$1"
   if has_systemd; then
     grep -lsF "/$(unit_of "$1")" /proc/[0-9]*/cgroup | cut -d/ -f3 || :
     return

@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# Who listens on a port, and whether it is a version of the repository that was started by hand.
+#
+# Values: repository
+
+# inspect PORT: prints what port.sh says of a process that we did not start. Sets pid.
+inspect() {
+  local one holders='' folder='' clone='' tree unit='' first=yes uid=''
+  pid=0
+  for one in $(holders "$1"); do
+    holders+="$one:$(starttime "$one" || printf 0) "
+    tree=$(work_tree "$(folder_of "$one")")
+    if [[ $first == yes ]]; then
+      first=no pid=$one clone=$tree folder=$(folder_of "$one")
+    elif [[ $tree != "$clone" ]]; then
+      clone=''
+    fi
+    unit=${unit:-$(service_of "$one")}
+  done
+  if ((pid > 0)); then uid=$(stat -c %u "/proc/$pid"); else read -r _ uid <<<"$(sockets "$1" 0A)"; fi
+  [[ -n $uid ]] || return 0
+  result "who_$1" "pid $pid, user $(id -nu "$uid" 2>/dev/null || printf '%s' "$uid"), command $(tr '\0\n\r' '   ' <"/proc/$pid/cmdline" 2>/dev/null || printf unknown)"
+  result "holders_$1" "${holders% }"
+  result "folder_$1" "$folder"
+  result "clone_$1" "$clone"
+  result "head_$1" "$([[ -z $clone ]] || git -C "$clone" rev-parse -q --verify HEAD)"
+  result "unit_$1" "$unit"
+}
+
+# work_tree FOLDER: the top of the git work tree in which it lies, if that is a clone of the repository; git itself refuses one that belongs to
+# another user. What else the remote's URL holds, such as a token, is not said.
+work_tree() {
+  local top url
+  [[ -n $1 ]] && top=$(git -C "$1" rev-parse --show-toplevel 2>/dev/null) && url=$(git -C "$top" config --get remote.origin.url) || return 0
+  url=${url%/}
+  url=/${url%.git}
+  if [[ ${url,,} == *[/:]"${repository,,}" ]]; then printf '%s' "$top"; fi
+}
+
+# service_of PID: the systemd service that runs it and may start it again; the one through which people log in does not.
+service_of() {
+  local group
+  group=$(awk -F: '$2 == "name=systemd" || $1 == 0 { print $3; exit }' "/proc/$1/cgroup" 2>/dev/null) || return 0
+  case ${group##*/} in
+    ssh.service | sshd.service | ssh@*.service | sshd@*.service) ;;
+    *.service) printf '%s' "${group##*/}" ;;
+  esac
+}
