@@ -32,11 +32,6 @@ func (a App) SiteConf() string { return a.render("site.conf", 0) }
 // IncludeConf is the file that chooses the slot; nginx falls back to the given one if there is no flag at all.
 func (a App) IncludeConf(fallback uint16) string { return a.render("service-url.inc", fallback) }
 
-// Fallback is the line of the include that names the slot nginx falls back to.
-func (a App) Fallback(port uint16) string {
-	return fmt.Sprintf("set $service_url http://%s_%d;", a.group(), port)
-}
-
 // Default reports whether the site answers for every name.
 func (a App) Default() bool { return a.ServerName == "_" }
 

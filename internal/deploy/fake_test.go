@@ -220,7 +220,7 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 		return "pruned=1\nfreed_mb=5\n"
 	case scripts.Record:
 		f.recorded = append(f.recorded, v["line"])
-		return "fallback=written\n"
+		return "recorded=yes\n"
 	}
 	f.t.Errorf("unknown verb %s", verb)
 	return ""

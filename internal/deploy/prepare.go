@@ -295,7 +295,7 @@ func (d *Deployment) hook(ctx context.Context, h *host, name, command string) (s
 }
 
 func (d *Deployment) start(ctx context.Context, h *host) (string, error) {
-	res, err := d.exec(ctx, h, scripts.Start, scripts.Values{"port": h.idlePort(), "release": h.release})
+	res, err := d.exec(ctx, h, scripts.Start, scripts.Values{"port": h.idlePort(), "release": h.release, "active": h.activePort()})
 	if err != nil {
 		return "", err
 	}

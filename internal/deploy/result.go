@@ -90,7 +90,7 @@ func (d *Deployment) hostResult(h *host, outcome Outcome) HostResult {
 	return r
 }
 
-// recordSuccess writes the history line and lets nginx fall back to the new slot.
+// recordSuccess writes the history line.
 func (d *Deployment) recordSuccess(ctx context.Context, h *host) (string, error) {
 	outcome := d.changed()
 	if h.unchanged {
@@ -121,10 +121,6 @@ func (d *Deployment) record(ctx context.Context, h *host, outcome Outcome, reaso
 	if err != nil {
 		return fmt.Errorf("encode history line: %w", err)
 	}
-	fallback := ""
-	if h.switched {
-		fallback = h.app.Fallback(h.Idle.Port)
-	}
-	_, err = d.exec(ctx, h, scripts.Record, scripts.Values{"line": string(line), "nginx_include": d.in.NginxInclude, "fallback": fallback})
+	_, err = d.exec(ctx, h, scripts.Record, scripts.Values{"line": string(line)})
 	return err
 }

@@ -171,7 +171,7 @@ func active(f facts, p *position) (int, error) {
 }
 
 // unflagged reads a host without any flag: new, or robbed of it. Nginx then follows the include's fall-back, which names the slot that was
-// active when nginx last read it.
+// active when the include was written.
 func unflagged(f facts, p *position) (int, error) {
 	found := -1
 	for i, s := range f.Slots {
