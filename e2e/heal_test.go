@@ -187,7 +187,7 @@ func TestEditsOfTheSiteSurvive(t *testing.T) {
 	}
 	w.exec("test \"$(curl -fs http://127.0.0.1:8443/)\" = theirs")
 	other := w.run(w.job(w.commit(nil), map[string]string{"server-name": "shop.example"}))
-	failed(t, other, "failed", "switch: /etc/nginx/conf.d/shop.conf was edited since this action wrote it", "site: unchanged")
+	failed(t, other, "failed", "setup: /etc/nginx/conf.d/shop.conf was edited since this action wrote it", "site: unchanged")
 	w.exec("test \"$(curl -fs http://127.0.0.1:8443/)\" = theirs")
 }
 

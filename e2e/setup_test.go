@@ -66,3 +66,31 @@ func TestSetupNeverOnlyNamesWhatIsMissing(t *testing.T) {
 	none := w.run(w.job(w.commit(nil), map[string]string{"packages": "no-such-package-of-ours"}))
 	failed(t, none, "failed", "package no-such-package-of-ours is not installed", "site: unchanged")
 }
+
+// `nginx -t` passes and `nginx -s reload` exits 0, yet nginx keeps what it had: somebody else's port is taken, or another site has the name.
+func TestASiteThatNginxDoesNotTakeUpIsPutBack(t *testing.T) {
+	w := newWorld(t, lab.HostOptions{})
+	const state = "cd /etc/nginx && find . -type f -o -type l | sort | xargs ls -l && cat conf.d/* sites-enabled/* 2>/dev/null || true"
+	const taken = "echo 'server { listen 8443; }' >/etc/nginx/conf.d/theirs.conf; setsid python3 -m http.server 8443 >/dev/null 2>&1 </dev/null & timeout 10 bash -c 'until curl -s http://127.0.0.1:8443/ >/dev/null; do sleep 0.05; done'; nginx -t"
+	w.exec("echo 'server { listen 80; server_name shop.example; return 200 theirs; }' >/etc/nginx/conf.d/a.conf; nginx -s reload")
+	before := w.exec(state)
+	other := map[string]string{"server-name": "shop.example"}
+	failed(t, w.run(w.job(w.commit(nil), other)), "failed", "switch: nginx was told to reload, and does not answer for shop.example with this site: another site has the name", "site: unchanged", "server-name")
+	if after := w.exec(state); after != before {
+		t.Errorf("nginx's files before:\n%s\nafter:\n%s", before, after)
+	}
+	w.exec("rm /etc/nginx/conf.d/a.conf; nginx -s reload")
+
+	good := w.deploy(w.commit(nil), nil).Outputs["release"]
+	w.exec(taken)
+	w.underLoad()
+	before = w.exec(state)
+	failed(t, w.run(w.job(w.commit(nil), other)), "failed", "switch: nginx was told to reload", "bind() to 0.0.0.0:8443 failed (98: Address already in use)", "site: unchanged", good+" on port 8080 serves")
+	if after := w.exec(state); after != before {
+		t.Errorf("nginx's files before:\n%s\nafter:\n%s", before, after)
+	}
+	w.serves(good)
+	w.endLoad()
+	w.exec("rm /etc/nginx/conf.d/theirs.conf")
+	w.serves(w.deploy(w.commit(nil), nil).Outputs["release"])
+}

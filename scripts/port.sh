@@ -9,10 +9,10 @@
 #         release_N, commit_N, recipe_N, proved_N (yes, no: it has served and come through its probation), rss_mb_N
 
 main() {
-  local port pid start owner release dir strays
+  local port pid start owner release dir strays routed
   result include "$(include_state)"
-  # Answered by nginx alone: an application that is slow or down has no say in it.
-  result routed "$(curl -q -s --noproxy '*' --max-time 5 -H "Host: $verify_host" -- http://127.0.0.1/.deploy-action/slot | head -c 100 | tr -d '\0\r\n' || :)"
+  routed=$(nginx_says "$verify_host")
+  result routed "${routed%% *}"
   strays=$(find "$flags" -type f -name '[0-9]*' -printf '%f\n' 2>/dev/null | grep -vxF -e "${ports% *}" -e "${ports#* }" || :)
   result strays "${strays//$'\n'/ }"
   for port in $ports; do

@@ -3,11 +3,13 @@
 #
 # Values: app, path, lock_token, unit (the template's text)
 # Prints: changed (what was written, or nothing)
-# Exits:  EX_CHECK when the unit's name is somebody else's, or its running instances have another folder or user
+# Exits:  EX_CHECK when the unit's name is somebody else's, or its running instances have another folder or user;
+#         EX_NGINX when the site is not ours to write
 
 main() {
   local changed=() file=/etc/systemd/system/$app@.service dir theirs
   own_lock
+  look_at_site
   if has_systemd; then
     theirs=$(systemctl cat -- "$app@.service" 2>/dev/null </dev/null || :)
     if [[ -n $theirs ]] && ! grep -qs '^# Written by deploy-action' "$file"; then

@@ -1,6 +1,7 @@
 package scripts
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"strings"
 
@@ -27,7 +28,15 @@ func (a App) FlagDir() string { return "/var/lib/deploy-action/" + a.Name + "/ac
 func (a App) Unit() string { return a.render("unit.service", 0) }
 
 // SiteConf is the managed nginx site with its upstream groups.
-func (a App) SiteConf() string { return a.render("site.conf", 0) }
+func (a App) SiteConf() string {
+	return strings.ReplaceAll(a.render("site.conf", 0), "@SITE_ID@", a.SiteID())
+}
+
+// SiteID names the texts of the site and the include. Nginx tells it to who asks on the host, and so which of them it has loaded.
+func (a App) SiteID() string {
+	sum := sha256.Sum256([]byte(a.render("site.conf", 0) + a.IncludeConf(0)))
+	return fmt.Sprintf("%x", sum[:6])
+}
 
 // IncludeConf is the file that chooses the slot; nginx falls back to the given one if there is no flag at all.
 func (a App) IncludeConf(fallback uint16) string { return a.render("service-url.inc", fallback) }

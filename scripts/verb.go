@@ -53,8 +53,8 @@ type Values map[string]string
 
 var libraries = []string{"lib/base.sh", "lib/process.sh", "lib/files.sh", "lib/probe.sh", "lib/packages.sh"}
 
-// extra are the shared files that only one verb needs.
-var extra = map[Verb][]string{Fetch: {"lib/git.sh"}}
+// extra are the shared files that few verbs need.
+var extra = map[Verb][]string{Fetch: {"lib/git.sh"}, Setup: {"lib/site.sh"}, Site: {"lib/site.sh"}}
 
 // sources are the files that make up a verb.
 func sources(verb Verb) []string {

@@ -183,7 +183,9 @@ func (d *Deployment) detect(ctx context.Context, h *host) (string, error) {
 }
 
 func (d *Deployment) setup(ctx context.Context, h *host) (string, error) {
-	res, err := d.exec(ctx, h, scripts.Setup, scripts.Values{"unit": h.app.Unit()})
+	values := d.siteValues(h)
+	values["unit"] = h.app.Unit()
+	res, err := d.exec(ctx, h, scripts.Setup, values)
 	if err != nil {
 		return "", err
 	}

@@ -45,6 +45,7 @@ app_log() {
 # put_back FOLDER: every file that site.sh set aside there goes back to its place, and the folder goes when all are; safe to repeat.
 put_back() {
   local kept file
+  [[ -d $1 ]] || return 0
   for kept in "$1"/*; do
     [[ -e $kept || -L $kept ]] || continue
     file=$(basename -- "$kept" .absent | tr : /)

@@ -25,6 +25,12 @@ probe() {
   fi
 }
 
+# nginx_says HOST: the slot that requests for a host go to and the name of the site's texts, as nginx has them loaded, and nginx alone: an
+# application that is slow or down has no say in it.
+nginx_says() {
+  curl -q -s --noproxy '*' --max-time 5 -H "Host: $1" -- http://127.0.0.1/.deploy-action/slot | head -c 200 | tr -d '\0\r\n' || :
+}
+
 # wanted: what a right answer is, for people.
 wanted() {
   printf 'status %s' "$health_status"
