@@ -86,6 +86,7 @@ func TestASiteThatNginxDoesNotTakeUpIsPutBack(t *testing.T) {
 	w.underLoad()
 	before = w.exec(state)
 	failed(t, w.run(w.job(w.commit(nil), other)), "failed", "switch: nginx was told to reload", "bind() to 0.0.0.0:8443 failed (98: Address already in use)", "site: unchanged", good+" on port 8080 serves")
+	failed(t, w.run(w.job(w.commit(nil), map[string]string{"operation": "setup", "server-name": "shop.example"})), "failed", "site: nginx was told to reload", "Address already in use", "site: unchanged")
 	if after := w.exec(state); after != before {
 		t.Errorf("nginx's files before:\n%s\nafter:\n%s", before, after)
 	}

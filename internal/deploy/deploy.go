@@ -50,6 +50,9 @@ func (d *Deployment) steps() []step {
 	connect := step{prepare, "connect", "Connecting", in.ConnectTimeout + brief, d.connect, nil, nil, false}
 	check := step{prepare, "check", "Checking the host", in.Timeout, d.check, nil, nil, false}
 	detect := step{prepare, "detect", "Detecting the active slot", brief, d.detect, nil, nil, false}
+	lock := step{prepare, "lock", "Taking the deploy lock", in.LockTimeout + brief, d.takeLock, nil, nil, false}
+	setup := step{prepare, "setup", "Setting up folders and the service", brief, d.setup, nil, nil, false}
+	unlock := step{retire, "unlock", "Releasing the deploy lock", 2 * heartbeat, d.unlock, nil, nil, true}
 	release := step{prepare, "fetch", "Fetching the release", in.Timeout, d.fetch, nil, nil, false}
 	resolve := step{prepare, "resolve", "Looking up the assets", brief, d.resolve, nil, d.noAssets, false}
 	switch in.Operation {
@@ -61,16 +64,24 @@ func (d *Deployment) steps() []step {
 	if in.DryRun {
 		return []step{connect, check, detect, resolve, {prepare, "plan", "Planning", brief, d.showPlan, nil, nil, false}}
 	}
-	if in.Operation == inputs.Rollback {
+	switch in.Operation {
+	case inputs.Setup:
+		unlock.phase = prepare // no new version is live, so a failure is one
+		return []step{
+			connect, lock, check, detect, setup,
+			{prepare, "site", "Setting up the nginx site", brief, d.setUpSite, nil, nil, false},
+			unlock,
+		}
+	case inputs.Rollback:
 		release = step{prepare, "choose", "Choosing the release", brief, d.choose, nil, nil, false}
 	}
 	return []step{
 		// The old version serves; nothing it needs is touched.
 		connect,
-		{prepare, "lock", "Taking the deploy lock", in.LockTimeout + brief, d.takeLock, nil, nil, false},
+		lock,
 		check,
 		detect,
-		{prepare, "setup", "Setting up folders and the service", brief, d.setup, nil, nil, false},
+		setup,
 		{prepare, "clear", "Clearing the idle slot", in.DrainTimeout + in.StopTimeout + brief, d.clear, nil, idleIsClear, false},
 		resolve,
 		release,
@@ -90,7 +101,7 @@ func (d *Deployment) steps() []step {
 		{retire, "stop", "Stopping the old version", in.StopTimeout + brief, d.stop, nil, nothingToRetire, false},
 		{retire, "prune", "Pruning old releases", brief, d.prune, nil, isUnchanged, false},
 		{retire, "record", "Recording the deployment", brief, d.recordSuccess, nil, nil, true},
-		{retire, "unlock", "Releasing the deploy lock", 2 * heartbeat, d.unlock, nil, nil, true},
+		unlock,
 	}
 }
 
@@ -161,8 +172,10 @@ func (d *Deployment) fail(ctx context.Context, s step, cause error) (*Result, er
 		if h.lock == nil || h.Idle.Port == 0 {
 			continue
 		}
-		if err := d.record(ctx, h, f.Outcome, describe(cause)); err != nil {
-			d.rep.Debug(fmt.Sprintf("record on %s: %v", h.target, err))
+		if d.in.Operation != inputs.Setup {
+			if err := d.record(ctx, h, f.Outcome, describe(cause)); err != nil {
+				d.rep.Debug(fmt.Sprintf("record on %s: %v", h.target, err))
+			}
 		}
 		if _, err := d.unlock(ctx, h); err != nil {
 			d.rep.Debug(fmt.Sprintf("unlock %s: %v", h.target, err))

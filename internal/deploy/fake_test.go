@@ -36,6 +36,7 @@ type fakeHost struct {
 	commit   string       // of the active release; "" for oldCommit
 	offer    string       // the manifest it offers; "" for no release to build on
 	disk     int          // KiB free
+	lacks    bool         // setup has something to do
 	received bytes.Buffer // what was uploaded
 
 	store  *fakeStore
@@ -181,7 +182,11 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 	case scripts.Assets:
 		return "fetched=" + v["size"] + "\n"
 	case scripts.Setup:
-		return "changed=\n"
+		changed := ""
+		if f.lacks {
+			changed, f.lacks = "/etc/systemd/system/ai-server@.service", false
+		}
+		return "changed=" + changed + "\n"
 	case scripts.Start:
 		f.running[v["port"]], f.proved[v["port"]] = true, false
 		return "log_offset=0\npid=42\nstarttime=4200\n"

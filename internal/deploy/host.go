@@ -33,6 +33,7 @@ type host struct {
 	pid, starttime  string // of the new process
 	logOffset       string
 
+	changed     bool // something was installed or written in setting up
 	reloaded    bool // this deployment made nginx reload
 	switched    bool // requests go to the new slot
 	restored    bool // they went there, and go to the old one again

@@ -110,7 +110,10 @@ func (d *Deployment) check(ctx context.Context, h *host) (string, error) {
 	}
 	installed := res.Text("installed")
 	if installed != "" {
+		h.changed = true
 		installed = "; installed " + installed
+	} else if d.in.Operation == inputs.Setup {
+		installed = "; all packages are there already"
 	}
 	os, version, disk, skew := res.Text("os"), res.Text("nginx"), res.Int("disk_mb"), res.Int("skew")
 	if err := res.Err(); err != nil {
@@ -193,11 +196,29 @@ func (d *Deployment) setup(ctx context.Context, h *host) (string, error) {
 		if _, err := d.exec(ctx, h, scripts.Switch, scripts.Values{"from": h.Heal.From, "to": h.Heal.To}); err != nil {
 			return "", err
 		}
+		h.changed = true
 	}
 	if changed := res.Text("changed"); changed != "" {
+		h.changed = true
 		return "wrote " + changed, res.Err()
 	}
 	return "already", res.Err()
+}
+
+// setUpSite is switch's first half, for a host that is only set up.
+func (d *Deployment) setUpSite(ctx context.Context, h *host) (string, error) {
+	if err := d.putSite(ctx, h, d.stamp()+"-setup"); err != nil {
+		return "", err
+	}
+	line := "already: nginx has the site loaded"
+	if h.reloaded {
+		h.changed = true
+		line = "nginx has loaded the site"
+	}
+	if h.Active == nil {
+		line += "; it answers 502 until the first deployment"
+	}
+	return line, nil
 }
 
 // clear ends what a dead run left in the idle slot: a version never switched to, or one that was never retired.

@@ -17,6 +17,7 @@ type Outcome string
 const (
 	Deployed   Outcome = "deployed"
 	RolledBack Outcome = "rolled-back" // as it was asked for
+	SetUp      Outcome = "set-up"      // the host lacked something, and is ready now; nothing was deployed
 	Unchanged  Outcome = "unchanged"   // the active release was this one already, or nothing was to be changed
 	Restored   Outcome = "restored"    // failed after the switch; the old version serves again
 	Failed     Outcome = "failed"
@@ -52,7 +53,10 @@ func (d *Deployment) success() Outcome {
 		return Unchanged
 	}
 	for _, h := range d.hosts {
-		if !h.unchanged {
+		switch {
+		case d.in.Operation == inputs.Setup && h.changed:
+			return SetUp
+		case d.in.Operation != inputs.Setup && !h.unchanged:
 			return d.changed()
 		}
 	}

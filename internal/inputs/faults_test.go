@@ -63,7 +63,7 @@ func TestFaults(t *testing.T) {
 		{"timeout", "0s", `must be from 1s to 24h (got "0s")`},
 		{"timeout", "25h", `must be from 1s to 24h (got "25h")`},
 		{"lock-timeout", "-1s", `must be from 0s to 24h (got "-1s")`},
-		{"operation", "destroy", `must be "deploy", "rollback", "status" or "check" (got "destroy")`},
+		{"operation", "destroy", `must be "deploy", "rollback", "setup", "status" or "check" (got "destroy")`},
 		{"release", "v1", `must be the id of a release, such as "20261123T101500Z-1a2b3c4"; operation "status" lists them (got "v1")`},
 		{"release", "20261123T101500Z-1a2b3c4", `is for operation "rollback" only: leave it out, or set that operation`},
 		{"dry-run", "yes", `must be "true" or "false" (got "yes")`},

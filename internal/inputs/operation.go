@@ -15,6 +15,7 @@ type Operation string
 const (
 	Deploy   Operation = "deploy"
 	Rollback Operation = "rollback" // to a release that is still on the host
+	Setup    Operation = "setup"    // makes the host ready for deployments, and deploys nothing
 	Status   Operation = "status"   // says what is there; changes nothing
 	Check    Operation = "check"    // says what a deployment would lack; changes nothing
 )
@@ -28,13 +29,13 @@ const (
 	SetupNever SetupMode = "never"
 )
 
-var operations = []Operation{Deploy, Rollback, Status, Check}
+var operations = []Operation{Deploy, Rollback, Setup, Status, Check}
 
 var releaseID = regexp.MustCompile(`^[0-9]{8}T[0-9]{6}Z-[0-9a-f]{7}$`)
 
 func setOperation(p *parser, value string) error {
 	if !slices.Contains(operations, Operation(value)) {
-		return fmt.Errorf("must be \"deploy\", \"rollback\", \"status\" or \"check\" %s", got(value))
+		return fmt.Errorf("must be \"deploy\", \"rollback\", \"setup\", \"status\" or \"check\" %s", got(value))
 	}
 	p.in.Operation = Operation(value)
 	return nil
