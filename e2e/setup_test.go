@@ -7,12 +7,15 @@ import (
 	"github.com/clothesme/deploy-action/e2e/lab"
 )
 
-// A host as a cloud image has it: no nginx, no git, no curl, no venv module. Another apt holds the lock at first, and an earlier installation was cut off.
+// strip makes a host what a cloud image is: no nginx, no git, no curl, no venv module.
+const strip = `systemctl stop nginx
+DEBIAN_FRONTEND=noninteractive apt-get purge -y --auto-remove nginx nginx-common git curl python3-venv python3.11-venv python3-pip >/dev/null 2>&1
+rm -rf /etc/nginx; ! command -v nginx && ! command -v git && ! command -v curl && ! python3 -c 'import ensurepip' 2>/dev/null`
+
+// Another apt holds the lock at first.
 func TestABareHostIsDeployedToInOneRun(t *testing.T) {
 	w := newWorld(t, lab.HostOptions{})
-	w.exec(`systemctl stop nginx
-DEBIAN_FRONTEND=noninteractive apt-get purge -y --auto-remove nginx nginx-common git curl python3-venv python3.11-venv python3-pip >/dev/null 2>&1
-rm -rf /etc/nginx; ! command -v nginx && ! command -v git && ! command -v curl && ! python3 -c 'import ensurepip' 2>/dev/null
+	w.exec(strip + `
 cat >/tmp/hold.py <<'PY'
 import fcntl, os, signal
 f = open("/var/lib/dpkg/lock-frontend", "w"); fcntl.lockf(f, fcntl.LOCK_EX)
@@ -65,6 +68,48 @@ func TestSetupNeverOnlyNamesWhatIsMissing(t *testing.T) {
 	failed(t, result, "failed", "check: package unzip is not installed: apt-get install -y unzip", "site: unchanged")
 	none := w.run(w.job(w.commit(nil), map[string]string{"packages": "no-such-package-of-ours"}))
 	failed(t, none, "failed", "package no-such-package-of-ours is not installed", "site: unchanged")
+}
+
+// Setup makes all that takes root: what follows it, the first deployment included, does without.
+func TestSetupAloneMakesTheHostReady(t *testing.T) {
+	w := newWorld(t, lab.HostOptions{})
+	w.exec(strip)
+	job := w.job(w.commit(nil), map[string]string{"operation": "setup"})
+	first := w.run(job)
+	if first.ExitCode != 0 || first.Outputs["outcome"] != "set-up" || first.Outputs["release"] != "" || first.Outputs["active-port"] != "" {
+		t.Fatalf("outputs %v\n%s", first.Outputs, first.Log())
+	}
+	for _, word := range []string{"; installed ", "✓ setup: wrote ", rulesFile, "✓ site: nginx has loaded the site; it answers 502 until the first deployment"} {
+		if !strings.Contains(first.Log(), word) {
+			t.Errorf("the log lacks %q:\n%s", word, first.Log())
+		}
+	}
+	w.exec("test \"$(curl -s -o /dev/null -w '%{http_code}' http://127.0.0.1/)\" = 502; test ! -e /home/ubuntu/shop/deploys.jsonl")
+
+	state := "dpkg-query -W | sha256sum; find /etc /var/lib/deploy-action /home/ubuntu/shop -not -name '.lock*' -not -path /home/ubuntu/shop -printf '%p %m %u %T@ %l\\n' | sort; ps -o pid= -C nginx"
+	before := w.exec(state)
+	second := w.run(job)
+	if second.Outputs["outcome"] != "unchanged" {
+		t.Errorf("outputs %v\n%s", second.Outputs, second.Log())
+	}
+	for _, word := range []string{
+		"all packages are there already", "✓ setup: already", "✓ site: already: nginx has the site loaded",
+		"already there: the folders in /home/ubuntu/shop", "already there: /etc/systemd/system/shop@.service", "already there: /var/lib/deploy-action/shop/active", "already there: " + rulesFile,
+	} {
+		if !strings.Contains(second.Log(), word) {
+			t.Errorf("the second log lacks %q:\n%s", word, second.Log())
+		}
+	}
+	if after := w.exec(state); after != before {
+		t.Errorf("the second setup changed something: before\n%s\nafter\n%s", before, after)
+	}
+
+	w.takeSudo(true)
+	ran, refused := w.sudoLog()
+	w.serves(w.deploy(w.commit(nil), nil).Outputs["release"])
+	w.underLoad()
+	w.serves(w.deploy(w.commit(nil), nil).Outputs["release"])
+	w.onlyRules(len(ran), len(refused))
 }
 
 // `nginx -t` passes and `nginx -s reload` exits 0, yet nginx keeps what it had: somebody else's port is taken, or another site has the name.

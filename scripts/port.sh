@@ -51,11 +51,12 @@ include_state() {
 
 # who PORT: pid, user and command line of whatever listens, as far as this user may know.
 who() {
-  local inode uid dir
+  local inode uid dir root=''
   read -r inode uid <<<"$(sockets "$1" 0A)"
-  dir=$(as_root find /proc -maxdepth 3 -path '/proc/[0-9]*/fd/*' -lname "socket:\[$inode\]" -print -quit 2>/dev/null </dev/null || :)
+  if free_root; then root=as_root; fi
+  dir=$($root find /proc -maxdepth 3 -path '/proc/[0-9]*/fd/*' -lname "socket:\[$inode\]" -print -quit 2>/dev/null </dev/null || :)
   dir=${dir%/fd/*}
-  printf 'pid %s, user %s, command %s' "${dir##*/}" "$(id -nu "$uid" 2>/dev/null || printf '%s' "$uid")" \
+  printf 'pid %s, user %s, command %s' "$(basename -- "${dir:-unknown}")" "$(id -nu "$uid" 2>/dev/null || printf '%s' "$uid")" \
     "$(tr '\0\n\r' '   ' <"${dir:-/nowhere}/cmdline" 2>/dev/null || printf 'unknown')"
 }
 

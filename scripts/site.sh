@@ -17,20 +17,20 @@ main() {
     return
   fi
   if ((${#differing[@]} > 0)); then put_in_place; fi
-  if ! words=$(as_root nginx -t 2>&1 </dev/null); then
+  if ! words=$(nginx_test 2>&1); then
     put_back "$keep"
     say "$words"
     die "$EX_NGINX" "nginx refuses the configuration with this site in it; the files are as they were"
   fi
   # A reload exits 0 as soon as nginx is told; a port that somebody else has makes it keep the old configuration.
   from=$(stat -c %s -- "$log" 2>/dev/null || printf 0)
-  as_root nginx -s reload </dev/null >&2 || :
+  nginx_reload >&2 || :
   end=$(($(now_ms) + 10000))
   until site_loaded; do
     if (($(now_ms) > end)); then
       { tail -c "+$((from + 1))" -- "$log" || as_root tail -c "+$((from + 1))" -- "$log"; } 2>/dev/null | tail -n 5 >&2 || :
       put_back "$keep"
-      as_root nginx -s reload </dev/null >&2 || :
+      nginx_reload >&2 || :
       die "$EX_NOT_ROUTED" "nginx was told to reload, and does not answer for $verify_host with this site: another site has the name, or nginx could not do it; the files are as they were"
     fi
     pause 0.05

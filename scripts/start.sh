@@ -22,9 +22,9 @@ main() {
   printf '=== %s start of %s on port %s\n' "$(date -u +%FT%TZ)" "$release" "$port" >>"$log"
   result log_offset "$(stat -c %s "$log")"
   if has_systemd; then
-    as_root systemctl restart -- "$(unit_of "$port")" </dev/null || die "$EX_START" "systemd could not start $(unit_of "$port")"
+    unit restart "$port" || die "$EX_START" "systemd could not start $(unit_of "$port")"
     # Enabled before anything is switched to it: at no moment would a reboot come back without the active release.
-    as_root systemctl enable -q -- "$(unit_of "$port")" </dev/null
+    unit enable "$port"
     slot_pid "$port" || :
   else
     rm -f -- "$path/slots/$port.exit"

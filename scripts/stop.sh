@@ -12,8 +12,9 @@ main() {
   if [[ -e $flags/$port ]]; then die "$EX_STOP" "port $port is the active slot; it is not stopped"; fi
   if has_systemd; then
     if [[ -z $(members "$port") ]]; then result stopped already; else result stopped yes; fi
-    as_root systemctl disable -q --now -- "$(unit_of "$port")" </dev/null
-    as_root systemctl reset-failed -- "$(unit_of "$port")" 2>/dev/null </dev/null || :
+    unit disable "$port"
+    unit stop "$port"
+    unit reset-failed "$port" 2>/dev/null || :
   elif slot_pid "$port"; then
     result stopped yes
     end=$((begin + stop_timeout * 1000))

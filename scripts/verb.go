@@ -51,7 +51,7 @@ const Command = "exec bash -s"
 // Values are a script's inputs, by variable name.
 type Values map[string]string
 
-var libraries = []string{"lib/base.sh", "lib/process.sh", "lib/files.sh", "lib/probe.sh", "lib/packages.sh"}
+var libraries = []string{"lib/base.sh", "lib/root.sh", "lib/process.sh", "lib/files.sh", "lib/probe.sh", "lib/packages.sh"}
 
 // extra are the shared files that few verbs need.
 var extra = map[Verb][]string{Fetch: {"lib/git.sh"}, Setup: {"lib/site.sh"}, Site: {"lib/site.sh"}}

@@ -51,7 +51,7 @@ func (d *Deployment) steps() []step {
 	check := step{prepare, "check", "Checking the host", in.Timeout, d.check, nil, nil, false}
 	detect := step{prepare, "detect", "Detecting the active slot", brief, d.detect, nil, nil, false}
 	lock := step{prepare, "lock", "Taking the deploy lock", in.LockTimeout + brief, d.takeLock, nil, nil, false}
-	setup := step{prepare, "setup", "Setting up folders and the service", brief, d.setup, nil, nil, false}
+	setup := step{prepare, "setup", "Setting up folders, service and rights", brief, d.setup, nil, nil, false}
 	unlock := step{retire, "unlock", "Releasing the deploy lock", 2 * heartbeat, d.unlock, nil, nil, true}
 	release := step{prepare, "fetch", "Fetching the release", in.Timeout, d.fetch, nil, nil, false}
 	resolve := step{prepare, "resolve", "Looking up the assets", brief, d.resolve, nil, d.noAssets, false}

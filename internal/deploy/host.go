@@ -68,7 +68,7 @@ func (d *Deployment) exec(ctx context.Context, h *host, verb scripts.Verb, value
 
 func (d *Deployment) values(own scripts.Values) scripts.Values {
 	all := scripts.Values{
-		"app": d.in.App, "path": d.in.Path, "lock_token": d.token,
+		"app": d.in.App, "path": d.in.Path, "lock_token": d.token, "ports": fmt.Sprintf("%d %d", d.in.Ports[0], d.in.Ports[1]),
 		"health_path": d.in.Health.Path, "health_status": strconv.Itoa(d.in.Health.Status), "health_body": d.in.Health.Body,
 	}
 	for key, value := range own {

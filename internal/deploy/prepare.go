@@ -83,10 +83,10 @@ func (d *Deployment) keepLock(h *host, session Session, beat *time.Ticker) {
 }
 
 // Commands that every deployment needs on the host; a build of ours needs more.
-const needs = "awk curl flock grep nginx pgrep sed sync timeout xargs"
+const needs = "awk cmp curl flock grep nginx pgrep sed sync timeout xargs"
 
 // needs of a source.
-var sourceNeeds = map[string]string{inputs.Git: " git", inputs.Workspace: " cmp gzip sha256sum tar"}
+var sourceNeeds = map[string]string{inputs.Git: " git", inputs.Workspace: " gzip sha256sum tar"}
 
 func (d *Deployment) check(ctx context.Context, h *host) (string, error) {
 	need := needs
@@ -160,7 +160,7 @@ const (
 
 func (d *Deployment) detect(ctx context.Context, h *host) (string, error) {
 	res, err := d.exec(ctx, h, scripts.Port, scripts.Values{
-		"ports": fmt.Sprintf("%d %d", d.in.Ports[0], d.in.Ports[1]), "nginx_include": d.in.NginxInclude, "verify_host": d.verifyHost(),
+		"nginx_include": d.in.NginxInclude, "verify_host": d.verifyHost(),
 	})
 	if err != nil {
 		return "", err
@@ -187,7 +187,7 @@ func (d *Deployment) detect(ctx context.Context, h *host) (string, error) {
 
 func (d *Deployment) setup(ctx context.Context, h *host) (string, error) {
 	values := d.siteValues(h)
-	values["unit"] = h.app.Unit()
+	values["template"] = h.app.Unit()
 	res, err := d.exec(ctx, h, scripts.Setup, values)
 	if err != nil {
 		return "", err

@@ -11,7 +11,8 @@ package_of() {
     pgrep) printf 'procps' ;;
     awk) printf 'mawk' ;;
     xargs) printf 'findutils' ;;
-    sync | timeout) printf 'coreutils' ;;
+    sync | timeout | sha256sum) printf 'coreutils' ;;
+    cmp | diff) printf 'diffutils' ;;
     *) printf '%s' "$1" ;;
   esac
 }

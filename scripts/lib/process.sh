@@ -56,19 +56,28 @@ slot_pid() {
 
 # listener PORT: sets owner to `none`, `ours` (a member of the slot listens) or `foreign`.
 listener() {
-  local rows inode _uid pid
+  local rows inode uid pid
   owner=none
   rows=$(sockets "$1" 0A)
   [[ -n $rows ]] || return 0
   owner=foreign
   for pid in $(members "$1"); do
-    while read -r inode _uid; do
-      # A process that may not be dumped, such as one with capabilities, shows its files to root only.
-      if [[ -n $(find "/proc/$pid/fd" -maxdepth 1 -lname "socket:\[$inode\]" 2>/dev/null) ]] \
-        || [[ ! -r /proc/$pid/fd && -n $(as_root find "/proc/$pid/fd" -maxdepth 1 -lname "socket:\[$inode\]" 2>/dev/null </dev/null) ]]; then
+    while read -r inode uid; do
+      if [[ -n $(find "/proc/$pid/fd" -maxdepth 1 -lname "socket:\[$inode\]" 2>/dev/null) ]] || hides "$pid" "$inode" "$uid"; then
         owner=ours
         return 0
       fi
     done <<<"$rows"
   done
+}
+
+# hides PID INODE UID: does a process that shows its files to root only, such as one with capabilities, hold a socket? Where root is not to be
+# had, that both belong to one user has to do.
+hides() {
+  [[ -e /proc/$1 && ! -r /proc/$1/fd ]] || return 1
+  if free_root; then
+    [[ -n $(as_root find "/proc/$1/fd" -maxdepth 1 -lname "socket:\[$2\]" 2>/dev/null </dev/null) ]]
+  else
+    [[ $(awk '$1 == "Uid:" { print $3 }' "/proc/$1/status" 2>/dev/null) == "$3" ]]
+  fi
 }
