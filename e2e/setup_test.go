@@ -112,6 +112,70 @@ func TestSetupAloneMakesTheHostReady(t *testing.T) {
 	w.onlyRules(len(ran), len(refused))
 }
 
+func TestSetupAlwaysBringsUpToDate(t *testing.T) {
+	w := newWorld(t, lab.HostOptions{})
+	w.exec(`mkdir -p /repo /tmp/pkg/DEBIAN; cd /repo
+for v in 1.0 2.0; do
+  printf 'Package: ourlib\nVersion: %s\nArchitecture: all\nMaintainer: a <a@example.com>\nDescription: x\n' $v >/tmp/pkg/DEBIAN/control
+  dpkg-deb -b /tmp/pkg ourlib_$v.deb >/dev/null
+  cat /tmp/pkg/DEBIAN/control >Packages
+  printf 'Filename: ./ourlib_%s.deb\nSize: %s\nSHA256: %s\n\n' $v $(stat -c %s ourlib_$v.deb) $(sha256sum ourlib_$v.deb | cut -d' ' -f1) >>Packages
+done
+dpkg -i ourlib_1.0.deb >/dev/null; rm -f /etc/apt/sources.list.d/*; echo 'deb [trusted=yes] file:/repo ./' >/etc/apt/sources.list`)
+	for _, tt := range []struct{ mode, version, outcome string }{{"auto", "1.0", "set-up"}, {"always", "2.0", "set-up"}, {"always", "2.0", "unchanged"}} {
+		result := w.run(w.job(w.commit(nil), map[string]string{"operation": "setup", "packages": "ourlib", "setup": tt.mode}))
+		if result.ExitCode != 0 || result.Outputs["outcome"] != tt.outcome || w.exec("dpkg-query -W -f='${Version}' ourlib") != tt.version {
+			t.Fatalf("setup %s: outputs %v\n%s", tt.mode, result.Outputs, result.Log())
+		}
+		if strings.Contains(result.Log(), "; installed ourlib") != (tt.mode == "always" && tt.outcome == "set-up") {
+			t.Errorf("setup %s: log:\n%s", tt.mode, result.Log())
+		}
+	}
+}
+
+// dpkg was killed while it set a package up: it wants to be asked to go on before it does anything else.
+func TestAnInstallationThatWasCutOffIsFinished(t *testing.T) {
+	w := newWorld(t, lab.HostOptions{})
+	w.exec(`mkdir -p /tmp/pkg/DEBIAN
+printf 'Package: ourlib\nVersion: 1.0\nArchitecture: all\nMaintainer: a <a@example.com>\nDescription: x\n' >/tmp/pkg/DEBIAN/control
+printf '#!/bin/sh\ntouch /tmp/configuring; until [ -e /tmp/go-on ]; do sleep 0.1; done\n' >/tmp/pkg/DEBIAN/postinst; chmod 755 /tmp/pkg/DEBIAN/postinst
+dpkg-deb -b /tmp/pkg /tmp/ourlib.deb >/dev/null
+setsid dpkg -i /tmp/ourlib.deb >/dev/null 2>&1 </dev/null &
+timeout 20 bash -c 'until [ -e /tmp/configuring ]; do sleep 0.05; done'
+kill -KILL $(pgrep -x 'dpkg|ourlib.postinst'); touch /tmp/go-on
+test "$(dpkg-query -W -f='${db:Status-Status}' ourlib)" = half-configured`)
+	result := w.deploy(w.commit(nil), map[string]string{"packages": "ourlib unzip"})
+	if !strings.Contains(result.Log(), "installing ourlib unzip") || !strings.Contains(result.Log(), "dpkg was interrupted") {
+		t.Errorf("log:\n%s", result.Log())
+	}
+	w.exec("command -v unzip && test \"$(dpkg-query -W -f='${db:Status-Status}' ourlib)\" = installed")
+}
+
+func TestAMirrorOutOfReachIsSaidInAptsWords(t *testing.T) {
+	w := newWorld(t, lab.HostOptions{})
+	w.exec(`rm -rf /var/lib/apt/lists/* /etc/apt/sources.list.d/*; echo 'deb http://127.0.0.1:9/debian bookworm main' >/etc/apt/sources.list
+printf 'Acquire::http::Proxy "DIRECT";\n' >/etc/apt/apt.conf.d/zz-direct`)
+	result := w.run(w.job(w.commit(nil), map[string]string{"packages": "unzip"}))
+	failed(t, result, "failed", "check: apt did not get through: ", "127.0.0.1:9", "Unable to locate package unzip", "package unzip is not installed: apt-get install -y unzip", "site: unchanged")
+	if strings.Count(result.Log(), "apt did not get through (try ") != 3 {
+		t.Errorf("log:\n%s", result.Log())
+	}
+	// What is there already has no need of it.
+	if well := w.run(w.job(w.commit(nil), map[string]string{"operation": "setup", "setup": "always"})); well.Outputs["outcome"] != "set-up" {
+		t.Errorf("outputs %v\n%s", well.Outputs, well.Log())
+	}
+}
+
+// On another system than Debian's all depends on what is there.
+func TestWithoutAptWhatIsMissingIsNamed(t *testing.T) {
+	w := newWorld(t, lab.HostOptions{})
+	w.exec("cd /usr/bin && for f in apt-get apt dpkg dpkg-query; do mv $f $f.gone; done; mv git git.gone; mv /usr/sbin/nginx /usr/sbin/nginx.gone")
+	result := w.run(w.job(w.commit(nil), map[string]string{"packages": "unzip"}))
+	failed(t, result, "failed", "check: nginx is not installed\ngit is not installed\npackage unzip can't be looked up, since this host has no dpkg", "site: unchanged")
+	w.exec("mv /usr/bin/git.gone /usr/bin/git; mv /usr/sbin/nginx.gone /usr/sbin/nginx; rm /etc/nginx/sites-enabled/default")
+	w.serves(w.deploy(w.commit(nil), nil).Outputs["release"])
+}
+
 // `nginx -t` passes and `nginx -s reload` exits 0, yet nginx keeps what it had: somebody else's port is taken, or another site has the name.
 func TestASiteThatNginxDoesNotTakeUpIsPutBack(t *testing.T) {
 	w := newWorld(t, lab.HostOptions{})

@@ -9,9 +9,11 @@
 
 main() {
   local faults=() rooted=yes cmd name out kb version folder=$path
-  result installed "$(install_missing)"
+  install_missing
+  result installed "$brought"
+  if [[ -n $refusal && -n $(lacking) ]]; then faults+=("apt did not get through: $refusal"); fi
   for cmd in $needs; do
-    if have "$cmd"; then ok "$cmd"; else faults+=("$cmd is not installed: apt-get install -y $(package_of "$cmd")"); fi
+    if have "$cmd"; then ok "$cmd"; else faults+=("$cmd is not installed$(how_to_install "$(package_of "$cmd")")"); fi
   done
   if ((EUID > 0)) && rules_stand; then
     ok "the sudoers rules in $rules_file: a routine deployment needs no others"
@@ -27,11 +29,17 @@ main() {
     if python3 -c 'import venv, ensurepip' 2>/dev/null; then
       ok "venv module of python $version"
     else
-      faults+=("python3 has no venv module: apt-get install -y python$version-venv")
+      faults+=("python3 has no venv module$(how_to_install "python$version-venv")")
     fi
   fi
   for name in $packages; do
-    if installed "$name"; then ok "package $name"; else faults+=("package $name is not installed: apt-get install -y $name"); fi
+    if installed "$name"; then
+      ok "package $name"
+    elif have dpkg-query; then
+      faults+=("package $name is not installed$(how_to_install "$name")")
+    else
+      faults+=("package $name can't be looked up, since this host has no dpkg: install what it brings, and take it out of the input packages")
+    fi
   done
   if have nginx && [[ $rooted == yes ]]; then
     if out=$(nginx_test 2>&1); then

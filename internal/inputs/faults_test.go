@@ -67,7 +67,7 @@ func TestFaults(t *testing.T) {
 		{"release", "v1", `must be the id of a release, such as "20261123T101500Z-1a2b3c4"; operation "status" lists them (got "v1")`},
 		{"release", "20261123T101500Z-1a2b3c4", `is for operation "rollback" only: leave it out, or set that operation`},
 		{"dry-run", "yes", `must be "true" or "false" (got "yes")`},
-		{"setup", "always", `must be "auto" or "never" (got "always")`},
+		{"setup", "sometimes", `must be "auto", "always" or "never" (got "sometimes")`},
 		{"packages", "libgl1 -y", `must be names of Debian packages, such as "libgl1 unzip" (got "-y")`},
 		{"app", "3d", `must begin with a letter and have at most 32 of a-z, 0-9 and - (got "3d")`},
 		{"app", "my_app", `must begin with a letter and have at most 32 of a-z, 0-9 and - (got "my_app")`},

@@ -20,13 +20,14 @@ const (
 	Check    Operation = "check"    // says what a deployment would lack; changes nothing
 )
 
-// SetupMode says whether a run may install what the host lacks.
+// SetupMode says what a run may install.
 type SetupMode string
 
 // The modes.
 const (
-	SetupAuto  SetupMode = "auto"
-	SetupNever SetupMode = "never"
+	SetupAuto   SetupMode = "auto"   // what the host lacks
+	SetupAlways SetupMode = "always" // that, and newer versions of what it has
+	SetupNever  SetupMode = "never"
 )
 
 var operations = []Operation{Deploy, Rollback, Setup, Status, Check}
@@ -47,8 +48,8 @@ func setDryRun(p *parser, value string) (err error) {
 }
 
 func setSetup(p *parser, value string) error {
-	if mode := SetupMode(value); mode != SetupAuto && mode != SetupNever {
-		return fmt.Errorf("must be \"auto\" or \"never\" %s", got(value))
+	if mode := SetupMode(value); mode != SetupAuto && mode != SetupAlways && mode != SetupNever {
+		return fmt.Errorf("must be \"auto\", \"always\" or \"never\" %s", got(value))
 	}
 	p.in.Setup = SetupMode(value)
 	return nil
