@@ -82,6 +82,26 @@ func TestACrashLoopingOldVersionIsRetired(t *testing.T) {
 	}
 }
 
+// The new version starts on the very port that nginx falls back to without a flag: nobody may meet it before it has proved itself.
+func TestAFlagLostDuringADeploymentIsPutBack(t *testing.T) {
+	w := newWorld(t, lab.HostOptions{})
+	w.deploy(w.commit(nil), nil)
+	good := w.deploy(w.commit(nil), nil).Outputs["release"]
+	w.exec("grep -q '^set .*shop_8080;' /etc/nginx/conf.d/service-url.inc")
+	w.exec(`setsid bash -c 'until [ -e /tmp/enough ]; do curl -fs -D - -o /dev/null http://127.0.0.1/version | grep -i ^x-release; done' >/tmp/seen 2>&1 </dev/null &`)
+	result := w.run(w.job(w.commit(map[string]string{"BROKEN": "health-500"}), map[string]string{
+		"health-timeout": "3s", "before-start": "rm /var/lib/deploy-action/shop/active/8081",
+	}))
+	failed(t, result, "failed", "health: GET /health on port 8080: answered 500", "site: unchanged", good+" on port 8081 serves")
+	if !strings.Contains(result.Log(), "the flag of port 8081 was gone; it is back") {
+		t.Errorf("log:\n%s", result.Log())
+	}
+	if out := w.exec("touch /tmp/enough; tr -d '\\r' </tmp/seen | sort -u | cut -d' ' -f2"); strings.TrimSpace(out) != good {
+		t.Errorf("who answered: %s; want just %s", out, good)
+	}
+	w.oneFlag("8081")
+}
+
 func TestAFirstDeploymentIsTakenBackWhole(t *testing.T) {
 	w := newWorld(t, lab.HostOptions{})
 	before := w.exec("find /etc/nginx -type f -o -type l | sort | xargs md5sum 2>/dev/null; ls -l /etc/nginx/sites-enabled")
@@ -169,7 +189,7 @@ func TestEditsOfTheSiteSurvive(t *testing.T) {
 	}
 	w.exec("test \"$(curl -fs http://127.0.0.1:8443/)\" = theirs")
 	other := w.run(w.job(w.commit(nil), map[string]string{"server-name": "shop.example"}))
-	failed(t, other, "failed", "switch: /etc/nginx/conf.d/shop.conf was edited since this action wrote it", "site: unchanged")
+	failed(t, other, "failed", "setup: /etc/nginx/conf.d/shop.conf was edited since this action wrote it", "site: unchanged")
 	w.exec("test \"$(curl -fs http://127.0.0.1:8443/)\" = theirs")
 }
 

@@ -7,12 +7,15 @@ import (
 	"github.com/clothesme/deploy-action/e2e/lab"
 )
 
-// A host as a cloud image has it: no nginx, no git, no curl, no venv module. Another apt holds the lock at first, and an earlier installation was cut off.
+// strip makes a host what a cloud image is: no nginx, no git, no curl, no venv module.
+const strip = `systemctl stop nginx
+DEBIAN_FRONTEND=noninteractive apt-get purge -y --auto-remove nginx nginx-common git curl python3-venv python3.11-venv python3-pip >/dev/null 2>&1
+rm -rf /etc/nginx; ! command -v nginx && ! command -v git && ! command -v curl && ! python3 -c 'import ensurepip' 2>/dev/null`
+
+// Another apt holds the lock at first.
 func TestABareHostIsDeployedToInOneRun(t *testing.T) {
 	w := newWorld(t, lab.HostOptions{})
-	w.exec(`systemctl stop nginx
-DEBIAN_FRONTEND=noninteractive apt-get purge -y --auto-remove nginx nginx-common git curl python3-venv python3.11-venv python3-pip >/dev/null 2>&1
-rm -rf /etc/nginx; ! command -v nginx && ! command -v git && ! command -v curl && ! python3 -c 'import ensurepip' 2>/dev/null
+	w.exec(strip + `
 cat >/tmp/hold.py <<'PY'
 import fcntl, os, signal
 f = open("/var/lib/dpkg/lock-frontend", "w"); fcntl.lockf(f, fcntl.LOCK_EX)
@@ -65,4 +68,139 @@ func TestSetupNeverOnlyNamesWhatIsMissing(t *testing.T) {
 	failed(t, result, "failed", "check: package unzip is not installed: apt-get install -y unzip", "site: unchanged")
 	none := w.run(w.job(w.commit(nil), map[string]string{"packages": "no-such-package-of-ours"}))
 	failed(t, none, "failed", "package no-such-package-of-ours is not installed", "site: unchanged")
+}
+
+// Setup makes all that takes root: what follows it, the first deployment included, does without.
+func TestSetupAloneMakesTheHostReady(t *testing.T) {
+	w := newWorld(t, lab.HostOptions{})
+	w.exec(strip)
+	job := w.job(w.commit(nil), map[string]string{"operation": "setup"})
+	first := w.run(job)
+	if first.ExitCode != 0 || first.Outputs["outcome"] != "set-up" || first.Outputs["release"] != "" || first.Outputs["active-port"] != "" {
+		t.Fatalf("outputs %v\n%s", first.Outputs, first.Log())
+	}
+	for _, word := range []string{"; installed ", "✓ setup: wrote ", rulesFile, "✓ site: nginx has loaded the site; it answers 502 until the first deployment"} {
+		if !strings.Contains(first.Log(), word) {
+			t.Errorf("the log lacks %q:\n%s", word, first.Log())
+		}
+	}
+	w.exec("test \"$(curl -s -o /dev/null -w '%{http_code}' http://127.0.0.1/)\" = 502; test ! -e /home/ubuntu/shop/deploys.jsonl")
+
+	state := "dpkg-query -W | sha256sum; find /etc /var/lib/deploy-action /home/ubuntu/shop -not -name '.lock*' -not -path /home/ubuntu/shop -printf '%p %m %u %T@ %l\\n' | sort; ps -o pid= -C nginx"
+	before := w.exec(state)
+	second := w.run(job)
+	if second.Outputs["outcome"] != "unchanged" {
+		t.Errorf("outputs %v\n%s", second.Outputs, second.Log())
+	}
+	for _, word := range []string{
+		"all packages are there already", "✓ setup: already", "✓ site: already: nginx has the site loaded",
+		"already there: the folders in /home/ubuntu/shop", "already there: /etc/systemd/system/shop@.service", "already there: /var/lib/deploy-action/shop/active", "already there: " + rulesFile,
+	} {
+		if !strings.Contains(second.Log(), word) {
+			t.Errorf("the second log lacks %q:\n%s", word, second.Log())
+		}
+	}
+	if after := w.exec(state); after != before {
+		t.Errorf("the second setup changed something: before\n%s\nafter\n%s", before, after)
+	}
+
+	w.takeSudo(true)
+	ran, refused := w.sudoLog()
+	w.serves(w.deploy(w.commit(nil), nil).Outputs["release"])
+	w.underLoad()
+	w.serves(w.deploy(w.commit(nil), nil).Outputs["release"])
+	w.onlyRules(len(ran), len(refused))
+}
+
+func TestSetupAlwaysBringsUpToDate(t *testing.T) {
+	w := newWorld(t, lab.HostOptions{})
+	w.exec(`mkdir -p /repo /tmp/pkg/DEBIAN; cd /repo
+for v in 1.0 2.0; do
+  printf 'Package: ourlib\nVersion: %s\nArchitecture: all\nMaintainer: a <a@example.com>\nDescription: x\n' $v >/tmp/pkg/DEBIAN/control
+  dpkg-deb -b /tmp/pkg ourlib_$v.deb >/dev/null
+  cat /tmp/pkg/DEBIAN/control >Packages
+  printf 'Filename: ./ourlib_%s.deb\nSize: %s\nSHA256: %s\n\n' $v $(stat -c %s ourlib_$v.deb) $(sha256sum ourlib_$v.deb | cut -d' ' -f1) >>Packages
+done
+dpkg -i ourlib_1.0.deb >/dev/null; rm -f /etc/apt/sources.list.d/*; echo 'deb [trusted=yes] file:/repo ./' >/etc/apt/sources.list`)
+	for _, tt := range []struct{ mode, version, outcome string }{{"auto", "1.0", "set-up"}, {"always", "2.0", "set-up"}, {"always", "2.0", "unchanged"}} {
+		result := w.run(w.job(w.commit(nil), map[string]string{"operation": "setup", "packages": "ourlib", "setup": tt.mode}))
+		if result.ExitCode != 0 || result.Outputs["outcome"] != tt.outcome || w.exec("dpkg-query -W -f='${Version}' ourlib") != tt.version {
+			t.Fatalf("setup %s: outputs %v\n%s", tt.mode, result.Outputs, result.Log())
+		}
+		if strings.Contains(result.Log(), "; installed ourlib") != (tt.mode == "always" && tt.outcome == "set-up") {
+			t.Errorf("setup %s: log:\n%s", tt.mode, result.Log())
+		}
+	}
+}
+
+// dpkg was killed while it set a package up: it wants to be asked to go on before it does anything else.
+func TestAnInstallationThatWasCutOffIsFinished(t *testing.T) {
+	w := newWorld(t, lab.HostOptions{})
+	w.exec(`mkdir -p /tmp/pkg/DEBIAN
+printf 'Package: ourlib\nVersion: 1.0\nArchitecture: all\nMaintainer: a <a@example.com>\nDescription: x\n' >/tmp/pkg/DEBIAN/control
+printf '#!/bin/sh\ntouch /tmp/configuring; until [ -e /tmp/go-on ]; do sleep 0.1; done\n' >/tmp/pkg/DEBIAN/postinst; chmod 755 /tmp/pkg/DEBIAN/postinst
+dpkg-deb -b /tmp/pkg /tmp/ourlib.deb >/dev/null
+setsid dpkg -i /tmp/ourlib.deb >/dev/null 2>&1 </dev/null &
+timeout 20 bash -c 'until [ -e /tmp/configuring ]; do sleep 0.05; done'
+kill -KILL $(pgrep -x 'dpkg|ourlib.postinst'); touch /tmp/go-on
+test "$(dpkg-query -W -f='${db:Status-Status}' ourlib)" = half-configured`)
+	result := w.deploy(w.commit(nil), map[string]string{"packages": "ourlib unzip"})
+	if !strings.Contains(result.Log(), "installing ourlib unzip") || !strings.Contains(result.Log(), "dpkg was interrupted") {
+		t.Errorf("log:\n%s", result.Log())
+	}
+	w.exec("command -v unzip && test \"$(dpkg-query -W -f='${db:Status-Status}' ourlib)\" = installed")
+}
+
+func TestAMirrorOutOfReachIsSaidInAptsWords(t *testing.T) {
+	w := newWorld(t, lab.HostOptions{})
+	w.exec(`rm -rf /var/lib/apt/lists/* /etc/apt/sources.list.d/*; echo 'deb http://127.0.0.1:9/debian bookworm main' >/etc/apt/sources.list
+printf 'Acquire::http::Proxy "DIRECT";\n' >/etc/apt/apt.conf.d/zz-direct`)
+	result := w.run(w.job(w.commit(nil), map[string]string{"packages": "unzip"}))
+	failed(t, result, "failed", "check: apt did not get through: ", "127.0.0.1:9", "Unable to locate package unzip", "package unzip is not installed: apt-get install -y unzip", "site: unchanged")
+	if strings.Count(result.Log(), "apt did not get through (try ") != 3 {
+		t.Errorf("log:\n%s", result.Log())
+	}
+	// What is there already has no need of it.
+	if well := w.run(w.job(w.commit(nil), map[string]string{"operation": "setup", "setup": "always"})); well.Outputs["outcome"] != "set-up" {
+		t.Errorf("outputs %v\n%s", well.Outputs, well.Log())
+	}
+}
+
+// On another system than Debian's all depends on what is there.
+func TestWithoutAptWhatIsMissingIsNamed(t *testing.T) {
+	w := newWorld(t, lab.HostOptions{})
+	w.exec("cd /usr/bin && for f in apt-get apt dpkg dpkg-query; do mv $f $f.gone; done; mv git git.gone; mv /usr/sbin/nginx /usr/sbin/nginx.gone")
+	result := w.run(w.job(w.commit(nil), map[string]string{"packages": "unzip"}))
+	failed(t, result, "failed", "check: nginx is not installed\ngit is not installed\npackage unzip can't be looked up, since this host has no dpkg", "site: unchanged")
+	w.exec("mv /usr/bin/git.gone /usr/bin/git; mv /usr/sbin/nginx.gone /usr/sbin/nginx; rm /etc/nginx/sites-enabled/default")
+	w.serves(w.deploy(w.commit(nil), nil).Outputs["release"])
+}
+
+// `nginx -t` passes and `nginx -s reload` exits 0, yet nginx keeps what it had: somebody else's port is taken, or another site has the name.
+func TestASiteThatNginxDoesNotTakeUpIsPutBack(t *testing.T) {
+	w := newWorld(t, lab.HostOptions{})
+	const state = "cd /etc/nginx && find . -type f -o -type l | sort | xargs ls -l && cat conf.d/* sites-enabled/* 2>/dev/null || true"
+	const taken = "echo 'server { listen 8443; }' >/etc/nginx/conf.d/theirs.conf; setsid python3 -m http.server 8443 >/dev/null 2>&1 </dev/null & timeout 10 bash -c 'until curl -s http://127.0.0.1:8443/ >/dev/null; do sleep 0.05; done'; nginx -t"
+	w.exec("echo 'server { listen 80; server_name shop.example; return 200 theirs; }' >/etc/nginx/conf.d/a.conf; nginx -s reload")
+	before := w.exec(state)
+	other := map[string]string{"server-name": "shop.example"}
+	failed(t, w.run(w.job(w.commit(nil), other)), "failed", "switch: nginx was told to reload, and does not answer for shop.example with this site: another site has the name", "site: unchanged", "server-name")
+	if after := w.exec(state); after != before {
+		t.Errorf("nginx's files before:\n%s\nafter:\n%s", before, after)
+	}
+	w.exec("rm /etc/nginx/conf.d/a.conf; nginx -s reload")
+
+	good := w.deploy(w.commit(nil), nil).Outputs["release"]
+	w.exec(taken)
+	w.underLoad()
+	before = w.exec(state)
+	failed(t, w.run(w.job(w.commit(nil), other)), "failed", "switch: nginx was told to reload", "bind() to 0.0.0.0:8443 failed (98: Address already in use)", "site: unchanged", good+" on port 8080 serves")
+	failed(t, w.run(w.job(w.commit(nil), map[string]string{"operation": "setup", "server-name": "shop.example"})), "failed", "site: nginx was told to reload", "Address already in use", "site: unchanged")
+	if after := w.exec(state); after != before {
+		t.Errorf("nginx's files before:\n%s\nafter:\n%s", before, after)
+	}
+	w.serves(good)
+	w.endLoad()
+	w.exec("rm /etc/nginx/conf.d/theirs.conf")
+	w.serves(w.deploy(w.commit(nil), nil).Outputs["release"])
 }

@@ -8,29 +8,41 @@
 # Exits:  EX_CHECK after faults
 
 main() {
-  local faults=() cmd name out kb version folder=$path
-  result installed "$(install_missing)"
+  local faults=() rooted=yes cmd name out kb version folder=$path
+  install_missing
+  result installed "$brought"
+  if [[ -n $refusal && -n $(lacking) ]]; then faults+=("apt did not get through: $refusal"); fi
   for cmd in $needs; do
-    if have "$cmd"; then ok "$cmd"; else faults+=("$cmd is not installed: apt-get install -y $(package_of "$cmd")"); fi
+    if have "$cmd"; then ok "$cmd"; else faults+=("$cmd is not installed$(how_to_install "$(package_of "$cmd")")"); fi
   done
-  if as_root true 2>/dev/null; then
+  if ((EUID > 0)) && rules_stand; then
+    ok "the sudoers rules in $rules_file: a routine deployment needs no others"
+  elif free_root; then
     ok "root without a password"
+    if [[ $list == yes ]] && ((EUID > 0)); then say "missing, and written by the next deployment: $rules_file"; fi
   else
-    faults+=("$(id -un) can't run commands as root without a password: give it a NOPASSWD rule in /etc/sudoers.d")
+    rooted=no
+    faults+=("$(id -un) can't run commands as root without a password, and $rules_file, which would be enough, is not there or is for other inputs (app $app, ports $ports): give it a NOPASSWD rule for all commands; after one run with operation: setup that can go again")
   fi
   if have python3 && [[ " $needs " == *" python3 "* ]]; then
     version=$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')
     if python3 -c 'import venv, ensurepip' 2>/dev/null; then
       ok "venv module of python $version"
     else
-      faults+=("python3 has no venv module: apt-get install -y python$version-venv")
+      faults+=("python3 has no venv module$(how_to_install "python$version-venv")")
     fi
   fi
   for name in $packages; do
-    if installed "$name"; then ok "package $name"; else faults+=("package $name is not installed: apt-get install -y $name"); fi
+    if installed "$name"; then
+      ok "package $name"
+    elif have dpkg-query; then
+      faults+=("package $name is not installed$(how_to_install "$name")")
+    else
+      faults+=("package $name can't be looked up, since this host has no dpkg: install what it brings, and take it out of the input packages")
+    fi
   done
-  if have nginx && as_root true 2>/dev/null; then
-    if out=$(as_root nginx -t 2>&1 </dev/null); then
+  if have nginx && [[ $rooted == yes ]]; then
+    if out=$(nginx_test 2>&1); then
       ok "nginx configuration"
     else
       faults+=("nginx refuses its present configuration, so it could not be changed safely: $(tail -n 2 <<<"$out" | tr '\n' ' ')")

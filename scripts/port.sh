@@ -15,7 +15,7 @@
 #         do, or nothing, and its commit), unit_N (the systemd service that runs them, or nothing)
 
 main() {
-  local port pid start owner release dir strays line_port=0 include chosen front
+  local port pid start owner release dir strays line_port=0 include chosen loaded front
   fit_root
   include_state
   result include "$include"
@@ -70,7 +70,7 @@ include_state() {
 # site_state: nginx -T names each file that it reads, whatever pattern it is included by.
 site_state() {
   if [[ -e /etc/nginx/conf.d/$app.upstreams.conf ]] || { [[ $include == line ]] && ! grep -qs '^# Written by deploy-action' "/etc/nginx/conf.d/$app.conf" \
-    && as_root nginx -T 2>/dev/null </dev/null | grep -xF "# configuration file $nginx_include:" >/dev/null; }; then
+    && as_root_or_not nginx -T 2>/dev/null </dev/null | grep -xF "# configuration file $nginx_include:" >/dev/null; }; then
     printf 'theirs'
   else
     printf 'ours'

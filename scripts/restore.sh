@@ -12,8 +12,8 @@ main() {
     return
   fi
   put_back "$keep"
-  as_root nginx -t </dev/null >&2
-  as_root nginx -s reload </dev/null >&2
+  nginx_test >&2
+  nginx_reload >&2
   result restored yes
 }
 

@@ -1,37 +1,86 @@
 #!/usr/bin/env bash
-# Makes the folders and the systemd template, where they are missing or differ.
+# Makes the folders, the systemd template and the sudoers rules, where they are missing or differ.
 #
-# Values: app, path, lock_token, unit (the template's text)
+# Values: app, path, lock_token, template (of the systemd unit)
 # Prints: changed (what was written, or nothing)
-# Exits:  EX_CHECK when the unit's name is somebody else's, or its running instances have another folder or user
+# Exits:  EX_CHECK when the unit's name is somebody else's, when its running instances have another folder or user, or when something has to be
+#         written for which this user lacks the rights; EX_NGINX when the site is not ours to write. Nothing is touched then.
 
 main() {
-  local changed=() file=/etc/systemd/system/$app@.service dir theirs
+  local changed=() todo=() file=/etc/systemd/system/$app@.service dir
   own_lock
+  look_at_site
   if has_systemd; then
-    theirs=$(systemctl cat -- "$app@.service" 2>/dev/null </dev/null || :)
-    if [[ -n $theirs ]] && ! grep -qs '^# Written by deploy-action' "$file"; then
-      die "$EX_CHECK" "the host already has a unit $app@.service that this action did not write; choose another name with the input app"
+    unit_is_ours "$file"
+    if [[ ! -e $file || $(<"$file") != "$template" ]]; then todo+=("$file"); fi
+  fi
+  if [[ ! -d $flags || ! -w $flags ]]; then todo+=("$flags"); fi
+  if ((EUID > 0)) && ! rules_stand; then
+    if free_root && ! rules_have_a_place; then
+      say "no sudoers rules are written: sudo has no /etc/sudoers.d here, or its commands lie elsewhere"
+    else
+      todo+=("$rules_file")
     fi
-    # A running version restarts by this file: it must not be led to another folder or user before the new one has proved itself.
-    if [[ -e $file && $(identity <"$file") != "$(identity <<<"$unit")" && -n $(systemctl list-units --plain --no-legend "$app@*.service" </dev/null) ]]; then
-      die "$EX_CHECK" "$app already runs on this host with $(identity <"$file"); keep path and username as they were, or choose another name with the input app"
-    fi
+  fi
+  if ((${#todo[@]} + ${#differing[@]} > 0)) && ! free_root; then
+    die "$EX_CHECK" "$(id -un) has the rights for routine deployments only, and these files have to be written: ${todo[*]} ${differing[*]}: put the inputs back that changed, or run operation: setup once while $(id -un) can run all commands as root"
   fi
   for dir in releases slots shared venvs logs; do
-    [[ -d $path/$dir ]] || mkdir -- "$path/$dir"
+    if [[ ! -d $path/$dir ]]; then
+      mkdir -- "$path/$dir"
+      changed+=("$path/$dir")
+    fi
   done
-  if [[ ! -d $flags || ! -w $flags ]]; then
-    as_root install -d -m 0755 /var/lib/deploy-action "/var/lib/deploy-action/$app"
-    as_root install -d -m 0755 -o "$(id -un)" -g "$(id -gn)" "$flags"
-    changed+=("$flags")
-  fi
-  if has_systemd && [[ ! -e $file || $(<"$file") != "$unit" ]]; then
-    write_root "$file" 0644 <<<"$unit"
-    as_root systemctl daemon-reload
-    changed+=("$file")
-  fi
+  if ((${#changed[@]} == 0)); then say "already there: the folders in $path"; fi
+  if has_systemd; then see_to "$file" write_template; fi
+  see_to "$flags" make_flags
+  if ((EUID > 0)); then see_to "$rules_file" write_rules; fi
   result changed "${changed[*]-}"
+}
+
+# see_to FILE COMMAND: runs it if the file is to be written.
+see_to() {
+  if [[ " ${todo[*]-} " == *" $1 "* ]]; then
+    "$2" "$1"
+    changed+=("$1")
+  else
+    say "already there: $1"
+  fi
+}
+
+write_template() {
+  write_root "$1" 0644 <<<"$template"
+  as_root systemctl daemon-reload
+}
+
+make_flags() {
+  as_root install -d -m 0755 /var/lib/deploy-action "/var/lib/deploy-action/$app"
+  as_root install -d -m 0755 -o "$(id -un)" -g "$(id -gn)" "$1"
+}
+
+# write_rules FILE: tested alone, before sudo sees them, and then with all that sudo reads. The copy comes last: it says that the rules stand.
+write_rules() {
+  local sound=no
+  if as_root visudo -c >/dev/null 2>&1 </dev/null; then sound=yes; fi
+  rules | write_root "$1" 0440 visudo -cqf || die "$EX_CHECK" "sudo's own test refuses the rules for $1; nothing of them is in place"
+  if [[ $sound == yes ]] && ! as_root visudo -c >&2 </dev/null; then
+    as_root rm -f -- "$1"
+    die "$EX_CHECK" "with the rules in $1 sudo's configuration is not sound any more; they are gone again"
+  fi
+  rules | write_root "$rules_copy" 0644
+}
+
+# unit_is_ours FILE: ends the script otherwise.
+unit_is_ours() {
+  local theirs
+  theirs=$(systemctl cat -- "$app@.service" 2>/dev/null </dev/null || :)
+  if [[ -n $theirs ]] && ! grep -qs '^# Written by deploy-action' "$1"; then
+    die "$EX_CHECK" "the host already has a unit $app@.service that this action did not write; choose another name with the input app"
+  fi
+  # A running version restarts by this file: it must not be led to another folder or user before the new one has proved itself.
+  if [[ -e $1 && $(identity <"$1") != "$(identity <<<"$template")" && -n $(systemctl list-units --plain --no-legend "$app@*.service" </dev/null) ]]; then
+    die "$EX_CHECK" "$app already runs on this host with $(identity <"$1"); keep path and username as they were, or choose another name with the input app"
+  fi
 }
 
 identity() { grep -E '^(User|WorkingDirectory)=' | tr '\n' ' '; }

@@ -2,36 +2,50 @@
 # Puts the nginx site (or, for a user's own server block, the upstream groups alone) and the include in place, tests them, and has nginx load
 # them; only when something differs.
 #
-# Values: app, path, lock_token, release, nginx_include, site_file, site and include (their texts), site_loaded (yes, no), default_site
-#         (yes: the site answers for every name)
+# Values: app, path, lock_token, release, default_site (yes: the site answers for every name)
 # Prints: reloaded (yes, no), edited (yes: the site is not as this action left it, and is left alone)
-# Exits:  EX_NGINX when nginx refuses; everything is then as it was
+# Exits:  EX_NGINX when nginx refuses, EX_NOT_ROUTED when it does not take them up; everything is then as it was
 #
 # What is replaced is kept in /var/lib/deploy-action/APP/nginx/RELEASE, from where restore.sh brings it back. An include of the user's is kept
 # beside its place, too.
 
 main() {
-  local keep=/var/lib/deploy-action/$app/nginx/$release words edited=no
-  local written=/var/lib/deploy-action/$app/site.conf # as this action wrote it last
+  local keep=/var/lib/deploy-action/$app/nginx/$release words log=/var/log/nginx/error.log from end
   own_lock
-  if [[ -e $site_file && -e $written ]] && ! cmp -s -- "$site_file" "$written"; then
-    same "$written" "$site" || die "$EX_NGINX" "$site_file was edited since this action wrote it, and the inputs now ask for another one: move the edits to a file of their own and delete $written"
-    site=$(<"$site_file")
-    edited=yes
-  fi
+  look_at_site
   result edited "$edited"
-  if [[ $site_loaded == yes ]] && same "$site_file" "$site" && same "$nginx_include" "$include"; then
+  if ((${#differing[@]} == 0)) && site_loaded; then
     result reloaded no
     return
   fi
-  if [[ -e $site_file && ! -e $written ]] && ! grep -q '^# Written by deploy-action' "$site_file"; then
-    die "$EX_NGINX" "$site_file exists and was not written by this action; rename it, or choose another name with the input app"
+  if ((${#differing[@]} > 0)); then put_in_place; fi
+  if ! words=$(nginx_test 2>&1); then
+    put_back "$keep"
+    say "$words"
+    die "$EX_NGINX" "nginx refuses the configuration with this site in it; the files are as they were"
   fi
+  # A reload exits 0 as soon as nginx is told; a port that somebody else has makes it keep the old configuration.
+  from=$(stat -c %s -- "$log" 2>/dev/null || printf 0)
+  nginx_reload >&2 || :
+  end=$(($(now_ms) + 10000))
+  until site_loaded; do
+    if (($(now_ms) > end)); then
+      { tail -c "+$((from + 1))" -- "$log" || as_root tail -c "+$((from + 1))" -- "$log"; } 2>/dev/null | tail -n 5 >&2 || :
+      put_back "$keep"
+      nginx_reload >&2 || :
+      die "$EX_NOT_ROUTED" "nginx was told to reload, and does not answer for $verify_host with this site: another site has the name, or nginx could not do it; the files are as they were"
+    fi
+    pause 0.05
+  done
+  result reloaded yes
+}
+
+put_in_place() {
   as_root install -d -m 0755 "${keep%/*}"
   as_root rm -rf -- "$keep"
   as_root install -d -m 0755 "$keep"
   set_aside "$site_file"
-  set_aside "$written"
+  set_aside "$site_written"
   set_aside "$nginx_include"
   if [[ -e $nginx_include ]] && ! grep -Fq "$flags/" "$nginx_include"; then
     set_aside "$nginx_include.$release.bak"
@@ -43,23 +57,11 @@ main() {
   as_root install -d -- "$(dirname -- "$nginx_include")"
   write_root "$nginx_include" 0644 <<<"$include"
   write_root "$site_file" 0644 <<<"$site"
-  if [[ $edited == no ]]; then write_root "$written" 0644 <<<"$site"; fi
+  if [[ $edited == no ]]; then write_root "$site_written" 0644 <<<"$site"; fi
   if [[ -e $keep/:etc:nginx:sites-enabled:default ]]; then
     say "the distribution's welcome page gives up port 80 (its link is kept in $keep)"
     as_root rm -f /etc/nginx/sites-enabled/default
   fi
-  if ! words=$(as_root nginx -t 2>&1 </dev/null); then
-    put_back "$keep"
-    say "$words"
-    die "$EX_NGINX" "nginx refuses the configuration with this site in it; the files are as they were"
-  fi
-  as_root nginx -s reload </dev/null >&2
-  result reloaded yes
-}
-
-# same FILE TEXT: is that its text, but for the line that names the slot nginx falls back to?
-same() {
-  [[ -e $1 ]] && diff -q <(grep -v '^set ' "$1") <(grep -v '^set ' <<<"$2") >/dev/null
 }
 
 # set_aside FILE: a copy in $keep under its path with colons, or a note that there was none.

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Starts a release on the idle slot.
 #
-# Values: app, path, lock_token, port, release
+# Values: app, path, lock_token, port, release, active (the port that serves, or nothing on first use)
 # Prints: pid and starttime (they name the process), log_offset (where its lines begin in the slot's log, bytes)
 # Exits:  EX_FOREIGN when something that is not ours has the port, EX_START when the process can't be started at all
 
@@ -12,15 +12,20 @@ main() {
   listener "$port"
   # Ours it is when this step was cut off after its work: then it starts anew.
   [[ $owner == none ]] || { [[ $owner == ours ]] && has_systemd; } || die "$EX_FOREIGN" "port $port has been taken by another process ($owner) since it was found free"
+  # Without a flag nginx follows the include's fall-back, which may name this very port: a flag that was lost is there again first.
+  if [[ -n $active && ! -e $flags/$active ]]; then
+    say "the flag of port $active was gone; it is back"
+    : | write "$flags/$active" 0644
+  fi
   ln -sfnT -- "../releases/$release" "$path/slots/$port.next"
   mv -fT -- "$path/slots/$port.next" "$path/slots/$port"
   if [[ -s $log && $(stat -c %s "$log") -gt 10485760 ]]; then mv -f -- "$log" "$log.1"; fi
   printf '=== %s start of %s on port %s\n' "$(date -u +%FT%TZ)" "$release" "$port" >>"$log"
   result log_offset "$(stat -c %s "$log")"
   if has_systemd; then
-    as_root systemctl restart -- "$(unit_of "$port")" </dev/null || die "$EX_START" "systemd could not start $(unit_of "$port")"
+    unit restart "$port" || die "$EX_START" "systemd could not start $(unit_of "$port")"
     # Enabled before anything is switched to it: at no moment would a reboot come back without the active release.
-    as_root systemctl enable -q -- "$(unit_of "$port")" </dev/null
+    unit enable "$port"
     slot_pid "$port" || :
   else
     rm -f -- "$path/slots/$port.exit"

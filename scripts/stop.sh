@@ -15,8 +15,9 @@ main() {
   if [[ -n $(members "$port") ]]; then result stopped yes; else result stopped already; fi
   if [[ -e $path/slots/$port.adopted ]]; then stop_adopted; fi
   if has_systemd; then
-    as_root systemctl disable -q --now -- "$(unit_of "$port")" </dev/null
-    as_root systemctl reset-failed -- "$(unit_of "$port")" 2>/dev/null </dev/null || :
+    unit disable "$port"
+    unit stop "$port"
+    unit reset-failed "$port" 2>/dev/null || :
   else
     # To each member, not to the group: an application may have put its workers in groups of their own.
     members "$port" | xargs -r kill -TERM -- 2>/dev/null || :

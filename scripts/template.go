@@ -1,6 +1,7 @@
 package scripts
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"strings"
 
@@ -44,12 +45,15 @@ func (a App) SiteConf() string {
 	return groups + "\n" + a.render("site.conf", 0)
 }
 
-// IncludeConf is the file that chooses the slot; nginx falls back to the given one if there is no flag at all.
-func (a App) IncludeConf(fallback uint16) string { return a.render("service-url.inc", fallback) }
+// SiteID names the texts of the site and the include. Nginx tells it to who asks on the host, and so which of them it has loaded.
+func (a App) SiteID() string {
+	sum := sha256.Sum256([]byte(a.SiteConf() + a.render("service-url.inc", 0)))
+	return fmt.Sprintf("%x", sum[:6])
+}
 
-// Fallback is the line of the include that names the slot nginx falls back to.
-func (a App) Fallback(port uint16) string {
-	return fmt.Sprintf("set $service_url http://%s_%d;", a.group(), port)
+// IncludeConf is the file that chooses the slot; nginx falls back to the given one if there is no flag at all.
+func (a App) IncludeConf(fallback uint16) string {
+	return strings.ReplaceAll(a.render("service-url.inc", fallback), "@SITE_ID@", a.SiteID())
 }
 
 // Default reports whether the managed site answers for every name.

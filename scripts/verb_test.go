@@ -230,7 +230,7 @@ func TestACutOffScriptRunsNothing(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, ".lock.holder"), []byte("t\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	text, err := Compose(Record, Values{"app": "a", "path": dir, "lock_token": "t", "step_id": "", "line": "{}", "nginx_include": "/dev/null", "fallback": ""})
+	text, err := Compose(Record, Values{"app": "a", "path": dir, "lock_token": "t", "step_id": "", "line": "{}"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,7 +9,7 @@
 # A release that came through is marked as proved, with the run that put it live. `nginx -t` can pass and a reload exit 0 while the old configuration stays; only a request through nginx proves anything.
 
 main() {
-  local end probes=0 said='' via='' owner hint chosen front
+  local end probes=0 said='' via='' owner hint chosen loaded front
   end=$(($(now_ms) + settle))
   while :; do
     ask || [[ $via != "127.0.0.1:$port" ]] || bad

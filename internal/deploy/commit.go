@@ -11,25 +11,10 @@ import (
 
 // switchOver sends new requests to the new slot: by the rename alone, but for the first time or when the site's own files changed.
 func (d *Deployment) switchOver(ctx context.Context, h *host) (string, error) {
-	fallback := h.Idle.Port
-	if h.Active != nil {
-		fallback = h.Active.Port
-	}
-	res, err := d.exec(ctx, h, scripts.Site, scripts.Values{
-		"release": h.release, "nginx_include": d.in.NginxInclude, "site_file": h.app.SiteFile(), "site": h.app.SiteConf(), "include": h.app.IncludeConf(fallback),
-		"site_loaded": yes(h.Loaded), "default_site": yes(h.app.Default()),
-	})
-	if err != nil {
+	if err := d.putSite(ctx, h, h.release); err != nil {
 		return "", err
 	}
-	h.reloaded = res.Yes("reloaded")
-	if res.Yes("edited") {
-		d.rep.Warn("Site of "+h.target.Name, h.app.SiteFile()+" was edited since this action wrote it, and is left as it is; edits are safer in a file of their own")
-	}
-	if err := res.Err(); err != nil {
-		return "", err
-	}
-	res, err = d.exec(ctx, h, scripts.Switch, scripts.Values{"from": h.activePort(), "to": h.idlePort()})
+	res, err := d.exec(ctx, h, scripts.Switch, scripts.Values{"from": h.activePort(), "to": h.idlePort()})
 	if err != nil {
 		return "", err
 	}
@@ -40,6 +25,32 @@ func (d *Deployment) switchOver(ctx context.Context, h *host) (string, error) {
 		how = "nginx has loaded the site (one reload, the last)"
 	}
 	return fmt.Sprintf("requests go to port %s: %s", h.idlePort(), how), res.Err()
+}
+
+// putSite has nginx load the site and the include, where it does not have them; the files they replace are kept under a name.
+func (d *Deployment) putSite(ctx context.Context, h *host, keep string) error {
+	values := d.siteValues(h)
+	values["release"], values["default_site"] = keep, yes(h.app.Default())
+	res, err := d.exec(ctx, h, scripts.Site, values)
+	if err != nil {
+		return err
+	}
+	h.reloaded = res.Yes("reloaded")
+	if res.Yes("edited") {
+		d.rep.Warn("Site of "+h.target.Name, h.app.SiteFile()+" was edited since this action wrote it, and is left as it is; edits are safer in a file of their own")
+	}
+	return res.Err()
+}
+
+// siteValues are the texts of the site, and how to ask nginx for them.
+func (d *Deployment) siteValues(h *host) scripts.Values {
+	fallback := h.Idle.Port
+	if h.Active != nil {
+		fallback = h.Active.Port
+	}
+	return scripts.Values{
+		"nginx_include": d.in.NginxInclude, "site_file": h.app.SiteFile(), "site": h.app.SiteConf(), "include": h.app.IncludeConf(fallback), "site_id": h.app.SiteID(), "verify_host": d.verifyHost(),
+	}
 }
 
 // switchBack is switch's undo: the rename the other way, then the nginx files as they were. Both verbs say "already" when there is nothing

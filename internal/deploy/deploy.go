@@ -55,9 +55,11 @@ func (d *Deployment) steps() []step {
 	check := step{prepare, "check", "Checking the host", in.Timeout, d.check, nil, nil, false}
 	lock := step{prepare, "lock", "Taking the deploy lock", in.LockTimeout + brief, d.takeLock, nil, nil, false}
 	unlock := step{retire, "unlock", "Releasing the deploy lock", 2 * heartbeat, d.unlock, nil, nil, true}
+	adopt := step{prepare, "adopt", "Taking over the running version", brief, d.adopt, nil, nothingToAdopt, false}
 	heal := step{prepare, "heal", "Putting the flag right", brief, d.heal, nil, nothingToHeal, false}
 	clearIdle := step{prepare, "clear", "Clearing the idle slot", in.DrainTimeout + in.StopTimeout + brief, d.clear, nil, idleIsClear, false}
 	detect := step{prepare, "detect", "Detecting the active slot", brief, d.detect, nil, nil, false}
+	setup := step{prepare, "setup", "Setting up folders, service and rights", brief, d.setup, nil, nil, false}
 	release := step{prepare, "fetch", "Fetching the release", in.Timeout, d.fetch, nil, nil, false}
 	resolve := step{prepare, "resolve", "Looking up the assets", brief, d.resolve, nil, d.noAssets, false}
 	switch in.Operation {
@@ -71,7 +73,15 @@ func (d *Deployment) steps() []step {
 	if in.DryRun {
 		return []step{connect, check, detect, resolve, {prepare, "plan", "Planning", brief, d.showPlan, nil, nil, false}}
 	}
-	if in.Operation == inputs.Rollback {
+	switch in.Operation {
+	case inputs.Setup:
+		unlock.phase = prepare // no new version is live, so a failure is one
+		return []step{
+			connect, lock, check, detect, setup, adopt, heal,
+			{prepare, "site", "Setting up the nginx site", brief, d.setUpSite, nil, nil, false},
+			unlock,
+		}
+	case inputs.Rollback:
 		release = step{prepare, "choose", "Choosing the release", brief, d.choose, nil, nil, false}
 	}
 	anew := release
@@ -83,8 +93,8 @@ func (d *Deployment) steps() []step {
 		check,
 		detect,
 		{prepare, "order", "Comparing with the last deployment", brief, d.inOrder, nil, d.anyOrder, false},
-		{prepare, "setup", "Setting up folders and the service", brief, d.setup, nil, nil, false},
-		{prepare, "adopt", "Taking over the running version", brief, d.adopt, nil, nothingToAdopt, false},
+		setup,
+		adopt,
 		heal,
 		clearIdle,
 		resolve,
@@ -212,8 +222,10 @@ func (d *Deployment) fail(ctx context.Context, s step, cause error) (*Result, er
 		if h.lock == nil || h.Idle.Port == 0 || taken {
 			continue
 		}
-		if err := d.record(ctx, h, f.Outcome, describe(cause)); err != nil {
-			d.rep.Debug(fmt.Sprintf("record on %s: %v", h.target, err))
+		if d.in.Operation != inputs.Setup {
+			if err := d.record(ctx, h, f.Outcome, describe(cause)); err != nil {
+				d.rep.Debug(fmt.Sprintf("record on %s: %v", h.target, err))
+			}
 		}
 		if !cancelled {
 			if _, err := d.prune(ctx, h); err != nil {

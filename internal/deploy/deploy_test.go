@@ -64,6 +64,55 @@ func TestDeploymentIsThisList(t *testing.T) {
 	}
 }
 
+func TestSetupIsThisListAndDeploysNothing(t *testing.T) {
+	f := newFakeHost(t)
+	f.flag, f.running, f.loaded, f.lacks = "", map[string]bool{}, false, true
+	in := testInputs()
+	in.Operation = inputs.Setup
+	in.Assets = []inputs.Asset{{Bucket: "b", Key: "k", Path: "p"}} // not looked up
+	for _, want := range []Outcome{SetUp, Unchanged} {
+		f.calls = nil
+		result, log, err := deployTo(t, f, in)
+		if err != nil {
+			t.Fatalf("Run: %v\n%s", err, log)
+		}
+		if diff := cmp.Diff([]string{"lock", "check", "port", "setup", "site"}, f.calls); diff != "" {
+			t.Errorf("calls (-want +got):\n%s", diff)
+		}
+		if result.Outcome != want || f.flag != "" || f.holder != "" || !strings.Contains(log, "answers 502 until the first deployment") {
+			t.Errorf("outcome %s, want %s; flag %q, lock held by %q\n%s", result.Outcome, want, f.flag, f.holder, log)
+		}
+	}
+	f.holder, in.DryRun = "another run", true
+	if result, log, err := deployTo(t, f, in); err != nil || !strings.Contains(result.Details, "reload nginx once, unless") {
+		t.Errorf("dry run: %v\n%s", err, log)
+	}
+}
+
+// A setup that fails says so and writes no history of deployments; the next one succeeds.
+func TestSetupFailingInEveryWay(t *testing.T) {
+	for _, verb := range []scripts.Verb{scripts.Lock, scripts.Check, scripts.Port, scripts.Setup, scripts.Site} {
+		for _, kind := range []string{"error", "cancel", "gone-before", "gone-after", "panic"} {
+			t.Run(fmt.Sprintf("%s/%s", verb, kind), func(t *testing.T) {
+				f := newFakeHost(t)
+				f.faults[verb] = fault{kind: kind, code: scripts.ExitNotRouted, words: "nginx says: no\nthe reason"}
+				in := testInputs()
+				in.Operation = inputs.Setup
+				result, _, err := deployTo(t, f, in)
+				var failure *Failure
+				if !errors.As(err, &failure) || result.Outcome != Failed || failure.Site != SiteUnchanged || len(f.recorded) > 0 {
+					t.Errorf("err %v, outcome %s, recorded %q", err, result.Outcome, f.recorded)
+				}
+				checkServing(t, f)
+				f.gone, f.holder, f.faults = false, "", map[scripts.Verb]fault{}
+				if _, log, err := deployTo(t, f, in); err != nil {
+					t.Errorf("the next run: %v\n%s", err, log)
+				}
+			})
+		}
+	}
+}
+
 // again are the inputs of a deployment of what is active.
 func again(t *testing.T) *inputs.Inputs {
 	t.Helper()

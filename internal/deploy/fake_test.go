@@ -46,6 +46,7 @@ type fakeHost struct {
 	commit   string       // of the active release; "" for oldCommit
 	offer    string       // the manifest it offers; "" for no release to build on
 	disk     int          // KiB free
+	lacks    bool         // setup has something to do
 	received bytes.Buffer // what was uploaded
 	uploaded chan error   // how that ended
 	deaf     bool         // it does not notice when nobody sends any more
@@ -272,7 +273,11 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 	case scripts.Assets:
 		return "fetched=" + v["size"] + "\nfrom=store\nproved=" + yes(!strings.HasSuffix(v["asset"], "-9")) + "\n"
 	case scripts.Setup:
-		return "changed=\n"
+		changed := ""
+		if f.lacks {
+			changed, f.lacks = "/etc/systemd/system/ai-server@.service", false
+		}
+		return "changed=" + changed + "\n"
 	case scripts.Adopt:
 		f.adopted = true
 		return "adopted=yes\n"
@@ -319,7 +324,7 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 		return "pruned=1\nfreed_mb=5\n"
 	case scripts.Record:
 		f.recorded = append(f.recorded, v["line"])
-		return "fallback=written\n"
+		return "recorded=yes\n"
 	}
 	f.t.Errorf("unknown verb %s", verb)
 	return ""

@@ -28,6 +28,12 @@ func (d *Deployment) plan(h *host) []string {
 	}
 	var lines []string
 	add := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
+	if in.Operation == inputs.Setup {
+		add("install what is missing of the commands that a deployment needs and of these packages: %s", orElse(strings.Join(in.Packages, " "), "none"))
+		add("make the folders in %s and the flag's folder, the service %s@, and the rules for sudo, where they are missing or differ", in.Path, in.App)
+		add("write the nginx site for %s, test it and reload nginx once, unless it has just that loaded", in.ServerName)
+		return lines
+	}
 	if h.Idle.runs() {
 		add("drain and stop what an earlier run left on port %d", h.Idle.Port)
 	}

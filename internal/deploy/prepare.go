@@ -14,10 +14,10 @@ import (
 )
 
 // Commands that every deployment needs on the host; a build of ours needs more.
-const needs = "awk curl flock grep nginx pgrep sed sync timeout xargs"
+const needs = "awk cmp curl flock grep nginx pgrep sed sync timeout xargs"
 
 // needs of a source.
-var sourceNeeds = map[string]string{inputs.Git: " git", inputs.Workspace: " cmp gzip sha256sum tar"}
+var sourceNeeds = map[string]string{inputs.Git: " git", inputs.Workspace: " gzip sha256sum tar"}
 
 func (d *Deployment) check(ctx context.Context, h *host) (string, error) {
 	need := needs
@@ -41,7 +41,10 @@ func (d *Deployment) check(ctx context.Context, h *host) (string, error) {
 	}
 	installed := res.Text("installed")
 	if installed != "" {
+		h.changed = true
 		installed = "; installed " + installed
+	} else if d.in.Operation == inputs.Setup {
+		installed = "; all packages are there already"
 	}
 	os, version, disk, skew := res.Text("os"), res.Text("nginx"), res.Int("disk_mb"), res.Int("skew")
 	if err := res.Err(); err != nil {
@@ -116,17 +119,20 @@ func (d *Deployment) detect(ctx context.Context, h *host) (string, error) {
 // detection are the values of port.sh.
 func (d *Deployment) detection() scripts.Values {
 	return scripts.Values{
-		"ports": fmt.Sprintf("%d %d", d.in.Ports[0], d.in.Ports[1]), "nginx_include": d.in.NginxInclude, "verify_host": d.verifyHost(),
+		"nginx_include": d.in.NginxInclude, "verify_host": d.verifyHost(),
 		"repository": d.in.Repository,
 	}
 }
 
 func (d *Deployment) setup(ctx context.Context, h *host) (string, error) {
-	res, err := d.exec(ctx, h, scripts.Setup, scripts.Values{"unit": h.app.Unit()})
+	values := d.siteValues(h)
+	values["template"] = h.app.Unit()
+	res, err := d.exec(ctx, h, scripts.Setup, values)
 	if err != nil {
 		return "", err
 	}
 	if changed := res.Text("changed"); changed != "" {
+		h.changed = true
 		return "wrote " + changed, res.Err()
 	}
 	return "already", res.Err()
@@ -139,6 +145,7 @@ func (d *Deployment) adopt(ctx context.Context, h *host) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	h.changed = true
 	return fmt.Sprintf("%s is the active slot's from now on", h.Active.version()), res.Err()
 }
 
@@ -147,7 +154,24 @@ func (d *Deployment) heal(ctx context.Context, h *host) (string, error) {
 	if _, err := d.exec(ctx, h, scripts.Switch, scripts.Values{"from": h.Heal.From, "to": h.Heal.To}); err != nil {
 		return "", err
 	}
+	h.changed = true
 	return "the flag is on port " + h.Heal.To, nil
+}
+
+// setUpSite is switch's first half, for a host that is only set up.
+func (d *Deployment) setUpSite(ctx context.Context, h *host) (string, error) {
+	if err := d.putSite(ctx, h, d.stamp()+"-setup"); err != nil {
+		return "", err
+	}
+	line := "already: nginx has the site loaded"
+	if h.reloaded {
+		h.changed = true
+		line = "nginx has loaded the site"
+	}
+	if h.Active == nil {
+		line += "; it answers 502 until the first deployment"
+	}
+	return line, nil
 }
 
 // clear ends what a dead run left in the idle slot: a version never switched to, or one that was never retired.
@@ -248,7 +272,7 @@ func (d *Deployment) hook(ctx context.Context, h *host, name, command string) (s
 
 func (d *Deployment) start(ctx context.Context, h *host) (string, error) {
 	d.save(StateRelease, h.release)
-	res, err := d.exec(ctx, h, scripts.Start, scripts.Values{"port": h.idlePort(), "release": h.release})
+	res, err := d.exec(ctx, h, scripts.Start, scripts.Values{"port": h.idlePort(), "release": h.release, "active": h.activePort()})
 	if err != nil {
 		return "", err
 	}

@@ -17,6 +17,7 @@ type Outcome string
 const (
 	Deployed   Outcome = "deployed"
 	RolledBack Outcome = "rolled-back" // as it was asked for
+	SetUp      Outcome = "set-up"      // the host lacked something, and is ready now; nothing was deployed
 	Unchanged  Outcome = "unchanged"   // the active release was this one already, or nothing was to be changed
 	Restored   Outcome = "restored"    // failed after the switch; the old version serves again
 	Failed     Outcome = "failed"
@@ -52,7 +53,10 @@ func (d *Deployment) success() Outcome {
 		return Unchanged
 	}
 	for _, h := range d.hosts {
-		if !h.unchanged {
+		switch {
+		case d.in.Operation == inputs.Setup && h.changed:
+			return SetUp
+		case d.in.Operation != inputs.Setup && !h.unchanged:
 			return d.changed()
 		}
 	}
@@ -90,7 +94,7 @@ func (d *Deployment) hostResult(h *host, outcome Outcome) HostResult {
 	return r
 }
 
-// recordSuccess writes the history line and lets nginx fall back to the new slot.
+// recordSuccess writes the history line.
 func (d *Deployment) recordSuccess(ctx context.Context, h *host) (string, error) {
 	outcome := d.changed()
 	if h.unchanged {
@@ -122,10 +126,6 @@ func (d *Deployment) record(ctx context.Context, h *host, outcome Outcome, reaso
 	if err != nil {
 		return fmt.Errorf("encode history line: %w", err)
 	}
-	fallback := ""
-	if h.switched {
-		fallback = h.app.Fallback(h.Idle.Port)
-	}
-	_, err = d.exec(ctx, h, scripts.Record, scripts.Values{"line": string(line), "nginx_include": d.in.NginxInclude, "fallback": fallback})
+	_, err = d.exec(ctx, h, scripts.Record, scripts.Values{"line": string(line)})
 	return err
 }

@@ -15,27 +15,29 @@ type Operation string
 const (
 	Deploy   Operation = "deploy"
 	Rollback Operation = "rollback" // to a release that is still on the host
+	Setup    Operation = "setup"    // makes the host ready for deployments, and deploys nothing
 	Status   Operation = "status"   // says what is there; changes nothing
 	Check    Operation = "check"    // says what a deployment would lack; changes nothing
 	Tidy     Operation = "tidy"     // what a cut-off run left; the post step's, no user's
 )
 
-// SetupMode says whether a run may install what the host lacks.
+// SetupMode says what a run may install.
 type SetupMode string
 
 // The modes.
 const (
-	SetupAuto  SetupMode = "auto"
-	SetupNever SetupMode = "never"
+	SetupAuto   SetupMode = "auto"   // what the host lacks
+	SetupAlways SetupMode = "always" // that, and newer versions of what it has
+	SetupNever  SetupMode = "never"
 )
 
-var operations = []Operation{Deploy, Rollback, Status, Check}
+var operations = []Operation{Deploy, Rollback, Setup, Status, Check}
 
 var releaseID = regexp.MustCompile(`^[0-9]{8}T[0-9]{6}Z-[0-9a-f]{7}$`)
 
 func setOperation(p *parser, value string) error {
 	if !slices.Contains(operations, Operation(value)) {
-		return fmt.Errorf("must be \"deploy\", \"rollback\", \"status\" or \"check\" %s", got(value))
+		return fmt.Errorf("must be \"deploy\", \"rollback\", \"setup\", \"status\" or \"check\" %s", got(value))
 	}
 	p.in.Operation = Operation(value)
 	return nil
@@ -52,8 +54,8 @@ func setDryRun(p *parser, value string) (err error) {
 }
 
 func setSetup(p *parser, value string) error {
-	if mode := SetupMode(value); mode != SetupAuto && mode != SetupNever {
-		return fmt.Errorf("must be \"auto\" or \"never\" %s", got(value))
+	if mode := SetupMode(value); mode != SetupAuto && mode != SetupAlways && mode != SetupNever {
+		return fmt.Errorf("must be \"auto\", \"always\" or \"never\" %s", got(value))
 	}
 	p.in.Setup = SetupMode(value)
 	return nil

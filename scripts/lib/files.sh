@@ -3,11 +3,11 @@
 #
 # Values: path
 
-# write_root FILE MODE: standard input becomes FILE, whole or not at all, owned by root.
+# write_root FILE MODE [TEST...]: standard input becomes FILE, whole or not at all, owned by root, once a command approves of it under another name.
 write_root() {
   local tmp
   tmp=$(as_root mktemp "$1.XXXXXX")
-  if ! { as_root tee -- "$tmp" >/dev/null && as_root chmod "$2" "$tmp" && as_root sync "$tmp" && as_root mv -fT -- "$tmp" "$1"; }; then
+  if ! { as_root tee -- "$tmp" >/dev/null && as_root chmod "$2" "$tmp" && { (($# < 3)) || as_root "${@:3}" "$tmp" >&2 </dev/null; } && as_root sync "$tmp" && as_root mv -fT -- "$tmp" "$1"; }; then
     as_root rm -f -- "$tmp"
     return 1
   fi
@@ -64,6 +64,7 @@ app_log() {
 # put_back FOLDER: every file that site.sh set aside there goes back to its place, and the folder goes when all are; safe to repeat.
 put_back() {
   local kept file
+  [[ -d $1 ]] || return 0
   for kept in "$1"/*; do
     [[ -e $kept || -L $kept ]] || continue
     file=$(basename -- "$kept" .absent | tr : /)

@@ -11,10 +11,14 @@ package_of() {
     pgrep) printf 'procps' ;;
     awk) printf 'mawk' ;;
     xargs) printf 'findutils' ;;
-    sync | timeout) printf 'coreutils' ;;
+    sync | timeout | sha256sum) printf 'coreutils' ;;
+    cmp | diff) printf 'diffutils' ;;
     *) printf '%s' "$1" ;;
   esac
 }
+
+# how_to_install PACKAGE...: for people, where apt is there to do it.
+how_to_install() { if have apt-get; then printf ': apt-get install -y %s' "$*"; fi; }
 
 # installed PACKAGE: does dpkg know it as installed?
 installed() { [[ $(dpkg-query -W -f='${db:Status-Status}' -- "$1" 2>/dev/null </dev/null) == installed ]]; }
@@ -35,18 +39,36 @@ lacking() {
   done
 }
 
-# install_missing: installs what lacks, where that is wanted and there is apt; prints what it has installed. What it can't mend is found by
-# the checks that follow.
+# present: those of them that are there.
+present() {
+  local cmd name
+  for name in $(for cmd in $needs; do printf '%s ' "$(package_of "$cmd")"; done) $packages; do
+    if installed "$name"; then printf '%s\n' "$name"; fi
+  done
+}
+
+# install_missing: installs what lacks, and with setup=always brings up to date what is there, where there is apt. Sets brought (the packages
+# that came) and refusal (apt's own words, when it did not get through). What it can't mend is found by the checks that follow.
 install_missing() {
-  local wanted try
-  [[ $setup != never ]] && have apt-get && as_root true 2>/dev/null </dev/null || return 0
-  read -ra wanted -d '' < <(lacking) || :
+  local lacks=() wanted=() before try
+  brought='' refusal=''
+  [[ $setup != never ]] && have apt-get || return 0
+  read -ra lacks -d '' < <(lacking) || :
+  wanted=("${lacks[@]}")
+  if [[ $setup == always ]]; then read -ra wanted -d '' < <(lacking && present) || :; fi
   ((${#wanted[@]} > 0)) || return 0
-  say "installing ${wanted[*]}"
+  free_root || {
+    say "nothing can be installed: $(id -un) can't run all commands as root without a password"
+    return 0
+  }
+  if ((${#lacks[@]} > 0)); then say "installing ${lacks[*]}"; fi
+  before=$(versions "${wanted[@]}")
   for try in 1 2 3; do
-    # A lock that somebody holds is waited for.
-    if apt apt-get -o DPkg::Lock::Timeout=120 -o Acquire::Retries=3 update \
-      && apt apt-get -o DPkg::Lock::Timeout=120 -o Acquire::Retries=3 install --yes --no-install-recommends -- "${wanted[@]}"; then
+    refusal=''
+    # A lock that somebody holds is waited for. A list of packages that can't be had may not matter; the installation tells.
+    apt apt-get -o DPkg::Lock::Timeout=120 -o Acquire::Retries=3 update || :
+    if apt apt-get -o DPkg::Lock::Timeout=120 -o Acquire::Retries=3 install --yes --no-install-recommends -- "${wanted[@]}"; then
+      refusal=''
       break
     fi
     say "apt did not get through (try $try of 3)"
@@ -56,8 +78,19 @@ install_missing() {
   if have nginx && ! pgrep -x nginx >/dev/null; then
     if has_systemd; then as_root systemctl enable --now --quiet nginx </dev/null >&2 || :; else as_root nginx </dev/null >&2 || :; fi
   fi
-  printf '%s' "${wanted[*]}"
+  brought=$(comm -13 <(printf '%s\n' "$before") <(versions "${wanted[@]}") | cut -d ' ' -f 1 | tr '\n' ' ')
+  brought=${brought% }
 }
 
-# apt COMMAND...: no questions, no pager, no service restarted behind our back but those that are installed.
-apt() { as_root env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 "$@" </dev/null >&2; }
+# versions PACKAGE...: those that are installed, with their versions.
+versions() {
+  dpkg-query -W -f='${Package} ${Version} ${db:Status-Status}\n' -- "$@" 2>/dev/null </dev/null | sed -n 's/ installed$//p' | sort || :
+}
+
+# apt COMMAND...: no questions, no pager, no service restarted behind our back but those that are installed. Its complaints are added to refusal.
+apt() {
+  local status=0 said
+  said=$(as_root env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 "$@" 2>&1 </dev/null | tee >(cat >&2) | sed -nE '/^([EW]:|dpkg: error)/p' | tail -n 3) || status=$?
+  refusal+=${said:+${said//$'\n'/ } }
+  return "$status"
+}

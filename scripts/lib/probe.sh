@@ -25,14 +25,15 @@ probe() {
   fi
 }
 
-# routed HOST: sets chosen to where nginx itself says it sends requests, as the include has it tell: an application that is slow or down has no say
-# in it. Sets front to where it says so: where port 80 only redirects, that is over TLS, whose certificate means nothing on this way.
+# routed HOST: sets chosen to where nginx itself says it sends requests, as the include has it tell, and loaded to the name of the texts by which
+# it does so: an application that is slow or down has no say in it. Sets front to where it says so: where port 80 only redirects, that is over
+# TLS, whose certificate means nothing on this way.
 routed() {
   for front in http://127.0.0.1 https://127.0.0.1; do
-    chosen=$(curl -q -sk --noproxy '*' --max-time 5 -H "Host: $1" -- "$front/.deploy-action/slot" </dev/null | head -c 100 | tr -d '\0\r\n') || :
+    read -r chosen loaded < <(curl -q -sk --noproxy '*' --max-time 5 -H "Host: $1" -- "$front/.deploy-action/slot" </dev/null | head -c 200 | tr -d '\0\r\n') || :
     if [[ $chosen == http://* ]]; then return; fi
   done
-  chosen='' front=http://127.0.0.1
+  chosen='' loaded='' front=http://127.0.0.1
 }
 
 # wanted: what a right answer is, for people.

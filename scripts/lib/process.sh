@@ -31,11 +31,11 @@ holders() {
   while read -r inode _uid; do names+=(-o -lname "socket:\[$inode\]"); done < <(sockets "$1" 0A)
   ((${#names[@]} > 0)) || return 0
   names=(/proc -maxdepth 3 -path '/proc/[0-9]*/fd/*' '(' "${names[@]:1}" ')' -printf '%h\n')
-  { as_root find "${names[@]}" || find "${names[@]}" || :; } 2>/dev/null </dev/null | cut -d/ -f3 | sort -nu
+  { as_root_or_not find "${names[@]}" || :; } 2>/dev/null </dev/null | cut -d/ -f3 | sort -nu
 }
 
 # folder_of PID: its working directory.
-folder_of() { { readlink -- "/proc/$1/cwd" || as_root readlink -- "/proc/$1/cwd" || :; } 2>/dev/null </dev/null; }
+folder_of() { { readlink -- "/proc/$1/cwd" || as_root_or_not readlink -- "/proc/$1/cwd" || :; } 2>/dev/null </dev/null; }
 
 # by_hand PID PORT CLONE: does it listen on the port and work in the clone?
 by_hand() {
@@ -85,19 +85,28 @@ slot_pid() {
 
 # listener PORT: sets owner to `none`, `ours` (a member of the slot listens) or `foreign`.
 listener() {
-  local rows inode _uid pid
+  local rows inode uid pid
   owner=none
   rows=$(sockets "$1" 0A)
   [[ -n $rows ]] || return 0
   owner=foreign
   for pid in $(members "$1"); do
-    while read -r inode _uid; do
-      # A process that may not be dumped, such as one with capabilities, shows its files to root only.
-      if [[ -n $(find "/proc/$pid/fd" -maxdepth 1 -lname "socket:\[$inode\]" 2>/dev/null) ]] \
-        || [[ ! -r /proc/$pid/fd && -n $(as_root find "/proc/$pid/fd" -maxdepth 1 -lname "socket:\[$inode\]" 2>/dev/null </dev/null) ]]; then
+    while read -r inode uid; do
+      if [[ -n $(find "/proc/$pid/fd" -maxdepth 1 -lname "socket:\[$inode\]" 2>/dev/null) ]] || hides "$pid" "$inode" "$uid"; then
         owner=ours
         return 0
       fi
     done <<<"$rows"
   done
+}
+
+# hides PID INODE UID: does a process that shows its files to root only, such as one with capabilities, hold a socket? Where root is not to be
+# had, that both belong to one user has to do.
+hides() {
+  [[ -e /proc/$1 && ! -r /proc/$1/fd ]] || return 1
+  if free_root; then
+    [[ -n $(as_root find "/proc/$1/fd" -maxdepth 1 -lname "socket:\[$2\]" 2>/dev/null </dev/null) ]]
+  else
+    [[ $(awk '$1 == "Uid:" { print $3 }' "/proc/$1/status" 2>/dev/null) == "$3" ]]
+  fi
 }

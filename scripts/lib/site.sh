@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# The managed nginx site: what of it is there, and whether nginx has it.
+#
+# Values: app, nginx_include, site_file, site and include (their texts), site_id (names these texts), verify_host
+
+site_written=/var/lib/deploy-action/$app/site.conf # as this action wrote it last
+
+# look_at_site: sets differing (the files to be written) and edited (yes: others changed the site; then it is left as it is, and so is site).
+# Ends the script where the site is not ours to write.
+look_at_site() {
+  differing=() edited=no
+  if [[ -e $site_file && -e $site_written ]] && ! cmp -s -- "$site_file" "$site_written"; then
+    same "$site_written" "$site" || die "$EX_NGINX" "$site_file was edited since this action wrote it, and the inputs now ask for another one: move the edits to a file of their own and delete $site_written"
+    site=$(<"$site_file")
+    edited=yes
+  elif [[ -e $site_file && ! -e $site_written ]] && ! grep -q '^# Written by deploy-action' "$site_file"; then
+    die "$EX_NGINX" "$site_file exists and was not written by this action; rename it, or choose another name with the input app"
+  fi
+  same "$site_file" "$site" || differing+=("$site_file")
+  same "$nginx_include" "$include" || differing+=("$nginx_include")
+}
+
+# same FILE TEXT: is that its text, but for the line that names the slot nginx falls back to?
+same() {
+  [[ -e $1 ]] && diff -q <(grep -v '^set ' "$1") <(grep -v '^set ' <<<"$2") >/dev/null
+}
+
+# site_loaded: does nginx itself answer with these texts?
+site_loaded() {
+  local chosen loaded front
+  routed "$verify_host"
+  [[ $loaded == "$site_id" ]]
+}

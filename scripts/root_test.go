@@ -1,0 +1,61 @@
+package scripts
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// What a routine deployment runs as root is what the sudoers rules allow: each of these calls, made with a sudo that only shows its arguments.
+func TestTheRulesAllowWhatRoutineVerbsRunAsRoot(t *testing.T) {
+	calls := []string{"nginx_test", "nginx_reload", "rules_stand"}
+	for _, verb := range verbs(t) {
+		for _, m := range regexp.MustCompile(`\bunit ([a-z-]+) "\$port"`).FindAllStringSubmatch(read(t, string(verb)+".sh"), -1) {
+			calls = append(calls, "unit "+m[1]+" 8080", "unit "+m[1]+" 8081")
+		}
+	}
+	if len(calls) != 3+2*5 {
+		t.Fatalf("calls %q", calls)
+	}
+	const host = `app=shop ports="8080 8081"
+rules() { :; }
+has_systemd() { :; }
+unit_of() { printf 'shop@%s.service' "$1"; }
+as_root() { printf 'ran %s\n' "$*" >&3; }
+exec 3>&1
+rules_copy=/dev/null
+`
+	out := bash(t, read(t, "lib/root.sh")+host+"rules_file=/etc/sudoers.d/deploy-action-shop\n"+strings.Join(calls, "\n")+"\nprintf 'may %s\\n' \"$(routine | sed ':a; N; $!ba; s/\\n/\\nmay /g')\"")
+	var ran, may []string
+	for _, line := range strings.Split(strings.TrimSpace(out), "\n") {
+		if command, ok := strings.CutPrefix(line, "ran "); ok {
+			ran = append(ran, command)
+		} else {
+			may = append(may, strings.TrimPrefix(line, "may "))
+		}
+	}
+	slices.Sort(ran)
+	slices.Sort(may)
+	if !slices.Equal(ran, may) {
+		t.Errorf("ran:\n%s\nmay run:\n%s", strings.Join(ran, "\n"), strings.Join(may, "\n"))
+	}
+}
+
+// Elsewhere root is asked for by what sets a host up, or puts it back; and where a user who has it is told more.
+func TestRootIsAskedForInFewPlaces(t *testing.T) {
+	places := []string{
+		"lib/base.sh", "lib/root.sh", "lib/files.sh", "lib/packages.sh", "lock.sh", "setup.sh", "site.sh",
+		"lib/process.sh", "port.sh", // after free_root
+		"stop.sh", // a version that another user had started by hand
+	}
+	var files []string
+	for _, verb := range verbs(t) {
+		files = append(files, sources(verb)...)
+	}
+	for _, file := range files {
+		if asks := strings.Contains(read(t, file), "as_root"); asks && !slices.Contains(places, file) {
+			t.Errorf("%s runs something as root that no rule allows", file)
+		}
+	}
+}
