@@ -86,7 +86,7 @@ func TestSetupAloneMakesTheHostReady(t *testing.T) {
 	}
 	w.exec("test \"$(curl -s -o /dev/null -w '%{http_code}' http://127.0.0.1/)\" = 502; test ! -e /home/ubuntu/shop/deploys.jsonl")
 
-	state := "dpkg-query -W | sha256sum; find /etc /var/lib/deploy-action /home/ubuntu/shop -not -name '.lock*' -not -path /home/ubuntu/shop -printf '%p %m %u %T@ %l\\n' | sort; ps -o pid= -C nginx"
+	state := "dpkg-query -W | sha256sum; find /etc /var/lib/deploy-action /home/ubuntu/shop -not -path '*/.lock*' -not -path /home/ubuntu/shop -printf '%p %m %u %T@ %l\\n' | sort; ps -o pid= -C nginx"
 	before := w.exec(state)
 	second := w.run(job)
 	if second.Outputs["outcome"] != "unchanged" {

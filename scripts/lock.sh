@@ -32,8 +32,8 @@ main() {
   read -r last <"$path/.lock" || :
   [[ $last =~ ^[0-9]{1,9}$ ]] || last=0
   if [[ -z $serial ]]; then
-    rm -rf -- "$path/.steps"
-    mkdir -- "$path/.steps"
+    rm -rf -- "$path/.lock.steps"
+    mkdir -- "$path/.lock.steps"
   elif ((last != serial)); then
     die "$EX_LOCK_LOST" "another deployment had the lock while the connection was lost; what it did is not touched"
   fi

@@ -12,8 +12,8 @@ own_lock() {
   exec {step_fd}>>"$path/.lock.step"
   flock -w 10 "$step_fd" || die "$EX_STEP_BUSY" "a step that was cut off still runs on this host: pid ${leader:-unknown}"
   holds_lock
-  if [[ -n $step_id && -e $path/.steps/$step_id ]]; then
-    cat -- "$path/.steps/$step_id"
+  if [[ -n $step_id && -e $path/.lock.steps/$step_id ]]; then
+    cat -- "$path/.lock.steps/$step_id"
     exit 0
   fi
   printf '%s %s\n' "$$" "$(starttime "$$")" >"$path/.lock.leader"
@@ -43,7 +43,7 @@ leave() {
 # keep_results: the last call of every verb. The results of a step that came to its end stay for as long as its run does, so that it is not
 # done twice when its answer is lost with the connection.
 keep_results() {
-  if [[ -n ${results_fd-} && -n $step_id ]]; then mv -f -- "$path/.lock.results" "$path/.steps/$step_id"; fi
+  if [[ -n ${results_fd-} && -n $step_id ]]; then mv -f -- "$path/.lock.results" "$path/.lock.steps/$step_id"; fi
 }
 
 end_session() {
