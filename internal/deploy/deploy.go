@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -47,57 +48,29 @@ func New(in *inputs.Inputs, rep *report.Report, dial Dialer, open Opener, begin 
 	return d
 }
 
-// steps is the deployment. Any prefix of it leaves the site serving; the next run finds what is there and goes on.
+// steps is the deployment. Any prefix of it leaves the site serving; the next run finds what is there and goes on. The other operations are
+// some of these steps, in the same order.
 func (d *Deployment) steps() []step {
 	const brief = time.Minute
 	in := d.in
-	connect := step{prepare, "connect", "Connecting", in.ConnectTimeout + brief, d.connect, nil, nil, false}
-	check := step{prepare, "check", "Checking the host", in.Timeout, d.check, nil, nil, false}
-	lock := step{prepare, "lock", "Taking the deploy lock", in.LockTimeout + brief, d.takeLock, nil, nil, false}
-	unlock := step{retire, "unlock", "Releasing the deploy lock", 2 * heartbeat, d.unlock, nil, nil, true}
-	adopt := step{prepare, "adopt", "Taking over the running version", brief, d.adopt, nil, nothingToAdopt, false}
-	heal := step{prepare, "heal", "Putting the flag right", brief, d.heal, nil, nothingToHeal, false}
-	clearIdle := step{prepare, "clear", "Clearing the idle slot", in.DrainTimeout + in.StopTimeout + brief, d.clear, nil, idleIsClear, false}
-	detect := step{prepare, "detect", "Detecting the active slot", brief, d.detect, nil, nil, false}
-	setup := step{prepare, "setup", "Setting up folders, service and rights", brief, d.setup, nil, nil, false}
 	release := step{prepare, "fetch", "Fetching the release", in.Timeout, d.fetch, nil, nil, false}
-	resolve := step{prepare, "resolve", "Looking up the assets", brief, d.resolve, nil, d.noAssets, false}
-	switch in.Operation {
-	case inputs.Check:
-		return []step{connect, check, detect}
-	case inputs.Tidy:
-		return []step{connect, lock, detect, heal, clearIdle, {retire, "record", "Recording what became of the deployment", brief, d.recordCutOff, nil, nil, false}, unlock}
-	case inputs.Status:
-		return []step{connect, detect, {prepare, "status", "Listing releases", brief, d.status, nil, nil, false}}
-	}
-	if in.DryRun {
-		return []step{connect, check, detect, resolve, {prepare, "plan", "Planning", brief, d.showPlan, nil, nil, false}}
-	}
-	switch in.Operation {
-	case inputs.Setup:
-		unlock.phase = prepare // no new version is live, so a failure is one
-		return []step{
-			connect, lock, check, detect, setup, adopt, heal,
-			{prepare, "site", "Setting up the nginx site", brief, d.setUpSite, nil, nil, false},
-			unlock,
-		}
-	case inputs.Rollback:
+	if in.Operation == inputs.Rollback {
 		release = step{prepare, "choose", "Choosing the release", brief, d.choose, nil, nil, false}
 	}
 	anew := release
 	anew.skip = isChosen
-	return []step{
+	deployment := []step{
 		// The old version serves; nothing it needs is touched.
-		connect,
-		lock,
-		check,
-		detect,
+		{prepare, "connect", "Connecting", in.ConnectTimeout + brief, d.connect, nil, nil, false},
+		{prepare, "lock", "Taking the deploy lock", in.LockTimeout + brief, d.takeLock, nil, nil, false},
+		{prepare, "check", "Checking the host", in.Timeout, d.check, nil, nil, false},
+		{prepare, "detect", "Detecting the active slot", brief, d.detect, nil, nil, false},
 		{prepare, "order", "Comparing with the last deployment", brief, d.inOrder, nil, d.anyOrder, false},
-		setup,
-		adopt,
-		heal,
-		clearIdle,
-		resolve,
+		{prepare, "setup", "Setting up folders, service and rights", brief, d.setup, nil, nil, false},
+		{prepare, "adopt", "Taking over the running version", brief, d.adopt, nil, nothingToAdopt, false},
+		{prepare, "heal", "Putting the flag right", brief, d.heal, nil, nothingToHeal, false},
+		{prepare, "clear", "Clearing the idle slot", in.DrainTimeout + in.StopTimeout + brief, d.clear, nil, idleIsClear, false},
+		{prepare, "resolve", "Looking up the assets", brief, d.resolve, nil, d.noAssets, false},
 		release,
 		{prepare, "confirm", "Asking the active version for its health", brief, d.confirm, nil, isChanged, false},
 		anew,
@@ -117,8 +90,35 @@ func (d *Deployment) steps() []step {
 		{retire, "stop", "Stopping the old version", in.StopTimeout + brief, d.stop, nil, nothingToRetire, false},
 		{retire, "prune", "Pruning old releases", in.Timeout, d.prune, nil, isUnchanged, false},
 		{retire, "record", "Recording the deployment", brief, d.recordSuccess, nil, nil, true},
-		unlock,
+		{retire, "unlock", "Releasing the deploy lock", 2 * heartbeat, d.unlock, nil, nil, true},
 	}
+	switch {
+	case in.Operation == inputs.Check:
+		return only(deployment, "connect", "check", "detect")
+	case in.Operation == inputs.Status:
+		return append(only(deployment, "connect", "detect"), step{prepare, "status", "Listing releases", brief, d.status, nil, nil, false})
+	case in.DryRun:
+		return append(only(deployment, "connect", "check", "detect", "resolve"), step{prepare, "plan", "Planning", brief, d.showPlan, nil, nil, false})
+	case in.Operation == inputs.Setup: // no new version is live at its end, so a failure is one to the last
+		site := step{prepare, "site", "Setting up the nginx site", brief, d.setUpSite, nil, nil, false}
+		unlock := step{prepare, "unlock", "Releasing the deploy lock", 2 * heartbeat, d.unlock, nil, nil, true}
+		return append(only(deployment, "connect", "lock", "check", "detect", "setup", "adopt", "heal"), site, unlock)
+	case in.Operation == inputs.Tidy:
+		record := step{retire, "record", "Recording what became of the deployment", brief, d.recordCutOff, nil, nil, false}
+		return slices.Concat(only(deployment, "connect", "lock", "detect", "heal", "clear"), []step{record}, only(deployment, "unlock"))
+	}
+	return deployment
+}
+
+// only picks steps by their names.
+func only(all []step, names ...string) []step {
+	var picked []step
+	for _, s := range all {
+		if slices.Contains(names, s.name) {
+			picked = append(picked, s)
+		}
+	}
+	return picked
 }
 
 func (d *Deployment) isBuilt(h *host) bool { return h.unchanged || d.in.Operation == inputs.Rollback }
