@@ -204,7 +204,7 @@ func TestACutOffScriptRunsNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	wrote := func(text []byte) bool {
-		cmd := exec.CommandContext(t.Context(), "bash", "-s")
+		cmd := exec.CommandContext(t.Context(), "bash", "-c", Command(Record))
 		cmd.Stdin = bytes.NewReader(text)
 		_ = cmd.Run() // what is cut off may well be a syntax error
 		_, err := os.Stat(filepath.Join(dir, "deploys.jsonl"))
