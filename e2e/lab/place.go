@@ -37,7 +37,7 @@ func (h *Host) Arm(ctx context.Context, p Place) error {
 	if p.Inside {
 		when = "inside"
 	}
-	script := fmt.Sprintf(`set -e; rm -rf /run/lab; mkdir -m 1777 /run/lab; mkfifo -m 666 /run/lab/go
+	script := fmt.Sprintf(`set -e; rm -rf /run/lab; mkdir -m 777 /run/lab; mkfifo -m 666 /run/lab/go
 		echo '%s %s %d' >/run/lab/armed; chmod 666 /run/lab/armed`, p.Verb, when, p.Nth)
 	_, err := h.Exec(ctx, script)
 	return err

@@ -31,16 +31,16 @@ func TestPlaces(t *testing.T) {
 				t.Fatal(err)
 			}
 			for range tt.place.Nth {
-				if out := mustExec(t, h, run("build")); out != all {
+				if out := asUser(t, h, run("build")); out != all {
 					t.Errorf("one too early said %q", out)
 				}
 			}
 			if tt.place.Verb == "build" {
-				if out := mustExec(t, h, run("fetch")); out != all {
+				if out := asUser(t, h, run("fetch")); out != all {
 					t.Errorf("another verb said %q", out)
 				}
 			}
-			mustExec(t, h, "setsid sh -c '"+run("build")+"' >/tmp/said 2>&1 &")
+			asUser(t, h, "setsid sh -c '"+run("build")+"' >/tmp/said 2>&1 &")
 			if err := h.WaitHeld(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -55,4 +55,13 @@ func TestPlaces(t *testing.T) {
 			}
 		})
 	}
+}
+
+func asUser(t *testing.T, h *Host, script string) string {
+	t.Helper()
+	out, err := h.ExecUser(t.Context(), script)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
 }
