@@ -279,12 +279,12 @@ type state struct {
 
 func (x *trial) state() state {
 	x.t.Helper()
-	out := x.exec(`ls /var/lib/deploy-action/shop/active 2>/dev/null | tr '\n' ' '; echo
+	out := x.exec(`echo "flags $(ls /var/lib/deploy-action/shop/active 2>/dev/null | tr '\n' ' ')"
 		curl -s -D - -o /dev/null --max-time 5 http://127.0.0.1/version | tr -d '\r' | sed -n 's/^x-release: //ip'
 		cd /home/ubuntu/shop/slots && for port in 80*; do echo "$port $(basename "$(readlink "$port")")"; done`)
 	lines := strings.Split(out, "\n")
 	s := state{slots: map[string]string{}}
-	s.flags = strings.Fields(lines[0])
+	s.flags = strings.Fields(lines[0])[1:]
 	for _, line := range lines[1:] {
 		if port, release, two := strings.Cut(line, " "); two {
 			s.slots[port] = release
