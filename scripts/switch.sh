@@ -21,7 +21,7 @@ main() {
     : | write "$flags/$to" 0644
     result switched yes
   fi
-  result switched_at "$(now_ms)"
+  result switched_at "$(epoch_ms)"
 }
 
 main "$@" </dev/null

@@ -96,6 +96,9 @@ func TestScriptsFollowTheHabits(t *testing.T) {
 		if !strings.HasPrefix(text, "#!/usr/bin/env bash\n# ") || !strings.Contains(text, "\n# Prints: ") {
 			t.Errorf("%s.sh has no header with purpose, values and results", verb)
 		}
+		if strings.Contains(text, "EPOCH") || regexp.MustCompile(`\$\(\(.*\bepoch_ms`).MatchString(text) {
+			t.Errorf("%s.sh waits by a clock that may jump", verb)
+		}
 		if regexp.MustCompile(`(?m)\bsleep [0-9]|\beval\b|\bp?killall?\b -|\bpkill\b`).MatchString(text) {
 			t.Errorf("%s.sh sleeps, evaluates, or kills by name", verb)
 		}
