@@ -75,7 +75,7 @@ func free(dir string) func(*trial) error { return on("rm -rf " + dir + "/full") 
 // freeze stops every process of the host for a time.
 func freeze(x *trial) error {
 	limit := 20 * time.Second
-	if *faultSet == "all" {
+	if *faultPlaces == "all" {
 		limit = time.Minute
 	}
 	if err := x.host.Pause(x.ctx); err != nil {
@@ -141,25 +141,25 @@ func faults() []fault {
 			name: "power cut", says: lost, impossible: "all while it is down", closes: true, telling: []string{"inside start"},
 			come: func(x *trial) error { return x.host.PowerCycle(x.ctx) },
 		},
-		{name: "host frozen", says: lost, impossible: "all while it is frozen", closes: true, come: freeze, telling: []string{"before switch"}},
+		{name: "host frozen", says: lost, impossible: "all while it is frozen, which is 20 s, and a minute with all places", closes: true, come: freeze, telling: []string{"before switch"}},
 		{
 			name: "disk full (deploy root)", says: "No space|disk", host: small, telling: []string{"inside build"},
 			come: fill("$root"), lift: free("$root"),
 		},
 		{
 			name: "out of inodes (deploy root)", says: "No space|disk", host: small,
-			come: on("mkdir $root/full; cd $root/full; seq 60000 | xargs touch 2>/dev/null || true"), lift: free("$root"),
+			telling: []string{"inside fetch"}, come: on("mkdir $root/full; cd $root/full; seq 60000 | xargs touch 2>/dev/null || true"), lift: free("$root"),
 		},
-		{name: "disk full (/var/lib/deploy-action)", says: "No space|disk", host: small, come: fill("/var/lib/deploy-action"), lift: free("/var/lib/deploy-action")},
-		{name: "disk full (/tmp)", host: small, come: fill("/tmp"), lift: free("/tmp")},
+		{name: "disk full (/var/lib/deploy-action)", says: "No space|disk", host: small, telling: []string{"before switch"}, come: fill("/var/lib/deploy-action"), lift: free("/var/lib/deploy-action")},
+		{name: "disk full (/tmp)", host: small, telling: []string{"inside build"}, come: fill("/tmp"), lift: free("/tmp")},
 		{
 			name: "deploy root read-only", says: "(?i)read-only|not writable", telling: []string{"before switch"},
 			come: on("mount --bind $root $root; mount -o remount,bind,ro $root"), lift: on("umount -l $root"),
 		},
 		{
 			name: "too little memory for two versions", says: "exited with", at: before("start"),
-			with: map[string]string{"start": `python3 -c 'x = bytearray(1 << 30)' && exec uvicorn controller.main:app --port $PORT`},
-			come: func(x *trial) error { return x.host.LimitMemory(x.ctx, "700m") },
+			with:    map[string]string{"start": `python3 -c 'x = bytearray(1 << 30)' && exec uvicorn controller.main:app --port $PORT`},
+			telling: []string{"before start"}, come: func(x *trial) error { return x.host.LimitMemory(x.ctx, "700m") },
 			lift: func(x *trial) error { return x.host.LimitMemory(x.ctx, "8g") },
 		},
 		// nginx.
@@ -168,17 +168,17 @@ func faults() []fault {
 			come: on("systemctl stop nginx"), lift: on("systemctl start nginx"),
 		},
 		{name: "nginx restarted", says: "nginx", impossible: "all while it is down", closes: true, come: on("systemctl restart nginx"), telling: []string{"inside verify"}},
-		{name: "nginx reloaded by somebody else", impossible: reload, closes: true, come: on("nginx -s reload")},
+		{name: "nginx reloaded by somebody else", impossible: reload, closes: true, telling: []string{"before switch"}, come: on("nginx -s reload")},
 		{
 			name: "nginx upgraded on the fly", impossible: reload, closes: true,
-			come: on(`old=$(</run/nginx.pid); kill -USR2 $old
+			telling: []string{"inside verify"}, come: on(`old=$(</run/nginx.pid); kill -USR2 $old
 				timeout 10 bash -c "until [[ -e /run/nginx.pid.oldbin && -s /run/nginx.pid && \$(</run/nginx.pid) != $old ]]; do sleep 0.05; done"; kill -QUIT $old`),
 		},
 		{
 			name: "somebody's broken nginx file", says: "nginx refuses", telling: []string{"before check"},
 			come: on("echo 'no such directive;' >/etc/nginx/conf.d/theirs.conf"), lift: on("rm /etc/nginx/conf.d/theirs.conf"),
 		},
-		{name: "include edited by hand", says: "nginx", impossible: reload, closes: true, come: on("sed -i '1i # by hand' /etc/nginx/conf.d/service-url.inc")},
+		{name: "include edited by hand", says: "nginx", impossible: reload, closes: true, telling: []string{"before site"}, come: on("sed -i '1i # by hand' /etc/nginx/conf.d/service-url.inc")},
 		// The flag.
 		{name: "flag deleted", says: "flag", flags: true, come: on("rm -f $flags/*"), telling: []string{"before switch"}},
 		{name: "flag folder deleted", says: "flag", flags: true, come: on("rm -rf $flags"), telling: []string{"before switch"}},
@@ -194,11 +194,11 @@ func faults() []fault {
 		},
 		// What is on the disk.
 		{name: "unit edited by hand", come: on("sed -i 's/^RestartSec=1/RestartSec=2/' /etc/systemd/system/shop@.service; systemctl daemon-reload"), telling: []string{"before start"}},
-		{name: "link of the idle slot dangles", at: until("start"), come: on("ln -sfnT ../releases/gone $root/slots/$idle")},
+		{name: "link of the idle slot dangles", at: until("start"), telling: []string{"before detect"}, come: on("ln -sfnT ../releases/gone $root/slots/$idle")},
 		{name: "folder of the live release deleted", come: on("rm -rf $root/releases/$release"), telling: []string{"before lock"}},
 		{
 			name: "half a release and half a venv left by a killed run", at: until("build"),
-			come: on("mkdir -p $root/releases/20200101T000000Z-1234567.partial $root/releases/20200101T000000Z-7654321 $root/venvs/0123456789abcdef; chown -R ubuntu: $root/releases/2020* $root/venvs/0*"),
+			telling: []string{"before fetch"}, come: on("mkdir -p $root/releases/20200101T000000Z-1234567.partial $root/releases/20200101T000000Z-7654321 $root/venvs/0123456789abcdef; chown -R ubuntu: $root/releases/2020* $root/venvs/0*"),
 		},
 	}
 }

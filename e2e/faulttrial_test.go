@@ -3,52 +3,13 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"maps"
 	"net/http"
 	"regexp"
-	"slices"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/clothesme/deploy-action/e2e/lab"
 )
-
-// siege is a host that one fault after the other comes over.
-type siege struct {
-	*world
-	link *lab.Link
-}
-
-// newSiege makes a host with both slots used once, so that every deployment to come is like the ones that users make.
-func newSiege(t *testing.T, options lab.HostOptions) *siege {
-	t.Helper()
-	s := &siege{world: newWorld(t, options)}
-	if err := s.host.MakePlaces(s.ctx); err != nil {
-		t.Fatal(err)
-	}
-	var err error
-	if s.link, err = shared.lab.Link(s.ctx, s.host); err != nil {
-		t.Fatal(err)
-	}
-	for range 2 {
-		if result := s.run(s.job(s.commit(nil), nil)); result.ExitCode != 0 {
-			t.Fatal(result.Log())
-		}
-	}
-	return s
-}
-
-// job is world's, over the link, with hooks that are places.
-func (s *siege) job(sha string, with map[string]string) lab.Job {
-	inputs := map[string]string{
-		"host": s.link.Host, "port": s.link.Port, "known-hosts": "", "fingerprint": strings.Join(slices.Sorted(maps.Values(s.host.Fingerprints())), "\n"),
-		"before-start": "bash " + lab.HoldScript + " before-start", "after-switch": "bash " + lab.HoldScript + " after-switch",
-		"drain-timeout": "2s",
-	}
-	maps.Copy(inputs, with)
-	return s.world.job(sha, inputs)
-}
 
 // trial is one fault at one place, and what came of it.
 type trial struct {
@@ -63,29 +24,39 @@ type trial struct {
 
 // row is a trial's line in the report.
 type row struct {
-	fault, said, next string
-	place             place
-	requests, lost    int // lost without the fault being the reason
-	impossible        int // failed, and the fault made them
+	Fault, Place string
+	Stage        stage
+	Said, Word   string // what the run said of its outcome, and the first line of its error
+	Next         string // the next run's outcome
+	Requests     int
+	Lost         int // failed without the fault being the reason
+	Impossible   int // failed, and the fault made them
+	Bad          bool
 }
 
 // try holds a deployment at a place, lets the fault come, looks at what is left, and deploys again; all under load.
-func (s *siege) try(t *testing.T, f fault, p place) row {
+func (s *siege) try(t *testing.T, f fault, p place) {
 	t.Helper()
 	w := *s.world
 	w.t, w.ctx = t, t.Context()
-	x := &trial{siege: &siege{&w, s.link}, fault: f, place: p, row: row{fault: f.name, place: p, said: "nothing: it was dead", next: "did not heal"}}
+	x := &trial{siege: &siege{&w, s.link}, fault: f, place: p, row: row{Fault: f.name, Place: p.String(), Stage: p.stage, Said: "dead", Next: "failed"}}
 	x.was = x.state()
 	x.load = lab.StartLoad(context.WithoutCancel(x.ctx), lab.LoadOptions{
 		URL: x.host.URL(), Mix: lab.Mix{Get: 12, Post: 3, Slow: 2, Upload: 2}, SlowFor: 500 * time.Millisecond, UploadFor: 4 * time.Second,
 		TolerateIdleClose: f.closes,
 	})
-	t.Cleanup(x.requests)
+	t.Cleanup(func() {
+		x.requests()
+		x.row.Bad = t.Failed()
+		if *faultReport {
+			if err := record(x.row); err != nil {
+				t.Error(err)
+			}
+		}
+	})
 	x.must(x.load.WaitAnswers(x.ctx, lab.KindGet, 50))
 	x.judge(x.faulty())
 	x.heals()
-	x.requests()
-	return x.row
 }
 
 // faulty is the run that the fault meets; nil when nobody saw its end.
@@ -191,7 +162,7 @@ func (x *trial) judge(result *lab.Result) {
 			}
 		}
 		site := siteLine.FindStringSubmatch(said)
-		x.row.said = outcome
+		x.row.Said, x.row.Word = outcome, firstLine(said)
 		switch {
 		case result.ExitCode == 0:
 			if outcome != "deployed" || now.answers != result.Outputs["release"] {
@@ -200,7 +171,7 @@ func (x *trial) judge(result *lab.Result) {
 		case len(site) == 0:
 			x.t.Errorf("the run failed without a word about the site:\n%s", result.Log())
 		default:
-			x.row.said = outcome + ", site " + site[1]
+			x.row.Said = outcome + ", site " + site[1]
 			if kept := site[1] == "unchanged" || site[1] == "restored"; (kept && fresh) || (site[1] == "switched" && !fresh) {
 				x.t.Errorf("the run says %q; before it %s answered, now %s", site[0], x.was.answers, now.answers)
 			}
@@ -208,7 +179,7 @@ func (x *trial) judge(result *lab.Result) {
 				x.t.Errorf("the run's word does not name the cause, %q:\n%s", x.fault.says, said)
 			}
 		}
-		x.t.Logf("%s: %s\n%s", x.place, x.row.said, said)
+		x.t.Logf("%s: %s\n%s", x.place, x.row.Said, said)
 		if x.t.Failed() {
 			x.t.Log(result.Log())
 		}
@@ -229,7 +200,7 @@ func (x *trial) heals() {
 	}
 	result, err := running.Wait()
 	x.must(err)
-	x.row.next = result.Outputs["outcome"]
+	x.row.Next = result.Outputs["outcome"]
 	if result.ExitCode != 0 || result.Outputs["outcome"] != "deployed" {
 		x.t.Errorf("the next run does not heal:\n%s", result.Log())
 		return
@@ -248,20 +219,16 @@ func (x *trial) heals() {
 // requests ends the load. Of the requests that failed, those are the fault's that were under way at some time between its coming and its end.
 func (x *trial) requests() {
 	x.t.Helper()
-	if x.load == nil {
-		return
-	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.ctx), 30*time.Second)
 	defer cancel()
 	report := x.load.Stop(ctx)
-	x.load = nil
-	x.row.requests = report.Requests
+	x.row.Requests = report.Requests
 	for _, f := range report.Failures {
 		if x.fault.impossible != "" && f.Time.After(x.came) && f.Time.Add(-f.Took).Before(x.up) {
-			x.row.impossible++
+			x.row.Impossible++
 			continue
 		}
-		x.row.lost++
+		x.row.Lost++
 		x.t.Errorf("a request was lost: %s (at %s; the fault came at %s and lasted %s)",
 			f, f.Time.Format("15:04:05.000"), x.came.Format("15:04:05.000"), x.up.Sub(x.came).Round(time.Millisecond))
 	}
@@ -269,56 +236,6 @@ func (x *trial) requests() {
 		x.t.Errorf("more requests failed than are known: %s", report)
 	}
 }
-
-// state is what the host says of itself.
-type state struct {
-	flags   []string
-	answers string // the release that a request through nginx gets
-	slots   map[string]string
-}
-
-func (x *trial) state() state {
-	x.t.Helper()
-	out := x.exec(`echo "flags $(ls /var/lib/deploy-action/shop/active 2>/dev/null | tr '\n' ' ')"
-		curl -s -D - -o /dev/null --max-time 5 http://127.0.0.1/version | tr -d '\r' | sed -n 's/^x-release: //ip'
-		cd /home/ubuntu/shop/slots && for port in 80*; do echo "$port $(basename "$(readlink "$port")")"; done`)
-	lines := strings.Split(out, "\n")
-	s := state{slots: map[string]string{}}
-	s.flags = strings.Fields(lines[0])[1:]
-	for _, line := range lines[1:] {
-		if port, release, two := strings.Cut(line, " "); two {
-			s.slots[port] = release
-		} else {
-			s.answers = line
-		}
-	}
-	return s
-}
-
-// flag wants exactly one, on the slot that answers.
-func (x *trial) flag(s state) {
-	x.t.Helper()
-	if len(s.flags) != 1 || s.slots[s.flags[0]] != s.answers {
-		x.t.Errorf("flags %v; slots %v; %s answers", s.flags, s.slots, s.answers)
-	}
-}
-
-// quiet wants every verb on the host to end, the holder of the lock too.
-func (x *trial) quiet() {
-	x.t.Helper()
-	if out, err := x.host.Exec(x.ctx, `timeout 30 bash -c "while pgrep -fx 'bash -s -- .*' >/dev/null; do sleep 0.1; done" || { pgrep -afx 'bash -s -- .*'; false; }`); err != nil {
-		x.t.Errorf("a verb is still at work: %s", out)
-	}
-}
-
-// strays fails with the processes of the login user that belong to no unit of the application, no login, and no test.
-const strays = `for try in $(seq 50); do
-		found=$(for pid in $(pgrep -u ubuntu); do
-			grep -qs shop@ /proc/$pid/cgroup || { read -r name </proc/$pid/comm; [[ $name == systemd || $name == '(sd-pam)' || $name == sshd ]] || ps -o pid=,args= -p $pid; } 2>/dev/null
-		done)
-		[[ -n $found ]] || exit 0
-		sleep 0.1
-	done; echo "$found"; exit 1`
 
 func (x *trial) must(err error) {
 	x.t.Helper()
