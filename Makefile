@@ -1,7 +1,7 @@
 # Each target says what it does: make help. All but lint and clean first install what the machine lacks.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint prepare clean
+.PHONY: help demo test faults bench lint prepare clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -13,6 +13,9 @@ demo: ## redeploy a real application under load, and see that no request fails
 # first uses all cores.
 test: ## run all tests, end-to-end ones too
 	@e2e/prepare/run.sh sh -c 'go build -race ./... && exec go test -race -shuffle=on -timeout 60m -p 1 ./...'
+
+faults: ## let every fault come over every step of a deployment (takes hours), and write docs/reliability.md
+	@e2e/prepare/run.sh go test -run TestFaults -timeout 24h ./e2e -places all -report
 
 bench: ## measure the site's throughput and the time to live
 	@e2e/prepare/run.sh go test -run '^$$' -bench . -benchtime 1x -timeout 60m ./e2e

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -64,10 +65,12 @@ type world struct {
 	n    int
 }
 
+var notInRepo = regexp.MustCompile(`[^A-Za-z0-9]+`)
+
 func newWorld(t *testing.T, options lab.HostOptions) *world {
 	t.Helper()
 	w := &world{t: t, ctx: t.Context()}
-	name := strings.ToLower(strings.NewReplacer("/", "-", "_", "-").Replace(t.Name()))
+	name := strings.ToLower(notInRepo.ReplaceAllString(t.Name(), "-"))
 	var err error
 	if w.host, err = shared.lab.Host(w.ctx, options); err != nil {
 		t.Fatal(err)

@@ -47,8 +47,8 @@ const (
 	Releases Verb = "releases"
 )
 
-// Command is what the exec channel runs. The script follows on standard input, so nothing of it shows in a process list.
-const Command = "exec bash -s"
+// Command is what the exec channel runs. The script follows on standard input, so nothing of it shows in a process list but the verb's name.
+func Command(verb Verb) string { return "exec bash -s -- " + string(verb) }
 
 // Values are a script's inputs, by variable name.
 type Values map[string]string

@@ -97,6 +97,9 @@ func TestScriptsFollowTheHabits(t *testing.T) {
 		if !strings.HasPrefix(text, "#!/usr/bin/env bash\n# ") || !strings.Contains(text, "\n# Prints: ") {
 			t.Errorf("%s.sh has no header with purpose, values and results", verb)
 		}
+		if strings.Contains(text, "EPOCH") || regexp.MustCompile(`\$\(\(.*\bepoch_ms`).MatchString(text) {
+			t.Errorf("%s.sh waits by a clock that may jump", verb)
+		}
 		if regexp.MustCompile(`(?m)\bsleep [0-9]|\beval\b|\bp?killall?\b -|\bpkill\b`).MatchString(text) {
 			t.Errorf("%s.sh sleeps, evaluates, or kills by name", verb)
 		}
@@ -235,7 +238,7 @@ func TestACutOffScriptRunsNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	wrote := func(text []byte) bool {
-		cmd := exec.CommandContext(t.Context(), "bash", "-s")
+		cmd := exec.CommandContext(t.Context(), "bash", "-c", Command(Record))
 		cmd.Stdin = bytes.NewReader(text)
 		_ = cmd.Run() // what is cut off may well be a syntax error
 		_, err := os.Stat(filepath.Join(dir, "deploys.jsonl"))

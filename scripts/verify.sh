@@ -20,7 +20,7 @@ main() {
     fi
     pause 0.05
   done
-  result live "$(now_ms)"
+  result live "$(epoch_ms)"
   end=$(($(now_ms) + watch_for))
   while (($(now_ms) < end)); do
     pause 0.2

@@ -72,6 +72,11 @@ func (h *Host) Pause(ctx context.Context) error { return h.do(ctx, "pause") }
 // Unpause ends Pause.
 func (h *Host) Unpause(ctx context.Context) error { return h.do(ctx, "unpause") }
 
+// LimitMemory sets what the host's processes may use together, such as "300m"; the kernel kills who asks for more.
+func (h *Host) LimitMemory(ctx context.Context, limit string) error {
+	return h.do(ctx, "update", "--memory", limit, "--memory-swap", limit)
+}
+
 // Disconnect takes the host off the network: packets to and from it are lost without a word.
 func (h *Host) Disconnect(ctx context.Context) error {
 	return h.do(ctx, "network", "disconnect", h.lab.id)

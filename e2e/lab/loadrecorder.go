@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// maxFailures is how many failed requests are kept in detail.
-const maxFailures = 20
+// keptFailures is how many failed requests are kept in detail, and maxFailures how many of them a text has.
+const keptFailures, maxFailures = 10_000, 20
 
 // loadRecorder keeps the books of a load. Memory grows by eight bytes a request.
 type loadRecorder struct {
@@ -78,7 +78,7 @@ func (r *loadRecorder) fail(f LoadFailure) {
 	r.failed++
 	r.books(f.Kind).failed++
 	r.causes[f.Cause]++
-	if len(r.failures) < maxFailures {
+	if len(r.failures) < keptFailures {
 		r.failures = append(r.failures, f)
 	}
 }

@@ -72,7 +72,7 @@ type LoadReport struct {
 	Failed     int           // each failed request once
 	IdleCloses int           // connections closed between two requests, unannounced; in Failed unless tolerated
 	Unfinished int           // under way when the load was cut off; not in Requests
-	Failures   []LoadFailure // the first 20
+	Failures   []LoadFailure // the first 10,000
 	ByKind     map[LoadKind]KindReport
 	ByCause    map[LoadCause]int
 	ByRelease  map[string]int // good answers, by their X-Release header
@@ -89,13 +89,13 @@ func (r LoadReport) String() string {
 		join(r.ByRelease), r.Latency.P50.Round(time.Microsecond), r.Latency.P99.Round(time.Microsecond), r.MaxGap.Round(time.Millisecond))
 }
 
-// Details has a line a cause and one for each of the first failures; it is empty when nothing failed.
+// Details has a line a cause and one for each of the first 20 failures; it is empty when nothing failed.
 func (r LoadReport) Details() string {
 	if r.Failed == 0 {
 		return ""
 	}
 	lines := []string{"failed by cause: " + join(r.ByCause)}
-	for _, f := range r.Failures {
+	for _, f := range r.Failures[:min(len(r.Failures), maxFailures)] {
 		lines = append(lines, f.String())
 	}
 	return strings.Join(lines, "\n")

@@ -56,7 +56,7 @@ func (s *sshShell) Run(ctx context.Context, verb scripts.Verb, values scripts.Va
 	if err != nil {
 		return err
 	}
-	return s.Client.Run(ctx, remote.Command{Line: scripts.Command, Stdin: bytes.NewReader(script), Stdout: results, Stderr: words})
+	return s.Client.Run(ctx, remote.Command{Line: scripts.Command(verb), Stdin: bytes.NewReader(script), Stdout: results, Stderr: words})
 }
 
 func (s *sshShell) Hold(ctx context.Context, verb scripts.Verb, values scripts.Values, results, words io.Writer) (Session, error) {
@@ -66,7 +66,7 @@ func (s *sshShell) Hold(ctx context.Context, verb scripts.Verb, values scripts.V
 	}
 	pr, pw := io.Pipe()
 	process, err := s.Start(ctx, remote.Command{
-		Line: scripts.Command, Stdin: io.MultiReader(bytes.NewReader(script), pr), Stdout: results, Stderr: words,
+		Line: scripts.Command(verb), Stdin: io.MultiReader(bytes.NewReader(script), pr), Stdout: results, Stderr: words,
 	})
 	if err != nil {
 		return nil, err

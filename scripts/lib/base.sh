@@ -39,8 +39,15 @@ unit_of() { printf '%s@%s.service' "$app" "$1"; }
 
 flags=/var/lib/deploy-action/$app/active
 
-# now_ms: milliseconds since the epoch, without a process.
+# now_ms: milliseconds since the boot, without a process. A clock that jumps must not end a wait, or make it last.
 now_ms() {
+  local up
+  read -r up _ </proc/uptime
+  printf '%s' "$((10#${up/./} * 10))"
+}
+
+# epoch_ms: milliseconds since the epoch, for people and for the runner.
+epoch_ms() {
   local t=${EPOCHREALTIME/[.,]/}
   printf '%s' "${t%???}"
 }

@@ -57,5 +57,6 @@ end_session() {
 holds_lock() {
   local holder=''
   [[ -r $path/.lock.holder ]] && read -r holder <"$path/.lock.holder"
-  [[ $holder == "$lock_token" ]] || die "$EX_LOCK_LOST" "the deploy lock is held by another run now: ${holder:-nobody}"
+  [[ -n $holder ]] || die "$EX_LOCK_LOST" "the deploy lock was lost: this host heard nothing from the run for too long"
+  [[ $holder == "$lock_token" ]] || die "$EX_LOCK_LOST" "the deploy lock was lost: another run holds it now ($holder)"
 }

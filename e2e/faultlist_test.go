@@ -1,0 +1,204 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/clothesme/deploy-action/e2e/lab"
+)
+
+// fault is what may come over a deployment.
+type fault struct {
+	name       string
+	impossible string               // what of the users' requests it makes impossible by itself; empty: nothing
+	says       string               // what the annotation of a run that fails of it must match; empty: the run must not fail
+	come       func(x *trial) error // at the place
+	lift       func(x *trial) error // when the run has ended
+	at         func(place) bool     // where it means something; nil: everywhere
+	host       lab.HostOptions
+	with       map[string]string // inputs of the run
+	files      map[string]string // of its release
+	closes     bool              // idle connections of users end, which they may be told by an end of file alone
+	mute       bool              // nobody hears what the run says
+	hangs      bool              // the step it comes to goes on when the run has ended
+	late       bool              // or, even later, in the middle of the next run
+	flags      bool              // the flags are not right before the next run
+	telling    []string          // the places that every test run takes
+}
+
+// on is a fault that a script on the host makes. It knows the ports and the release that were active and idle before the run.
+func on(script string) func(x *trial) error {
+	return func(x *trial) error {
+		active := x.was.flags[0]
+		idle := map[string]string{"8080": "8081", "8081": "8080"}[active]
+		_, err := x.host.Exec(x.ctx, fmt.Sprintf("set -e; active=%s idle=%s release=%s root=/home/ubuntu/shop flags=/var/lib/deploy-action/shop/active\n%s",
+			active, idle, x.was.answers, script))
+		return err
+	}
+}
+
+func anyOf(all ...func(place) bool) func(place) bool {
+	return func(p place) bool {
+		for _, one := range all {
+			if one(p) {
+				return true
+			}
+		}
+		return false
+	}
+}
+
+func before(step string) func(place) bool {
+	return func(p place) bool { return p.step == step && !p.inside }
+}
+
+func underWay(p place) bool { return p != after }
+
+const (
+	lost   = `(?i)connection|lost|reset|silent|keepalive`
+	reload = "idle connections are closed by nginx, and a request may be on its way on one"
+)
+
+// small is a host whose deploy root and other folders are file systems of their own.
+var small = lab.HostOptions{Tmpfs: map[string]string{
+	"/home/ubuntu/shop": "size=600m,nr_inodes=60000,uid=1000,gid=1000,mode=755,exec", "/var/lib/deploy-action": "size=1m", "/tmp": "size=8m",
+}}
+
+// fill leaves no byte free in a folder's file system; what it wrote is removed by free.
+func fill(dir string) func(*trial) error {
+	return on("dd if=/dev/zero of=" + dir + "/full bs=64k status=none 2>/dev/null || test -s " + dir + "/full")
+}
+
+func free(dir string) func(*trial) error { return on("rm -rf " + dir + "/full") }
+
+// freeze stops every process of the host for a time.
+func freeze(x *trial) error {
+	limit := 20 * time.Second
+	if *faultPlaces == "all" {
+		limit = time.Minute
+	}
+	if err := x.host.Pause(x.ctx); err != nil {
+		return err
+	}
+	select {
+	case <-time.After(limit):
+	case <-x.ctx.Done():
+	}
+	return x.host.Unpause(x.ctx)
+}
+
+func swallow(up, down bool) func(*trial) error {
+	return func(x *trial) error { x.link.Swallow(up, down); return nil }
+}
+
+func slow(delay time.Duration, rate int64) func(*trial) error {
+	return func(x *trial) error { x.link.Slow(delay, rate); return nil }
+}
+
+func resetAll(x *trial) error { x.link.Reset(); return nil }
+
+// faults are all that the suite knows, in the order of the report.
+func faults() []fault {
+	return []fault{
+		// The runner.
+		{
+			name: "runner killed", mute: true, telling: []string{"inside switch"},
+			come: func(x *trial) error { return x.running.Kill(x.ctx) },
+		},
+		{
+			name: "runner killed, its step wakes up in the next run", mute: true, hangs: true, late: true, telling: []string{"before switch"},
+			at:   func(p place) bool { return p != after && p.step != "lock" },
+			come: func(x *trial) error { return x.running.Kill(x.ctx) },
+		},
+		{
+			name: "job cancelled", says: "cancelled", at: underWay, telling: []string{"before verify"},
+			come: func(x *trial) error {
+				err := x.running.Signal(os.Interrupt)
+				go func() { _ = x.running.Cancel() }()
+				return err
+			},
+		},
+		{
+			name: "a step hangs until the run's time is over", hangs: true, says: "time-out", with: map[string]string{"timeout": "15s"},
+			at: underWay, telling: []string{"inside before-start"},
+			come: func(*trial) error { return nil },
+		},
+		// The way to the host.
+		{name: "connection reset", says: lost, come: resetAll, telling: []string{"before verify"}},
+		{name: "black hole, both ways", says: lost, come: swallow(true, true), lift: resetAll, telling: []string{"inside switch"}},
+		{name: "black hole to the host", says: lost, come: swallow(true, false), lift: resetAll},
+		{name: "black hole from the host", says: lost, come: swallow(false, true), lift: resetAll},
+		{name: "1 s of latency each way", come: slow(time.Second, 0), lift: slow(0, 0), at: anyOf(before("lock"), before("switch"))},
+		{name: "20 KB/s", come: slow(0, 20<<10), lift: slow(0, 0), at: anyOf(before("lock"), before("switch"))},
+		{name: "sshd restarted", come: on("systemctl restart ssh"), telling: []string{"inside fetch"}},
+		// The host.
+		{
+			name: "host rebooted", says: lost, impossible: "all while it is down", closes: true, telling: []string{"before verify"},
+			come: func(x *trial) error { return x.host.Restart(x.ctx) },
+		},
+		{
+			name: "power cut", says: lost, impossible: "all while it is down", closes: true, telling: []string{"inside start"},
+			come: func(x *trial) error { return x.host.PowerCycle(x.ctx) },
+		},
+		{name: "host frozen", says: lost, impossible: "all while it is frozen, which is 20 s, and a minute with all places", closes: true, come: freeze, telling: []string{"before switch"}},
+		{
+			name: "disk full (deploy root)", says: "No space|disk", host: small, telling: []string{"inside build"},
+			come: fill("$root"), lift: free("$root"),
+		},
+		{
+			name: "out of inodes (deploy root)", says: "No space|disk", host: small,
+			telling: []string{"inside fetch"}, come: on("mkdir $root/full; cd $root/full; seq 60000 | xargs touch 2>/dev/null || true"), lift: free("$root"),
+		},
+		{name: "disk full (/var/lib/deploy-action)", says: "No space|disk", host: small, telling: []string{"before switch"}, come: fill("/var/lib/deploy-action"), lift: free("/var/lib/deploy-action")},
+		{name: "disk full (/tmp)", host: small, telling: []string{"inside build"}, come: fill("/tmp"), lift: free("/tmp")},
+		{
+			name: "deploy root read-only", says: "(?i)read-only|not writable", telling: []string{"before switch"},
+			come: on("mount --bind $root $root; mount -o remount,bind,ro $root"), lift: on("umount -l $root"),
+		},
+		{
+			name: "too little memory for two versions", says: "exited with", at: before("start"),
+			with:    map[string]string{"start": `python3 -c 'x = bytearray(1 << 30)' && exec uvicorn controller.main:app --port $PORT`},
+			telling: []string{"before start"}, come: func(x *trial) error { return x.host.LimitMemory(x.ctx, "700m") },
+			lift: func(x *trial) error { return x.host.LimitMemory(x.ctx, "8g") },
+		},
+		// nginx.
+		{
+			name: "nginx stopped", says: "nginx", impossible: "all until it runs again", closes: true, telling: []string{"before verify"},
+			come: on("systemctl stop nginx"), lift: on("systemctl start nginx"),
+		},
+		{name: "nginx restarted", says: "nginx", impossible: "all while it is down", closes: true, come: on("systemctl restart nginx"), telling: []string{"inside verify"}},
+		{name: "nginx reloaded by somebody else", impossible: reload, closes: true, telling: []string{"before switch"}, come: on("nginx -s reload")},
+		{
+			name: "nginx upgraded on the fly", impossible: reload, closes: true,
+			telling: []string{"inside verify"}, come: on(`old=$(</run/nginx.pid); kill -USR2 $old
+				timeout 10 bash -c "until [[ -e /run/nginx.pid.oldbin && -s /run/nginx.pid && \$(</run/nginx.pid) != $old ]]; do sleep 0.05; done"; kill -QUIT $old`),
+		},
+		{
+			name: "somebody's broken nginx file", says: "nginx refuses", telling: []string{"before check"},
+			come: on("echo 'no such directive;' >/etc/nginx/conf.d/theirs.conf"), lift: on("rm /etc/nginx/conf.d/theirs.conf"),
+		},
+		{name: "include edited by hand", says: "nginx", impossible: reload, closes: true, telling: []string{"before site"}, come: on("sed -i '1i # by hand' /etc/nginx/conf.d/service-url.inc")},
+		// The flag.
+		{name: "flag deleted", says: "flag", flags: true, come: on("rm -f $flags/*"), telling: []string{"before switch"}},
+		{name: "flag folder deleted", says: "flag", flags: true, come: on("rm -rf $flags"), telling: []string{"before switch"}},
+		{name: "both flags", says: "flag", flags: true, come: on("touch $flags/$active $flags/$idle"), telling: []string{"inside health"}},
+		// The versions.
+		{
+			name: "old version crashes", says: "exited", impossible: "those it was answering, and all until it or the new one listens", closes: true,
+			at: until("prune"), come: on("systemctl kill -s KILL shop@$active || true"), telling: []string{"before switch"},
+		},
+		{
+			name: "new version crashes", says: "exited|EX_", impossible: "those it was answering, and all until it listens again when the old one is gone", closes: true,
+			at: from("health"), come: on("systemctl kill -s KILL shop@$idle || true"), telling: []string{"inside health", "inside verify"},
+		},
+		// What is on the disk.
+		{name: "unit edited by hand", come: on("sed -i 's/^RestartSec=1/RestartSec=2/' /etc/systemd/system/shop@.service; systemctl daemon-reload"), telling: []string{"before start"}},
+		{name: "link of the idle slot dangles", at: until("start"), telling: []string{"before detect"}, come: on("ln -sfnT ../releases/gone $root/slots/$idle")},
+		{name: "folder of the live release deleted", come: on("rm -rf $root/releases/$release"), telling: []string{"before lock"}},
+		{
+			name: "half a release and half a venv left by a killed run", at: until("build"),
+			telling: []string{"before fetch"}, come: on("mkdir -p $root/releases/20200101T000000Z-1234567.partial $root/releases/20200101T000000Z-7654321 $root/venvs/0123456789abcdef; chown -R ubuntu: $root/releases/2020* $root/venvs/0*"),
+		},
+	}
+}

@@ -1,0 +1,245 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"regexp"
+	"testing"
+	"time"
+
+	"github.com/clothesme/deploy-action/e2e/lab"
+)
+
+// trial is one fault at one place, and what came of it.
+type trial struct {
+	*siege
+	fault    fault
+	place    place
+	running  *lab.Running
+	was      state     // before the run
+	came, up time.Time // the fault came; the site could be asked again
+	row      row
+}
+
+// row is a trial's line in the report.
+type row struct {
+	Fault, Place string
+	Stage        stage
+	Said, Word   string // what the run said of its outcome, and the first line of its error
+	Next         string // the next run's outcome
+	Requests     int
+	Lost         int // failed without the fault being the reason
+	Impossible   int // failed, and the fault made them
+	Bad          bool
+}
+
+// try holds a deployment at a place, lets the fault come, looks at what is left, and deploys again; all under load.
+func (s *siege) try(t *testing.T, f fault, p place) {
+	t.Helper()
+	w := *s.world
+	w.t, w.ctx = t, t.Context()
+	x := &trial{siege: &siege{&w, s.link}, fault: f, place: p, row: row{Fault: f.name, Place: p.String(), Stage: p.stage, Said: "dead", Next: "failed"}}
+	x.was = x.state()
+	x.load = lab.StartLoad(context.WithoutCancel(x.ctx), lab.LoadOptions{
+		URL: x.host.URL(), Mix: lab.Mix{Get: 12, Post: 3, Slow: 2, Upload: 2}, SlowFor: 500 * time.Millisecond, UploadFor: 4 * time.Second,
+		TolerateIdleClose: f.closes,
+	})
+	t.Cleanup(func() {
+		x.requests()
+		x.row.Bad = t.Failed()
+		if *faultReport {
+			if err := record(x.row); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	x.must(x.load.WaitAnswers(x.ctx, lab.KindGet, 50))
+	x.judge(x.faulty())
+	x.heals()
+}
+
+// faulty is the run that the fault meets; nil when nobody saw its end.
+func (x *trial) faulty() *lab.Result {
+	x.t.Helper()
+	ctx, cancel := context.WithTimeout(x.ctx, 5*time.Minute)
+	defer cancel()
+	job := x.job(x.commit(x.fault.files), x.fault.with)
+	if x.place != after {
+		x.must(x.host.Arm(ctx, x.place.held))
+	}
+	var err error
+	x.running, err = shared.runner.Start(ctx, job)
+	x.must(err)
+	x.t.Cleanup(func() { _ = x.running.Kill(context.WithoutCancel(x.ctx)) }) // of a trial that was given up
+	if x.place == after {
+		x.end()
+		x.must(x.fault.come(x))
+	} else {
+		held, stop := context.WithCancel(ctx)
+		go func() {
+			select {
+			case <-x.running.Done():
+			case <-held.Done():
+			}
+			stop()
+		}()
+		if err := x.host.WaitHeld(held); err != nil {
+			x.t.Fatalf("the run did not come by: %v\n%s", err, x.running.Log())
+		}
+		x.came = time.Now()
+		x.must(x.fault.come(x))
+		if !x.fault.hangs {
+			x.must(x.host.Release(ctx))
+		}
+		x.end()
+	}
+	if x.fault.hangs && !x.fault.late {
+		x.must(x.host.Release(ctx))
+	}
+	if x.fault.lift != nil {
+		x.must(x.fault.lift(x))
+	}
+	x.answers()
+	result, err := x.running.Wait()
+	x.must(err)
+	if x.fault.mute && x.place != after {
+		return nil
+	}
+	return result
+}
+
+// end waits for the run's end.
+func (x *trial) end() {
+	select {
+	case <-x.running.Done():
+	case <-time.After(4 * time.Minute):
+		_ = x.running.Kill(context.WithoutCancel(x.ctx))
+		x.t.Fatalf("the run goes on for ever:\n%s", x.running.Log())
+	}
+	if x.came.IsZero() {
+		x.came = time.Now()
+	}
+}
+
+// answers waits until the site can be asked.
+func (x *trial) answers() {
+	x.t.Helper()
+	ctx, cancel := context.WithTimeout(x.ctx, 30*time.Second)
+	defer cancel()
+	for ok := false; !ok; {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, x.host.URL()+"/version", nil)
+		x.must(err)
+		req.Close = true
+		answer, err := http.DefaultClient.Do(req)
+		if err == nil {
+			_ = answer.Body.Close()
+			ok = answer.StatusCode == http.StatusOK
+		}
+		if ctx.Err() != nil {
+			x.t.Errorf("the site did not come back: %v", err)
+			break
+		}
+	}
+	x.up = time.Now()
+}
+
+var siteLine = regexp.MustCompile(`(?m)^site: (\w+)`)
+
+// judge compares what the run said with what there is.
+func (x *trial) judge(result *lab.Result) {
+	x.t.Helper()
+	if !x.fault.late {
+		x.quiet()
+	}
+	now := x.state()
+	fresh := now.answers != x.was.answers
+	if result != nil {
+		outcome, said := result.Outputs["outcome"], ""
+		for _, a := range result.Annotations() {
+			if a.Level == "error" {
+				said = a.Message
+			}
+		}
+		site := siteLine.FindStringSubmatch(said)
+		x.row.Said, x.row.Word = outcome, firstLine(said)
+		switch {
+		case result.ExitCode == 0:
+			if outcome != "deployed" || now.answers != result.Outputs["release"] {
+				x.t.Errorf("the run says %s of %s, and %s answers", outcome, result.Outputs["release"], now.answers)
+			}
+		case len(site) == 0:
+			x.t.Errorf("the run failed without a word about the site:\n%s", result.Log())
+		default:
+			x.row.Said = outcome + ", site " + site[1]
+			if kept := site[1] == "unchanged" || site[1] == "restored"; (kept && fresh) || (site[1] == "switched" && !fresh) {
+				x.t.Errorf("the run says %q; before it %s answered, now %s", site[0], x.was.answers, now.answers)
+			}
+			if x.fault.says == "" || !regexp.MustCompile(x.fault.says).MatchString(said) {
+				x.t.Errorf("the run's word does not name the cause, %q:\n%s", x.fault.says, said)
+			}
+		}
+		x.t.Logf("%s: %s\n%s", x.place, x.row.Said, said)
+		if x.t.Failed() {
+			x.t.Log(result.Log())
+		}
+	}
+	if !x.fault.flags {
+		x.flag(now)
+	}
+}
+
+// heals wants the next deployment to succeed, and nothing of the last one to be left.
+func (x *trial) heals() {
+	x.t.Helper()
+	running, err := shared.runner.Start(x.ctx, x.job(x.commit(nil), nil))
+	x.must(err)
+	if x.fault.late {
+		x.must(running.WaitLog(x.ctx, "Checking the host"))
+		x.must(x.host.Release(x.ctx))
+	}
+	result, err := running.Wait()
+	x.must(err)
+	x.row.Next = result.Outputs["outcome"]
+	if result.ExitCode != 0 || result.Outputs["outcome"] != "deployed" {
+		x.t.Errorf("the next run does not heal:\n%s", result.Log())
+		return
+	}
+	now := x.state()
+	if now.answers != result.Outputs["release"] {
+		x.t.Errorf("after the next run %s answers, want %s", now.answers, result.Outputs["release"])
+	}
+	x.flag(now)
+	x.quiet()
+	if out, err := x.host.Exec(x.ctx, strays); err != nil {
+		x.t.Errorf("processes of nobody: %s", out)
+	}
+}
+
+// requests ends the load. Of the requests that failed, those are the fault's that were under way at some time between its coming and its end.
+func (x *trial) requests() {
+	x.t.Helper()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.ctx), 30*time.Second)
+	defer cancel()
+	report := x.load.Stop(ctx)
+	x.row.Requests = report.Requests
+	for _, f := range report.Failures {
+		if x.fault.impossible != "" && f.Time.After(x.came) && f.Time.Add(-f.Took).Before(x.up) {
+			x.row.Impossible++
+			continue
+		}
+		x.row.Lost++
+		x.t.Errorf("a request was lost: %s (at %s; the fault came at %s and lasted %s)",
+			f, f.Time.Format("15:04:05.000"), x.came.Format("15:04:05.000"), x.up.Sub(x.came).Round(time.Millisecond))
+	}
+	if report.Failed > len(report.Failures) || report.Unfinished > 0 {
+		x.t.Errorf("more requests failed than are known: %s", report)
+	}
+}
+
+func (x *trial) must(err error) {
+	x.t.Helper()
+	if err != nil {
+		x.t.Fatal(fmt.Errorf("%s, %s: %w", x.fault.name, x.place, err))
+	}
+}

@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Holds a run at a place of its own: every bash that sshd starts reads this first (BASH_ENV), and a hook may call it by the hook's name.
+#
+# /run/lab/armed names the place: a verb or hook, `before` (nothing of its script was read) or `inside` (it is about to say its first result),
+# and how many of that name go by first. Who is held writes its pid to /run/lab/held and waits for a line in /run/lab/go. Its names begin
+# with lab_, since what follows in the same shell is the verb.
+
+lab_hold() {
+  trap - DEBUG
+  set +T
+  rm -f /run/lab/armed
+  printf '%s\n' "$$" >/run/lab/held.new
+  mv -f /run/lab/held.new /run/lab/held
+  read -r _ <>/run/lab/go
+}
+
+lab_place() {
+  local verb when skip
+  read -r verb when skip </run/lab/armed
+  if [[ $verb != "$1" ]]; then return; fi
+  if ((skip > 0)); then
+    printf '%s %s %s\n' "$verb" "$when" "$((skip - 1))" >/run/lab/armed
+  elif [[ $when == before || $0 == */hold.sh ]]; then
+    lab_hold
+  else
+    set -T
+    trap 'if [[ $BASH_COMMAND == "result "* && $BASHPID == "$$" ]]; then lab_hold; fi' DEBUG
+  fi
+}
+
+if [[ $- == *s* || $0 == */hold.sh ]]; then
+  unset -v BASH_ENV # what a verb starts is no verb
+  if [[ -r /run/lab/armed ]]; then lab_place "$1"; fi
+fi

@@ -1,0 +1,63 @@
+package lab
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// A link passes what it gets; what is broken are the connections that there are.
+func TestLink(t *testing.T) {
+	h := newHost(t, HostOptions{NoSystemd: true})
+	link, err := shared.Link(t.Context(), h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name  string
+		broke func()
+		want  func(answer []byte, err error) bool
+	}{
+		{"whole", func() {}, func(a []byte, _ error) bool { return bytes.HasPrefix(a, []byte("Invalid SSH")) }},
+		{"reset", link.Reset, func(_ []byte, err error) bool {
+			return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+		}},
+		{"a black hole", func() { link.Swallow(true, true) }, timedOut},
+		{"a black hole to the host", func() { link.Swallow(true, false) }, timedOut},
+		{"a black hole from the host", func() { link.Swallow(false, true) }, timedOut},
+		{"slow", func() { link.Slow(700*time.Millisecond, 0) }, timedOut},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			link.Slow(0, 0)
+			conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", net.JoinHostPort(link.Host, link.Port))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = conn.Close() }()
+			if _, err := io.ReadFull(conn, make([]byte, len("SSH-2.0-"))); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := conn.Read(make([]byte, 256)); err != nil {
+				t.Fatal(err)
+			}
+			tt.broke()
+			if err := conn.SetDeadline(time.Now().Add(time.Second)); err != nil {
+				t.Fatal(err)
+			}
+			_, werr := io.WriteString(conn, "not ssh\r\n")
+			answer, err := io.ReadAll(conn)
+			if !tt.want(answer, errors.Join(werr, err)) {
+				t.Errorf("answer %q, error %v %v", answer, werr, err)
+			}
+		})
+	}
+}
+
+func timedOut(answer []byte, err error) bool {
+	var timeout net.Error
+	return len(answer) == 0 && errors.As(err, &timeout) && timeout.Timeout()
+}
