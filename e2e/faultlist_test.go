@@ -134,11 +134,11 @@ func faults() []fault {
 		{name: "sshd restarted", come: on("systemctl restart ssh"), telling: []string{"inside fetch"}},
 		// The host.
 		{
-			name: "host rebooted", says: lost, impossible: "all while it is down", closes: true, telling: []string{"before verify"},
+			name: "host rebooted", says: lost + "|restarted", impossible: "all while it is down", closes: true, telling: []string{"before verify"},
 			come: func(x *trial) error { return x.host.Restart(x.ctx) },
 		},
 		{
-			name: "power cut", says: lost, impossible: "all while it is down", closes: true, telling: []string{"inside start"},
+			name: "power cut", says: lost + "|restarted", impossible: "all while it is down", closes: true, telling: []string{"inside start"},
 			come: func(x *trial) error { return x.host.PowerCycle(x.ctx) },
 		},
 		{name: "host frozen", says: lost, impossible: "all while it is frozen, which is 20 s, and a minute with all places", closes: true, come: freeze, telling: []string{"before switch"}},

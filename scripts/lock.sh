@@ -45,6 +45,7 @@ main() {
   result locked yes
   while IFS= read -r -t "$beat" _; do :; done
   rm -f -- "$path/.lock.holder"
+  exit 0 # bash would wait for more to run, with the lock
 }
 
 main "$@"
