@@ -14,6 +14,7 @@ main() {
   local begin left note last leader
   begin=$(now_ms)
   fit_root
+  trap 'blame_disk $?' EXIT
   if [[ ! -d $path ]]; then
     mkdir -p -- "$path" 2>/dev/null || as_root install -d -o "$(id -un)" -g "$(id -gn)" -- "$path" \
       || die "$EX_CHECK" "can't create the deploy root $path"

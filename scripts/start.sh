@@ -15,7 +15,7 @@ main() {
   # Without a flag nginx follows the include's fall-back, which may name this very port: a flag that was lost is there again first.
   if [[ -n $active && ! -e $flags/$active ]]; then
     say "the flag of port $active was gone; it is back"
-    : | write "$flags/$active" 0644
+    put_flag "$active"
   fi
   ln -sfnT -- "../releases/$release" "$path/slots/$port.next"
   mv -fT -- "$path/slots/$port.next" "$path/slots/$port"

@@ -2,7 +2,7 @@
 # Stops a slot: SIGTERM, then SIGKILL after stop_timeout. Only what is proved ours: the unit, the session of the pid file's process, or what
 # adopt.sh has found proved to be the old version.
 #
-# Values: app, path, lock_token, port, stop_timeout (seconds)
+# Values: app, path, lock_token, port, stop_timeout (seconds), instead (the port that serves in its place, or nothing)
 # Prints: stopped (yes, already), stop_ms
 # Exits:  EX_STOP when something of it still runs
 
@@ -10,9 +10,10 @@ main() {
   local begin end owner
   own_lock
   begin=$(now_ms)
-  end=$((begin + stop_timeout * 1000))
   if [[ -e $flags/$port ]]; then die "$EX_STOP" "port $port is the active slot; it is not stopped"; fi
+  if [[ -n $instead ]]; then served_instead; fi
   if [[ -n $(members "$port") ]]; then result stopped yes; else result stopped already; fi
+  end=$(($(now_ms) + stop_timeout * 1000))
   if [[ -e $path/slots/$port.adopted ]]; then stop_adopted; fi
   if has_systemd; then
     unit disable "$port"
@@ -27,6 +28,16 @@ main() {
   fi
   [[ -z $(members "$port") ]] || die "$EX_STOP" "slot $port still runs: pid $(members "$port" | tr '\n' ' ')"
   result stop_ms "$(($(now_ms) - begin))"
+}
+
+# served_instead: while the version that took over is down, this one answers as its backup.
+served_instead() {
+  listener "$instead"
+  while [[ $owner != ours ]] && (($(now_ms) < begin + 10000)); do
+    pause 0.1
+    listener "$instead"
+  done
+  [[ $owner == ours ]] || die "$EX_STOP" "nothing listens on port $instead, to which requests go: the version on port $port is kept, since nginx turns to it"
 }
 
 # stop_adopted: one that no longer listens here or works elsewhere now is not what was proved, and is left alone.

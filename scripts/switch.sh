@@ -6,8 +6,6 @@
 
 main() {
   own_lock
-  # Setup made it; but a hand that deletes it in between must not stop requests from going back.
-  [[ -d $flags ]] || as_root install -d -m 0755 -o "$(id -un)" -g "$(id -gn)" -- "$flags"
   if [[ -z $to ]]; then
     if [[ -e $flags/$from ]]; then result switched yes; else result switched already; fi
     rm -f -- "$flags/$from"
@@ -18,7 +16,7 @@ main() {
     mv -fT -- "$flags/$from" "$flags/$to"
     result switched yes
   else
-    : | write "$flags/$to" 0644
+    put_flag "$to"
     result switched yes
   fi
   result switched_at "$(epoch_ms)"

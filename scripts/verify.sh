@@ -16,7 +16,7 @@ main() {
     if [[ $via == "127.0.0.1:$port" ]]; then break; fi
     if (($(now_ms) > end)); then
       [[ $site == ours ]] || hint="; $nginx_include must be included at server level, not in a location"
-      die "$EX_NOT_ROUTED" "nginx does not send requests for $verify_host to port $port: GET $health_path $said by ${via:-a site that is not this action\'s}${hint-}"
+      die "$EX_NOT_ROUTED" "nginx does not send requests for $verify_host to port $port: GET $health_path $said by ${via:-nobody known}${hint-}"
     fi
     pause 0.05
   done

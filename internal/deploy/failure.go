@@ -106,7 +106,7 @@ func (d *Deployment) failure(s step, cause, undone error) *Failure {
 			if !errors.As(undone, &exit) {
 				f.Site = SiteUnknown
 			}
-		case s.name == "switch" && undone != nil:
+		case s.name == "switch" && undone != nil && host == nil: // the host's own no comes before the rename
 			f.Site = SiteUnknown
 		case h.restored && f.Site == SiteUnchanged:
 			f.Site = SiteRestored

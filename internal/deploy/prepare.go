@@ -179,7 +179,11 @@ func (d *Deployment) clear(ctx context.Context, h *host) (string, error) {
 	if _, err := d.drainSlot(ctx, h, h.Idle.Port, d.in.DrainTimeout); err != nil {
 		return "", err
 	}
-	if err := d.stopSlot(ctx, h, h.Idle.Port); err != nil {
+	instead := ""
+	if h.Active != nil && h.Active.serves() {
+		instead = h.activePort()
+	}
+	if err := d.stopSlot(ctx, h, h.Idle.Port, instead); err != nil {
 		return "", err
 	}
 	return fmt.Sprintf("stopped what an earlier run left on port %d", h.Idle.Port), nil
@@ -291,7 +295,7 @@ func (d *Deployment) stopNew(ctx context.Context, h *host) error {
 			return err
 		}
 	}
-	return d.stopSlot(ctx, h, h.Idle.Port)
+	return d.stopSlot(ctx, h, h.Idle.Port, "")
 }
 
 // process are the values that name the new process and say how to judge its answers.

@@ -33,14 +33,15 @@ func (d *Deployment) drainSlot(ctx context.Context, h *host, port uint16, limit 
 }
 
 func (d *Deployment) stop(ctx context.Context, h *host) (string, error) {
-	if err := d.stopSlot(ctx, h, h.Active.Port); err != nil {
+	if err := d.stopSlot(ctx, h, h.Active.Port, h.idlePort()); err != nil {
 		return "", err
 	}
 	return fmt.Sprintf("%s on port %d is stopped", h.Active.version(), h.Active.Port), nil
 }
 
-func (d *Deployment) stopSlot(ctx context.Context, h *host, port uint16) error {
-	_, err := d.exec(ctx, h, scripts.Stop, scripts.Values{"port": fmt.Sprint(port), "stop_timeout": seconds(d.in.StopTimeout)})
+// stopSlot stops what runs on a port, once something listens on the one that serves in its place, if there is one.
+func (d *Deployment) stopSlot(ctx context.Context, h *host, port uint16, instead string) error {
+	_, err := d.exec(ctx, h, scripts.Stop, scripts.Values{"port": fmt.Sprint(port), "stop_timeout": seconds(d.in.StopTimeout), "instead": instead})
 	return err
 }
 

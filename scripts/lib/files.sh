@@ -33,6 +33,15 @@ fit_root() {
   [[ -z $theirs ]] || die "$EX_CHECK" "$path holds what is not this action's ($theirs), and releases need a folder of their own: choose another one with the input path"
 }
 
+# put_flag PORT: its folder, too, is made again: a hand that deletes it during a deployment must not stop requests from going back.
+put_flag() {
+  if [[ ! -d $flags ]]; then
+    free_root || die "$EX_CHECK" "the folder $flags is gone, and $(id -un) lacks the rights to make it again: sudo install -d -o $(id -un) $flags"
+    as_root install -d -m 0755 -o "$(id -un)" -g "$(id -gn)" -- "$flags"
+  fi
+  : | write "$flags/$1" 0644
+}
+
 # seal RELEASE-FOLDER: inode, mode, size and time of the last change of each of its files, and the path, sorted.
 seal() {
   find "$1" -mindepth 1 -path "$1/.deploy-action" -prune -o -type f -printf '%i %m %s %T@\t%P\n' | sort

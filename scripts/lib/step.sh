@@ -16,9 +16,9 @@ own_lock() {
     cat -- "$path/.lock.steps/$step_id"
     exit 0
   fi
+  trap leave EXIT
   printf '%s %s\n' "$$" "$(starttime "$$")" >"$path/.lock.leader"
   exec {results_fd}>"$path/.lock.results"
-  trap leave EXIT
   trap : PIPE # whoever listened is gone: the work is still finished, for the run to find when it is back
 }
 
@@ -36,8 +36,19 @@ end_cut_off() {
 }
 
 leave() {
+  local status=$?
   if declare -F cleanup >/dev/null; then cleanup; fi
   rm -f -- "$path/.lock.leader"
+  blame_disk "$status"
+}
+
+# blame_disk STATUS: what failed on a full disk failed because of it, whatever it says itself.
+blame_disk() {
+  local kb inodes
+  (($1 > 0)) || return 0
+  read -r kb < <(df -Pk -- "$path" | awk 'NR == 2 { print $4 }') || return 0
+  read -r inodes < <(df -Pi -- "$path" | awk 'NR == 2 { print $2 + 0 ? $4 : 100 }') || return 0 # some have no table of inodes: 0 of 0
+  if ((kb < 1024 || inodes < 10)); then die "$EX_DISK" "the disk is full: $kb KB and $inodes inodes are free at $path"; fi
 }
 
 # keep_results: the last call of every verb. The results of a step that came to its end stay for as long as its run does, so that it is not
