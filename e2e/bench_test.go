@@ -68,9 +68,9 @@ func wrk(b *testing.B, ctx context.Context, url string) float64 {
 }
 
 // bareHost is a host that is gone after the benchmark.
-func bareHost(b *testing.B, ctx context.Context) *lab.Host {
+func bareHost(b *testing.B, ctx context.Context, options lab.HostOptions) *lab.Host {
 	b.Helper()
-	host, err := shared.lab.Host(ctx, lab.HostOptions{})
+	host, err := shared.lab.Host(ctx, options)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -91,7 +91,7 @@ func benchHost(b *testing.B, ctx context.Context) (*lab.Host, *lab.Result, lab.J
 	if out, err := build.CombinedOutput(); err != nil {
 		b.Fatalf("build hello: %v\n%s", err, out)
 	}
-	host := bareHost(b, ctx)
+	host := bareHost(b, ctx, lab.HostOptions{})
 	repo, err := shared.git.Repo(ctx, "acme/hello")
 	if err != nil {
 		b.Fatal(err)

@@ -160,7 +160,8 @@ func (s *S3) forward(backend *url.URL) http.Handler {
 			}
 			return nil
 		},
-		ErrorLog: log.New(io.Discard, "", 0), // a cut is what a test asked for
+		FlushInterval: -1,                         // what came before a cut has gone out
+		ErrorLog:      log.New(io.Discard, "", 0), // a cut is what a test asked for
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
