@@ -12,7 +12,7 @@ demo: ## redeploy a real application under load, and see that no request fails
 # One package at a time (-p 1): end-to-end tests measure time, and must not share the cores with each other. Building
 # first uses all cores.
 test: ## run all tests, end-to-end ones too
-	@e2e/prepare/run.sh sh -c 'go build -race ./... && exec go test -race -shuffle=on -timeout 60m -p 1 ./...'
+	@e2e/prepare/run.sh sh -c 'go build -race ./... && exec go test -race -shuffle=on -timeout 80m -p 1 ./...'
 
 faults: ## let every fault come over every step of a deployment (takes hours), and write docs/reliability.md
 	@e2e/prepare/run.sh go test -run TestFaults -timeout 24h ./e2e -places all -report

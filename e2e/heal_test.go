@@ -219,3 +219,29 @@ func TestADamagedMirrorIsFetchedAnew(t *testing.T) {
 	again := w.deploy(sha, map[string]string{"start": "uvicorn controller.main:app --port $PORT"})
 	w.serves(again.Outputs["release"])
 }
+
+// A version that crashes once it has proved itself is back in a moment; for that moment nginx turns to the old one, which must still be there.
+func TestTheOldVersionStaysWhileTheNewOneIsDown(t *testing.T) {
+	w := newWorld(t, lab.HostOptions{})
+	w.deploy(w.commit(nil), nil)
+	w.exec("mkdir /etc/systemd/system/shop@8081.service.d; printf '[Service]\\nRestartSec=6\\n' >/etc/systemd/system/shop@8081.service.d/slow.conf; systemctl daemon-reload")
+	running, err := shared.runner.Start(w.ctx, w.job(w.commit(nil), map[string]string{
+		"after-switch": "kill -KILL $(systemctl show -p MainPID --value shop@8081); echo down; until [ -e /tmp/go ]; do sleep 0.1; done",
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := running.WaitLog(w.ctx, "│ down"); err != nil {
+		t.Fatal(err)
+	}
+	w.underLoad()
+	w.exec("touch /tmp/go")
+	result, err := running.Wait()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if result.Outputs["outcome"] != "deployed" || strings.Contains(result.Log(), "Could not stop") {
+		t.Errorf("outputs %v\n%s", result.Outputs, result.Log())
+	}
+	w.serves(result.Outputs["release"])
+}

@@ -253,3 +253,21 @@ func TestACutOffScriptRunsNothing(t *testing.T) {
 		t.Error("the whole script did not write, so the rest of this test proves nothing")
 	}
 }
+
+// A step that fails on a full disk says so, whatever its own words are; one that fails with room left keeps its own code.
+func TestAFullDiskIsBlamed(t *testing.T) {
+	for _, tt := range []struct {
+		df   string
+		want string
+	}{
+		{"df() { if [[ $1 == -Pk ]]; then printf 'h\\n/dev/x 1 1 12 1%% /\\n'; else printf 'h\\n/dev/x 9999 1 9998 1%% /\\n'; fi; }", "80"},
+		{"df() { if [[ $1 == -Pk ]]; then printf 'h\\n/dev/x 1 1 99999 1%% /\\n'; else printf 'h\\n/dev/x 9999 9998 1 1%% /\\n'; fi; }", "80"},
+		{"df() { if [[ $1 == -Pk ]]; then printf 'h\\n/dev/x 1 1 99999 1%% /\\n'; else printf 'h\\n/dev/x 0 0 0 - /\\n'; fi; }", "3"},
+	} {
+		out := bash(t, "app=a EX_CHECK=64 EX_DISK=80\n"+read(t, "lib/base.sh")+read(t, "lib/step.sh")+tt.df+
+			"\nset +e; (trap leave EXIT; path=$(mktemp -d); exit 3) 2>/dev/null; printf '%s' \"$?\"")
+		if out != tt.want {
+			t.Errorf("exit code %s, want %s", out, tt.want)
+		}
+	}
+}
