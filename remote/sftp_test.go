@@ -28,7 +28,13 @@ func sftpHost(t *testing.T, config ...string) *remote.Client {
 const withSFTP = "Subsystem sftp internal-sftp"
 
 func TestOpenSSHUploadAndDownload(t *testing.T) {
-	client := sftpHost(t, withSFTP)
+	for name, config := range map[string]string{"large packets": withSFTP, "packets that any server takes": withSFTP + " -P limits"} {
+		t.Run(name, func(t *testing.T) { uploadAndDownload(t, sftpHost(t, config)) })
+	}
+}
+
+func uploadAndDownload(t *testing.T, client *remote.Client) {
+	t.Helper()
 	for _, size := range []int{0, 1, 32<<10 + 1, 20 << 20} {
 		path := filepath.Join(t.TempDir(), "file")
 		if err := os.WriteFile(path, nil, 0o600); err != nil {
