@@ -18,7 +18,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 
 	"github.com/clothesme/deploy-action/internal/exclude"
 )
@@ -220,9 +219,10 @@ func (t *Tree) hash(ctx context.Context) error {
 	var wg sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
 		wg.Go(func() {
-			buffer := make([]byte, 256<<10)
+			buffer, from := make([]byte, 256<<10), opener{root: t.root}
+			defer from.close()
 			for e := range work {
-				if err := t.hashFile(ctx, e, buffer); err != nil {
+				if err := t.hashFile(ctx, &from, e, buffer); err != nil {
 					cancel(err)
 				}
 			}
@@ -241,8 +241,8 @@ func (t *Tree) hash(ctx context.Context) error {
 	return context.Cause(ctx)
 }
 
-func (t *Tree) hashFile(ctx context.Context, e *entry, buffer []byte) error {
-	f, err := t.open(e)
+func (t *Tree) hashFile(ctx context.Context, from *opener, e *entry, buffer []byte) error {
+	f, err := from.open(e)
 	if err != nil {
 		return err
 	}
@@ -262,29 +262,4 @@ func (t *Tree) hashFile(ctx context.Context, e *entry, buffer []byte) error {
 	}
 	e.sum = fmt.Sprintf("%x", hash.Sum(nil))
 	return nil
-}
-
-// open opens a regular file; a pipe that took its place since must not hold us up.
-func (t *Tree) open(e *entry) (*os.File, error) {
-	f, err := t.root.OpenFile(e.path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, fmt.Errorf("read workspace: %w", reason(err))
-	}
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		return nil, errors.Join(fmt.Errorf("read workspace: %q is not a regular file any more", e.path), f.Close())
-	}
-	return f, nil
-}
-
-// reader ends with its context.
-type reader struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-func (r reader) Read(p []byte) (int, error) {
-	if r.ctx.Err() != nil {
-		return 0, context.Cause(r.ctx)
-	}
-	return r.r.Read(p)
 }
