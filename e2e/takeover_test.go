@@ -43,12 +43,16 @@ func TestTakeoverUnderLoad(t *testing.T) {
 	failed(t, back, "failed", "choose: no release older than "+first.Outputs["release"]+" has served before")
 
 	w.underLoad()
-	second := w.deploy(w.commit(nil), nil)
+	sha := w.commit(nil)
+	second := w.deploy(sha, nil)
 	if measured(t, second).Reloaded {
 		t.Error("the second deployment reloaded nginx")
 	}
 	w.serves(second.Outputs["release"])
 	w.oneFlag("8080")
+	if again := w.run(w.job(sha, nil)); again.Outputs["outcome"] != "unchanged" {
+		t.Errorf("the same commit again: outputs %v\n%s", again.Outputs, again.Log())
+	}
 	third := w.run(w.job("", map[string]string{"operation": "rollback"}))
 	if third.Outputs["outcome"] != "rolled-back" || third.Outputs["release"] != first.Outputs["release"] {
 		t.Errorf("outputs %v\n%s", third.Outputs, third.Log())

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Asks the release that is active, directly and through nginx, whether it may stay as it is. Changes nothing.
 #
-# Values: app, path, port, health_path, health_status, health_body, health_host, verify_host
+# Values: app, path, port, health_path, health_status, health_body, health_host, verify_host, site (ours, theirs: whose server block answers)
 # Prints: tries
 # Exits:  EX_UNHEALTHY when neither of several tries got the right answer both ways
 #
@@ -32,7 +32,7 @@ healthy() {
     said="GET $health_path on port $port: $said"
     return 1
   fi
-  if ! probe "http://127.0.0.1$health_path" "$verify_host" || [[ $via != "127.0.0.1:$port" ]]; then
+  if ! through_nginx || [[ $via != "127.0.0.1:$port" ]]; then
     said="GET $health_path through nginx: $said by ${via:-nobody known}"
     return 1
   fi

@@ -9,7 +9,7 @@
 # A release that came through is marked as proved, with the run that put it live. `nginx -t` can pass and a reload exit 0 while the old configuration stays; only a request through nginx proves anything.
 
 main() {
-  local end probes=0 said='' via='' owner hint chosen loaded front
+  local end probes=0 said='' via='' hint
   end=$(($(now_ms) + settle))
   while :; do
     ask || [[ $via != "127.0.0.1:$port" ]] || bad
@@ -35,24 +35,12 @@ main() {
 }
 
 ask() {
-  local right=0
   probes=$((probes + 1))
   if ! runs "$pid" "$starttime"; then
     app_log "$port" "$log_offset"
     die "$EX_DIED" "the application (pid $pid) exited after the switch"
   fi
-  routed "$verify_host"
-  probe "$front$health_path" "$verify_host" || right=1
-  if [[ $site == theirs ]]; then witness; fi
-  return "$right"
-}
-
-# witness: a server block of the user's does not name the upstream that has answered. There nginx's own word stands for it, and the slot's
-# listener: with that there is no need of the backup, which would answer for a new version that does not listen.
-witness() {
-  via=$chosen
-  listener "$port"
-  if [[ $via == http://*_"$port" && $owner == ours ]]; then via=127.0.0.1:$port; fi
+  through_nginx
 }
 
 bad() {

@@ -75,12 +75,8 @@ const settle = 10 * time.Second
 
 func (d *Deployment) verify(ctx context.Context, h *host) (string, error) {
 	var live time.Time
-	site := ours
-	if h.TheirSite {
-		site = theirs
-	}
 	res, err := d.exec(ctx, h, scripts.Verify, d.process(h, scripts.Values{
-		"release": h.release, "verify_host": d.verifyHost(), "site": site, "nginx_include": d.in.NginxInclude, "settle": millis(settle), "watch_for": millis(d.in.WatchFor),
+		"release": h.release, "verify_host": d.verifyHost(), "site": h.site(), "nginx_include": d.in.NginxInclude, "settle": millis(settle), "watch_for": millis(d.in.WatchFor),
 		"by": d.by(h),
 	}))
 	if live = res.At("live"); !live.IsZero() {
@@ -90,6 +86,14 @@ func (d *Deployment) verify(ctx context.Context, h *host) (string, error) {
 		return "", err
 	}
 	return fmt.Sprintf("%d right answers through nginx, all from port %s, over %s", res.Int("probes"), h.idlePort(), d.in.WatchFor), res.Err()
+}
+
+// site says whose server block answers.
+func (h *host) site() string {
+	if h.TheirSite {
+		return theirs
+	}
+	return ours
 }
 
 // verifyHost is the name under which the site is asked for through nginx: its own, or any when it answers for all.

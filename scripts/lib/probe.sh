@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # One HTTP request, judged.
 #
-# Values: health_status, health_body
+# Values: health_path, health_status, health_body, verify_host, port, site
 
 # probe URL HOST: asks once; succeeds when status and body are as wanted. Sets said (what came, for people) and via (the upstream that nginx
 # names to a probe from this host; several, comma-separated, when it had to turn to the backup). No proxy and no .curlrc of the host's has a say in it.
@@ -34,6 +34,21 @@ routed() {
     if [[ $chosen == http://* ]]; then return; fi
   done
   chosen='' loaded='' front=http://127.0.0.1
+}
+
+# through_nginx: asks the site as a visitor would, for the health path; via is 127.0.0.1:$port when that slot has answered. A server block of
+# the user's does not name the upstream. There nginx's own word stands for it, and the slot's listener: with that there is no need of the
+# backup, which would answer for a version that does not listen.
+through_nginx() {
+  local right=0 owner chosen loaded front
+  routed "$verify_host"
+  probe "$front$health_path" "$verify_host" || right=1
+  if [[ $site == theirs ]]; then
+    via=$chosen
+    listener "$port"
+    if [[ $via == http://*_"$port" && $owner == ours ]]; then via=127.0.0.1:$port; fi
+  fi
+  return "$right"
 }
 
 # wanted: what a right answer is, for people.
