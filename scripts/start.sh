@@ -6,7 +6,7 @@
 # Exits:  EX_FOREIGN when something that is not ours has the port, EX_START when the process can't be started at all
 
 main() {
-  local pid start owner log=$path/logs/$port.log
+  local pid start owner offset log=$path/logs/$port.log
   own_lock
   [[ -e $path/releases/$release/.deploy-action/complete ]] || die "$EX_START" "release $release is not complete"
   listener "$port"
@@ -21,9 +21,13 @@ main() {
   mv -fT -- "$path/slots/$port.next" "$path/slots/$port"
   if [[ -s $log && $(stat -c %s "$log") -gt 10485760 ]]; then mv -f -- "$log" "$log.1"; fi
   printf '=== %s start of %s on port %s\n' "$(date -u +%FT%TZ)" "$release" "$port" >>"$log"
-  result log_offset "$(stat -c %s "$log")"
+  offset=$(stat -c %s "$log")
+  result log_offset "$offset"
   if has_systemd; then
-    unit restart "$port" || die "$EX_START" "systemd could not start $(unit_of "$port")"
+    if ! unit restart "$port"; then
+      app_log "$port" "$offset"
+      die "$EX_START" "systemd could not start $(unit_of "$port")"
+    fi
     # Enabled before anything is switched to it: at no moment would a reboot come back without the active release.
     unit enable "$port"
     slot_pid "$port" || :
