@@ -343,6 +343,7 @@ func TestAnOlderRunDoesNotUndoANewerOne(t *testing.T) {
 		{"older run of this workflow", fmt.Sprintf(line, "2", "deploy"), nil, false},
 		{"this very run", fmt.Sprintf(line, "3", "deploy"), nil, false},
 		{"newer run of another workflow", fmt.Sprintf(line, "1", "other"), nil, true},
+		{"renamed workflow, whose numbers begin anew", strings.Replace(fmt.Sprintf(line, "99", "deploy"), `"90"`, `"6"`, 1), nil, false},
 		{"no run", "", nil, false},
 		{"not ours to read", `{"run-id":{}}`, nil, false},
 		{"allowed", fmt.Sprintf(line, "4", "deploy"), func(in *inputs.Inputs) { in.AllowOlder = true }, false},

@@ -44,7 +44,7 @@ func readPast(line string) past {
 }
 
 // inOrder refuses to put an older commit live over a newer one: runs that wait for the lock get it in no order, and one whose runner hung
-// may come late. GitHub numbers the runs of a workflow, and gives all runs ids that only grow.
+// may come late. GitHub gives runs ids that only grow, and numbers those of a workflow.
 func (d *Deployment) inOrder(_ context.Context, h *host) (string, error) {
 	if h.Active == nil {
 		return "nothing was deployed before", nil
@@ -61,14 +61,15 @@ func (d *Deployment) anyOrder(*host) bool {
 	return d.in.AllowOlder || d.in.Operation != inputs.Deploy || run.Event == "workflow_dispatch" || run.Attempt != "" && run.Attempt != "1"
 }
 
+// newer: by the id and, within one workflow, by the number too, which begins anew when its file gets another name.
 func newer(p past, run inputs.Run) bool {
-	last, ours := p.RunID, run.ID
-	if p.Workflow == run.Workflow && p.RunNo != "" && run.Number != "" {
-		last, ours = p.RunNo, run.Number
-	}
-	a, err := strconv.ParseUint(last, 10, 64)
-	b, err2 := strconv.ParseUint(ours, 10, 64)
-	return err == nil && err2 == nil && a > b
+	return greater(p.RunID, run.ID) && (p.Workflow != run.Workflow || greater(p.RunNo, run.Number))
+}
+
+func greater(a, b string) bool {
+	m, err := strconv.ParseUint(a, 10, 64)
+	n, err2 := strconv.ParseUint(b, 10, 64)
+	return err == nil && err2 == nil && m > n
 }
 
 // OrderError is a newer run's deployment that an older run would undo.
