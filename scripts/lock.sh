@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Takes the deploy lock and holds it for as long as this session lives.
 #
-# Values: app, path, lock_token, lock_note (who, for people), lock_timeout and beat (seconds), serial (this run's lock before its connection
-#         was lost, or nothing)
-# Prints: locked=yes once it is ours, waited (milliseconds), serial (counts those who had the lock)
-# Exits:  EX_LOCK_BUSY when lock_timeout is over, EX_LOCK_LOST when another run had the lock since `serial`,
+# Values: app, path, lock_token, lock_note (who, for people), lock_timeout and beat (seconds), resume (yes: this run had the lock before its
+#         connection was lost)
+# Prints: locked=yes once it is ours, waited (milliseconds)
+# Exits:  EX_LOCK_BUSY when lock_timeout is over, EX_LOCK_LOST when another run had the lock in between,
 #         EX_CHECK when the deploy root can't be made or is somebody else's folder
 #
 # It is a flock(2): the kernel frees it with the process, so it can't go stale. A heartbeat, one line, comes on standard input; end of
@@ -26,23 +26,21 @@ main() {
     say "the deploy lock is held by ${note:-another run}; waiting up to ${lock_timeout}s"
     left=$((lock_timeout - ($(now_ms) - begin) / 1000))
     flock -w "$left" "$lock_fd" || {
-      [[ -z $serial ]] || die "$EX_LOCK_LOST" "the deploy lock went to ${note:-another run} while the connection was lost"
+      [[ $resume == no ]] || die "$EX_LOCK_LOST" "the deploy lock went to ${note:-another run} while the connection was lost"
       die "$EX_LOCK_BUSY" "the deploy lock is still held by ${note:-another run}"
     }
   fi
   read -r last <"$path/.lock" || :
-  [[ $last =~ ^[0-9]{1,9}$ ]] || last=0
-  if [[ -z $serial ]]; then
+  if [[ $resume == no ]]; then
     rm -rf -- "$path/.lock.steps"
     mkdir -- "$path/.lock.steps"
-  elif ((last != serial)); then
+  elif [[ ${last%-*} != "${lock_token%-*}" ]]; then
     die "$EX_LOCK_LOST" "another deployment had the lock while the connection was lost; what it did is not touched"
   fi
-  printf '%s\n' "$((last + 1))" >"$path/.lock"
+  printf '%s\n' "$lock_token" >"$path/.lock" # who had it last
   printf '%s\n%s\n' "$lock_token" "$lock_note, since $(date -u +%FT%TZ)" | write "$path/.lock.holder" 0644
   end_cut_off # before anybody looks at what it leaves
   result waited "$(($(now_ms) - begin))"
-  result serial "$((last + 1))"
   result locked yes
   while IFS= read -r -t "$beat" _; do :; done
   rm -f -- "$path/.lock.holder"

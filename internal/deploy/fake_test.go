@@ -31,7 +31,7 @@ type fakeHost struct {
 	releases map[string]string // by port, of those that were started here
 	loaded   bool              // nginx has the site
 	holder   string            // the token of who has the deploy lock
-	serial   int               // of the lock
+	had      string            // the token of who had it last
 	done     map[string]string // the results of finished steps, by their id
 	session  *fakeSession      // that holds the lock
 	gone     bool              // nobody gets through to it
@@ -173,7 +173,7 @@ func (s *fakeShell) Run(ctx context.Context, verb scripts.Verb, v scripts.Values
 		case "gone-before", "lost-before", "overtaken", "restarted":
 			f.gone = bad.kind == "gone-before"
 			if bad.kind == "overtaken" {
-				f.serial++
+				f.had = "another-0"
 			}
 			if bad.kind == "restarted" {
 				f.restarts++
@@ -400,16 +400,16 @@ func (s *fakeShell) Hold(_ context.Context, verb scripts.Verb, v scripts.Values,
 		f.gone = bad.kind == "gone-before"
 		s.cut()
 		return nil, errLink
-	case v["serial"] != "" && v["serial"] != fmt.Sprint(f.serial):
+	case v["resume"] == "yes" && base(v["lock_token"]) != base(f.had):
 		_, _ = fmt.Fprintln(words, "another deployment had the lock")
 		held.end(&remote.ExitError{Code: scripts.ExitLockLost})
 	default:
-		if v["serial"] == "" {
+		if v["resume"] == "no" {
 			f.done = map[string]string{}
 		}
-		f.serial++
+		f.had = v["lock_token"]
 		f.holder, f.session = v["lock_token"], held
-		_, _ = fmt.Fprintf(results, "%s\nwaited=3\nserial=%d\nlocked=yes\n", scripts.Begin, f.serial)
+		_, _ = fmt.Fprintf(results, "%s\nwaited=3\nlocked=yes\n", scripts.Begin)
 		if isBad {
 			f.gone = bad.kind == "gone-after"
 			s.cut()
@@ -417,6 +417,9 @@ func (s *fakeShell) Hold(_ context.Context, verb scripts.Verb, v scripts.Values,
 	}
 	return held, nil
 }
+
+// base is a lock's token without the number of the connection.
+func base(token string) string { return token[:strings.LastIndex(token, "-")] }
 
 type fakeSession struct {
 	shell *fakeShell

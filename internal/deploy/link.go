@@ -25,7 +25,6 @@ type link struct {
 // heldLock is the deploy lock on one host.
 type heldLock struct {
 	session Session
-	serial  string // counts the holders there have been: the next one in a row is proof that nobody came in between
 	over    context.CancelFunc
 }
 
@@ -45,15 +44,15 @@ func (d *Deployment) connect(ctx context.Context, h *host) (string, error) {
 }
 
 func (d *Deployment) takeLock(ctx context.Context, h *host) (string, error) {
-	waited, err := d.lock(ctx, h, "", d.in.LockTimeout)
+	waited, err := d.lock(ctx, h, false, d.in.LockTimeout)
 	if err == nil && waited >= time.Second {
 		return fmt.Sprintf("held, after waiting %s", waited.Round(time.Second)), nil
 	}
 	return "held", err
 }
 
-// lock takes the deploy lock; serial is that of the lock this run has lost, if it had it before.
-func (d *Deployment) lock(ctx context.Context, h *host, serial string, limit time.Duration) (waited time.Duration, err error) {
+// lock takes the deploy lock; to resume is to have had it before, and to be refused when another run has had it since.
+func (d *Deployment) lock(ctx context.Context, h *host, resume bool, limit time.Duration) (waited time.Duration, err error) {
 	var results scripts.Results
 	locked := results.Came("locked")
 	words := d.rep.Remote(h.target.Name)
@@ -61,7 +60,7 @@ func (d *Deployment) lock(ctx context.Context, h *host, serial string, limit tim
 	var last tail
 	// The lock outlives this step and the run's cancellation: what is undone is undone under it.
 	session, err := h.shell.Hold(context.WithoutCancel(ctx), scripts.Lock, d.values(h, scripts.Values{
-		"lock_note": d.in.Run.Actor + " " + d.in.Run.URL(), "lock_timeout": seconds(limit), "beat": seconds(silence), "serial": serial,
+		"lock_note": d.in.Run.Actor + " " + d.in.Run.URL(), "lock_timeout": seconds(limit), "beat": seconds(silence), "resume": yes(resume),
 	}), &results, io.MultiWriter(words, &last))
 	if err != nil {
 		return 0, err
@@ -83,7 +82,7 @@ func (d *Deployment) lock(ctx context.Context, h *host, serial string, limit tim
 		}
 	}
 	ctx, over := context.WithCancel(context.WithoutCancel(ctx))
-	h.lock = &heldLock{session: session, serial: results.Text("serial"), over: over}
+	h.lock = &heldLock{session: session, over: over}
 	go keepLock(ctx, h.shell, session, beat)
 	return results.Millis("waited"), results.Err()
 }
@@ -198,7 +197,7 @@ func (d *Deployment) dialAgain(ctx context.Context, h *host) error {
 	if held := h.lock; held != nil {
 		held.over()
 		// Where the connection vanished without a word the host frees the lock after the silence.
-		if _, err := d.lock(ctx, h, held.serial, silence+heartbeat); err != nil {
+		if _, err := d.lock(ctx, h, true, silence+heartbeat); err != nil {
 			return err
 		}
 	}

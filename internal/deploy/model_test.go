@@ -293,7 +293,13 @@ func (s *modelShell) Hold(ctx context.Context, verb scripts.Verb, v scripts.Valu
 		if s.holder == "" {
 			s.m.late = nil // lock.sh ends it before anybody looks at what it leaves
 			s.m.note("run %d takes the lock", s.number)
-			return s.fakeShell.Hold(ctx, verb, v, results, words)
+			when := s.run.cut
+			s.run.cut = 0
+			session, err := s.fakeShell.Hold(ctx, verb, v, results, words)
+			if when == cutAfter {
+				_ = s.Close()
+			}
+			return session, err
 		}
 	}
 }
