@@ -45,7 +45,7 @@ func reportOf(rows []row) string {
 		places[r.Place], seen[r.Fault] = true, true
 		requests += r.Requests
 	}
-	fmt.Fprintf(&b, `<!-- Written by `+"`make faults`"+`, not by hand. -->
+	fmt.Fprintf(&b, `<!-- Written by the fault suite (`+"`make faults`"+`, or a part of it), not by hand. -->
 # When something breaks
 
 %s deployments were each met by one of %d faults at one of %d places, under load through nginx (GET and POST on connections that are kept, slow
