@@ -272,7 +272,7 @@ func TestAnIncludeInsideALocationIsPutBack(t *testing.T) {
 	w.site(8080, strings.Replace(inside, "location / {\n", "location / {\n        include /etc/nginx/conf.d/service-url.inc;\n", 1))
 	_, before := w.snapshot()
 	result := w.run(w.job(w.commit(nil), nil))
-	failed(t, result, "restored", "/etc/nginx/conf.d/service-url.inc must be included at server level, not in a location", "site: restored")
+	failed(t, result, "failed", "/etc/nginx/conf.d/service-url.inc must be included at server level, not in a location", "site: unchanged")
 	if _, after := w.snapshot(); after != before {
 		t.Errorf("nginx's files before:\n%s\nafter:\n%s", before, after)
 	}

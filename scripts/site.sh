@@ -10,7 +10,7 @@
 # beside its place, too.
 
 main() {
-  local keep=/var/lib/deploy-action/$app/nginx/$release words log=/var/log/nginx/error.log from end
+  local keep=/var/lib/deploy-action/$app/nginx/$release words log=/var/log/nginx/error.log from end hint
   own_lock
   look_at_site
   result edited "$edited"
@@ -33,7 +33,8 @@ main() {
       { tail -c "+$((from + 1))" -- "$log" || as_root tail -c "+$((from + 1))" -- "$log"; } 2>/dev/null | tail -n 5 >&2 || :
       put_back "$keep"
       nginx_reload >&2 || :
-      die "$EX_NOT_ROUTED" "nginx was told to reload, and does not answer for $verify_host with this site: another site has the name, or nginx could not do it; the files are as they were"
+      [[ $site_file != *.upstreams.conf ]] || hint="; $nginx_include must be included at server level, not in a location"
+      die "$EX_NOT_ROUTED" "nginx was told to reload, and does not answer for $verify_host with this site: another site has the name, or nginx could not do it${hint-}; the files are as they were"
     fi
     pause 0.05
   done
