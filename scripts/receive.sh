@@ -17,8 +17,7 @@ main() {
   rm -rf -- "$partial"
   mkdir -- "$partial"
   if [[ $compressed == yes ]]; then unpack=-xzf; else unpack=-xf; fi
-  # Not nice: on a busy host that took four times as long, and tar can take no more of it than the network brings.
-  tar "$unpack" - -C "$partial" --no-same-owner --delay-directory-restore <"$transfer/stream" &
+  nice -n 10 tar "$unpack" - -C "$partial" --no-same-owner --delay-directory-restore <"$transfer/stream" &
   result ready yes
   watch "$!"
   wait "$!" || die "$EX_RECEIVE" "what was sent could not be unpacked"
