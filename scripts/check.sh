@@ -8,7 +8,7 @@
 # Exits:  EX_CHECK after faults
 
 main() {
-  local faults=() rooted=yes cmd name out kb version folder=$path
+  local faults=() rooted=yes cmd name out version folder=$path
   install_missing
   result installed "$brought"
   if [[ -n $refusal && -n $(lacking) ]]; then faults+=("apt did not get through: $refusal"); fi
@@ -62,8 +62,7 @@ main() {
   version=${version##*nginx/}
   result nginx "${version%% *}"
   while [[ ! -d $folder ]]; do folder=$(dirname -- "$folder"); done
-  kb=$(df -Pk -- "$folder" | awk 'NR == 2 { print $4 }')
-  result disk_mb "$((kb / 1024))"
+  result disk_mb "$(($(free_kb "$folder") / 1024))"
   result memory_mb "$(awk '/^MemAvailable:/ { print int($2 / 1024) }' /proc/meminfo)"
   result skew "$(($(date +%s) - clock))"
 }

@@ -22,8 +22,8 @@ main() {
   fi
   result transfer "$transfer"
   result base "$base"
-  result disk_kb "$(df -Pk -- "$path" | awk 'NR == 2 { print $4 }')"
-  result inodes "$(df -Pi -- "$path" | awk 'NR == 2 { print $4 ~ /^[0-9]+$/ ? $4 : 0 }')"
+  result disk_kb "$(free_kb "$path")"
+  result inodes "$((0 + $(free_inodes "$path")))"
 }
 
 # find_base: sets base to the active release if it came from a workspace, else to the newest complete one that did.

@@ -9,7 +9,7 @@
 main() {
   local id pruned=0 before used stay
   own_lock
-  before=$(df -Pk -- "$path" | awk 'NR == 2 { print $4 }')
+  before=$(free_kb "$path")
   used=$(in_use)
   cd -- "$path/releases"
   stay=" $(staying | tr '\n' ' ')"
@@ -26,7 +26,7 @@ main() {
   assets
   commits
   result pruned "$pruned"
-  result freed_mb "$((($(df -Pk -- "$path" | awk 'NR == 2 { print $4 }') - before) / 1024))"
+  result freed_mb "$((($(free_kb "$path") - before) / 1024))"
 }
 
 # in_use: releases and venvs that a process of this user's runs from or works in; an application may leave some behind when it stops.

@@ -53,11 +53,6 @@ write_template() {
   as_root systemctl daemon-reload
 }
 
-make_flags() {
-  as_root install -d -m 0755 /var/lib/deploy-action "/var/lib/deploy-action/$app"
-  as_root install -d -m 0755 -o "$(id -un)" -g "$(id -gn)" "$1"
-}
-
 # write_rules FILE: tested alone, before sudo sees them, and then with all that sudo reads. The copy comes last: it says that the rules stand.
 write_rules() {
   local sound=no

@@ -254,20 +254,34 @@ func TestACutOffScriptRunsNothing(t *testing.T) {
 	}
 }
 
-// A step that fails on a full disk says so, whatever its own words are; one that fails with room left keeps its own code.
+// A step that fails on a full disk says so, whatever its own words are; one that fails with room left keeps its own code, and so does one
+// whose code decides what the run does next.
 func TestAFullDiskIsBlamed(t *testing.T) {
 	for _, tt := range []struct {
-		df   string
-		want string
+		df     string
+		status string
+		want   string
 	}{
-		{"df() { if [[ $1 == -Pk ]]; then printf 'h\\n/dev/x 1 1 12 1%% /\\n'; else printf 'h\\n/dev/x 9999 1 9998 1%% /\\n'; fi; }", "80"},
-		{"df() { if [[ $1 == -Pk ]]; then printf 'h\\n/dev/x 1 1 99999 1%% /\\n'; else printf 'h\\n/dev/x 9999 9998 1 1%% /\\n'; fi; }", "80"},
-		{"df() { if [[ $1 == -Pk ]]; then printf 'h\\n/dev/x 1 1 99999 1%% /\\n'; else printf 'h\\n/dev/x 0 0 0 - /\\n'; fi; }", "3"},
+		{"df() { if [[ $1 == -Pk ]]; then printf 'h\\n/dev/x 1 1 12 1%% /\\n'; else printf 'h\\n/dev/x 9999 1 9998 1%% /\\n'; fi; }", "3", "80"},
+		{"df() { if [[ $1 == -Pk ]]; then printf 'h\\n/dev/x 1 1 12 1%% /\\n'; else printf 'h\\n/dev/x 9999 1 9998 1%% /\\n'; fi; }", "70", "80"},
+		{"df() { if [[ $1 == -Pk ]]; then printf 'h\\n/dev/x 1 1 12 1%% /\\n'; else printf 'h\\n/dev/x 9999 1 9998 1%% /\\n'; fi; }", "66", "66"},
+		{"df() { if [[ $1 == -Pk ]]; then printf 'h\\n/dev/x 1 1 12 1%% /\\n'; else printf 'h\\n/dev/x 9999 1 9998 1%% /\\n'; fi; }", "0", "0"},
+		{"df() { if [[ $1 == -Pk ]]; then printf 'h\\n/dev/x 1 1 99999 1%% /\\n'; else printf 'h\\n/dev/x 9999 9998 1 1%% /\\n'; fi; }", "3", "80"},
+		{"df() { if [[ $1 == -Pk ]]; then printf 'h\\n/dev/x 1 1 99999 1%% /\\n'; else printf 'h\\n/dev/x 0 0 0 - /\\n'; fi; }", "3", "3"},
 	} {
-		out := bash(t, "app=a EX_CHECK=64 EX_DISK=80\n"+read(t, "lib/base.sh")+read(t, "lib/step.sh")+tt.df+
-			"\nset +e; (trap leave EXIT; path=$(mktemp -d); exit 3) 2>/dev/null; printf '%s' \"$?\"")
+		out := bash(t, "app=a EX_CHECK=64 EX_FETCH=68 EX_RECEIVE=69 EX_BUILD=70 EX_DISK=80\n"+read(t, "lib/base.sh")+read(t, "lib/files.sh")+read(t, "lib/step.sh")+tt.df+
+			"\nset +e; (trap leave EXIT; path=$(mktemp -d); exit "+tt.status+") 2>/dev/null; printf '%s' \"$?\"")
 		if out != tt.want {
-			t.Errorf("exit code %s, want %s", out, tt.want)
+			t.Errorf("%s became %s, want %s", tt.status, out, tt.want)
 		}
+	}
+}
+
+// Without the rights to make the flags' folder again, whoever reads it is told how.
+func TestAFlagThatCannotBePutBack(t *testing.T) {
+	out := bash(t, "app=a EX_CHECK=64\n"+read(t, "lib/base.sh")+read(t, "lib/files.sh")+
+		"flags=/nowhere/active\nfree_root() { false; }\nset +e; (put_flag 8080) 2>&1; printf '%s' \"$?\"")
+	if !strings.HasSuffix(out, "64") || !strings.Contains(out, "the folder /nowhere/active is gone") || !strings.Contains(out, "sudo install -d -o ") {
+		t.Errorf("it says %q", out)
 	}
 }

@@ -17,20 +17,20 @@ import (
 
 // Deployment is one run of the action.
 type Deployment struct {
-	in          *inputs.Inputs
-	rep         *report.Report
-	dial        Dialer
-	open        Opener
-	now         func() time.Time
-	begin       time.Time
-	token       string // names this run, and with the number of its connection the holder of the lock
-	hosts       []*host
-	undos       []undo
-	details     string                          // Markdown for the summary
-	steppedInto int                             // how many steps and undos have begun
-	untidy      bool                            // something is left for the post step
-	cutOff      string                          // for Tidy: the release of the run that was cut off
-	tree        func() (*workspace.Tree, error) // reads the workspace, once
+	in         *inputs.Inputs
+	rep        *report.Report
+	dial       Dialer
+	open       Opener
+	now        func() time.Time
+	begin      time.Time
+	token      string // names this run, and with the number of its connection the holder of the lock
+	hosts      []*host
+	undos      []undo
+	details    string                          // Markdown for the summary
+	stepsBegun int                             // how many steps and undos have begun
+	untidy     bool                            // something is left for the post step
+	cutOff     string                          // for Tidy: the release of the run that was cut off
+	tree       func() (*workspace.Tree, error) // reads the workspace, once
 
 	patience time.Duration // to make a lost connection anew
 

@@ -46,7 +46,7 @@ func (d *Deployment) do(ctx context.Context, s step) error {
 	if s.undo != nil {
 		d.undos = append(d.undos, undo{s, todo})
 	}
-	d.steppedInto++
+	d.stepsBegun++
 	group := d.rep.Step(s.title)
 	lines, errs := make([]string, len(todo)), make([]error, len(todo))
 	var wg sync.WaitGroup
@@ -79,7 +79,7 @@ func (d *Deployment) on(ctx context.Context, h *host, s step) (line string, err 
 
 // try runs a step on one host, within its deadline; a panic is that host's failure, so that the others' and its own undo still run.
 func (d *Deployment) try(ctx context.Context, h *host, s step) (line string, err error) {
-	h.journal = fmt.Sprintf("%d-%s", d.steppedInto, s.name)
+	h.journal = fmt.Sprintf("%d-%s", d.stepsBegun, s.name)
 	ctx, cancel := context.WithTimeoutCause(ctx, s.deadline, fmt.Errorf("%w after %s", errDeadline, s.deadline))
 	defer cancel()
 	defer func() {
@@ -115,7 +115,7 @@ func (d *Deployment) takeBack(ctx context.Context) error {
 	for len(d.undos) > 0 {
 		u := d.undos[len(d.undos)-1]
 		d.undos = d.undos[:len(d.undos)-1]
-		d.steppedInto++
+		d.stepsBegun++
 		group := d.rep.Step("Taking back " + u.step.name)
 		results := make([]error, len(u.hosts))
 		var wg sync.WaitGroup

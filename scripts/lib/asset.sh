@@ -63,8 +63,8 @@ take() {
 # room: a tenth more than is still to come, as a file system that is full to the brim helps nobody.
 room() {
   local need=$(((size - got + size / 10) / 1024 + 1)) free
-  read -r free < <(df -Pk -- "$path/assets" | awk 'NR == 2 { print $4 }')
+  free=$(free_kb "$path/assets")
   if ((free < need)); then die "$EX_DISK" "$target needs $((need / 1024 + 1)) MB of disk, a tenth to spare included; $((free / 1024)) MB are free at $path/assets"; fi
-  read -r free < <(df -Pi -- "$path/assets" | awk 'NR == 2 { print $2 + 0 ? $4 : 100 }') # some have no table of inodes: 0 of 0
-  if ((free < 100)); then die "$EX_DISK" "only $free inodes are free at $path/assets; $target could not be stored"; fi
+  free=$(free_inodes "$path/assets")
+  if ((${free:-100} < 100)); then die "$EX_DISK" "only $free inodes are free at $path/assets; $target could not be stored"; fi
 }

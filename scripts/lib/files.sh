@@ -33,11 +33,21 @@ fit_root() {
   [[ -z $theirs ]] || die "$EX_CHECK" "$path holds what is not this action's ($theirs), and releases need a folder of their own: choose another one with the input path"
 }
 
+# free_kb FOLDER, free_inodes FOLDER: what its file system has left. Some have no table of inodes, 0 of 0: then nothing is printed.
+free_kb() { df -Pk -- "$1" | awk 'NR == 2 { print $4 }'; }
+free_inodes() { df -Pi -- "$1" | awk 'NR == 2 && $2 + 0 { print $4 }'; }
+
+# make_flags: the folder of the flags, which the login user writes to.
+make_flags() {
+  as_root install -d -m 0755 /var/lib/deploy-action "/var/lib/deploy-action/$app"
+  as_root install -d -m 0755 -o "$(id -un)" -g "$(id -gn)" -- "$flags"
+}
+
 # put_flag PORT: its folder, too, is made again: a hand that deletes it during a deployment must not stop requests from going back.
 put_flag() {
   if [[ ! -d $flags ]]; then
     free_root || die "$EX_CHECK" "the folder $flags is gone, and $(id -un) lacks the rights to make it again: sudo install -d -o $(id -un) $flags"
-    as_root install -d -m 0755 -o "$(id -un)" -g "$(id -gn)" -- "$flags"
+    make_flags
   fi
   : | write "$flags/$1" 0644
 }

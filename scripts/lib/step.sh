@@ -42,13 +42,17 @@ leave() {
   blame_disk "$status"
 }
 
-# blame_disk STATUS: what failed on a full disk failed because of it, whatever it says itself.
+# blame_disk STATUS: what failed on a full disk without a reason of ours, or by another program's doing, failed because of it. The other exit
+# codes are what Go goes by, and stay.
 blame_disk() {
   local kb inodes
-  (($1 > 0)) || return 0
-  read -r kb < <(df -Pk -- "$path" | awk 'NR == 2 { print $4 }') || return 0
-  read -r inodes < <(df -Pi -- "$path" | awk 'NR == 2 { print $2 + 0 ? $4 : 100 }') || return 0 # some have no table of inodes: 0 of 0
-  if ((kb < 1024 || inodes < 10)); then die "$EX_DISK" "the disk is full: $kb KB and $inodes inodes are free at $path"; fi
+  case $1 in
+    0) return ;;
+    "$EX_FETCH" | "$EX_RECEIVE" | "$EX_BUILD") ;;
+    *) (($1 < EX_CHECK)) || return 0 ;;
+  esac
+  kb=$(free_kb "$path") && inodes=$(free_inodes "$path") || return 0
+  if ((kb < 1024 || ${inodes:-10} < 10)); then die "$EX_DISK" "the disk is full: $kb KB and ${inodes:-enough} inodes are free at $path"; fi
 }
 
 # keep_results: the last call of every verb. The results of a step that came to its end stay for as long as its run does, so that it is not
