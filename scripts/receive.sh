@@ -17,7 +17,8 @@ main() {
   rm -rf -- "$partial"
   mkdir -- "$partial"
   if [[ $compressed == yes ]]; then unpack=-xzf; else unpack=-xf; fi
-  nice -n 10 tar "$unpack" - -C "$partial" --no-same-owner --delay-directory-restore <"$transfer/stream" &
+  # 128 KiB at a time: by default tar reads and writes 10, which keeps a processor busy with system calls.
+  nice -n 10 tar -b 256 "$unpack" - -C "$partial" --no-same-owner --delay-directory-restore <"$transfer/stream" &
   result ready yes
   watch "$!"
   wait "$!" || die "$EX_RECEIVE" "what was sent could not be unpacked"
@@ -38,10 +39,11 @@ main() {
       paths f | xargs -0r nice -n 10 cp --no-dereference --preserve=mode,timestamps --reflink=auto --parents -t "$partial" --
     fi
   fi
+  find "$partial" -mindepth 1 -path "$own" -prune -o -printf '%y\t%m\t%s\t%l\t%P\t%i\t%T@\n' >"$transfer/found"
   complete || die "$EX_RECEIVE" "the release is not what its manifest says"
   rm -f -- "$own/minus" "$own/plus"
   gzip -1 <"$transfer/manifest" >"$own/manifest"
-  seal "$partial" >"$own/seal"
+  awk -F '\t' '$1 == "f" { print $6, $2, $3, $7 "\t" $5 }' "$transfer/found" | sort >"$own/seal" # as seal has it, without another look at the files
   printf '%s\n' "$identity" >"$own/commit"
   printf '%s\n' "$recipe" >"$own/recipe"
   printf '%s\n' "$sha" >"$own/sha"
@@ -73,9 +75,12 @@ paths() { awk -F '\t' -v kind="$1" '$1 == kind { print $5 }' "$transfer/kept" | 
 # complete: does the folder hold just what the manifest says, by kind, mode, size and target? Contents were checked on the way: the runner
 # hashed what it sent, SSH lets no bit of it change, and the seal vouches for what was here.
 complete() {
-  cmp -s <(find "$partial" -mindepth 1 -path "$own" -prune -o -type f -printf 'f\t%m\t%s\t%P\n' -o -type d -printf 'd\t%m\t-\t%P\n' \
-    -o -printf 'l\t-\t%l\t%P\n' | sort) \
-    <(awk -F '\t' -v OFS='\t' '{ print $1, $2, $1 == "l" ? $4 : $3, $5 }' "$transfer/manifest" | sort)
+  awk -F '\t' '
+    function is(kind, mode, size, target) { return kind FS (kind == "l" ? "-" : mode) FS (kind == "f" ? size : kind == "l" ? target : "-") }
+    !found { of[$5] = is($1, $2, $3, $4); lines++; next }
+    of[$5] != is($1, $2, $3, $4) { exit wrong = 1 }
+    { lines-- }
+    END { exit wrong || lines != 0 }' found=0 "$transfer/manifest" found=1 "$transfer/found"
 }
 
 main "$@" </dev/null

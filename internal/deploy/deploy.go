@@ -62,6 +62,7 @@ func (d *Deployment) steps() []step {
 	deployment := []step{
 		// The old version serves; nothing it needs is touched.
 		{prepare, "connect", "Connecting", in.ConnectTimeout + brief, d.connect, nil, nil, false},
+		{prepare, "read", "Reading the checkout", in.Timeout, d.readCheckout, nil, d.sendsNothing, false},
 		{prepare, "lock", "Taking the deploy lock", in.LockTimeout + brief, d.takeLock, nil, nil, false},
 		{prepare, "check", "Checking the host", in.Timeout, d.check, nil, nil, false},
 		{prepare, "detect", "Detecting the active slot", brief, d.detect, nil, nil, false},
@@ -98,7 +99,7 @@ func (d *Deployment) steps() []step {
 	case in.Operation == inputs.Status:
 		return append(only(deployment, "connect", "detect"), step{prepare, "status", "Listing releases", brief, d.status, nil, nil, false})
 	case in.DryRun:
-		return append(only(deployment, "connect", "check", "detect", "resolve"), step{prepare, "plan", "Planning", brief, d.showPlan, nil, nil, false})
+		return append(only(deployment, "connect", "read", "check", "detect", "resolve"), step{prepare, "plan", "Planning", brief, d.showPlan, nil, nil, false})
 	case in.Operation == inputs.Setup: // no new version is live at its end, so a failure is one to the last
 		site := step{prepare, "site", "Setting up the nginx site", brief, d.setUpSite, nil, nil, false}
 		unlock := step{prepare, "unlock", "Releasing the deploy lock", 2 * heartbeat, d.unlock, nil, nil, true}
@@ -127,6 +128,10 @@ func (d *Deployment) hasNoHook(command string) func(*host) bool {
 	return func(h *host) bool { return h.unchanged || command == "" }
 }
 
+func (d *Deployment) sendsNothing(*host) bool {
+	return d.in.Source != inputs.Workspace || d.in.Operation != inputs.Deploy
+}
+
 func isUnchanged(h *host) bool     { return h.unchanged }
 func nothingToAdopt(h *host) bool  { return !h.Adopt }
 func nothingToHeal(h *host) bool   { return h.Heal == nil }
@@ -148,6 +153,9 @@ func (d *Deployment) Run(ctx context.Context) (*Result, error) {
 		}()
 	}
 	d.tree = sync.OnceValues(func() (*workspace.Tree, error) { return d.read(ctx) })
+	if !d.sendsNothing(nil) {
+		go func() { _, _ = d.tree() }() // while the host is dialled
+	}
 	for _, s := range d.steps() {
 		if s.phase == retire {
 			d.undos = nil // the commit point: what was verified stays

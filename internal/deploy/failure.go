@@ -200,7 +200,7 @@ func (d *Deployment) next(s step, cause error) string {
 		return "nothing, if the newer release is what should be live; else run the newest run again, or set the input \"allow-older\""
 	case !errors.As(cause, &host):
 		var lost *remote.LostError
-		if s.name == "connect" || s.name == "resolve" || s.name == "detect" && !errors.As(cause, &lost) { // their errors carry the remedy
+		if s.name == "connect" || s.name == "read" || s.name == "resolve" || s.name == "detect" && !errors.As(cause, &lost) { // their errors carry the remedy
 			return "put right what is named above and run this workflow again"
 		}
 		return "run this workflow again; it finds out what is there and goes on"

@@ -20,13 +20,21 @@ import (
 func (d *Deployment) shares() bool { return d.in.Build == "" }
 
 func (d *Deployment) read(ctx context.Context) (*workspace.Tree, error) {
-	tree, err := workspace.Read(ctx, workspace.Options{
+	return workspace.Read(ctx, workspace.Options{
 		Workspace: d.in.Workspace, Path: d.in.WorkspacePath, Exclude: d.in.Exclude, ReadOnly: d.shares(), Memory: 128 << 20,
 	})
-	if err == nil && len(tree.Skipped) > 0 {
+}
+
+// readCheckout waits for the workspace to be read. What can't be sent stops the run here, before the host is touched.
+func (d *Deployment) readCheckout(context.Context, *host) (string, error) {
+	tree, err := d.tree()
+	if err != nil {
+		return "", err
+	}
+	if len(tree.Skipped) > 0 {
 		d.rep.Warn("Not sent", "sockets, pipes and devices are not part of a release: "+strings.Join(tree.Skipped[:min(5, len(tree.Skipped))], ", "))
 	}
-	return tree, err
+	return fmt.Sprintf("%s files of %s bytes", grouped(int64(tree.Files)), grouped(tree.Bytes)), nil
 }
 
 // send makes a release of the runner's checkout: what the host has of it already stays there, the rest goes over as one stream.

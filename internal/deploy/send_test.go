@@ -127,3 +127,22 @@ func TestSendAFileThatChanges(t *testing.T) {
 		t.Errorf("err = %v", err)
 	}
 }
+
+func TestSendIsRefusedBeforeTheHostIsTouched(t *testing.T) {
+	in := checkout(t, map[string]string{"a": "1"})
+	if err := os.Symlink("/etc/passwd", filepath.Join(in.Workspace, "users")); err != nil {
+		t.Fatal(err)
+	}
+	f := newFakeHost(t)
+	result, log, err := deployTo(t, f, in)
+	if err == nil || !strings.Contains(err.Error(), `"users" -> "/etc/passwd"`) || result.Outcome != Failed {
+		t.Errorf("%v, outcome %s\n%s", err, result.Outcome, log)
+	}
+	var failure *Failure
+	if !errors.As(err, &failure) || !strings.Contains(failure.Next, "put right what is named above") {
+		t.Errorf("the remedy is not to mend the checkout: %+v", failure)
+	}
+	if len(f.calls) > 0 {
+		t.Errorf("the host was asked for %q", f.calls)
+	}
+}

@@ -2,12 +2,13 @@ package workspace
 
 import (
 	"bytes"
-	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
 	"runtime"
 	"sync"
+
+	"github.com/klauspost/compress/gzip"
 )
 
 // blockSize is what one processor compresses at a time; each block is a gzip member of its own (RFC 1952, 2.2), which gzip reads as one
@@ -90,7 +91,8 @@ func (t *Tree) Shrinks(c *Change) (bool, error) {
 				return false, err
 			}
 			tried += int64(n)
-			packed += int64(len(deflate(sample[:n], gzip.BestSpeed)))
+			_, shrunk := try(sample[:n])
+			packed += int64(shrunk)
 		}
 		passed += e.size
 	}
@@ -113,7 +115,9 @@ func (t *Tree) readAt(e *entry, p []byte, offset int64) (int, error) {
 	return n, nil
 }
 
-var levels = map[int]*sync.Pool{gzip.BestSpeed: writers(gzip.BestSpeed), gzip.NoCompression: writers(gzip.NoCompression)}
+var levels = map[int]*sync.Pool{
+	gzip.BestSpeed: writers(gzip.BestSpeed), gzip.HuffmanOnly: writers(gzip.HuffmanOnly), gzip.NoCompression: writers(gzip.NoCompression),
+}
 
 func writers(level int) *sync.Pool {
 	return &sync.Pool{New: func() any {
@@ -129,12 +133,23 @@ func writers(level int) *sync.Pool {
 const sampleSize = 16 << 10
 
 func compress(block []byte) []byte {
-	level := gzip.BestSpeed
 	middle := max(0, len(block)-sampleSize) / 2
-	if sample := block[middle:min(len(block), middle+sampleSize)]; len(deflate(sample, gzip.BestSpeed)) > len(sample)*95/100 {
+	sample := block[middle:min(len(block), middle+sampleSize)]
+	level, shrunk := try(sample)
+	if shrunk > len(sample)*95/100 {
 		level = gzip.NoCompression
 	}
 	return deflate(block, level)
+}
+
+// try returns the level that makes least of a sample, and how much that is. This package's BestSpeed stores what has no repetitions, though
+// of 256 values it may use few: hexadecimal digits, base64, numbers.
+func try(sample []byte) (level, size int) {
+	level, size = gzip.BestSpeed, len(deflate(sample, gzip.BestSpeed))
+	if coded := len(deflate(sample, gzip.HuffmanOnly)); coded < size {
+		level, size = gzip.HuffmanOnly, coded
+	}
+	return level, size
 }
 
 func deflate(block []byte, level int) []byte {

@@ -3,7 +3,6 @@
 package workspace
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -69,7 +68,7 @@ func Read(ctx context.Context, o Options) (*Tree, error) {
 		err = w.faults()
 	}
 	if err == nil {
-		err = t.hash(ctx)
+		err = t.hash(ctx, o.ReadOnly)
 	}
 	if err == nil && t.Files == 0 {
 		err = fmt.Errorf("folder %q of the workspace has no files to send: is there a checkout or build step before this one?", o.Path)
@@ -140,16 +139,7 @@ func (w *walker) add(ctx context.Context, name string, item fs.DirEntry) error {
 		}
 		t.entries = append(t.entries, entry{path: name, kind: link, sum: target})
 	case 0:
-		info, err := item.Info()
-		if err != nil {
-			return fmt.Errorf("read workspace: %w", err)
-		}
-		// The owner always reads, nobody but the owner ever writes, and no bit gives the file somebody else's rights.
-		mode := uint32(info.Mode().Perm())&0o755 | 0o400
-		if w.options.ReadOnly {
-			mode &= 0o555
-		}
-		t.entries = append(t.entries, entry{path: name, kind: file, mode: mode, size: info.Size(), changed: info.ModTime()})
+		t.entries = append(t.entries, entry{path: name, kind: file})
 		t.Files++
 	default:
 		t.Skipped = append(t.Skipped, fmt.Sprintf("%q", name))
@@ -211,18 +201,18 @@ func reason(err error) error {
 // smallFile is the size up to which a file may be kept in memory: to open it again would cost more than what is in it.
 const smallFile = 64 << 10
 
-// hash fills in the sums, on all processors.
-func (t *Tree) hash(ctx context.Context) error {
+// hash fills in what only an open file tells, on all processors.
+func (t *Tree) hash(ctx context.Context, readOnly bool) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	work := make(chan *entry)
 	var wg sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
 		wg.Go(func() {
-			buffer, from := make([]byte, 256<<10), opener{root: t.root}
-			defer from.close()
+			h := hasher{tree: t, readOnly: readOnly, buffer: make([]byte, 256<<10), from: opener{root: t.root}}
+			defer h.from.close()
 			for e := range work {
-				if err := t.hashFile(ctx, &from, e, buffer); err != nil {
+				if err := h.hash(ctx, e); err != nil {
 					cancel(err)
 				}
 			}
@@ -241,25 +231,37 @@ func (t *Tree) hash(ctx context.Context) error {
 	return context.Cause(ctx)
 }
 
-func (t *Tree) hashFile(ctx context.Context, from *opener, e *entry, buffer []byte) error {
-	f, err := from.open(e)
+type hasher struct {
+	tree     *Tree
+	readOnly bool
+	buffer   []byte // more than a small file
+	from     opener
+}
+
+func (h *hasher) hash(ctx context.Context, e *entry) error {
+	f, info, err := h.from.open(e)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = f.Close() }()
-	hash := sha256.New()
-	to, data := io.Writer(hash), bytes.Buffer{}
-	keep := e.size <= smallFile && t.memory.Add(-e.size) >= 0
-	if keep {
-		data.Grow(int(e.size))
-		to = io.MultiWriter(hash, &data)
+	// The owner always reads, nobody but the owner ever writes, and no bit gives the file somebody else's rights.
+	e.mode = uint32(info.Mode().Perm())&0o755 | 0o400
+	if h.readOnly {
+		e.mode &= 0o555
 	}
-	if e.size, err = io.CopyBuffer(to, struct{ io.Reader }{reader{ctx, f}}, buffer); err != nil {
+	e.size, e.changed = info.Size(), info.ModTime()
+	if e.size <= smallFile && h.tree.memory.Add(-e.size) >= 0 {
+		e.data = make([]byte, e.size)
+		if _, err := io.ReadFull(f, e.data); err != nil {
+			return fmt.Errorf("file %q of the workspace changed while it was read: end what still writes to it before this step", e.path)
+		}
+		e.sum = fmt.Sprintf("%x", sha256.Sum256(e.data))
+		return nil
+	}
+	sum := sha256.New()
+	if e.size, err = io.CopyBuffer(sum, struct{ io.Reader }{reader{ctx, f}}, h.buffer); err != nil {
 		return fmt.Errorf("read workspace: %w", err)
 	}
-	if keep {
-		e.data = data.Bytes()
-	}
-	e.sum = fmt.Sprintf("%x", hash.Sum(nil))
+	e.sum = fmt.Sprintf("%x", sum.Sum(nil))
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -277,6 +278,14 @@ func TestPackRefusesAFileThatChanged(t *testing.T) {
 	}
 }
 
+// The kernel's files say that they are larger than what they give, like one that shrinks.
+func TestReadRefusesAFileThatShrinks(t *testing.T) {
+	_, err := Read(t.Context(), Options{Workspace: "/sys/devices/system/clocksource", Path: "clocksource0", Memory: 1 << 20, Exclude: exclude.Patterns{"power/", "subsystem", "unbind*", "uevent"}})
+	if err == nil || !strings.Contains(err.Error(), "of the workspace changed while it was read") {
+		t.Errorf("%v, want an error that says so", err)
+	}
+}
+
 // A small file is sent as it was when it was hashed, whatever became of it; more than there is memory for is read again.
 func TestPackSendsWhatWasHashed(t *testing.T) {
 	for name, room := range map[string]int64{"all kept": 1 << 20, "one kept": 3, "none kept": 0} {
@@ -338,6 +347,15 @@ func TestOnlyWhatShrinksIsCompressed(t *testing.T) {
 	tree = readTree(t, o)
 	if shrinks, err := tree.Shrinks(tree.Change(nil)); !shrinks || err != nil {
 		t.Errorf("text shrinks: %t, %v", shrinks, err)
+	}
+	put(t, dir, "text", fmt.Sprintf("%x", noise)+fmt.Sprintf("%x", noise), 0o644) // without repetitions near each other
+	tree = readTree(t, o)
+	if shrinks, err := tree.Shrinks(tree.Change(nil)); !shrinks || err != nil {
+		t.Errorf("hexadecimal digits shrink: %t, %v", shrinks, err)
+	}
+	packed.Reset()
+	if err := tree.Pack(t.Context(), &packed, tree.Change(nil), true); err != nil || packed.Len() > len(noise)+4*len(noise)*6/10 {
+		t.Errorf("%v, %d bytes of noise and %d of digits became %d", err, len(noise), 4*len(noise), packed.Len())
 	}
 	if shrinks, err := tree.Shrinks(&Change{}); !shrinks || err != nil {
 		t.Errorf("nothing shrinks: %t, %v", shrinks, err)
