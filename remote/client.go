@@ -79,12 +79,19 @@ func (c *Client) end(reason error) {
 	c.mu.Unlock()
 	// The TCP connection, not the SSH one: nothing here may wait for a peer
 	// that does not read.
-	_ = c.wire.Close()
+	c.wire.abort()
 }
 
 func (c *Client) watch() {
 	err := c.ssh.Wait()
-	if errors.Is(err, io.EOF) {
+	var onTheWay error
+	if c.wire.via != nil {
+		onTheWay = c.wire.via.lost()
+	}
+	switch {
+	case onTheWay != nil:
+		err = onTheWay
+	case errors.Is(err, io.EOF):
 		err = fmt.Errorf("closed by the host: %w", err)
 	}
 	c.end(err)

@@ -23,18 +23,24 @@ const (
 type Config struct {
 	Signer   ssh.Signer
 	HostKeys *HostKeys
+	Jumps    []Jump // on the way to the host, in this order
 
-	ConnectTimeout    time.Duration // for name, TCP, handshake and login together
+	ConnectTimeout    time.Duration // for name, TCP, handshake and login together, those of the hosts on the way included
 	KeepaliveInterval time.Duration // between two signs of life
 	KeepaliveMax      int           // intervals without an answer until the connection counts as lost
 
-	// DialContext makes the TCP connection; nil means a net.Dialer.
+	// DialContext makes the TCP connection, to the first host on the way if there is one; nil means a net.Dialer.
 	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
 func (cfg Config) normalize() (Config, error) {
 	if cfg.Signer == nil || cfg.HostKeys == nil {
 		return cfg, errors.New("dial: a key and host keys are required")
+	}
+	for _, jump := range cfg.Jumps {
+		if jump.Signer == nil || jump.HostKeys == nil {
+			return cfg, fmt.Errorf("dial: a key and host keys are required for %s, too", jump.Host)
+		}
 	}
 	if cfg.ConnectTimeout <= 0 {
 		cfg.ConnectTimeout = DefaultConnectTimeout
@@ -52,7 +58,8 @@ func (cfg Config) normalize() (Config, error) {
 }
 
 // Dial connects and logs in. The context bounds the dialling only. Errors are
-// *[DialError], *[HostKeyError] and *[AuthError], or wrap context.Cause(ctx).
+// *[DialError], *[HostKeyError] and *[AuthError], in a *[JumpError] when they
+// are about a host on the way, or wrap context.Cause(ctx).
 func Dial(ctx context.Context, host Host, cfg Config) (*Client, error) {
 	cfg, err := cfg.normalize()
 	if err != nil {
@@ -60,24 +67,31 @@ func Dial(ctx context.Context, host Host, cfg Config) (*Client, error) {
 	}
 	within, cancel := context.WithTimeout(ctx, cfg.ConnectTimeout)
 	defer cancel()
-	client, err := dialPinned(within, host, cfg)
+	var client *Client
+	via, err := cfg.way(within, host)
+	if err == nil {
+		client, err = dialPinned(within, host, cfg, via)
+	}
+	if err != nil {
+		via.letGo()
+	}
 	if err != nil && ctx.Err() != nil {
 		return nil, fmt.Errorf("connect to %s: %w", host, context.Cause(ctx))
 	}
 	return client, err
 }
 
-// dialPinned dials until the host has shown a pinned key or has no other type
-// of key left: which of its keys a host shows is the client's choice, once a
-// connection.
-func dialPinned(ctx context.Context, host Host, cfg Config) (*Client, error) {
+// dialPinned dials, through via unless that is nil, until the host has shown a
+// pinned key or has no other type of key left: which of its keys a host shows
+// is the client's choice, once a connection.
+func dialPinned(ctx context.Context, host Host, cfg Config, via *Client) (*Client, error) {
 	algos := cfg.HostKeys.algorithms(host.Addr())
 	var refusal *HostKeyError
-	surveyed := false
+	var pinned []string // what was asked for first, once all else is
 	for {
-		client, err := attempt(ctx, host, cfg, algos)
+		client, err := attempt(ctx, host, cfg, algos, via)
 		var refused *HostKeyError
-		var nothingCommon *ssh.AlgorithmNegotiationError
+		var nothingCommon *AlgorithmError
 		switch {
 		case errors.As(err, &refused):
 			if refusal != nil {
@@ -88,19 +102,21 @@ func dialPinned(ctx context.Context, host Host, cfg Config) (*Client, error) {
 			if refused.Revoked || refused.Unknown || len(algos) == 0 {
 				return nil, refusal
 			}
-		case errors.As(err, &nothingCommon) && nothingCommon.What == "host key" && refusal != nil:
+		case errors.As(err, &nothingCommon) && nothingCommon.What == hostKeyAlgorithm && refusal != nil:
 			return nil, refusal
-		case errors.As(err, &nothingCommon) && nothingCommon.What == "host key" && !surveyed:
+		case errors.As(err, &nothingCommon) && nothingCommon.What == hostKeyAlgorithm && pinned == nil:
 			// The host has no key of a pinned type. Ask for the others, only
 			// to say what it has: none of them can match.
-			pinned := algos
-			surveyed = true
+			pinned = algos
 			algos = slices.DeleteFunc(plainAlgorithms(func(string) bool { return true }), func(algo string) bool {
 				return slices.Contains(pinned, algo)
 			})
 			if len(algos) == 0 {
 				return nil, err
 			}
+		case errors.As(err, &nothingCommon) && nothingCommon.What == hostKeyAlgorithm:
+			nothingCommon.Ours = slices.Concat(pinned, algos)
+			return nil, err
 		default:
 			return client, err
 		}
@@ -108,13 +124,12 @@ func dialPinned(ctx context.Context, host Host, cfg Config) (*Client, error) {
 }
 
 // attempt makes one connection, asking for the given host key algorithms.
-func attempt(ctx context.Context, host Host, cfg Config, algos []string) (*Client, error) {
-	conn, err := cfg.DialContext(ctx, "tcp", host.Addr())
+func attempt(ctx context.Context, host Host, cfg Config, algos []string, via *Client) (*Client, error) {
+	w, err := connect(ctx, host, cfg, via)
 	if err != nil {
-		return nil, connectError(ctx, host, cfg, err)
+		return nil, err
 	}
-	w := &wire{Conn: conn}
-	stop := context.AfterFunc(ctx, func() { _ = w.Close() })
+	stop := context.AfterFunc(ctx, w.abort)
 	defer stop()
 
 	l := &login{host: host, cfg: cfg}
@@ -131,6 +146,18 @@ func attempt(ctx context.Context, host Host, cfg Config, algos []string) (*Clien
 		return nil, timeoutError(host, cfg, true)
 	}
 	return nil, l.explain(w, err)
+}
+
+func connect(ctx context.Context, host Host, cfg Config, via *Client) (*wire, error) {
+	if via != nil {
+		conn, err := via.onward(ctx, host, cfg)
+		return &wire{Conn: conn, via: via}, err
+	}
+	conn, err := cfg.DialContext(ctx, "tcp", host.Addr())
+	if err != nil {
+		return nil, connectError(ctx, host, cfg, err)
+	}
+	return &wire{Conn: conn}, nil
 }
 
 func connectError(ctx context.Context, host Host, cfg Config, err error) error {
@@ -150,6 +177,6 @@ func connectError(ctx context.Context, host Host, cfg Config, err error) error {
 	return &DialError{Host: host, Kind: kind, Err: err}
 }
 
-func timeoutError(host Host, cfg Config, connected bool) error {
+func timeoutError(host Host, cfg Config, connected bool) *DialError {
 	return &DialError{Host: host, Kind: Timeout, Connected: connected, Err: fmt.Errorf("no answer within %s", cfg.ConnectTimeout)}
 }

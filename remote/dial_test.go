@@ -188,9 +188,9 @@ func TestDialError(t *testing.T) {
 		}, remote.Handshake, []string{"not an SSH server", "HTTP/1.1 400"}},
 		{"closed without a word", answer(""), remote.Handshake, []string{"without a word", "MaxStartups"}},
 		{"cut off in the handshake", answer("SSH-2.0-Test\r\n"), remote.Handshake, []string{"ended the connection during the handshake"}},
-		{"CBC only", server(onlyCBC), remote.Handshake, []string{"we offered", "aes128-gcm@openssh.com", "peer offered", "aes128-cbc"}},
-		{"SHA-1 key exchange only", server(onlySHA1), remote.Handshake, []string{"we offered", "peer offered", "diffie-hellman-group14-sha1"}},
-		{"SHA-1 MAC only", server(onlySHA1MAC), remote.Handshake, []string{"peer offered", "hmac-sha1"}},
+		{"CBC only", server(onlyCBC), remote.Handshake, []string{"client to server cipher", "this side accepts", "aes128-gcm@openssh.com", "the host offers aes128-cbc", "sshd_config"}},
+		{"SHA-1 key exchange only", server(onlySHA1), remote.Handshake, []string{"key exchange", "mlkem768x25519-sha256", "the host offers diffie-hellman-group14-sha1"}},
+		{"SHA-1 MAC only", server(onlySHA1MAC), remote.Handshake, []string{"MAC", "hmac-sha2-256-etm@openssh.com", "the host offers hmac-sha1"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

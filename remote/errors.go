@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/knownhosts"
@@ -63,7 +64,8 @@ const (
 type DialError struct {
 	Host      Host
 	Kind      DialKind
-	Connected bool // TCP was up: a Timeout is then not a matter of firewalls
+	Connected bool   // TCP was up: a Timeout is then not a matter of firewalls
+	Via       string // the host on the way that was to connect to it, "" for this machine
 	Err       error
 }
 
@@ -78,7 +80,11 @@ func (e *DialError) Error() string {
 		if e.Connected {
 			return prefix + fmt.Sprintf("%v: port %d accepts connections but does not speak SSH in time: another service may listen there, or the host is overloaded", e.Err, e.Host.port())
 		}
-		return prefix + fmt.Sprintf("%v: usually the security group (or another firewall) does not let this machine in on port %d; else the address is wrong or the host is down", e.Err, e.Host.port())
+		from := e.Via
+		if from == "" {
+			from = "this machine"
+		}
+		return prefix + fmt.Sprintf("%v: usually the security group (or another firewall) does not let %s in on port %d; else the address is wrong or the host is down", e.Err, from, e.Host.port())
 	default:
 		return prefix + e.Err.Error()
 	}
@@ -86,13 +92,42 @@ func (e *DialError) Error() string {
 
 func (e *DialError) Unwrap() error { return e.Err }
 
+// AlgorithmError means that the two sides have no algorithm in common, see
+// SECURITY.md for those of this side.
+type AlgorithmError struct {
+	What   string   // for what: "key exchange", "host key", "client to server cipher" and the like
+	Ours   []string // in the order of preference, as Theirs
+	Theirs []string
+}
+
+// hostKeyAlgorithm is the What of host keys.
+const hostKeyAlgorithm = "host key"
+
+func (e *AlgorithmError) Error() string {
+	return fmt.Sprintf("no algorithm for %s that both sides accept: this side accepts %s; the host offers %s: "+
+		"update OpenSSH on the host, or allow one of ours in its sshd_config (see sshd -T there)", e.What, names(e.Ours), names(e.Theirs))
+}
+
+// names lists what a person can read of a list that a host may have made long.
+func names(list []string) string {
+	const most = 40
+	if len(list) == 0 {
+		return "none"
+	}
+	if len(list) > most {
+		return fmt.Sprintf("%s and %d more", strings.Join(list[:most], ", "), len(list)-most)
+	}
+	return strings.Join(list, ", ")
+}
+
 // AuthError means that the host is the right one and refused the login.
 type AuthError struct {
 	Host        string // as Host.String, with the user
 	KeyType     string
-	Fingerprint string   // SHA256:… of the public key that was offered
-	Methods     []string // what the host would accept instead of, or besides, publickey
-	Err         error    // nil when the host just said no
+	Fingerprint string           // SHA256:… of the public key that was offered
+	Methods     []string         // what the host would accept instead of, or besides, publickey
+	Certificate *ssh.Certificate // what was offered with the key, or nil
+	Err         error            // nil when the host just said no
 }
 
 func (e *AuthError) Error() string {
@@ -104,8 +139,20 @@ func (e *AuthError) Error() string {
 		text += fmt.Sprintf(": %v", e.Err)
 	}
 	user, _, _ := strings.Cut(e.Host, "@")
+	if e.Certificate != nil {
+		return text + e.certificate(user)
+	}
 	return text + fmt.Sprintf("; usual causes: this key is not in the authorized_keys of user %q (compare with: ssh-keygen -lf ~/.ssh/authorized_keys), "+
 		"the user name is wrong (ubuntu, ec2-user, admin), or the home folder or ~/.ssh is writable by others", user)
+}
+
+func (e *AuthError) certificate(user string) string {
+	text := fmt.Sprintf("; it came with certificate %q by %s", e.Certificate.KeyId, describeKey(e.Certificate.SignatureKey))
+	if faults := certFaults(e.Certificate, user, time.Now()); len(faults) > 0 {
+		return text + ": " + strings.Join(faults, "; ")
+	}
+	return text + fmt.Sprintf("; usual causes: the host does not trust that authority (TrustedUserCAKeys in its sshd_config), has revoked the certificate, "+
+		"lets none of its principals log in as %q (AuthorizedPrincipalsFile), or its clock is wrong", user)
 }
 
 func (e *AuthError) Unwrap() error { return e.Err }

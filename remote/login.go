@@ -77,13 +77,18 @@ func (l *login) explain(w *wire, err error) error {
 	wasRefused := errors.As(err, &refused)
 	if trusted && !w.cut() && (wasRefused || tried) {
 		key := l.cfg.Signer.PublicKey()
-		e := &AuthError{Host: l.host.String(), KeyType: key.Type(), Fingerprint: ssh.FingerprintSHA256(key)}
+		cert, _ := key.(*ssh.Certificate)
+		e := &AuthError{Host: l.host.String(), KeyType: key.Type(), Fingerprint: ssh.FingerprintSHA256(plainKey(key)), Certificate: cert}
 		if wasRefused {
 			e.Methods = refused.methods
 		} else {
 			e.Err = err // such as "too many authentication failures"
 		}
 		return e
+	}
+	var nothingCommon *ssh.AlgorithmNegotiationError
+	if errors.As(err, &nothingCommon) {
+		return failed(&AlgorithmError{nothingCommon.What, nothingCommon.SupportedAlgorithms, nothingCommon.RequestedAlgorithms})
 	}
 	if w.cut() {
 		return failed(fmt.Errorf("the host ended the connection during the handshake: %w", err))

@@ -15,6 +15,7 @@ const greetingLimit = 512
 // arrives at all, and whether the end came from outside.
 type wire struct {
 	net.Conn
+	via    *Client // the host whose connection this one goes through, or nil
 	reads  atomic.Uint64
 	closed atomic.Bool
 
@@ -39,9 +40,25 @@ func (w *wire) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// Close ends this connection alone: over the same way another may follow.
 func (w *wire) Close() error {
 	w.closed.Store(true)
+	if w.via != nil {
+		// To close a channel is to write, and so to wait for a host that does not read.
+		go func() { _ = w.Conn.Close() }()
+		return nil
+	}
 	return w.Conn.Close()
+}
+
+// abort ends this connection and those it goes through, at once.
+func (w *wire) abort() {
+	w.closed.Store(true)
+	if w.via != nil {
+		w.via.end(ErrClosed)
+		return
+	}
+	_ = w.Conn.Close()
 }
 
 // cut tells whether the peer, or the network, ended the connection. It is true
