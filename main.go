@@ -69,7 +69,7 @@ func run(ctx context.Context, getenv func(string) string, stdout io.Writer, begi
 
 func deployment(in *inputs.Inputs, rep *report.Report, begin time.Time) *deploy.Deployment {
 	return deploy.New(in, rep, deploy.SSH(remote.Config{
-		Signer: in.Signer, HostKeys: in.HostKeys, ConnectTimeout: in.ConnectTimeout,
+		Signer: in.Signer, HostKeys: in.HostKeys, Jumps: in.Jumps, ConnectTimeout: in.ConnectTimeout,
 	}), deploy.S3(cloud.Config{Region: in.AWSRegion, Endpoint: in.S3Endpoint}), begin)
 }
 

@@ -64,6 +64,19 @@ func TestDeploymentIsThisList(t *testing.T) {
 	}
 }
 
+func TestTheLogTellsTheWayAndThatNobodyLooked(t *testing.T) {
+	in := testInputs()
+	in.Jumps = []remote.Jump{{Host: remote.Host{User: "ops", Name: "bastion", Port: 2222}}}
+	_, log, err := deployTo(t, newFakeHost(t), in)
+	if err != nil || !strings.Contains(log, "ubuntu@web-1, through ops@bastion:2222, fake") || strings.Contains(log, "insecure-skip") {
+		t.Errorf("Run: %v\n%s", err, log)
+	}
+	in.KeyInsecure = true
+	if _, log, err = deployTo(t, newFakeHost(t), in); err != nil || !strings.Contains(log, "::warning title=Nobody knows who web-1 is::") {
+		t.Errorf("Run: %v\n%s", err, log)
+	}
+}
+
 func TestSetupIsThisListAndDeploysNothing(t *testing.T) {
 	f := newFakeHost(t)
 	f.flag, f.running, f.loaded, f.lacks = "", map[string]bool{}, false, true

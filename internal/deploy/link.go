@@ -40,7 +40,15 @@ func (d *Deployment) connect(ctx context.Context, h *host) (string, error) {
 		return "", err
 	}
 	h.shell = shell
-	return fmt.Sprintf("%s, %s", h.target, shell), nil
+	if d.in.KeyInsecure {
+		d.rep.Warn("Nobody knows who "+h.target.Name+" is", "the input \"insecure-skip-host-key-check\" is set: whoever sits in between can read and change "+
+			"everything of this deployment, its secrets included. Pin the host's key once you have compared it there, and remove that input: "+shell.String())
+	}
+	var through string
+	for _, jump := range d.in.Jumps {
+		through += ", through " + jump.Host.String()
+	}
+	return fmt.Sprintf("%s%s, %s", h.target, through, shell), nil
 }
 
 func (d *Deployment) takeLock(ctx context.Context, h *host) (string, error) {

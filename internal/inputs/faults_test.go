@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/crypto/ssh"
+
 	"github.com/clothesme/deploy-action/remote"
 )
 
@@ -51,6 +53,12 @@ func TestFaults(t *testing.T) {
 		{"key", "\xff\xfe-", "must be UTF-8 text"},
 		{"passphrase", "one\ntwo", "must be one line"},
 		{"passphrase", "one\x1btwo", "must not contain control characters"},
+		{"certificate", "ssh-ed25519 AAAA", `not an OpenSSH user certificate: it is one line such as "ssh-ed25519-cert-v01@openssh.com AAAA…", the content of the file that ends in -cert.pub`},
+		{"proxy-jump", "ops@bastion:0", `must be [user@]host[:port] with a port from 1 to 65535 (got "ops@bastion:0")`},
+		{"proxy-jump", "bastion, -oProxyCommand=x", `must be [user@]host[:port], the host a DNS name or an IP address (got "-oProxyCommand=x")`},
+		{"proxy-jump-key", "x", `is for hosts on the way only: leave it out, or name them with the input "proxy-jump"`},
+		{"proxy-jump-passphrase", "x", `is for the input "proxy-jump-key" only: leave it out, or give that key`},
+		{"proxy-jump-fingerprint", "SHA256:abc", `is for hosts on the way only: leave it out, or name them with the input "proxy-jump"`},
 		{"known-hosts", "web ssh-ed25519", `known_hosts line 1: want "name type key" as ssh-keyscan prints it`},
 		{"known-hosts", "x\ny", `known_hosts line 1: want "name type key" as ssh-keyscan prints it; known_hosts line 2: want "name type key" as ssh-keyscan prints it`},
 		{"fingerprint", "SHA256:abc", `fingerprint "SHA256:abc": want SHA256: and 43 characters of base64`},
@@ -222,10 +230,25 @@ func TestCrossFaults(t *testing.T) {
 		{"a passphrase is missing", locked, nil, nil, `input "passphrase": is required: the private key is encrypted; pass its passphrase, such as ${{ secrets.SSH_PASSPHRASE }}`},
 		{"a passphrase is wrong", locked, nil, map[string]string{"passphrase": "wrong-one"}, `input "passphrase": must be the one of the private key: it does not open it`},
 		{
+			"a bastion's key needs its own passphrase", plain, nil,
+			map[string]string{"proxy-jump": "bastion", "proxy-jump-key": locked, "passphrase": "right"},
+			`input "proxy-jump-passphrase": is required: the private key is encrypted; pass its passphrase, such as ${{ secrets.SSH_PASSPHRASE }}`,
+		},
+		{
+			"a bastion's fingerprint", plain, nil,
+			map[string]string{"proxy-jump": "bastion", "proxy-jump-fingerprint": "MD5:x"},
+			`input "proxy-jump-fingerprint": ` + fingerprintFault(t),
+		},
+		{
+			"checks are skipped and the bastion's pinned", plain, nil,
+			map[string]string{"insecure-skip-host-key-check": "true", "proxy-jump": "bastion", "proxy-jump-fingerprint": ssh.FingerprintSHA256(public)},
+			`input "insecure-skip-host-key-check": must not be "true" when known-hosts, fingerprint or proxy-jump-fingerprint is given: remove this or those`,
+		},
+		{
 			"checks are skipped and pinned", plain, nil,
 			map[string]string{"insecure-skip-host-key-check": "true", "known-hosts": "web " + public.Type() + " AAAA"},
 			`input "known-hosts": known_hosts line 1: want "name type key" as ssh-keyscan prints it
-input "insecure-skip-host-key-check": must not be "true" when known-hosts or fingerprint is given: remove this or those`,
+input "insecure-skip-host-key-check": must not be "true" when known-hosts, fingerprint or proxy-jump-fingerprint is given: remove this or those`,
 		},
 		{"SSH on a slot's port", plain, nil, map[string]string{"port": "8081"}, `input "ports": must not include the port of SSH, 8081 (got "8080,8081")`},
 		{

@@ -28,9 +28,13 @@ type Inputs struct {
 
 	Key         Secret // as given; Signer is what it says
 	Passphrase  Secret
-	Signer      ssh.Signer
+	Signer      ssh.Signer // with the certificate, if there is one
 	HostKeys    *remote.HostKeys
 	KeyInsecure bool // the user gave up on verifying hosts: to be said loudly
+
+	Jumps          []remote.Jump // the hosts on the way
+	JumpKey        Secret        // as given; "": it is Key
+	JumpPassphrase Secret
 
 	Operation Operation
 	Release   string // for Rollback: which; "": the one before the active
@@ -106,6 +110,7 @@ func Parse(getenv func(string) string) (*Inputs, error) {
 	}
 	// Kept even when they are faulty, since they must be masked all the more.
 	p.in.Key, p.in.Passphrase, p.in.Token = Secret(p.values["key"]), Secret(p.values["passphrase"]), Secret(p.values["token"])
+	p.in.JumpKey, p.in.JumpPassphrase = Secret(p.values["proxy-jump-key"]), Secret(p.values["proxy-jump-passphrase"])
 	for _, f := range all {
 		if p.good(f.name) {
 			p.fault(f.name, f.set(p, p.values[f.name]))
@@ -124,8 +129,8 @@ func Parse(getenv func(string) string) (*Inputs, error) {
 	return p.in, nil
 }
 
-// Secrets returns what must be masked: the token, also as HTTP's Basic authentication sends it, the passphrase, the values of env that are
-// neither short nor common, and the lines of the key. Lines of fewer than 16 characters are left out: they are its frame, not the key.
+// Secrets returns what must be masked: the token, also as HTTP's Basic authentication sends it, the passphrases, the values of env that are
+// neither short nor common, and the lines of the keys. Lines of fewer than 16 characters are left out: they are its frame, not the key.
 func (in *Inputs) Secrets() []string {
 	var secrets []string
 	if in.Token != "" {
@@ -139,13 +144,17 @@ func (in *Inputs) Secrets() []string {
 			}
 		}
 	}
-	if in.Passphrase != "" {
-		secrets = append(secrets, in.Passphrase.Reveal())
+	for _, passphrase := range []Secret{in.Passphrase, in.JumpPassphrase} {
+		if passphrase != "" {
+			secrets = append(secrets, passphrase.Reveal())
+		}
 	}
-	key := strings.NewReplacer(`\r`, " ", `\n`, " ").Replace(in.Key.Reveal()) // as secrets stores mangle them
-	for _, line := range strings.Fields(key) {
-		if len(line) >= 16 {
-			secrets = append(secrets, line)
+	for _, key := range []Secret{in.Key, in.JumpKey} {
+		text := strings.NewReplacer(`\r`, " ", `\n`, " ").Replace(key.Reveal()) // as secrets stores mangle them
+		for _, line := range strings.Fields(text) {
+			if len(line) >= 16 {
+				secrets = append(secrets, line)
+			}
 		}
 	}
 	return secrets

@@ -2,18 +2,39 @@ package inputs
 
 import (
 	"errors"
+	"time"
+
+	"golang.org/x/crypto/ssh"
 
 	"github.com/clothesme/deploy-action/remote"
 )
 
-func setKey(p *parser, value string) error {
-	signer, err := remote.ParseKey(value, p.values["passphrase"])
+func setKey(p *parser, value string) (err error) {
+	p.in.Signer, err = parseKey(p, value, "passphrase")
+	return err
+}
+
+// parseKey reports what is wrong with the passphrase under the name of its own input.
+func parseKey(p *parser, value, passphrase string) (ssh.Signer, error) {
+	signer, err := remote.ParseKey(value, p.values[passphrase])
 	switch {
 	case errors.Is(err, remote.ErrPassphraseMissing):
-		p.fault("passphrase", errors.New("is required: the private key is encrypted; pass its passphrase, such as ${{ secrets.SSH_PASSPHRASE }}"))
+		p.fault(passphrase, errors.New("is required: the private key is encrypted; pass its passphrase, such as ${{ secrets.SSH_PASSPHRASE }}"))
+		err = nil
 	case errors.Is(err, remote.ErrPassphraseWrong):
-		p.fault("passphrase", errors.New("must be the one of the private key: it does not open it"))
-	case err != nil:
+		p.fault(passphrase, errors.New("must be the one of the private key: it does not open it"))
+		err = nil
+	}
+	return signer, err
+}
+
+// setCertificate comes after setKey, whose key the certificate is for.
+func setCertificate(p *parser, value string) error {
+	if value == "" || p.in.Signer == nil {
+		return nil
+	}
+	signer, err := remote.WithCertificate(p.in.Signer, value, time.Now())
+	if err != nil {
 		return err
 	}
 	p.in.Signer = signer
@@ -41,8 +62,8 @@ func setInsecure(p *parser, value string) error {
 	}
 	knownHosts, fingerprints := p.values["known-hosts"], items(p.values["fingerprint"])
 	if insecure {
-		if knownHosts != "" || len(fingerprints) > 0 {
-			return errors.New(`must not be "true" when known-hosts or fingerprint is given: remove this or those`)
+		if knownHosts != "" || len(fingerprints) > 0 || p.values["proxy-jump-fingerprint"] != "" {
+			return errors.New(`must not be "true" when known-hosts, fingerprint or proxy-jump-fingerprint is given: remove this or those`)
 		}
 		p.in.KeyInsecure = true
 		p.in.HostKeys = remote.InsecureHostKeys()
