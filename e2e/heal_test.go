@@ -60,8 +60,8 @@ func TestADeadListenerBehindALiveParentIsNoticed(t *testing.T) {
 	good := w.deploy(w.commit(nil), nil).Outputs
 	w.underLoad()
 	result := w.run(w.job(w.commit(nil), map[string]string{
-		"watch-for": "20s", "start": "uvicorn controller.main:app --port $PORT & child=$!; until [ -e /tmp/now ]; do sleep 0.1; done; kill -INT $child; wait",
-		"after-switch": "true", "before-start": "setsid sh -c 'until [ -e /var/lib/deploy-action/shop/active/8081 ]; do sleep 0.1; done; touch /tmp/now' >/dev/null 2>&1 </dev/null &",
+		"watch-for": "20s", "start": "uvicorn controller.main:app --port $PORT & child=$!; until [ -e /home/ubuntu/now ]; do sleep 0.1; done; kill -INT $child; wait",
+		"after-switch": "true", "before-start": "setsid sh -c 'until [ -e /var/lib/deploy-action/shop/active/8081 ]; do sleep 0.1; done; touch /home/ubuntu/now' >/dev/null 2>&1 </dev/null &",
 	}))
 	if result.ExitCode == 0 || result.Outputs["outcome"] != "restored" {
 		t.Errorf("outputs %v\n%s", result.Outputs, result.Log())

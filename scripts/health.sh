@@ -2,7 +2,7 @@
 # Asks the new process itself, on its own port, until it answers right; its death ends the wait at once.
 #
 # Values: app, path, port, pid, starttime, log_offset, health_path, health_status, health_body, health_host, health_timeout (seconds)
-# Prints: boot_ms (start of the process to its first right answer), tries
+# Prints: boot_ms (start of the process to its first right answer), tries, open (yes: the port is so to others, past nginx)
 # Exits:  EX_DIED, EX_FOREIGN, EX_SILENT (never listened), EX_UNHEALTHY (listened, never answered right)
 
 main() {
@@ -28,6 +28,7 @@ main() {
   runs "$pid" "$starttime" || died
   result boot_ms "$(age_ms)"
   result tries "$tries"
+  if open_to_others "$port"; then result open yes; else result open no; fi
 }
 
 died() {

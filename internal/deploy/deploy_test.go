@@ -77,6 +77,17 @@ func TestTheLogTellsTheWayAndThatNobodyLooked(t *testing.T) {
 	}
 }
 
+func TestAnApplicationThatAnybodyReachesIsAWarning(t *testing.T) {
+	f := newFakeHost(t)
+	for _, public := range []bool{false, true} {
+		f.public = public
+		_, log, err := deployTo(t, f, testInputs())
+		if err != nil || strings.Contains(log, "gets past nginx") != public {
+			t.Errorf("listens on every address: %t; Run: %v\n%s", public, err, log)
+		}
+	}
+}
+
 func TestSetupIsThisListAndDeploysNothing(t *testing.T) {
 	f := newFakeHost(t)
 	f.flag, f.running, f.loaded, f.lacks = "", map[string]bool{}, false, true

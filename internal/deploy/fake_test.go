@@ -47,6 +47,7 @@ type fakeHost struct {
 	offer    string       // the manifest it offers; "" for no release to build on
 	disk     int          // KiB free
 	lacks    bool         // setup has something to do
+	public   bool         // the application listens on every address
 	received bytes.Buffer // what was uploaded
 	uploaded chan error   // how that ended
 	deaf     bool         // it does not notice when nobody sends any more
@@ -285,7 +286,7 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 		f.running[v["port"]], f.proved[v["port"]], f.releases[v["port"]] = true, false, v["release"]
 		return "log_offset=0\npid=42\nstarttime=4200\n"
 	case scripts.Health:
-		return "boot_ms=500\ntries=2\n"
+		return "boot_ms=500\ntries=2\nopen=" + yes(f.public) + "\n"
 	case scripts.Site:
 		was := f.loaded
 		f.loaded = true

@@ -312,6 +312,10 @@ func (d *Deployment) health(ctx context.Context, h *host) (string, error) {
 		return "", err
 	}
 	h.boot = res.Millis("boot_ms")
+	if res.Yes("open") {
+		d.rep.Warn("Port "+h.idlePort()+" of "+h.target.Name, fmt.Sprintf("the application listens on more than 127.0.0.1: whoever reaches port %s of the host gets past nginx; "+
+			"have the input \"start\" name 127.0.0.1, and the security group let nobody in there", h.idlePort()))
+	}
 	return fmt.Sprintf("pid %s answers right, %.1fs after its start", h.pid, h.boot.Seconds()), res.Err()
 }
 

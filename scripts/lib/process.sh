@@ -25,6 +25,15 @@ sockets() {
   awk -v port=":$hex" -v states="$2" 'FNR > 1 && substr($2, length($2) - 4) == port && index(states, $4) { print $10, $8 }' "${files[@]}"
 }
 
+# open_to_others PORT: does anything listen on it at an address that is not the host's own loopback (127.0.0.0/8, ::1, in the kernel's byte order)?
+open_to_others() {
+  local hex files=(/proc/net/tcp)
+  [[ -r /proc/net/tcp6 ]] && files+=(/proc/net/tcp6)
+  printf -v hex '%04X' "$1"
+  awk -v port=":$hex" 'FNR > 1 && $4 == "0A" && substr($2, length($2) - 4) == port && $2 !~ /^(0000000000000000FFFF0000)?......7F:/ \
+    && $2 !~ /^00000000000000000000000001000000:/ { found = 1 } END { exit !found }' "${files[@]}"
+}
+
 # holders PORT: the pids of all that have a listening socket of the port open; root sees everybody's.
 holders() {
   local inode _uid names=()
