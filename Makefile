@@ -1,7 +1,7 @@
 # Each target says what it does: make help. All but lint and clean first install what the machine lacks.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults bench lint prepare clean
+.PHONY: help demo test faults bench fuzz lint prepare clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -19,6 +19,9 @@ faults: ## let every fault come over every step of a deployment (takes hours), a
 
 bench: ## measure the site's throughput and the time to live
 	@e2e/prepare/run.sh go test -run '^$$' -bench . -benchtime 1x -timeout 60m ./e2e
+
+fuzz: ## fuzz every target for ten minutes each (FUZZTIME=1m make fuzz for less)
+	@.ci/fuzz $(or $(FUZZTIME),10m)
 
 lint: ## run the linters
 	@.ci/lint

@@ -59,18 +59,3 @@ func TestResultsDistrustTheHost(t *testing.T) {
 		})
 	}
 }
-
-func FuzzResults(f *testing.F) {
-	f.Add([]byte(Begin + "\nport=8080\n"))
-	f.Fuzz(func(t *testing.T, output []byte) {
-		var r Results
-		if _, err := r.Write(output); err != nil {
-			t.Fatal(err)
-		}
-		for key, value := range r.values {
-			if !name.MatchString(key) || strings.ContainsAny(value, "\n") {
-				t.Errorf("accepted %q=%q", key, value)
-			}
-		}
-	})
-}
