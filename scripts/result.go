@@ -3,6 +3,7 @@ package scripts
 import (
 	"bytes"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -125,6 +126,31 @@ func (r *Results) Int(key string) int {
 		r.fault("result %q is %.80q, not a number", key, text)
 	}
 	return n
+}
+
+// Form returns a result that must match. It is for what leaves the run, such as an output that a later step of the workflow may well put into
+// a command.
+func (r *Results) Form(key string, form *regexp.Regexp) string {
+	text := r.Text(key)
+	if form.MatchString(text) {
+		return text
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.fault("result %q is %.80q, not of the form %s", key, text, form)
+	return ""
+}
+
+// Port returns a port, or 0 for none.
+func (r *Results) Port(key string) uint16 {
+	n := r.Int(key)
+	if n < 0 || n > 65535 {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.fault("result %q is %d, not a port", key, n)
+		return 0
+	}
+	return uint16(n)
 }
 
 // Millis returns a result in milliseconds as a duration.

@@ -1,6 +1,7 @@
 package scripts
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -43,6 +44,9 @@ func TestResultsDistrustTheHost(t *testing.T) {
 		{"a missing key", "a=1\n", func(r *Results) { r.Text("port") }, `"port" is missing`},
 		{"a number that is none", "port=80x\n", func(r *Results) { r.Int("port") }, "not a number"},
 		{"a word out of place", "ok=maybe\n", func(r *Results) { r.Yes("ok") }, "not one of no, yes"},
+		{"a text of another form", "release=$(id)\n", func(r *Results) { r.Form("release", regexp.MustCompile(`^[0-9a-f]+$`)) }, `"release" is "$(id)", not of the form`},
+		{"a port that is none", "port=70000\n", func(r *Results) { r.Port("port") }, "not a port"},
+		{"a port below zero", "port=-1\n", func(r *Results) { r.Port("port") }, "not a port"},
 		{"too much", strings.Repeat("a", maxResults), nil, "more than"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -231,13 +231,13 @@ func (d *Deployment) fetch(ctx context.Context, h *host) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	h.commit = res.Text("commit")
+	h.commit = res.Form("commit", commitForm)
 	if res.Has("unchanged") {
 		h.unchanged = res.Yes("unchanged")
 		h.release = h.Active.Release
 		return fmt.Sprintf("release %s already serves this commit, made the same way", h.release), res.Err()
 	}
-	h.release = res.Text("release")
+	h.release = res.Form("release", releaseForm)
 	return fmt.Sprintf("commit %.7s as release %s", h.commit, h.release), res.Err()
 }
 
@@ -280,7 +280,7 @@ func (d *Deployment) start(ctx context.Context, h *host) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	h.pid, h.starttime, h.logOffset = res.Text("pid"), res.Text("starttime"), res.Text("log_offset")
+	h.pid, h.starttime, h.logOffset = res.Form("pid", numberForm), res.Form("starttime", numberForm), res.Form("log_offset", numberForm)
 	return fmt.Sprintf("%s on port %s, pid %s", h.release, h.idlePort(), h.pid), res.Err()
 }
 

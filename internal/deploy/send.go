@@ -85,7 +85,7 @@ func (d *Deployment) offer(ctx context.Context, h *host) (*offered, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &offered{transfer: res.Text("transfer"), base: res.Text("base"), free: int64(res.Int("disk_kb")) << 10, inodes: int64(res.Int("inodes"))}
+	o := &offered{transfer: res.Text("transfer"), base: res.Form("base", releaseOr), free: int64(res.Int("disk_kb")) << 10, inodes: int64(res.Int("inodes"))}
 	if res.Err() != nil || o.base == "" {
 		return o, res.Err()
 	}

@@ -79,7 +79,7 @@ type heal struct{ From, To string }
 // readFacts takes detection's results apart.
 func readFacts(res *scripts.Results, ports [2]uint16, repository string) (facts, error) {
 	f := facts{
-		Include: res.OneOf("include", absent, ours, oneLine, other), Line: uint16(res.Int("line_port")),
+		Include: res.OneOf("include", absent, ours, oneLine, other), Line: res.Port("line_port"),
 		TheirSite: res.OneOf("site", ours, theirs) == theirs, Strays: strings.Fields(res.Text("strays")), Repository: repository,
 	}
 	routed := res.Text("routed")
@@ -96,11 +96,11 @@ func readFacts(res *scripts.Results, ports [2]uint16, repository string) (facts,
 			Proved:  res.Yes(key("proved")),
 			Listen:  res.OneOf(key("listen"), none, ours, foreign),
 			PID:     res.Int(key("pid")),
-			Release: res.Text(key("release")),
+			Release: res.Form(key("release"), releaseOr),
 			RSSMB:   res.Int(key("rss_mb")),
 		}
 		if s.Release != "" {
-			s.Commit, s.Recipe = res.Text(key("commit")), res.Text(key("recipe"))
+			s.Commit, s.Recipe = res.Form(key("commit"), commitForm), res.Text(key("recipe"))
 			s.By = readPast(res.Text(key("by")))
 		}
 		if p := readProcess(res, port); p != nil {
