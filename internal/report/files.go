@@ -51,8 +51,12 @@ func (r *Report) Summary(markdown string) error {
 	}
 	markdown, _ = hide.redact(markdown, noLimit)
 	path := r.getenv("GITHUB_STEP_SUMMARY")
-	if info, err := os.Stat(path); err == nil && info.Size()+int64(len(markdown)) >= maxSummary {
-		return fmt.Errorf("write summary: %d bytes are more than the runner takes (%d)", info.Size()+int64(len(markdown)), maxSummary)
+	size := int64(len(markdown))
+	if info, err := os.Stat(path); err == nil {
+		size += info.Size()
+	}
+	if size >= maxSummary {
+		return fmt.Errorf("write summary: %d bytes are more than the runner takes (%d)", size, maxSummary)
 	}
 	if err := appendTo(path, strings.TrimRight(markdown, "\n")+"\n"); err != nil {
 		return fmt.Errorf("write summary: %w", err)

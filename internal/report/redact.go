@@ -66,6 +66,15 @@ func (r *redactor) redact(s string, limit int) (text string, cutOff int) {
 	return b.String(), len(s) - at
 }
 
+// coloured cleans a line and keeps its colours, but for one with a secret in it: a colour in the middle of the secret, as grep sets it, would hide it
+// from the comparison and from nobody's eyes.
+func (r *redactor) coloured(line string) string {
+	if plain := clean(line, dropColour); len(r.secrets) > 0 && strings.IndexByte(line, esc) >= 0 && len(find(plain, r.secrets)) > 0 {
+		return plain
+	}
+	return clean(line, keepColour)
+}
+
 type span struct{ from, to int }
 
 // find returns where in s the secrets are, in order, with overlapping and touching places joined.

@@ -93,7 +93,7 @@ func (r *Report) Info(msg string) {
 	defer r.mu.Unlock()
 	var out bytes.Buffer
 	for _, line := range splitLines(msg) {
-		text, _ := r.secrets.redact(clean(line, keepColour), noLimit)
+		text, _ := r.secrets.redact(r.secrets.coloured(line), noLimit)
 		out.WriteString(defuseStart(defuse(text)))
 		out.WriteByte('\n')
 	}

@@ -114,11 +114,11 @@ func (w *remote) limit() int {
 
 // emit prints the line.
 func (w *remote) emit() {
-	text := clean(string(w.line), keepColour)
+	w.r.mu.Lock()
+	text := w.r.secrets.coloured(string(w.line))
 	if w.dropped > 0 || len(text) > maxLine {
 		text = clean(string(w.line), dropColour) // a cut must not go through an escape sequence
 	}
-	w.r.mu.Lock()
 	limit := maxLine
 	if w.dropped > 0 {
 		// A secret may have begun within what was kept and ended in what was not. Cleaning shortens, so the

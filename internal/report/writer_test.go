@@ -184,6 +184,15 @@ func TestALongLineIsCut(t *testing.T) {
 	equal(t, remoteLog(t, nil, "\x1b[31m"+whole+"y\n"), "h │ "+whole[5:]+" … (line cut, about 6 bytes more)\n")
 }
 
+func TestAColourHidesNoSecret(t *testing.T) {
+	equal(t, remoteLog(t, []string{"hunter22"}, "\x1b[32mpass \x1b[31mhun\x1b[0mter22\n\x1b[32mok\n"), "h │ pass ***\nh │ \x1b[32mok\x1b[0m\n")
+	r, log, _ := newTest(t)
+	r.Mask("hunter22")
+	log.Reset()
+	r.Info("hun\x1b[31mter22")
+	equal(t, log.String(), "***\n")
+}
+
 func TestALineOfAGigabyteTakesNoMemory(t *testing.T) {
 	r := New(io.Discard, func(string) string { return "" })
 	r.Mask("some-secret")
