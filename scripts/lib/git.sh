@@ -103,5 +103,5 @@ absolute() {
   elif [[ $to =~ ^(ssh://)?[^/@:]+@([^/:]+)(:[0-9]+/|:|/)(.+)$ && ${BASH_REMATCH[2]} == "$(sed 's,.*//,,; s,:[0-9]*$,,' <<<"$server")" ]]; then
     to=$server/${BASH_REMATCH[4]}
   fi
-  [[ $to == *[[:cntrl:]]* ]] || server_of "$to" >/dev/null && printf '%s' "$to"
+  [[ $to != *[[:cntrl:]]* ]] && server_of "$to" >/dev/null && printf '%s' "$to"
 }
