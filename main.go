@@ -20,7 +20,7 @@ import (
 	"github.com/clothesme/deploy-action/remote"
 )
 
-// version is set by the linker in a release's image.
+// version is set by the linker in a release's image. The log begins with it.
 var version = "dev"
 
 func main() {
@@ -48,13 +48,13 @@ const (
 // run is the whole program: a deployment that began at begin, reported to stdout and to the runner's files. It returns the exit code.
 func run(ctx context.Context, getenv func(string) string, stdout io.Writer, begin time.Time) int {
 	rep := report.New(stdout, getenv)
+	rep.Info("deploy-action " + version)
 	in, err := inputs.Parse(getenv)
 	rep.Mask(in.Secrets()...)
 	if err != nil {
 		rep.Error("Invalid inputs", err.Error())
 		return finish(rep, &deploy.Result{Outcome: deploy.Failed, Duration: time.Since(begin)}, err)
 	}
-	rep.Debug("deploy-action " + version)
 	result, err := deployment(in, rep, begin).Run(ctx)
 	if err != nil {
 		var failure *deploy.Failure
@@ -80,6 +80,7 @@ func post(ctx context.Context, getenv func(string) string, stdout io.Writer, beg
 		return exitOK
 	}
 	rep := report.New(stdout, getenv)
+	rep.Info("deploy-action " + version)
 	in, err := inputs.Parse(getenv)
 	rep.Mask(in.Secrets()...)
 	if err == nil {

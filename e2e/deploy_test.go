@@ -98,7 +98,7 @@ func TestTheLogReadsLikeAReport(t *testing.T) {
 	}
 	outside := strings.Join(result.Outside(), "\n")
 	for _, step := range []string{
-		"connect", "lock", "check", "detect", "setup", "fetch", "build", "start", "health", "switch", "verify", "prune", "record", "unlock",
+		"connect", "lock", "check", "detect", "order", "plan", "setup", "fetch", "build", "start", "health", "switch", "verify", "prune", "record", "unlock",
 	} {
 		if !strings.Contains(outside, "✓ "+step+": ") {
 			t.Errorf("no line for step %s outside the groups:\n%s", step, outside)
@@ -109,7 +109,7 @@ func TestTheLogReadsLikeAReport(t *testing.T) {
 			t.Errorf("%s in the log of a good run: %s", c.Name, c.Data)
 		}
 	}
-	if !strings.Contains(result.Summary, "### Deployment: deployed") || !strings.Contains(result.Summary, result.Outputs["release"]) {
+	if !strings.Contains(result.Summary, "### ✅ Deployed: ") || !strings.Contains(result.Summary, result.Outputs["release"]) {
 		t.Errorf("summary:\n%s", result.Summary)
 	}
 }

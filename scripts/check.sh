@@ -3,7 +3,7 @@
 # is missing.
 #
 # Values: path, setup (auto, always, never), packages (wanted besides, blank-separated), needs (commands, blank-separated), clock (the runner's, seconds since the epoch), list (yes: name also what is right)
-# Prints: installed (packages), os, systemd (yes, no), ipv6 (yes, no), nginx (version), disk_mb, memory_mb, skew (seconds)
+# Prints: installed (packages), os, systemd (yes, no), ipv6 (yes, no), nginx (version), disk_mb, disk_used (percent), memory_mb, skew (seconds)
 #         or fault_N, one for each thing that is missing or wrong
 # Exits:  EX_CHECK after faults
 
@@ -63,6 +63,7 @@ main() {
   result nginx "${version%% *}"
   while [[ ! -d $folder ]]; do folder=$(dirname -- "$folder"); done
   result disk_mb "$(($(free_kb "$folder") / 1024))"
+  result disk_used "$(used_percent "$folder")"
   result memory_mb "$(awk '/^MemAvailable:/ { print int($2 / 1024) }' /proc/meminfo)"
   result skew "$(($(date +%s) - clock))"
 }

@@ -281,11 +281,13 @@ func TestReleasesAreNumberedAsTheyComeToServe(t *testing.T) {
 func TestTheHistoryIsBounded(t *testing.T) {
 	r := newRoot(t)
 	r.put("deploys.jsonl", strings.Repeat("{}\n", 1200))
-	text, err := Compose(Record, Values{"app": "a", "path": r.path, "lock_token": "t", "step_id": "", "line": `{"last":1}`, "nginx_include": "/dev/null", "fallback": ""})
+	text, err := Compose(Record, Values{"app": "a", "path": r.path, "lock_token": "t", "step_id": "", "line": `{"last":1}`, "history": "2", "nginx_include": "/dev/null", "fallback": ""})
 	if err != nil {
 		t.Fatal(err)
 	}
-	bash(t, string(text))
+	if out := bash(t, string(text)); !strings.Contains(out, "history_0={}\nhistory_1={\"last\":1}\nrecorded=yes\n") {
+		t.Errorf("results:\n%s", out)
+	}
 	if got := read(t, filepath.Join(r.path, "deploys.jsonl")); strings.Count(got, "\n") != 1000 || !strings.HasSuffix(got, "{}\n{\"last\":1}\n") {
 		t.Errorf("%d lines, the end: %q", strings.Count(got, "\n"), got[len(got)-30:])
 	}

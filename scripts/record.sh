@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Writes down what happened: one line in deploys.jsonl.
 #
-# Values: app, path, lock_token, line (JSON; the last thousand are kept)
-# Prints: recorded (yes)
+# Values: app, path, lock_token, line (JSON; the last thousand are kept), history (how many to print)
+# Prints: history_N (oldest first): a line of deploys.jsonl, this one the last; recorded (yes)
 
 main() {
   own_lock
@@ -10,6 +10,7 @@ main() {
     tail -n 999 -- "$path/deploys.jsonl" 2>/dev/null || :
     printf '%s\n' "$line"
   } | write "$path/deploys.jsonl" 0644
+  print_history "$history"
   result recorded yes
 }
 

@@ -6,7 +6,7 @@
 #         history_N (oldest first): a line of deploys.jsonl
 
 main() {
-  local id dir n=0 live line
+  local id dir n=0 live
   while IFS= read -r id; do
     dir=$path/releases/$id/.deploy-action
     [[ $id =~ ^[0-9]{8}T[0-9]{6}Z-[0-9a-f]{7}$ && -e $dir/complete ]] || continue
@@ -14,12 +14,7 @@ main() {
     result "release_$n" "$id $(<"$dir/commit") $live"
     n=$((n + 1))
   done < <(find "$path/releases" -mindepth 1 -maxdepth 1 -type d -printf '%f\n' 2>/dev/null | sort -r)
-  n=0
-  [[ -r $path/deploys.jsonl ]] || return 0
-  while IFS= read -r line; do
-    result "history_$n" "$line"
-    n=$((n + 1))
-  done < <(tail -n "$history" "$path/deploys.jsonl")
+  print_history "$history"
 }
 
 main "$@" </dev/null

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -84,6 +85,18 @@ func (r *Results) Err() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.err
+}
+
+// String lists the results in the order of their keys, for debugging.
+func (r *Results) String() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	pairs := make([]string, 0, len(r.values))
+	for key, value := range r.values {
+		pairs = append(pairs, key+"="+value)
+	}
+	slices.Sort(pairs)
+	return strings.Join(pairs, " ")
 }
 
 // Came returns a channel that is closed when the key arrives; for scripts that go on after their first word. To be called before the script runs.

@@ -27,6 +27,7 @@ type Deployment struct {
 	hosts      []*host
 	undos      []undo
 	details    string                          // Markdown for the summary
+	timeline   []span                          // what ran when, for the summary
 	stepsBegun int                             // how many steps and undos have begun
 	untidy     bool                            // something is left for the post step
 	cutOff     string                          // for Tidy: the release of the run that was cut off
@@ -67,11 +68,12 @@ func (d *Deployment) steps() []step {
 		{prepare, "check", "Checking the host", in.Timeout, d.check, nil, nil, false},
 		{prepare, "detect", "Detecting the active slot", brief, d.detect, nil, nil, false},
 		{prepare, "order", "Comparing with the last deployment", brief, d.inOrder, nil, d.anyOrder, false},
+		{prepare, "resolve", "Looking up the assets", brief, d.resolve, nil, d.noAssets, false},
+		{prepare, "plan", "", brief, d.showPlan, nil, nil, false},
 		{prepare, "setup", "Setting up folders, service and rights", brief, d.setup, nil, nil, false},
 		{prepare, "adopt", "Taking over the running version", brief, d.adopt, nil, nothingToAdopt, false},
 		{prepare, "heal", "Putting the flag right", brief, d.heal, nil, nothingToHeal, false},
 		{prepare, "clear", "Clearing the idle slot", in.DrainTimeout + in.StopTimeout + brief, d.clear, nil, idleIsClear, false},
-		{prepare, "resolve", "Looking up the assets", brief, d.resolve, nil, d.noAssets, false},
 		release,
 		{prepare, "confirm", "Asking the active version for its health", brief, d.confirm, nil, isChanged, false},
 		anew,
@@ -99,11 +101,11 @@ func (d *Deployment) steps() []step {
 	case in.Operation == inputs.Status:
 		return append(only(deployment, "connect", "detect"), step{prepare, "status", "Listing releases", brief, d.status, nil, nil, false})
 	case in.DryRun:
-		return append(only(deployment, "connect", "read", "check", "detect", "resolve"), step{prepare, "plan", "Planning", brief, d.showPlan, nil, nil, false})
+		return only(deployment, "connect", "read", "check", "detect", "resolve", "plan")
 	case in.Operation == inputs.Setup: // no new version is live at its end, so a failure is one to the last
 		site := step{prepare, "site", "Setting up the nginx site", brief, d.setUpSite, nil, nil, false}
 		unlock := step{prepare, "unlock", "Releasing the deploy lock", 2 * heartbeat, d.unlock, nil, nil, true}
-		return append(only(deployment, "connect", "lock", "check", "detect", "setup", "adopt", "heal"), site, unlock)
+		return append(only(deployment, "connect", "lock", "check", "detect", "plan", "setup", "adopt", "heal"), site, unlock)
 	case in.Operation == inputs.Tidy:
 		record := step{retire, "record", "Recording what became of the deployment", brief, d.recordCutOff, nil, nil, false}
 		return slices.Concat(only(deployment, "connect", "lock", "detect", "heal", "clear"), []step{record}, only(deployment, "unlock"))
@@ -144,6 +146,7 @@ func (d *Deployment) Run(ctx context.Context) (*Result, error) {
 	ctx, stop := context.WithTimeoutCause(ctx, d.in.Timeout, fmt.Errorf("%w after %s (input \"timeout\")", errTimeout, d.in.Timeout))
 	defer stop()
 	defer d.hangUp()
+	d.rep.Info(d.intent())
 	if d.changes() {
 		d.save(StateBegun, "yes")
 		defer func() {

@@ -426,3 +426,60 @@ func checkFailure(t *testing.T, f *fakeHost, err error, kind string) {
 		t.Errorf("not taken back: flag %s, running %v, lock held by %q; calls %v", f.flag, f.running, f.holder, f.calls)
 	}
 }
+
+// What will be trouble soon is said while it is none yet.
+func TestWarningsOfTheCheck(t *testing.T) {
+	tests := []struct {
+		name   string
+		host   func(*fakeHost)
+		inputs func(*inputs.Inputs)
+		want   string // "" for no warning at all
+		fails  bool
+	}{
+		{"nothing", func(f *fakeHost) { f.diskUsed = 85 }, nil, "", false},
+		{"disk", func(f *fakeHost) { f.diskUsed = 86 }, nil, "::warning title=Disk of web-1::the disk of ubuntu@web-1 is 86 %25 full at /home/ubuntu/ai-server", false},
+		{"old nginx", func(f *fakeHost) { f.nginx = "1.16.1" }, nil, "::warning title=Nginx of web-1::nginx 1.16.1 works", false},
+		{"nginx from elsewhere", func(f *fakeHost) { f.nginx = "unknown" }, nil, "", false},
+		{"nginx that can't", func(f *fakeHost) { f.nginx = "1.14.2" }, nil, "check: nginx 1.14.2 is too old", true},
+		{"host key", nil, func(in *inputs.Inputs) { in.KeyInsecure = true }, "::warning title=Host key of web-1::whoever answered (fake) was taken for ubuntu@web-1 unseen", false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			f, in := newFakeHost(t), testInputs()
+			if tt.host != nil {
+				tt.host(f)
+			}
+			if tt.inputs != nil {
+				tt.inputs(in)
+			}
+			_, log, err := deployTo(t, f, in)
+			if err != nil {
+				log += err.Error()
+			}
+			if (err != nil) != tt.fails || !strings.Contains(log, tt.want) || tt.want == "" && strings.Contains(log, "::warning") {
+				t.Errorf("err = %v, log:\n%s", err, log)
+			}
+		})
+	}
+}
+
+// Debug logging adds what each script said, and nothing of what went to it.
+func TestDebugSaysWhatTheHostSaid(t *testing.T) {
+	in := testInputs()
+	in.Token, in.Env = "ghs_theToken", []inputs.Variable{{Name: "PASSWORD", Value: "the-password"}}
+	in.Build = "make release"
+	_, log, err := deployTo(t, newFakeHost(t), in)
+	if err != nil {
+		t.Fatalf("Run: %v\n%s", err, log)
+	}
+	for _, want := range []string{"::debug::ubuntu@web-1: check.sh took ", "disk_mb=9000", "::debug::ubuntu@web-1: switch.sh took"} {
+		if !strings.Contains(log, want) {
+			t.Errorf("log lacks %q:\n%s", want, log)
+		}
+	}
+	for _, secret := range []string{"ghs_theToken", "the-password"} {
+		if strings.Contains(log, secret) {
+			t.Errorf("log has %q:\n%s", secret, log)
+		}
+	}
+}

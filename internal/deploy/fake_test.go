@@ -48,6 +48,8 @@ type fakeHost struct {
 	disk     int          // KiB free
 	lacks    bool         // setup has something to do
 	public   bool         // the application listens on every address
+	nginx    string       // its version; "" for one that will do
+	diskUsed int          // percent
 	received bytes.Buffer // what was uploaded
 	uploaded chan error   // how that ended
 	deaf     bool         // it does not notice when nobody sends any more
@@ -247,7 +249,7 @@ func call(verb scripts.Verb, v scripts.Values) string {
 func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 	switch verb {
 	case scripts.Check:
-		return "installed=\nos=Debian\nsystemd=yes\nipv6=no\nnginx=1.24.0\ndisk_mb=9000\nmemory_mb=900\nskew=0\n"
+		return fmt.Sprintf("installed=\nos=Debian\nsystemd=yes\nipv6=no\nnginx=%s\ndisk_mb=9000\ndisk_used=%d\nmemory_mb=900\nskew=0\n", cmp.Or(f.nginx, "1.24.0"), f.diskUsed)
 	case scripts.Port:
 		return f.detection()
 	case scripts.Fetch:
@@ -325,7 +327,7 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 		return "pruned=1\nfreed_mb=5\n"
 	case scripts.Record:
 		f.recorded = append(f.recorded, v["line"])
-		return "recorded=yes\n"
+		return "history_0=not ours\nhistory_1=" + v["line"] + "\nrecorded=yes\n"
 	}
 	f.t.Errorf("unknown verb %s", verb)
 	return ""

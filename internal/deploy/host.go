@@ -40,6 +40,8 @@ type host struct {
 	boot        time.Duration // the application's own share of it
 	drained     time.Duration
 	connections int // open ones that the drain time-out ended
+	retired     bool
+	history     []past // newest first, this run's own line among them
 }
 
 func (h *host) activePort() string {
@@ -61,8 +63,11 @@ func (d *Deployment) exec(ctx context.Context, h *host, verb scripts.Verb, value
 func (d *Deployment) execInto(ctx context.Context, h *host, results *scripts.Results, verb scripts.Verb, values scripts.Values) error {
 	words := d.rep.Remote(h.target.Name)
 	var last tail
+	began := d.now()
 	err := h.shell.Run(ctx, verb, d.values(h, values), results, io.MultiWriter(words, &last))
 	_ = words.Close()
+	// What went to the host may be secret, and is not said.
+	d.rep.Debug(fmt.Sprintf("%s: %s.sh took %s, said %s", h.target, verb, d.now().Sub(began).Round(time.Millisecond), orElse(results.String(), "nothing")))
 	if err == nil {
 		err = results.Err()
 	}

@@ -20,6 +20,7 @@ type past struct {
 	RunID    string    `json:"run-id"`
 	RunNo    string    `json:"run-number"`
 	Workflow string    `json:"workflow"`
+	Millis   int64     `json:"duration-ms,omitempty"`
 }
 
 // by is this run, for the mark of the release that it puts live.

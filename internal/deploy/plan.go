@@ -6,18 +6,63 @@ import (
 	"strings"
 
 	"github.com/clothesme/deploy-action/internal/inputs"
+	"github.com/clothesme/deploy-action/internal/report"
 )
 
-// showPlan ends a dry run: what a real one would do on this host, by what detection found.
+// intent is the log's first sentence.
+func (d *Deployment) intent() string {
+	in, targets := d.in, make([]string, len(d.hosts))
+	for i, h := range d.hosts {
+		targets[i] = h.target.String()
+	}
+	what := string(in.Operation) + " of " + in.App
+	switch {
+	case in.Operation == inputs.Deploy && in.Source == inputs.Workspace:
+		what += " from the workspace"
+	case in.Operation == inputs.Deploy:
+		what += fmt.Sprintf(": %s at %s", in.Repository, shortCommit(in.Ref))
+	case in.Release != "":
+		what += " to " + in.Release
+	}
+	if in.DryRun {
+		what = "dry run: " + what
+	}
+	if in.Run.Actor != "" {
+		what += ", started by " + in.Run.Actor
+	}
+	return what + ", on " + strings.Join(targets, ", ")
+}
+
+// showPlan says what is about to be done to this host, by what detection found; a dry run ends with it.
 func (d *Deployment) showPlan(_ context.Context, h *host) (string, error) {
 	lines := d.plan(h)
-	d.details += "\nPlan for " + h.target.String() + ":\n\n"
+	d.rep.Info("plan for " + h.target.String() + ":")
 	for n, line := range lines {
-		line = fmt.Sprintf("%d. %s", n+1, line)
-		d.rep.Info(line)
-		d.details += line + "\n"
+		d.rep.Info(fmt.Sprintf("  %d. %s", n+1, line))
 	}
-	return fmt.Sprintf("%d things to do, none done", len(lines)), nil
+	if !d.in.DryRun {
+		return things(len(lines)) + " to do", nil
+	}
+	d.details += "\nPlan for " + report.MarkdownCode(h.target.String()) + ":\n\n"
+	for n, line := range lines {
+		d.details += fmt.Sprintf("%d. %s\n", n+1, report.MarkdownText(line))
+	}
+	return things(len(lines)) + " to do, none done", nil
+}
+
+func things(n int) string {
+	if n == 1 {
+		return "1 thing"
+	}
+	return fmt.Sprintf("%d things", n)
+}
+
+// shortCommit shortens a commit, and nothing else.
+func shortCommit(ref string) string {
+	if len(ref) >= 40 && strings.Trim(ref, "0123456789abcdef") == "" {
+		return ref[:7]
+	}
+	return ref
 }
 
 // plan lists in plain words what a deployment does to a host in this position. It is pure: detection has gathered all it needs.
@@ -40,7 +85,11 @@ func (d *Deployment) plan(h *host) []string {
 	if in.Operation == inputs.Rollback {
 		add("choose the release: %s", orElse(in.Release, "the newest that is older than the active one and has served before"))
 	} else {
-		add("fetch %s at %s into %s/releases", in.Repository, in.Ref, in.Path)
+		if in.Source == inputs.Workspace {
+			add("send the workspace's folder %s into %s/releases", in.WorkspacePath, in.Path)
+		} else {
+			add("fetch %s at %s into %s/releases", in.Repository, shortCommit(in.Ref), in.Path)
+		}
 		add("build it: %s", orElse(firstLine(in.Build), "a venv from requirements.txt where there is one, reused while it is unchanged"))
 	}
 	if in.BeforeStart != "" {

@@ -16,7 +16,7 @@ func TestPlan(t *testing.T) {
 		want     []string // in this order
 		not      string
 	}{
-		{"first", position{Idle: slot{Port: 8080}}, nil, []string{"fetch o/r at " + newCommit, "start it on port 8080", "reload nginx once"}, "drain"},
+		{"first", position{Idle: slot{Port: 8080}}, nil, []string{"fetch o/r at bbbbbbb", "start it on port 8080", "reload nginx once"}, "drain"},
 		{
 			"next",
 			position{Active: active, Idle: slot{Port: 8081}, Loaded: true},

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -53,6 +54,18 @@ func (d *Deployment) check(ctx context.Context, h *host) (string, error) {
 	if disk < minDiskMB {
 		return "", fmt.Errorf("only %d MB of disk are free at %s; a release needs at least %d MB: delete what is not needed, or lower keep-releases", disk, d.in.Path, minDiskMB)
 	}
+	if used := res.Int("disk_used"); used > fullDisk {
+		d.rep.Warn("Disk of "+h.target.Name, fmt.Sprintf("the disk of %s is %d %% full at %s: free some of it before a deployment has no room, or lower the input \"keep-releases\"", h.target, used, d.in.Path))
+	}
+	if olderThan(version, neededNginx) {
+		return "", fmt.Errorf("nginx %s is too old: keepalive_timeout in an upstream, by which an old version's connections come to an end, needs %s; upgrade it", version, neededNginx)
+	}
+	if olderThan(version, keptNginx) {
+		d.rep.Warn("Nginx of "+h.target.Name, fmt.Sprintf("nginx %s works, and no distribution that is still maintained has one older than %s: upgrade the host", version, keptNginx))
+	}
+	if d.in.KeyInsecure {
+		d.rep.Warn("Host key of "+h.target.Name, fmt.Sprintf("whoever answered (%s) was taken for %s unseen: compare that fingerprint with the server's own, give it in the input \"fingerprint\", and drop \"insecure-skip-host-key-check\"", h.shell, h.target))
+	}
 	if skew > maxSkew || skew < -maxSkew {
 		d.rep.Warn("Clock of "+h.target.Name, fmt.Sprintf("the clock of %s differs from the runner's by %d s: enable time synchronisation", h.target, skew))
 	}
@@ -86,8 +99,24 @@ func (d *Deployment) setupMode() inputs.SetupMode {
 
 const (
 	minDiskMB = 200
+	fullDisk  = 85  // percent, from where on it is said
 	maxSkew   = 300 // seconds; certificates and signatures tolerate about that much
 )
+
+const (
+	neededNginx = "1.15.3" // nginx.org/en/docs/http/ngx_http_upstream_module.html#keepalive_timeout
+	keptNginx   = "1.18.0" // of Debian 11 and Ubuntu 20.04
+)
+
+// olderThan compares versions of nginx; one that is none is not older.
+func olderThan(version, other string) bool {
+	var v, o [3]int
+	if n, _ := fmt.Sscanf(version, "%d.%d.%d", &v[0], &v[1], &v[2]); n < 3 {
+		return false
+	}
+	_, _ = fmt.Sscanf(other, "%d.%d.%d", &o[0], &o[1], &o[2])
+	return slices.Compare(v[:], o[:]) < 0
+}
 
 func (d *Deployment) detect(ctx context.Context, h *host) (string, error) {
 	res, err := d.exec(ctx, h, scripts.Port, d.detection())

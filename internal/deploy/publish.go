@@ -6,11 +6,16 @@ import (
 	"strings"
 	"time"
 
+	"github.com/clothesme/deploy-action/internal/inputs"
 	"github.com/clothesme/deploy-action/internal/report"
 )
 
-// Publish sets the action's outputs, one value each for the first host and the whole fleet in hosts, and writes the summary.
+// Publish sets the action's outputs, one value each for the first host and the whole fleet in hosts, writes the summary, and closes the log
+// of a run that succeeded: one that failed ends with its error.
 func Publish(rep *report.Report, r *Result, cause error) error {
+	if cause == nil {
+		rep.Closing(r.headline(nil), r.closing()...)
+	}
 	var first HostResult
 	if len(r.Hosts) > 0 {
 		first = r.Hosts[0]
@@ -47,26 +52,69 @@ func portText(port uint16) string {
 	return fmt.Sprint(port)
 }
 
-func summary(r *Result, cause error) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "### Deployment: %s\n\n", r.Outcome)
-	if len(r.Hosts) > 0 {
-		b.WriteString("| host | release | active port | live after | of which its own boot | drained after | outcome |\n|---|---|---|---|---|---|---|\n")
-		for _, h := range r.Hosts {
-			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s |\n", report.MarkdownCode(h.Host), report.MarkdownCode(h.Release), portText(h.ActivePort),
-				tookText(h.Live), tookText(h.Boot), tookText(h.Drained), h.Outcome)
+// closing are the log's last lines: what is live, since when, and what was retired.
+func (r *Result) closing() []string {
+	var lines []string
+	for _, h := range r.Hosts {
+		line := h.Host + ": " + h.serving
+		if h.SwitchedAt == nil {
+			if h.serving != "" {
+				lines = append(lines, line)
+			}
+			continue
+		}
+		lines = append(lines, line+fmt.Sprintf(" since %s UTC, %s after this run began", h.SwitchedAt.Format(time.TimeOnly), tookText(h.Live)))
+		switch {
+		case h.retired != "" && h.Cut > 0:
+			lines = append(lines, fmt.Sprintf("%s: %s was stopped, with %d connection(s) still open after %s", h.Host, h.retired, h.Cut, tookText(h.Drained)))
+		case h.retired != "":
+			lines = append(lines, fmt.Sprintf("%s: %s was drained in %s and stopped", h.Host, h.retired, tookText(h.Drained)))
+		case h.PreviousPort != 0:
+			lines = append(lines, fmt.Sprintf("%s: what ran on port %d was not retired; the next deployment does that", h.Host, h.PreviousPort))
 		}
 	}
-	b.WriteString(r.Details)
-	if cause != nil {
-		b.WriteString("\n" + report.MarkdownBlock(cause.Error()) + "\n")
-	}
-	return b.String()
+	return append(lines, "the whole run took "+report.Elapsed(r.Duration))
 }
 
-func tookText(ms int64) string {
-	if ms == 0 {
-		return "-"
+// headline says in one line what came of the run.
+func (r *Result) headline(f *Failure) string {
+	var first HostResult
+	if len(r.Hosts) > 0 {
+		first = r.Hosts[0]
 	}
-	return report.Elapsed(time.Duration(ms) * time.Millisecond)
+	switch r.Outcome {
+	case Deployed, RolledBack:
+		return fmt.Sprintf("%s: %s is live on port %d", title(strings.Replace(string(r.Outcome), "-", " ", 1)), first.Release, first.ActivePort)
+	case SetUp:
+		return "Set up: the host is ready for deployments"
+	case Restored:
+		return "Restored: the new version failed after the switch, and the one before serves again"
+	case Unchanged:
+		return r.unchanged(first)
+	}
+	switch {
+	case f == nil:
+		return "Failed: nothing was begun"
+	case f.Site == SiteUnknown:
+		return "Failed: what the site serves now is not known"
+	case f.Site == SiteSwitched:
+		return "Failed: the new version answers, and could not be taken back"
+	case f.Site == SiteRestored:
+		return "Failed: what was switched is switched back"
+	}
+	return "Failed: nothing changed for visitors"
 }
+
+func (r *Result) unchanged(first HostResult) string {
+	switch {
+	case r.DryRun:
+		return "Dry run: nothing was changed"
+	case r.Operation == inputs.Status || r.Operation == inputs.Check:
+		return title(string(r.Operation)) + ": nothing was changed"
+	case r.Operation == inputs.Setup:
+		return "Unchanged: the host was set up already"
+	}
+	return "Unchanged: " + first.Release + " was live already, and is healthy"
+}
+
+func title(s string) string { return strings.ToUpper(s[:1]) + s[1:] }

@@ -25,10 +25,16 @@ const (
 
 // Result is what a run leaves behind for the steps after it.
 type Result struct {
-	Outcome  Outcome
-	Duration time.Duration
-	Hosts    []HostResult
-	Details  string // Markdown
+	Outcome   Outcome
+	Duration  time.Duration
+	Hosts     []HostResult
+	Details   string // Markdown
+	Operation inputs.Operation
+	DryRun    bool
+	Server    string // whose links the summary may hold
+	begin     time.Time
+	timeline  []span
+	history   []past // of the first host, newest first
 }
 
 // HostResult is one host's part of it, as the output hosts gives it. Durations are milliseconds.
@@ -37,6 +43,7 @@ type HostResult struct {
 	Outcome         Outcome    `json:"outcome"`
 	Release         string     `json:"release"`
 	Commit          string     `json:"commit"`
+	CommitURL       string     `json:"commit-url,omitempty"` // its page
 	PreviousRelease string     `json:"previous-release"`
 	ActivePort      uint16     `json:"active-port"` // the slot that serves now, 0 when not known or none
 	PreviousPort    uint16     `json:"previous-port"`
@@ -46,6 +53,8 @@ type HostResult struct {
 	Boot            int64      `json:"boot-ms"`  // the application's own part of that
 	Drained         int64      `json:"drained-ms"`
 	Cut             int        `json:"connections-cut"` // still open when the drain time-out was over
+	serving         string     // what answers now, for people
+	retired         string     // the version that was stopped
 }
 
 func (d *Deployment) success() Outcome {
@@ -72,9 +81,15 @@ func (d *Deployment) changed() Outcome {
 }
 
 func (d *Deployment) result(outcome Outcome) *Result {
-	r := &Result{Outcome: outcome, Duration: d.now().Sub(d.begin), Details: d.details}
+	r := &Result{
+		Outcome: outcome, Duration: d.now().Sub(d.begin), Details: d.details, Operation: d.in.Operation, DryRun: d.in.DryRun,
+		Server: d.in.Run.ServerURL, begin: d.begin, timeline: d.timeline,
+	}
 	for _, h := range d.hosts {
 		r.Hosts = append(r.Hosts, d.hostResult(h, outcome))
+		if r.history == nil {
+			r.history = h.history
+		}
 	}
 	return r
 }
@@ -84,15 +99,26 @@ func (d *Deployment) hostResult(h *host, outcome Outcome) HostResult {
 		Host: h.target.String(), Outcome: outcome, Release: h.release, Commit: h.commit, Reloaded: h.reloaded,
 		Live: h.live.Milliseconds(), Boot: h.boot.Milliseconds(), Drained: h.drained.Milliseconds(), Cut: h.connections,
 	}
+	if d.in.Source != inputs.Workspace && h.commit != "" { // where it is no commit but the identity of the files that were sent
+		r.CommitURL = d.in.ServerURL + "/" + d.in.Repository + "/commit/" + h.commit
+	}
 	if h.Active != nil {
+		r.serving = serving(h)
 		r.ActivePort, r.PreviousPort, r.PreviousRelease = h.Active.Port, h.Active.Port, h.Active.Release
 	}
 	if h.switched {
 		at := h.switchedAt.UTC()
 		r.ActivePort, r.SwitchedAt = h.Idle.Port, &at
+		r.serving = fmt.Sprintf("%s on port %d serves", h.release, h.Idle.Port)
+	}
+	if h.retired {
+		r.retired = h.Active.version()
 	}
 	return r
 }
+
+// summaryHistory is how many deployments the summary lists.
+const summaryHistory = 6
 
 // recordSuccess writes the history line.
 func (d *Deployment) recordSuccess(ctx context.Context, h *host) (string, error) {
@@ -126,6 +152,13 @@ func (d *Deployment) record(ctx context.Context, h *host, outcome Outcome, reaso
 	if err != nil {
 		return fmt.Errorf("encode history line: %w", err)
 	}
-	_, err = d.exec(ctx, h, scripts.Record, scripts.Values{"line": string(line)})
+	res, err := d.exec(ctx, h, scripts.Record, scripts.Values{"line": string(line), "history": fmt.Sprint(summaryHistory)})
+	if err != nil {
+		return err
+	}
+	lines, err := readHistory(res)
+	for _, line := range lines {
+		h.history = append([]past{readPast(line)}, h.history...)
+	}
 	return err
 }

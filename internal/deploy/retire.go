@@ -36,6 +36,7 @@ func (d *Deployment) stop(ctx context.Context, h *host) (string, error) {
 	if err := d.stopSlot(ctx, h, h.Active.Port, h.idlePort()); err != nil {
 		return "", err
 	}
+	h.retired = true
 	return fmt.Sprintf("%s on port %d is stopped", h.Active.version(), h.Active.Port), nil
 }
 

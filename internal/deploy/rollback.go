@@ -38,10 +38,16 @@ func readReleases(res *scripts.Results) (releases []release, history []string, e
 		turn, err := strconv.Atoi(m[3])
 		releases = append(releases, release{ID: m[1], Commit: m[2], Live: err == nil, Turn: turn})
 	}
+	history, err = readHistory(res)
+	return releases, history, err
+}
+
+// readHistory returns the lines of deploys.jsonl that a script has printed, oldest first.
+func readHistory(res *scripts.Results) (lines []string, err error) {
 	for n := 0; res.Has(fmt.Sprintf("history_%d", n)); n++ {
-		history = append(history, res.Text(fmt.Sprintf("history_%d", n)))
+		lines = append(lines, res.Text(fmt.Sprintf("history_%d", n)))
 	}
-	return releases, history, res.Err()
+	return lines, res.Err()
 }
 
 // chooseRelease says what a rollback goes to: the release that is named or, if none is, the newest one older than the active release that has

@@ -18,6 +18,8 @@ const (
 	retire               // the new version is proved; a failure is a warning
 )
 
+func (p phase) String() string { return [...]string{"prepare", "commit", "retire"}[p] }
+
 // step is one line of the deployment. It runs on all hosts at once, and the next starts when every host is through.
 type step struct {
 	phase    phase
@@ -47,7 +49,7 @@ func (d *Deployment) do(ctx context.Context, s step) error {
 		d.undos = append(d.undos, undo{s, todo})
 	}
 	d.stepsBegun++
-	group := d.rep.Step(s.title)
+	group, began := d.rep.Step(s.title), d.now()
 	lines, errs := make([]string, len(todo)), make([]error, len(todo))
 	var wg sync.WaitGroup
 	for i, h := range todo {
@@ -55,6 +57,7 @@ func (d *Deployment) do(ctx context.Context, s step) error {
 	}
 	wg.Wait()
 	err := errors.Join(errs...)
+	d.timeline = append(d.timeline, span{s.phase.String(), s.name, began, d.now(), err != nil})
 	if err != nil {
 		group.Fail(s.name + ": " + headline(errs))
 		return err
@@ -116,7 +119,7 @@ func (d *Deployment) takeBack(ctx context.Context) error {
 		u := d.undos[len(d.undos)-1]
 		d.undos = d.undos[:len(d.undos)-1]
 		d.stepsBegun++
-		group := d.rep.Step("Taking back " + u.step.name)
+		group, began := d.rep.Step("Taking back "+u.step.name), d.now()
 		results := make([]error, len(u.hosts))
 		var wg sync.WaitGroup
 		for i, h := range u.hosts {
@@ -127,7 +130,9 @@ func (d *Deployment) takeBack(ctx context.Context) error {
 			})
 		}
 		wg.Wait()
-		if err := errors.Join(results...); err != nil {
+		err := errors.Join(results...)
+		d.timeline = append(d.timeline, span{"taking back", u.step.name, began, d.now(), err != nil})
+		if err != nil {
 			group.Fail("taking back " + u.step.name + ": " + headline(results))
 			errs = append(errs, err)
 			if overtaken(err) {

@@ -1,6 +1,9 @@
 package report
 
-import "strings"
+import (
+	"regexp"
+	"strings"
+)
 
 // MarkdownText makes text of others a piece of one line of Markdown, or one cell of a table, in which nothing is
 // mark-up, HTML or a further line.
@@ -8,8 +11,12 @@ func MarkdownText(text string) string {
 	return escapeMarkdown.Replace(oneLine(cleanLines(text)))
 }
 
+// comment is of no effect but to keep what stands before and after it from being seen together as a link or an address. (An entity would
+// not: GitHub looks for links in what entities have become.)
+const comment = "<!-- -->"
+
 var escapeMarkdown = func() *strings.Replacer {
-	pairs := []string{"&", "&amp;", "<", "&lt;", ">", "&gt;", "@", "&#64;", "://", ":&#47;&#47;"}
+	pairs := []string{"&", "&amp;", "<", "&lt;", ">", "&gt;", "@", "@" + comment, "://", ":" + comment + "//", "www.", "www" + comment + "."}
 	for _, c := range "\\`*_{}[]()#+!|~$" {
 		pairs = append(pairs, string(c), `\`+string(c))
 	}
@@ -28,6 +35,17 @@ func MarkdownCode(text string) string {
 	}
 	return fence + text + fence
 }
+
+// MarkdownLink makes text a link, also inside of a table. A target that is no plain http or https URL is left out, and the text is no link.
+func MarkdownLink(text, target string) string {
+	if !plainURL.MatchString(target) {
+		return MarkdownText(text)
+	}
+	return "[" + MarkdownText(text) + "](" + target + ")"
+}
+
+// plainURL: of characters that Markdown and HTML give no meaning to.
+var plainURL = regexp.MustCompile(`^https?://[A-Za-z0-9.:/_~%?=+-]+$`)
 
 // escapeCode escapes the one character that ends a table's cell even within code (GFM, tables extension).
 func escapeCode(text string) string { return strings.ReplaceAll(text, "|", `\|`) }

@@ -13,7 +13,7 @@ func TestMarkdown(t *testing.T) {
 		{"HTML", "<b onclick='x'>&lt;", "&lt;b onclick='x'&gt;&amp;lt;", "`<b onclick='x'>&lt;`", "```text\n<b onclick='x'>&lt;\n```\n"},
 		{"a cell", "a|b", `a\|b`, "`a\\|b`", "```text\na|b\n```\n"},
 		{"marks", `*a* _b_ [c](d) !# \`, `\*a\* \_b\_ \[c\]\(d\) \!\# \\`, "`*a* _b_ [c](d) !# \\`", "```text\n*a* _b_ [c](d) !# \\\n```\n"},
-		{"links", "https://x @y", "https:&#47;&#47;x &#64;y", "`https://x @y`", "```text\nhttps://x @y\n```\n"},
+		{"links", "https://x @y", "https:<!-- -->//x @<!-- -->y", "`https://x @y`", "```text\nhttps://x @y\n```\n"},
 		{"backticks", "a ``` b", "a \\`\\`\\` b", "````a ``` b````", "````text\na ``` b\n````\n"},
 		{"a backtick at the end", "a`", "a\\`", "`` a` ``", "```text\na`\n```\n"},
 		{"colours", "\x1b[31mred\x1b[0m", "red", "`red`", "```text\nred\n```\n"},
@@ -24,6 +24,18 @@ func TestMarkdown(t *testing.T) {
 			equal(t, MarkdownCode(tt.text), tt.code)
 			equal(t, MarkdownBlock(tt.text), tt.block)
 		})
+	}
+}
+
+func TestMarkdownLink(t *testing.T) {
+	for target, want := range map[string]string{
+		"https://github.com/o/r/commit/1a": `[a\|b](https://github.com/o/r/commit/1a)`,
+		"":                                 `a\|b`,
+		"javascript:alert(1)":              `a\|b`,
+		"https://x/) [y](https://z":        `a\|b`,
+		"https://x/\n# y":                  `a\|b`,
+	} {
+		equal(t, MarkdownLink("a|b", target), want)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 
 const (
 	red   = "\x1b[31m"
+	green = "\x1b[32m"
 	reset = "\x1b[0m"
 )
 
@@ -25,9 +26,14 @@ type Step struct {
 	over  chan struct{}
 }
 
-// Step opens a group for a step, titled by a present participle, such as "Checking the host".
+// Step opens a group for a step, titled by a present participle, such as "Checking the host". Without a title it opens none: what the step
+// prints is for everybody to see.
 func (r *Report) Step(title string) *Step {
-	r.Group(title)
+	if title == "" {
+		r.EndGroup()
+	} else {
+		r.Group(title)
+	}
 	s := &Step{r: r, title: title, start: r.now(), over: make(chan struct{})}
 	r.mu.Lock()
 	printed := r.printed
@@ -78,6 +84,17 @@ func (s *Step) end(line, colour, uncolour string) {
 	close(s.over)
 	outcome := colour + oneLine(s.r.plain(line)) + " (" + Elapsed(took) + ")" + uncolour + "\n"
 	s.r.write(append(s.r.endGroup(), outcome...))
+}
+
+// Closing ends the log: a headline in green and what belongs to it.
+func (r *Report) Closing(headline string, lines ...string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	out := append(r.endGroup(), green+"✓ "+oneLine(r.plain(headline))+reset+"\n"...)
+	for _, line := range lines {
+		out = append(out, "  "+oneLine(r.plain(line))+"\n"...)
+	}
+	r.write(out)
 }
 
 // Elapsed writes a duration for people: "0.2s", "12.3s", "1m05s", "2h03m".

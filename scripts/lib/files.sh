@@ -33,8 +33,9 @@ fit_root() {
   [[ -z $theirs ]] || die "$EX_CHECK" "$path holds what is not this action's ($theirs), and releases need a folder of their own: choose another one with the input path"
 }
 
-# free_kb FOLDER, free_inodes FOLDER: what its file system has left. Some have no table of inodes, 0 of 0: then nothing is printed.
+# free_kb FOLDER, free_inodes FOLDER: what its file system has left; used_percent FOLDER: what it has not. Some have no table of inodes, 0 of 0: then nothing is printed.
 free_kb() { df -Pk -- "$1" | awk 'NR == 2 { print $4 }'; }
+used_percent() { df -Pk -- "$1" | awk 'NR == 2 { print $5 + 0 }'; }
 free_inodes() { df -Pi -- "$1" | awk 'NR == 2 && $2 + 0 { print $4 }'; }
 
 # make_flags: the folder of the flags, which the login user writes to.
@@ -70,6 +71,16 @@ mark_live() {
   [[ ! -s $marker ]] || return 0
   last=$(cat -- "$path"/releases/*/.deploy-action/live 2>/dev/null | sort -n | tail -n 1 || :)
   printf '%d\n' "$((last + 1))" | write "$marker" 0644
+}
+
+# print_history COUNT: the last lines of deploys.jsonl.
+print_history() {
+  local n=0 text
+  [[ -r $path/deploys.jsonl ]] || return 0
+  while IFS= read -r text; do
+    result "history_$n" "${text//$'\r'/}"
+    n=$((n + 1))
+  done < <(tail -n "$1" -- "$path/deploys.jsonl")
 }
 
 # app_log PORT OFFSET: the application's own last lines since a start, for the one who reads the failure.

@@ -1,0 +1,108 @@
+package deploy
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/clothesme/deploy-action/internal/report"
+)
+
+// marks stand before the headline; GitHub's page shows them in colour.
+var marks = map[Outcome]string{
+	Deployed: "✅", RolledBack: "✅", SetUp: "✅", Unchanged: "✅", Restored: "↩️", Failed: "❌",
+}
+
+// summary is the page of the run: what came of it, where, how long each part took, and what was before. Everything in it that comes from a
+// host, a commit or an input is escaped.
+func summary(r *Result, cause error) string {
+	var b strings.Builder
+	var failure *Failure
+	errors.As(cause, &failure)
+	fmt.Fprintf(&b, "### %s %s\n\n", marks[r.Outcome], report.MarkdownText(r.headline(failure)))
+	switch {
+	case failure != nil:
+		b.WriteString(failure.markdown())
+	case cause != nil:
+		b.WriteString(report.MarkdownBlock(cause.Error()) + "\n")
+	}
+	if len(r.Hosts) > 0 {
+		b.WriteString("| host | release | port | live after | of which its own boot | drained after | outcome | serves now |\n|---|---|---|---|---|---|---|---|\n")
+		for _, h := range r.Hosts {
+			b.WriteString(h.row())
+		}
+	}
+	if r.Details != "" {
+		b.WriteString("\n" + r.Details)
+	}
+	if chart := gantt(r.begin, r.timeline, r.live()); chart != "" {
+		b.WriteString("\n" + chart)
+	}
+	if len(r.history) > 1 {
+		b.WriteString("\n#### Last deployments\n\n" + pastTable(r.history, r.Server))
+	}
+	return b.String()
+}
+
+func (h HostResult) row() string {
+	release, port, serves := report.MarkdownCode(h.Release), "-", h.serving
+	if h.Commit != "" {
+		release += " " + report.MarkdownLink(fmt.Sprintf("%.7s", h.Commit), h.CommitURL)
+	}
+	if h.SwitchedAt != nil {
+		port = portText(h.ActivePort)
+	}
+	serves = strings.TrimSuffix(serves, " serves")
+	return fmt.Sprintf("| %s | %s | %s | %s | %s | %s | %s | %s |\n", report.MarkdownCode(h.Host), orDash(release), port,
+		tookText(h.Live), tookText(h.Boot), tookText(h.Drained), h.Outcome, report.MarkdownText(orDash(serves)))
+}
+
+// markdown are the four facts, in their order; the host's own words are folded.
+func (f *Failure) markdown() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "- **What failed:** %s\n", report.MarkdownText(f.What))
+	fmt.Fprintf(&b, "- **Host:** %s\n", report.MarkdownCode(strings.Join(f.Hosts, ", ")))
+	fmt.Fprintf(&b, "- **The site now:** %s; %s\n", f.Site, report.MarkdownText(f.Serving))
+	fmt.Fprintf(&b, "- **Next:** %s\n\n", report.MarkdownText(f.Next))
+	if len(f.Evidence) > 0 {
+		fmt.Fprintf(&b, "<details><summary>The host's own last lines</summary>\n\n%s\n</details>\n\n", report.MarkdownBlock(strings.Join(f.Evidence, "\n")))
+	}
+	return b.String()
+}
+
+// live is when the first host's new version was first proved to answer; zero when none was.
+func (r *Result) live() time.Time {
+	for _, h := range r.Hosts {
+		if h.SwitchedAt != nil && h.Live > 0 {
+			return r.begin.Add(time.Duration(h.Live) * time.Millisecond)
+		}
+	}
+	return time.Time{}
+}
+
+// pastTable lists deployments, newest first. Links go to the server of this run and nowhere else, whatever the history says.
+func pastTable(all []past, server string) string {
+	var b strings.Builder
+	b.WriteString("| time (UTC) | outcome | release | started by | took |\n|---|---|---|---|---|\n")
+	for _, p := range all {
+		if p.Outcome == "" {
+			b.WriteString("| ? | ? | a line that is not this action's | ? | ? |\n")
+			continue
+		}
+		url := p.Run
+		if server == "" || !strings.HasPrefix(url, server+"/") {
+			url = ""
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", report.MarkdownLink(p.Time.UTC().Format(time.DateTime), url), report.MarkdownText(p.Outcome),
+			orDash(report.MarkdownCode(p.Release)), report.MarkdownText(orDash(p.Actor)), tookText(p.Millis))
+	}
+	return b.String()
+}
+
+func tookText(ms int64) string {
+	if ms == 0 {
+		return "-"
+	}
+	return report.Elapsed(time.Duration(ms) * time.Millisecond)
+}
