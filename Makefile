@@ -1,7 +1,7 @@
 # Each target says what it does: make help. All but lint and clean first install what the machine lacks.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults bench fuzz lint prepare clean
+.PHONY: help demo test faults bench fuzz pictures lint prepare clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -22,6 +22,9 @@ bench: ## measure the site's throughput and the time to live
 
 fuzz: ## fuzz every target for ten minutes each (FUZZTIME=1m make fuzz for less)
 	@.ci/fuzz $(or $(FUZZTIME),10m)
+
+pictures: ## make the pictures in docs/pictures out of real deployments
+	@e2e/prepare/run.sh e2e/prepare/pictures.sh docs/pictures
 
 lint: ## run the linters
 	@.ci/lint
