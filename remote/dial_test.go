@@ -23,11 +23,11 @@ func hostOf(s *sshtest.Server) remote.Host {
 	return remote.Host{User: "ubuntu", Name: s.Name(), Port: s.Port()}
 }
 
-func hostAt(t *testing.T, addr net.Addr) remote.Host {
-	t.Helper()
+func hostAt(tb testing.TB, addr net.Addr) remote.Host {
+	tb.Helper()
 	tcp, ok := addr.(*net.TCPAddr)
 	if !ok {
-		t.Fatalf("not a TCP address: %v", addr)
+		tb.Fatalf("not a TCP address: %v", addr)
 	}
 	return remote.Host{User: "ubuntu", Name: tcp.IP.String(), Port: uint16(tcp.Port)}
 }
@@ -37,11 +37,11 @@ func configFor(t *testing.T, s *sshtest.Server) remote.Config {
 	return remote.Config{Signer: sshtest.Signer(t, "ed25519"), HostKeys: pins(t, s.KnownHosts())}
 }
 
-func pins(t *testing.T, knownHosts string, fingerprints ...string) *remote.HostKeys {
-	t.Helper()
+func pins(tb testing.TB, knownHosts string, fingerprints ...string) *remote.HostKeys {
+	tb.Helper()
 	hostKeys, err := remote.NewHostKeys(knownHosts, fingerprints)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return hostKeys
 }
@@ -61,13 +61,13 @@ func dialWith(t *testing.T, s *sshtest.Server, cfg remote.Config) *remote.Client
 	return client
 }
 
-func listen(t *testing.T) net.Listener {
-	t.Helper()
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+func listen(tb testing.TB) net.Listener {
+	tb.Helper()
+	l, err := new(net.ListenConfig).Listen(tb.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { _ = l.Close() })
+	tb.Cleanup(func() { _ = l.Close() })
 	return l
 }
 

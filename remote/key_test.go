@@ -24,8 +24,8 @@ const passphrase = "correct horse"
 
 // keyText writes a key in one of the forms that users have; "" when the form
 // does not exist for the kind.
-func keyText(t *testing.T, key crypto.Signer, form, passphrase string) string {
-	t.Helper()
+func keyText(tb testing.TB, key crypto.Signer, form, passphrase string) string {
+	tb.Helper()
 	var (
 		block *pem.Block
 		err   error
@@ -42,7 +42,7 @@ func keyText(t *testing.T, key crypto.Signer, form, passphrase string) string {
 		der, err = x509.MarshalPKCS8PrivateKey(key)
 		block = &pem.Block{Type: "PRIVATE KEY", Bytes: der}
 		if passphrase != "" {
-			block = encryptPKCS8(t, der, passphrase)
+			block = encryptPKCS8(tb, der, passphrase)
 		}
 	case "pem":
 		switch key := key.(type) {
@@ -61,7 +61,7 @@ func keyText(t *testing.T, key crypto.Signer, form, passphrase string) string {
 		}
 	}
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return string(pem.EncodeToMemory(block))
 }

@@ -15,28 +15,28 @@ import (
 
 // encryptPKCS8 writes what `openssl genpkey -aes256` writes (PBES2, PBKDF2 with
 // HMAC-SHA256, AES-256-CBC). The real tools are asked in TestOpenSSHKeyForms.
-func encryptPKCS8(t *testing.T, der []byte, passphrase string) *pem.Block {
-	t.Helper()
+func encryptPKCS8(tb testing.TB, der []byte, passphrase string) *pem.Block {
+	tb.Helper()
 	marshal := func(v any) []byte {
-		t.Helper()
+		tb.Helper()
 		out, err := asn1.Marshal(v)
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		return out
 	}
 	random := make([]byte, 32)
 	if _, err := rand.Read(random); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	salt, iv := random[:16], random[16:]
 	key, err := pbkdf2.Key(sha256.New, passphrase, salt, 64, 32)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	block, err := aes.NewCipher(key)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	padding := aes.BlockSize - len(der)%aes.BlockSize
 	data := append(bytes.Clone(der), bytes.Repeat([]byte{byte(padding)}, padding)...)

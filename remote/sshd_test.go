@@ -30,46 +30,46 @@ type openSSH struct {
 }
 
 // keygen runs ssh-keygen on a file.
-func keygen(t *testing.T, path string, args ...string) {
-	t.Helper()
-	out, err := exec.CommandContext(t.Context(), "ssh-keygen", append([]string{"-q", "-f", path}, args...)...).CombinedOutput()
+func keygen(tb testing.TB, path string, args ...string) {
+	tb.Helper()
+	out, err := exec.CommandContext(tb.Context(), "ssh-keygen", append([]string{"-q", "-f", path}, args...)...).CombinedOutput()
 	if err != nil {
-		t.Fatalf("ssh-keygen (of package openssh-client): %v\n%s", err, out)
+		tb.Fatalf("ssh-keygen (of package openssh-client): %v\n%s", err, out)
 	}
 }
 
-func read(t *testing.T, path string) string {
-	t.Helper()
+func read(tb testing.TB, path string) string {
+	tb.Helper()
 	text, err := os.ReadFile(path)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return string(text)
 }
 
 // startOpenSSH starts sshd with one host key of each type. More lines of
 // sshd_config come first, so they win.
-func startOpenSSH(t *testing.T, authorized []ssh.PublicKey, config ...string) *openSSH {
-	t.Helper()
+func startOpenSSH(tb testing.TB, authorized []ssh.PublicKey, config ...string) *openSSH {
+	tb.Helper()
 	if _, err := os.Stat(sshdPath); err != nil {
-		t.Fatalf("%s is missing: `make test` installs it (apt-get install openssh-server): %v", sshdPath, err)
+		tb.Fatalf("%s is missing: `make test` installs it (apt-get install openssh-server): %v", sshdPath, err)
 	}
 	if os.Geteuid() == 0 {
 		if err := os.MkdirAll("/run/sshd", 0o755); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 	me, err := user.Current()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	s := &openSSH{dir: t.TempDir()}
+	s := &openSSH{dir: tb.TempDir()}
 	keys := ""
 	for _, key := range authorized {
 		keys += string(ssh.MarshalAuthorizedKey(key))
 	}
-	s.write(t, "authorized_keys", keys)
-	s.host = remote.Host{User: me.Username, Name: "127.0.0.1", Port: freePort(t)}
+	s.write(tb, "authorized_keys", keys)
+	s.host = remote.Host{User: me.Username, Name: "127.0.0.1", Port: freePort(tb)}
 	config = append(
 		config, "Port "+strconv.Itoa(int(s.host.Port)), "ListenAddress 127.0.0.1", "UsePAM no", "StrictModes no",
 		"PermitRootLogin prohibit-password", "PasswordAuthentication no", "PidFile none", "MaxStartups 100",
@@ -77,38 +77,38 @@ func startOpenSSH(t *testing.T, authorized []ssh.PublicKey, config ...string) *o
 	)
 	s.hostKeys = map[string]ssh.PublicKey{}
 	for _, kind := range []string{"ed25519", "ecdsa-256", "rsa"} {
-		key := sshtest.Key(t, kind)
+		key := sshtest.Key(tb, kind)
 		public, err := ssh.NewPublicKey(key.Public())
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		s.hostKeys[kind] = public
-		s.write(t, "host_"+kind, keyText(t, key, "openssh", ""))
+		s.write(tb, "host_"+kind, keyText(tb, key, "openssh", ""))
 		config = append(config, "HostKey "+filepath.Join(s.dir, "host_"+kind))
 	}
-	s.write(t, "sshd_config", strings.Join(config, "\n")+"\n")
-	s.start(t)
+	s.write(tb, "sshd_config", strings.Join(config, "\n")+"\n")
+	s.start(tb)
 	return s
 }
 
-func (s *openSSH) write(t *testing.T, name, text string) {
-	t.Helper()
+func (s *openSSH) write(tb testing.TB, name, text string) {
+	tb.Helper()
 	if err := os.WriteFile(filepath.Join(s.dir, name), []byte(text), 0o600); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
 // start returns when sshd listens. Its log is shown when the test fails.
-func (s *openSSH) start(t *testing.T) {
-	t.Helper()
-	cmd := exec.CommandContext(t.Context(), sshdPath, "-D", "-e", "-f", filepath.Join(s.dir, "sshd_config"))
+func (s *openSSH) start(tb testing.TB) {
+	tb.Helper()
+	cmd := exec.CommandContext(tb.Context(), sshdPath, "-D", "-e", "-f", filepath.Join(s.dir, "sshd_config"))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	s.pid = cmd.Process.Pid
 	var log bytes.Buffer
@@ -123,39 +123,39 @@ func (s *openSSH) start(t *testing.T) {
 			}
 		}
 	}()
-	t.Cleanup(func() {
-		// The end of t.Context has killed sshd. Its sessions live on and hold its
+	tb.Cleanup(func() {
+		// The end of tb.Context has killed sshd. Its sessions live on and hold its
 		// standard error.
 		_ = stderr.Close()
 		<-ended
 		_ = cmd.Wait()
-		if t.Failed() {
-			t.Logf("sshd:\n%s", log.String())
+		if tb.Failed() {
+			tb.Logf("sshd:\n%s", log.String())
 		}
 	})
 	select {
 	case <-listening:
 	case <-ended:
-		t.Fatal("sshd does not start")
+		tb.Fatal("sshd does not start")
 	}
 }
 
-func freePort(t *testing.T) uint16 {
-	t.Helper()
-	l := listen(t)
+func freePort(tb testing.TB) uint16 {
+	tb.Helper()
+	l := listen(tb)
 	defer func() { _ = l.Close() }()
-	return hostAt(t, l.Addr()).Port
+	return hostAt(tb, l.Addr()).Port
 }
 
 func (s *openSSH) fingerprint(kind string) string { return ssh.FingerprintSHA256(s.hostKeys[kind]) }
 
-func (s *openSSH) dial(t *testing.T, cfg remote.Config) *remote.Client {
-	t.Helper()
-	client, err := remote.Dial(t.Context(), s.host, cfg)
+func (s *openSSH) dial(tb testing.TB, cfg remote.Config) *remote.Client {
+	tb.Helper()
+	client, err := remote.Dial(tb.Context(), s.host, cfg)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { _ = client.Close() })
+	tb.Cleanup(func() { _ = client.Close() })
 	return client
 }
 

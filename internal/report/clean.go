@@ -29,6 +29,9 @@ func oneLine(text string) string {
 // and direction-changing ones, and without escape sequences. Colours (SGR) stay when asked for, and are then
 // switched off at the end.
 func clean(line string, colour bool) string {
+	if printable(line) {
+		return line
+	}
 	var b strings.Builder
 	b.Grow(len(line))
 	coloured := false
@@ -55,10 +58,20 @@ func clean(line string, colour bool) string {
 	return b.String()
 }
 
+// printable tells of most lines that there is nothing to clean: they are ASCII without control characters.
+func printable(line string) bool {
+	for i := range len(line) {
+		if c := line[i]; c != '\t' && (c < ' ' || c > '~') {
+			return false
+		}
+	}
+	return true
+}
+
 // visible tells what may be printed. Format characters go because they can turn a line around before the reader's
 // eyes, and because the runner compares text culture-sensitively, which overlooks them.
 func visible(c rune) bool {
-	return c == '\t' || !unicode.In(c, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp)
+	return c == '\t' || c >= ' ' && c <= '~' || c > '~' && !unicode.In(c, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp)
 }
 
 const esc = '\x1b'

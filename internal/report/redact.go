@@ -69,8 +69,10 @@ func (r *redactor) redact(s string, limit int) (text string, cutOff int) {
 // coloured cleans a line and keeps its colours, but for one with a secret in it: a colour in the middle of the secret, as grep sets it, would hide it
 // from the comparison and from nobody's eyes.
 func (r *redactor) coloured(line string) string {
-	if plain := clean(line, dropColour); len(r.secrets) > 0 && strings.IndexByte(line, esc) >= 0 && len(find(plain, r.secrets)) > 0 {
-		return plain
+	if len(r.secrets) > 0 && strings.IndexByte(line, esc) >= 0 {
+		if plain := clean(line, dropColour); len(find(plain, r.secrets)) > 0 {
+			return plain
+		}
 	}
 	return clean(line, keepColour)
 }
