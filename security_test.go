@@ -1,0 +1,91 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"gopkg.in/yaml.v3"
+)
+
+// Actions are other people's code with our rights: named by commit, whose tag a comment tells. Jobs may read the repository, and nothing else.
+func TestWorkflowsArePinnedAndMayDoLittle(t *testing.T) {
+	files, err := filepath.Glob(".github/workflows/*.yml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no workflows: %v", err)
+	}
+	pinned := regexp.MustCompile(`^[A-Za-z0-9_./-]+@[0-9a-f]{40} # v[0-9]+(\.[0-9]+)*$`)
+	for _, file := range files {
+		text := read(t, file)
+		var workflow struct {
+			Permissions map[string]string
+			Jobs        map[string]struct {
+				Permissions map[string]string
+				Timeout     int `yaml:"timeout-minutes"`
+			}
+		}
+		if err := yaml.Unmarshal([]byte(text), &workflow); err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		if workflow.Permissions == nil || len(workflow.Permissions) > 0 {
+			t.Errorf("%s: top-level permissions are %v, want {}", file, workflow.Permissions)
+		}
+		for name, job := range workflow.Jobs {
+			if len(job.Permissions) != 1 || job.Permissions["contents"] != "read" || job.Timeout == 0 {
+				t.Errorf("%s: job %s has permissions %v and time-out %d, want contents: read and one", file, name, job.Permissions, job.Timeout)
+			}
+		}
+		for line := range strings.Lines(text) {
+			_, action, found := strings.Cut(strings.TrimSpace(line), "uses: ")
+			if found && !pinned.MatchString(action) {
+				t.Errorf("%s: %q is not pinned by commit", file, action)
+			}
+		}
+		if strings.Count(text, "actions/checkout@") != strings.Count(text, "persist-credentials: false") {
+			t.Errorf("%s: a checkout leaves its token in the workspace", file)
+		}
+		if regexp.MustCompile(`(?m)^\s*(- )?run:.*\$\{\{|pull_request_target`).MatchString(text) {
+			t.Errorf("%s: an expression in a command, or a workflow that gives strangers our secrets", file)
+		}
+	}
+}
+
+func TestSecurityTellsWhatEachInputExposes(t *testing.T) {
+	var action struct {
+		Inputs map[string]any
+	}
+	if err := yaml.Unmarshal([]byte(read(t, "action.yml")), &action); err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(read(t, "SECURITY.md"), "## What each input exposes")
+	table, _, _ = strings.Cut(table, "\n## ")
+	told := map[string]int{}
+	for line := range strings.Lines(table) {
+		cell, _, _ := strings.Cut(strings.TrimPrefix(line, "| "), " | ")
+		for _, m := range regexp.MustCompile("`([a-z0-9-]+)`").FindAllStringSubmatch(cell, -1) {
+			if strings.HasPrefix(line, "| `") {
+				told[m[1]]++
+			}
+		}
+	}
+	for name := range action.Inputs {
+		if told[name] != 1 {
+			t.Errorf("SECURITY.md tells of input %q %d times, want once", name, told[name])
+		}
+		delete(told, name)
+	}
+	if len(told) > 0 {
+		t.Errorf("SECURITY.md tells of what is no input: %v", told)
+	}
+}
+
+func read(t *testing.T, file string) string {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
