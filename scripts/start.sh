@@ -34,7 +34,7 @@ main() {
   else
     rm -f -- "$path/slots/$port.exit"
     # shellcheck disable=SC2016 # the inner shell expands it
-    PORT=$port setsid nohup bash -c 'cd "$1" && bash .deploy-action/start; printf "%s\n" "$?" >"$2"' \
+    PORT=$port setsid nohup bash -c 'ulimit -c 0; cd "$1" && bash .deploy-action/start; printf "%s\n" "$?" >"$2"' \
       "$app" "$path/slots/$port" "$path/slots/$port.exit" </dev/null >>"$log" 2>&1 {step_fd}>&- {pause_fd}>&- &
     pid=$!
     start=$(starttime "$pid") || start=0

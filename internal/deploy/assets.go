@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -122,16 +123,16 @@ var errCredentialsEnded = errors.New("the AWS credentials have ended: they must 
 func (d *Deployment) fetchAsset(ctx context.Context, h *host, i int) (*scripts.Results, error) {
 	for again, ended := false, false; ; {
 		a := h.assets[i]
-		url, until, err := d.store.Sign(ctx, a.object)
+		signed, until, err := d.store.Sign(ctx, a.object)
 		if err != nil {
 			return nil, err
 		}
 		if ended && !d.now().Before(until) {
 			return nil, errCredentialsEnded
 		}
-		d.rep.Mask(url)
+		d.rep.Mask(signatures(signed)...)
 		res, err := d.exec(ctx, h, scripts.Assets, scripts.Values{
-			"release": h.release, "target": a.Path, "url": url, "etag": a.object.ETag, "size": strconv.FormatInt(a.object.Size, 10),
+			"release": h.release, "target": a.Path, "url": signed, "etag": a.object.ETag, "size": strconv.FormatInt(a.object.Size, 10),
 			"asset": a.id(), "download": a.object.Download(), "digest": a.proof.Digest, "recipe": d.recipe(h), "clone": h.clone(), "last": yes(i == len(h.assets)-1),
 		})
 		if err == nil {
@@ -154,6 +155,22 @@ func (d *Deployment) fetchAsset(ctx context.Context, h *host, i int) (*scripts.R
 			return nil, err
 		}
 	}
+}
+
+// signatures returns a signed URL and the parts of it that open the object by themselves, as they stand in it and decoded.
+func signatures(signed string) []string {
+	secrets := []string{signed}
+	_, query, _ := strings.Cut(signed, "?")
+	for pair := range strings.SplitSeq(query, "&") {
+		name, value, _ := strings.Cut(pair, "=")
+		if name == "X-Amz-Signature" || name == "X-Amz-Security-Token" {
+			secrets = append(secrets, value)
+			if decoded, err := url.QueryUnescape(value); err == nil && decoded != value {
+				secrets = append(secrets, decoded)
+			}
+		}
+	}
+	return secrets
 }
 
 func megabytes(bytes int64) string { return fmt.Sprintf("%.1f MB", float64(bytes)/1e6) }

@@ -158,3 +158,10 @@ func TestAnAssetThatCannotBeHad(t *testing.T) {
 		})
 	}
 }
+
+func TestEveryPartOfASignedURLThatOpensItIsMasked(t *testing.T) {
+	const signed = "https://b.s3.amazonaws.com/k?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Security-Token=Fw%2BoG%3D&X-Amz-Signature=0123abcd&x-id=GetObject"
+	if diff := cmp.Diff([]string{signed, "Fw%2BoG%3D", "Fw+oG=", "0123abcd"}, signatures(signed)); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
