@@ -14,8 +14,8 @@ demo: ## redeploy a real application under load, and see that no request fails
 test: ## run all tests, end-to-end ones too
 	@e2e/prepare/run.sh sh -c 'go build -race ./... && exec go test -race -shuffle=on -timeout 80m -p 1 ./...'
 
-faults: ## let every fault come over every step of a deployment (takes hours), and write docs/reliability.md
-	@e2e/prepare/run.sh go test -run TestFaults -timeout 24h ./e2e -places all -report
+faults: ## let every fault come over every step of a deployment (takes hours; goes on where an earlier run of it was ended), and write docs/reliability.md
+	@e2e/prepare/run.sh go test -run TestFaults -timeout 24h -parallel 3 ./e2e -places all -report
 
 bench: ## measure the site's throughput and the time to live
 	@e2e/prepare/run.sh go test -run '^$$' -bench . -benchtime 1x -timeout 60m ./e2e

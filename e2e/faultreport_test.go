@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -15,26 +16,46 @@ import (
 
 const reportFile = "../docs/reliability.md"
 
-// record keeps a trial for the report, in the place of an earlier one of the same fault at the same place, and writes the report of all that
-// are kept: a run of hours may be cut in pieces.
-func record(r row) error {
+// rowsFile keeps what was tried: a run of hours may be cut in pieces.
+func rowsFile() (string, error) {
 	cache, err := os.UserCacheDir()
+	return filepath.Join(cache, "deploy-action", "faults.json"), err
+}
+
+func readRows() (rows []row, err error) {
+	file, err := rowsFile()
+	if err != nil {
+		return nil, err
+	}
+	text, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(text, &rows)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", file, err)
+	}
+	return rows, nil
+}
+
+// writeRows writes the report of all that are kept, too.
+func writeRows(rows []row) error {
+	file, err := rowsFile()
 	if err != nil {
 		return err
 	}
-	file := filepath.Join(cache, "deploy-action", "faults.json")
-	var rows []row
-	if text, err := os.ReadFile(file); err == nil {
-		if err := json.Unmarshal(text, &rows); err != nil {
-			return fmt.Errorf("read %s: %w", file, err)
-		}
-	}
-	rows = append(slices.DeleteFunc(rows, func(old row) bool { return old.Fault == r.Fault && old.Place == r.Place }), r)
 	text, err := json.MarshalIndent(rows, "", " ")
 	if err != nil {
 		return err
 	}
-	return errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, text, 0o644), os.WriteFile(reportFile, []byte(reportOf(rows)), 0o644))
+	return errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), replace(file, text), replace(reportFile, []byte(reportOf(rows))))
+}
+
+// replace writes a file that is whole whenever the run is ended.
+func replace(file string, text []byte) error {
+	return errors.Join(os.WriteFile(file+".new", text, 0o644), os.Rename(file+".new", file))
 }
 
 // reportOf is the suite's result for people: what users of the site saw, what the run said, what the next run did.

@@ -3,7 +3,6 @@ package e2e
 import (
 	"flag"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -14,27 +13,30 @@ import (
 var (
 	faultNames  = flag.String("faults", "", "a regular expression for the names of faults")
 	faultPlaces = flag.String("places", "some", "some (the telling ones of each fault, and of every fourth fault one more, others from day to day), all, or part of a place's name")
-	faultReport = flag.Bool("report", false, "write docs/reliability.md, from this run and what earlier ones tried besides")
+	faultReport = flag.Bool("report", false, "write docs/reliability.md, from this run and what earlier ones tried besides; what was tried with this very image is not tried again")
+	faultAgain  = flag.Bool("again", false, "with -report: try that again too")
+	faultFor    = flag.Duration("for", 0, "begin no trial after that time: a run of hours may be cut in slices; 0: no limit")
 )
 
 // TestFaults holds a deployment at a place, lets a fault come over it under load, and deploys once more: no request may be lost that the
-// fault itself did not make impossible, what the run says must be true, and the next one must heal.
+// fault itself did not make impossible, what the run says must be true, and the next one must heal. As many hosts as -parallel says are tried
+// at a time, each on its own.
 func TestFaults(t *testing.T) {
-	sieges := map[string]*siege{} // by the host that a fault wants
-	wanted := regexp.MustCompile(*faultNames)
-	for i, f := range faults() {
-		if !wanted.MatchString(f.name) {
-			continue
-		}
-		for _, p := range f.chosen(i) {
-			name, host := f.name+", "+p.String(), fmt.Sprint(f.host)
-			if sieges[host] == nil {
-				sieges[host] = newSiege(t, f.host)
+	l := newList(t)
+	for n := range min(l.hosts(), len(l.left)) {
+		t.Run(fmt.Sprintf("host %d", n+1), func(t *testing.T) {
+			t.Parallel()
+			sieges := map[string]*siege{} // by what a fault wants its host to be
+			for next, found := l.next(); found; next, found = l.next() {
+				host := fmt.Sprint(next.fault.host)
+				if sieges[host] == nil {
+					sieges[host] = newSiege(t, next.fault.host)
+				}
+				if !t.Run(next.fault.name+", "+next.place.String(), func(t *testing.T) { sieges[host].try(t, l, next.fault, next.place) }) {
+					delete(sieges, host) // what a fault broke is not the next one's fault
+				}
 			}
-			if !t.Run(name, func(t *testing.T) { sieges[host].try(t, f, p) }) {
-				delete(sieges, host) // what a fault broke is not the next one's fault
-			}
-		}
+		})
 	}
 }
 

@@ -32,11 +32,16 @@ type row struct {
 	Lost         int // failed without the fault being the reason
 	Impossible   int // failed, and the fault made them
 	Bad          bool
+	Image        string // what was tested
+	Seconds      float64
 }
 
+func (r row) of(f fault, p place) bool { return r.Fault == f.name && r.Place == p.String() }
+
 // try holds a deployment at a place, lets the fault come, looks at what is left, and deploys again; all under load.
-func (s *siege) try(t *testing.T, f fault, p place) {
+func (s *siege) try(t *testing.T, l *list, f fault, p place) {
 	t.Helper()
+	begun := time.Now()
 	w := *s.world
 	w.t, w.ctx = t, t.Context()
 	x := &trial{siege: &siege{&w, s.link}, fault: f, place: p, row: row{Fault: f.name, Place: p.String(), Stage: p.stage, Said: "dead", Next: "failed"}}
@@ -47,11 +52,9 @@ func (s *siege) try(t *testing.T, f fault, p place) {
 	})
 	t.Cleanup(func() {
 		x.requests()
-		x.row.Bad = t.Failed()
-		if *faultReport {
-			if err := record(x.row); err != nil {
-				t.Error(err)
-			}
+		x.row.Bad, x.row.Seconds = t.Failed(), time.Since(begun).Seconds()
+		if err := l.record(x); err != nil {
+			t.Error(err)
 		}
 	})
 	x.must(x.load.WaitAnswers(x.ctx, lab.KindGet, 50))

@@ -1,0 +1,95 @@
+package e2e
+
+import (
+	"flag"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// list is what a run of the suite is to try, and what was tried before.
+type list struct {
+	image string // what is tested
+	begun time.Time
+
+	mu    sync.Mutex
+	left  []todo
+	tried int
+	rows  []row
+}
+
+type todo struct {
+	fault fault
+	place place
+}
+
+func newList(t *testing.T) *list {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "docker", "image", "inspect", "--format", "{{.Id}}", actionImage()).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &list{image: strings.TrimSpace(string(out)), begun: time.Now()}
+	if *faultReport {
+		if l.rows, err = readRows(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wanted := regexp.MustCompile(*faultNames)
+	for i, f := range faults() {
+		if !wanted.MatchString(f.name) {
+			continue
+		}
+		for _, p := range f.chosen(i) {
+			if *faultAgain || !slices.ContainsFunc(l.rows, func(r row) bool { return r.of(f, p) && r.Image == l.image && !r.Bad }) {
+				l.left = append(l.left, todo{f, p})
+			}
+		}
+	}
+	t.Cleanup(func() {
+		took := time.Since(l.begun)
+		t.Logf("%d trials in %s; %d are left", l.tried, took.Round(time.Second), len(l.left))
+		if l.tried > 0 && len(l.left) > 0 {
+			t.Logf("at this pace they take %s", (took / time.Duration(l.tried) * time.Duration(len(l.left))).Round(time.Minute))
+		}
+	})
+	return l
+}
+
+// hosts is how many are tried at a time: go test's -parallel, by default one a core.
+func (l *list) hosts() int {
+	n, err := strconv.Atoi(flag.Lookup("test.parallel").Value.String())
+	if err != nil {
+		panic(err) // it is an int flag
+	}
+	return n
+}
+
+func (l *list) next() (todo, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.left) == 0 || *faultFor > 0 && time.Since(l.begun) > *faultFor {
+		return todo{}, false
+	}
+	next := l.left[0]
+	l.left = l.left[1:]
+	return next, true
+}
+
+// record keeps a trial, in the place of an earlier one of the same fault at the same place.
+func (l *list) record(x *trial) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.tried++
+	if !*faultReport {
+		return nil
+	}
+	x.row.Image = l.image
+	l.rows = append(slices.DeleteFunc(l.rows, func(r row) bool { return r.of(x.fault, x.place) }), x.row)
+	return writeRows(l.rows)
+}
