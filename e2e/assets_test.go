@@ -94,7 +94,7 @@ func sent(gets []lab.S3Get) (bytes int64) {
 	return bytes
 }
 
-func says(t *testing.T, result *lab.Result, words ...string) {
+func says(t testing.TB, result *lab.Result, words ...string) {
 	t.Helper()
 	for _, word := range words {
 		if !strings.Contains(result.Log(), word) {

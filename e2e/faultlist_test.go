@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -13,6 +14,7 @@ type fault struct {
 	name       string
 	impossible string               // what of the users' requests it makes impossible by itself; empty: nothing
 	says       string               // what the annotation of a run that fails of it must match; empty: the run must not fail
+	before     func(x *trial) error // the run begins; may be nil
 	come       func(x *trial) error // at the place
 	lift       func(x *trial) error // when the run has ended
 	at         func(place) bool     // where it means something; nil: everywhere
@@ -24,13 +26,20 @@ type fault struct {
 	hangs      bool              // the step it comes to goes on when the run has ended
 	late       bool              // or, even later, in the middle of the next run
 	flags      bool              // the flags are not right before the next run
-	telling    []string          // the places that every test run takes
+	down       bool              // the site is down until the next run
+	first      bool              // the host was never deployed to, and each trial has one of its own
+	again      bool              // the next run has the same inputs
+	healed     func(x *trial, next *lab.Result)
+	telling    []string // the places that every test run takes
 }
 
 // on is a fault that a script on the host makes. It knows the ports and the release that were active and idle before the run.
 func on(script string) func(x *trial) error {
 	return func(x *trial) error {
-		active := x.was.flags[0]
+		active := "8081" // a first deployment goes to the other
+		if len(x.was.flags) > 0 {
+			active = x.was.flags[0]
+		}
 		idle := map[string]string{"8080": "8081", "8081": "8080"}[active]
 		_, err := x.host.Exec(x.ctx, fmt.Sprintf("set -e; active=%s idle=%s release=%s root=/home/ubuntu/shop flags=/var/lib/deploy-action/shop/active\n%s",
 			active, idle, x.was.answers, script))
@@ -53,9 +62,29 @@ func before(step string) func(place) bool {
 	return func(p place) bool { return p.step == step && !p.inside }
 }
 
+func only(one place) func(place) bool { return func(p place) bool { return p == one } }
+
+// firstTime are the places of a deployment over nothing.
+func firstTime(p place) bool {
+	return p != after && p.step != "clear" && p.step != "drain" && p.step != "stop" && p.String() != "before lock"
+}
+
+// ownClock gives what the run starts on the host a clock of its own, which jumps by what /run/lab-clock says. The kernel's, bash's own and
+// the files' times stay the machine's.
+func ownClock(x *trial) error {
+	return on(`rm -f /run/lab-clock
+		echo 'SetEnv BASH_ENV=` + lab.HoldScript + ` LD_PRELOAD=/usr/$LIB/faketime/libfaketime.so.1 FAKETIME_TIMESTAMP_FILE=/run/lab-clock FAKETIME_NO_CACHE=1 DONT_FAKE_MONOTONIC=1 NO_FAKE_STAT=1' >/etc/ssh/sshd_config.d/70-lab.conf
+		systemctl reload ssh`)(x)
+}
+
+func machineClock(x *trial) error {
+	return errors.Join(x.host.MakePlaces(x.ctx), on("rm -f /run/lab-clock")(x))
+}
+
 func underWay(p place) bool { return p != after }
 
 const (
+	first  = "all until the first version is live"
 	lost   = `(?i)connection|lost|reset|silent|keepalive`
 	reload = "idle connections are closed by nginx, and a request may be on its way on one"
 )
@@ -112,6 +141,25 @@ func faults() []fault {
 			come: func(x *trial) error { return x.running.Kill(x.ctx) },
 		},
 		{
+			name: "runner killed, and on the host the download of an asset", mute: true, again: true, with: map[string]string{"assets": asset("model") + "\n" + asset("slow")},
+			at: func(p place) bool { return p.String() == "before assets" }, telling: []string{"before assets"},
+			before: func(x *trial) error { x.put("slow", 4*megabyte); x.s3.Rate(megabyte); return nil },
+			come: func(x *trial) error {
+				if err := x.host.Release(x.ctx); err != nil {
+					return err
+				}
+				return errors.Join(on(`timeout 20 bash -c "until find $root/assets -name '*.partial' -size +500k | grep -q .; do sleep 0.05; done"; read -r pid _ <$root/.lock.leader; pkill -KILL -s "$pid"`)(x), x.running.Kill(x.ctx))
+			},
+			lift: func(x *trial) error { x.s3.Rate(0); return nil },
+			healed: func(x *trial, next *lab.Result) {
+				says(x.t, next, "going on with an earlier download", "ai_models/slow, ")
+			},
+		},
+		{
+			name: "first deployment, runner killed", mute: true, first: true, impossible: first, at: firstTime, telling: []string{"inside switch"},
+			come: func(x *trial) error { return x.running.Kill(x.ctx) },
+		},
+		{
 			name: "job cancelled", says: "cancelled", at: underWay, telling: []string{"before verify"},
 			come: func(x *trial) error {
 				err := x.running.Signal(os.Interrupt)
@@ -129,6 +177,10 @@ func faults() []fault {
 		{name: "black hole, both ways", says: lost, come: swallow(true, true), lift: resetAll, telling: []string{"inside switch"}},
 		{name: "black hole to the host", says: lost, come: swallow(true, false), lift: resetAll},
 		{name: "black hole from the host", says: lost, come: swallow(false, true), lift: resetAll},
+		{
+			name: "runner killed behind a black hole", mute: true, telling: []string{"inside health"}, lift: resetAll,
+			come: func(x *trial) error { x.link.Swallow(true, true); return x.running.Kill(x.ctx) },
+		},
 		{name: "1 s of latency each way", come: slow(time.Second, 0), lift: slow(0, 0), at: anyOf(before("lock"), before("switch"))},
 		{name: "20 KB/s", come: slow(0, 20<<10), lift: slow(0, 0), at: anyOf(before("lock"), before("switch"))},
 		{name: "sshd restarted", come: on("systemctl restart ssh"), telling: []string{"inside fetch"}},
@@ -153,7 +205,7 @@ func faults() []fault {
 		{name: "disk full (/var/lib/deploy-action)", says: "No space|disk", host: small, telling: []string{"before switch"}, come: fill("/var/lib/deploy-action"), lift: free("/var/lib/deploy-action")},
 		{name: "disk full (/tmp)", host: small, telling: []string{"inside build"}, come: fill("/tmp"), lift: free("/tmp")},
 		{
-			name: "deploy root read-only", says: "(?i)read-only|not writable", telling: []string{"before switch"},
+			name: "deploy root read-only", says: "the file system of /home/ubuntu/shop, mounted at /home/ubuntu/shop, is read-only", telling: []string{"before switch"},
 			come: on("mount --bind $root $root; mount -o remount,bind,ro $root"), lift: on("umount -l $root"),
 		},
 		{
@@ -162,6 +214,8 @@ func faults() []fault {
 			telling: []string{"before start"}, come: func(x *trial) error { return x.host.LimitMemory(x.ctx, "700m") },
 			lift: func(x *trial) error { return x.host.LimitMemory(x.ctx, "8g") },
 		},
+		{name: "clock a day ahead", before: ownClock, come: on("echo +1d >/run/lab-clock"), lift: machineClock, at: underWay, telling: []string{"before fetch", "inside switch"}},
+		{name: "clock a day back", before: ownClock, come: on("echo -1d >/run/lab-clock"), lift: machineClock, at: underWay, telling: []string{"inside lock", "before prune"}},
 		// nginx.
 		{
 			name: "nginx stopped", says: "nginx", impossible: "all until it runs again", closes: true, telling: []string{"before verify"},
@@ -182,6 +236,10 @@ func faults() []fault {
 		// The flag.
 		{name: "flag deleted", says: "flag", flags: true, come: on("rm -f $flags/*"), telling: []string{"before switch"}},
 		{name: "flag folder deleted", says: "flag", flags: true, come: on("rm -rf $flags"), telling: []string{"before switch"}},
+		{
+			name: "first deployment, flag folder deleted", says: "flag", flags: true, first: true, impossible: first, at: firstTime,
+			come: on("rm -rf $flags"), telling: []string{"before verify"},
+		},
 		{name: "both flags", says: "flag", flags: true, come: on("touch $flags/$active $flags/$idle"), telling: []string{"inside health"}},
 		// The versions.
 		{
@@ -191,6 +249,17 @@ func faults() []fault {
 		{
 			name: "new version crashes", says: "exited|EX_", impossible: "those it was answering, and all until it listens again when the old one is gone", closes: true,
 			at: from("health"), come: on("systemctl kill -s KILL shop@$idle || true"), telling: []string{"inside health", "inside verify"},
+		},
+		{
+			name: "new version crashes long after the run, three times", impossible: "those it was answering, and all until it listens again", closes: true,
+			at: only(after), telling: []string{"after the run"}, come: on(`for n in 1 2 3; do
+				pid=$(systemctl show -p MainPID --value shop@$idle); kill -KILL "$pid"
+				timeout 20 bash -c "until curl -fs -o /dev/null http://127.0.0.1:$idle/health; do sleep 0.05; done"
+			done`),
+		},
+		{
+			name: "new version breaks for good long after the run", impossible: "all until the next deployment", closes: true, down: true,
+			at: only(after), telling: []string{"after the run"}, come: on(`release=$(readlink $root/slots/$idle); rm -r "$root/slots/$release/controller"; systemctl kill -s KILL shop@$idle`),
 		},
 		// What is on the disk.
 		{name: "unit edited by hand", come: on("sed -i 's/^RestartSec=1/RestartSec=2/' /etc/systemd/system/shop@.service; systemctl daemon-reload"), telling: []string{"before start"}},

@@ -22,6 +22,7 @@ type place struct {
 	step   string
 	stage  stage
 	inside bool // the step is at work; else the one before it has just ended
+	left   bool // it is passed when a version that a cut-off run left is still up on the idle slot
 	held   lab.Place
 }
 
@@ -51,8 +52,10 @@ func places() []place {
 		{"check", preparing, lab.Place{Verb: "check"}},
 		{"detect", preparing, lab.Place{Verb: "port"}},
 		{"setup", preparing, lab.Place{Verb: "setup"}},
+		{"clear", preparing, lab.Place{Verb: "drain"}},
 		{"fetch", preparing, lab.Place{Verb: "fetch"}},
 		{"build", preparing, lab.Place{Verb: "build"}},
+		{"assets", preparing, lab.Place{Verb: "assets"}},
 		{"before-start", preparing, lab.Place{Verb: "hook"}},
 		{"start", preparing, lab.Place{Verb: "start"}},
 		{"health", preparing, lab.Place{Verb: "health"}},
@@ -66,10 +69,14 @@ func places() []place {
 		{"record", retiring, lab.Place{Verb: "record"}},
 	} {
 		inside := lab.Place{Verb: s.held.Verb, Nth: s.held.Nth, Inside: true}
-		if s.held.Verb == "hook" {
+		switch s.step {
+		case "before-start", "after-switch":
 			inside = lab.Place{Verb: s.step, Inside: true}
+		case "clear":
+			inside = lab.Place{Verb: "stop", Inside: true}
 		}
-		all = append(all, place{s.step, s.stage, false, s.held}, place{s.step, s.stage, true, inside})
+		left := s.step == "clear"
+		all = append(all, place{s.step, s.stage, false, left, s.held}, place{s.step, s.stage, true, left, inside})
 	}
 	return append(all, after)
 }

@@ -66,25 +66,32 @@ func reportOf(rows []row) string {
 		places[r.Place], seen[r.Fault] = true, true
 		requests += r.Requests
 	}
+	all := 0
+	for _, f := range faults() {
+		all += len(f.anywhere())
+	}
 	fmt.Fprintf(&b, `<!-- Written by the fault suite (`+"`make faults`"+`, or a part of it), not by hand. -->
 # When something breaks
 
 %s deployments were each met by one of %d faults at one of %d places, under load through nginx (GET and POST on connections that are kept, slow
-answers, slow uploads), and followed by a deployment that nothing came over; %s requests in all. The hosts were containers with systemd, OpenSSH and
-nginx 1.22.1, as the end-to-end tests have them.
+answers, slow uploads), and followed by a deployment that nothing came over; %s requests in all. That is %d %% of all pairs of a fault and a
+place that mean something. The hosts were containers with systemd, OpenSSH and nginx 1.22.1, as the end-to-end tests have them.
 
-A cell says what the users of the site saw in the worst case, what the run said of itself, and what the next run did. "Lost" are requests
-that failed although the fault did not make them impossible; those that it did are counted apart, and what they are stands below.
+"Lost" are requests that failed although the fault did not make them impossible; those that it did are counted apart, and what they are stands
+below. "Healed" are the trials whose next deployment went live, with one flag, one version on the pair of ports, no process of nobody's, and the
+deploy lock free within 30 s of the run's end. The last four columns say what the run said of itself, by where it was when the fault came,
+and how often: *dead* is a runner that was killed, *unchanged* a run that failed and left the site as it was, *restored* one that went back,
+*switched* one that failed and said that the new version answers. What a run says is compared with what then answers.
 
-| the fault comes |`, thousands(len(rows)), len(seen), len(places), thousands(requests))
+| the fault | trials | requests | lost | impossible, at most | healed |`, thousands(len(rows)), len(seen), len(places), thousands(requests), 100*len(rows)/all)
 	for s := range stages {
 		b.WriteString(" " + s.String() + " |")
 	}
-	b.WriteString("\n|---|" + strings.Repeat("---|", int(stages)) + "\n")
+	b.WriteString("\n|---|" + strings.Repeat("--:|", 5) + strings.Repeat("---|", int(stages)) + "\n")
 	for _, f := range faults() {
-		b.WriteString("| " + f.name + " |")
+		b.WriteString("| " + f.name + " |" + counts(of(rows, f)))
 		for s := range stages {
-			b.WriteString(" " + cell(slices.DeleteFunc(slices.Clone(rows), func(r row) bool { return r.Fault != f.name || r.Stage != s })) + " |")
+			b.WriteString(" " + said(slices.DeleteFunc(of(rows, f), func(r row) bool { return r.Stage != s })) + " |")
 		}
 		b.WriteString("\n")
 	}
@@ -94,13 +101,18 @@ that failed although the fault did not make them impossible; those that it did a
 			fmt.Fprintf(&b, "- %s: %s\n", f.name, f.impossible)
 		}
 	}
-	b.WriteString("\n## What the run says\n\nThe first line of its error, where it failed; a run that says nothing here went through, or was dead.\n\n")
+	b.WriteString("\n## What the run says\n\nThe first line of its error, where it failed, without the step that it names; the most frequent ones. A run that says nothing here went through, or was dead.\n\n")
 	for _, f := range faults() {
-		if words := distinct(rows, func(r row) string { return strings.TrimSpace(firstLine(r.Word)) }, f.name); len(words) > 0 {
+		const most = 4
+		words := distinct(of(rows, f), func(r row) string { return strings.TrimSpace(step.ReplaceAllString(firstLine(r.Word), "")) })
+		if len(words) > 0 {
 			fmt.Fprintf(&b, "- %s:\n", f.name)
-			for _, word := range words {
-				fmt.Fprintf(&b, "  - `%s`\n", word)
-			}
+		}
+		for _, word := range words[:min(len(words), most)] {
+			fmt.Fprintf(&b, "  - `%s`\n", word)
+		}
+		if len(words) > most {
+			fmt.Fprintf(&b, "  - and %d others\n", len(words)-most)
 		}
 	}
 	b.WriteString("\n## Not as it must be\n\n")
@@ -117,38 +129,47 @@ that failed although the fault did not make them impossible; those that it did a
 	return b.String()
 }
 
-// cell sums up the trials of one fault in one stage.
-func cell(rows []row) string {
-	if len(rows) == 0 {
-		return "-"
-	}
+func of(rows []row, f fault) []row {
+	return slices.DeleteFunc(slices.Clone(rows), func(r row) bool { return r.Fault != f.name })
+}
+
+// counts are a fault's cells with numbers.
+func counts(rows []row) string {
 	requests, lost, impossible, healed := 0, 0, 0, 0
 	for _, r := range rows {
 		requests, lost, impossible = requests+r.Requests, lost+r.Lost, max(impossible, r.Impossible)
-		if r.Next == "deployed" {
+		if r.Next == "deployed" && !r.Bad {
 			healed++
 		}
 	}
-	text := fmt.Sprintf("%d of %s lost", lost, thousands(requests))
-	if lost > 0 {
-		text = "**" + text + "**"
+	bold := func(n int, as bool) string {
+		if as {
+			return "**" + thousands(n) + "**"
+		}
+		return thousands(n)
 	}
-	if impossible > 0 {
-		text += fmt.Sprintf(", at most %s impossible", thousands(impossible))
-	}
-	text += "; " + strings.Join(distinct(rows, func(r row) string { return r.Said }, rows[0].Fault), " or ")
-	if healed < len(rows) {
-		return text + fmt.Sprintf("; **healed %d of %d**", healed, len(rows))
-	}
-	return text + "; healed"
+	return fmt.Sprintf(" %d | %s | %s | %s | %s |", len(rows), thousands(requests), bold(lost, lost > 0), thousands(impossible), bold(healed, healed < len(rows)))
 }
 
-// distinct are the texts that a fault's rows have, the most frequent first.
-func distinct(rows []row, text func(row) string, fault string) []string {
+// said are the ways in which a fault's trials in one stage ended for the run, with how often where there are several.
+func said(rows []row) string {
+	word := func(r row) string { return strings.TrimPrefix(r.Said[strings.Index(r.Said, ",")+1:], " site ") }
+	kinds := distinct(rows, word)
+	for i, kind := range kinds {
+		if len(kinds) > 1 {
+			n := len(slices.DeleteFunc(slices.Clone(rows), func(r row) bool { return word(r) != kind }))
+			kinds[i] = fmt.Sprintf("%s %d", kind, n)
+		}
+	}
+	return cmp.Or(strings.Join(kinds, ", "), "-")
+}
+
+// distinct are the texts that rows have, the most frequent first.
+func distinct(rows []row, text func(row) string) []string {
 	count := map[string]int{}
 	var all []string
 	for _, r := range rows {
-		if t := text(r); r.Fault == fault && t != "" {
+		if t := text(r); t != "" {
 			if count[t]++; count[t] == 1 {
 				all = append(all, t)
 			}
@@ -157,6 +178,8 @@ func distinct(rows []row, text func(row) string, fault string) []string {
 	slices.SortStableFunc(all, func(a, b string) int { return cmp.Compare(count[b], count[a]) })
 	return all
 }
+
+var step = regexp.MustCompile(`^[a-z-]+: `)
 
 var changing = regexp.MustCompile(`\d{8}T\d{6}Z-[0-9a-f]{7}|\d+\.\d+\.\d+\.\d+(:\d+)?|pid \d+|\d{4}/\d\d/\d\d [0-9:]+ |\d+#\d+: `)
 
@@ -191,7 +214,7 @@ func TestReliabilityHasEveryFault(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, f := range faults() {
-		if _, cells, found := strings.Cut(string(text), "\n| "+f.name+" | "); !found || strings.HasPrefix(cells, strings.Repeat("- | ", int(stages)-1)+"- |") {
+		if _, cells, found := strings.Cut(string(text), "\n| "+f.name+" | "); !found || strings.HasPrefix(cells, "0 |") {
 			t.Errorf("docs/reliability.md does not know what %q did: make faults writes it", f.name)
 		}
 	}

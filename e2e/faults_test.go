@@ -28,11 +28,17 @@ func TestFaults(t *testing.T) {
 			t.Parallel()
 			sieges := map[string]*siege{} // by what a fault wants its host to be
 			for next, found := l.next(); found; next, found = l.next() {
-				host := fmt.Sprint(next.fault.host)
-				if sieges[host] == nil {
-					sieges[host] = newSiege(t, next.fault.host)
+				f, p, host := next.fault, next.place, fmt.Sprint(next.fault.host)
+				if sieges[host] == nil && !f.first {
+					sieges[host] = newSiege(t, f.host)
 				}
-				if !t.Run(next.fault.name+", "+next.place.String(), func(t *testing.T) { sieges[host].try(t, l, next.fault, next.place) }) {
+				if !t.Run(f.name+", "+p.String(), func(t *testing.T) {
+					s := sieges[host]
+					if f.first {
+						s = newHost(t, f.host)
+					}
+					s.try(t, l, f, p)
+				}) {
 					delete(sieges, host) // what a fault broke is not the next one's fault
 				}
 			}
@@ -42,12 +48,9 @@ func TestFaults(t *testing.T) {
 
 // chosen are the places of a fault that this run takes.
 func (f fault) chosen(nth int) []place {
-	var all, told, named []place
-	for _, p := range places() {
-		if f.at != nil && !f.at(p) {
-			continue
-		}
-		all = append(all, p)
+	var told, named []place
+	all := f.anywhere()
+	for _, p := range all {
 		if slices.Contains(f.telling, p.String()) {
 			told = append(told, p)
 		}
@@ -65,4 +68,9 @@ func (f fault) chosen(nth int) []place {
 		return told
 	}
 	return named
+}
+
+// anywhere are the places where a fault means something.
+func (f fault) anywhere() []place {
+	return slices.DeleteFunc(places(), func(p place) bool { return f.at != nil && !f.at(p) })
 }

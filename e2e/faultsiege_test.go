@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"crypto/rand"
 	"maps"
 	"slices"
 	"strings"
@@ -13,19 +14,13 @@ import (
 type siege struct {
 	*world
 	link *lab.Link
+	s3   *lab.S3
 }
 
 // newSiege makes a host with both slots used once, so that every deployment to come is like the ones that users make.
 func newSiege(t *testing.T, options lab.HostOptions) *siege {
 	t.Helper()
-	s := &siege{world: newWorld(t, options)}
-	if err := s.host.MakePlaces(s.ctx); err != nil {
-		t.Fatal(err)
-	}
-	var err error
-	if s.link, err = shared.lab.Link(s.ctx, s.host); err != nil {
-		t.Fatal(err)
-	}
+	s := newHost(t, options)
 	for range 2 {
 		if result := s.run(s.job(s.commit(nil), nil)); result.ExitCode != 0 {
 			t.Fatal(result.Log())
@@ -34,13 +29,49 @@ func newSiege(t *testing.T, options lab.HostOptions) *siege {
 	return s
 }
 
-// job is world's, over the link, with hooks that are places.
+// newHost makes one that nothing was deployed to.
+func newHost(t *testing.T, options lab.HostOptions) *siege {
+	t.Helper()
+	s := &siege{world: newWorld(t, options)}
+	var err error
+	if err = s.host.MakePlaces(s.ctx); err != nil {
+		t.Fatal(err)
+	}
+	if s.link, err = shared.lab.Link(s.ctx, s.host); err != nil {
+		t.Fatal(err)
+	}
+	if s.s3, err = shared.lab.S3(s.ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.s3.Bucket(s.ctx, bucket); err != nil {
+		t.Fatal(err)
+	}
+	s.put("model", 64<<10)
+	return s
+}
+
+// put uploads an object that is new.
+func (s *siege) put(key string, size int) {
+	s.t.Helper()
+	data := make([]byte, size)
+	_, _ = rand.Read(data)
+	if err := s.s3.Put(s.ctx, bucket, key, data, nil); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// asset is the line of the input for an object that put has uploaded.
+func asset(key string) string { return "s3://" + bucket + "/" + key + " -> ai_models/" + key }
+
+// job is world's, over the link, with an asset, and with hooks that are places.
 func (s *siege) job(sha string, with map[string]string) lab.Job {
 	inputs := map[string]string{
 		"host": s.link.Host, "port": s.link.Port, "known-hosts": "", "fingerprint": strings.Join(slices.Sorted(maps.Values(s.host.Fingerprints())), "\n"),
 		"before-start": "bash " + lab.HoldScript + " before-start", "after-switch": "bash " + lab.HoldScript + " after-switch",
-		"drain-timeout": "2s",
+		"drain-timeout": "2s", "assets": asset("model"), "s3-endpoint": s.s3.URL(),
 	}
 	maps.Copy(inputs, with)
-	return s.world.job(sha, inputs)
+	job := s.world.job(sha, inputs)
+	job.Env = s.s3.Env()
+	return job
 }

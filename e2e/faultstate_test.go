@@ -13,7 +13,7 @@ func (x *trial) state() state {
 	x.t.Helper()
 	out := x.exec(`echo "flags $(ls /var/lib/deploy-action/shop/active 2>/dev/null | tr '\n' ' ')"
 		curl -s -D - -o /dev/null --max-time 5 http://127.0.0.1/version | tr -d '\r' | sed -n 's/^x-release: //ip'
-		cd /home/ubuntu/shop/slots && for port in 80*; do echo "$port $(basename "$(readlink "$port")")"; done`)
+		cd /home/ubuntu/shop/slots 2>/dev/null || exit 0; for port in 80*; do [ -L "$port" ] || continue; echo "$port $(basename "$(readlink "$port")")"; done`)
 	lines := strings.Split(out, "\n")
 	s := state{slots: map[string]string{}}
 	s.flags = strings.Fields(lines[0])[1:]
@@ -35,6 +35,14 @@ func (x *trial) flag(s state) {
 	}
 }
 
+// free wants the deploy lock to be free within 30 s of the run's end, without anybody's help.
+func (x *trial) free() {
+	x.t.Helper()
+	if out, err := x.host.Exec(x.ctx, `cd /home/ubuntu/shop && { [[ ! -e .lock ]] || flock -w 30 .lock true || { cat .lock.holder; false; }; }`); err != nil {
+		x.t.Errorf("the deploy lock is not free 30 s after the run's end: %v %s", err, out)
+	}
+}
+
 // quiet wants every verb on the host to end, the holder of the lock too.
 func (x *trial) quiet() {
 	x.t.Helper()
@@ -42,6 +50,28 @@ func (x *trial) quiet() {
 		x.t.Errorf("a verb is still at work: %s", out)
 	}
 }
+
+// tidy wants one version on the pair of ports, in the unit of the active slot, and no process that is nobody's.
+func (x *trial) tidy(s state) {
+	x.t.Helper()
+	if out, err := x.host.Exec(x.ctx, strays); err != nil {
+		x.t.Errorf("processes of nobody: %s", out)
+	}
+	if len(s.flags) != 1 {
+		return // said already
+	}
+	out := x.exec(listeners)
+	if want := s.flags[0] + " shop@" + s.flags[0]; out != want {
+		x.t.Errorf("on the pair of ports listen, by their units:\n%s\nwant just %s", out, want)
+	}
+}
+
+// listeners are the pair's ports on which something listens, each with the unit it belongs to.
+const listeners = `ss -Hltnp 'sport = :8080 or sport = :8081' | while read -r _ _ _ local _ users; do
+		for pid in $(grep -o 'pid=[0-9]*' <<<"$users" | cut -d= -f2); do
+			echo "${local##*:} $(grep -om1 'shop@[0-9]*' "/proc/$pid/cgroup" || ps -o pid=,args= -p "$pid")"
+		done
+	done | sort -u`
 
 // strays fails with the processes of the login user that belong to no unit of the application, no login, and no test.
 const strays = `for try in $(seq 50); do

@@ -44,12 +44,8 @@ func (s *siege) try(t *testing.T, l *list, f fault, p place) {
 	begun := time.Now()
 	w := *s.world
 	w.t, w.ctx = t, t.Context()
-	x := &trial{siege: &siege{&w, s.link}, fault: f, place: p, row: row{Fault: f.name, Place: p.String(), Stage: p.stage, Said: "dead", Next: "failed"}}
+	x := &trial{siege: &siege{&w, s.link, s.s3}, fault: f, place: p, row: row{Fault: f.name, Place: p.String(), Stage: p.stage, Said: "dead", Next: "failed"}}
 	x.was = x.state()
-	x.load = lab.StartLoad(context.WithoutCancel(x.ctx), lab.LoadOptions{
-		URL: x.host.URL(), Mix: lab.Mix{Get: 12, Post: 3, Slow: 2, Upload: 2}, SlowFor: 500 * time.Millisecond, UploadFor: 4 * time.Second,
-		TolerateIdleClose: f.closes,
-	})
 	t.Cleanup(func() {
 		x.requests()
 		x.row.Bad, x.row.Seconds = t.Failed(), time.Since(begun).Seconds()
@@ -57,9 +53,24 @@ func (s *siege) try(t *testing.T, l *list, f fault, p place) {
 			t.Error(err)
 		}
 	})
-	x.must(x.load.WaitAnswers(x.ctx, lab.KindGet, 50))
+	if !f.first {
+		x.visit()
+	}
 	x.judge(x.faulty())
 	x.heals()
+	if f.first {
+		x.visit()
+	}
+}
+
+// visit has users on the site.
+func (x *trial) visit() {
+	x.t.Helper()
+	x.load = lab.StartLoad(context.WithoutCancel(x.ctx), lab.LoadOptions{
+		URL: x.host.URL(), Mix: lab.Mix{Get: 12, Post: 3, Slow: 2, Upload: 2}, SlowFor: 500 * time.Millisecond, UploadFor: 4 * time.Second,
+		TolerateIdleClose: x.fault.closes,
+	})
+	x.must(x.load.WaitAnswers(x.ctx, lab.KindGet, 50))
 }
 
 // faulty is the run that the fault meets; nil when nobody saw its end.
@@ -68,6 +79,12 @@ func (x *trial) faulty() *lab.Result {
 	ctx, cancel := context.WithTimeout(x.ctx, 5*time.Minute)
 	defer cancel()
 	job := x.job(x.commit(x.fault.files), x.fault.with)
+	if x.place.left {
+		x.must(on("systemctl start shop@$idle")(x))
+	}
+	if x.fault.before != nil {
+		x.must(x.fault.before(x))
+	}
 	if x.place != after {
 		x.must(x.host.Arm(ctx, x.place.held))
 	}
@@ -97,13 +114,16 @@ func (x *trial) faulty() *lab.Result {
 		}
 		x.end()
 	}
+	x.free()
 	if x.fault.hangs && !x.fault.late {
 		x.must(x.host.Release(ctx))
 	}
 	if x.fault.lift != nil {
 		x.must(x.fault.lift(x))
 	}
-	x.answers()
+	if !x.fault.down && !x.fault.first {
+		x.answers()
+	}
 	result, err := x.running.Wait()
 	x.must(err)
 	if x.fault.mute && x.place != after {
@@ -168,7 +188,7 @@ func (x *trial) judge(result *lab.Result) {
 		x.row.Said, x.row.Word = outcome, firstLine(said)
 		switch {
 		case result.ExitCode == 0:
-			if outcome != "deployed" || now.answers != result.Outputs["release"] {
+			if outcome != "deployed" || now.answers != result.Outputs["release"] && !x.fault.down {
 				x.t.Errorf("the run says %s of %s, and %s answers", outcome, result.Outputs["release"], now.answers)
 			}
 		case len(site) == 0:
@@ -187,7 +207,13 @@ func (x *trial) judge(result *lab.Result) {
 			x.t.Log(result.Log())
 		}
 	}
-	if !x.fault.flags {
+	switch {
+	case x.fault.flags || x.fault.down:
+	case x.fault.first && now.answers == "":
+		if len(now.flags) > 1 {
+			x.t.Errorf("flags %v on a host that serves nothing yet", now.flags)
+		}
+	default:
 		x.flag(now)
 	}
 }
@@ -195,7 +221,11 @@ func (x *trial) judge(result *lab.Result) {
 // heals wants the next deployment to succeed, and nothing of the last one to be left.
 func (x *trial) heals() {
 	x.t.Helper()
-	running, err := shared.runner.Start(x.ctx, x.job(x.commit(nil), nil))
+	var with map[string]string
+	if x.fault.again {
+		with = x.fault.with
+	}
+	running, err := shared.runner.Start(x.ctx, x.job(x.commit(nil), with))
 	x.must(err)
 	if x.fault.late {
 		x.must(running.WaitLog(x.ctx, "Checking the host"))
@@ -214,14 +244,21 @@ func (x *trial) heals() {
 	}
 	x.flag(now)
 	x.quiet()
-	if out, err := x.host.Exec(x.ctx, strays); err != nil {
-		x.t.Errorf("processes of nobody: %s", out)
+	x.tidy(now)
+	if x.fault.down {
+		x.up = time.Now()
+	}
+	if x.fault.healed != nil {
+		x.fault.healed(x, result)
 	}
 }
 
 // requests ends the load. Of the requests that failed, those are the fault's that were under way at some time between its coming and its end.
 func (x *trial) requests() {
 	x.t.Helper()
+	if x.load == nil {
+		return // nobody could be there yet
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.ctx), 30*time.Second)
 	defer cancel()
 	report := x.load.Stop(ctx)

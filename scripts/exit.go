@@ -25,6 +25,7 @@ const (
 	ExitAssetStale               // what came of an asset so far is of no use any more
 	ExitAssetCut                 // the download of an asset does not get on
 	ExitAssetWrong               // an asset is not the file it should be
+	ExitReadOnly                 // a file system that must be written to is read-only
 )
 
 // Exit is an exit code and its name in the scripts.
@@ -58,4 +59,5 @@ var Exits = []Exit{
 	{"EX_ASSET_STALE", ExitAssetStale},
 	{"EX_ASSET_CUT", ExitAssetCut},
 	{"EX_ASSET_WRONG", ExitAssetWrong},
+	{"EX_READ_ONLY", ExitReadOnly},
 }

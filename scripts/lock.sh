@@ -19,6 +19,7 @@ main() {
     mkdir -p -- "$path" 2>/dev/null || as_root install -d -o "$(id -un)" -g "$(id -gn)" -- "$path" \
       || die "$EX_CHECK" "can't create the deploy root $path"
   fi
+  if read_only "$path" >/dev/null; then exit 1; fi # blame_disk has the words
   [[ -w $path ]] || die "$EX_CHECK" "the deploy root $path is not writable for $(id -un)"
   exec {lock_fd}>>"$path/.lock"
   if ! flock -n "$lock_fd"; then

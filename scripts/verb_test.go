@@ -277,6 +277,23 @@ func TestAFullDiskIsBlamed(t *testing.T) {
 	}
 }
 
+// So does one that fails on a file system that is read-only, whichever of the two it is.
+func TestAReadOnlyDiskIsBlamed(t *testing.T) {
+	for _, tt := range []struct{ mounts, status, want string }{
+		{"/ ro,relatime", "1", "the file system of /srv/a, mounted at /, is read-only\n87"},
+		{"/ rw,errors=remount-ro", "1", "1"},
+		{"", "1", "1"}, // no findmnt
+		{"/ ro", "66", "66"},
+		{"/ ro", "0", "0"},
+	} {
+		out := bash(t, "app=a EX_CHECK=64 EX_FETCH=68 EX_RECEIVE=69 EX_BUILD=70 EX_DISK=80 EX_READ_ONLY=87\n"+read(t, "lib/base.sh")+read(t, "lib/files.sh")+read(t, "lib/step.sh")+
+			"findmnt() { printf '%s' '"+tt.mounts+"'; }\ndf() { return 1; }\nset +e; (trap leave EXIT; path=/srv/a; exit "+tt.status+") 2>&1; printf '%s' \"$?\"")
+		if out != tt.want {
+			t.Errorf("%q, %s: it says %q, want %q", tt.mounts, tt.status, out, tt.want)
+		}
+	}
+}
+
 // Without the rights to make the flags' folder again, whoever reads it is told how.
 func TestAFlagThatCannotBePutBack(t *testing.T) {
 	out := bash(t, "app=a EX_CHECK=64\n"+read(t, "lib/base.sh")+read(t, "lib/files.sh")+

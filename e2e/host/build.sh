@@ -8,7 +8,7 @@ here=$(cd -- "$(dirname -- "$0")" && pwd)
 
 packages=(
   systemd systemd-sysv dbus libpam-systemd openssh-server nginx sudo
-  python3 python3-venv python3-pip git git-lfs curl ca-certificates iproute2 procps lsof
+  python3 python3-venv python3-pip git git-lfs curl ca-certificates iproute2 procps lsof libfaketime
   # Only a source of wheels, and removed again: see setup.sh.
   python3-fastapi python3-uvicorn python3-websockets python3-multipart python3-httptools python3-uvloop
 )

@@ -236,6 +236,8 @@ func (d *Deployment) next(s step, cause error) string {
 		return "see which server block answers for " + d.verifyHost() + " on port 80: ssh " + sshTarget(h.target) + " sudo nginx -T; set the input \"server-name\" accordingly"
 	case scripts.ExitDisk:
 		return "free disk space on the host, or lower the input \"keep-releases\", and run this workflow again; what has come already is kept"
+	case scripts.ExitReadOnly:
+		return "see why: ssh " + sshTarget(h.target) + " sudo dmesg, whose last lines name a disk that fails; else remount it (sudo mount -o remount,rw and the folder it is mounted at), and run this workflow again"
 	case scripts.ExitAssetPath:
 		return "take the file out of the repository, or choose another path in the input \"assets\""
 	case scripts.ExitAssetRefused:

@@ -38,6 +38,13 @@ free_kb() { df -Pk -- "$1" | awk 'NR == 2 { print $4 }'; }
 used_percent() { df -Pk -- "$1" | awk 'NR == 2 { print $5 + 0 }'; }
 free_inodes() { df -Pi -- "$1" | awk 'NR == 2 && $2 + 0 { print $4 }'; }
 
+# read_only FOLDER: prints where its file system is mounted when nothing can be written to it; else fails. The kernel makes one so when the disk fails.
+read_only() {
+  local where='' options=''
+  read -r where options < <(findmnt -nro TARGET,OPTIONS -T "$1" 2>/dev/null) || :
+  [[ ,$options, == *,ro,* ]] && printf '%s' "$where"
+}
+
 # make_flags: the folder of the flags, which the login user writes to.
 make_flags() {
   as_root install -d -m 0755 /var/lib/deploy-action "/var/lib/deploy-action/$app"

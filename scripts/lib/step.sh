@@ -8,6 +8,7 @@
 own_lock() {
   local leader
   holds_lock
+  trap 'blame_disk $?' EXIT
   end_cut_off
   exec {step_fd}>>"$path/.lock.step"
   flock -w 10 "$step_fd" || die "$EX_STEP_BUSY" "a step that was cut off still runs on this host: pid ${leader:-unknown}"
@@ -42,15 +43,18 @@ leave() {
   blame_disk "$status"
 }
 
-# blame_disk STATUS: what failed on a full disk without a reason of ours, or by another program's doing, failed because of it. The other exit
-# codes are what Go goes by, and stay.
+# blame_disk STATUS: what failed on a full or read-only disk without a reason of ours, or by another program's doing, failed because of it. The
+# other exit codes are what Go goes by, and stay.
 blame_disk() {
-  local kb inodes
+  local kb inodes dir where
   case $1 in
     0) return ;;
     "$EX_FETCH" | "$EX_RECEIVE" | "$EX_BUILD") ;;
     *) (($1 < EX_CHECK)) || return 0 ;;
   esac
+  for dir in "$path" "$flags"; do
+    if where=$(read_only "$dir"); then die "$EX_READ_ONLY" "the file system of $dir, mounted at $where, is read-only"; fi
+  done
   kb=$(free_kb "$path") && inodes=$(free_inodes "$path") || return 0
   if ((kb < 1024 || ${inodes:-10} < 10)); then die "$EX_DISK" "the disk is full: $kb KB and ${inodes:-enough} inodes are free at $path"; fi
 }
