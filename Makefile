@@ -1,7 +1,7 @@
 # Each target says what it does: make help. All but lint and clean first install what the machine lacks.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults bench fuzz pictures lint prepare clean
+.PHONY: help demo test faults soak bench fuzz pictures lint prepare clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -16,6 +16,9 @@ test: ## run all tests, end-to-end ones too
 
 faults: ## let every fault come over every step of a deployment (takes hours; goes on where an earlier run of it was ended), and write docs/reliability.md
 	@e2e/prepare/run.sh go test -run TestFaults -timeout 24h -parallel 3 ./e2e -places all -report
+
+soak: ## deploy 1,000 times in a row with faults now and then (about an hour; Ctrl-C ends it with a result), and write docs/soak.md
+	@e2e/prepare/run.sh go test -run TestSoak -timeout 24h -parallel 3 ./e2e -deployments 1000 -soak-report
 
 bench: ## measure the site's throughput and the time to live
 	@e2e/prepare/run.sh go test -run '^$$' -bench . -benchtime 1x -timeout 60m ./e2e

@@ -94,11 +94,11 @@ func sent(gets []lab.S3Get) (bytes int64) {
 	return bytes
 }
 
-func says(t testing.TB, result *lab.Result, words ...string) {
-	t.Helper()
+func says(tb testing.TB, result *lab.Result, words ...string) {
+	tb.Helper()
 	for _, word := range words {
 		if !strings.Contains(result.Log(), word) {
-			t.Errorf("the log lacks %q:\n%s", word, result.Log())
+			tb.Errorf("the log lacks %q:\n%s", word, result.Log())
 		}
 	}
 }

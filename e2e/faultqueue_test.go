@@ -61,8 +61,8 @@ func newList(t *testing.T) *list {
 	return l
 }
 
-// hosts is how many are tried at a time: go test's -parallel, by default one a core.
-func (l *list) hosts() int {
+// testParallel is how many hosts are used at a time: go test's -parallel, by default one a core.
+func testParallel() int {
 	n, err := strconv.Atoi(flag.Lookup("test.parallel").Value.String())
 	if err != nil {
 		panic(err) // it is an int flag

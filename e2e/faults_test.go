@@ -23,7 +23,7 @@ var (
 // at a time, each on its own.
 func TestFaults(t *testing.T) {
 	l := newList(t)
-	for n := range min(l.hosts(), len(l.left)) {
+	for n := range min(testParallel(), len(l.left)) {
 		t.Run(fmt.Sprintf("host %d", n+1), func(t *testing.T) {
 			t.Parallel()
 			sieges := map[string]*siege{} // by what a fault wants its host to be

@@ -15,6 +15,7 @@ type siege struct {
 	*world
 	link *lab.Link
 	s3   *lab.S3
+	with map[string]string // inputs of every run
 }
 
 // newSiege makes a host with both slots used once, so that every deployment to come is like the ones that users make.
@@ -70,6 +71,7 @@ func (s *siege) job(sha string, with map[string]string) lab.Job {
 		"before-start": "bash " + lab.HoldScript + " before-start", "after-switch": "bash " + lab.HoldScript + " after-switch",
 		"drain-timeout": "2s", "assets": asset("model"), "s3-endpoint": s.s3.URL(),
 	}
+	maps.Copy(inputs, s.with)
 	maps.Copy(inputs, with)
 	job := s.world.job(sha, inputs)
 	job.Env = s.s3.Env()

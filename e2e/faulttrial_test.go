@@ -44,7 +44,7 @@ func (s *siege) try(t *testing.T, l *list, f fault, p place) {
 	begun := time.Now()
 	w := *s.world
 	w.t, w.ctx = t, t.Context()
-	x := &trial{siege: &siege{&w, s.link, s.s3}, fault: f, place: p, row: row{Fault: f.name, Place: p.String(), Stage: p.stage, Said: "dead", Next: "failed"}}
+	x := &trial{siege: &siege{world: &w, link: s.link, s3: s.s3}, fault: f, place: p, row: row{Fault: f.name, Place: p.String(), Stage: p.stage, Said: "dead", Next: "failed"}}
 	x.was = x.state()
 	t.Cleanup(func() {
 		x.requests()
@@ -253,7 +253,7 @@ func (x *trial) heals() {
 	}
 }
 
-// requests ends the load. Of the requests that failed, those are the fault's that were under way at some time between its coming and its end.
+// requests ends the load.
 func (x *trial) requests() {
 	x.t.Helper()
 	if x.load == nil {
@@ -261,7 +261,12 @@ func (x *trial) requests() {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.ctx), 30*time.Second)
 	defer cancel()
-	report := x.load.Stop(ctx)
+	x.blame(x.load.Stop(ctx))
+}
+
+// blame counts the requests that failed: the fault's are those that were under way at some time between its coming and its end.
+func (x *trial) blame(report lab.LoadReport) {
+	x.t.Helper()
 	x.row.Requests = report.Requests
 	for _, f := range report.Failures {
 		if x.fault.impossible != "" && f.Time.After(x.came) && f.Time.Add(-f.Took).Before(x.up) {
