@@ -115,7 +115,7 @@ http.server.Threading`, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	req.Host = "late.shop.deploy-action.invalid"
+	req.Host = "late.shop.invalid"
 	answer, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
