@@ -33,6 +33,7 @@ type GitHub struct {
 	Repository, SHA, Ref, ServerURL, Token      string
 	RunID, RunNumber, RunAttempt                string
 	Actor, TriggeringActor, Workflow, EventName string
+	Event                                       string // the payload, JSON; empty: {}
 }
 
 func (g GitHub) withDefaults() GitHub {
@@ -49,6 +50,7 @@ func (g GitHub) withDefaults() GitHub {
 		TriggeringActor: cmp.Or(g.TriggeringActor, g.Actor, "octocat"),
 		Workflow:        cmp.Or(g.Workflow, "deploy"),
 		EventName:       cmp.Or(g.EventName, "push"),
+		Event:           cmp.Or(g.Event, "{}"),
 	}
 }
 
@@ -70,7 +72,7 @@ func (g GitHub) env() map[string]string {
 		"GITHUB_EVENT_NAME":        g.EventName,
 		"GITHUB_JOB":               "deploy",
 		"GITHUB_REF":               g.Ref,
-		"GITHUB_REF_NAME":          path.Base(g.Ref),
+		"GITHUB_REF_NAME":          g.refName(),
 		"GITHUB_REF_TYPE":          refType,
 		"GITHUB_REPOSITORY":        g.Repository,
 		"GITHUB_REPOSITORY_OWNER":  owner,
@@ -90,13 +92,22 @@ func (g GitHub) env() map[string]string {
 	}
 }
 
+func (g GitHub) refName() string {
+	for _, kind := range []string{"refs/heads/", "refs/tags/", "refs/pull/"} {
+		if name, ok := strings.CutPrefix(g.Ref, kind); ok {
+			return name
+		}
+	}
+	return g.Ref
+}
+
 // context is what ${{ github.… }} in a default may ask for.
 func (g GitHub) context() map[string]string {
 	return map[string]string{
 		"github.actor":                 g.Actor,
 		"github.event_name":            g.EventName,
 		"github.ref":                   g.Ref,
-		"github.ref_name":              path.Base(g.Ref),
+		"github.ref_name":              g.refName(),
 		"github.repository":            g.Repository,
 		"github.event.repository.name": path.Base(g.Repository),
 		"github.run_attempt":           g.RunAttempt,

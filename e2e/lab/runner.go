@@ -49,9 +49,6 @@ func (l *Lab) Runner(image string) (*Runner, error) {
 			return nil, fmt.Errorf("prepare runner: %w", err)
 		}
 	}
-	if err := r.write(filepath.Join(r.inTemp("_github_workflow"), "event.json"), "{}\n"); err != nil {
-		return nil, fmt.Errorf("prepare runner: %w", err)
-	}
 	return r, r.own(r.temp, r.Workspace, r.inTemp("_github_home"), r.inTemp("_runner_file_commands"))
 }
 
@@ -68,6 +65,9 @@ func (r *Runner) Run(ctx context.Context, job Job) (*Result, error) {
 func (r *Runner) Start(ctx context.Context, job Job) (*Running, error) {
 	files, err := r.newFileCommands()
 	if err != nil {
+		return nil, fmt.Errorf("start action: %w", err)
+	}
+	if err := r.write(filepath.Join(r.inTemp("_github_workflow"), "event.json"), job.GitHub.withDefaults().Event+"\n"); err != nil {
 		return nil, fmt.Errorf("start action: %w", err)
 	}
 	env, unexpected, err := r.environment(job, files)

@@ -15,6 +15,8 @@ set -euo pipefail
 . "$prepare_dir/images.sh"
 # shellcheck source-path=SCRIPTDIR source=s3.sh
 . "$prepare_dir/s3.sh"
+# shellcheck source-path=SCRIPTDIR source=act.sh
+. "$prepare_dir/act.sh"
 
 main() {
   exec 8>"$state/prepare.lock"
@@ -23,6 +25,7 @@ main() {
   install_packages
   ensure_engine
   ensure_s3
+  ensure_act
   ensure_golang
   ensure_host
   ensure_action

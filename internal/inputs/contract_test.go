@@ -94,6 +94,7 @@ var sentence = regexp.MustCompile(`^[A-Z].{30,}\.$`)
 
 // derived is how README.md writes the default of an input that depends on others; the rest without one has a "-".
 var derived = map[string]string{
+	"ref":         "the workflow's commit",
 	"app":         "name of the repository",
 	"path":        "`/home/<username>/<app>`",
 	"build":       "venv from `requirements.txt`, if any",
@@ -113,6 +114,8 @@ func TestInputsAreTheSameInCodeActionAndReadme(t *testing.T) {
 		t.Run(f.name, func(t *testing.T) {
 			def, cell := f.def, "-"
 			switch {
+			case derived[f.name] != "":
+				cell = derived[f.name]
 			case f.context != "":
 				def = "${{ " + f.context + " }}"
 				cell = "`" + def + "`"
@@ -120,11 +123,9 @@ func TestInputsAreTheSameInCodeActionAndReadme(t *testing.T) {
 				cell = "`" + def + "`"
 			case f.required != "":
 				cell = "required"
-			case derived[f.name] != "":
-				cell = derived[f.name]
 			}
 			required := ""
-			if f.required != "" && def == "" {
+			if f.required != "" && def == "" && f.context == "" {
 				required = "true"
 			}
 			d := declared[i]

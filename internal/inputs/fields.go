@@ -35,7 +35,7 @@ type field struct {
 	name     string
 	shape    shape
 	def      string // the default in action.yml, "" for none
-	context  string // or the expression that is the default there
+	context  string // or the expression that is the default there; theCommit is none
 	required string // what to do when it is missing, "" for an input that may be
 	set      func(p *parser, value string) error
 }
@@ -71,7 +71,7 @@ func fields() []field {
 		{name: "workspace-path", def: defaultWorkspacePath, set: setWorkspacePath},
 		{name: "exclude", shape: text, def: defaultExclude, set: setExclude},
 		{name: "repository", context: "github.repository", set: setRepository, required: `write "owner/name" (GITHUB_REPOSITORY is not set either)`},
-		{name: "ref", context: "github.sha", set: setRef, required: "write a commit, branch or tag (GITHUB_SHA is not set either)"},
+		{name: "ref", context: theCommit, set: setRef, required: "write a commit, branch or tag (GITHUB_SHA is not set either)"},
 		{name: "token", context: "github.token", shape: password, set: setToken},
 		{name: "build", shape: text, set: script(func(in *Inputs) *string { return &in.Build })},
 		{name: "start", shape: text, def: defaultStart, set: script(func(in *Inputs) *string { return &in.Start })},

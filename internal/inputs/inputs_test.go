@@ -104,7 +104,7 @@ func defaults() Inputs {
 		KeepReleases:   5,
 		Run: Run{
 			ID: "4711", Number: "12", Attempt: "1", Actor: "somebody", Workflow: "deploy",
-			ServerURL: "https://github.com", Repository: "clothesme/AI_Server", SHA: sha,
+			ServerURL: "https://github.com", Repository: "clothesme/AI_Server", SHA: sha, Commit: sha,
 		},
 	}
 }

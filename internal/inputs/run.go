@@ -7,7 +7,10 @@ import (
 	"unicode"
 )
 
-const defaultServerURL = "https://github.com"
+const (
+	defaultServerURL = "https://github.com"
+	theCommit        = "the workflow's commit" // no expression of GitHub's
+)
 
 // Run is the workflow run that deploys, as the runner describes it in GITHUB_* variables. It is what a host's
 // history says of a deployment, so nothing in it holds control characters.
@@ -21,6 +24,7 @@ type Run struct {
 	ServerURL  string // without a slash at the end
 	Repository string // owner/name
 	SHA        string
+	Commit     string // what it is for, which is not always SHA: see commitOf
 }
 
 // parseRun reads the variables; the error is about the server's URL, which a host is going to fetch from.
@@ -44,6 +48,7 @@ func parseRun(getenv func(string) string) (Run, error) {
 		Repository: value("REPOSITORY"),
 		SHA:        value("SHA"),
 	}
+	run.Commit = commitOf(run, value("REF"), getenv("GITHUB_EVENT_PATH"))
 	if run.Actor == "" {
 		run.Actor = value("ACTOR")
 	}
@@ -69,14 +74,14 @@ func (r Run) URL() string {
 	return page
 }
 
-// context returns the value of an expression that action.yml has for a default. The runner fills those in; this is
-// for whoever empties the input or runs the action without a runner.
+// context returns the value of an expression that action.yml has for a default, or that stands in for one. The runner fills the former in;
+// this is for whoever empties the input or runs the action without a runner.
 func (r Run) context(expression string) string {
 	switch expression {
 	case "github.repository":
 		return r.Repository
-	case "github.sha":
-		return r.SHA
+	case theCommit:
+		return r.Commit
 	default: // github.token is in no variable
 		return ""
 	}

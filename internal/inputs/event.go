@@ -1,0 +1,39 @@
+package inputs
+
+import (
+	"encoding/json"
+	"os"
+	"strings"
+)
+
+// commitOf returns the commit that a run is for: GITHUB_SHA, which is the pushed one, the one that a tag points to, the merge of a pull
+// request, or the head of the branch that a run was started for by hand.
+//
+// Of workflow_run it is none of these but the head of the default branch as it is by now, while people mean the commit that the other
+// workflow has just been through. That one is taken when that run was for this branch of this repository. The run of a pull request may be
+// for anybody's commit, which a run with secrets must not deploy.
+func commitOf(run Run, ref, eventFile string) string {
+	if run.Event != "workflow_run" {
+		return run.SHA
+	}
+	var event struct {
+		Run struct {
+			SHA        string `json:"head_sha"`
+			Branch     string `json:"head_branch"`
+			Event      string `json:"event"`
+			Repository struct {
+				Name string `json:"full_name"`
+			} `json:"head_repository"`
+		} `json:"workflow_run"`
+	}
+	text, err := os.ReadFile(eventFile)
+	if err != nil || json.Unmarshal(text, &event) != nil {
+		return run.SHA
+	}
+	other := event.Run
+	if strings.HasPrefix(other.Event, "pull_request") || !strings.EqualFold(other.Repository.Name, run.Repository) ||
+		"refs/heads/"+other.Branch != ref || !objectID.MatchString(other.SHA) {
+		return run.SHA
+	}
+	return strings.ToLower(other.SHA)
+}

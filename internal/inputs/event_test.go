@@ -1,0 +1,60 @@
+package inputs
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// Every event that starts workflows deploys the commit that people mean by it.
+func TestTheCommitOfAnEvent(t *testing.T) {
+	const head, tested = "2222222222222222222222222222222222222222", "1111111111111111111111111111111111111111"
+	payload := func(event, branch, repository, sha string) string {
+		return fmt.Sprintf(`{"action": "completed", "workflow_run": {"head_sha": %q, "head_branch": %q, "event": %q, "conclusion": "success",
+			"head_repository": {"full_name": %q}}}`, sha, branch, event, repository)
+	}
+	tests := []struct{ name, event, ref, payload, want string }{
+		{"push", "push", "refs/heads/main", `{"after": "3333333333333333333333333333333333333333"}`, head},
+		{"tag", "push", "refs/tags/v1.2.3", `{"after": "4444444444444444444444444444444444444444"}`, head}, // an annotated tag's own id
+		{"pull request", "pull_request", "refs/pull/7/merge", `{"pull_request": {"head": {"sha": "5555555555555555555555555555555555555555"}}}`, head},
+		{"by hand", "workflow_dispatch", "refs/heads/feature", `{"inputs": {"ref": "x"}}`, head},
+		{"after a push", "workflow_run", "refs/heads/main", payload("push", "main", "o/r", tested), tested},
+		{"after a run by hand", "workflow_run", "refs/heads/main", payload("workflow_dispatch", "main", "O/R", tested), tested},
+		{"after a pull request", "workflow_run", "refs/heads/main", payload("pull_request", "main", "o/r", tested), head},
+		{"after a fork's pull request, with the secrets of this one", "workflow_run", "refs/heads/main", payload("pull_request_target", "main", "o/r", tested), head},
+		{"after a run of a fork", "workflow_run", "refs/heads/main", payload("push", "main", "evil/r", tested), head},
+		{"after a push to another branch", "workflow_run", "refs/heads/main", payload("push", "feature", "o/r", tested), head},
+		{"no commit", "workflow_run", "refs/heads/main", payload("push", "main", "o/r", "--upload-pack=x"), head},
+		{"no payload", "workflow_run", "refs/heads/main", "", head},
+		{"not JSON", "workflow_run", "refs/heads/main", "{", head},
+	}
+	key, _ := newKey(t, "")
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "event.json")
+			if tt.payload != "" {
+				if err := os.WriteFile(file, []byte(tt.payload), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			env := runner(key)
+			maps.Copy(env, map[string]string{
+				"GITHUB_EVENT_NAME": tt.event, "GITHUB_REF": tt.ref, "GITHUB_SHA": head, "GITHUB_REPOSITORY": "o/r", "GITHUB_EVENT_PATH": file,
+			})
+			inputs := map[string]string{"insecure-skip-host-key-check": "true"}
+			in, err := Parse(with(env, inputs))
+			if err != nil {
+				t.Fatal(err)
+			}
+			equal(t, in.Ref, tt.want)
+			inputs["ref"] = head
+			named, err := Parse(with(env, inputs))
+			if err != nil {
+				t.Fatal(err)
+			}
+			equal(t, named.Ref, head) // who names a commit gets it
+		})
+	}
+}
