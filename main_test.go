@@ -2,6 +2,10 @@ package main
 
 import (
 	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -26,5 +30,26 @@ func TestPost(t *testing.T) {
 				t.Errorf("exit code %d, log %q", code, log.String())
 			}
 		})
+	}
+}
+
+// The version that the image's build gives to the linker is the log's first line, whatever becomes of the run.
+func TestVersionComesFirst(t *testing.T) {
+	dockerfile, err := os.ReadFile("Dockerfile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	flags := regexp.MustCompile(`-ldflags "([^"]*)"`).FindSubmatch(dockerfile)
+	if flags == nil {
+		t.Fatal("the Dockerfile has no -ldflags")
+	}
+	binary := filepath.Join(t.TempDir(), "deploy-action")
+	build := exec.CommandContext(t.Context(), "go", "build", "-ldflags", strings.Replace(string(flags[1]), "$VERSION", "v1.2.3", 1), "-o", binary, ".")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	log, err := exec.CommandContext(t.Context(), binary).Output()
+	if err == nil || !strings.HasPrefix(string(log), "deploy-action v1.2.3\n::error title=Invalid inputs::input \"host\"") {
+		t.Errorf("err %v, log:\n%s", err, log)
 	}
 }

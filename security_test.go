@@ -1,6 +1,7 @@
 package main
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -10,7 +11,15 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// Actions are other people's code with our rights: named by commit, whose tag a comment tells. Jobs may read the repository, and nothing else.
+// more are the rights of the jobs that publish.
+var more = map[string]map[string]string{
+	"release.yml image":   {"contents": "read", "packages": "write", "id-token": "write", "attestations": "write"},
+	"release.yml smoke":   {"packages": "read"},
+	"release.yml publish": {"contents": "write"}, // its checkout leaves the token, to push the tag with
+}
+
+// Actions are other people's code with our rights: named by commit, whose tag a comment tells. Jobs may read the repository, and nothing
+// else but where it is listed above.
 func TestWorkflowsArePinnedAndMayDoLittle(t *testing.T) {
 	files, err := filepath.Glob(".github/workflows/*.yml")
 	if err != nil || len(files) == 0 {
@@ -32,18 +41,26 @@ func TestWorkflowsArePinnedAndMayDoLittle(t *testing.T) {
 		if workflow.Permissions == nil || len(workflow.Permissions) > 0 {
 			t.Errorf("%s: top-level permissions are %v, want {}", file, workflow.Permissions)
 		}
+		pushes := 0
 		for name, job := range workflow.Jobs {
-			if len(job.Permissions) != 1 || job.Permissions["contents"] != "read" || job.Timeout == 0 {
-				t.Errorf("%s: job %s has permissions %v and time-out %d, want contents: read and one", file, name, job.Permissions, job.Timeout)
+			want, listed := more[filepath.Base(file)+" "+name]
+			if !listed {
+				want = map[string]string{"contents": "read"}
+			}
+			if want["contents"] == "write" {
+				pushes++
+			}
+			if !maps.Equal(job.Permissions, want) || job.Timeout == 0 {
+				t.Errorf("%s: job %s has permissions %v and time-out %d, want %v and one", file, name, job.Permissions, job.Timeout, want)
 			}
 		}
 		for line := range strings.Lines(text) {
 			_, action, found := strings.Cut(strings.TrimSpace(line), "uses: ")
-			if found && !pinned.MatchString(action) {
+			if found && action != "./" && !pinned.MatchString(action) {
 				t.Errorf("%s: %q is not pinned by commit", file, action)
 			}
 		}
-		if strings.Count(text, "actions/checkout@") != strings.Count(text, "persist-credentials: false") {
+		if strings.Count(text, "actions/checkout@") != strings.Count(text, "persist-credentials: false")+pushes {
 			t.Errorf("%s: a checkout leaves its token in the workspace", file)
 		}
 		if regexp.MustCompile(`(?m)^\s*(- )?run:.*\$\{\{|pull_request_target`).MatchString(text) {
