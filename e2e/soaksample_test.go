@@ -24,7 +24,8 @@ type sample struct {
 func (h *soaked) sample() sample {
 	h.t.Helper()
 	s := sample{footprint: h.footprint()}
-	out := h.exec(`fds() { local pid n=0; for pid; do n=$((n + $(ls "/proc/$pid/fd" | wc -l))); done; echo "$n"; }
+	out := h.exec(`timeout 20 bash -c "while ss -Htn state established '( sport = :80 or sport = :8080 or sport = :8081 )' | grep -q .; do sleep 0.1; done"
+		fds() { local pid n=0; for pid; do n=$((n + $(ls "/proc/$pid/fd" | wc -l))); done; echo "$n"; }
 		nginx=$(pgrep -x nginx) sshd=$(systemctl show -p MainPID --value ssh)
 		fds $nginx; fds 1; fds $sshd
 		for pid in $nginx 1 $sshd; do sed -n 's/^RssAnon:[^0-9]*\([0-9]*\) kB/\1/p' /proc/$pid/status; done | awk '{ kb += $1 } END { print kb }'`)

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 // ownerKey labels containers and networks with the lab they belong to.
@@ -22,9 +23,13 @@ func (e engine) run(ctx context.Context, args ...string) (string, error) {
 	return e.runWith(ctx, nil, args...)
 }
 
+// ownGroup keeps what a terminal sends (Ctrl-C) from the docker commands: who runs the test decides what it ends.
+var ownGroup = &syscall.SysProcAttr{Setpgid: true}
+
 func (engine) runWith(ctx context.Context, stdin io.Reader, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, "docker", args...)
 	cmd.Stdin = stdin
+	cmd.SysProcAttr = ownGroup
 	out, err := cmd.Output()
 	text := strings.TrimSpace(string(out))
 	if err == nil {

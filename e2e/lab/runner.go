@@ -76,6 +76,7 @@ func (r *Runner) Start(ctx context.Context, job Job) (*Running, error) {
 	}
 	name := containerName(r.image)
 	cmd := exec.Command("docker", r.arguments(name, job, slices.Sorted(maps.Keys(env)))...) //nolint:noctx // the end of ctx kills the container, not the command that shows its log
+	cmd.SysProcAttr = ownGroup
 	cmd.Env = os.Environ()
 	for key, value := range env {
 		cmd.Env = append(cmd.Env, key+"="+value)

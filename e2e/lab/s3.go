@@ -106,7 +106,7 @@ func (s *S3) start(ctx context.Context) (*url.URL, error) {
 		"posix", "--versioning-dir", versions, data)
 	s.process.Env = []string{"ROOT_ACCESS_KEY=" + s.accessKey, "ROOT_SECRET_KEY=" + s.secretKey, "HOME=" + s.dir}
 	s.process.Stdout, s.process.Stderr = &s.output, &s.output
-	s.process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // a killed test run leaves none behind
+	s.process.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL} // see ownGroup; a killed test run leaves none behind
 	if err := s.process.Start(); err != nil {
 		return nil, err
 	}

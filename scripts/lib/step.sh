@@ -39,7 +39,7 @@ end_cut_off() {
 leave() {
   local status=$?
   if declare -F cleanup >/dev/null; then cleanup; fi
-  rm -f -- "$path/.lock.leader"
+  rm -f -- "$path/.lock.leader" || : # on a read-only disk
   blame_disk "$status"
 }
 
