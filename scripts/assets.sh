@@ -77,7 +77,7 @@ receive() {
     [[ $(head -n 1 -- "$path/.lock.holder" 2>/dev/null) == "$lock_token" ]] || die "$EX_LOCK_LOST" "the deploy lock is gone; what has come of $target is kept"
     room
     status=0
-    http=$(printf 'url = "%s"\n' "$url" | curl -q -fsSL --max-redirs 0 -C - -H "If-Match: \"$etag\"" --connect-timeout 10 \
+    http=$(printf 'url = "%s"\n' "$url" | curl -q -gfsSL --max-redirs 0 -C - -H "If-Match: \"$etag\"" --connect-timeout 10 \
       --speed-limit 1000 --speed-time 15 --max-time 30 -w '%{http_code}' -o "$part" -K -) || status=$?
     case $http:$status in
       40[013]:*) die "$EX_ASSET_REFUSED" "S3 refuses the host the signed URL of $target (status $http)" ;;

@@ -4,10 +4,11 @@
 # Values: health_path, health_status, health_body, verify_host, port, site
 
 # probe URL HOST: asks once; succeeds when status and body are as wanted. Sets said (what came, for people) and via (the upstream that nginx
-# names to a probe from this host; several, comma-separated, when it had to turn to the backup). No proxy and no .curlrc of the host's has a say in it.
+# names to a probe from this host; several, comma-separated, when it had to turn to the backup). No proxy and no .curlrc of the host's has a say in it, and
+# brackets and braces in the path are none of curl's ranges.
 probe() {
   local out head status
-  out=$(curl -q -sSik --noproxy '*' --max-time 5 -H "Host: $2" -H 'X-Deploy-Action: probe' -- "$1" 2>&1 </dev/null | head -c 65536 | tr -d '\0\r') || :
+  out=$(curl -q -gsSik --noproxy '*' --max-time 5 -H "Host: $2" -H 'X-Deploy-Action: probe' -- "$1" 2>&1 </dev/null | head -c 65536 | tr -d '\0\r') || :
   head=${out%%$'\n\n'*}
   via=''
   if [[ $head =~ ^HTTP/[0-9.]+\ ([0-9]{3}) ]]; then
