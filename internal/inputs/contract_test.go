@@ -154,7 +154,7 @@ func TestOutputsAreTheSameInCodeActionAndReadme(t *testing.T) {
 			if !sentence.MatchString(declared[i].Description) {
 				t.Errorf("action.yml describes it as %q", declared[i].Description)
 			}
-			if row := listed[i]; len(row) != 2 || row[0] != name || row[1] == "" {
+			if row := listed[i]; len(row) != 3 || row[0] != name || row[1] == "" || !strings.Contains(row[2], "steps.deploy.outputs."+name) {
 				t.Errorf("README.md has %q", row)
 			}
 		})

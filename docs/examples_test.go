@@ -1,0 +1,104 @@
+package docs
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"gopkg.in/yaml.v3"
+)
+
+// examplesTo is how .ci/lint gets the examples as workflow files, for actionlint.
+var examplesTo = flag.String("examples", "", "write the examples of the documents to this folder, as workflows")
+
+var (
+	yamlBlock = regexp.MustCompile("(?ms)^ *```yaml\n(.*?)^ *```$")
+	ours      = regexp.MustCompile(`^clothesme/deploy-action@(v1|[0-9a-f]{40})$`)
+)
+
+type workflow struct {
+	Jobs map[string]struct {
+		Steps []struct {
+			Uses string            `yaml:"uses"`
+			With map[string]string `yaml:"with"`
+		} `yaml:"steps"`
+	} `yaml:"jobs"`
+}
+
+// TestExamples: every YAML example of a document is a workflow, or a part of one, and gives this action only inputs that it has.
+func TestExamples(t *testing.T) {
+	text, err := os.ReadFile("../action.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var action struct{ Inputs map[string]any }
+	if err := yaml.Unmarshal(text, &action); err != nil {
+		t.Fatal(err)
+	}
+	documents, err := filepath.Glob("*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := 0
+	for _, document := range append(documents, "../README.md", "../README.ko.md") {
+		text, err := os.ReadFile(document)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n, block := range yamlBlock.FindAllStringSubmatch(string(text), -1) {
+			name := fmt.Sprintf("%s-%d.yml", strings.ToLower(strings.TrimSuffix(filepath.Base(document), ".md")), n+1)
+			whole := complete(block[1])
+			var w workflow
+			if err := yaml.Unmarshal([]byte(whole), &w); err != nil || len(w.Jobs) == 0 {
+				t.Errorf("%s is no workflow: %v\n%s", name, err, whole)
+				continue
+			}
+			for _, job := range w.Jobs {
+				for _, step := range job.Steps {
+					for input := range step.With {
+						if _, ok := action.Inputs[input]; !ok && ours.MatchString(step.Uses) {
+							t.Errorf("%s gives the input %q, which there is not", name, input)
+						}
+					}
+				}
+			}
+			count++
+			if *examplesTo != "" {
+				if err := os.WriteFile(filepath.Join(*examplesTo, name), []byte(whole), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	if count < 10 {
+		t.Errorf("only %d examples were found", count)
+	}
+}
+
+// complete puts what an example leaves out around it: steps into a job, a job into a workflow.
+func complete(example string) string {
+	indent := len(example) - len(strings.TrimLeft(example, " "))
+	var b strings.Builder
+	for line := range strings.Lines(example) {
+		b.WriteString(strings.TrimPrefix(line, strings.Repeat(" ", indent)))
+	}
+	text := b.String()
+	if strings.HasPrefix(text, "- ") {
+		text = "steps:\n" + nest(text)
+	}
+	if !strings.Contains("\n"+text, "\njobs:\n") && strings.Contains("\n"+text, "\nsteps:\n") {
+		text = "jobs:\n  example:\n    runs-on: ubuntu-latest\n" + nest(nest(text))
+	}
+	if !strings.Contains("\n"+text, "\non:") {
+		text = "on: push\n" + text
+	}
+	return text
+}
+
+func nest(text string) string {
+	return strings.ReplaceAll("  "+strings.TrimSuffix(text, "\n"), "\n", "\n  ") + "\n"
+}
