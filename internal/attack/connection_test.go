@@ -165,6 +165,9 @@ func onWorkspace(t *testing.T, table *Table) {
 			go func() {
 				defer close(done)
 				tree, err = workspace.Read(t.Context(), workspace.Options{Workspace: dir, Path: ".", Exclude: exclude.Patterns{".git"}})
+				if err == nil {
+					err = tree.Hash(t.Context())
+				}
 			}()
 			select {
 			case <-done:

@@ -31,7 +31,8 @@ type Deployment struct {
 	stepsBegun int                             // how many steps and undos have begun
 	untidy     bool                            // something is left for the post step
 	cutOff     string                          // for Tidy: the release of the run that was cut off
-	tree       func() (*workspace.Tree, error) // reads the workspace, once
+	tree       func() (*workspace.Tree, error) // walks through the workspace, once
+	hashed     func() (*workspace.Tree, error) // and hashes it, once
 
 	patience time.Duration // to make a lost connection anew
 
@@ -155,10 +156,7 @@ func (d *Deployment) Run(ctx context.Context) (*Result, error) {
 			}
 		}()
 	}
-	d.tree = sync.OnceValues(func() (*workspace.Tree, error) { return d.read(ctx) })
-	if !d.sendsNothing(nil) {
-		go func() { _, _ = d.tree() }() // while the host is dialled
-	}
+	d.readAhead(ctx)
 	for _, s := range d.steps() {
 		if s.phase == retire {
 			d.undos = nil // the commit point: what was verified stays

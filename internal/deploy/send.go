@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -19,13 +20,26 @@ import (
 // write to the release that serves.
 func (d *Deployment) shares() bool { return d.in.Build == "" }
 
-func (d *Deployment) read(ctx context.Context) (*workspace.Tree, error) {
-	return workspace.Read(ctx, workspace.Options{
-		Workspace: d.in.Workspace, Path: d.in.WorkspacePath, Exclude: d.in.Exclude, ReadOnly: d.shares(), Memory: 128 << 20,
+// readAhead begins to read the workspace, which takes its time while the host has the word.
+func (d *Deployment) readAhead(ctx context.Context) {
+	d.tree = sync.OnceValues(func() (*workspace.Tree, error) {
+		return workspace.Read(ctx, workspace.Options{
+			Workspace: d.in.Workspace, Path: d.in.WorkspacePath, Exclude: d.in.Exclude, ReadOnly: d.shares(), Memory: 128 << 20,
+		})
 	})
+	d.hashed = sync.OnceValues(func() (*workspace.Tree, error) {
+		tree, err := d.tree()
+		if err != nil {
+			return nil, err
+		}
+		return tree, tree.Hash(ctx)
+	})
+	if !d.sendsNothing(nil) {
+		go func() { _, _ = d.hashed() }()
+	}
 }
 
-// readCheckout waits for the workspace to be read. What can't be sent stops the run here, before the host is touched.
+// readCheckout looks at what there is to send. What can't be stops the run here, before the host is touched.
 func (d *Deployment) readCheckout(context.Context, *host) (string, error) {
 	tree, err := d.tree()
 	if err != nil {
@@ -34,12 +48,12 @@ func (d *Deployment) readCheckout(context.Context, *host) (string, error) {
 	if len(tree.Skipped) > 0 {
 		d.rep.Warn("Not sent", "sockets, pipes and devices are not part of a release: "+strings.Join(tree.Skipped[:min(5, len(tree.Skipped))], ", "))
 	}
-	return fmt.Sprintf("%s files of %s bytes", grouped(int64(tree.Files)), grouped(tree.Bytes)), nil
+	return grouped(int64(tree.Files)) + " files", nil
 }
 
 // send makes a release of the runner's checkout: what the host has of it already stays there, the rest goes over as one stream.
 func (d *Deployment) send(ctx context.Context, h *host) (string, error) {
-	tree, err := d.tree()
+	tree, err := d.hashed()
 	if err != nil {
 		return "", err
 	}

@@ -72,6 +72,9 @@ func TestSendWhatTheHostLacks(t *testing.T) {
 func TestSendNothingWhenTheCheckoutServes(t *testing.T) {
 	in := checkout(t, map[string]string{"a": "1"})
 	tree, err := workspace.Read(t.Context(), workspace.Options{Workspace: in.Workspace, Path: ".", ReadOnly: true})
+	if err == nil {
+		err = tree.Hash(t.Context())
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -32,13 +32,17 @@ type Options struct {
 
 // Tree is a folder as it is to be on a host.
 type Tree struct {
-	ID      string   // SHA-256 of all that is in it, 64 hexadecimal digits
 	Files   int      // how many files
-	Bytes   int64    // what they hold
 	Skipped []string // what can't be part of a release: sockets, pipes, devices
-	root    *os.Root
-	entries []entry
-	memory  atomic.Int64 // what is left for contents, bytes
+
+	// Of a tree that is hashed:
+	ID    string // SHA-256 of all that is in it, 64 hexadecimal digits
+	Bytes int64  // what the files hold
+
+	root     *os.Root
+	entries  []entry
+	readOnly bool
+	memory   atomic.Int64 // what is left for contents, bytes
 }
 
 // The root's own: .git may hold the token (actions/checkout leaves it in .git/config), .deploy-action is where a release keeps what the
@@ -49,7 +53,7 @@ const (
 	maxNamed = 5 // how many names a message repeats
 )
 
-// Read walks the folder and hashes its files. The tree keeps the folder open.
+// Read walks the folder. The tree keeps it open, and is to be hashed before it is compared or packed.
 func Read(ctx context.Context, o Options) (*Tree, error) {
 	outer, err := os.OpenRoot(o.Workspace)
 	if err != nil {
@@ -60,15 +64,12 @@ func Read(ctx context.Context, o Options) (*Tree, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open folder %q of the workspace: %w", o.Path, reason(err))
 	}
-	t := &Tree{root: root}
+	t := &Tree{root: root, readOnly: o.ReadOnly}
 	t.memory.Store(o.Memory)
 	w := walker{tree: t, options: o}
 	err = w.walk(ctx, ".")
 	if err == nil {
 		err = w.faults()
-	}
-	if err == nil {
-		err = t.hash(ctx, o.ReadOnly)
 	}
 	if err == nil && t.Files == 0 {
 		err = fmt.Errorf("folder %q of the workspace has no files to send: is there a checkout or build step before this one?", o.Path)
@@ -76,12 +77,6 @@ func Read(ctx context.Context, o Options) (*Tree, error) {
 	if err != nil {
 		return nil, errors.Join(err, root.Close())
 	}
-	lines := make([]string, len(t.entries))
-	for i := range t.entries {
-		lines[i] = t.entries[i].line()
-	}
-	slices.Sort(lines)
-	t.ID = identity(lines)
 	return t, nil
 }
 
@@ -201,15 +196,15 @@ func reason(err error) error {
 // smallFile is the size up to which a file may be kept in memory: to open it again would cost more than what is in it.
 const smallFile = 64 << 10
 
-// hash fills in what only an open file tells, on all processors.
-func (t *Tree) hash(ctx context.Context, readOnly bool) error {
+// Hash reads the files, on all processors. An error leaves the tree useless.
+func (t *Tree) Hash(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	work := make(chan *entry)
 	var wg sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
 		wg.Go(func() {
-			h := hasher{tree: t, readOnly: readOnly, buffer: make([]byte, 256<<10), from: opener{root: t.root}}
+			h := hasher{tree: t, buffer: make([]byte, 256<<10), from: opener{root: t.root}}
 			defer h.from.close()
 			for e := range work {
 				if err := h.hash(ctx, e); err != nil {
@@ -225,17 +220,23 @@ func (t *Tree) hash(ctx context.Context, readOnly bool) error {
 	}
 	close(work)
 	wg.Wait()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	lines := make([]string, len(t.entries))
 	for i := range t.entries {
 		t.Bytes += t.entries[i].size
+		lines[i] = t.entries[i].line()
 	}
-	return context.Cause(ctx)
+	slices.Sort(lines)
+	t.ID = identity(lines)
+	return nil
 }
 
 type hasher struct {
-	tree     *Tree
-	readOnly bool
-	buffer   []byte // more than a small file
-	from     opener
+	tree   *Tree
+	buffer []byte // more than a small file
+	from   opener
 }
 
 func (h *hasher) hash(ctx context.Context, e *entry) error {
@@ -246,7 +247,7 @@ func (h *hasher) hash(ctx context.Context, e *entry) error {
 	defer func() { _ = f.Close() }()
 	// The owner always reads, nobody but the owner ever writes, and no bit gives the file somebody else's rights.
 	e.mode = uint32(info.Mode().Perm())&0o755 | 0o400
-	if h.readOnly {
+	if h.tree.readOnly {
 		e.mode &= 0o555
 	}
 	e.size, e.changed = info.Size(), info.ModTime()

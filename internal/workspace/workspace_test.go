@@ -42,6 +42,9 @@ func readTree(t *testing.T, o Options) *Tree {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := tree.Hash(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	return tree
 }
 
@@ -178,7 +181,11 @@ func TestReadStops(t *testing.T) {
 	reason := errors.New("enough")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(reason)
-	if _, err := Read(ctx, Options{Workspace: dir, Path: "."}); !errors.Is(err, reason) {
+	o := Options{Workspace: dir, Path: "."}
+	if _, err := Read(ctx, o); !errors.Is(err, reason) {
+		t.Errorf("%v, want the cause", err)
+	}
+	if err := readTree(t, o).Hash(ctx); !errors.Is(err, reason) {
 		t.Errorf("%v, want the cause", err)
 	}
 }
@@ -280,8 +287,13 @@ func TestPackRefusesAFileThatChanged(t *testing.T) {
 
 // The kernel's files say that they are larger than what they give, like one that shrinks.
 func TestReadRefusesAFileThatShrinks(t *testing.T) {
-	_, err := Read(t.Context(), Options{Workspace: "/sys/devices/system/clocksource", Path: "clocksource0", Memory: 1 << 20, Exclude: exclude.Patterns{"power/", "subsystem", "unbind*", "uevent"}})
-	if err == nil || !strings.Contains(err.Error(), "of the workspace changed while it was read") {
+	tree, err := Read(t.Context(), Options{
+		Workspace: "/sys/devices/system/clocksource", Path: "clocksource0", Memory: 1 << 20, Exclude: exclude.Patterns{"power/", "subsystem", "unbind*", "uevent"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := tree.Hash(t.Context()); err == nil || !strings.Contains(err.Error(), "of the workspace changed while it was read") {
 		t.Errorf("%v, want an error that says so", err)
 	}
 }
