@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"flag"
 	"os/exec"
 	"regexp"
@@ -51,6 +52,8 @@ func newList(t *testing.T) *list {
 			}
 		}
 	}
+	// What was never tried goes before what was tried with another image: a run that is cut short should not try the same again.
+	slices.SortStableFunc(l.left, func(a, b todo) int { return cmp.Compare(l.triedBefore(a), l.triedBefore(b)) })
 	t.Cleanup(func() {
 		took := time.Since(l.begun)
 		t.Logf("%d trials in %s; %d are left", l.tried, took.Round(time.Second), len(l.left))
@@ -59,6 +62,14 @@ func newList(t *testing.T) *list {
 		}
 	})
 	return l
+}
+
+// triedBefore is 1 for what an earlier run tried and was content with, with whatever image, else 0.
+func (l *list) triedBefore(x todo) int {
+	if slices.ContainsFunc(l.rows, func(r row) bool { return r.of(x.fault, x.place) && !r.Bad }) {
+		return 1
+	}
+	return 0
 }
 
 // testParallel is how many hosts are used at a time: go test's -parallel, by default one a core.

@@ -61,8 +61,11 @@ func replace(file string, text []byte) error {
 // reportOf is the suite's result for people: what users of the site saw, what the run said, what the next run did.
 func reportOf(rows []row) string {
 	var b strings.Builder
-	places, requests, seen := map[string]bool{}, 0, map[string]bool{}
+	places, requests, seen, newest := map[string]bool{}, 0, map[string]bool{}, 0
 	for _, r := range rows {
+		if r.Image == rows[len(rows)-1].Image {
+			newest++
+		}
 		places[r.Place], seen[r.Fault] = true, true
 		requests += r.Requests
 	}
@@ -75,7 +78,7 @@ func reportOf(rows []row) string {
 
 %s deployments were each met by one of %d faults at one of %d places, under load through nginx (GET and POST on connections that are kept, slow
 answers, slow uploads), and followed by a deployment that nothing came over; %s requests in all. That is %d %% of all pairs of a fault and a
-place that mean something. The hosts were containers with systemd, OpenSSH and nginx 1.22.1, as the end-to-end tests have them.
+place that mean something; %s were tried with the newest build, the others with earlier ones. The hosts were containers with systemd, OpenSSH and nginx 1.22.1, as the end-to-end tests have them.
 
 "Lost" are requests that failed although the fault did not make them impossible; those that it did are counted apart, and what they are stands
 below. "Healed" are the trials whose next deployment went live, with one flag, one version on the pair of ports, no process of nobody's, and the
@@ -83,7 +86,8 @@ deploy lock free within 30 s of the run's end. The last four columns say what th
 and how often: *dead* is a runner that was killed, *unchanged* a run that failed and left the site as it was, *restored* one that went back,
 *switched* one that failed and said that the new version answers. What a run says is compared with what then answers.
 
-| the fault | trials | requests | lost | impossible, at most | healed |`, thousands(len(rows)), len(seen), len(places), thousands(requests), 100*len(rows)/all)
+| the fault | trials | requests | lost | impossible, at most | healed |`, thousands(len(rows)), len(seen), len(places), thousands(requests), 100*len(rows)/all,
+		thousands(newest))
 	for s := range stages {
 		b.WriteString(" " + s.String() + " |")
 	}
