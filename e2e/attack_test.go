@@ -54,8 +54,8 @@ func visitors(t *testing.T, w *world, table *attack.Table) {
 	for _, tt := range []struct{ name, path, host, header, value, happened string }{
 		{"asks which slot is active", "/.deploy-action/slot", "", "", "", "404 Not Found"},
 		{"says that he is the host", "/.deploy-action/slot", "localhost", "X-Forwarded-For", "127.0.0.1", "404 Not Found"},
-		{"asks for the server that takes large requests", "/", "late-shop.invalid", "", "", "403 Forbidden"},
-		{"asks for it, in the name of another site", "/", "late-shop.invalid", "X-Deploy-Action-Host", "bank.example", "403 Forbidden"},
+		{"asks for the server that takes large requests", "/", "late.shop.invalid", "", "", "403 Forbidden"},
+		{"asks for it, in the name of another site", "/", "late.shop.invalid", "X-Deploy-Action-Host", "bank.example", "403 Forbidden"},
 	} {
 		table.Try(t, "visitor", tt.name, func(t *testing.T) string {
 			if got := ask(t, tt.path, tt.host, tt.header, tt.value).Status; got != tt.happened {

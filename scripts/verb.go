@@ -68,11 +68,11 @@ func sources(verb Verb) []string {
 var name = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
 
 // Compose returns what is fed to [Command]: the line that opens the results, the exit codes, the values, what all verbs share, and the
-// verb, whose last line calls main; then its results are kept. A stream that is cut off before it runs nothing. Values reach the script as they are, byte for byte;
-// only NUL, which a shell variable can't hold, is refused.
+// verb, whose last line calls main; then its results are kept. All of it stands between braces, so that bash runs nothing of a stream that is cut off: the
+// last line alone would be run as far as it came. Values reach the script as they are, byte for byte; only NUL, which a shell variable can't hold, is refused.
 func Compose(verb Verb, values Values) ([]byte, error) {
 	var out bytes.Buffer
-	fmt.Fprintf(&out, "echo %s\n", Begin)
+	fmt.Fprintf(&out, "echo %s\n{\n", Begin)
 	for _, exit := range Exits {
 		fmt.Fprintf(&out, "readonly %s=%d\n", exit.Name, exit.Code)
 	}
@@ -98,6 +98,6 @@ func Compose(verb Verb, values Values) ([]byte, error) {
 		}
 		out.Write(text)
 	}
-	out.WriteString("keep_results\n")
+	out.WriteString("keep_results\n}\n")
 	return out.Bytes(), nil
 }

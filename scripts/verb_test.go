@@ -227,7 +227,8 @@ func TestAdoptRefusesAnotherProcess(t *testing.T) {
 	}
 }
 
-// A stream that is cut off anywhere before its end must do nothing: functions are defined, main is not reached. Whole, the script writes.
+// A stream that is cut off anywhere before its end must do nothing, not even the beginning of a word that is a command, too, such as "as" of
+// as_root. Whole, the script writes.
 func TestACutOffScriptRunsNothing(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, ".lock.holder"), []byte("t\n"), 0o600); err != nil {
@@ -237,16 +238,31 @@ func TestACutOffScriptRunsNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	home, bin := t.TempDir(), t.TempDir()
+	for _, word := range []string{"as", "ma", "mai", "su", "sa", "di", "lea", "keep"} { // beginnings of names in the script, as commands
+		if err := os.WriteFile(filepath.Join(bin, word), []byte("#!/bin/sh\n: >"+word+"\n"), 0o700); err != nil { //nolint:gosec // a command
+			t.Fatal(err)
+		}
+	}
 	wrote := func(text []byte) bool {
 		cmd := exec.CommandContext(t.Context(), "bash", "-c", Command(Record))
-		cmd.Stdin = bytes.NewReader(text)
-		_ = cmd.Run() // what is cut off may well be a syntax error
+		cmd.Stdin, cmd.Dir, cmd.Env = bytes.NewReader(text), home, append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"))
+		_ = cmd.Run() // what is cut off is a syntax error
 		_, err := os.Stat(filepath.Join(dir, "deploys.jsonl"))
-		return err == nil
+		made, _ := os.ReadDir(home)
+		return err == nil || len(made) > 0
 	}
-	for cut := len(text) - len("main \"$@\" </dev/null\nkeep_results\n"); cut > 0; cut -= 97 {
+	end := len("}\n")
+	cuts := []int{bytes.Index(text, []byte("\nas_root")) + len("\nas")}
+	for cut := len(text) - end; cut > 0; cut -= 97 {
+		cuts = append(cuts, cut)
+	}
+	for cut := len(text) - end; cut > len(text)-60; cut-- {
+		cuts = append(cuts, cut)
+	}
+	for _, cut := range cuts {
 		if wrote(text[:cut]) {
-			t.Fatalf("cut off at %d of %d bytes, the script still wrote", cut, len(text))
+			t.Fatalf("cut off at %d of %d bytes, the script still did something: %q", cut, len(text), text[max(0, cut-40):cut])
 		}
 	}
 	if !wrote(text) {
