@@ -54,6 +54,9 @@ func TestTheUnitLetsAnApplicationDoWhatItNeeds(t *testing.T) {
 			t.Errorf("%s: %v, want %v", name, got[name], want)
 		}
 	}
+	if policy := w.exec("systemctl show -p DevicePolicy -p DeviceAllow shop@8080.service"); strings.TrimSpace(policy) != "DevicePolicy=auto\nDeviceAllow=" && strings.TrimSpace(policy) != "DevicePolicy=auto" {
+		t.Errorf("devices are taken away: %s", policy)
+	}
 	if core, err := json.Marshal(got["core"]); err != nil || string(core) != "[1,1]" {
 		t.Errorf("core limit %s", core)
 	}
