@@ -33,6 +33,7 @@ func TestWorkflowsArePinnedAndMayDoLittle(t *testing.T) {
 			Jobs        map[string]struct {
 				Permissions map[string]string
 				Timeout     int `yaml:"timeout-minutes"`
+				Steps       []struct{ Run string }
 			}
 		}
 		if err := yaml.Unmarshal([]byte(text), &workflow); err != nil {
@@ -54,6 +55,13 @@ func TestWorkflowsArePinnedAndMayDoLittle(t *testing.T) {
 				t.Errorf("%s: job %s has permissions %v and time-out %d, want %v and one", file, name, job.Permissions, job.Timeout, want)
 			}
 		}
+		for name, job := range workflow.Jobs {
+			for _, step := range job.Steps {
+				if strings.Contains(step.Run, "${{") {
+					t.Errorf("%s: job %s has an expression in a command: %s", file, name, step.Run)
+				}
+			}
+		}
 		for line := range strings.Lines(text) {
 			_, action, found := strings.Cut(strings.TrimSpace(line), "uses: ")
 			if found && action != "./" && !pinned.MatchString(action) {
@@ -63,8 +71,8 @@ func TestWorkflowsArePinnedAndMayDoLittle(t *testing.T) {
 		if strings.Count(text, "actions/checkout@") != strings.Count(text, "persist-credentials: false")+pushes {
 			t.Errorf("%s: a checkout leaves its token in the workspace", file)
 		}
-		if regexp.MustCompile(`(?m)^\s*(- )?run:.*\$\{\{|pull_request_target`).MatchString(text) {
-			t.Errorf("%s: an expression in a command, or a workflow that gives strangers our secrets", file)
+		if strings.Contains(text, "pull_request_target") {
+			t.Errorf("%s: a workflow that gives strangers our secrets", file)
 		}
 	}
 }
