@@ -441,7 +441,6 @@ func TestWarningsOfTheCheck(t *testing.T) {
 		{"old nginx", func(f *fakeHost) { f.nginx = "1.16.1" }, nil, "::warning title=Nginx of web-1::nginx 1.16.1 works", false},
 		{"nginx from elsewhere", func(f *fakeHost) { f.nginx = "unknown" }, nil, "", false},
 		{"nginx that can't", func(f *fakeHost) { f.nginx = "1.14.2" }, nil, "check: nginx 1.14.2 is too old", true},
-		{"host key", nil, func(in *inputs.Inputs) { in.KeyInsecure = true }, "::warning title=Host key of web-1::whoever answered (fake) was taken for ubuntu@web-1 unseen", false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -38,6 +38,7 @@ type host struct {
 	switchedAt  time.Time
 	live        time.Duration // from the run's start to the first proved answer through nginx
 	boot        time.Duration // the application's own share of it
+	wasDrained  bool          // the old version, and how that went:
 	drained     time.Duration
 	connections int // open ones that the drain time-out ended
 	retired     bool

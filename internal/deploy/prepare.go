@@ -63,9 +63,6 @@ func (d *Deployment) check(ctx context.Context, h *host) (string, error) {
 	if olderThan(version, keptNginx) {
 		d.rep.Warn("Nginx of "+h.target.Name, fmt.Sprintf("nginx %s works, and no distribution that is still maintained has one older than %s: upgrade the host", version, keptNginx))
 	}
-	if d.in.KeyInsecure {
-		d.rep.Warn("Host key of "+h.target.Name, fmt.Sprintf("whoever answered (%s) was taken for %s unseen: compare that fingerprint with the server's own, give it in the input \"fingerprint\", and drop \"insecure-skip-host-key-check\"", h.shell, h.target))
-	}
 	if skew > maxSkew || skew < -maxSkew {
 		d.rep.Warn("Clock of "+h.target.Name, fmt.Sprintf("the clock of %s differs from the runner's by %d s: enable time synchronisation", h.target, skew))
 	}
@@ -205,7 +202,7 @@ func (d *Deployment) setUpSite(ctx context.Context, h *host) (string, error) {
 
 // clear ends what a dead run left in the idle slot: a version never switched to, or one that was never retired.
 func (d *Deployment) clear(ctx context.Context, h *host) (string, error) {
-	if _, err := d.drainSlot(ctx, h, h.Idle.Port, d.in.DrainTimeout); err != nil {
+	if _, _, err := d.drainSlot(ctx, h, h.Idle.Port, d.in.DrainTimeout); err != nil {
 		return "", err
 	}
 	instead := ""
@@ -320,7 +317,7 @@ func (d *Deployment) stopNew(ctx context.Context, h *host) error {
 		if deadline, ok := ctx.Deadline(); ok {
 			limit = min(limit, time.Until(deadline)/2)
 		}
-		if _, err := d.drainSlot(ctx, h, h.Idle.Port, limit); err != nil {
+		if _, _, err := d.drainSlot(ctx, h, h.Idle.Port, limit); err != nil {
 			return err
 		}
 	}

@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -24,7 +25,11 @@ func Publish(rep *report.Report, r *Result, cause error) error {
 	if err != nil {
 		return fmt.Errorf("encode hosts: %w", err)
 	}
-	at := ""
+	at, site := "", ""
+	var failure *Failure
+	if errors.As(cause, &failure) {
+		site = string(failure.Site)
+	}
 	if first.SwitchedAt != nil {
 		at = first.SwitchedAt.Format(time.RFC3339)
 	}
@@ -36,6 +41,7 @@ func Publish(rep *report.Report, r *Result, cause error) error {
 		{"previous-release", first.PreviousRelease},
 		{"duration", r.Duration.Round(time.Millisecond).String()},
 		{"switched-at", at},
+		{"site", site},
 		{"hosts", string(hosts)},
 	} {
 		if err := rep.Output(output[0], output[1]); err != nil {
@@ -67,6 +73,8 @@ func (r *Result) closing() []string {
 		switch {
 		case h.retired != "" && h.Cut > 0:
 			lines = append(lines, fmt.Sprintf("%s: %s was stopped, with %d connection(s) still open after %s", h.Host, h.retired, h.Cut, tookText(h.Drained)))
+		case h.retired != "" && !h.wasDrained:
+			lines = append(lines, fmt.Sprintf("%s: %s was stopped; whether requests to it were still open is not known", h.Host, h.retired))
 		case h.retired != "":
 			lines = append(lines, fmt.Sprintf("%s: %s was drained in %s and stopped", h.Host, h.retired, tookText(h.Drained)))
 		case h.PreviousPort != 0:

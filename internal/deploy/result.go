@@ -55,6 +55,7 @@ type HostResult struct {
 	Cut             int        `json:"connections-cut"` // still open when the drain time-out was over
 	serving         string     // what answers now, for people
 	retired         string     // the version that was stopped
+	wasDrained      bool       // and that its requests were waited for
 }
 
 func (d *Deployment) success() Outcome {
@@ -97,9 +98,9 @@ func (d *Deployment) result(outcome Outcome) *Result {
 func (d *Deployment) hostResult(h *host, outcome Outcome) HostResult {
 	r := HostResult{
 		Host: h.target.String(), Outcome: outcome, Release: h.release, Commit: h.commit, Reloaded: h.reloaded,
-		Live: h.live.Milliseconds(), Boot: h.boot.Milliseconds(), Drained: h.drained.Milliseconds(), Cut: h.connections,
+		Live: h.live.Milliseconds(), Boot: h.boot.Milliseconds(), Drained: h.drained.Milliseconds(), Cut: h.connections, wasDrained: h.wasDrained,
 	}
-	if d.in.Source != inputs.Workspace && h.commit != "" { // where it is no commit but the identity of the files that were sent
+	if len(h.commit) == 40 { // else it is the identity of the files that were sent
 		r.CommitURL = d.in.ServerURL + "/" + d.in.Repository + "/commit/" + h.commit
 	}
 	if h.Active != nil {

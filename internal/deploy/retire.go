@@ -13,23 +13,23 @@ func (d *Deployment) afterSwitch(ctx context.Context, h *host) (string, error) {
 }
 
 func (d *Deployment) drain(ctx context.Context, h *host) (string, error) {
-	left, err := d.drainSlot(ctx, h, h.Active.Port, d.in.DrainTimeout)
+	took, left, err := d.drainSlot(ctx, h, h.Active.Port, d.in.DrainTimeout)
 	if err != nil {
 		return "", err
 	}
+	h.drained, h.connections, h.wasDrained = took, left, true
 	if left > 0 {
 		return fmt.Sprintf("%d connection(s) to port %d were still open after %s", left, h.Active.Port, d.in.DrainTimeout), nil
 	}
 	return fmt.Sprintf("no connection to port %d is left", h.Active.Port), nil
 }
 
-func (d *Deployment) drainSlot(ctx context.Context, h *host, port uint16, limit time.Duration) (left int, err error) {
+func (d *Deployment) drainSlot(ctx context.Context, h *host, port uint16, limit time.Duration) (took time.Duration, left int, err error) {
 	res, err := d.exec(ctx, h, scripts.Drain, scripts.Values{"port": fmt.Sprint(port), "drain_timeout": seconds(limit)})
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	h.drained, h.connections = res.Millis("drain_ms"), res.Int("left")
-	return h.connections, res.Err()
+	return res.Millis("drain_ms"), res.Int("left"), res.Err()
 }
 
 func (d *Deployment) stop(ctx context.Context, h *host) (string, error) {

@@ -18,6 +18,7 @@ import (
 	"github.com/yuin/goldmark/renderer/html"
 
 	"github.com/clothesme/deploy-action/internal/report"
+	"github.com/clothesme/deploy-action/scripts"
 )
 
 var update = flag.Bool("update", false, "write testdata anew")
@@ -56,7 +57,7 @@ func examples() map[string]struct {
 	host := HostResult{
 		Host: "ubuntu@203.0.113.7", Outcome: Deployed, Release: "20261123T101500Z-1a2b3c4", Commit: newCommit, CommitURL: page + "/commit/" + newCommit,
 		PreviousRelease: "20261122T090000Z-aaaaaaa", ActivePort: 8081, PreviousPort: 8080, SwitchedAt: &at, Live: 3300, Boot: 1380, Drained: 800,
-		serving: "20261123T101500Z-1a2b3c4 on port 8081 serves", retired: "20261122T090000Z-aaaaaaa",
+		serving: "20261123T101500Z-1a2b3c4 on port 8081 serves", retired: "20261122T090000Z-aaaaaaa", wasDrained: true,
 	}
 	old := host
 	old.Outcome, old.ActivePort, old.SwitchedAt, old.Live, old.Drained, old.serving = Failed, 8080, nil, 0, 0, "20261122T090000Z-aaaaaaa on port 8080 serves"
@@ -192,5 +193,18 @@ func TestClosing(t *testing.T) {
 		if diff := cmp.Diff(want, strings.TrimPrefix(log.String(), "\x1b[32m")); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
+	}
+}
+
+// A version that was stopped although nobody could tell whether it was drained is not said to have been.
+func TestClosingAfterAFailedDrain(t *testing.T) {
+	f := newFakeHost(t)
+	f.faults[scripts.Drain] = fault{kind: "error", code: 1, words: "ss: cannot open"}
+	result, log, err := deployTo(t, f, testInputs())
+	if err != nil || !strings.Contains(log, "Could not drain") {
+		t.Fatalf("%v\n%s", err, log)
+	}
+	if text := strings.Join(result.closing(), "\n"); !strings.Contains(text, "was stopped; whether requests to it were still open is not known") || result.Hosts[0].Drained != 0 {
+		t.Errorf("drained in %d ms:\n%s", result.Hosts[0].Drained, text)
 	}
 }

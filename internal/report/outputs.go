@@ -9,6 +9,7 @@ const (
 	OutputPreviousRelease = "previous-release"
 	OutputDuration        = "duration"
 	OutputSwitchedAt      = "switched-at"
+	OutputSite            = "site"
 	OutputHosts           = "hosts"
 )
 
@@ -16,6 +17,6 @@ const (
 func Outputs() []string {
 	return []string{
 		OutputOutcome, OutputActivePort, OutputPreviousPort, OutputRelease, OutputPreviousRelease,
-		OutputDuration, OutputSwitchedAt, OutputHosts,
+		OutputDuration, OutputSwitchedAt, OutputSite, OutputHosts,
 	}
 }

@@ -253,8 +253,12 @@ func (h *hasher) hash(ctx context.Context, e *entry) error {
 	e.size, e.changed = info.Size(), info.ModTime()
 	if e.size <= smallFile && h.tree.memory.Add(-e.size) >= 0 {
 		e.data = make([]byte, e.size)
-		if _, err := io.ReadFull(f, e.data); err != nil {
+		_, err := io.ReadFull(f, e.data)
+		switch {
+		case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
 			return fmt.Errorf("file %q of the workspace changed while it was read: end what still writes to it before this step", e.path)
+		case err != nil:
+			return fmt.Errorf("read workspace: %w", reason(err))
 		}
 		e.sum = fmt.Sprintf("%x", sha256.Sum256(e.data))
 		return nil
