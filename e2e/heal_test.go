@@ -150,7 +150,7 @@ func TestNestedRequirementsBelongToTheVenvsKey(t *testing.T) {
 func TestWhatABuildLeavesRunningBlocksNobody(t *testing.T) {
 	w := newWorld(t, lab.HostOptions{})
 	w.deploy(w.commit(nil), map[string]string{"build": "python3 -m venv .venv && .venv/bin/pip -q install -r requirements.txt\nsetsid sleep infinity >/dev/null 2>&1 </dev/null &"})
-	hung := w.job(w.commit(nil), map[string]string{"build": "echo hanging; sleep infinity"})
+	hung := w.job(w.commit(nil), map[string]string{"build": "echo hang''ing; sleep infinity"})
 	w.killAt("hanging", hung)
 	next := w.deploy(w.commit(nil), nil)
 	w.serves(next.Outputs["release"])
