@@ -46,7 +46,8 @@ func FuzzParse(f *testing.F) {
 				t.Fatalf("control characters in %q", err)
 			}
 			for _, secret := range in.Secrets() {
-				if len(secret) >= 16 && value != other && strings.Contains(err.Error(), secret) {
+				twice := strings.Contains(value, secret) && strings.Contains(other, secret) // also the value of an input that is none
+				if len(secret) >= 16 && !twice && strings.Contains(err.Error(), secret) {
 					t.Fatalf("%q tells a secret", err)
 				}
 			}
