@@ -20,11 +20,11 @@ func TestALostConnectionIsMadeAnew(t *testing.T) {
 	const command = "echo %[1]s >>/tmp/ran; echo at %[1]s; until [ ! -e /tmp/%[1]s ]; do sleep 0.1; done; "
 	const ended, again = "ending it", "connected again"
 	for _, during := range []struct{ name, word, then string }{
-		{"build", "at build", ended},
-		{"before", "at before", ended},
+		{"build", "│ at build", ended},
+		{"before", "│ at before", ended},
 		{"health", "Waiting for the new version's health", again},
 		{"verify", "Verifying through nginx", again},
-		{"after", "at after", ended},
+		{"after", "│ at after", ended},
 	} {
 		t.Run(during.name, func(t *testing.T) {
 			w.exec("rm -f /tmp/ran; touch /tmp/" + during.name)
