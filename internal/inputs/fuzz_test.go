@@ -47,8 +47,13 @@ func FuzzParse(f *testing.F) {
 			}
 			for _, secret := range in.Secrets() {
 				twice := strings.Contains(value, secret) && strings.Contains(other, secret) // also the value of an input that is none
-				if len(secret) >= 16 && !twice && strings.Contains(err.Error(), secret) {
-					t.Fatalf("%q tells a secret", err)
+				if len(secret) < 16 || twice || !strings.Contains(err.Error(), secret) {
+					continue
+				}
+				none := strings.NewReplacer(secret, strings.Repeat("x", len(secret)))
+				_, err := Parse(with(base, map[string]string{second: none.Replace(other), first: none.Replace(value)}))
+				if err == nil || !strings.Contains(err.Error(), secret) { // else the words are ours
+					t.Fatalf("%q tells a secret", secret)
 				}
 			}
 			return
