@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/clothesme/deploy-action/e2e/lab"
+	"github.com/clothesme/deploy-action/e2e/site"
 )
 
 func main() {
@@ -51,13 +52,13 @@ func (d *demo) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
-	site, err := newSite(ctx, l)
+	shop, err := site.New(ctx, l)
 	if err != nil {
 		return err
 	}
 	var load *lab.Load
 	for _, v := range versions {
-		result, err := site.deploy(ctx, v, newPrinter(d.out).line)
+		result, err := shop.Deploy(ctx, v.name, v.broken, newPrinter(d.out).line)
 		if err != nil {
 			return err
 		}
@@ -65,7 +66,7 @@ func (d *demo) run(ctx context.Context) (err error) {
 			return err
 		}
 		if load == nil {
-			load = lab.StartLoad(ctx, lab.LoadOptions{URL: site.host.URL()})
+			load = lab.StartLoad(ctx, lab.LoadOptions{URL: shop.Host.URL()})
 			mix := lab.DefaultMix
 			fmt.Fprintf(d.out, "\nload: from now on %d connections GET, %d POST, %d wait for slow answers, %d send slow uploads, %d hold a WebSocket\n",
 				mix.Get, mix.Post, mix.Slow, mix.Upload, mix.WebSocket)

@@ -14,6 +14,7 @@ import (
 	"syscall"
 
 	"github.com/clothesme/deploy-action/e2e/lab"
+	"github.com/clothesme/deploy-action/e2e/site"
 )
 
 func main() {
@@ -35,19 +36,19 @@ func run(ctx context.Context, mermaid, folder string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
-	s, err := newSite(ctx, l)
+	s, err := site.New(ctx, l)
 	if err != nil {
 		return err
 	}
-	if _, err := s.deploy(ctx, "v1", "", nil); err != nil {
+	if _, err := s.Deploy(ctx, "v1", "", nil); err != nil {
 		return err
 	}
-	load := lab.StartLoad(ctx, lab.LoadOptions{URL: s.host.URL()})
+	load := lab.StartLoad(ctx, lab.LoadOptions{URL: s.Host.URL()})
 	if err := load.WaitAnswers(ctx, lab.KindGet, 100); err != nil {
 		return err
 	}
 	tape := &recording{load: load}
-	deployed, err := s.deploy(ctx, "v2", "", tape.line)
+	deployed, err := s.Deploy(ctx, "v2", "", tape.line)
 	if err != nil {
 		return err
 	}
@@ -57,11 +58,11 @@ func run(ctx context.Context, mermaid, folder string) (err error) {
 	if err := os.WriteFile(filepath.Join(folder, "deployment.svg"), tape.svg(), 0o644); err != nil {
 		return err
 	}
-	failed, err := s.deploy(ctx, "v3", "exit-at-boot", nil)
+	failed, err := s.Deploy(ctx, "v3", "exit-at-boot", nil)
 	if err != nil {
 		return err
 	}
-	restored, err := s.deploy(ctx, "v4", "bad-after=1", nil)
+	restored, err := s.Deploy(ctx, "v4", "bad-after=1", nil)
 	if err != nil {
 		return err
 	}
@@ -74,59 +75,4 @@ func run(ctx context.Context, mermaid, folder string) (err error) {
 		}
 	}
 	return nil
-}
-
-// site is a host, and the repository whose commits are deployed to it.
-type site struct {
-	git    *lab.Git
-	repo   *lab.Repo
-	host   *lab.Host
-	key    *lab.Key
-	runner *lab.Runner
-	n      int
-}
-
-func newSite(ctx context.Context, l *lab.Lab) (*site, error) {
-	s := &site{}
-	var err error
-	if s.key, err = l.Key(ctx, lab.Ed25519, lab.OpenSSH, ""); err != nil {
-		return nil, err
-	}
-	if s.host, err = l.Host(ctx, lab.HostOptions{Name: "web-1"}); err != nil {
-		return nil, err
-	}
-	if s.git, err = l.Git(ctx); err != nil {
-		return nil, err
-	}
-	if s.repo, err = s.git.Repo(ctx, "clothesme/shop"); err != nil {
-		return nil, err
-	}
-	image := os.Getenv("ACTION_IMAGE")
-	if image == "" {
-		image = lab.ActionImage
-	}
-	s.runner, err = l.Runner(image)
-	return s, err
-}
-
-func (s *site) deploy(ctx context.Context, version, broken string, onLine func(lab.Line)) (*lab.Result, error) {
-	files := map[string]string{"VERSION": version + "\n"}
-	if broken != "" {
-		files["BROKEN"] = broken
-	}
-	sha, err := s.repo.Commit(ctx, version, os.DirFS("examples/fastapi"), files)
-	if err != nil {
-		return nil, err
-	}
-	s.n++
-	return s.runner.Run(ctx, lab.Job{
-		With: map[string]string{
-			"host": s.host.IP, "key": s.key.Private, "known-hosts": s.host.KnownHosts(), "watch-for": "3s", "drain-timeout": "3s",
-		},
-		GitHub: lab.GitHub{
-			Repository: s.repo.Name(), SHA: sha, ServerURL: s.git.URL(), Token: s.git.Token(),
-			RunID: fmt.Sprint(4240 + s.n), RunNumber: fmt.Sprint(40 + s.n), Actor: "ada",
-		},
-		OnLine: onLine,
-	})
 }

@@ -13,10 +13,8 @@ set -euo pipefail
 . "$prepare_dir/engine.sh"
 # shellcheck source-path=SCRIPTDIR source=images.sh
 . "$prepare_dir/images.sh"
-# shellcheck source-path=SCRIPTDIR source=s3.sh
-. "$prepare_dir/s3.sh"
-# shellcheck source-path=SCRIPTDIR source=act.sh
-. "$prepare_dir/act.sh"
+# shellcheck source-path=SCRIPTDIR source=tools.sh
+. "$prepare_dir/tools.sh"
 
 main() {
   exec 8>"$state/prepare.lock"

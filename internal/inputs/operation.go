@@ -33,7 +33,8 @@ const (
 
 var operations = []Operation{Deploy, Rollback, Setup, Status, Check}
 
-var releaseID = regexp.MustCompile(`^[0-9]{8}T[0-9]{6}Z-[0-9a-f]{7}$`)
+// ReleaseID is the form of a release's id: its time and the beginning of its commit.
+var ReleaseID = regexp.MustCompile(`^[0-9]{8}T[0-9]{6}Z-[0-9a-f]{7}$`)
 
 func setOperation(p *parser, value string) error {
 	if !slices.Contains(operations, Operation(value)) {
@@ -78,7 +79,7 @@ func setRelease(p *parser, value string) error {
 	switch {
 	case value == "":
 		return nil
-	case !releaseID.MatchString(value):
+	case !ReleaseID.MatchString(value):
 		return fmt.Errorf("must be the id of a release, such as \"20261123T101500Z-1a2b3c4\"; operation \"status\" lists them %s", got(value))
 	case p.values["operation"] != string(Rollback):
 		return errors.New("is for operation \"rollback\" only: leave it out, or set that operation")
