@@ -21,7 +21,8 @@ probe() {
   out=${out:${#head}+2}
   said="answered $status"
   if [[ $status != "$health_status" || $out != *"$health_body"* ]]; then
-    said+=" \"$(head -c 200 <<<"$out" | tr '\n' ' ')\""
+    out=${out:0:200}
+    said+=" \"${out//$'\n'/ }\""
     return 1
   fi
 }
