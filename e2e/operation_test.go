@@ -15,7 +15,7 @@ func TestRollbackPassesOverWhatNeverServed(t *testing.T) {
 	broken := w.run(w.job(w.commit(map[string]string{"BROKEN": "exit-at-boot"}), nil))
 	failed(t, broken, "failed", "health: ")
 
-	back := w.run(w.job(w.commit(nil), map[string]string{"operation": "rollback"}))
+	back := w.run(w.job(w.commit(nil), map[string]string{"operation": "rollback", "before-start": "echo 'no such revision' >&2; exit 4"}))
 	if back.ExitCode != 0 || back.Outputs["outcome"] != "rolled-back" || back.Outputs["release"] != first["release"] || back.Outputs["previous-release"] != second["release"] {
 		t.Fatalf("outputs %v\n%s", back.Outputs, back.Log())
 	}

@@ -80,7 +80,7 @@ func (d *Deployment) steps() []step {
 		anew,
 		{prepare, "build", "Building the release", in.Timeout, d.build, nil, d.isBuilt, false},
 		{prepare, "assets", "Fetching the assets", in.Timeout, d.fetchAssets, nil, d.noAssets, false},
-		{prepare, "before-start", "Running before-start", in.Timeout, d.beforeStart, nil, d.hasNoHook(in.BeforeStart), false},
+		{prepare, "before-start", "Running before-start", in.Timeout, d.beforeStart, nil, d.isPrepared, false},
 		{prepare, "start", "Starting the new version", brief, d.start, d.stopNew, isUnchanged, false},
 		{prepare, "health", "Waiting for the new version's health", in.Health.Timeout + brief, d.health, nil, isUnchanged, false},
 
@@ -126,6 +126,12 @@ func only(all []step, names ...string) []step {
 }
 
 func (d *Deployment) isBuilt(h *host) bool { return h.unchanged || d.in.Operation == inputs.Rollback }
+
+// isPrepared tells whether there is nothing to run before the start. In a release that a rollback goes back to it ran when that was new: a migration
+// would not know what newer releases have made of the schema.
+func (d *Deployment) isPrepared(h *host) bool {
+	return h.unchanged || h.served || d.in.BeforeStart == ""
+}
 
 func (d *Deployment) hasNoHook(command string) func(*host) bool {
 	return func(h *host) bool { return h.unchanged || command == "" }

@@ -233,7 +233,7 @@ func (d *Deployment) next(s step, cause error) string {
 	case scripts.ExitNginx:
 		return "see nginx's words above; resolve the conflict on the host and run this workflow again"
 	case scripts.ExitNotRouted:
-		return "see which server block answers for " + d.verifyHost() + " on port 80: ssh " + sshTarget(h.target) + " sudo nginx -T; set the input \"server-name\" accordingly"
+		return "see which server block answers for " + d.verifyHost() + ": ssh " + sshTarget(h.target) + " sudo nginx -T; set the input \"server-name\" accordingly"
 	case scripts.ExitDisk:
 		return "free disk space on the host, or lower the input \"keep-releases\", and run this workflow again; what has come already is kept"
 	case scripts.ExitReadOnly:
@@ -241,7 +241,7 @@ func (d *Deployment) next(s step, cause error) string {
 	case scripts.ExitAssetPath:
 		return "take the file out of the repository, or choose another path in the input \"assets\""
 	case scripts.ExitAssetRefused:
-		return "the runner was allowed to look it up: see whether a bucket policy admits the host's network, and whether the credentials had ended"
+		return "the runner was allowed to look it up: see whether a bucket policy admits the host's network, whether s3:GetObjectVersion is allowed where the bucket keeps versions, and whether the credentials had ended"
 	case scripts.ExitAssetMissing, scripts.ExitAssetStale:
 		return "run this workflow again once the object is in place and no longer changes"
 	case scripts.ExitAssetCut:

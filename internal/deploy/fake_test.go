@@ -319,7 +319,7 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 		delete(f.running, v["port"])
 		return "stopped=yes\nstop_ms=20\n"
 	case scripts.Releases:
-		return "release_0=20261122T000000Z-aaaaaaa " + oldCommit + " 2\nrelease_1=20261121T000000Z-9999999 " + oldCommit + " 1\nhistory_0={}\n"
+		return "release_0=20261122T000000Z-aaaaaaa " + oldCommit + " 2\nrelease_1=20261121T000000Z-9999999 " + oldCommit + " 1\nrelease_2=20261120T000000Z-8888888 " + oldCommit + " never\nhistory_0={}\n"
 	case scripts.Hook:
 		return "hook_ms=5\n"
 	case scripts.Prune:

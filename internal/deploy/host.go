@@ -27,6 +27,7 @@ type host struct {
 	commit, release string
 	assets          []asset
 	unchanged       bool
+	served          bool   // the release that a rollback has chosen was live before
 	ailing          bool   // the active release is the one that was asked for, and not healthy
 	pid, starttime  string // of the new process
 	logOffset       string

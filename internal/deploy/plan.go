@@ -92,7 +92,11 @@ func (d *Deployment) plan(h *host) []string {
 		}
 		add("build it: %s", orElse(firstLine(in.Build), "a venv from requirements.txt where there is one, reused while it is unchanged"))
 	}
-	if in.BeforeStart != "" {
+	switch {
+	case in.BeforeStart == "":
+	case in.Operation == inputs.Rollback:
+		add("run before-start if that release has never served: %s", firstLine(in.BeforeStart))
+	default:
 		add("run before-start: %s", firstLine(in.BeforeStart))
 	}
 	add("start it on port %d: %s", h.Idle.Port, firstLine(in.Start))

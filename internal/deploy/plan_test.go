@@ -28,8 +28,8 @@ func TestPlan(t *testing.T) {
 		{
 			"rollback",
 			position{Active: active, Idle: slot{Port: 8081}, Loaded: true},
-			func(in *inputs.Inputs) { in.Operation = inputs.Rollback },
-			[]string{"choose the release: the newest", "start it on port 8081"},
+			func(in *inputs.Inputs) { in.Operation, in.BeforeStart = inputs.Rollback, "migrate" },
+			[]string{"choose the release: the newest", "run before-start if that release has never served: migrate", "start it on port 8081"},
 			"fetch",
 		},
 		{

@@ -104,7 +104,7 @@ func (d *Deployment) choose(ctx context.Context, h *host) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	h.release, h.commit = chosen.ID, chosen.Commit
+	h.release, h.commit, h.served = chosen.ID, chosen.Commit, chosen.Live
 	if chosen.ID == active && d.servesAlready(h) {
 		h.unchanged = true
 		return fmt.Sprintf("%s is active already", chosen.ID), nil

@@ -46,17 +46,26 @@ func TestChooseRelease(t *testing.T) {
 func TestRollbackIsTheSameListWithoutFetchAndBuild(t *testing.T) {
 	f := newFakeHost(t)
 	in := testInputs()
-	in.Operation = inputs.Rollback
+	in.Operation, in.BeforeStart, in.AfterSwitch = inputs.Rollback, "migrate", "warm-up"
 	result, log, err := deployTo(t, f, in)
 	if err != nil {
 		t.Fatalf("Run: %v\n%s", err, log)
 	}
-	want := "lock,check,port,setup,releases,start 8081,health,site,switch 8080>8081,verify,drain 8080,stop 8080,prune,record"
+	want := "lock,check,port,setup,releases,start 8081,health,site,switch 8080>8081,verify,after-switch,drain 8080,stop 8080,prune,record"
 	if got := strings.Join(f.calls, ","); got != want {
 		t.Errorf("calls %s, want %s", got, want)
 	}
 	if result.Outcome != RolledBack || result.Hosts[0].Release != "20261121T000000Z-9999999" {
 		t.Errorf("result %+v", result)
+	}
+}
+
+func TestRollbackToWhatNeverServedRunsBeforeStart(t *testing.T) {
+	f := newFakeHost(t)
+	in := testInputs()
+	in.Operation, in.BeforeStart, in.Release = inputs.Rollback, "migrate", "20261120T000000Z-8888888"
+	if _, log, err := deployTo(t, f, in); err != nil || !f.ran("before-start") {
+		t.Errorf("Run: %v; calls %v\n%s", err, f.calls, log)
 	}
 }
 
