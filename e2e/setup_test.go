@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"os"
 	"strings"
 	"testing"
 
@@ -203,4 +204,26 @@ func TestASiteThatNginxDoesNotTakeUpIsPutBack(t *testing.T) {
 	w.endLoad()
 	w.exec("rm /etc/nginx/conf.d/theirs.conf")
 	w.serves(w.deploy(w.commit(nil), nil).Outputs["release"])
+}
+
+// What the README says to do leaves nothing of the action's.
+func TestTheWayAwayThatTheReadmeShows(t *testing.T) {
+	w := newWorld(t, lab.HostOptions{})
+	for range 2 {
+		w.deploy(w.commit(nil), nil)
+	}
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, commands, _ := strings.Cut(string(readme), "```bash\napp=shop\n")
+	commands, _, found := strings.Cut(commands, "```\n")
+	if !found {
+		t.Fatal("README.md has no commands that begin with app=shop")
+	}
+	w.exec("runuser -u ubuntu -- env HOME=/home/ubuntu bash -euxc 'app=shop\n" + commands + "'")
+	if out := w.exec(`{ find /etc /var/lib /home /usr/local /opt -name '*deploy-action*' -o -name '*shop*'; ls -d /etc/nginx/conf.d/service-url.inc; systemctl list-units --all --plain --no-legend 'shop*'
+		pgrep -u ubuntu -f uvicorn; ss -Hltn 'sport = :8080 or sport = :8081'; systemctl is-active -q nginx || echo nginx; } 2>/dev/null | grep -vx /var/lib/deploy-action || :`); out != "" {
+		t.Errorf("left on the host:\n%s", out)
+	}
 }
