@@ -52,8 +52,9 @@ func run(ctx context.Context, getenv func(string) string, stdout io.Writer, begi
 	in, err := inputs.Parse(getenv)
 	rep.Mask(in.Secrets()...)
 	if err != nil {
-		rep.Error("Invalid inputs", err.Error())
-		return finish(rep, &deploy.Result{Outcome: deploy.Failed, Duration: time.Since(begin)}, err)
+		refusal := deploy.Refuse(err)
+		rep.Error("Invalid inputs", refusal.Error())
+		return finish(rep, &deploy.Result{Outcome: deploy.Failed, Duration: time.Since(begin)}, refusal)
 	}
 	result, err := deployment(in, rep, begin).Run(ctx)
 	if err != nil {

@@ -53,3 +53,35 @@ func TestVersionComesFirst(t *testing.T) {
 		t.Errorf("err %v, log:\n%s", err, log)
 	}
 }
+
+// A run with wrong inputs has the four facts of every failure, too: rules for later steps can rest on site.
+func TestWrongInputsLeaveTheSiteAsItIs(t *testing.T) {
+	dir := t.TempDir()
+	env := map[string]string{"INPUT_HOST": "", "GITHUB_REPOSITORY": "o/r", "GITHUB_OUTPUT": filepath.Join(dir, "output"), "GITHUB_STEP_SUMMARY": filepath.Join(dir, "summary")}
+	for _, file := range []string{"output", "summary"} {
+		if err := os.WriteFile(filepath.Join(dir, file), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var log bytes.Buffer
+	if code := run(t.Context(), func(name string) string { return env[name] }, &log, time.Now()); code != exitFailed {
+		t.Errorf("exit code %d", code)
+	}
+	if !strings.Contains(log.String(), "::error title=Invalid inputs::input \"host\": is required") || !strings.Contains(log.String(), "%0Asite: unchanged; no host was dialled%0Anext: put right what is named above") {
+		t.Errorf("log:\n%s", &log)
+	}
+	for file, words := range map[string][]string{
+		"output":  {"unchanged", "failed"},
+		"summary": {"### ❌ Failed: nothing changed for visitors", `input "host": is required`, "- **The site now:** unchanged; no host was dialled"},
+	} {
+		text, err := os.ReadFile(filepath.Join(dir, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, word := range words {
+			if !strings.Contains(string(text), word) {
+				t.Errorf("%s lacks %q:\n%s", file, word, text)
+			}
+		}
+	}
+}

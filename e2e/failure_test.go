@@ -44,12 +44,16 @@ func TestABadReleaseLeavesTheOldOneServing(t *testing.T) {
 			outcome: "failed", words: []string{"did not listen on port 8081 within 3s", "$PORT", "site: unchanged"},
 		},
 		{
+			name: "listens on another port", with: map[string]string{"start": "uvicorn controller.main:app --host 127.0.0.1 --port 8123", "health-timeout": "4s"},
+			outcome: "failed", words: []string{"it listens on 8123 instead", "did not listen on port 8081 within 4s", "site: unchanged"},
+		},
+		{
 			name: "hangs in the health check", files: map[string]string{"BROKEN": "health-hang"}, with: map[string]string{"health-timeout": "3s", "stop-timeout": "2s"},
 			outcome: "failed", words: []string{"GET /health on port 8081", "timed out", "site: unchanged"},
 		},
 		{
 			name: "answers on the wrong path", files: map[string]string{"BROKEN": "wrong-path"}, with: map[string]string{"health-timeout": "3s"},
-			outcome: "failed", words: []string{"GET /health on port 8081: answered 404", "health-path", "site: unchanged"},
+			outcome: "failed", words: []string{"GET /health on port 8081: answered 404", "more like it)", "health-path", "site: unchanged"},
 		},
 		{
 			name: "answers with the wrong body", with: map[string]string{"health-timeout": "3s", "health-body": "no such words"},

@@ -179,7 +179,7 @@ func TestDialError(t *testing.T) {
 		}, remote.Timeout, []string{"no answer within", "does not speak SSH in time"}},
 		{"unreachable", func(*testing.T) remote.Host {
 			return remote.Host{User: "ubuntu", Name: "255.255.255.255", Port: 22}
-		}, remote.Unreachable, []string{"255.255.255.255"}},
+		}, remote.Unreachable, []string{"255.255.255.255", "no way leads to its network"}},
 		{"HTTP server", func(t *testing.T) remote.Host {
 			t.Helper()
 			s := httptest.NewServer(http.NotFoundHandler())

@@ -85,9 +85,11 @@ func (e *DialError) Error() string {
 			from = "this machine"
 		}
 		return prefix + fmt.Sprintf("%v: usually the security group (or another firewall) does not let %s in on port %d; else the address is wrong or the host is down", e.Err, from, e.Host.port())
-	default:
-		return prefix + e.Err.Error()
 	}
+	if e.Kind == Unreachable && e.Via == "" {
+		return prefix + fmt.Sprintf("%v: the address is wrong, the host is down, or no way leads to its network from here", e.Err)
+	}
+	return prefix + e.Err.Error()
 }
 
 func (e *DialError) Unwrap() error { return e.Err }
@@ -165,14 +167,19 @@ type HostKeyError struct {
 	Expected []string        // what is pinned, by type and fingerprint
 	Revoked  bool            // the last key offered is marked @revoked
 	Unknown  bool            // nothing is pinned for this host
+	Others   bool            // but there are lines for others
 	Err      error           // why a host certificate was not accepted, or nil
 }
 
 func (e *HostKeyError) Error() string {
 	switch {
 	case e.Unknown:
-		return fmt.Sprintf("host key of %s is not pinned; it offers %s. Compare on the host itself (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub), then pin this known_hosts line:\n%s",
-			e.Host, e.offered(), e.KnownHostsLine())
+		others := ""
+		if e.Others {
+			others = " (known-hosts has lines for other names and addresses only)"
+		}
+		return fmt.Sprintf("host key of %s is not pinned%s; it offers %s. Compare on the host itself (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub), then put this line into the input known-hosts:\n%s",
+			e.Host, others, e.offered(), e.KnownHostsLine())
 	case e.Revoked:
 		return fmt.Sprintf("host key of %s is revoked: it offers %s, which a @revoked line refuses: this may be an attack", e.Host, e.offered())
 	}

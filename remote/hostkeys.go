@@ -59,12 +59,20 @@ func parseFingerprint(text string) (string, error) {
 		}
 		encoded = strings.TrimRight(encoded, "=")
 		sum, err := base64.RawStdEncoding.Strict().DecodeString(encoded)
+		if len(encoded) == 43 && err != nil && base64Only(encoded) { // the last of them has two bits to spare
+			return "", fmt.Errorf("fingerprint %q: its last character can't be right: copy it again", word)
+		}
 		if err != nil || len(sum) != 32 {
 			return "", fmt.Errorf("fingerprint %q: want SHA256: and 43 characters of base64", word)
 		}
 		return "SHA256:" + encoded, nil
 	}
 	return "", fmt.Errorf("fingerprint %q: want SHA256:…, as `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` prints it", strings.TrimSpace(text))
+}
+
+func base64Only(s string) bool {
+	_, err := base64.RawStdEncoding.DecodeString(s)
+	return err == nil
 }
 
 // algorithms returns what to ask the host for, so that a host with several
@@ -104,7 +112,7 @@ func (hk *HostKeys) check(host Host, remote net.Addr, key ssh.PublicKey) error {
 		return nil
 	}
 	if len(hk.fingerprints) == 0 && len(found) == 0 {
-		refusal.Unknown = true
+		refusal.Unknown, refusal.Others = true, len(hk.lines) > 0
 		return refusal
 	}
 	checker := ssh.CertChecker{

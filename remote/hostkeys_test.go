@@ -152,6 +152,11 @@ func TestUnknownHostPrintsALineThatWorks(t *testing.T) {
 		t.Errorf("%q, want the Ed25519 key", pinned)
 	}
 	dialWith(t, s, remote.Config{Signer: sshtest.Signer(t, "ed25519"), HostKeys: pins(t, pinned)})
+	_, line, _ := strings.Cut(pinned, " ")
+	_, err = remote.Dial(t.Context(), hostOf(s), remote.Config{Signer: sshtest.Signer(t, "ed25519"), HostKeys: pins(t, "web.example.com "+line)})
+	if err == nil || !strings.Contains(err.Error(), "is not pinned (known-hosts has lines for other names and addresses only)") {
+		t.Errorf("with a line for another name: %v", err)
+	}
 }
 
 func TestInsecureHostKeysAcceptsAny(t *testing.T) {
@@ -189,6 +194,7 @@ func TestNewHostKeysReportsEveryFault(t *testing.T) {
 		{"salt", line("|1|!|YWE=", key), nil, []string{"salt"}},
 		{"hash", line("|1|YWE=|!", key), nil, []string{"hash"}},
 		{"MD5", "", []string{"MD5:16:27:ac:a5:76:28:2d:36:63:1b:56:4d:eb:df:a6:48"}, []string{"want SHA256:"}},
+		{"a typing error at the end", "", []string{"SHA256:LbSqmhN90XvEkfUhq3XheJW8thFfstqJyP8BhX7XNWR"}, []string{"its last character can't be right"}},
 		{"short", "", []string{"SHA256:abcd"}, []string{`fingerprint "SHA256:abcd"`, "43 characters"}},
 		{"two at once", "example.com", []string{"nonsense"}, []string{"known_hosts line 1", `fingerprint "nonsense"`}},
 	}

@@ -46,9 +46,17 @@ died() {
 timed_out() {
   app_log "$port" "$log_offset"
   if ((tries == 0)); then
+    elsewhere
     die "$EX_SILENT" "the application runs (pid $pid) but did not listen on port $port within ${health_timeout}s; it must listen on \$PORT"
   fi
   die "$EX_UNHEALTHY" "GET $health_path on port $port: $said; wanted $(wanted) ($tries tries in ${health_timeout}s)"
+}
+
+# elsewhere: says on which other ports the application listens.
+elsewhere() {
+  local ports
+  ports=$(ports_of "$port" | sort -nu | paste -sd ,)
+  if [[ -n $ports ]]; then say "it listens on $ports instead"; fi
 }
 
 # age_ms: how long the process has lived, from its start time in clock ticks and the kernel's uptime.

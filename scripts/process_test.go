@@ -3,6 +3,8 @@ package scripts
 import (
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -34,6 +36,47 @@ func TestWhichPortsAreOpenToOthers(t *testing.T) {
 			}
 			if got := bash(t, read(t, "lib/process.sh")+fmt.Sprintf("if open_to_others %s; then echo yes; else echo no; fi", port)); got != tt.want+"\n" {
 				t.Errorf("open to others: %q, want %s", got, tt.want)
+			}
+		})
+	}
+}
+
+// What the application has written last is what its developer looks for, not 40 lines of the health check's own requests.
+func TestTheApplicationsLastLines(t *testing.T) {
+	for _, tt := range []struct {
+		name, log string
+		offset    int
+		want      []string // in this order
+		not       string
+	}{
+		{"an access log", "boot\n" + strings.Repeat("127.0.0.1:4%d GET /healthy 404\n", 9) + "bye\n", 0, []string{"the application's last lines (", "| boot", "| 127.0.0.1:4", "| (and 8 more like it)", "| bye"}, ""},
+		{"only since the start", "before\nafter\n", 7, []string{"last lines", "| after"}, "before"},
+		{"nothing since the start", "before\n", 7, []string{"has written nothing to its log ("}, "before"},
+		{"no log", "", 0, []string{"has written nothing to its log ("}, "last lines"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			path := t.TempDir()
+			if err := os.Mkdir(filepath.Join(path, "logs"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			text := tt.log
+			for n := 0; strings.Contains(text, "%d"); n++ {
+				text = strings.Replace(text, "%d", fmt.Sprint(n*777), 1)
+			}
+			if err := os.WriteFile(filepath.Join(path, "logs", "8081.log"), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			out := bash(t, "app=shop path="+path+"\n"+read(t, "lib/base.sh")+read(t, "lib/files.sh")+fmt.Sprintf("app_log 8081 %d 2>&1", tt.offset))
+			rest := out
+			for _, want := range tt.want {
+				_, after, found := strings.Cut(rest, want)
+				if !found {
+					t.Fatalf("%q is not there, or not in its place:\n%s", want, out)
+				}
+				rest = after
+			}
+			if tt.not != "" && strings.Contains(out, tt.not) {
+				t.Errorf("%q is there:\n%s", tt.not, out)
 			}
 		})
 	}

@@ -154,6 +154,7 @@ func (d *Deployment) Run(ctx context.Context) (*Result, error) {
 	defer stop()
 	defer d.hangUp()
 	d.rep.Info(d.intent())
+	d.warnOfEmpty()
 	if d.changes() {
 		d.save(StateBegun, "yes")
 		defer func() {
@@ -187,7 +188,11 @@ func (d *Deployment) Run(ctx context.Context) (*Result, error) {
 			d.rep.Warn("Overtaken", fmt.Sprintf("the new version was proved; what was left to do is another deployment's now: %s", describe(err)))
 			return d.result(d.success()), nil
 		case s.phase == retire:
-			d.rep.Warn("Could not "+s.name, fmt.Sprintf("the new version is live; %s is left to the next deployment: %s", s.name, describe(err)))
+			left := s.name + " is left to the next deployment"
+			if s.name == "after-switch" {
+				left = "the command of after-switch is not run again"
+			}
+			d.rep.Warn("Could not "+s.name, fmt.Sprintf("the new version is live; %s: %s", left, describe(err)))
 		default:
 			return d.fail(ctx, s, err)
 		}

@@ -192,7 +192,7 @@ func TestAnAilingReleaseIsNotSaidToBeWell(t *testing.T) {
 	f := newFakeHost(t)
 	f.faults[scripts.Confirm], f.faults[scripts.Health] = ails, ails
 	_, _, err := deployTo(t, f, again(t))
-	if err == nil || !strings.Contains(err.Error(), "site: unchanged; 20261122T000000Z-aaaaaaa on port 8080 serves, and is not healthy, as it was not when this run began") {
+	if err == nil || !strings.Contains(err.Error(), "site: unchanged; 20261122T000000Z-aaaaaaa on port 8080 serves; it did not answer the health check when this run began either") {
 		t.Errorf("err = %v", err)
 	}
 }
@@ -459,6 +459,28 @@ func TestWarningsOfTheCheck(t *testing.T) {
 				t.Errorf("err = %v, log:\n%s", err, log)
 			}
 		})
+	}
+}
+
+func TestWhatIsEmptyInEnvIsNamed(t *testing.T) {
+	in := testInputs()
+	in.Env = []inputs.Variable{{Name: "DATABASE_URL"}, {Name: "LEVEL", Value: "info"}, {Name: "API_KEY"}}
+	for operation, want := range map[inputs.Operation]bool{inputs.Deploy: true, inputs.Rollback: false} {
+		in.Operation = operation
+		if _, log, err := deployTo(t, newFakeHost(t), in); err != nil || strings.Contains(log, "::warning title=Empty in env::DATABASE_URL, API_KEY: empty") != want {
+			t.Errorf("%s: err %v, log:\n%s", operation, err, log)
+		}
+	}
+}
+
+// What failed after the new version was proved is left to the next deployment, but for a command of the user's.
+func TestAfterSwitchIsNotSaidToBeRepeated(t *testing.T) {
+	in := testInputs()
+	in.AfterSwitch = "warm-up"
+	f := newFakeHost(t)
+	f.faults[scripts.Hook] = fault{kind: "error", code: scripts.ExitHook, words: "no"}
+	if _, log, err := deployTo(t, f, in); err != nil || !strings.Contains(log, "the new version is live; the command of after-switch is not run again: after-switch: no") {
+		t.Errorf("err %v, log:\n%s", err, log)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/clothesme/deploy-action/internal/inputs"
 	"github.com/clothesme/deploy-action/remote"
 	"github.com/clothesme/deploy-action/scripts"
 )
@@ -80,8 +81,19 @@ func (f *Failure) Error() string {
 	for _, line := range evidence {
 		b.WriteString("\n  " + line)
 	}
-	fmt.Fprintf(&b, "\nhost: %s\nsite: %s; %s\nnext: %s", strings.Join(f.Hosts, ", "), f.Site, f.Serving, f.Next)
+	if len(f.Hosts) > 0 {
+		fmt.Fprintf(&b, "\nhost: %s", strings.Join(f.Hosts, ", "))
+	}
+	fmt.Fprintf(&b, "\nsite: %s; %s\nnext: %s", f.Site, f.Serving, f.Next)
 	return b.String()
+}
+
+// Refuse is the failure of a run whose inputs are wrong: no host was dialled.
+func Refuse(cause error) *Failure {
+	return &Failure{
+		Outcome: Failed, Step: "inputs", What: cause.Error(), Site: SiteUnchanged, Serving: "no host was dialled",
+		Next: "put right what is named above and run this workflow again", err: cause,
+	}
 }
 
 // evidenceBytes leaves room for the other facts in an annotation, which is cut at 4096 characters; the log has it all.
@@ -149,7 +161,7 @@ func serving(h *host) string {
 		return fmt.Sprintf("nothing listened on its port %d when this run began, so it is down as it was", h.Active.Port)
 	}
 	if h.ailing {
-		return fmt.Sprintf("%s on port %d serves, and is not healthy, as it was not when this run began", h.Active.version(), h.Active.Port)
+		return fmt.Sprintf("%s on port %d serves; it did not answer the health check when this run began either", h.Active.version(), h.Active.Port)
 	}
 	return fmt.Sprintf("%s on port %d serves", h.Active.version(), h.Active.Port)
 }
@@ -178,7 +190,11 @@ func headline(errs []error) string {
 			if errors.As(err, &s) {
 				err = s.Err
 			}
-			line, _, _ := strings.Cut(err.Error(), "\n")
+			line, rest, _ := strings.Cut(err.Error(), "\n")
+			if strings.HasSuffix(line, ":") { // what it announces is a line of its own
+				announced, _, _ := strings.Cut(rest, "\n")
+				line += " " + announced
+			}
 			return line
 		}
 	}
@@ -189,8 +205,13 @@ func headline(errs []error) string {
 func (d *Deployment) next(s step, cause error) string {
 	var host *HostError
 	var order *OrderError
+	var none *choiceError
 	h := d.hosts[0]
-	log := fmt.Sprintf("fix the release and push again; the whole log: ssh %s tail -n 100 %s/logs/%d.log", sshTarget(h.target), d.in.Path, h.Idle.Port)
+	mend := "fix the release or the input \"start\" and push again"
+	if d.in.Operation == inputs.Rollback {
+		mend = "choose another release with the input \"release\", or fix this one and push it"
+	}
+	log := fmt.Sprintf("; the whole log: ssh %s tail -n 100 %s/logs/%d.log", sshTarget(h.target), d.in.Path, h.Idle.Port)
 	switch {
 	case errors.Is(cause, context.Canceled):
 		return "run this workflow again when it suits"
@@ -198,6 +219,8 @@ func (d *Deployment) next(s step, cause error) string {
 		return "look at the last lines above for what took so long; raise the input \"timeout\" if it needs that long"
 	case errors.As(cause, &order):
 		return "nothing, if the newer release is what should be live; else run the newest run again, or set the input \"allow-older\""
+	case errors.As(cause, &none):
+		return none.next
 	case !errors.As(cause, &host):
 		var lost *remote.LostError
 		if s.name == "connect" || s.name == "read" || s.name == "resolve" || s.name == "detect" && !errors.As(cause, &lost) { // their errors carry the remedy
@@ -215,7 +238,7 @@ func (d *Deployment) next(s step, cause error) string {
 	case scripts.ExitStepBusy:
 		return "end that process on the host and run this workflow again"
 	case scripts.ExitFetch:
-		return "see git's words above; the token needs \"contents: read\" on " + d.in.Repository + ", and the commit must be pushed"
+		return "correct the input \"ref\" if there is no such commit, branch or tag; the token needs \"contents: read\" on " + d.in.Repository + ", and the commit must be pushed"
 	case scripts.ExitReceive:
 		return "run this workflow again: everything is sent anew where the host does not have it whole"
 	case scripts.ExitBuild:
@@ -225,13 +248,13 @@ func (d *Deployment) next(s step, cause error) string {
 	case scripts.ExitForeign:
 		return "stop that process, or choose other ports with the input \"ports\""
 	case scripts.ExitDied, scripts.ExitStart:
-		return log
+		return mend + log
 	case scripts.ExitSilent:
-		return "make the application listen on $PORT, or give it more time with the input \"health-timeout\"; " + log
+		return "make the application listen on $PORT, or give it more time with the input \"health-timeout\"" + log
 	case scripts.ExitUnhealthy:
-		return "make it answer right, or correct the inputs health-path, health-status and health-body; " + log
+		return "make it answer right and push again, or correct the inputs health-path, health-status and health-body" + log
 	case scripts.ExitNginx:
-		return "see nginx's words above; resolve the conflict on the host and run this workflow again"
+		return "resolve on the host what is named above and run this workflow again"
 	case scripts.ExitNotRouted:
 		return "see which server block answers for " + d.verifyHost() + ": ssh " + sshTarget(h.target) + " sudo nginx -T; set the input \"server-name\" accordingly"
 	case scripts.ExitDisk:

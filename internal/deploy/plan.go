@@ -99,7 +99,11 @@ func (d *Deployment) plan(h *host) []string {
 	default:
 		add("run before-start: %s", firstLine(in.BeforeStart))
 	}
-	add("start it on port %d: %s", h.Idle.Port, firstLine(in.Start))
+	start := firstLine(in.Start)
+	if in.Operation == inputs.Rollback {
+		start = "as it was deployed"
+	}
+	add("start it on port %d: %s", h.Idle.Port, start)
 	add("ask GET %s there until it answers with status %d, for %s at most", in.Health.Path, in.Health.Status, in.Health.Timeout)
 	switch {
 	case h.Loaded:

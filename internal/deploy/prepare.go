@@ -231,6 +231,19 @@ func (d *Deployment) recipe(h *host) string {
 	return fmt.Sprintf("%x", sum[:8])
 }
 
+// warnOfEmpty: a secret that does not exist is empty, and the application finds out late.
+func (d *Deployment) warnOfEmpty() {
+	var empty []string
+	for _, v := range d.in.Env {
+		if v.Value == "" {
+			empty = append(empty, v.Name)
+		}
+	}
+	if len(empty) > 0 && d.in.Operation == inputs.Deploy {
+		d.rep.Warn("Empty in env", fmt.Sprintf("%s: empty, as a secret or variable that does not exist is; if that is meant, leave it out of the input \"env\"", strings.Join(empty, ", ")))
+	}
+}
+
 func (d *Deployment) environment() string {
 	variables := make([][2]string, len(d.in.Env))
 	for i, v := range d.in.Env {

@@ -107,6 +107,9 @@ func (d *Deployment) hostResult(h *host, outcome Outcome) HostResult {
 		r.serving = serving(h)
 		r.ActivePort, r.PreviousPort, r.PreviousRelease = h.Active.Port, h.Active.Port, h.Active.Release
 	}
+	if r.Release == "" && (d.in.Operation == inputs.Status || d.in.Operation == inputs.Check) {
+		r.Release, r.PreviousRelease = r.PreviousRelease, ""
+	}
 	if h.switched {
 		at := h.switchedAt.UTC()
 		r.ActivePort, r.SwitchedAt = h.Idle.Port, &at

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -71,19 +72,27 @@ func chooseRelease(releases []release, active, named string) (chosen release, wh
 			chosen = r
 		}
 	}
-	list := "there is no other complete release on the host"
+	list, next := "there is no other complete release on the host", "deploy the commit that you want, with the input \"ref\""
+	known = slices.DeleteFunc(known, func(id string) bool { return id == active })
 	if len(known) > 0 {
-		list = "complete releases on the host: " + strings.Join(known, ", ")
+		next = "name one of those releases with the input \"release\", or deploy the commit that you want, with the input \"ref\""
+		list = "other complete releases on the host: " + strings.Join(known, ", ")
 	}
 	switch {
 	case named != "":
-		return release{}, "", fmt.Errorf("release %s is not on the host any more; %s", named, list)
+		return release{}, "", &choiceError{fmt.Errorf("release %s is not on the host any more; %s", named, list), next}
 	case active == "":
-		return release{}, "", errors.New("no release is active, so there is none before it; deploy first")
+		return release{}, "", &choiceError{errors.New("no release is active, so there is none before it"), "deploy first"}
 	case chosen.ID == "":
-		return release{}, "", fmt.Errorf("no release older than %s has served before; name one with the input release; %s", active, list)
+		return release{}, "", &choiceError{fmt.Errorf("no release older than %s has served before; %s", active, list), next}
 	}
 	return chosen, "it is the newest that is older than the active one and has served before", nil
+}
+
+// choiceError is a rollback that has nothing to go back to.
+type choiceError struct {
+	error
+	next string // what to do
 }
 
 // choose takes fetch's place in a rollback.

@@ -23,12 +23,12 @@ func TestChooseRelease(t *testing.T) {
 		{"forward by name", a, d, all, d, "asked for"},
 		{"the active one by name", d, d, all, d, "asked for"},
 		{"nothing older", a, "", all, "", "no release older than " + a},
-		{"only one that never served", d, "", all[:2], "", "input release"},
+		{"only one that never served", d, "", all[:2], "", "has served before; other complete releases"},
 		{"the one before, whatever the clock said", b, "", clock, a, "served before"},
 		{"again, back to the time of the wrong clock", a, "", clock, d, "served before"},
 		{"nothing before the first that served", d, "", clock, "", "no release older than " + d},
 		{"the active one is not listed", "20261124T000000Z-fffffff", "", clock, b, "served before"},
-		{"a name that is gone", d, "20250101T000000Z-eeeeeee", all, "", "not on the host any more; complete releases on the host: " + d},
+		{"a name that is gone", d, "20250101T000000Z-eeeeeee", all, "", "not on the host any more; other complete releases on the host: " + c},
 		{"nothing there", "", "", nil, "", "no release is active"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -81,6 +81,9 @@ func TestStatusAndCheckTakeNoLockAndChangeNothing(t *testing.T) {
 		}
 		if got := strings.Join(f.calls, ","); got != want || result.Outcome != Unchanged {
 			t.Errorf("%s: calls %s, want %s; outcome %s", operation, got, want, result.Outcome)
+		}
+		if h := result.Hosts[0]; h.Release != "20261122T000000Z-aaaaaaa" || h.PreviousRelease != "" || h.ActivePort != 8080 {
+			t.Errorf("%s: %+v; want the release that serves", operation, h)
 		}
 	}
 }

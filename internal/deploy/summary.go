@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/clothesme/deploy-action/internal/inputs"
 	"github.com/clothesme/deploy-action/internal/report"
 )
 
@@ -36,7 +37,7 @@ func summary(r *Result, cause error) string {
 	if r.Details != "" {
 		b.WriteString("\n" + r.Details)
 	}
-	if chart := gantt(r.begin, r.timeline, r.live()); chart != "" {
+	if chart := gantt(r.begin, r.timeline, r.live()); chart != "" && r.Operation != inputs.Status && r.Operation != inputs.Check {
 		b.WriteString("\n" + chart)
 	}
 	if len(r.history) > 1 {
@@ -61,8 +62,12 @@ func (h HostResult) row() string {
 // markdown are the four facts, in their order; the host's own words are folded.
 func (f *Failure) markdown() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "- **What failed:** %s\n", report.MarkdownText(f.What))
-	fmt.Fprintf(&b, "- **Host:** %s\n", report.MarkdownCode(strings.Join(f.Hosts, ", ")))
+	if len(f.Hosts) == 0 { // then nothing but the inputs was looked at, and each fault has a line
+		b.WriteString(report.MarkdownBlock(f.What) + "\n")
+	} else {
+		fmt.Fprintf(&b, "- **What failed:** %s\n", report.MarkdownText(f.What))
+		fmt.Fprintf(&b, "- **Host:** %s\n", report.MarkdownCode(strings.Join(f.Hosts, ", ")))
+	}
 	fmt.Fprintf(&b, "- **The site now:** %s; %s\n", f.Site, report.MarkdownText(f.Serving))
 	fmt.Fprintf(&b, "- **Next:** %s\n\n", report.MarkdownText(f.Next))
 	if len(f.Evidence) > 0 {

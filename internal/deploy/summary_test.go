@@ -208,3 +208,14 @@ func TestClosingAfterAFailedDrain(t *testing.T) {
 		t.Errorf("drained in %d ms:\n%s", result.Hosts[0].Drained, text)
 	}
 }
+
+func TestHeadlineHasWhatItAnnounces(t *testing.T) {
+	for text, want := range map[string]string{
+		"put this line there:\n203.0.113.7 ssh-ed25519 AAAA\nand so on": "put this line there: 203.0.113.7 ssh-ed25519 AAAA",
+		"no\nthe details": "no",
+	} {
+		if got := headline([]error{nil, &StepError{Step: "connect", Err: errors.New(text)}}); got != want {
+			t.Errorf("headline(%q) = %q, want %q", text, got, want)
+		}
+	}
+}

@@ -166,7 +166,7 @@ func TestStatusAndPlanOfAHostSetUpByHand(t *testing.T) {
 	}
 	in.Operation = inputs.Rollback
 	f.holder = ""
-	if _, _, err := deployTo(t, f, in); err == nil || !strings.Contains(err.Error(), "no release is active, so there is none before it; deploy first") {
+	if _, _, err := deployTo(t, f, in); err == nil || !strings.Contains(err.Error(), "no release is active, so there is none before it\nhost: ubuntu@web-1\nsite: unchanged; "+theVersionByHand) || !strings.HasSuffix(err.Error(), "\nnext: deploy first") {
 		t.Errorf("rollback: %v", err)
 	}
 }

@@ -16,7 +16,7 @@ func TestFaults(t *testing.T) {
 	key, _ := newKey(t, "")
 	long := strings.Repeat("x", 200)
 	tests := []struct{ input, value, want string }{
-		{"host", "", `is required: write the address of the host, such as "203.0.113.7" or "ubuntu@web.example.com:22"`},
+		{"host", "", `is required: write the address of the host, such as "203.0.113.7" or "ubuntu@web.example.com:22" (a variable or secret that does not exist is empty)`},
 		{"host", ",", `must be [user@]host[:port] (got ",")`},
 		{"host", "a.example.com, b.example.com", `must be one host so far: run the action once for each of them, by a matrix for instance (got 2 hosts)`},
 		{"host", "a\nb\nc", `must be one host so far: run the action once for each of them, by a matrix for instance (got 3 hosts)`},
@@ -47,7 +47,7 @@ func TestFaults(t *testing.T) {
 		{"port", "ssh", `must be a port from 1 to 65535 (got "ssh")`},
 		{"port", "0", `must be a port from 1 to 65535 (got "0")`},
 		{"port", "65536", `must be a port from 1 to 65535 (got "65536")`},
-		{"key", "", "is required: pass the private key, such as ${{ secrets.SSH_KEY }} (a secret that does not exist, or that a workflow from a fork may not see, is empty)"},
+		{"key", "", "is required: pass the private key, such as ${{ secrets.DEPLOY_KEY }} (a secret that does not exist, or that a workflow from a fork may not see, is empty)"},
 		{"key", "~/.ssh/id_ed25519", "not a private key: it looks like the path of a file; give the file's content"},
 		{"key", "-----BEGIN\x00", "must not contain control characters"},
 		{"key", "\xff\xfe-", "must be UTF-8 text"},
@@ -301,7 +301,7 @@ input "assets": must have a path within the release, without ".." and not beginn
 			`input "host": must be [user@]host[:port], the host a DNS name or an IP address (got "a b")
 input "username": must be a login name of at most 32 of a-z, 0-9, _ and -, not beginning with a digit or - (got "A")
 input "port": must be a port from 1 to 65535 (got "x")
-input "key": is required: pass the private key, such as ${{ secrets.SSH_KEY }} (a secret that does not exist, or that a workflow from a fork may not see, is empty)
+input "key": is required: pass the private key, such as ${{ secrets.DEPLOY_KEY }} (a secret that does not exist, or that a workflow from a fork may not see, is empty)
 input "fingerprint": ` + fingerprintFault(t) + `
 input "timeout": must have a unit: write "5s" (got "5")
 input "repository": must be "owner/name", without a server and without .git (got "r")

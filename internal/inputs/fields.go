@@ -43,10 +43,10 @@ type field struct {
 // fields lists the inputs in the order of action.yml.
 func fields() []field {
 	return []field{
-		{name: "host", shape: text, set: setHost, required: `write the address of the host, such as "203.0.113.7" or "ubuntu@web.example.com:22"`},
+		{name: "host", shape: text, set: setHost, required: `write the address of the host, such as "203.0.113.7" or "ubuntu@web.example.com:22" (a variable or secret that does not exist is empty)`},
 		{name: "username", def: defaultUsername, set: setUsername},
 		{name: "port", def: defaultPort, set: setPort},
-		{name: "key", shape: keyText, set: setKey, required: "pass the private key, such as ${{ secrets.SSH_KEY }} (a secret that does not exist, or that a workflow from a fork may not see, is empty)"},
+		{name: "key", shape: keyText, set: setKey, required: "pass the private key, such as ${{ secrets.DEPLOY_KEY }} (a secret that does not exist, or that a workflow from a fork may not see, is empty)"},
 		{name: "passphrase", shape: password, set: setPassphrase},
 		{name: "certificate", shape: text, set: setCertificate},
 		{name: "known-hosts", shape: text, set: setKnownHosts},

@@ -90,12 +90,21 @@ print_history() {
   done < <(tail -n "$1" -- "$path/deploys.jsonl")
 }
 
-# app_log PORT OFFSET: the application's own last lines since a start, for the one who reads the failure.
+# app_log PORT OFFSET: the application's own last lines since a start, for the one who reads the failure. Of lines that follow each other and
+# differ in numbers alone, such as those of an access log, the first is shown.
 app_log() {
   local log=$path/logs/$1.log
-  [[ -s $log ]] || return 0
+  if [[ ! -s $log || $(stat -c %s "$log") -le $2 ]]; then
+    say "the application has written nothing to its log ($log)"
+    return
+  fi
   say "the application's last lines ($log):"
-  tail -c "+$(($2 + 1))" "$log" | tail -n 40 | sed 's/^/  | /' >&2
+  tail -c "+$(($2 + 1))" "$log" | tail -n 1000 | awk '
+    function like() { if (more) print "(and " more " more like it)"; more = 0 }
+    { alike = $0; gsub(/[0-9]+/, "0", alike) }
+    alike == last { more++; next }
+    { like(); print; last = alike }
+    END { like() }' | tail -n 40 | sed 's/^/  | /' >&2
 }
 
 # put_back FOLDER: every file that site.sh set aside there goes back to its place, and the folder goes when all are; safe to repeat.

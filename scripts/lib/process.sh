@@ -34,6 +34,16 @@ open_to_others() {
     && $2 !~ /^00000000000000000000000001000000:/ { found = 1 } END { exit !found }' "${files[@]}"
 }
 
+# ports_of PORT: the ports on which the slot's processes listen.
+ports_of() {
+  local files=(/proc/net/tcp) pid inode hex mine
+  [[ -r /proc/net/tcp6 ]] && files+=(/proc/net/tcp6)
+  mine=$(for pid in $(members "$1"); do find "/proc/$pid/fd" -maxdepth 1 -lname 'socket:*' -printf '%l\n' 2>/dev/null || :; done)
+  while read -r inode hex; do
+    if [[ $mine == *"[$inode]"* ]]; then printf '%d\n' "0x$hex"; fi
+  done < <(awk 'FNR > 1 && $4 == "0A" { print $10, substr($2, length($2) - 3) }' "${files[@]}")
+}
+
 # holders PORT: the pids of all that have a listening socket of the port open; root sees everybody's.
 holders() {
   local inode _uid names=()
