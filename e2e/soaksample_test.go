@@ -14,7 +14,8 @@ const soakFile = "../docs/soak.md"
 
 // sample is what a host, and the machine that the runners are on, have in use while no user is on the site and nobody deploys.
 type sample struct {
-	footprint
+	footprint                         // without the application's own logs, which users' requests fill:
+	logs                          int // bytes
 	nginxFDs, systemdFDs, sshdFDs int
 	memory                        int // KB that nginx, systemd and sshd use
 	containers, runnerFiles       int // that runs have left on the runner's machine; what the runner itself keeps of a step aside
@@ -28,10 +29,12 @@ func (h *soaked) sample() sample {
 		fds() { local pid n=0; for pid; do n=$((n + $(ls "/proc/$pid/fd" | wc -l))); done; echo "$n"; }
 		nginx=$(pgrep -x nginx) sshd=$(systemctl show -p MainPID --value ssh)
 		fds $nginx; fds 1; fds $sshd
-		for pid in $nginx 1 $sshd; do sed -n 's/^RssAnon:[^0-9]*\([0-9]*\) kB/\1/p' /proc/$pid/status; done | awk '{ kb += $1 } END { print kb }'`)
-	if _, err := fmt.Sscan(out, &s.nginxFDs, &s.systemdFDs, &s.sshdFDs, &s.memory); err != nil {
+		for pid in $nginx 1 $sshd; do sed -n 's/^RssAnon:[^0-9]*\([0-9]*\) kB/\1/p' /proc/$pid/status; done | awk '{ kb += $1 } END { print kb }'
+		du -s --block-size=1 /home/ubuntu/shop/logs | cut -f1`)
+	if _, err := fmt.Sscan(out, &s.nginxFDs, &s.systemdFDs, &s.sshdFDs, &s.memory, &s.logs); err != nil {
 		h.t.Fatalf("%v in %q", err, out)
 	}
+	s.disk -= s.logs
 	left, err := exec.CommandContext(h.ctx, "docker", "ps", "--all", "--quiet", "--filter", "status=exited", "--filter", "label=a1b2c3").Output()
 	if err != nil {
 		h.t.Fatal(err)
@@ -59,7 +62,8 @@ func (s sample) growth(last sample, deployments int) (words []string) {
 		from, to  int
 		allowance int
 	}{
-		{"bytes of the host's disk", s.disk, last.disk, 512<<10 + 2<<10*deployments}, // the history, the logs, git's rhythm
+		{"bytes of the host's disk", s.disk, last.disk, 512<<10 + 2<<10*deployments}, // the history, git's rhythm
+		{"bytes of logs", 0, last.logs, 2 * 2 * 16 << 20},                            // a slot's is put by, one time, at the first start with more than 10 MB
 		{"files on the host", s.files, last.files, 40},
 		{"processes of the application's user", s.processes, last.processes, 0},
 		{"units", s.units, last.units, 1},
@@ -127,14 +131,14 @@ drawn at random with its place (seed %d), and followed by one that nothing came 
 		fmt.Fprintf(&b, "| of those, half took less than | %s |\n| and 99 of 100 less than | %s |\n", took[len(took)/2].Round(100*time.Millisecond), took[len(took)*99/100].Round(100*time.Millisecond))
 	}
 	b.WriteString("\n## What grew\n\nWith no users on the site, early and at the end.\n\n")
-	b.WriteString("| host | deployments | disk (KB) | files | processes | units | failed | fds: nginx | systemd | sshd | memory (KB) | runner: containers | files | KB |\n|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n")
+	b.WriteString("| host | deployments | disk (KB) | logs (KB) | files | processes | units | failed | fds: nginx | systemd | sshd | memory (KB) | runner: containers | files | KB |\n|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n")
 	for n, h := range f.Hosts {
 		for i, s := range []sample{h.first, h.last} {
-			fmt.Fprintf(&b, "| %d | %d | %d | %d | %d | %d | %d | %d | %d | %d | %d | %d | %d | %d |\n", n+1, []int{h.from, h.to}[i], s.disk>>10, s.files, s.processes, s.units, s.failed,
+			fmt.Fprintf(&b, "| %d | %d | %d | %d | %d | %d | %d | %d | %d | %d | %d | %d | %d | %d | %d |\n", n+1, []int{h.from, h.to}[i], s.disk>>10, s.logs>>10, s.files, s.processes, s.units, s.failed,
 				s.nginxFDs, s.systemdFDs, s.sshdFDs, s.memory, s.containers, s.runnerFiles, s.runnerKB)
 		}
 	}
-	b.WriteString("\nMemory is what nginx, systemd and sshd have of their own. On the host, the history and the logs take a few hundred bytes a deployment.\n")
+	b.WriteString("\nMemory is what nginx, systemd and sshd have of their own. The logs are the application's: its users' requests fill them, and a start puts one by that is over\n10 MB. Of the rest of the disk, the history takes a few hundred bytes a deployment.\n")
 	b.WriteString("\n## What came over them\n\n| fault | place | the run | impossible | the next |\n|---|---|---|--:|---|\n")
 	for _, r := range f.Faults {
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", r.Fault, r.Place, r.Said, thousands(r.Impossible), r.Next)
