@@ -132,7 +132,7 @@ func faults() []fault {
 	return []fault{
 		// The runner.
 		{
-			name: "runner killed", mute: true, telling: []string{"inside switch"},
+			name: "runner killed", mute: true, at: underWay, telling: []string{"inside switch"},
 			come: func(x *trial) error { return x.running.Kill(x.ctx) },
 		},
 		{
@@ -178,7 +178,7 @@ func faults() []fault {
 		{name: "black hole to the host", says: lost, come: swallow(true, false), lift: resetAll},
 		{name: "black hole from the host", says: lost, come: swallow(false, true), lift: resetAll},
 		{
-			name: "runner killed behind a black hole", mute: true, telling: []string{"inside health"}, lift: resetAll,
+			name: "runner killed behind a black hole", mute: true, at: underWay, telling: []string{"inside health"}, lift: resetAll,
 			come: func(x *trial) error { x.link.Swallow(true, true); return x.running.Kill(x.ctx) },
 		},
 		{name: "1 s of latency each way", come: slow(time.Second, 0), lift: slow(0, 0), at: anyOf(before("lock"), before("switch"))},
