@@ -2,8 +2,14 @@ package e2e
 
 import (
 	"bytes"
+	"context"
+	"crypto/tls"
 	"fmt"
+	"io"
 	"maps"
+	"net"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -95,9 +101,9 @@ func TestTakeoverOfWorkersOfRoot(t *testing.T) {
 func TestTakeoverBehindTLS(t *testing.T) {
 	w := newWorld(t, lab.HostOptions{})
 	w.byHand(8080)
-	w.exec("openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=shop.example -days 2 -keyout /etc/nginx/key.pem -out /etc/nginx/cert.pem 2>/dev/null")
-	tls := strings.Replace(theirSite, "listen 80 default_server;\n    server_name _;", "listen 443 ssl;\n    server_name shop.example;\n    ssl_certificate cert.pem;\n    ssl_certificate_key key.pem;", 1)
-	w.site(8080, tls+"server { listen 80; server_name shop.example; return 301 https://$host$request_uri; }\nserver { listen 80 default_server; return 200 up; }\n")
+	w.certificate()
+	block := strings.Replace(theirSite, "listen 80 default_server;\n    server_name _;", "listen 443 ssl;\n    server_name shop.example;\n    ssl_certificate cert.pem;\n    ssl_certificate_key key.pem;", 1)
+	w.site(8080, block+"server { listen 80; server_name shop.example; return 301 https://$host$request_uri; }\nserver { listen 80 default_server; return 200 up; }\n")
 	with := map[string]string{"server-name": "shop.example", "drain-timeout": "20s"}
 	first := w.deploy(w.commit(nil), with)
 	second := w.deploy(w.commit(nil), with)
@@ -107,6 +113,126 @@ func TestTakeoverBehindTLS(t *testing.T) {
 	if out := w.exec("curl -fsk -o /dev/null -D - -H 'Host: shop.example' https://127.0.0.1/version | grep -i x-release"); !strings.Contains(strings.ToLower(out), strings.ToLower(second.Outputs["release"])) {
 		t.Errorf("%s answers", out)
 	}
+}
+
+// The recipe for HTTPS, on a host where nothing was deployed yet, and on one that has the managed site.
+func TestHTTPSAsTheReadmeShows(t *testing.T) {
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := regexp.MustCompile("(?s)```nginx\n(.*?)```").FindSubmatch(readme)
+	if found == nil || !bytes.Contains(found[1], []byte("server_name www.example.com;")) {
+		t.Fatal("README.md has no server block for www.example.com")
+	}
+	block := strings.ReplaceAll(string(found[1]), "www.example.com", "shop.example")
+	for _, tt := range []struct {
+		name   string
+		before int // deployments
+	}{{"a fresh host", 0}, {"a host with the managed site", 2}} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(t, lab.HostOptions{})
+			serves := "8080"
+			for range tt.before {
+				serves = w.deploy(w.commit(nil), nil).Outputs["active-port"]
+			}
+			w.certificate()
+			w.exec("rm -f /etc/nginx/conf.d/shop.conf; echo 'set $service_url http://127.0.0.1:" + serves + ";' >/etc/nginx/conf.d/service-url.inc")
+			site := asCertbot(t, block)
+			if err := w.host.WriteFile(w.ctx, "/etc/nginx/conf.d/shop.example.conf", 0o644, "root", site); err != nil {
+				t.Fatal(err)
+			}
+			w.exec("nginx -t && nginx -s reload")
+			with := map[string]string{"server-name": "shop.example", "drain-timeout": "10s"}
+			if first := w.deploy(w.commit(nil), with); !measured(t, first).Reloaded {
+				t.Error("the first deployment did not reload nginx")
+			}
+			w.load = lab.StartLoad(context.WithoutCancel(w.ctx), lab.LoadOptions{URL: w.overTLS(), Host: "shop.example"})
+			w.t.Cleanup(w.endLoad)
+			if err := w.load.WaitAnswers(w.ctx, lab.KindGet, 50); err != nil {
+				t.Fatal(err)
+			}
+			for range 2 {
+				result := w.deploy(w.commit(nil), with)
+				if measured(t, result).Reloaded {
+					t.Error("nginx was reloaded once more")
+				}
+				if first, _ := w.load.Seen(result.Outputs["release"]); first.IsZero() {
+					t.Errorf("%s has answered nobody", result.Outputs["release"])
+				}
+				w.oneFlag(result.Outputs["active-port"])
+			}
+			w.endLoad()
+			if now := w.exec("cat /etc/nginx/conf.d/shop.example.conf"); now != strings.TrimSpace(site) {
+				t.Errorf("the user's own file is now:\n%s", now)
+			}
+			w.exec("test ! -e /etc/nginx/conf.d/shop.conf")
+		})
+	}
+}
+
+// asCertbot changes a server block as `certbot --nginx` does.
+func asCertbot(t *testing.T, block string) string {
+	t.Helper()
+	const listen = "    listen 80;\n    listen [::]:80;\n"
+	before, after, found := strings.Cut(strings.TrimSuffix(block, "}\n"), listen)
+	if !found {
+		t.Fatalf("the server block does not listen on port 80:\n%s", block)
+	}
+	return before + after + `
+    listen [::]:443 ssl ipv6only=on; # managed by Certbot
+    listen 443 ssl; # managed by Certbot
+    ssl_certificate /etc/nginx/cert.pem; # managed by Certbot
+    ssl_certificate_key /etc/nginx/key.pem; # managed by Certbot
+}
+server {
+    if ($host = shop.example) {
+        return 301 https://$host$request_uri;
+    } # managed by Certbot
+
+` + listen + `    server_name shop.example;
+    return 404; # managed by Certbot
+}
+`
+}
+
+// certificate makes the host one for shop.example.
+func (w *world) certificate() {
+	w.t.Helper()
+	w.exec("openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=shop.example -days 2 -keyout /etc/nginx/key.pem -out /etc/nginx/cert.pem 2>/dev/null")
+}
+
+// overTLS is where the load, which does not speak TLS, reaches the host's port 443: each of its connections is one there.
+func (w *world) overTLS() (url string) {
+	w.t.Helper()
+	var config net.ListenConfig
+	listener, err := config.Listen(w.ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { _ = listener.Close() })
+	dialer := tls.Dialer{Config: &tls.Config{ServerName: "shop.example", InsecureSkipVerify: true}}
+	go func() {
+		for {
+			near, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer func() { _ = near.Close() }()
+				far, err := dialer.DialContext(w.ctx, "tcp", net.JoinHostPort(w.host.IP, "443"))
+				if err != nil {
+					return
+				}
+				go func() {
+					defer func() { _ = far.Close() }()
+					_, _ = io.Copy(far, near)
+				}()
+				_, _ = io.Copy(near, far)
+			}()
+		}
+	}()
+	return "http://" + listener.Addr().String()
 }
 
 // What can't be told from somebody else's process, or would come back, is named and left alone.
