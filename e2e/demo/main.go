@@ -20,7 +20,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	d := &demo{out: os.Stdout}
+	d := &demo{out: os.Stdout, colours: isTerminal(os.Stdout)}
 	err := d.run(ctx)
 	if err != nil {
 		fmt.Fprintln(d.out, "demo:", err)
@@ -33,18 +33,25 @@ func main() {
 
 // demo is what one run of it gathers.
 type demo struct {
-	out  io.Writer
-	rows []row
-	load lab.LoadReport
+	out     io.Writer
+	colours bool // out shows them
+	rows    []row
+	load    lab.LoadReport
 }
 
 // version is a release of the example; the good ones become live.
 type version struct {
 	name   string
 	broken string // what the file BROKEN says
+	about  string // announces its deployment
 }
 
-var versions = []version{{"v1", ""}, {"v2", ""}, {"v3", ""}, {"v4", "exit-at-boot"}}
+var versions = []version{
+	{"v1", "", "the first release, on a host that has none"},
+	{"v2", "", "the next release, under load"},
+	{"v3", "", "one more, back on the first port"},
+	{"v4", "exit-at-boot", "broken on purpose: it exits at its start. The error that follows is expected, and v3 goes on serving"},
+}
 
 func (d *demo) run(ctx context.Context) (err error) {
 	l, err := lab.Open(ctx, lab.Options{Out: d.out})
@@ -58,7 +65,8 @@ func (d *demo) run(ctx context.Context) (err error) {
 	}
 	var load *lab.Load
 	for _, v := range versions {
-		result, err := shop.Deploy(ctx, v.name, v.broken, newPrinter(d.out).line)
+		fmt.Fprintf(d.out, "\n=== %s: %s\n", v.name, v.about)
+		result, err := shop.Deploy(ctx, v.name, v.broken, newPrinter(d.out, d.colours).line)
 		if err != nil {
 			return err
 		}
@@ -76,7 +84,7 @@ func (d *demo) run(ctx context.Context) (err error) {
 		}
 	}
 	d.load = load.Stop(ctx)
-	fmt.Fprintf(d.out, "\n%s\n%s", table(d.rows), d.load.Details())
+	fmt.Fprintf(d.out, "\n%s\n%s%s", table(d.rows), stillOpen(d.load.WebSockets), d.load.Details())
 	if d.load.Failed > 0 || d.load.Requests == 0 {
 		return fmt.Errorf("%d of %d requests failed", d.load.Failed, d.load.Requests)
 	}
@@ -109,6 +117,12 @@ func (d *demo) note(v version, result *lab.Result) error {
 		return fmt.Errorf("%s: outcome %q, want %q", v.name, got, want)
 	}
 	return nil
+}
+
+// isTerminal tells a terminal, which shows colours, from a file or a pipe.
+func isTerminal(f *os.File) bool {
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 func millis(ms int64) time.Duration { return time.Duration(ms) * time.Millisecond }

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/clothesme/deploy-action/e2e/lab"
 )
 
 // row is one deployment in the table that ends the demo. A duration of zero shows as "-": it did not come to that.
@@ -72,6 +74,25 @@ func seconds(d time.Duration) string {
 		return "-"
 	}
 	return fmt.Sprintf("%.2fs", d.Seconds())
+}
+
+// stillOpen says what the connections were that the log calls still open. A version that is stopped ends the WebSocket that it holds; the load
+// has nothing else that outlasts drain-timeout.
+func stillOpen(sessions []lab.WebSocketSession) string {
+	cut := 0
+	for _, s := range sessions {
+		if !s.Ended.IsZero() {
+			cut++
+		}
+	}
+	if cut == 0 {
+		return ""
+	}
+	times := "once"
+	if cut > 1 {
+		times = fmt.Sprintf("%d times", cut)
+	}
+	return fmt.Sprintf("What the log calls still open was the load's own WebSocket, and no request: it was cut %s, when drain-timeout was over, and opened anew.\n", times)
 }
 
 // closing is the demo's very last line; other programs read it.

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/clothesme/deploy-action/e2e/lab"
 )
 
 func TestTable(t *testing.T) {
@@ -33,6 +35,25 @@ func TestTable(t *testing.T) {
 			want := strings.Join(tt.want, "\n") + "\n"
 			if got := table(tt.rows); got != want {
 				t.Errorf("got\n%s\nwant\n%s", got, want)
+			}
+		})
+	}
+}
+
+func TestStillOpen(t *testing.T) {
+	open, ended := lab.WebSocketSession{}, lab.WebSocketSession{Ended: time.Unix(1, 0)}
+	for _, tt := range []struct {
+		name     string
+		sessions []lab.WebSocketSession
+		want     string
+	}{
+		{"none was cut", []lab.WebSocketSession{open}, ""},
+		{"one", []lab.WebSocketSession{ended, open}, "it was cut once, when"},
+		{"several", []lab.WebSocketSession{ended, ended, open}, "it was cut 2 times, when"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := stillOpen(tt.sessions); !strings.Contains(got, tt.want) || (got == "") != (tt.want == "") {
+				t.Errorf("got %q, want %q in it", got, tt.want)
 			}
 		})
 	}
