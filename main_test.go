@@ -72,7 +72,7 @@ func TestWrongInputsLeaveTheSiteAsItIs(t *testing.T) {
 	}
 	for file, words := range map[string][]string{
 		"output":  {"unchanged", "failed"},
-		"summary": {"### ❌ Failed: nothing changed for visitors", `input "host": is required`, "- **The site now:** unchanged; no host was dialled"},
+		"summary": {"### ❌ Failed: nothing was begun", `input "host": is required`, "- **The site now:** unchanged; no host was dialled"},
 	} {
 		text, err := os.ReadFile(filepath.Join(dir, file))
 		if err != nil {

@@ -236,7 +236,7 @@ func TestConnectingFailsWithItsOwnMessage(t *testing.T) {
 		with  map[string]string
 		words []string
 	}{
-		{"no host key pinned", map[string]string{"known-hosts": ""}, []string{w.host.IP + " ssh-", "known_hosts line"}},
+		{"no host key pinned", map[string]string{"known-hosts": ""}, []string{w.host.IP + " ssh-", "into the input known-hosts"}},
 		{"another host's key", map[string]string{"known-hosts": strings.ReplaceAll(other.host.KnownHosts(), other.host.IP, w.host.IP)}, []string{"SHA256:", "attack"}},
 		{"connection refused", map[string]string{"port": "2222", "known-hosts": "", "fingerprint": "SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}, []string{"refused", "2222"}},
 		{"login refused", map[string]string{"key": stranger.Private}, []string{"ubuntu", stranger.Fingerprint, "authorized_keys"}},

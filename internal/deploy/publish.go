@@ -101,7 +101,7 @@ func (r *Result) headline(f *Failure) string {
 		return r.unchanged(first)
 	}
 	switch {
-	case f == nil:
+	case len(f.Hosts) == 0:
 		return "Failed: nothing was begun"
 	case f.Site == SiteUnknown:
 		return "Failed: what the site serves now is not known"

@@ -22,11 +22,8 @@ func summary(r *Result, cause error) string {
 	var failure *Failure
 	errors.As(cause, &failure)
 	fmt.Fprintf(&b, "### %s %s\n\n", marks[r.Outcome], report.MarkdownText(r.headline(failure)))
-	switch {
-	case failure != nil:
+	if failure != nil {
 		b.WriteString(failure.markdown())
-	case cause != nil:
-		b.WriteString(report.MarkdownBlock(cause.Error()) + "\n")
 	}
 	if len(r.Hosts) > 0 {
 		b.WriteString("| host | release | port | live after | of which its own boot | drained after | outcome | serves now |\n|---|---|---|---|---|---|---|---|\n")

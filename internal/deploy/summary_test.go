@@ -85,7 +85,7 @@ func examples() map[string]struct {
 		"deployed": {result(host, slices.Concat(switched, []span{ran("retire", "drain", 8250, 800), ran("retire", "stop", 9050, 40)})), nil},
 		"failed":   {result(old, slices.Concat(spans[:last], []span{broke(ran("prepare", "health", 1700, 700)), ran("taking back", "start", 2400, 30)})), failed},
 		"restored": {result(back, slices.Concat(switched[:last+2], []span{broke(ran("commit", "verify", 3210, 900)), ran("taking back", "switch", 4110, 50)})), restored},
-		"inputs":   {&Result{Outcome: Failed}, errors.New(`input "key": is required`)},
+		"inputs":   {&Result{Outcome: Failed}, Refuse(errors.New(`input "key": is required`))},
 	}
 }
 
