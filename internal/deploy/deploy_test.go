@@ -440,6 +440,8 @@ func TestWarningsOfTheCheck(t *testing.T) {
 		{"disk", func(f *fakeHost) { f.diskUsed = 86 }, nil, "::warning title=Disk of web-1::the disk of ubuntu@web-1 is 86 %25 full at /home/ubuntu/ai-server", false},
 		{"old nginx", func(f *fakeHost) { f.nginx = "1.16.1" }, nil, "::warning title=Nginx of web-1::nginx 1.16.1 works", false},
 		{"nginx from elsewhere", func(f *fakeHost) { f.nginx = "unknown" }, nil, "", false},
+		{"little memory", func(f *fakeHost) { f.rssMB = 901 }, nil, "::warning title=Memory of web-1::the running version uses 901 MB and 900 MB are free", false},
+		{"memory that nobody asked for", func(f *fakeHost) { f.rssMB = 901 }, func(in *inputs.Inputs) { in.Operation = inputs.Status }, "", false},
 		{"nginx that can't", func(f *fakeHost) { f.nginx = "1.14.2" }, nil, "check: nginx 1.14.2 is too old", true},
 	}
 	for _, tt := range tests {

@@ -50,6 +50,7 @@ type fakeHost struct {
 	public   bool         // the application listens on every address
 	nginx    string       // its version; "" for one that will do
 	diskUsed int          // percent
+	rssMB    int          // of the running version; 0 for 30
 	received bytes.Buffer // what was uploaded
 	uploaded chan error   // how that ended
 	deaf     bool         // it does not notice when nobody sends any more
@@ -371,8 +372,8 @@ func (f *fakeHost) detection() string {
 			release = cmp.Or(f.releases[port], "20261122T000000Z-aaaaaaa")
 			fmt.Fprintf(&b, "commit_%s=%s\nrecipe_%s=%s\n", port, cmp.Or(f.commit, oldCommit), port, activeRecipe)
 		}
-		fmt.Fprintf(&b, "flag_%[1]s=%[2]s\nlisten_%[1]s=%[3]s\npid_%[1]s=%[4]d\nrss_mb_%[1]s=30\nenabled_%[1]s=no\nproved_%[1]s=%[6]s\nrelease_%[1]s=%[5]s\nadopted_%[1]s=%[7]s\nby_%[1]s=%[8]s\n",
-			port, yes(f.flag == port), listen, pid, release, yes(f.proved[port]), yes(adopted), f.by[port])
+		fmt.Fprintf(&b, "flag_%[1]s=%[2]s\nlisten_%[1]s=%[3]s\npid_%[1]s=%[4]d\nrss_mb_%[1]s=%[9]d\nenabled_%[1]s=no\nproved_%[1]s=%[6]s\nrelease_%[1]s=%[5]s\nadopted_%[1]s=%[7]s\nby_%[1]s=%[8]s\n",
+			port, yes(f.flag == port), listen, pid, release, yes(f.proved[port]), yes(adopted), f.by[port], cmp.Or(f.rssMB, 30))
 	}
 	return b.String()
 }

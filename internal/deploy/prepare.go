@@ -136,7 +136,7 @@ func (d *Deployment) detect(ctx context.Context, h *host) (string, error) {
 	if h.Active == nil {
 		return fmt.Sprintf("first deployment; it goes to port %d", h.Idle.Port), nil
 	}
-	if h.Active.RSSMB > h.memoryMB {
+	if h.memoryMB > 0 && h.Active.RSSMB > h.memoryMB { // not every operation has asked
 		d.rep.Warn("Memory of "+h.target.Name, fmt.Sprintf("the running version uses %d MB and %d MB are free: two versions may not fit at once", h.Active.RSSMB, h.memoryMB))
 	}
 	return fmt.Sprintf("port %d is active with %s; port %d is idle", h.Active.Port, h.Active.version(), h.Idle.Port), nil
