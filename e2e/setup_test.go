@@ -16,7 +16,20 @@ rm -rf /etc/nginx; ! command -v nginx && ! command -v git && ! command -v curl &
 // Another apt holds the lock at first.
 func TestABareHostIsDeployedToInOneRun(t *testing.T) {
 	w := newWorld(t, lab.HostOptions{})
-	w.exec(strip + `
+	w.exec(strip)
+	for _, with := range []map[string]string{{"operation": "check"}, {"dry-run": "true"}} {
+		with["packages"] = "unzip"
+		looked := w.run(w.job(w.commit(nil), with))
+		if looked.ExitCode != 0 || looked.Outputs["outcome"] != "unchanged" {
+			t.Errorf("%v: outputs %v\n%s", with, looked.Outputs, looked.Log())
+		}
+		for _, word := range []string{"missing, and installed by the next deployment: ", "no nginx yet", "; the next deployment installs ", " python3.11-venv unzip", "first deployment; it goes to port 8080"} {
+			if !strings.Contains(looked.Log(), word) || strings.Contains(looked.Log(), "not found") {
+				t.Errorf("%v: the log lacks %q, or misses a command:\n%s", with, word, looked.Log())
+			}
+		}
+	}
+	w.exec("! command -v nginx && ! command -v git && ! command -v unzip" + `
 cat >/tmp/hold.py <<'PY'
 import fcntl, os, signal
 f = open("/var/lib/dpkg/lock-frontend", "w"); fcntl.lockf(f, fcntl.LOCK_EX)
@@ -68,7 +81,7 @@ func TestSetupNeverOnlyNamesWhatIsMissing(t *testing.T) {
 	result := w.run(w.job(w.commit(nil), map[string]string{"setup": "never", "packages": "unzip"}))
 	failed(t, result, "failed", "check: package unzip is not installed: apt-get install -y unzip", "site: unchanged")
 	none := w.run(w.job(w.commit(nil), map[string]string{"packages": "no-such-package-of-ours"}))
-	failed(t, none, "failed", "package no-such-package-of-ours is not installed", "site: unchanged")
+	failed(t, none, "failed", "apt knows no package no-such-package-of-ours: correct the input packages", "site: unchanged")
 }
 
 // Setup makes all that takes root: what follows it, the first deployment included, does without.

@@ -1,20 +1,32 @@
 #!/usr/bin/env bash
 # Says whether a deployment can run here, naming everything that is missing at once. Changes nothing but, where setup says so, installs what
-# is missing.
+# is missing; in an operation that changes nothing that is no fault, but said.
 #
-# Values: path, setup (auto, always, never), packages (wanted besides, blank-separated), needs (commands, blank-separated), clock (the runner's, seconds since the epoch), list (yes: name also what is right)
-# Prints: installed (packages), os, systemd (yes, no), ipv6 (yes, no), nginx (version), disk_mb, disk_used (percent), memory_mb, skew (seconds)
+# Values: path, setup (auto, always, never), changes (yes, no: this operation may install), packages (wanted besides, blank-separated), needs (commands, blank-separated), clock (the runner's, seconds since the epoch), list (yes: name also what is right)
+# Prints: installed (packages), coming (packages: what a deployment would install), os, systemd (yes, no), ipv6 (yes, no), nginx (version, or
+#         nothing where it is coming), disk_mb, disk_used (percent), memory_mb, skew (seconds)
 #         or fault_N, one for each thing that is missing or wrong
 # Exits:  EX_CHECK after faults
 
 main() {
-  local faults=() rooted=yes cmd name out version folder=$path
+  local faults=() known=() rooted=yes cmd name out version folder=$path
   install_missing
   result installed "$brought"
+  result coming "$coming"
   if [[ -n $refusal && -n $(lacking) ]]; then faults+=("apt did not get through: $refusal"); fi
   for cmd in $needs; do
-    if have "$cmd"; then ok "$cmd"; else faults+=("$cmd is not installed$(how_to_install "$(package_of "$cmd")")"); fi
+    if have "$cmd"; then
+      ok "$cmd"
+    elif [[ -z $coming ]]; then
+      faults+=("$cmd is not installed$(how_to_install "$(package_of "$cmd")")")
+    fi
   done
+  for name in $coming; do
+    if apt_knows "$name"; then known+=("$name"); else faults+=("apt knows no package $name: correct the input packages, or add the source that has it"); fi
+  done
+  if ((${#known[@]} > 0)); then
+    say "missing, and installed by the next deployment: ${known[*]}$(apt_has_lists || printf ' (apt has fetched no lists yet, so it may not know all of them)')"
+  fi
   if ((EUID > 0)) && rules_stand; then
     ok "the sudoers rules in $rules_file: a routine deployment needs no others"
   elif free_root; then
@@ -28,13 +40,17 @@ main() {
     version=$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')
     if python3 -c 'import venv, ensurepip' 2>/dev/null; then
       ok "venv module of python $version"
-    else
+    elif [[ -z $coming ]]; then
       faults+=("python3 has no venv module$(how_to_install "python$version-venv")")
     fi
   fi
   for name in $packages; do
     if installed "$name"; then
       ok "package $name"
+    elif [[ -n $coming ]]; then
+      continue # and looked at above
+    elif ! apt_knows "$name"; then
+      faults+=("apt knows no package $name: correct the input packages, or add the source that has it")
     elif have dpkg-query; then
       faults+=("package $name is not installed$(how_to_install "$name")")
     else
@@ -47,7 +63,7 @@ main() {
     else
       faults+=("nginx refuses its present configuration, so it could not be changed safely: $(tail -n 2 <<<"$out" | tr '\n' ' ')")
     fi
-    if pgrep -x nginx >/dev/null; then ok "nginx runs"; else faults+=("nginx does not run: sudo systemctl start nginx"); fi
+    if pgrep -x nginx >/dev/null; then ok "nginx runs"; elif have pgrep; then faults+=("nginx does not run: sudo systemctl start nginx"); fi
   fi
   if ((${#faults[@]} > 0)); then
     for name in "${!faults[@]}"; do result "fault_$name" "${faults[name]}"; done
@@ -58,7 +74,8 @@ main() {
   result os "$(. /etc/os-release 2>/dev/null && printf '%s' "${PRETTY_NAME:-unknown}")"
   if has_systemd; then result systemd yes; else result systemd no; fi
   if [[ -e /proc/net/if_inet6 ]]; then result ipv6 yes; else result ipv6 no; fi
-  version=$(nginx -v 2>&1 </dev/null)
+  version=''
+  if have nginx; then version=$(nginx -v 2>&1 </dev/null); fi
   version=${version##*nginx/}
   result nginx "${version%% *}"
   while [[ ! -d $folder ]]; do folder=$(dirname -- "$folder"); done

@@ -49,6 +49,7 @@ type fakeHost struct {
 	lacks    bool         // setup has something to do
 	public   bool         // the application listens on every address
 	nginx    string       // its version; "" for one that will do
+	missing  string       // packages that apt can install
 	diskUsed int          // percent
 	rssMB    int          // of the running version; 0 for 30
 	received bytes.Buffer // what was uploaded
@@ -250,7 +251,11 @@ func call(verb scripts.Verb, v scripts.Values) string {
 func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 	switch verb {
 	case scripts.Check:
-		return fmt.Sprintf("installed=\nos=Debian\nsystemd=yes\nipv6=no\nnginx=%s\ndisk_mb=9000\ndisk_used=%d\nmemory_mb=900\nskew=0\n", cmp.Or(f.nginx, "1.24.0"), f.diskUsed)
+		installed, coming := f.missing, ""
+		if v["changes"] == "no" {
+			installed, coming = "", f.missing
+		}
+		return fmt.Sprintf("installed=%s\ncoming=%s\nos=Debian\nsystemd=yes\nipv6=no\nnginx=%s\ndisk_mb=9000\ndisk_used=%d\nmemory_mb=900\nskew=0\n", installed, coming, cmp.Or(f.nginx, "1.24.0"), f.diskUsed)
 	case scripts.Port:
 		return f.detection()
 	case scripts.Fetch:

@@ -20,7 +20,8 @@ type host struct {
 	link
 	app      scripts.App
 	systemd  bool
-	memoryMB int
+	memoryMB int     // free; 0 where nobody has asked
+	coming   string  // packages that are missing, and that a deployment would install
 	seen     [2]slot // as detection found them
 	position
 

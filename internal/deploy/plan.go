@@ -79,6 +79,9 @@ func (d *Deployment) plan(h *host) []string {
 		add("write the nginx site for %s, test it and reload nginx once, unless it has just that loaded", in.ServerName)
 		return lines
 	}
+	if h.coming != "" {
+		add("install %s", h.coming)
+	}
 	if h.Idle.runs() {
 		add("drain and stop what an earlier run left on port %d", h.Idle.Port)
 	}

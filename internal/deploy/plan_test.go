@@ -72,7 +72,36 @@ func TestDryRunChangesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatalf("Run: %v\n%s", err, log)
 	}
+	if strings.Contains(result.Details, "install") {
+		t.Errorf("details %q of a host that lacks nothing", result.Details)
+	}
 	if got := strings.Join(f.calls, ","); got != "check,port" || result.Outcome != Unchanged || !strings.Contains(result.Details, "rename the flag") {
 		t.Errorf("calls %s, outcome %s, details %q", got, result.Outcome, result.Details)
+	}
+}
+
+// What is missing and can be installed is the next deployment's to install, and no reason not to look on.
+func TestWhatIsMissingIsPartOfThePlan(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		change func(*inputs.Inputs)
+		want   string // in the log
+	}{
+		{"dry run", func(in *inputs.Inputs) { in.DryRun = true }, "; the next deployment installs git unzip"},
+		{"check", func(in *inputs.Inputs) { in.Operation = inputs.Check }, "; the next deployment installs git unzip"},
+		{"deployment", func(*inputs.Inputs) {}, "; installed git unzip"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f, in := newFakeHost(t), testInputs()
+			f.missing = "git unzip"
+			tt.change(in)
+			result, log, err := deployTo(t, f, in)
+			if err != nil || !f.ran("port") || !strings.Contains(log, tt.want) {
+				t.Errorf("Run: %v, calls %v\n%s", err, f.calls, log)
+			}
+			if in.DryRun && !strings.Contains(result.Details, "1. install git unzip\n2. fetch") {
+				t.Errorf("details %q", result.Details)
+			}
+		})
 	}
 }

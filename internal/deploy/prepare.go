@@ -30,7 +30,7 @@ func (d *Deployment) check(ctx context.Context, h *host) (string, error) {
 	}
 	res, err := d.exec(ctx, h, scripts.Check, scripts.Values{
 		"needs": need, "clock": strconv.FormatInt(d.now().Unix(), 10), "list": yes(d.in.Operation == inputs.Check),
-		"setup": string(d.setupMode()), "packages": strings.Join(d.in.Packages, " "),
+		"setup": string(d.in.Setup), "changes": yes(d.in.Operation != inputs.Check && !d.in.DryRun), "packages": strings.Join(d.in.Packages, " "),
 	})
 	if err != nil {
 		return "", withFaults(err, res)
@@ -46,6 +46,9 @@ func (d *Deployment) check(ctx context.Context, h *host) (string, error) {
 		installed = "; installed " + installed
 	} else if d.in.Operation == inputs.Setup {
 		installed = "; all packages are there already"
+	}
+	if h.coming = res.Text("coming"); h.coming != "" {
+		installed += "; the next deployment installs " + h.coming
 	}
 	os, version, disk, skew := res.Text("os"), res.Text("nginx"), res.Int("disk_mb"), res.Int("skew")
 	if err := res.Err(); err != nil {
@@ -69,7 +72,7 @@ func (d *Deployment) check(ctx context.Context, h *host) (string, error) {
 	if !h.systemd {
 		d.rep.Warn("No systemd on "+h.target.Name, "systemd is not init here: the application is started with nohup and does not come back after a crash or a reboot")
 	}
-	return fmt.Sprintf("%s, nginx %s, %.1f GB of disk and %.1f GB of memory free%s", os, version, float64(disk)/1024, float64(h.memoryMB)/1024, installed), nil
+	return fmt.Sprintf("%s, %s, %.1f GB of disk and %.1f GB of memory free%s", os, nginxText(version), float64(disk)/1024, float64(h.memoryMB)/1024, installed), nil
 }
 
 // withFaults puts what check.sh found wrong, all of it, in the place of its last words.
@@ -86,14 +89,6 @@ func withFaults(err error, res *scripts.Results) error {
 	return err
 }
 
-// setupMode is the input, but for an operation that changes nothing.
-func (d *Deployment) setupMode() inputs.SetupMode {
-	if d.in.Operation == inputs.Check || d.in.DryRun {
-		return inputs.SetupNever
-	}
-	return d.in.Setup
-}
-
 const (
 	minDiskMB = 200
 	fullDisk  = 85  // percent, from where on it is said
@@ -104,6 +99,13 @@ const (
 	neededNginx = "1.15.3" // nginx.org/en/docs/http/ngx_http_upstream_module.html#keepalive_timeout
 	keptNginx   = "1.18.0" // of Debian 11 and Ubuntu 20.04
 )
+
+func nginxText(version string) string {
+	if version == "" {
+		return "no nginx yet"
+	}
+	return "nginx " + version
+}
 
 // olderThan compares versions of nginx; one that is none is not older.
 func olderThan(version, other string) bool {
@@ -136,7 +138,7 @@ func (d *Deployment) detect(ctx context.Context, h *host) (string, error) {
 	if h.Active == nil {
 		return fmt.Sprintf("first deployment; it goes to port %d", h.Idle.Port), nil
 	}
-	if h.memoryMB > 0 && h.Active.RSSMB > h.memoryMB { // not every operation has asked
+	if h.memoryMB > 0 && h.Active.RSSMB > h.memoryMB {
 		d.rep.Warn("Memory of "+h.target.Name, fmt.Sprintf("the running version uses %d MB and %d MB are free: two versions may not fit at once", h.Active.RSSMB, h.memoryMB))
 	}
 	return fmt.Sprintf("port %d is active with %s; port %d is idle", h.Active.Port, h.Active.version(), h.Idle.Port), nil

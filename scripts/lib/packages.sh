@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What the host's distribution provides.
 #
-# Values: setup, packages, needs
+# Values: setup, changes (yes, no: this operation may install), packages, needs
 
 # package_of COMMAND: the Debian packages that bring it.
 package_of() {
@@ -47,20 +47,34 @@ present() {
   done
 }
 
+# apt_has_lists: has apt ever fetched what there is? A new cloud image has not.
+apt_has_lists() {
+  local lists=(/var/lib/apt/lists/*_Packages*)
+  [[ -e ${lists[0]} ]]
+}
+
+# apt_knows PACKAGE: has one of its lists a version of it? Where there is none, that can't be told, and nothing is held against the name.
+apt_knows() { ! have apt-cache || ! apt_has_lists || [[ -n $(apt-cache show --no-all-versions -- "$1" 2>/dev/null </dev/null || :) ]]; }
+
 # install_missing: installs what lacks, and with setup=always brings up to date what is there, where there is apt. Sets brought (the packages
-# that came) and refusal (apt's own words, when it did not get through). What it can't mend is found by the checks that follow.
+# that came), refusal (apt's own words, when it did not get through), and coming (what an operation that changes nothing leaves to the next
+# deployment to install). What it can't mend is found by the checks that follow.
 install_missing() {
   local lacks=() wanted=() before try
-  brought='' refusal=''
+  brought='' refusal='' coming=''
   [[ $setup != never ]] && have apt-get || return 0
   read -ra lacks -d '' < <(lacking) || :
   wanted=("${lacks[@]}")
-  if [[ $setup == always ]]; then read -ra wanted -d '' < <(lacking && present) || :; fi
+  if [[ $setup == always && $changes == yes ]]; then read -ra wanted -d '' < <(lacking && present) || :; fi
   ((${#wanted[@]} > 0)) || return 0
   free_root || {
     say "nothing can be installed: $(id -un) can't run all commands as root without a password"
     return 0
   }
+  if [[ $changes == no ]]; then
+    coming=${lacks[*]}
+    return
+  fi
   if ((${#lacks[@]} > 0)); then say "installing ${lacks[*]}"; fi
   before=$(versions "${wanted[@]}")
   for try in 1 2 3; do

@@ -32,6 +32,7 @@ probe() {
 # TLS, whose certificate means nothing on this way.
 routed() {
   for front in http://127.0.0.1 https://127.0.0.1; do
+    have curl || break
     read -r chosen loaded < <(curl -q -sk --noproxy '*' --max-time 5 -H "Host: $1" -- "$front/.deploy-action/slot" </dev/null | head -c 200 | tr -d '\0\r\n') || :
     if [[ $chosen == http://* ]]; then return; fi
   done

@@ -1,0 +1,69 @@
+package scripts
+
+import (
+	"bytes"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// A host that lacks nginx, git and unzip, whose apt knows them and bc.
+const bareHost = `app=a ports="8080 8081" path=/ clock=0 list=yes needs="awk git nginx" packages="unzip" setup=auto changes=no
+as_root() { printf 'as root: %s\n' "$*" >&2; }
+have() { [[ $1 != git && $1 != nginx ]]; }
+installed() { false; }
+rules_stand() { false; }
+free_root() { true; }
+apt_has_lists() { true; }
+apt-cache() { case ${*: -1} in git | nginx | unzip | bc) echo "Package: ${*: -1}" ;; *) return 100 ;; esac; }
+`
+
+// checkOn runs check.sh on the bare host with some things otherwise, and returns its results and words.
+func checkOn(t *testing.T, otherwise string) (results, words string, code int) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "bash", "-s")
+	text := "EX_CHECK=64\n" + strings.Join([]string{"app=a", read(t, "lib/base.sh"), read(t, "lib/root.sh"), read(t, "lib/files.sh"), read(t, "lib/packages.sh")}, "\n")
+	cmd.Stdin = strings.NewReader(text + bareHost + otherwise + "\n" + read(t, "check.sh"))
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	_ = cmd.Run()
+	return stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()
+}
+
+func TestCheckLeavesToTheDeploymentWhatItInstalls(t *testing.T) {
+	const unknown = "=apt knows no package nosuchpkg: correct the input packages, or add the source that has it\n"
+	for _, tt := range []struct {
+		name, otherwise string
+		faults          int
+		results         []string
+		words           string
+	}{
+		{"auto", "", 0, []string{"coming=git nginx unzip\n", "nginx=\n"}, "missing, and installed by the next deployment: git nginx unzip\n"},
+		{"always", "setup=always", 0, []string{"coming=git nginx unzip\n"}, "missing, and installed by the next deployment: git nginx unzip\n"},
+		{"all there", "have() { [[ $1 != nginx ]]; }; needs=awk packages=", 0, []string{"coming=\n"}, "ok: awk\n"},
+		{"never", "setup=never", 3, []string{
+			"coming=\n", "fault_0=git is not installed: apt-get install -y git\n", "fault_1=nginx is not installed", "fault_2=package unzip is not installed: apt-get install -y unzip\n",
+		}, "not fit"},
+		{"never, with a name that apt does not know", "setup=never packages=nosuchpkg needs=", 1, []string{"fault_0" + unknown}, "not fit"},
+		{"without the rights", "free_root() { false; }; needs=git; packages=", 2, []string{"fault_0=git is not installed: apt-get install -y git\n"}, "nothing can be installed"},
+		{"a name that apt does not know", `packages="unzip nosuchpkg bc"`, 1, []string{"coming=git nginx unzip nosuchpkg bc\nfault_0" + unknown}, "missing, and installed by the next deployment: git nginx unzip bc\n"},
+		{"a command that apt does not know", "apt-cache() { return 100; }; needs=git; packages=", 1, []string{"fault_0=apt knows no package git: "}, "not fit"},
+		{"no lists yet", "apt_has_lists() { false; }; needs=; packages=nosuchpkg", 0, []string{"coming=nosuchpkg\n"}, "by the next deployment: nosuchpkg (apt has fetched no lists yet, so it may not know all of them)\n"},
+		{"another system", "have() { case $1 in git | nginx | apt* | dpkg*) return 1 ;; esac; }", 3, []string{"fault_0=git is not installed\n", "fault_2=package unzip can't be looked up"}, "not fit"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			results, words, code := checkOn(t, tt.otherwise)
+			if (code == 64) != (tt.faults > 0) || (code == 0) != (tt.faults == 0) || !strings.Contains(words, tt.words) || strings.Count(results, "\nfault_") != tt.faults {
+				t.Errorf("exit code %d, want %d faults with %q; results:\n%s\nwords:\n%s", code, tt.faults, tt.words, results, words)
+			}
+			for _, want := range tt.results {
+				if !strings.Contains(results, want) {
+					t.Errorf("results lack %q:\n%s\n%s", want, results, words)
+				}
+			}
+			if strings.Contains(words, "as root: env") {
+				t.Errorf("something is changed:\n%s", words)
+			}
+		})
+	}
+}
