@@ -56,6 +56,9 @@ timeout 10 bash -c 'until [ -e /tmp/held ]; do sleep 0.05; done'`)
 			t.Errorf("the log does not say that %q was installed:\n%s", word, strings.Join(first.Outside(), "\n"))
 		}
 	}
+	if n := strings.Count(first.Log(), "(Reading database"); n == 0 || n > 3 || strings.Contains(first.Log(), "(Reading database ... 5%") {
+		t.Errorf("%d lines of dpkg's progress in the log:\n%s", n, first.Log())
+	}
 	w.serves(first.Outputs["release"])
 	w.exec("command -v unzip && systemctl is-enabled -q nginx")
 

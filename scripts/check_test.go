@@ -67,3 +67,13 @@ func TestCheckLeavesToTheDeploymentWhatItInstalls(t *testing.T) {
 		})
 	}
 }
+
+// What apt does is in the log, without the progress that dpkg draws on a terminal.
+func TestAptIsGivenNoTerminal(t *testing.T) {
+	_, words, _ := checkOn(t, `changes=yes; apt() { printf 'apt: %s\n' "$*" >&2; }; versions() { :; }`)
+	for _, command := range []string{"update", "install --yes --no-install-recommends -- git nginx unzip"} {
+		if want := "apt: apt-get -o DPkg::Lock::Timeout=120 -o Acquire::Retries=3 -o Dpkg::Use-Pty=0 " + command + "\n"; !strings.Contains(words, want) {
+			t.Errorf("the words lack %q:\n%s", want, words)
+		}
+	}
+}

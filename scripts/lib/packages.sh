@@ -60,7 +60,7 @@ apt_knows() { ! have apt-cache || ! apt_has_lists || [[ -n $(apt-cache show --no
 # that came), refusal (apt's own words, when it did not get through), and coming (what an operation that changes nothing leaves to the next
 # deployment to install). What it can't mend is found by the checks that follow.
 install_missing() {
-  local lacks=() wanted=() before try
+  local lacks=() wanted=() before try options=(-o DPkg::Lock::Timeout=120 -o Acquire::Retries=3 -o Dpkg::Use-Pty=0)
   brought='' refusal='' coming=''
   [[ $setup != never ]] && have apt-get || return 0
   read -ra lacks -d '' < <(lacking) || :
@@ -79,9 +79,10 @@ install_missing() {
   before=$(versions "${wanted[@]}")
   for try in 1 2 3; do
     refusal=''
-    # A lock that somebody holds is waited for. A list of packages that can't be had may not matter; the installation tells.
-    apt apt-get -o DPkg::Lock::Timeout=120 -o Acquire::Retries=3 update || :
-    if apt apt-get -o DPkg::Lock::Timeout=120 -o Acquire::Retries=3 install --yes --no-install-recommends -- "${wanted[@]}"; then
+    # A lock that somebody holds is waited for. A list of packages that can't be had may not matter; the installation tells. And dpkg is given
+    # no terminal, on which it would draw its progress, for the log a line at a time.
+    apt apt-get "${options[@]}" update || :
+    if apt apt-get "${options[@]}" install --yes --no-install-recommends -- "${wanted[@]}"; then
       refusal=''
       break
     fi
