@@ -32,6 +32,10 @@ func TestABadReleaseLeavesTheOldOneServing(t *testing.T) {
 			outcome: "failed", words: []string{"build: the build command exited with status 7", "main.c:1: no", "site: unchanged"},
 		},
 		{
+			name: "a build command that is not there", with: map[string]string{"build": "no-such-npm ci"},
+			outcome: "failed", words: []string{"no-such-npm: command not found", "build: the build command exited with status 127: this host lacks a command that it uses; name its package in the input packages", "site: unchanged"},
+		},
+		{
 			name: "exits at boot", files: map[string]string{"BROKEN": "exit-at-boot"}, with: map[string]string{"health-timeout": "10m"},
 			outcome: "failed", words: []string{"health: the application exited with status 3 before it was healthy", "Traceback", log, "site: unchanged"},
 		},

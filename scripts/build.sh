@@ -14,7 +14,7 @@ main() {
   for name in $shared; do share "$name"; done
   if [[ -n $build ]]; then
     # Not on an argument list, where a secret in it would show; and what it leaves running is not this step.
-    nice -n 10 bash <(printf '%s\n' "$build") {step_fd}>&- >&2 || die "$EX_BUILD" "the build command exited with status $?"
+    nice -n 10 bash <(printf '%s\n' "$build") {step_fd}>&- >&2 || die "$EX_BUILD" "the build command exited with status $?$(not_found "$?")"
     result built command
   elif [[ -f requirements.txt ]]; then
     venv

@@ -12,7 +12,7 @@ main() {
   cd -P -- "$path/releases/$release"
   # shellcheck disable=SC2016 # the inner shell expands it
   PORT=$port bash -c '. .deploy-action/environment && exec bash "$1"' "$name" <(printf '%s\n' "$command") {step_fd}>&- >&2 \
-    || die "$EX_HOOK" "the command of input \"$name\" exited with status $?"
+    || die "$EX_HOOK" "the command of input \"$name\" exited with status $?$(not_found "$?")"
   result hook_ms "$(($(now_ms) - begin))"
 }
 

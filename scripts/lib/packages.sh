@@ -20,6 +20,11 @@ package_of() {
 # how_to_install PACKAGE...: for people, where apt is there to do it.
 how_to_install() { if have apt-get; then printf ': apt-get install -y %s' "$*"; fi; }
 
+# not_found STATUS: for people, what to do about a command that the shell did not find.
+not_found() {
+  if (($1 == 127)); then printf ': this host lacks a command that it uses; name its package in the input packages, or build on the runner with source: workspace'; fi
+}
+
 # installed PACKAGE: does dpkg know it as installed?
 installed() { [[ $(dpkg-query -W -f='${db:Status-Status}' -- "$1" 2>/dev/null </dev/null) == installed ]]; }
 
