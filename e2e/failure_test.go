@@ -119,6 +119,14 @@ func TestAForeignProcessIsNamedAndLeftAlone(t *testing.T) {
 	result := w.run(w.job(w.commit(nil), nil))
 	failed(t, result, "failed", "detect: port 8081 is held by a process that is not this action's", "user bob", "python3 -m http.server 8081", "ports")
 	w.exec("curl -s http://127.0.0.1:8081/ >/dev/null")
+
+	// Another application of this action's is named, too, with all that is in the way at once.
+	other := w.deploy(w.commit(nil), map[string]string{"app": "hello", "ports": "8080,8090"}).Outputs["release"]
+	for _, with := range []map[string]string{{"operation": "check"}, {"dry-run": "true"}} {
+		failed(t, w.run(w.job(w.commit(nil), with)), "failed", "detect: /etc/nginx/conf.d/service-url.inc exists and was not written for this application",
+			"port 8080 is held by the application hello, which this action runs there (pid ", `the input ports, such as "8082,8083"`, "port 8081 is held by a process that is not this action's", "site: unchanged")
+	}
+	w.serves(other)
 }
 
 func TestWhatIsMissingIsNamedBeforeAnythingIsTouched(t *testing.T) {

@@ -12,10 +12,12 @@
 #         put it live), rss_mb_N
 #         and for each port N, line_port too, on which a process listens that we did not start: who_N (for people), holders_N (pid:starttime
 #         of all that listen, blank-separated), folder_N (where they work), clone_N and head_N (the clone of the repository in which they all
-#         do, or nothing, and its commit), unit_N (the systemd service that runs them, or nothing)
+#         do, or nothing, and its commit), unit_N (the systemd service that runs them, or nothing), app_N (the other application that this
+#         action runs there, or nothing)
+#         spare (two ports, comma-separated, on which nothing listens, or nothing), where one of the pair is not ours
 
 main() {
-  local port pid start owner release dir strays line_port=0 include chosen loaded front
+  local port pid start owner release dir strays others=no line_port=0 include chosen loaded front
   fit_root
   include_state
   result include "$include"
@@ -33,6 +35,7 @@ main() {
     slot_pid "$port" || pid=0
     if [[ $owner == ours && -n $(adopted "$port") ]]; then result "adopted_$port" yes; else result "adopted_$port" no; fi
     if [[ $owner == foreign || -n $(adopted "$port") ]]; then inspect "$port"; fi
+    if [[ $owner == foreign ]]; then others=yes; fi
     result "pid_$port" "$pid"
     result "rss_mb_$port" "$(members "$port" | sed 's,.*,/proc/&/status,' | xargs -r grep -hs '^VmRSS:' | awk '{ kb += $2 } END { print int(kb / 1024) }')"
     result "enabled_$port" "$(yes_if is_enabled "$port")"
@@ -46,6 +49,7 @@ main() {
     result "by_$port" "$(head -n 1 -- "$dir/.deploy-action/by" 2>/dev/null || :)"
     result "release_$port" "${release##*/}"
   done
+  if [[ $others == yes ]]; then result spare "$(spare_ports)"; fi
   if [[ $line_port != 0 && " $ports " != *" $line_port "* ]]; then inspect "$line_port"; fi
 }
 

@@ -81,3 +81,40 @@ func TestTheApplicationsLastLines(t *testing.T) {
 		})
 	}
 }
+
+// Two ports to move to are such as nobody has.
+func TestSparePortsAreFree(t *testing.T) {
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	taken := l.Addr().(*net.TCPAddr).Port
+	if taken > 65000 {
+		t.Skip("too near to the last port")
+	}
+	for _, pair := range []string{fmt.Sprintf("%d %d", taken-1, taken-2), fmt.Sprintf("%d %d", taken-3, taken-2)} {
+		out := bash(t, read(t, "lib/process.sh")+read(t, "lib/inspect.sh")+"ports='"+pair+"'\nspare_ports")
+		var a, b int
+		if _, err := fmt.Sscanf(out, "%d,%d", &a, &b); err != nil || a <= taken || b != a+1 {
+			t.Errorf("for %s, with port %d taken: %q", pair, taken, out)
+		}
+	}
+	if out := bash(t, read(t, "lib/process.sh")+read(t, "lib/inspect.sh")+"ports='65534 65535'\nspare_ports"); out != "" {
+		t.Errorf("above the last port: %q", out)
+	}
+}
+
+// A unit is another application's of this action only if this action wrote its template, and the unit is the port's instance of it.
+func TestWhichApplicationAUnitIs(t *testing.T) {
+	for unit, want := range map[string]string{
+		"hello@8080.service": "hello", "hello@8081.service": "", "hello.service": "", "theirs@8080.service": "", "shop@8080.service": "", "": "",
+	} {
+		out := bash(t, read(t, "lib/inspect.sh")+`app=shop
+grep() { case ${*: -1} in /etc/systemd/system/hello@.service | /etc/systemd/system/shop@.service) ;; *) return 1 ;; esac; }
+app_of '`+unit+`' 8080`)
+		if out != want {
+			t.Errorf("unit %q is of %q, want %q", unit, out, want)
+		}
+	}
+}

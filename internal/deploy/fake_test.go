@@ -372,7 +372,7 @@ func (f *fakeHost) detection() string {
 			if !adopted {
 				listen = foreign
 			}
-			fmt.Fprintf(&b, "who_%[1]s=pid 812, user ubuntu, command uvicorn\nholders_%[1]s=812:4711\nfolder_%[1]s=/home/ubuntu/AI-Server\nclone_%[1]s=/home/ubuntu/AI-Server\nhead_%[1]s=%[2]s\nunit_%[1]s=\n", port, oldCommit)
+			fmt.Fprintf(&b, "who_%[1]s=pid 812, user ubuntu, command uvicorn\nholders_%[1]s=812:4711\nfolder_%[1]s=/home/ubuntu/AI-Server\nclone_%[1]s=/home/ubuntu/AI-Server\nhead_%[1]s=%[2]s\nunit_%[1]s=\napp_%[1]s=\n", port, oldCommit)
 		} else if f.running[port] || f.flag == port {
 			release = cmp.Or(f.releases[port], "20261122T000000Z-aaaaaaa")
 			fmt.Fprintf(&b, "commit_%s=%s\nrecipe_%s=%s\n", port, cmp.Or(f.commit, oldCommit), port, activeRecipe)

@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -58,6 +59,7 @@ type facts struct {
 	TheirSite  bool     // the server block that includes it is the user's own
 	Routed     uint16   // the port nginx itself says it chooses; 0 when our site is not loaded
 	Strays     []string // flags of ports outside the pair
+	Spare      string   // two ports on which nothing listens, for people; empty where both of the pair can be had
 	Repository string
 }
 
@@ -111,6 +113,9 @@ func readFacts(res *scripts.Results, ports [2]uint16, repository string) (facts,
 		}
 		f.Slots[i] = s
 	}
+	if res.Has("spare") {
+		f.Spare = res.Text("spare")
+	}
 	if f.Line != 0 && f.Line != ports[0] && f.Line != ports[1] {
 		f.Outside = readProcess(res, f.Line)
 	}
@@ -118,24 +123,29 @@ func readFacts(res *scripts.Results, ports [2]uint16, repository string) (facts,
 }
 
 // decide says which slot is active. Flags, sockets, units, the include and nginx's own word are weighed together; where they contradict each
-// other in a way that has no safe reading it refuses with what it saw (invariant 4).
+// other in a way that has no safe reading it refuses with what it saw (invariant 4). What is in the way is named all at once.
 func decide(f *facts, include string) (position, error) {
+	var obstacles []error
 	if f.Include == other {
-		return position{}, fmt.Errorf("%s exists and was not written for this application; choose another file with the input nginx-include", include)
+		obstacles = append(obstacles, fmt.Errorf("%s exists and was not written for this application; choose another file with the input nginx-include", include))
 	}
 	if len(f.Strays) > 0 {
-		return position{}, strayError(f)
+		obstacles = append(obstacles, strayError(f))
 	}
 	p := position{Loaded: f.Routed != 0, TheirSite: f.TheirSite}
 	if f.Include == oneLine {
 		if err := takeOver(f, &p, include); err != nil {
-			return position{}, err
+			obstacles = append(obstacles, err)
 		}
 	}
 	for _, s := range f.Slots {
-		if s.Listen == foreign {
-			return position{}, foreignError(s)
+		named := f.Include == oneLine && s.Port == f.Line // above
+		if s.Listen == foreign && !named {
+			obstacles = append(obstacles, foreignError(s, f.Spare))
 		}
+	}
+	if len(obstacles) > 0 {
+		return position{}, errors.Join(obstacles...)
 	}
 	active, err := active(f, &p)
 	if err != nil {

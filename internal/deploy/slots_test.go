@@ -13,6 +13,13 @@ func TestDecide(t *testing.T) {
 		return slot{Port: port, Flag: flag, Listen: ours, PID: 8, Release: "new"}
 	}
 	idle := func(port uint16, flag bool) slot { return slot{Port: port, Flag: flag, Listen: none} }
+	theirs := func(port uint16) slot {
+		return slot{Port: port, Listen: foreign, Process: process{Who: "pid 9", App: "hello"}}
+	}
+	const everything = `/etc/nginx/conf.d/service-url.inc exists and was not written for this application; choose another file with the input nginx-include
+port 9000 is active, and not one of the pair; to move, deploy once with the input ports set to "9000,8080", and from then on with "8080,8081"
+port 8080 is held by the application hello, which this action runs there (pid 9); it is left alone: choose two other ports with the input ports, such as "8082,8083"
+port 8081 is held by the application hello,`
 	for _, tt := range []struct {
 		name   string
 		facts  facts
@@ -39,6 +46,8 @@ func TestDecide(t *testing.T) {
 		{"no flag, both run, nginx falls back", facts{Slots: [2]slot{live(8080, false), live(8081, false)}, Include: ours, Routed: 8081}, 8081, &heal{"", "8081"}, "flag was gone"},
 		{"no flag, both run, nginx silent", facts{Slots: [2]slot{live(8080, false), live(8081, false)}, Include: ours}, 0, nil, "create the right one by hand"},
 		{"foreign process", facts{Slots: [2]slot{idle(8080, false), {Port: 8081, Listen: foreign, Process: process{Who: "pid 9, user bob, command x"}}}, Include: absent}, 0, nil, "pid 9, user bob, command x"},
+		{"another application's process", facts{Slots: [2]slot{idle(8080, false), theirs(8081)}, Include: absent, Spare: "8084,8085"}, 0, nil, `port 8081 is held by the application hello, which this action runs there (pid 9); it is left alone: choose two other ports with the input ports, such as "8084,8085"`},
+		{"all that is in the way", facts{Slots: [2]slot{theirs(8080), theirs(8081)}, Include: other, Strays: []string{"9000"}, Spare: "8082,8083"}, 0, nil, everything},
 		{"somebody else's include", facts{Slots: [2]slot{idle(8080, false), idle(8081, false)}, Include: other}, 0, nil, "nginx-include"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

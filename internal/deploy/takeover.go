@@ -15,6 +15,7 @@ type process struct {
 	Clone   string // the clone of the repository in which all of them work, empty when they do not
 	Head    string // its commit
 	Unit    string // the systemd service that runs it
+	App     string // the other application that this action runs there
 }
 
 // readProcess returns nil when port.sh says nothing of the port.
@@ -25,7 +26,7 @@ func readProcess(res *scripts.Results, port uint16) *process {
 	}
 	return &process{
 		Who: res.Text(key("who")), Holders: res.Text(key("holders")), Folder: res.Text(key("folder")),
-		Clone: res.Text(key("clone")), Head: res.Text(key("head")), Unit: res.Text(key("unit")),
+		Clone: res.Text(key("clone")), Head: res.Text(key("head")), Unit: res.Text(key("unit")), App: res.Text(key("app")),
 	}
 }
 
@@ -95,7 +96,11 @@ func (p position) clone() string {
 }
 
 // foreignError is about a process on a port that a new version is to have: whatever it is, it is not stopped.
-func foreignError(s slot) error {
+func foreignError(s slot, spare string) error {
+	if s.Process.App != "" {
+		return fmt.Errorf("port %d is held by the application %s, which this action runs there (%s); it is left alone: choose two other ports with the input ports, such as %q",
+			s.Port, s.Process.App, s.Process.Who, orElse(spare, "8090,8091"))
+	}
 	if s.Process.Clone != "" {
 		return fmt.Errorf("port %d is held by a version started by hand from %s (%s), to which requests do not go; it is left alone: end it, with `kill %s`, and run this workflow again, or choose other ports with the input ports",
 			s.Port, s.Process.Clone, s.Process.Who, s.Process.pid())

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Who listens on a port, and whether it is a version of the repository that was started by hand.
 #
-# Values: repository
+# Values: app, ports (two, blank-separated), repository
 
 # inspect PORT: prints what port.sh says of a process that we did not start. Sets pid.
 inspect() {
@@ -25,6 +25,24 @@ inspect() {
   result "clone_$1" "$clone"
   result "head_$1" "$([[ -z $clone ]] || git -C "$clone" rev-parse -q --verify HEAD)"
   result "unit_$1" "$unit"
+  result "app_$1" "$(app_of "$unit" "$1")"
+}
+
+# app_of UNIT PORT: the other application that this action runs on the port, if the unit is its.
+app_of() {
+  local other=${1%@"$2".service}
+  if [[ $1 == *@"$2".service && $other != "$app" ]] && grep -qs '^# Written by deploy-action' "/etc/systemd/system/$other@.service"; then printf '%s' "$other"; fi
+}
+
+# spare_ports: two ports above ours on which nothing listens, as the input ports has them.
+spare_ports() {
+  local port=$((${ports% *} > ${ports#* } ? ${ports% *} : ${ports#* }))
+  while (((port += 2) < 65536)); do
+    if [[ -z $(sockets "$((port - 1))" 0A)$(sockets "$port" 0A) ]]; then
+      printf '%d,%d' "$((port - 1))" "$port"
+      return
+    fi
+  done
 }
 
 # work_tree FOLDER: the top of the git work tree in which it lies, if that is a clone of the repository; git itself refuses one that belongs to
