@@ -35,5 +35,5 @@ lint: ## run the linters
 prepare: ## install what is missing, start a container engine if none runs, build the images
 	@e2e/prepare/prepare.sh
 
-clean: ## remove the images, and stop the engine if `make prepare` started it
+clean: ## remove the images and what tests that were killed have left, and stop the engine if `make prepare` started it
 	@e2e/prepare/clean.sh

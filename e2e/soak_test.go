@@ -40,6 +40,7 @@ type soak struct {
 // nothing may grow. -parallel hosts are used at a time. Ended with SIGINT, it reports what it has done.
 func TestSoak(t *testing.T) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	resume := lab.Spare()
 	s := &soak{seed: *soakSeed, begun: time.Now(), ended: ctx.Done(), left: *soakDeployments}
 	if s.seed == 0 {
 		s.seed = uint64(s.begun.UnixNano()) //nolint:gosec // any number does
@@ -54,6 +55,7 @@ func TestSoak(t *testing.T) {
 		}
 	}
 	t.Cleanup(func() {
+		defer resume()
 		defer stop()
 		s.sum.Took, s.sum.Seed, s.sum.Failed = time.Since(s.begun), s.seed, t.Failed()
 		text := s.sum.report()

@@ -24,6 +24,7 @@ var shared struct {
 }
 
 func TestMain(m *testing.M) {
+	lab.EndOnSignal(os.Exit)
 	os.Exit(func() int {
 		if err := open(context.Background()); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -43,6 +44,9 @@ func actionImage() string { return cmp.Or(os.Getenv("ACTION_IMAGE"), lab.ActionI
 
 func open(ctx context.Context) (err error) {
 	if shared.lab, err = lab.Open(ctx, lab.Options{}); err != nil {
+		return err
+	}
+	if err = os.Setenv("TMPDIR", shared.lab.Dir()); err != nil { // a test that is cut off leaves its own folders
 		return err
 	}
 	if shared.key, err = shared.lab.Key(ctx, lab.Ed25519, lab.OpenSSH, ""); err != nil {

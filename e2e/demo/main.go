@@ -20,6 +20,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	signal.Ignore(syscall.SIGPIPE) // whoever reads the output may die of the same signal, before all is removed
 	d := &demo{out: os.Stdout, colours: isTerminal(os.Stdout)}
 	err := d.run(ctx)
 	if err != nil {
@@ -67,6 +68,9 @@ func (d *demo) run(ctx context.Context) (err error) {
 	for _, v := range versions {
 		fmt.Fprintf(d.out, "\n=== %s: %s\n", v.name, v.about)
 		result, err := shop.Deploy(ctx, v.name, v.broken, newPrinter(d.out, d.colours).line)
+		if err == nil {
+			err = context.Cause(ctx) // then the result is not the release's doing
+		}
 		if err != nil {
 			return err
 		}

@@ -56,7 +56,7 @@ func (l *Lab) Host(ctx context.Context, options HostOptions) (*Host, error) {
 		lab: l, container: l.id + "-" + options.Name, systemd: !options.NoSystemd,
 	}
 	fmt.Fprintf(l.out, "lab: starting host %s (%s)\n", h.Name, h.IP)
-	if _, err := l.engine.run(ctx, h.runArgs(options)...); err != nil {
+	if err := h.start(ctx, options); err != nil {
 		return nil, fmt.Errorf("start host %q: %w", h.Name, err)
 	}
 	if err := h.WaitReady(ctx); err != nil {
@@ -66,6 +66,16 @@ func (l *Lab) Host(ctx context.Context, options HostOptions) (*Host, error) {
 		return nil, errors.Join(fmt.Errorf("start host %q: %w", h.Name, err), h.Remove(context.WithoutCancel(ctx)))
 	}
 	return h, nil
+}
+
+func (h *Host) start(ctx context.Context, options HostOptions) error {
+	started, err := h.lab.starting()
+	if err != nil {
+		return err
+	}
+	defer started()
+	_, err = h.lab.engine.run(context.WithoutCancel(ctx), h.runArgs(options)...) // cut off, it may still start one
+	return err
 }
 
 // runArgs are the arguments of the docker command that starts the host. systemd needs to mount (SYS_ADMIN) and to

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
@@ -51,6 +52,11 @@ type Lab struct {
 	keys    []*Key
 	closers []func() error
 	nextIP  netip.Addr
+	running map[*Running]bool
+
+	closing sync.Mutex   // one Close at a time
+	starts  sync.RWMutex // held for reading while something is started
+	closed  bool         // nothing is any more
 }
 
 // Open checks the engine and the images, removes what dead labs left, and makes a network.
@@ -76,8 +82,9 @@ func Open(ctx context.Context, options Options) (*Lab, error) {
 	if err := errors.Join(l.sweep(ctx, ownerIsDead), l.sweepDirs(ctx)); err != nil {
 		return nil, fmt.Errorf("remove what a dead lab left: %w", err)
 	}
+	register(l, true)
 	if l.network, err = l.createNetwork(ctx); err != nil {
-		return nil, err
+		return nil, errors.Join(err, l.Close())
 	}
 	l.nextIP = l.network.firstHost()
 	dir := filepath.Join(os.TempDir(), dirPrefix+l.label())
@@ -88,13 +95,22 @@ func Open(ctx context.Context, options Options) (*Lab, error) {
 	return l, nil
 }
 
-// Close stops the servers, and removes the containers, the network and the files of this lab.
+// Close stops the servers, and removes the containers, the network and the files of this lab. It may be called again after an error.
 func (l *Lab) Close() error {
 	ctx := context.Background() // what is to be removed must go, whatever ended the test
+	l.closing.Lock()
+	defer l.closing.Unlock()
+	l.starts.Lock()
+	l.closed = true
+	l.starts.Unlock()
 	l.mu.Lock()
-	closers := l.closers
+	closers, running := l.closers, slices.Collect(maps.Keys(l.running))
 	l.closers = nil
 	l.mu.Unlock()
+	for _, r := range running { // the engine may be about to create its container
+		r.killUntilDone(ctx)
+		<-r.done
+	}
 	var errs []error
 	for _, closer := range slices.Backward(closers) {
 		errs = append(errs, closer())
@@ -103,8 +119,30 @@ func (l *Lab) Close() error {
 	if l.dir != "" {
 		errs = append(errs, l.removeDir(ctx, l.dir))
 	}
-	return errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	register(l, false)
+	return nil
 }
+
+// starting is to be called before anything is started that Close has to remove, and started when the engine knows of it.
+func (l *Lab) starting() (started func(), err error) {
+	l.starts.RLock()
+	switch {
+	case interrupted():
+		err = errInterrupted
+	case l.closed:
+		err = errClosed
+	default:
+		return l.starts.RUnlock, nil
+	}
+	l.starts.RUnlock()
+	return nil, err
+}
+
+// Dir is the lab's folder for temporary files, which goes with it.
+func (l *Lab) Dir() string { return l.dir }
 
 // Gateway is this machine's own address on the lab's network: a server that listens on it is reached by every host.
 func (l *Lab) Gateway() string { return l.network.gateway.String() }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -16,10 +17,15 @@ var shared *Lab
 func TestMain(m *testing.M) { os.Exit(testMain(m)) }
 
 func testMain(m *testing.M) int {
+	EndOnSignal(os.Exit)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	var err error
 	if shared, err = Open(ctx, Options{ActionFile: "testdata/action/action.yml"}); err != nil {
+		fmt.Fprintln(os.Stderr, "open lab:", err)
+		return 1
+	}
+	if err := os.Setenv("TMPDIR", shared.Dir()); err != nil {
 		fmt.Fprintln(os.Stderr, "open lab:", err)
 		return 1
 	}
@@ -31,43 +37,76 @@ func testMain(m *testing.M) int {
 	return code
 }
 
-func TestOpenRemovesWhatDeadLabsLeft(t *testing.T) {
+func TestWhatDeadLabsLeftIsRemoved(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		remove func() error
+	}{
+		{"Open", func() error {
+			other, err := Open(t.Context(), Options{})
+			if err != nil {
+				return err
+			}
+			return other.Close()
+		}},
+		{"make clean", func() error {
+			out, err := exec.CommandContext(t.Context(), "bash", "-euc", ". ../prepare/common.sh; . ../prepare/labs.sh; sweep_labs").CombinedOutput()
+			if err != nil {
+				return fmt.Errorf("%w: %s", err, out)
+			}
+			return nil
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) { removesDeadLabs(t, tt.remove) })
+	}
+}
+
+func removesDeadLabs(t *testing.T, remove func() error) {
+	t.Helper()
 	ctx := t.Context()
 	dead := "1-0-lab-dead" // process 1 did not start at tick 0 of this kernel's life in any lab
 	if startTime(1) == "0" {
 		dead = "4194304-1-lab-dead" // above the highest process id there can be
 	}
-	create := func(owner string) string {
-		id, err := shared.engine.run(ctx, "create", "--label", ownerKey+"="+owner, HostImage, "true")
+	create := func(args ...string) string {
+		id, err := shared.engine.run(ctx, args...)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return id
 	}
-	gone, kept := create(dead), create(shared.label())
+	gone := create("create", "--label", ownerKey+"="+dead, HostImage, "true")
+	kept := create("create", "--label", ownerKey+"="+shared.label(), HostImage, "true")
+	goneNetwork := create("network", "create", "--label", ownerKey+"="+dead, "lab-dead-"+randomHex(3))
 	goneDir := filepath.Join(os.TempDir(), dirPrefix+dead)
-	if err := os.MkdirAll(filepath.Join(goneDir, "runner"), 0o755); err != nil {
-		t.Fatal(err)
+	keptDir := filepath.Join(os.TempDir(), dirPrefix+shared.label())
+	for _, dir := range []string{filepath.Join(goneDir, "runner"), keptDir} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
 	}
 
-	other, err := Open(ctx, Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := other.Close(); err != nil {
+	if err := remove(); err != nil {
 		t.Error(err)
 	}
-	if _, err := shared.engine.run(ctx, "inspect", gone); err == nil {
-		t.Error("the container of a dead lab is still there")
+	for _, id := range []string{gone, goneNetwork} {
+		if out, err := shared.engine.run(ctx, "inspect", id); err == nil {
+			t.Errorf("of a dead lab is still there: %s", out)
+		}
 	}
 	if _, err := os.Stat(goneDir); !os.IsNotExist(err) {
 		t.Errorf("the folder of a dead lab: got %v, want it gone", err)
 	}
-	if _, err := os.Stat(shared.dir); err != nil {
-		t.Errorf("the folder of a living lab: %v", err)
+	for _, dir := range []string{keptDir, shared.dir} {
+		if _, err := os.Stat(dir); err != nil {
+			t.Errorf("the folder of a living lab: %v", err)
+		}
 	}
 	if _, err := shared.engine.run(ctx, "rm", kept); err != nil {
 		t.Errorf("the container of a living lab is gone: %v", err)
+	}
+	if _, err := shared.engine.run(ctx, "network", "inspect", shared.id); err != nil {
+		t.Errorf("the network of a living lab is gone: %v", err)
 	}
 }
 

@@ -36,6 +36,12 @@ func (n network) upperHalf() netip.Prefix {
 // it, and only the engine knows which are free: so it is asked for one first, which is then made again by number.
 func (l *Lab) createNetwork(ctx context.Context) (network, error) {
 	const tries = 5 // another lab may take the subnet in between
+	started, err := l.starting()
+	if err != nil {
+		return network{}, fmt.Errorf("create network: %w", err)
+	}
+	defer started()
+	ctx = context.WithoutCancel(ctx) // a command that is cut off leaves it open whether there is one
 	var errs []error
 	for range tries {
 		n, err := l.probeNetwork(ctx)

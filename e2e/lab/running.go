@@ -53,6 +53,11 @@ func (r *Running) start(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
+	started, err := r.lab.starting()
+	if err != nil {
+		return err
+	}
+	defer started()
 	stdout, err := r.cmd.StdoutPipe()
 	if err != nil {
 		return err
@@ -66,8 +71,10 @@ func (r *Running) start(ctx context.Context) error {
 		return err
 	}
 	stop := context.AfterFunc(ctx, func() { r.killUntilDone(context.WithoutCancel(ctx)) })
+	r.lab.runs(r, true)
 	go func() {
 		defer close(r.done)
+		defer r.lab.runs(r, false)
 		defer stop()
 		var streams sync.WaitGroup
 		streams.Go(func() { r.read(stdout, false) })
@@ -76,6 +83,18 @@ func (r *Running) start(ctx context.Context) error {
 		r.finish(r.cmd.Wait())
 	}()
 	return nil
+}
+
+// runs keeps r among those under way, or takes it out.
+func (l *Lab) runs(r *Running, running bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.running == nil {
+		l.running = map[*Running]bool{}
+	}
+	if delete(l.running, r); running {
+		l.running[r] = true
+	}
 }
 
 // read cuts a stream into lines as .NET's StreamReader.ReadLine does.

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Takes back what prepare.sh made: the images, and the engine if it was started there. Packages stay.
+# Takes back what prepare.sh made: the images, and the engine if it was started there; and what tests that were killed have left. Packages stay.
 set -euo pipefail
 
 # shellcheck source-path=SCRIPTDIR source=common.sh
@@ -8,10 +8,13 @@ set -euo pipefail
 . "$prepare_dir/engine.sh"
 # shellcheck source-path=SCRIPTDIR source=images.sh
 . "$prepare_dir/images.sh"
+# shellcheck source-path=SCRIPTDIR source=labs.sh
+. "$prepare_dir/labs.sh"
 
 main() {
   local images
   if engine_answers; then
+    sweep_labs
     mapfile -t images < <(docker image ls --quiet --filter label=deploy-action.stand-in)
     images+=("$host_image" "$action_image")
     docker image rm --force -- "${images[@]}" >/dev/null 2>&1 || true # one that is not there is gone already

@@ -9,12 +9,16 @@ set -euo pipefail
 . "$(dirname -- "$0")/common.sh"
 # shellcheck source-path=SCRIPTDIR source=engine.sh
 . "$prepare_dir/engine.sh"
+# shellcheck source-path=SCRIPTDIR source=labs.sh
+. "$prepare_dir/labs.sh"
 
 # Everybody who uses the engine holds the lock shared; who then gets it alone was the last one.
 leave() {
   local status=$?
   flock --unlock 9
   if [[ -e $state/stop-engine ]] && flock --exclusive --nonblock 9; then
+    # The go command dies of SIGTERM at once, and the test that it runs still removes what it has started.
+    wait_for 30 no_lab_lives || :
     stop_engine
   fi
   exit "$status"
