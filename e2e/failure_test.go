@@ -33,7 +33,7 @@ func TestABadReleaseLeavesTheOldOneServing(t *testing.T) {
 		},
 		{
 			name: "a build command that is not there", with: map[string]string{"build": "no-such-npm ci"},
-			outcome: "failed", words: []string{"no-such-npm: command not found", "build: the build command exited with status 127: this host lacks a command that it uses; name its package in the input packages", "site: unchanged"},
+			outcome: "failed", words: []string{"no-such-npm: command not found", "build: the build command exited with status 127 (a command or file in it was not found; if this host lacks it, name its package in the input packages)", "site: unchanged"},
 		},
 		{
 			name: "exits at boot", files: map[string]string{"BROKEN": "exit-at-boot"}, with: map[string]string{"health-timeout": "10m"},
@@ -248,7 +248,7 @@ func TestConnectingFailsWithItsOwnMessage(t *testing.T) {
 		with  map[string]string
 		words []string
 	}{
-		{"no host key pinned", map[string]string{"known-hosts": ""}, []string{w.host.IP + " ssh-", "into the input known-hosts"}},
+		{"no host key pinned", map[string]string{"known-hosts": ""}, []string{w.host.IP + " ssh-", "put this line into known-hosts"}},
 		{"another host's key", map[string]string{"known-hosts": strings.ReplaceAll(other.host.KnownHosts(), other.host.IP, w.host.IP)}, []string{"SHA256:", "attack"}},
 		{"connection refused", map[string]string{"port": "2222", "known-hosts": "", "fingerprint": "SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}, []string{"refused", "2222"}},
 		{"login refused", map[string]string{"key": stranger.Private}, []string{"ubuntu", stranger.Fingerprint, "authorized_keys"}},

@@ -209,7 +209,7 @@ func (x *trial) judge(result *lab.Result) {
 	}
 	switch {
 	case x.fault.flags || x.fault.down:
-	case x.fault.first && len(now.flags) == 0: // nothing was switched yet; once the site is there its fall-back names the only slot
+	case x.fault.first && len(now.flags) == 0 && (result == nil || result.ExitCode != 0): // nothing was switched yet; once the site is there its fall-back names the only slot
 	case x.fault.first && now.answers == "":
 		if len(now.flags) > 1 {
 			x.t.Errorf("flags %v on a host that serves nothing yet", now.flags)

@@ -84,7 +84,7 @@ func TestSetupNeverOnlyNamesWhatIsMissing(t *testing.T) {
 	result := w.run(w.job(w.commit(nil), map[string]string{"setup": "never", "packages": "unzip"}))
 	failed(t, result, "failed", "check: package unzip is not installed: apt-get install -y unzip", "site: unchanged")
 	none := w.run(w.job(w.commit(nil), map[string]string{"packages": "no-such-package-of-ours"}))
-	failed(t, none, "failed", "apt knows no package no-such-package-of-ours: correct the input packages", "site: unchanged")
+	failed(t, none, "failed", "apt's lists on this host have no package no-such-package-of-ours: correct the input packages", "site: unchanged")
 }
 
 // Setup makes all that takes root: what follows it, the first deployment included, does without.
@@ -222,24 +222,36 @@ func TestASiteThatNginxDoesNotTakeUpIsPutBack(t *testing.T) {
 	w.serves(w.deploy(w.commit(nil), nil).Outputs["release"])
 }
 
-// What the README says to do leaves nothing of the action's.
+// What the README says to do leaves nothing of an application, and another one on the same host as it is.
 func TestTheWayAwayThatTheReadmeShows(t *testing.T) {
 	w := newWorld(t, lab.HostOptions{})
 	for range 2 {
 		w.deploy(w.commit(nil), nil)
 	}
+	w.deploy(w.commit(nil), map[string]string{"app": "admin", "ports": "8090,8091", "server-name": "admin.example", "nginx-include": "/etc/nginx/conf.d/admin-url.inc"})
+	const other = "/home/ubuntu/admin"
+	w.exec("curl -fsH 'Host: admin.example' http://127.0.0.1/health && test -d " + other)
 	readme, err := os.ReadFile("../README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, commands, _ := strings.Cut(string(readme), "```bash\napp=shop\n")
+	const inputs = `app=shop path=/home/ubuntu/shop ports="8080 8081" include=/etc/nginx/conf.d/service-url.inc`
+	_, commands, _ := strings.Cut(string(readme), "```bash\n"+inputs+"\n")
 	commands, _, found := strings.Cut(commands, "```\n")
 	if !found {
-		t.Fatal("README.md has no commands that begin with app=shop")
+		t.Fatalf("README.md has no commands that begin with %s", inputs)
 	}
-	w.exec("runuser -u ubuntu -- env HOME=/home/ubuntu bash -euxc 'app=shop\n" + commands + "'")
-	if out := w.exec(`{ find /etc /var/lib /home /usr/local /opt -name '*deploy-action*' -o -name '*shop*'; ls -d /etc/nginx/conf.d/service-url.inc; systemctl list-units --all --plain --no-legend 'shop*'
-		pgrep -u ubuntu -f uvicorn; ss -Hltn 'sport = :8080 or sport = :8081'; systemctl is-active -q nginx || echo nginx; } 2>/dev/null | grep -vx /var/lib/deploy-action || :`); out != "" {
+	takeAway := func(inputs string) { w.exec("runuser -u ubuntu -- bash -euxc '" + inputs + "\n" + commands + "'") }
+	const rest = `{ find /etc /var/lib /home /usr/local /opt -name '*deploy-action*' -o -name '*shop*' -o -name admin -o -name 'admin[.@-]*'; ls -d /etc/nginx/conf.d/*.inc
+		systemctl list-units --all --plain --no-legend 'shop*' 'admin*'; pgrep -u ubuntu -f uvicorn; ss -Hltn 'sport >= :8080 and sport <= :8091'; systemctl is-active -q nginx || echo nginx; } 2>/dev/null |
+		grep -vx /var/lib/deploy-action || :`
+	takeAway(inputs)
+	if out := w.exec(rest + ` | grep -v 'admin\|:8090\|:8091' | grep -vx "$(pgrep -u ubuntu -f 'uvicorn.*--port 809')" || :`); out != "" {
+		t.Errorf("of shop is left:\n%s", out)
+	}
+	w.exec("nginx -t && curl -fsH 'Host: admin.example' http://127.0.0.1/health && systemctl is-enabled admin@8090")
+	takeAway(`app=admin path=` + other + ` ports="8090 8091" include=/etc/nginx/conf.d/admin-url.inc`)
+	if out := w.exec(rest); out != "" {
 		t.Errorf("left on the host:\n%s", out)
 	}
 }

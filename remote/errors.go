@@ -178,7 +178,7 @@ func (e *HostKeyError) Error() string {
 		if e.Others {
 			others = " (known-hosts has lines for other names and addresses only)"
 		}
-		return fmt.Sprintf("host key of %s is not pinned%s; it offers %s. Compare on the host itself (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub), then put this line into the input known-hosts:\n%s",
+		return fmt.Sprintf("host key of %s is not pinned%s; it offers %s. Compare on the host itself (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub), then put this line into known-hosts:\n%s",
 			e.Host, others, e.offered(), e.KnownHostsLine())
 	case e.Revoked:
 		return fmt.Sprintf("host key of %s is revoked: it offers %s, which a @revoked line refuses: this may be an attack", e.Host, e.offered())

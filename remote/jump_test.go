@@ -107,7 +107,7 @@ func TestOpenSSHJumpSaysWhichHop(t *testing.T) {
 		{"the second is another", func(cfg *remote.Config, _ *remote.Host) {
 			cfg.Jumps[1].HostKeys = pins(t, "", ssh.FingerprintSHA256(stranger.PublicKey()))
 		}, 2, []string{"does not match", "may be an attack", second}},
-		{"the second is not pinned", func(cfg *remote.Config, _ *remote.Host) { cfg.Jumps[1].HostKeys = pins(t, "") }, 2, []string{"is not pinned", "then put this line into the input known-hosts:\n[127.0.0.1]:"}},
+		{"the second is not pinned", func(cfg *remote.Config, _ *remote.Host) { cfg.Jumps[1].HostKeys = pins(t, "") }, 2, []string{"is not pinned", "then put this line into known-hosts:\n[127.0.0.1]:"}},
 		{"the target's pin does not vouch for a hop", func(cfg *remote.Config, _ *remote.Host) { cfg.Jumps[1].HostKeys = cfg.HostKeys }, 2, []string{"does not match"}},
 		{"the first refuses the key", func(cfg *remote.Config, _ *remote.Host) { cfg.Jumps[0].Signer = stranger }, 1, []string{"log in to", "authorized_keys"}},
 		{"the second refuses the key", func(cfg *remote.Config, _ *remote.Host) { cfg.Jumps[1].Signer = stranger }, 2, []string{"log in to", second}},

@@ -52,7 +52,7 @@ func parseKnownLine(text string) (knownLine, error) {
 	marker, patterns, key, _, _, err := ssh.ParseKnownHosts([]byte(text))
 	if err != nil {
 		if strings.HasPrefix(text, "SHA256:") || strings.HasPrefix(text, "MD5:") {
-			return knownLine{}, errors.New("this is a fingerprint, not a known_hosts line: it belongs in the input fingerprint")
+			return knownLine{}, errors.New("this is a fingerprint, not a known_hosts line: give it as fingerprint")
 		}
 		return knownLine{}, errors.New(`want "name type key" as ssh-keyscan prints it`)
 	}

@@ -11,7 +11,7 @@ import (
 
 // A command that the host does not have is not a fault of the release's: what to do about it is said.
 func TestACommandThatIsNotFoundIsSaidToBeMissing(t *testing.T) {
-	const hint = ": this host lacks a command that it uses; name its package in the input packages, or build on the runner with source: workspace"
+	const hint = " (a command or file in it was not found; if this host lacks it, name its package in the input packages)"
 	for _, tt := range []struct {
 		verb    Verb
 		command string

@@ -2,7 +2,7 @@
 # Says whether a deployment can run here, naming everything that is missing at once. Changes nothing but, where setup says so, installs what
 # is missing; in an operation that changes nothing that is no fault, but said.
 #
-# Values: path, setup (auto, always, never), changes (yes, no: this operation may install), packages (wanted besides, blank-separated), needs (commands, blank-separated), clock (the runner's, seconds since the epoch), list (yes: name also what is right)
+# Values: path, setup (auto, always, never), may_install (yes, no), packages (wanted besides, blank-separated), needs (commands, blank-separated), clock (the runner's, seconds since the epoch), list (yes: name also what is right)
 # Prints: installed (packages), coming (packages: what a deployment would install), os, systemd (yes, no), ipv6 (yes, no), nginx (version, or
 #         nothing where it is coming), disk_mb, disk_used (percent), memory_mb, skew (seconds)
 #         or fault_N, one for each thing that is missing or wrong
@@ -22,7 +22,7 @@ main() {
     fi
   done
   for name in $coming; do
-    if apt_knows "$name"; then known+=("$name"); else faults+=("apt knows no package $name: correct the input packages, or add the source that has it"); fi
+    if apt_knows "$name"; then known+=("$name"); else faults+=("apt's lists on this host have no package $name: correct the input packages, or add the source that has it and run sudo apt-get update"); fi
   done
   if ((${#known[@]} > 0)); then
     say "missing, and installed by the next deployment: ${known[*]}$(apt_has_lists || printf ' (apt has fetched no lists yet, so it may not know all of them)')"
@@ -50,7 +50,7 @@ main() {
     elif [[ -n $coming ]]; then
       continue # and looked at above
     elif ! apt_knows "$name"; then
-      faults+=("apt knows no package $name: correct the input packages, or add the source that has it")
+      faults+=("apt's lists on this host have no package $name: correct the input packages, or add the source that has it and run sudo apt-get update")
     elif have dpkg-query; then
       faults+=("package $name is not installed$(how_to_install "$name")")
     else

@@ -8,7 +8,7 @@ import (
 )
 
 // A host that lacks nginx, git and unzip, whose apt knows them and bc.
-const bareHost = `app=a ports="8080 8081" path=/ clock=0 list=yes needs="awk git nginx" packages="unzip" setup=auto changes=no
+const bareHost = `app=a ports="8080 8081" path=/ clock=0 list=yes needs="awk git nginx" packages="unzip" setup=auto may_install=no
 as_root() { printf 'as root: %s\n' "$*" >&2; }
 have() { [[ $1 != git && $1 != nginx ]]; }
 installed() { false; }
@@ -31,7 +31,7 @@ func checkOn(t *testing.T, otherwise string) (results, words string, code int) {
 }
 
 func TestCheckLeavesToTheDeploymentWhatItInstalls(t *testing.T) {
-	const unknown = "=apt knows no package nosuchpkg: correct the input packages, or add the source that has it\n"
+	const unknown = "=apt's lists on this host have no package nosuchpkg: correct the input packages, or add the source that has it and run sudo apt-get update\n"
 	for _, tt := range []struct {
 		name, otherwise string
 		faults          int
@@ -47,7 +47,7 @@ func TestCheckLeavesToTheDeploymentWhatItInstalls(t *testing.T) {
 		{"never, with a name that apt does not know", "setup=never packages=nosuchpkg needs=", 1, []string{"fault_0" + unknown}, "not fit"},
 		{"without the rights", "free_root() { false; }; needs=git; packages=", 2, []string{"fault_0=git is not installed: apt-get install -y git\n"}, "nothing can be installed"},
 		{"a name that apt does not know", `packages="unzip nosuchpkg bc"`, 1, []string{"coming=git nginx unzip nosuchpkg bc\nfault_0" + unknown}, "missing, and installed by the next deployment: git nginx unzip bc\n"},
-		{"a command that apt does not know", "apt-cache() { return 100; }; needs=git; packages=", 1, []string{"fault_0=apt knows no package git: "}, "not fit"},
+		{"a command that apt does not know", "apt-cache() { return 100; }; needs=git; packages=", 1, []string{"fault_0=apt's lists on this host have no package git: "}, "not fit"},
 		{"no lists yet", "apt_has_lists() { false; }; needs=; packages=nosuchpkg", 0, []string{"coming=nosuchpkg\n"}, "by the next deployment: nosuchpkg (apt has fetched no lists yet, so it may not know all of them)\n"},
 		{"another system", "have() { case $1 in git | nginx | apt* | dpkg*) return 1 ;; esac; }", 3, []string{"fault_0=git is not installed\n", "fault_2=package unzip can't be looked up"}, "not fit"},
 	} {
@@ -70,7 +70,7 @@ func TestCheckLeavesToTheDeploymentWhatItInstalls(t *testing.T) {
 
 // What apt does is in the log, without the progress that dpkg draws on a terminal.
 func TestAptIsGivenNoTerminal(t *testing.T) {
-	_, words, _ := checkOn(t, `changes=yes; apt() { printf 'apt: %s\n' "$*" >&2; }; versions() { :; }`)
+	_, words, _ := checkOn(t, `may_install=yes; apt() { printf 'apt: %s\n' "$*" >&2; }; versions() { :; }`)
 	for _, command := range []string{"update", "install --yes --no-install-recommends -- git nginx unzip"} {
 		if want := "apt: apt-get -o DPkg::Lock::Timeout=120 -o Acquire::Retries=3 -o Dpkg::Use-Pty=0 " + command + "\n"; !strings.Contains(words, want) {
 			t.Errorf("the words lack %q:\n%s", want, words)

@@ -55,8 +55,8 @@ timed_out() {
 # elsewhere: says on which other ports the application listens.
 elsewhere() {
   local ports
-  ports=$(ports_of "$port" | sort -nu | paste -sd ,)
-  if [[ -n $ports ]]; then say "it listens on $ports instead"; fi
+  ports=$(ports_of "$port" | sort -nu)
+  if [[ -n $ports ]]; then say "it listens on ${ports//$'\n'/ and } instead"; fi
 }
 
 # age_ms: how long the process has lived, from its start time in clock ticks and the kernel's uptime.

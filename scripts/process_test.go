@@ -49,7 +49,11 @@ func TestTheApplicationsLastLines(t *testing.T) {
 		want      []string // in this order
 		not       string
 	}{
-		{"an access log", "boot\n" + strings.Repeat("127.0.0.1:4%d GET /healthy 404\n", 9) + "bye\n", 0, []string{"the application's last lines (", "| boot", "| 127.0.0.1:4", "| (and 8 more like it)", "| bye"}, ""},
+		{"an access log", "boot\n" + strings.Repeat("127.0.0.1:4%d GET /healthy 404\n", 9) + "bye\n", 0, []string{"the application's last lines (", "| boot", "| 127.0.0.1:40 ", "| (7 more like it)\n", "| 127.0.0.1:46216 ", "| bye"}, ""},
+		{"numbers that tell something", "exit code 0\nexit code 137\n", 0, []string{"| exit code 0\n", "| exit code 137\n"}, "more like it"},
+		{"empty lines", "\n\n> shop@1.0 start\n", 0, []string{":\n  | \n  | \n  | > shop@1.0 start\n"}, "more like it"},
+		{"long lines", strings.Repeat(strings.Repeat("x", 1<<20)+"\n", 8) + "the end\n", 0, []string{"| the end\n"}, strings.Repeat("x", 1<<19)},
+		{"cut short since the start", "anew\n", 700, []string{"last lines", "| anew"}, "nothing"},
 		{"only since the start", "before\nafter\n", 7, []string{"last lines", "| after"}, "before"},
 		{"nothing since the start", "before\n", 7, []string{"has written nothing to its log ("}, "before"},
 		{"no log", "", 0, []string{"has written nothing to its log ("}, "last lines"},

@@ -41,8 +41,17 @@ func EndOnSignal(exit func(code int)) {
 			}
 			number, _ := s.(syscall.Signal)
 			fmt.Fprintf(os.Stderr, "\n%s: removing what the tests have started\n", s)
-			if err := closeAll(); err != nil {
-				fmt.Fprintln(os.Stderr, err)
+			closed := make(chan error, 1)
+			go func() { closed <- closeAll() }()
+			select {
+			case err := <-closed:
+				if err != nil {
+					fmt.Fprintln(os.Stderr, err)
+				}
+			case <-signals:
+				fmt.Fprintln(os.Stderr, "once more: something may be left; make clean removes it")
+			case <-time.After(2 * closeFor):
+				fmt.Fprintln(os.Stderr, "the engine does not answer: something may be left; make clean removes it")
 			}
 			exit(128 + int(number))
 		}

@@ -82,16 +82,15 @@ func Open(ctx context.Context, options Options) (*Lab, error) {
 	if err := errors.Join(l.sweep(ctx, ownerIsDead), l.sweepDirs(ctx)); err != nil {
 		return nil, fmt.Errorf("remove what a dead lab left: %w", err)
 	}
+	l.dir = filepath.Join(os.TempDir(), dirPrefix+l.label())
+	if err := os.Mkdir(l.dir, 0o755); err != nil {
+		return nil, fmt.Errorf("make lab folder: %w", err)
+	}
 	register(l, true)
 	if l.network, err = l.createNetwork(ctx); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
 	l.nextIP = l.network.firstHost()
-	dir := filepath.Join(os.TempDir(), dirPrefix+l.label())
-	if err := os.Mkdir(dir, 0o755); err != nil {
-		return nil, errors.Join(fmt.Errorf("make lab folder: %w", err), l.Close())
-	}
-	l.dir = dir
 	return l, nil
 }
 
@@ -116,9 +115,7 @@ func (l *Lab) Close() error {
 		errs = append(errs, closer())
 	}
 	errs = append(errs, l.sweep(ctx, func(owner string) bool { return owner == l.label() }))
-	if l.dir != "" {
-		errs = append(errs, l.removeDir(ctx, l.dir))
-	}
+	errs = append(errs, l.removeDir(ctx, l.dir))
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}

@@ -89,7 +89,7 @@ func (d *Deployment) steps() []step {
 		{commit, "verify", "Verifying through nginx", settle + in.WatchFor + brief, d.verify, nil, isUnchanged, false},
 
 		// The new version has proved itself: from here a failure is a warning.
-		{retire, "after-switch", "Running after-switch", in.Timeout, d.afterSwitch, nil, d.hasNoHook(in.AfterSwitch), false},
+		{retire, "after-switch", "Running after-switch", in.Timeout, d.afterSwitch, nil, d.nothingAfter, false},
 		{retire, "drain", "Draining the old version", in.DrainTimeout + brief, d.drain, nil, nothingToRetire, false},
 		{retire, "stop", "Stopping the old version", in.StopTimeout + brief, d.stop, nil, nothingToRetire, false},
 		{retire, "prune", "Pruning old releases", in.Timeout, d.prune, nil, isUnchanged, false},
@@ -133,9 +133,7 @@ func (d *Deployment) isPrepared(h *host) bool {
 	return h.unchanged || h.served || d.in.BeforeStart == ""
 }
 
-func (d *Deployment) hasNoHook(command string) func(*host) bool {
-	return func(h *host) bool { return h.unchanged || command == "" }
-}
+func (d *Deployment) nothingAfter(h *host) bool { return h.unchanged || d.in.AfterSwitch == "" }
 
 func (d *Deployment) sendsNothing(*host) bool {
 	return d.in.Source != inputs.Workspace || d.in.Operation != inputs.Deploy

@@ -252,7 +252,7 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 	switch verb {
 	case scripts.Check:
 		installed, coming := f.missing, ""
-		if v["changes"] == "no" {
+		if v["may_install"] == "no" {
 			installed, coming = "", f.missing
 		}
 		return fmt.Sprintf("installed=%s\ncoming=%s\nos=Debian\nsystemd=yes\nipv6=no\nnginx=%s\ndisk_mb=9000\ndisk_used=%d\nmemory_mb=900\nskew=0\n", installed, coming, cmp.Or(f.nginx, "1.24.0"), f.diskUsed)

@@ -68,19 +68,20 @@ func shortCommit(ref string) string {
 // plan lists in plain words what a deployment does to a host in this position. It is pure: detection has gathered all it needs.
 func (d *Deployment) plan(h *host) []string {
 	in := d.in
-	if d.servesAlready(h) && in.Operation == inputs.Deploy && in.Ref == h.Active.Commit && d.recipe(h) == h.Active.Recipe {
-		return []string{fmt.Sprintf("leave everything as it is if %s is healthy: it already serves commit %.7s, made the same way", h.Active.Release, in.Ref)}
-	}
 	var lines []string
 	add := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
+	if h.coming != "" {
+		add("install %s", h.coming)
+	}
+	if d.servesAlready(h) && in.Operation == inputs.Deploy && in.Ref == h.Active.Commit && d.recipe(h) == h.Active.Recipe {
+		add("leave everything as it is if %s is healthy: it already serves commit %.7s, made the same way", h.Active.Release, in.Ref)
+		return lines
+	}
 	if in.Operation == inputs.Setup {
 		add("install what is missing of the commands that a deployment needs and of these packages: %s", orElse(strings.Join(in.Packages, " "), "none"))
 		add("make the folders in %s and the flag's folder, the service %s@, and the rules for sudo, where they are missing or differ", in.Path, in.App)
 		add("write the nginx site for %s, test it and reload nginx once, unless it has just that loaded", in.ServerName)
 		return lines
-	}
-	if h.coming != "" {
-		add("install %s", h.coming)
 	}
 	if h.Idle.runs() {
 		add("drain and stop what an earlier run left on port %d", h.Idle.Port)

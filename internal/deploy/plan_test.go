@@ -82,6 +82,12 @@ func TestDryRunChangesNothing(t *testing.T) {
 
 // What is missing and can be installed is the next deployment's to install, and no reason not to look on.
 func TestWhatIsMissingIsPartOfThePlan(t *testing.T) {
+	d := &Deployment{in: testInputs()}
+	serving := &host{coming: "ffmpeg", position: position{Active: &slot{Port: 8080, Flag: true, Listen: ours, PID: 7, Release: "20261122T000000Z-bbbbbbb", Commit: d.in.Ref, Proved: true}, Loaded: true}}
+	serving.Active.Recipe = d.recipe(serving)
+	if got := strings.Join(d.plan(serving), "\n"); !strings.HasPrefix(got, "install ffmpeg\nleave everything as it is") {
+		t.Errorf("plan for a release that serves already:\n%s", got)
+	}
 	for _, tt := range []struct {
 		name   string
 		change func(*inputs.Inputs)

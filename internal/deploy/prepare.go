@@ -30,7 +30,7 @@ func (d *Deployment) check(ctx context.Context, h *host) (string, error) {
 	}
 	res, err := d.exec(ctx, h, scripts.Check, scripts.Values{
 		"needs": need, "clock": strconv.FormatInt(d.now().Unix(), 10), "list": yes(d.in.Operation == inputs.Check),
-		"setup": string(d.in.Setup), "changes": yes(d.in.Operation != inputs.Check && !d.in.DryRun), "packages": strings.Join(d.in.Packages, " "),
+		"setup": string(d.in.Setup), "may_install": yes(d.in.Operation != inputs.Check && !d.in.DryRun), "packages": strings.Join(d.in.Packages, " "),
 	})
 	if err != nil {
 		return "", withFaults(err, res)

@@ -108,7 +108,10 @@ func (d *Deployment) hostResult(h *host, outcome Outcome) HostResult {
 		r.ActivePort, r.PreviousPort, r.PreviousRelease = h.Active.Port, h.Active.Port, h.Active.Release
 	}
 	if r.Release == "" && (d.in.Operation == inputs.Status || d.in.Operation == inputs.Check) {
-		r.Release, r.PreviousRelease = r.PreviousRelease, ""
+		r.Release, r.PreviousRelease, r.PreviousPort = r.PreviousRelease, "", 0
+		if h.Active != nil {
+			r.Commit = h.Active.Commit
+		}
 	}
 	if h.switched {
 		at := h.switchedAt.UTC()

@@ -82,7 +82,7 @@ func TestStatusAndCheckTakeNoLockAndChangeNothing(t *testing.T) {
 		if got := strings.Join(f.calls, ","); got != want || result.Outcome != Unchanged {
 			t.Errorf("%s: calls %s, want %s; outcome %s", operation, got, want, result.Outcome)
 		}
-		if h := result.Hosts[0]; h.Release != "20261122T000000Z-aaaaaaa" || h.PreviousRelease != "" || h.ActivePort != 8080 {
+		if h := result.Hosts[0]; h.Release != "20261122T000000Z-aaaaaaa" || h.Commit != oldCommit || h.PreviousRelease != "" || h.PreviousPort != 0 || h.ActivePort != 8080 {
 			t.Errorf("%s: %+v; want the release that serves", operation, h)
 		}
 	}

@@ -67,9 +67,8 @@ func takeOver(f *facts, p *position, include string) error {
 			continue
 		}
 		if why := s.Process.unproved(f.Repository); why != "" {
-			above := max(f.Slots[0].Port, f.Slots[1].Port)
-			return fmt.Errorf("%s sends requests to port %d, whose process (%s) is not taken over: %s. With other ports, such as \"%d,%d\" in the input ports, it serves until the switch, and is left running",
-				include, s.Port, s.Process.Who, why, above+1, above+2)
+			return fmt.Errorf("%s sends requests to port %d, whose process (%s) is not taken over: %s. With other ports, such as %q in the input ports, it serves until the switch, and is left running",
+				include, s.Port, s.Process.Who, why, orElse(f.Spare, "8090,8091"))
 		}
 		s.adopt()
 		p.Adopt = true

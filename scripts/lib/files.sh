@@ -91,20 +91,26 @@ print_history() {
 }
 
 # app_log PORT OFFSET: the application's own last lines since a start, for the one who reads the failure. Of lines that follow each other and
-# differ in numbers alone, such as those of an access log, the first is shown.
+# differ in numbers alone, such as those of an access log, the first and the last are shown. That it can't be read hides no failure.
 app_log() {
-  local log=$path/logs/$1.log
-  if [[ ! -s $log || $(stat -c %s "$log") -le $2 ]]; then
+  local log=$path/logs/$1.log from=$2 size
+  size=$(stat -c %s "$log" 2>/dev/null) || size=0
+  if ((size < from)); then from=0; fi # somebody has cut it short since
+  if ((size == from)); then
     say "the application has written nothing to its log ($log)"
     return
   fi
   say "the application's last lines ($log):"
-  tail -c "+$(($2 + 1))" "$log" | tail -n 1000 | awk '
-    function like() { if (more) print "(and " more " more like it)"; more = 0 }
+  tail -c "+$((from + 1))" "$log" | tail -c 262144 | tail -n 1000 | awk '
+    function like() {
+      if (more > 1) print "(" more - 1 " more like it)"
+      if (more) print previous
+      more = 0
+    }
     { alike = $0; gsub(/[0-9]+/, "0", alike) }
-    alike == last { more++; next }
+    NR > 1 && alike == last { more++; previous = $0; next }
     { like(); print; last = alike }
-    END { like() }' | tail -n 40 | sed 's/^/  | /' >&2
+    END { like() }' | tail -n 40 | sed 's/^/  | /' >&2 || :
 }
 
 # put_back FOLDER: every file that site.sh set aside there goes back to its place, and the folder goes when all are; safe to repeat.

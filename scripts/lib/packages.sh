@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What the host's distribution provides.
 #
-# Values: setup, changes (yes, no: this operation may install), packages, needs
+# Values: setup, may_install (yes, no), packages, needs
 
 # package_of COMMAND: the Debian packages that bring it.
 package_of() {
@@ -20,9 +20,9 @@ package_of() {
 # how_to_install PACKAGE...: for people, where apt is there to do it.
 how_to_install() { if have apt-get; then printf ': apt-get install -y %s' "$*"; fi; }
 
-# not_found STATUS: for people, what to do about a command that the shell did not find.
+# not_found STATUS: for people, what that may mean.
 not_found() {
-  if (($1 == 127)); then printf ': this host lacks a command that it uses; name its package in the input packages, or build on the runner with source: workspace'; fi
+  if (($1 == 127)); then printf ' (a command or file in it was not found; if this host lacks it, name its package in the input packages)'; fi
 }
 
 # installed PACKAGE: does dpkg know it as installed?
@@ -70,13 +70,13 @@ install_missing() {
   [[ $setup != never ]] && have apt-get || return 0
   read -ra lacks -d '' < <(lacking) || :
   wanted=("${lacks[@]}")
-  if [[ $setup == always && $changes == yes ]]; then read -ra wanted -d '' < <(lacking && present) || :; fi
+  if [[ $setup == always && $may_install == yes ]]; then read -ra wanted -d '' < <(lacking && present) || :; fi
   ((${#wanted[@]} > 0)) || return 0
   free_root || {
     say "nothing can be installed: $(id -un) can't run all commands as root without a password"
     return 0
   }
-  if [[ $changes == no ]]; then
+  if [[ $may_install == no ]]; then
     coming=${lacks[*]}
     return
   fi
