@@ -242,9 +242,9 @@ func TestTheWayAwayThatTheReadmeShows(t *testing.T) {
 		t.Fatalf("README.md has no commands that begin with %s", inputs)
 	}
 	takeAway := func(inputs string) { w.exec("runuser -u ubuntu -- bash -euxc '" + inputs + "\n" + commands + "'") }
-	const rest = `{ find /etc /var/lib /home /usr/local /opt -name '*deploy-action*' -o -name '*shop*' -o -name admin -o -name 'admin[.@-]*'; ls -d /etc/nginx/conf.d/*.inc
+	const rest = `{ { find /etc /var/lib /home /usr/local /opt -name '*deploy-action*' -o -name '*shop*' -o -name admin -o -name 'admin[.@-]*'; ls -d /etc/nginx/conf.d/*.inc
 		systemctl list-units --all --plain --no-legend 'shop*' 'admin*'; pgrep -u ubuntu -f uvicorn; ss -Hltn 'sport >= :8080 and sport <= :8091'; systemctl is-active -q nginx || echo nginx; } 2>/dev/null |
-		grep -vx /var/lib/deploy-action || :`
+		grep -vx /var/lib/deploy-action || :; }`
 	takeAway(inputs)
 	if out := w.exec(rest + ` | grep -v 'admin\|:8090\|:8091' | grep -vx "$(pgrep -u ubuntu -f 'uvicorn.*--port 809')" || :`); out != "" {
 		t.Errorf("of shop is left:\n%s", out)
