@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/clothesme/deploy-action/internal/inputs"
 	"github.com/clothesme/deploy-action/scripts"
 )
 
@@ -26,7 +27,7 @@ func (r release) before(other release) bool {
 	return r.Turn < other.Turn || r.Turn == other.Turn && r.ID < other.ID
 }
 
-var releaseLine = regexp.MustCompile(`^([0-9]{8}T[0-9]{6}Z-[0-9a-f]{7}) ([0-9a-f]{40,64}) ([0-9]{1,9}|never)$`)
+var releaseLine = regexp.MustCompile("^(" + strings.Trim(inputs.ReleaseID.String(), "^$") + ") ([0-9a-f]{40,64}) ([0-9]{1,9}|never)$")
 
 // readReleases returns what releases.sh lists, newest first, and the lines of the history, oldest first.
 func readReleases(res *scripts.Results) (releases []release, history []string, err error) {
