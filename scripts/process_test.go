@@ -93,10 +93,7 @@ func TestSparePortsAreFree(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = l.Close() }()
-	taken := l.Addr().(*net.TCPAddr).Port
-	if taken > 65000 {
-		t.Skip("too near to the last port")
-	}
+	taken := l.Addr().(*net.TCPAddr).Port // of the range that Linux gives out, which ends well before the last port
 	for _, pair := range []string{fmt.Sprintf("%d %d", taken-1, taken-2), fmt.Sprintf("%d %d", taken-3, taken-2)} {
 		out := bash(t, read(t, "lib/process.sh")+read(t, "lib/inspect.sh")+"ports='"+pair+"'\nspare_ports")
 		var a, b int
