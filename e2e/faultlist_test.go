@@ -168,7 +168,7 @@ func faults() []fault {
 			},
 		},
 		{
-			name: "a step hangs until the run's time is over", hangs: true, says: "time-out", with: map[string]string{"timeout": "15s"},
+			name: "a step hangs until the run's time is over", hangs: true, says: "time-out", with: map[string]string{"timeout": "25s"},
 			at: underWay, telling: []string{"inside before-start"},
 			come: func(*trial) error { return nil },
 		},

@@ -52,8 +52,11 @@ func newList(t *testing.T) *list {
 			}
 		}
 	}
-	// What was never tried goes before what was tried with another image: a run that is cut short should not try the same again.
-	slices.SortStableFunc(l.left, func(a, b todo) int { return cmp.Compare(l.triedBefore(a), l.triedBefore(b)) })
+	// What was never tried goes before what was tried with another image: a run that is cut short should not try the same again. Within that
+	// by place, so that faults that wait and faults that work are tried beside each other.
+	slices.SortStableFunc(l.left, func(a, b todo) int {
+		return cmp.Or(cmp.Compare(l.triedBefore(a), l.triedBefore(b)), cmp.Compare(index(a.place.step), index(b.place.step)))
+	})
 	t.Cleanup(func() {
 		took := time.Since(l.begun)
 		t.Logf("%d trials in %s; %d are left", l.tried, took.Round(time.Second), len(l.left))
