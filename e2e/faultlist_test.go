@@ -169,7 +169,7 @@ func faults() []fault {
 		},
 		{
 			name: "a step hangs until the run's time is over", hangs: true, says: "time-out", with: map[string]string{"timeout": "25s"},
-			at: underWay, telling: []string{"inside before-start"},
+			at: underWay, telling: []string{"inside lock", "inside before-start"},
 			come: func(*trial) error { return nil },
 		},
 		// The way to the host.

@@ -8,13 +8,25 @@
 #         EX_CHECK when the deploy root can't be made or is somebody else's folder
 #
 # It is a flock(2): the kernel frees it with the process, so it can't go stale. A heartbeat, one line, comes on standard input; end of
-# file (the connection closed) or silence for `beat` seconds (it vanished without a word) ends the process and with it the lock.
+# file (the connection closed) or silence for `beat` seconds (it vanished without a word) ends the process and with it the lock, also while
+# it waits for the lock or hangs.
+
+# listen: ends this session at once when the run is not heard any more before it is told that it has the lock, whatever this process is at.
+listen() {
+  while IFS= read -r -t "$beat" _ && [[ -e /proc/$$ ]]; do :; done
+  session "$$" | xargs -r kill -KILL --
+}
+
+# hush: the listener holds the connection's channel open, so it must not outlive this process.
+hush() { if kill "$listener" 2>/dev/null; then wait "$listener" 2>/dev/null || :; fi; }
 
 main() {
   local begin left note last leader
   begin=$(now_ms)
+  listen <&0 >/dev/null 2>&1 & # before the lock's file is open: it has no part in the lock
+  listener=$!
+  trap 'status=$?; hush; blame_disk "$status"' EXIT
   fit_root
-  trap 'blame_disk $?' EXIT
   if [[ ! -d $path ]]; then
     mkdir -p -- "$path" 2>/dev/null || as_root install -d -o "$(id -un)" -g "$(id -gn)" -- "$path" \
       || die "$EX_CHECK" "can't create the deploy root $path"
@@ -43,6 +55,7 @@ main() {
   end_cut_off # before anybody looks at what it leaves
   result waited "$(($(now_ms) - begin))"
   result locked yes
+  hush
   while IFS= read -r -t "$beat" _; do :; done
   rm -f -- "$path/.lock.holder"
   exit 0 # bash would wait for more to run, with the lock

@@ -45,7 +45,7 @@ func (h *Host) Arm(ctx context.Context, p Place) error {
 
 // WaitHeld returns when a run is held.
 func (h *Host) WaitHeld(ctx context.Context) error {
-	_, err := h.Exec(ctx, "until [ -e /run/lab/held ]; do sleep 0.02; done")
+	_, err := h.Exec(ctx, "until [ -e /run/lab/held ]; do sleep 0.1; done")
 	return err
 }
 
