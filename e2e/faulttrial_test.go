@@ -67,7 +67,7 @@ func (s *siege) try(t *testing.T, l *list, f fault, p place) {
 func (x *trial) visit() {
 	x.t.Helper()
 	x.load = lab.StartLoad(context.WithoutCancel(x.ctx), lab.LoadOptions{
-		URL: x.host.URL(), Mix: lab.Mix{Get: 12, Post: 3, Slow: 2, Upload: 2}, SlowFor: 500 * time.Millisecond, UploadFor: 4 * time.Second, Think: 200 * time.Millisecond, // several hosts share a machine
+		URL: x.host.URL(), Mix: lab.Mix{Get: 12, Post: 3, Slow: 2, Upload: 2}, SlowFor: 500 * time.Millisecond, UploadFor: 4 * time.Second, Think: 400 * time.Millisecond, // several hosts share a machine
 		TolerateIdleClose: x.fault.closes,
 	})
 	x.must(x.load.WaitAnswers(x.ctx, lab.KindGet, 50))

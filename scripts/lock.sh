@@ -14,6 +14,7 @@
 # listen: ends this session at once when the run is not heard any more before it is told that it has the lock, whatever this process is at.
 listen() {
   while IFS= read -r -t "$beat" _ && [[ -e /proc/$$ ]]; do :; done
+  kill -KILL "$$" # first: it starts nothing more
   session "$$" | xargs -r kill -KILL --
 }
 

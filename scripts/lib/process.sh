@@ -88,8 +88,10 @@ members() {
   session "$pid"
 }
 
-# session SID: the pids of a session, zombies left out.
-session() { awk -v sid="$1" '{ pid = $1; sub(/.*\) /, ""); if ($4 == sid && $1 != "Z") print pid }' /proc/[0-9]*/stat 2>/dev/null || :; }
+# session SID: the pids of a session, zombies left out. Not every awk goes on after a file that has vanished meanwhile, as processes do.
+session() {
+  { cat /proc/[0-9]*/stat 2>/dev/null || :; } | awk -v sid="$1" '{ pid = $1; sub(/.*\) /, ""); if ($4 == sid && $1 != "Z") print pid }'
+}
 
 # slot_pid PORT: sets pid and start to the slot's main process, as systemd or the pid file knows it; fails when there is none.
 slot_pid() {

@@ -70,7 +70,11 @@ end_session() {
   end=$(($(now_ms) + 5000))
   session "$1" | xargs -r kill -TERM -- 2>/dev/null || :
   while [[ -n $(session "$1") ]] && (($(now_ms) < end)); do pause 0.1; done
-  session "$1" | xargs -r kill -KILL -- 2>/dev/null || :
+  for _ in {1..20}; do # what is ended may just have started something
+    session "$1" | xargs -r kill -KILL -- 2>/dev/null || :
+    [[ -n $(session "$1") ]] || break
+    pause 0.1
+  done
 }
 
 holds_lock() {
