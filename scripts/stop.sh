@@ -10,7 +10,7 @@ main() {
   local begin end owner
   own_lock
   begin=$(now_ms)
-  if [[ -e $flags/$port ]]; then die "$EX_STOP" "port $port is the active slot; it is not stopped"; fi
+  if [[ -e $flags/$port ]]; then die "$EX_STOP" "the flag $flags/$port makes port $port the active slot; it is not stopped"; fi
   if [[ -n $instead ]]; then served_instead; fi
   if [[ -n $(members "$port") ]]; then result stopped yes; else result stopped already; fi
   end=$(($(now_ms) + stop_timeout * 1000))
