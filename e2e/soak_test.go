@@ -182,7 +182,7 @@ func (h *soaked) visit(closes bool) {
 	h.t.Helper()
 	before := h.load
 	h.load = lab.StartLoad(context.WithoutCancel(h.ctx), lab.LoadOptions{
-		URL: h.host.URL(), Mix: lab.Mix{Get: 5, Post: 2, Slow: 1, Upload: 1}, SlowFor: 500 * time.Millisecond, UploadFor: 4 * time.Second,
+		URL: h.host.URL(), Mix: lab.Mix{Get: 5, Post: 2, Slow: 1, Upload: 1}, SlowFor: 500 * time.Millisecond, UploadFor: 4 * time.Second, Think: 200 * time.Millisecond,
 		TolerateIdleClose: closes, MaxDuration: 24 * time.Hour,
 	})
 	h.siege.load = h.load
