@@ -108,7 +108,9 @@ and how often: *dead* is a runner that was killed, *unchanged* a run that failed
 	b.WriteString("\n## What the run says\n\nThe first line of its error, where it failed, without the step that it names; the most frequent ones. A run that says nothing here went through, or was dead.\n\n")
 	for _, f := range faults() {
 		const most = 4
-		words := distinct(of(rows, f), func(r row) string { return strings.TrimSpace(step.ReplaceAllString(firstLine(r.Word), "")) })
+		words := distinct(of(rows, f), func(r row) string {
+			return figure.ReplaceAllString(strings.TrimSpace(step.ReplaceAllString(firstLine(r.Word), "")), "N $1")
+		})
 		if len(words) > 0 {
 			fmt.Fprintf(&b, "- %s:\n", f.name)
 		}
@@ -182,6 +184,8 @@ func distinct(rows []row, text func(row) string) []string {
 	slices.SortStableFunc(all, func(a, b string) int { return cmp.Compare(count[b], count[a]) })
 	return all
 }
+
+var figure = regexp.MustCompile(`\d+ (KB|inodes)`)
 
 var step = regexp.MustCompile(`^[a-z-]+: `)
 

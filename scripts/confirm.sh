@@ -33,7 +33,7 @@ healthy() {
     return 1
   fi
   if ! through_nginx || [[ $via != "127.0.0.1:$port" ]]; then
-    said="GET $health_path through nginx: $said by ${via:-nobody known}"
+    said="GET $health_path through nginx: $(reply)"
     return 1
   fi
 }

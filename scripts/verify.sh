@@ -16,7 +16,7 @@ main() {
     if [[ $via == "127.0.0.1:$port" ]]; then break; fi
     if (($(now_ms) > end)); then
       [[ $site == ours ]] || hint="; $nginx_include must be included at server level, not in a location"
-      die "$EX_NOT_ROUTED" "nginx does not send requests for $verify_host to port $port: GET $health_path $said by ${via:-nobody known}${hint-}"
+      die "$EX_NOT_ROUTED" "nginx does not send requests for $verify_host to port $port: GET $health_path: $(reply)${hint-}"
     fi
     pause 0.05
   done
@@ -45,7 +45,7 @@ ask() {
 
 bad() {
   app_log "$port" "$log_offset"
-  die "$EX_UNHEALTHY" "GET $health_path through nginx: $said by ${via:-nobody known}; wanted $(wanted) (probe $probes after the switch)"
+  die "$EX_UNHEALTHY" "GET $health_path through nginx: $(reply); wanted $(wanted) (probe $probes after the switch)"
 }
 
 main "$@" </dev/null

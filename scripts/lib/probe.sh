@@ -54,6 +54,12 @@ through_nginx() {
   return "$right"
 }
 
+# reply: what came through nginx, and from where, for people.
+reply() {
+  printf '%s' "$said"
+  if [[ $said == 'answered '* ]]; then printf ' by %s' "${via:-nobody known}"; fi
+}
+
 # wanted: what a right answer is, for people.
 wanted() {
   printf 'status %s' "$health_status"
