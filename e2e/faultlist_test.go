@@ -27,6 +27,7 @@ type fault struct {
 	late       bool              // or, even later, in the middle of the next run
 	flags      bool              // the flags are not right before the next run
 	down       bool              // the site is down until the next run
+	mended     bool              // the next run reloads nginx to mend it
 	first      bool              // the host was never deployed to, and each trial has one of its own
 	again      bool              // the next run has the same inputs
 	healed     func(x *trial, next *lab.Result)
@@ -232,7 +233,7 @@ func faults() []fault {
 			name: "somebody's broken nginx file", says: "nginx refuses", telling: []string{"before check"},
 			come: on("echo 'no such directive;' >/etc/nginx/conf.d/theirs.conf"), lift: on("rm /etc/nginx/conf.d/theirs.conf"),
 		},
-		{name: "include edited by hand", says: "nginx", impossible: reload, closes: true, telling: []string{"before site"}, come: on("sed -i '1i # by hand' /etc/nginx/conf.d/service-url.inc")},
+		{name: "include edited by hand", says: "nginx", impossible: reload, closes: true, mended: true, telling: []string{"before site"}, come: on("sed -i '1i # by hand' /etc/nginx/conf.d/service-url.inc")},
 		// The flag.
 		{name: "flag deleted", says: "flag", flags: true, come: on("rm -f $flags/*"), telling: []string{"before switch"}},
 		{name: "flag folder deleted", says: "flag", flags: true, come: on("rm -rf $flags"), telling: []string{"before switch"}},

@@ -246,7 +246,7 @@ func (x *trial) heals() {
 	x.flag(now)
 	x.quiet()
 	x.tidy(now)
-	if x.fault.down {
+	if x.fault.down || x.fault.mended {
 		x.up = time.Now()
 	}
 	if x.fault.healed != nil {

@@ -34,7 +34,7 @@ func TestACommandThatIsNotFoundIsSaidToBeMissing(t *testing.T) {
 				}
 			}
 			text, err := Compose(tt.verb, Values{
-				"app": "a", "path": dir, "lock_token": "t", "step_id": "", "release": "r", "build": tt.command, "command": tt.command,
+				"app": "a", "path": dir, "lock_token": "t", "step_id": "", "undo": "no", "release": "r", "build": tt.command, "command": tt.command,
 				"shared": "", "clone": "", "port": "1", "name": "before-start",
 			})
 			if err != nil {

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Waits until a slot that gets no new requests has none left.
 #
-# Values: app, path, port, drain_timeout (seconds)
-# Prints: left (connections still open when the time was over), drain_ms
+# Values: app, path, port, instead (the port that gets the requests), drain_timeout (seconds)
+# Prints: left (connections still open when the time was over), drain_ms; flag (right, or wrong: somebody's hand has been at it)
 #
 # Counted are connections to the port that are established or about to be; the application's own outgoing ones are not. A version that was
 # started by hand has requests yet to come, too: those that nginx accepted before its one reload, and whose body it is still reading.
@@ -19,6 +19,7 @@ main() {
     last=$left
     pause 0.1
   done
+  if [[ ! -e $flags/$port && (-z $instead || -e $flags/$instead) ]]; then result flag right; else result flag wrong; fi
   result left "$left"
   result drain_ms "$(($(now_ms) - begin))"
 }

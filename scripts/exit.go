@@ -26,6 +26,7 @@ const (
 	ExitAssetCut                 // the download of an asset does not get on
 	ExitAssetWrong               // an asset is not the file it should be
 	ExitReadOnly                 // a file system that must be written to is read-only
+	ExitFlag                     // the flags are not as the switch left them
 )
 
 // Exit is an exit code and its name in the scripts.
@@ -60,4 +61,5 @@ var Exits = []Exit{
 	{"EX_ASSET_CUT", ExitAssetCut},
 	{"EX_ASSET_WRONG", ExitAssetWrong},
 	{"EX_READ_ONLY", ExitReadOnly},
+	{"EX_FLAG", ExitFlag},
 }

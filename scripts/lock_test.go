@@ -34,7 +34,7 @@ func TestAWaiterForTheLockEndsWithItsRun(t *testing.T) {
 				t.Fatal(err)
 			}
 			text, err := Compose(Lock, Values{
-				"app": "a", "path": dir, "lock_token": "t-0", "step_id": "", "lock_note": "ada", "lock_timeout": tt.timeout, "beat": "600", "resume": "no",
+				"app": "a", "path": dir, "lock_token": "t-0", "step_id": "", "undo": "no", "lock_note": "ada", "lock_timeout": tt.timeout, "beat": "600", "resume": "no",
 			})
 			if err != nil {
 				t.Fatal(err)

@@ -58,7 +58,7 @@ func (r *root) release(id, turn string) {
 
 func (r *root) prune(values Values) {
 	r.t.Helper()
-	all := Values{"app": "a", "path": r.path, "lock_token": "t", "step_id": "", "keep_releases": "2", "keep": "", "live": "yes"}
+	all := Values{"app": "a", "path": r.path, "lock_token": "t", "step_id": "", "undo": "no", "keep_releases": "2", "keep": "", "live": "yes"}
 	maps.Copy(all, values)
 	text, err := Compose(Prune, all)
 	if err != nil {
@@ -281,7 +281,7 @@ func TestReleasesAreNumberedAsTheyComeToServe(t *testing.T) {
 func TestTheHistoryIsBounded(t *testing.T) {
 	r := newRoot(t)
 	r.put("deploys.jsonl", strings.Repeat("{}\n", 1200))
-	text, err := Compose(Record, Values{"app": "a", "path": r.path, "lock_token": "t", "step_id": "", "line": `{"last":1}`, "history": "2", "nginx_include": "/dev/null", "fallback": ""})
+	text, err := Compose(Record, Values{"app": "a", "path": r.path, "lock_token": "t", "step_id": "", "undo": "no", "line": `{"last":1}`, "history": "2", "nginx_include": "/dev/null", "fallback": ""})
 	if err != nil {
 		t.Fatal(err)
 	}

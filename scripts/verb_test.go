@@ -211,7 +211,7 @@ func TestAdoptRefusesAnotherProcess(t *testing.T) {
 	}
 	_, after, _ := strings.Cut(string(stat), ") ")
 	for _, holder := range []string{"1:1", fmt.Sprintf("%d:%s", os.Getpid(), strings.Fields(after)[19])} {
-		text, err := Compose(Adopt, Values{"app": "a", "path": dir, "lock_token": "t", "step_id": "", "port": "1", "holders": holder, "clone": "/nowhere"})
+		text, err := Compose(Adopt, Values{"app": "a", "path": dir, "lock_token": "t", "step_id": "", "undo": "no", "port": "1", "holders": holder, "clone": "/nowhere"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -234,7 +234,7 @@ func TestACutOffScriptRunsNothing(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, ".lock.holder"), []byte("t\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	text, err := Compose(Record, Values{"app": "a", "path": dir, "lock_token": "t", "step_id": "", "line": "{}"})
+	text, err := Compose(Record, Values{"app": "a", "path": dir, "lock_token": "t", "step_id": "", "undo": "no", "line": "{}"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,7 +4,7 @@
 # Values: app, path, lock_token, release, port, pid, starttime, log_offset, health_path, health_status, health_body, verify_host, site (ours,
 #         theirs: whose server block answers), nginx_include, settle and watch_for (milliseconds), by (JSON: this run)
 # Prints: live (milliseconds since the epoch) as soon as the first such answer was seen; probes
-# Exits:  EX_NOT_ROUTED (nginx does not send requests to the slot), EX_DIED, EX_UNHEALTHY
+# Exits:  EX_NOT_ROUTED (nginx does not send requests to the slot), EX_FLAG, EX_DIED, EX_UNHEALTHY
 #
 # A release that came through is marked as proved, with the run that put it live. `nginx -t` can pass and a reload exit 0 while the old configuration stays; only a request through nginx proves anything.
 
@@ -15,6 +15,7 @@ main() {
     ask || [[ $via != "127.0.0.1:$port" ]] || bad
     if [[ $via == "127.0.0.1:$port" ]]; then break; fi
     if (($(now_ms) > end)); then
+      flag_stands
       [[ $site == ours ]] || hint="; $nginx_include must be included at server level, not in a location"
       die "$EX_NOT_ROUTED" "nginx does not send requests for $verify_host to port $port: GET $health_path: $(reply)${hint-}"
     fi
@@ -43,7 +44,16 @@ ask() {
   through_nginx
 }
 
+# flag_stands: dies when somebody's hand has been at the flags since the switch.
+flag_stands() {
+  local there
+  there=$(find "$flags" -mindepth 1 -printf '%f ' 2>/dev/null) || :
+  there=${there% }
+  [[ $there == "$port" ]] || die "$EX_FLAG" "somebody changed the flag after the switch: $flags holds ${there:-nothing} and must hold $port alone"
+}
+
 bad() {
+  [[ $via == "127.0.0.1:$port" ]] || flag_stands
   app_log "$port" "$log_offset"
   die "$EX_UNHEALTHY" "GET $health_path through nginx: $(reply); wanted $(wanted) (probe $probes after the switch)"
 }

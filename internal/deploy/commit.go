@@ -11,6 +11,7 @@ import (
 
 // switchOver sends new requests to the new slot: by the rename alone, but for the first time or when the site's own files changed.
 func (d *Deployment) switchOver(ctx context.Context, h *host) (string, error) {
+	h.unsure = true
 	if err := d.putSite(ctx, h, h.release); err != nil {
 		return "", err
 	}
@@ -18,7 +19,7 @@ func (d *Deployment) switchOver(ctx context.Context, h *host) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	h.switched = true
+	h.switched, h.unsure = true, false
 	h.switchedAt = time.UnixMilli(res.Millis("switched_at").Milliseconds())
 	how := "renamed the flag, no reload"
 	if h.reloaded {
@@ -63,7 +64,7 @@ func (d *Deployment) switchBack(ctx context.Context, h *host) error {
 	if res.OneOf("switched", "yes", "already") == "yes" {
 		h.restored = true
 	}
-	h.switched = false
+	h.switched, h.unsure = false, false
 	if _, err := d.exec(ctx, h, scripts.Restore, scripts.Values{"release": h.release}); err != nil {
 		return err
 	}

@@ -327,6 +327,46 @@ func count(calls []string, call string) (n int) {
 	return n
 }
 
+// The disk gives out when the rename is done, and before the host has said so.
+func TestASwitchThatIsNotWrittenDown(t *testing.T) {
+	for _, tt := range []struct {
+		verb    scripts.Verb
+		disk    string
+		site    Site
+		outcome Outcome
+		flag    string
+	}{
+		{scripts.Switch, "full", SiteRestored, Restored, "8080"},
+		{scripts.Switch, "broken", SiteUnknown, Failed, "8081"},
+		{scripts.Verify, "full", SiteRestored, Restored, "8080"},
+		{scripts.Verify, "broken", SiteSwitched, Failed, "8081"},
+	} {
+		f := newFakeHost(t)
+		f.faults[tt.verb] = fault{kind: tt.disk}
+		result, log, err := deployTo(t, f, testInputs())
+		var failure *Failure
+		if !errors.As(err, &failure) || failure.Site != tt.site || result.Outcome != tt.outcome || f.flag != tt.flag {
+			t.Errorf("%s, disk %s: outcome %s, flag %s, err %v\n%s", tt.verb, tt.disk, result.Outcome, f.flag, err, log)
+		}
+		checkServing(t, f)
+	}
+}
+
+// Somebody moves the flag back once the new version has proved itself.
+func TestAFlagMovedByHandIsPutRightBeforeTheOldVersionGoes(t *testing.T) {
+	f := newFakeHost(t)
+	f.faults[scripts.Hook] = fault{kind: "by-hand"}
+	in := testInputs()
+	in.AfterSwitch = "true"
+	_, log, err := deployTo(t, f, in)
+	if calls := strings.Join(f.calls, ","); err != nil || f.flag != "8081" || !strings.Contains(calls, "drain 8080,switch 8080>8081,drain 8080,stop 8080") {
+		t.Errorf("err %v, flag %s, calls %s\n%s", err, f.flag, calls, log)
+	}
+	if !strings.Contains(log, "/active is not as this run left it; it is put right") {
+		t.Errorf("log:\n%s", log)
+	}
+}
+
 // While the connection was lost another run has been here. Whatever this one had begun is that one's affair now.
 func TestWhatAnotherRunHasTakenOverIsLeftAlone(t *testing.T) {
 	for _, verb := range []scripts.Verb{scripts.Build, scripts.Health, scripts.Verify} {

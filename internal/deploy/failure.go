@@ -53,7 +53,7 @@ const (
 	SiteUnchanged Site = "unchanged" // nothing was switched
 	SiteRestored  Site = "restored"  // it was switched, and switched back
 	SiteSwitched  Site = "switched"  // it could not be switched back: the new version answers
-	SiteUnknown   Site = "unknown"   // the link died between the switch and its proof
+	SiteUnknown   Site = "unknown"   // the switch, or what takes it back, ended without a word of what it came to
 )
 
 // Failure is the run's error: the four facts that whoever reads it needs, in this order.
@@ -118,7 +118,7 @@ func (d *Deployment) failure(s step, cause, undone error) *Failure {
 			if !errors.As(undone, &exit) {
 				f.Site = SiteUnknown
 			}
-		case s.name == "switch" && undone != nil && host == nil: // the host's own no comes before the rename
+		case h.unsure && undone != nil:
 			f.Site = SiteUnknown
 		case h.restored && f.Site == SiteUnchanged:
 			f.Site = SiteRestored
@@ -257,6 +257,8 @@ func (d *Deployment) next(s step, cause error) string {
 		return "resolve on the host what is named above and run this workflow again"
 	case scripts.ExitNotRouted:
 		return "see which server block answers for " + d.verifyHost() + ": ssh " + sshTarget(h.target) + " sudo nginx -T; set the input \"server-name\" accordingly"
+	case scripts.ExitFlag:
+		return "see who else writes to " + h.app.FlagDir() + "; run this workflow again, it puts the flag right"
 	case scripts.ExitDisk:
 		return "free disk space on the host, or lower the input \"keep-releases\", and run this workflow again; what has come already is kept"
 	case scripts.ExitReadOnly:

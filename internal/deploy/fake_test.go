@@ -55,6 +55,7 @@ type fakeHost struct {
 	received bytes.Buffer // what was uploaded
 	uploaded chan error   // how that ended
 	deaf     bool         // it does not notice when nobody sends any more
+	disks    string       // from a fault on: full (what takes back goes on), broken (nothing does)
 	onOffer  func()
 
 	store  *fakeStore
@@ -64,7 +65,7 @@ type fakeHost struct {
 
 // fault is what happens at a verb, once.
 type fault struct {
-	kind  string // error, cancel, panic; lost- and gone- before and after: the connection is cut, and with gone there is no other
+	kind  string // error, cancel, panic; by-hand: the flag is moved back; full and broken: the disk is, once the verb has done its work; lost- and gone- before and after: the connection is cut, and with gone there is no other
 	code  int    // of an error
 	words string
 }
@@ -193,6 +194,10 @@ func (s *fakeShell) Run(ctx context.Context, verb scripts.Verb, v scripts.Values
 			return &remote.ExitError{Code: bad.code}
 		}
 	}
+	if !lockless[verb] && (f.disks == "broken" || f.disks == "full" && v["undo"] == "no") {
+		f.calls = append(f.calls, call(verb, v))
+		return &remote.ExitError{Code: scripts.ExitDisk}
+	}
 	if !lockless[verb] && f.holder != v["lock_token"] {
 		_, _ = fmt.Fprintln(words, "the deploy lock is held by another run now")
 		return &remote.ExitError{Code: scripts.ExitLockLost}
@@ -211,6 +216,13 @@ func (s *fakeShell) Run(ctx context.Context, verb scripts.Verb, v scripts.Values
 	}
 	if !lockless[verb] {
 		f.done[v["step_id"]] = answer
+	}
+	if isBad && bad.kind == "by-hand" {
+		f.flag = "8080"
+	}
+	if isBad && (bad.kind == "full" || bad.kind == "broken") {
+		f.disks = bad.kind
+		return &remote.ExitError{Code: scripts.ExitDisk}
 	}
 	_, _ = fmt.Fprintf(results, "login banner\n%s\n%s", scripts.Begin, answer)
 	if isBad {
@@ -314,10 +326,11 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 		f.proved[v["port"]], f.by[v["port"]] = true, v["by"]
 		return "live=1795400000000\nprobes=9\n"
 	case scripts.Drain:
-		if f.flag == v["port"] {
-			f.t.Errorf("drain of the active port %s", v["port"])
+		flag := "right"
+		if f.flag != v["instead"] {
+			flag = "wrong"
 		}
-		return "left=0\ndrain_ms=20\n"
+		return "flag=" + flag + "\nleft=0\ndrain_ms=20\n"
 	case scripts.Stop:
 		if f.flag == v["port"] {
 			f.t.Errorf("stop of the active port %s", v["port"])

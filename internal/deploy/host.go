@@ -35,6 +35,8 @@ type host struct {
 
 	changed     bool // something was installed or written in setting up
 	reloaded    bool // this deployment made nginx reload
+	undoing     bool // what was done is being taken back
+	unsure      bool // the rename may have come to pass
 	switched    bool // requests go to the new slot
 	restored    bool // they went there, and go to the old one again
 	switchedAt  time.Time
@@ -79,7 +81,7 @@ func (d *Deployment) execInto(ctx context.Context, h *host, results *scripts.Res
 
 func (d *Deployment) values(h *host, own scripts.Values) scripts.Values {
 	all := scripts.Values{
-		"app": d.in.App, "path": d.in.Path, "lock_token": fmt.Sprintf("%s-%d", d.token, h.dials), "step_id": h.stepID(),
+		"app": d.in.App, "path": d.in.Path, "lock_token": fmt.Sprintf("%s-%d", d.token, h.dials), "step_id": h.stepID(), "undo": yes(h.undoing),
 		"ports":       fmt.Sprintf("%d %d", d.in.Ports[0], d.in.Ports[1]),
 		"health_path": d.in.Health.Path, "health_status": strconv.Itoa(d.in.Health.Status), "health_body": d.in.Health.Body,
 	}

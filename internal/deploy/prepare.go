@@ -204,7 +204,7 @@ func (d *Deployment) setUpSite(ctx context.Context, h *host) (string, error) {
 
 // clear ends what a dead run left in the idle slot: a version never switched to, or one that was never retired.
 func (d *Deployment) clear(ctx context.Context, h *host) (string, error) {
-	if _, _, err := d.drainSlot(ctx, h, h.Idle.Port, d.in.DrainTimeout); err != nil {
+	if _, _, err := d.drainSlot(ctx, h, h.idlePort(), h.activePort(), d.in.DrainTimeout); err != nil {
 		return "", err
 	}
 	instead := ""
@@ -332,7 +332,7 @@ func (d *Deployment) stopNew(ctx context.Context, h *host) error {
 		if deadline, ok := ctx.Deadline(); ok {
 			limit = min(limit, time.Until(deadline)/2)
 		}
-		if _, _, err := d.drainSlot(ctx, h, h.Idle.Port, limit); err != nil {
+		if _, _, err := d.drainSlot(ctx, h, h.idlePort(), h.activePort(), limit); err != nil {
 			return err
 		}
 	}

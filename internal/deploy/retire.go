@@ -13,7 +13,7 @@ func (d *Deployment) afterSwitch(ctx context.Context, h *host) (string, error) {
 }
 
 func (d *Deployment) drain(ctx context.Context, h *host) (string, error) {
-	took, left, err := d.drainSlot(ctx, h, h.Active.Port, d.in.DrainTimeout)
+	took, left, err := d.drainSlot(ctx, h, h.activePort(), h.idlePort(), d.in.DrainTimeout)
 	if err != nil {
 		return "", err
 	}
@@ -24,12 +24,21 @@ func (d *Deployment) drain(ctx context.Context, h *host) (string, error) {
 	return fmt.Sprintf("no connection to port %d is left", h.Active.Port), nil
 }
 
-func (d *Deployment) drainSlot(ctx context.Context, h *host, port uint16, limit time.Duration) (took time.Duration, left int, err error) {
-	res, err := d.exec(ctx, h, scripts.Drain, scripts.Values{"port": fmt.Sprint(port), "drain_timeout": seconds(limit)})
-	if err != nil {
-		return 0, 0, err
+// drainSlot waits for the last requests on a port; where somebody's hand has sent new ones there since the switch, they are sent back first.
+func (d *Deployment) drainSlot(ctx context.Context, h *host, port, instead string, limit time.Duration) (took time.Duration, left int, err error) {
+	for again := true; ; again = false {
+		res, err := d.exec(ctx, h, scripts.Drain, scripts.Values{"port": port, "instead": instead, "drain_timeout": seconds(limit)})
+		if err != nil {
+			return 0, 0, err
+		}
+		if res.OneOf("flag", "right", "wrong") == "right" || !again {
+			return res.Millis("drain_ms"), res.Int("left"), res.Err()
+		}
+		d.rep.Warn("Flag of "+h.target.Name, fmt.Sprintf("%s is not as this run left it; it is put right", h.app.FlagDir()))
+		if _, err := d.exec(ctx, h, scripts.Switch, scripts.Values{"from": port, "to": instead}); err != nil {
+			return 0, 0, err
+		}
 	}
-	return res.Millis("drain_ms"), res.Int("left"), res.Err()
 }
 
 func (d *Deployment) stop(ctx context.Context, h *host) (string, error) {

@@ -114,6 +114,9 @@ func (d *Deployment) takeBack(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	defer cancel()
+	for _, h := range d.hosts {
+		h.undoing = true
+	}
 	var errs []error
 	for len(d.undos) > 0 {
 		u := d.undos[len(d.undos)-1]

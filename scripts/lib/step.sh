@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # One step at a time, under the deploy lock.
 #
-# Values: path, lock_token, step_id (names this step of this run, or nothing: its results are not kept)
+# Values: path, lock_token, step_id (names this step of this run, or nothing: its results are not kept), undo (yes: what other steps did is taken back)
 
 # own_lock: refuses to touch anything when the deploy lock is no longer this run's, and lets no step work beside another. Each leads a session
 # of its own, as sshd starts it, holds the step lock, and leaves its name while it works.
@@ -10,7 +10,11 @@ own_lock() {
   holds_lock
   trap 'blame_disk $?' EXIT
   end_cut_off
-  exec {step_fd}>>"$path/.lock.step"
+  if [[ $undo == yes && -e $path/.lock.step && ! -w $path/.lock.step ]]; then # the disk is read-only by now
+    exec {step_fd}<"$path/.lock.step"
+  else
+    exec {step_fd}>>"$path/.lock.step"
+  fi
   flock -w 10 "$step_fd" || die "$EX_STEP_BUSY" "a step that was cut off still runs on this host: pid ${leader:-unknown}"
   holds_lock
   if [[ -n $step_id && -e $path/.lock.steps/$step_id ]]; then
@@ -18,10 +22,12 @@ own_lock() {
     exit 0
   fi
   trap leave EXIT
-  printf '%s %s\n' "$$" "$(starttime "$$")" >"$path/.lock.leader"
-  exec {results_fd}>"$path/.lock.results"
+  # A disk on which nothing can be written down ends a deployment, and must not keep it from being taken back.
+  if [[ $undo == no ]]; then note_step; else note_step 2>/dev/null || :; fi
   trap : PIPE # whoever listened is gone: the work is still finished, for the run to find when it is back
 }
+
+note_step() { printf '%s %s\n' "$$" "$(starttime "$$")" >"$path/.lock.leader" && exec {results_fd}>"$path/.lock.results"; }
 
 # end_cut_off: ends what a cut-off step left running; sets leader. Who holds the deploy lock may do that, since the run that started it is
 # gone or has given it up.
@@ -60,9 +66,9 @@ blame_disk() {
 }
 
 # keep_results: the last call of every verb. The results of a step that came to its end stay for as long as its run does, so that it is not
-# done twice when its answer is lost with the connection.
+# done twice when its answer is lost with the connection. It is done whether they can be kept or not.
 keep_results() {
-  if [[ -n ${results_fd-} && -n $step_id ]]; then mv -f -- "$path/.lock.results" "$path/.lock.steps/$step_id"; fi
+  if [[ -n ${results_fd-} && -n $step_id ]]; then mv -f -- "$path/.lock.results" "$path/.lock.steps/$step_id" 2>/dev/null || :; fi
 }
 
 end_session() {
