@@ -196,7 +196,7 @@ func faults() []fault {
 		},
 		{name: "host frozen", says: lost, impossible: "all while it is frozen, which is 20 s, and a minute with all places", closes: true, come: freeze, telling: []string{"before switch"}},
 		{
-			name: "disk full (deploy root)", says: "No space|disk", host: small, telling: []string{"inside build"},
+			name: "disk full (deploy root)", says: "No space|disk", host: small, telling: []string{"inside build", "inside switch"},
 			come: fill("$root"), lift: free("$root"),
 		},
 		{
@@ -241,7 +241,7 @@ func faults() []fault {
 			name: "first deployment, flag folder deleted", says: "flag", flags: true, first: true, impossible: first, at: firstTime,
 			come: on("rm -rf $flags"), telling: []string{"before verify"},
 		},
-		{name: "both flags", says: "flag", flags: true, come: on("touch $flags/$active $flags/$idle"), telling: []string{"inside health"}},
+		{name: "both flags", says: "flag", flags: true, come: on("touch $flags/$active $flags/$idle"), telling: []string{"inside health", "inside verify"}},
 		// The versions.
 		{
 			name: "old version crashes", says: "exited", impossible: "those it was answering, and all until it or the new one listens", closes: true,

@@ -50,7 +50,8 @@ func TestAWaiterForTheLockEndsWithItsRun(t *testing.T) {
 				t.Fatal(err)
 			}
 			lines := bufio.NewScanner(words)
-			for lines.Scan() && !strings.Contains(lines.Text(), "the deploy lock is held by") {
+			for waits := false; !waits && lines.Scan(); {
+				waits = strings.Contains(lines.Text(), "the deploy lock is held by")
 			}
 			if tt.leave {
 				_ = in.Close()
