@@ -4,13 +4,13 @@
 #
 # Values: app, path, lock_token, port, stop_timeout (seconds), instead (the port that serves in its place, or nothing)
 # Prints: stopped (yes, already), stop_ms
-# Exits:  EX_STOP when something of it still runs
+# Exits:  EX_FLAG when it is the active slot, EX_STOP when something of it still runs
 
 main() {
   local begin end owner
   own_lock
   begin=$(now_ms)
-  if [[ -e $flags/$port ]]; then die "$EX_STOP" "the flag $flags/$port makes port $port the active slot; it is not stopped"; fi
+  if [[ -e $flags/$port ]]; then die "$EX_FLAG" "the flag $flags/$port makes port $port the active slot; it is not stopped"; fi
   if [[ -n $instead ]]; then served_instead; fi
   if [[ -n $(members "$port") ]]; then result stopped yes; else result stopped already; fi
   end=$(($(now_ms) + stop_timeout * 1000))

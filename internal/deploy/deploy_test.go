@@ -354,16 +354,21 @@ func TestASwitchThatIsNotWrittenDown(t *testing.T) {
 
 // Somebody moves the flag back once the new version has proved itself.
 func TestAFlagMovedByHandIsPutRightBeforeTheOldVersionGoes(t *testing.T) {
-	f := newFakeHost(t)
-	f.faults[scripts.Hook] = fault{kind: "by-hand"}
-	in := testInputs()
-	in.AfterSwitch = "true"
-	_, log, err := deployTo(t, f, in)
-	if calls := strings.Join(f.calls, ","); err != nil || f.flag != "8081" || !strings.Contains(calls, "drain 8080,switch 8080>8081,drain 8080,stop 8080") {
-		t.Errorf("err %v, flag %s, calls %s\n%s", err, f.flag, calls, log)
-	}
-	if !strings.Contains(log, "/active is not as this run left it; it is put right") {
-		t.Errorf("log:\n%s", log)
+	for after, want := range map[scripts.Verb]string{
+		scripts.Hook:  "after-switch,drain 8080,switch 8080>8081,drain 8080,stop 8080",
+		scripts.Drain: "after-switch,drain 8080,stop 8080,drain 8080,switch 8080>8081,drain 8080,stop 8080",
+	} {
+		f := newFakeHost(t)
+		f.faults[after] = fault{kind: "by-hand"}
+		in := testInputs()
+		in.AfterSwitch = "true"
+		_, log, err := deployTo(t, f, in)
+		if calls := strings.Join(f.calls, ","); err != nil || f.flag != "8081" || f.running["8080"] || !strings.Contains(calls, want) {
+			t.Errorf("%s: err %v, flag %s, calls %s, want %s\n%s", after, err, f.flag, calls, want, log)
+		}
+		if !strings.Contains(log, "/active is not as this run left it; it is put right") {
+			t.Errorf("log:\n%s", log)
+		}
 	}
 }
 

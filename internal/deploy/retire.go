@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -49,9 +50,19 @@ func (d *Deployment) stop(ctx context.Context, h *host) (string, error) {
 	return fmt.Sprintf("%s on port %d is stopped", h.Active.version(), h.Active.Port), nil
 }
 
-// stopSlot stops what runs on a port, once something listens on the one that serves in its place, if there is one.
+// stopSlot stops what runs on a port, once something listens on the one that serves in its place, if there is one. A flag that a hand has given
+// it meanwhile goes first, and the requests that followed it.
 func (d *Deployment) stopSlot(ctx context.Context, h *host, port uint16, instead string) error {
-	_, err := d.exec(ctx, h, scripts.Stop, scripts.Values{"port": fmt.Sprint(port), "stop_timeout": seconds(d.in.StopTimeout), "instead": instead})
+	values := scripts.Values{"port": fmt.Sprint(port), "stop_timeout": seconds(d.in.StopTimeout), "instead": instead}
+	_, err := d.exec(ctx, h, scripts.Stop, values)
+	var no *HostError
+	if instead == "" || !errors.As(err, &no) || no.Code != scripts.ExitFlag {
+		return err
+	}
+	if _, _, err := d.drainSlot(ctx, h, fmt.Sprint(port), instead, d.in.DrainTimeout); err != nil {
+		return err
+	}
+	_, err = d.exec(ctx, h, scripts.Stop, values)
 	return err
 }
 
