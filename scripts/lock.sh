@@ -19,7 +19,10 @@ listen() {
 }
 
 # hush: the listener holds the connection's channel open, so it must not outlive this process.
-hush() { if kill "$listener" 2>/dev/null; then wait "$listener" 2>/dev/null || :; fi; }
+hush() {
+  if [[ -n $listener ]] && kill "$listener" 2>/dev/null; then wait "$listener" 2>/dev/null || :; fi
+  listener='' # its number may be somebody else's from now on
+}
 
 main() {
   local begin left note last leader

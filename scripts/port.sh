@@ -25,7 +25,7 @@ main() {
   result site "$(site_state)"
   routed "$verify_host"
   result routed "$chosen"
-  strays=$(find "$flags" -type f -name '[0-9]*' -printf '%f\n' 2>/dev/null | grep -vxF -e "${ports% *}" -e "${ports#* }" || :)
+  strays=$(find "$flags" -type f -regex '.*/[0-9]+' -printf '%f\n' 2>/dev/null | grep -vxF -e "${ports% *}" -e "${ports#* }" || :)
   result strays "${strays//$'\n'/ }"
   result boot "$(</proc/sys/kernel/random/boot_id)/$(starttime 1)"
   for port in $ports; do

@@ -4,14 +4,17 @@
 #
 # Values: app, path, lock_token, port, stop_timeout (seconds), instead (the port that serves in its place, or nothing)
 # Prints: stopped (yes, already), stop_ms
-# Exits:  EX_FLAG when it is the active slot, EX_STOP when something of it still runs
+# Exits:  EX_FLAG when it is, or may be, the active slot, EX_STOP when something of it still runs
 
 main() {
   local begin end owner
   own_lock
   begin=$(now_ms)
   if [[ -e $flags/$port ]]; then die "$EX_FLAG" "the flag $flags/$port makes port $port the active slot; it is not stopped"; fi
-  if [[ -n $instead ]]; then served_instead; fi
+  if [[ -n $instead ]]; then
+    [[ -e $flags/$instead ]] || die "$EX_FLAG" "no flag is in $flags, and nginx may turn to port $port without one; it is not stopped"
+    served_instead
+  fi
   if [[ -n $(members "$port") ]]; then result stopped yes; else result stopped already; fi
   end=$(($(now_ms) + stop_timeout * 1000))
   if [[ -e $path/slots/$port.adopted ]]; then stop_adopted; fi
@@ -24,7 +27,7 @@ main() {
     members "$port" | xargs -r kill -TERM -- 2>/dev/null || :
     while members "$port" | grep -q . && (($(now_ms) < end)); do pause 0.1; done
     members "$port" | xargs -r kill -KILL -- 2>/dev/null || :
-    rm -f -- "$path/slots/$port.pid" "$path/slots/$port.exit"
+    rm -f -- "$path/slots/$port.pid" "$path/slots/$port.exit" || : # on a read-only disk
   fi
   [[ -z $(members "$port") ]] || die "$EX_STOP" "slot $port still runs: pid $(members "$port" | tr '\n' ' ')"
   result stop_ms "$(($(now_ms) - begin))"

@@ -47,7 +47,7 @@ ask() {
 # flag_stands: dies when somebody's hand has been at the flags since the switch.
 flag_stands() {
   local there
-  there=$(find "$flags" -mindepth 1 -printf '%f ' 2>/dev/null) || :
+  there=$(find "$flags" -regex '.*/[0-9]+' -printf '%f ' 2>/dev/null) || :
   there=${there% }
   [[ $there == "$port" ]] || die "$EX_FLAG" "somebody changed the flag after the switch: $flags holds ${there:-nothing} and must hold $port alone"
 }

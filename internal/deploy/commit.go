@@ -11,10 +11,10 @@ import (
 
 // switchOver sends new requests to the new slot: by the rename alone, but for the first time or when the site's own files changed.
 func (d *Deployment) switchOver(ctx context.Context, h *host) (string, error) {
-	h.unsure = true
 	if err := d.putSite(ctx, h, h.release); err != nil {
 		return "", err
 	}
+	h.routed, h.unsure = true, true
 	res, err := d.exec(ctx, h, scripts.Switch, scripts.Values{"from": h.activePort(), "to": h.idlePort()})
 	if err != nil {
 		return "", err
@@ -61,7 +61,7 @@ func (d *Deployment) switchBack(ctx context.Context, h *host) error {
 	if err != nil {
 		return err
 	}
-	if res.OneOf("switched", "yes", "already") == "yes" {
+	if res.OneOf("switched", "yes", "already") == "yes" || h.switched { // already: by somebody's hand, or before the connection was lost
 		h.restored = true
 	}
 	h.switched, h.unsure = false, false

@@ -45,7 +45,7 @@ type Deployment struct {
 func New(in *inputs.Inputs, rep *report.Report, dial Dialer, open Opener, begin time.Time) *Deployment {
 	d := &Deployment{in: in, rep: rep, dial: dial, open: open, now: time.Now, begin: begin, token: fmt.Sprintf("%s-%s", in.Run.ID, rand.Text()), patience: reconnectFor}
 	for _, target := range in.Hosts {
-		d.hosts = append(d.hosts, &host{target: target})
+		d.hosts = append(d.hosts, &host{target: target, undoing: in.Operation == inputs.Tidy})
 	}
 	return d
 }
@@ -185,6 +185,8 @@ func (d *Deployment) Run(ctx context.Context) (*Result, error) {
 		case s.phase == retire && overtaken(err):
 			d.rep.Warn("Overtaken", fmt.Sprintf("the new version was proved; what was left to do is another deployment's now: %s", describe(err)))
 			return d.result(d.success()), nil
+		case s.phase == retire && flagged(err):
+			d.rep.Warn("Flag changed", "the new version was proved, and somebody has changed the flag since: "+describe(err))
 		case s.phase == retire:
 			left := s.name + " is left to the next deployment"
 			if s.name == "after-switch" {

@@ -352,22 +352,44 @@ func TestASwitchThatIsNotWrittenDown(t *testing.T) {
 	}
 }
 
-// Somebody moves the flag back once the new version has proved itself.
-func TestAFlagMovedByHandIsPutRightBeforeTheOldVersionGoes(t *testing.T) {
-	for after, want := range map[scripts.Verb]string{
-		scripts.Hook:  "after-switch,drain 8080,switch 8080>8081,drain 8080,stop 8080",
-		scripts.Drain: "after-switch,drain 8080,stop 8080,drain 8080,switch 8080>8081,drain 8080,stop 8080",
+// The host ends who waits for the lock and is not heard. A run that only the network kept silent dials again.
+func TestAWaiterThatTheHostHasGivenUpComesBack(t *testing.T) {
+	f := newFakeHost(t)
+	f.faults[scripts.Lock] = fault{kind: "killed"}
+	_, log, err := deployTo(t, f, testInputs())
+	if err != nil || f.flag != "8081" || f.dials != 2 || !strings.Contains(log, "the host heard nothing of this run for") {
+		t.Errorf("err %v, flag %s, %d dials\n%s", err, f.flag, f.dials, log)
+	}
+}
+
+// Somebody's hand is at the flags once the new version has proved itself: what is unclear is put right, what was moved is respected.
+func TestFlagsChangedByHandBeforeTheOldVersionGoes(t *testing.T) {
+	for _, tt := range []struct {
+		after scripts.Verb
+		flag  string // by hand
+		want  string // calls
+		left  string // the flag
+	}{
+		{scripts.Hook, "both", "after-switch,drain 8080,switch 8080>8081,drain 8080,stop 8080,prune", "8081"},
+		{scripts.Drain, "both", "after-switch,drain 8080,stop 8080,drain 8080,switch 8080>8081,drain 8080,stop 8080,prune", "8081"},
+		{scripts.Hook, "8080", "after-switch,drain 8080,stop 8080,drain 8080,stop 8080,prune", "8080"},
 	} {
 		f := newFakeHost(t)
-		f.faults[after] = fault{kind: "by-hand"}
+		f.faults[tt.after] = fault{kind: "by-hand", words: tt.flag}
 		in := testInputs()
 		in.AfterSwitch = "true"
 		_, log, err := deployTo(t, f, in)
-		if calls := strings.Join(f.calls, ","); err != nil || f.flag != "8081" || f.running["8080"] || !strings.Contains(calls, want) {
-			t.Errorf("%s: err %v, flag %s, calls %s, want %s\n%s", after, err, f.flag, calls, want, log)
+		if calls := strings.Join(f.calls, ","); err != nil || f.flag != tt.left || !strings.Contains(calls, tt.want) {
+			t.Errorf("%s: err %v, flag %s, calls %s, want %s\n%s", tt.after, err, f.flag, calls, tt.want, log)
 		}
-		if !strings.Contains(log, "/active is not as this run left it; it is put right") {
-			t.Errorf("log:\n%s", log)
+		if kept := strings.Contains(log, "somebody has changed the flag since"); kept != (tt.left == "8080") {
+			t.Errorf("%s: log:\n%s", tt.after, log)
+		}
+		if f.running["8080"] != (tt.left == "8080") || !f.running["8081"] {
+			t.Errorf("%s: running %v", tt.after, f.running)
+		}
+		if healed := strings.Contains(log, "/active during this run; port 8081 has the flag again"); healed != (tt.left == "8081") {
+			t.Errorf("%s: log:\n%s", tt.after, log)
 		}
 	}
 }

@@ -134,7 +134,7 @@ func (d *Deployment) failure(s step, cause, undone error) *Failure {
 	case f.Site == SiteUnknown || f.Site == SiteSwitched:
 		h := d.hosts[0]
 		f.Serving = "the flag on the host tells"
-		f.Next = fmt.Sprintf("see which port is active: ssh %s ls %s; then run this workflow again, it finds out and goes on from there", sshTarget(h.target), h.app.FlagDir())
+		f.Next = fmt.Sprintf("see which port is active: ssh %s ls %s; then run this workflow again, it finds out and goes on from there", sshTarget(h.target), d.flagDir())
 	}
 	if undone != nil {
 		f.What += "\nand taking it back failed too: " + describe(undone)
@@ -258,7 +258,7 @@ func (d *Deployment) next(s step, cause error) string {
 	case scripts.ExitNotRouted:
 		return "see which server block answers for " + d.verifyHost() + ": ssh " + sshTarget(h.target) + " sudo nginx -T; set the input \"server-name\" accordingly"
 	case scripts.ExitFlag:
-		return "see who else writes to " + h.app.FlagDir() + "; run this workflow again, it puts the flag right"
+		return "see who else writes to " + d.flagDir() + "; run this workflow again, it puts the flag right"
 	case scripts.ExitDisk:
 		return "free disk space on the host, or lower the input \"keep-releases\", and run this workflow again; what has come already is kept"
 	case scripts.ExitReadOnly:

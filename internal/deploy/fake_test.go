@@ -65,7 +65,7 @@ type fakeHost struct {
 
 // fault is what happens at a verb, once.
 type fault struct {
-	kind  string // error, cancel, panic; by-hand: the flag is moved back; full and broken: the disk is, once the verb has done its work; lost- and gone- before and after: the connection is cut, and with gone there is no other
+	kind  string // error, cancel, panic; by-hand: the flag is what words say; killed: the lock's process is, on the host; full and broken: the disk is, once the verb has done its work; lost- and gone- before and after: the connection is cut, and with gone there is no other
 	code  int    // of an error
 	words string
 }
@@ -212,7 +212,7 @@ func (s *fakeShell) Run(ctx context.Context, verb scripts.Verb, v scripts.Values
 	again = again && v["step_id"] != ""
 	if !again {
 		f.calls = append(f.calls, call(verb, v))
-		if verb == scripts.Stop && f.flag == v["port"] {
+		if verb == scripts.Stop && (f.flag == v["port"] || f.flag == "both") {
 			return &remote.ExitError{Code: scripts.ExitFlag}
 		}
 		answer = f.effect(verb, v)
@@ -221,7 +221,7 @@ func (s *fakeShell) Run(ctx context.Context, verb scripts.Verb, v scripts.Values
 		f.done[v["step_id"]] = answer
 	}
 	if isBad && bad.kind == "by-hand" {
-		f.flag = "8080"
+		f.flag = bad.words
 	}
 	if isBad && (bad.kind == "full" || bad.kind == "broken") {
 		f.disks = bad.kind
@@ -330,8 +330,11 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 		return "live=1795400000000\nprobes=9\n"
 	case scripts.Drain:
 		flag := "right"
-		if f.flag != v["instead"] {
-			flag = "wrong"
+		switch f.flag {
+		case v["port"]:
+			flag = "moved"
+		case "both":
+			flag = "unclear"
 		}
 		return "flag=" + flag + "\nleft=0\ndrain_ms=20\n"
 	case scripts.Stop:
@@ -414,6 +417,8 @@ func (s *fakeShell) Hold(_ context.Context, verb scripts.Verb, v scripts.Values,
 	case isBad && bad.kind == "error":
 		_, _ = fmt.Fprintln(words, bad.words)
 		held.end(&remote.ExitError{Code: bad.code})
+	case isBad && bad.kind == "killed":
+		held.end(&remote.ExitError{Code: 137, Signal: "KILL"})
 	case isBad && bad.kind == "panic":
 		panic("at the disco")
 	case isBad && bad.kind == "cancel": // while waiting for the other run

@@ -36,7 +36,8 @@ type host struct {
 	changed     bool // something was installed or written in setting up
 	reloaded    bool // this deployment made nginx reload
 	undoing     bool // what was done is being taken back
-	unsure      bool // the rename may have come to pass
+	routed      bool // requests may have gone to the new slot
+	unsure      bool // nor is it known whether they still do
 	switched    bool // requests go to the new slot
 	restored    bool // they went there, and go to the old one again
 	switchedAt  time.Time

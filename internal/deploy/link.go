@@ -82,7 +82,12 @@ func (d *Deployment) lock(ctx context.Context, h *host, resume bool, limit time.
 			_ = session.Beat() // a dead session says so below
 		case <-session.Done():
 			beat.Stop()
-			return 0, last.explain(scripts.Lock, session.Wait())
+			err := session.Wait()
+			var exit *remote.ExitError
+			if errors.As(err, &exit) && exit.Signal != "" { // the host has ended it
+				return 0, &remote.LostError{Started: true, Err: fmt.Errorf("the host heard nothing of this run for %s", silence)}
+			}
+			return 0, last.explain(scripts.Lock, err)
 		case <-ctx.Done():
 			beat.Stop()
 			session.Close()

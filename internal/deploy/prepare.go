@@ -204,14 +204,14 @@ func (d *Deployment) setUpSite(ctx context.Context, h *host) (string, error) {
 
 // clear ends what a dead run left in the idle slot: a version never switched to, or one that was never retired.
 func (d *Deployment) clear(ctx context.Context, h *host) (string, error) {
-	if _, _, err := d.drainSlot(ctx, h, h.idlePort(), h.activePort(), d.in.DrainTimeout); err != nil {
-		return "", err
-	}
 	instead := ""
 	if h.Active != nil && h.Active.serves() {
 		instead = h.activePort()
 	}
-	if err := d.stopSlot(ctx, h, h.Idle.Port, instead); err != nil {
+	if _, _, err := d.drainSlot(ctx, h, h.idlePort(), instead, d.in.DrainTimeout); err != nil {
+		return "", err
+	}
+	if err := d.stopSlot(ctx, h, h.idlePort(), instead); err != nil {
 		return "", err
 	}
 	return fmt.Sprintf("stopped what an earlier run left on port %d", h.Idle.Port), nil
@@ -325,18 +325,18 @@ func (d *Deployment) start(ctx context.Context, h *host) (string, error) {
 	return fmt.Sprintf("%s on port %s, pid %s", h.release, h.idlePort(), h.pid), res.Err()
 }
 
-// stopNew is start's undo. A version that was switched to may still be answering requests: it is drained like an old one.
+// stopNew is start's undo. A version that may have been switched to may still be answering requests: it is drained like an old one.
 func (d *Deployment) stopNew(ctx context.Context, h *host) error {
-	if h.restored {
+	if h.routed {
 		limit := d.in.DrainTimeout
 		if deadline, ok := ctx.Deadline(); ok {
 			limit = min(limit, time.Until(deadline)/2)
 		}
-		if _, _, err := d.drainSlot(ctx, h, h.idlePort(), h.activePort(), limit); err != nil {
+		if _, _, err := d.drainSlot(ctx, h, h.idlePort(), "", limit); err != nil {
 			return err
 		}
 	}
-	return d.stopSlot(ctx, h, h.Idle.Port, "")
+	return d.stopSlot(ctx, h, h.idlePort(), "")
 }
 
 // process are the values that name the new process and say how to judge its answers.

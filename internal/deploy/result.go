@@ -118,6 +118,9 @@ func (d *Deployment) hostResult(h *host, outcome Outcome) HostResult {
 		r.ActivePort, r.SwitchedAt = h.Idle.Port, &at
 		r.serving = fmt.Sprintf("%s on port %d serves", h.release, h.Idle.Port)
 	}
+	if h.unsure {
+		r.ActivePort, r.serving = 0, "the flag on the host tells what serves"
+	}
 	if h.retired {
 		r.retired = h.Active.version()
 	}

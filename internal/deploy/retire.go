@@ -25,45 +25,53 @@ func (d *Deployment) drain(ctx context.Context, h *host) (string, error) {
 	return fmt.Sprintf("no connection to port %d is left", h.Active.Port), nil
 }
 
-// drainSlot waits for the last requests on a port; where somebody's hand has sent new ones there since the switch, they are sent back first.
+// drainSlot waits for the last requests on a port. Where a hand has left the flags unclear since the switch they are put right first, for the port
+// that serves in its place; a flag that somebody has moved is theirs: what it is on goes on, since stop refuses it.
 func (d *Deployment) drainSlot(ctx context.Context, h *host, port, instead string, limit time.Duration) (took time.Duration, left int, err error) {
 	for again := true; ; again = false {
-		res, err := d.exec(ctx, h, scripts.Drain, scripts.Values{"port": port, "instead": instead, "drain_timeout": seconds(limit)})
+		res, err := d.exec(ctx, h, scripts.Drain, scripts.Values{"port": port, "instead": instead, "drain_timeout": seconds(max(limit-took, 0))})
 		if err != nil {
 			return 0, 0, err
 		}
-		if res.OneOf("flag", "right", "wrong") == "right" || !again {
-			return res.Millis("drain_ms"), res.Int("left"), res.Err()
+		took += res.Millis("drain_ms")
+		if res.OneOf("flag", "right", "moved", "unclear") != "unclear" || !again {
+			return took, res.Int("left"), res.Err()
 		}
-		d.rep.Warn("Flag of "+h.target.Name, fmt.Sprintf("%s is not as this run left it; it is put right", h.app.FlagDir()))
-		if _, err := d.exec(ctx, h, scripts.Switch, scripts.Values{"from": port, "to": instead}); err != nil {
+		// Its answer is of no use to another attempt: a hand may have been there in between.
+		if _, err := d.exec(ctx, h, scripts.Switch, scripts.Values{"from": port, "to": instead, "step_id": ""}); err != nil {
 			return 0, 0, err
 		}
+		d.rep.Warn("Flag of "+h.target.Name, fmt.Sprintf("somebody changed what is in %s during this run; port %s has the flag again", d.flagDir(), instead))
 	}
 }
 
 func (d *Deployment) stop(ctx context.Context, h *host) (string, error) {
-	if err := d.stopSlot(ctx, h, h.Active.Port, h.idlePort()); err != nil {
+	if err := d.stopSlot(ctx, h, h.activePort(), h.idlePort()); err != nil {
 		return "", err
 	}
 	h.retired = true
 	return fmt.Sprintf("%s on port %d is stopped", h.Active.version(), h.Active.Port), nil
 }
 
-// stopSlot stops what runs on a port, once something listens on the one that serves in its place, if there is one. A flag that a hand has given
-// it meanwhile goes first, and the requests that followed it.
-func (d *Deployment) stopSlot(ctx context.Context, h *host, port uint16, instead string) error {
-	values := scripts.Values{"port": fmt.Sprint(port), "stop_timeout": seconds(d.in.StopTimeout), "instead": instead}
+// stopSlot stops what runs on a port, once something listens on the one that serves in its place, if there is one. Flags that a hand has changed
+// at the last moment are looked at once more.
+func (d *Deployment) stopSlot(ctx context.Context, h *host, port, instead string) error {
+	values := scripts.Values{"port": port, "stop_timeout": seconds(d.in.StopTimeout), "instead": instead}
 	_, err := d.exec(ctx, h, scripts.Stop, values)
-	var no *HostError
-	if instead == "" || !errors.As(err, &no) || no.Code != scripts.ExitFlag {
+	if instead == "" || !flagged(err) {
 		return err
 	}
-	if _, _, err := d.drainSlot(ctx, h, fmt.Sprint(port), instead, d.in.DrainTimeout); err != nil {
+	if _, _, err := d.drainSlot(ctx, h, port, instead, d.in.DrainTimeout); err != nil {
 		return err
 	}
 	_, err = d.exec(ctx, h, scripts.Stop, values)
 	return err
+}
+
+// flagged reports whether a slot was kept because of its flag.
+func flagged(err error) bool {
+	var no *HostError
+	return errors.As(err, &no) && no.Code == scripts.ExitFlag
 }
 
 // prune also ends a run that failed, or failures in a row would fill the disk.
@@ -78,3 +86,5 @@ func (d *Deployment) prune(ctx context.Context, h *host) (string, error) {
 	}
 	return fmt.Sprintf("%d old release(s) deleted", res.Int("pruned")), res.Err()
 }
+
+func (d *Deployment) flagDir() string { return scripts.App{Name: d.in.App}.FlagDir() }

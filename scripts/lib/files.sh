@@ -57,7 +57,8 @@ put_flag() {
     free_root || die "$EX_CHECK" "the folder $flags is gone, and $(id -un) lacks the rights to make it again: sudo install -d -o $(id -un) $flags"
     make_flags
   fi
-  : | write "$flags/$1" 0644
+  : >"$flags/$1"
+  sync "$flags"
 }
 
 # seal RELEASE-FOLDER: inode, mode, size and time of the last change of each of its files, and the path, sorted.
