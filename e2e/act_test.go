@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/clothesme/deploy-action/e2e/lab"
+	"github.com/clothesme/deploy-action/e2e/world"
 )
 
 // actVersion is the act that `make prepare` builds; its script reads it here.
@@ -16,17 +17,17 @@ const actVersion = "v0.2.89"
 // act is another program than the runner, and no measure of it: but it reads the workflow file and action.yml by itself, evaluates their
 // expressions, and builds the image from the Dockerfile, as `uses:` does.
 func TestActRunsTheExample(t *testing.T) {
-	w := newWorld(t, lab.HostOptions{})
-	sha := w.commit(nil)
+	w := world.New(t, lab.HostOptions{})
+	sha := w.Commit(nil)
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		t.Fatal(err)
 	}
 	clone, home := filepath.Join(t.TempDir(), "clone"), t.TempDir()
-	if _, err := w.repo.Git(w.ctx, "", "clone", "--quiet", ".", clone); err != nil {
+	if _, err := w.Repo.Git(w.Ctx, "", "clone", "--quiet", ".", clone); err != nil {
 		t.Fatal(err)
 	}
-	git := exec.CommandContext(w.ctx, "git", "-C", clone, "remote", "set-url", "origin", "https://github.com/"+w.repo.Name())
+	git := exec.CommandContext(w.Ctx, "git", "-C", clone, "remote", "set-url", "origin", "https://github.com/"+w.Repo.Name())
 	if out, err := git.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
@@ -34,13 +35,13 @@ func TestActRunsTheExample(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(w.ctx, filepath.Join(cache, "deploy-action", "act@"+actVersion, "act"),
+	cmd := exec.CommandContext(w.Ctx, filepath.Join(cache, "deploy-action", "act@"+actVersion, "act"),
 		"push", "-W", filepath.Join(root, "examples", "workflows", "deploy.yml"), "--local-repository", "clothesme/deploy-action@v1="+root,
-		"-P", "ubuntu-latest="+lab.HostImage, "--network", shared.lab.Network(), "--pull=false", "--action-offline-mode", "--no-cache-server", "--rm",
-		"--container-daemon-socket", "-", "--env", "GITHUB_SERVER_URL="+shared.git.URL(), "-s", "DEPLOY_KEY", "-s", "GITHUB_TOKEN",
-		"--var", "DEPLOY_HOST="+w.host.IP, "--var", "DEPLOY_KNOWN_HOSTS="+w.host.KnownHosts())
+		"-P", "ubuntu-latest="+lab.HostImage, "--network", world.Shared.Lab.Network(), "--pull=false", "--action-offline-mode", "--no-cache-server", "--rm",
+		"--container-daemon-socket", "-", "--env", "GITHUB_SERVER_URL="+world.Shared.Git.URL(), "-s", "DEPLOY_KEY", "-s", "GITHUB_TOKEN",
+		"--var", "DEPLOY_HOST="+w.Host.IP, "--var", "DEPLOY_KNOWN_HOSTS="+w.Host.KnownHosts())
 	cmd.Dir = clone
-	cmd.Env = append(os.Environ(), "HOME="+home, "XDG_CACHE_HOME="+home, "DEPLOY_KEY="+shared.key.Private, "GITHUB_TOKEN="+shared.git.Token())
+	cmd.Env = append(os.Environ(), "HOME="+home, "XDG_CACHE_HOME="+home, "DEPLOY_KEY="+world.Shared.Key.Private, "GITHUB_TOKEN="+world.Shared.Git.Token())
 	out, err := cmd.CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "Job succeeded") {
 		t.Fatalf("act: %v\n%s", err, out)
@@ -54,8 +55,8 @@ func TestActRunsTheExample(t *testing.T) {
 	if !strings.HasSuffix(release, sha[:7]) {
 		t.Errorf("release %q of commit %s\n%s", release, sha, out)
 	}
-	w.serves(release)
-	for _, secret := range []string{shared.git.Token(), strings.Split(shared.key.Private, "\n")[1]} {
+	w.Serves(release)
+	for _, secret := range []string{world.Shared.Git.Token(), strings.Split(world.Shared.Key.Private, "\n")[1]} {
 		if strings.Contains(string(out), secret) {
 			t.Errorf("act's log has %q", secret)
 		}

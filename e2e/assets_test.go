@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/clothesme/deploy-action/e2e/lab"
+	"github.com/clothesme/deploy-action/e2e/world"
 )
 
 const (
@@ -25,19 +26,19 @@ const (
 
 // modelWorld is a world with an S3 server that holds a model.
 type modelWorld struct {
-	*world
+	*world.World
 	s3    *lab.S3
 	model []byte
 }
 
 func newModelWorld(t *testing.T, size int, options lab.HostOptions) *modelWorld {
 	t.Helper()
-	w := &modelWorld{world: newWorld(t, options)}
+	w := &modelWorld{World: world.New(t, options)}
 	var err error
-	if w.s3, err = shared.lab.S3(w.ctx); err != nil {
+	if w.s3, err = world.Shared.Lab.S3(w.Ctx); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.s3.Bucket(w.ctx, bucket); err != nil {
+	if err := w.s3.Bucket(w.Ctx, bucket); err != nil {
 		t.Fatal(err)
 	}
 	w.put(size)
@@ -46,45 +47,45 @@ func newModelWorld(t *testing.T, size int, options lab.HostOptions) *modelWorld 
 
 // put uploads another model of that size.
 func (w *modelWorld) put(size int) {
-	w.t.Helper()
+	w.T.Helper()
 	w.model = make([]byte, size)
 	_, _ = rand.Read(w.model)
-	if err := w.s3.Put(w.ctx, bucket, modelKey, w.model, nil); err != nil {
-		w.t.Fatal(err)
+	if err := w.s3.Put(w.Ctx, bucket, modelKey, w.model, nil); err != nil {
+		w.T.Fatal(err)
 	}
 }
 
-func (w *modelWorld) job(sha string, with map[string]string) lab.Job {
+func (w *modelWorld) Job(sha string, with map[string]string) lab.Job {
 	inputs := map[string]string{"assets": modelLine, "s3-endpoint": w.s3.URL()}
 	maps.Copy(inputs, with)
-	job := w.world.job(sha, inputs)
+	job := w.World.Job(sha, inputs)
 	job.Env = w.s3.Env()
 	return job
 }
 
-func (w *modelWorld) deploy(sha string, with map[string]string) *lab.Result {
-	w.t.Helper()
-	result := w.run(w.job(sha, with))
+func (w *modelWorld) Deploy(sha string, with map[string]string) *lab.Result {
+	w.T.Helper()
+	result := w.Run(w.Job(sha, with))
 	if result.ExitCode != 0 || result.Outputs["outcome"] != "deployed" {
-		w.t.Fatalf("deployment: exit code %d, outcome %q\n%s", result.ExitCode, result.Outputs["outcome"], result.Log())
+		w.T.Fatalf("deployment: exit code %d, outcome %q\n%s", result.ExitCode, result.Outputs["outcome"], result.Log())
 	}
 	return result
 }
 
 // has wants the model in a slot's release to be this one, through a link to what the host keeps by content.
 func (w *modelWorld) has(port string, model []byte) {
-	w.t.Helper()
-	out := w.exec("cd -P /home/ubuntu/shop/slots/" + port + " && readlink " + modelPath + " && sha256sum <" + modelPath + " && stat -L -c '%a %U' " + modelPath)
+	w.T.Helper()
+	out := w.Exec("cd -P /home/ubuntu/shop/slots/" + port + " && readlink " + modelPath + " && sha256sum <" + modelPath + " && stat -L -c '%a %U' " + modelPath)
 	want := fmt.Sprintf("/file\n%x  -\n444 ubuntu", sha256.Sum256(model))
 	if !strings.HasPrefix(out, "../../../assets/") || !strings.HasSuffix(out, want) {
-		w.t.Errorf("slot %s has\n%s\nwant it to end in\n%s", port, out, want)
+		w.T.Errorf("slot %s has\n%s\nwant it to end in\n%s", port, out, want)
 	}
 }
 
 // kept lists what is in the folder of assets.
 func (w *modelWorld) kept() string {
-	w.t.Helper()
-	return w.exec("ls /home/ubuntu/shop/assets 2>/dev/null || true")
+	w.T.Helper()
+	return w.Exec("ls /home/ubuntu/shop/assets 2>/dev/null || true")
 }
 
 func sent(gets []lab.S3Get) (bytes int64) {
@@ -94,29 +95,20 @@ func sent(gets []lab.S3Get) (bytes int64) {
 	return bytes
 }
 
-func says(tb testing.TB, result *lab.Result, words ...string) {
-	tb.Helper()
-	for _, word := range words {
-		if !strings.Contains(result.Log(), word) {
-			tb.Errorf("the log lacks %q:\n%s", word, result.Log())
-		}
-	}
-}
-
 func TestAssetsAreFetchedOnceAndLinked(t *testing.T) {
 	w := newModelWorld(t, 8*megabyte, lab.HostOptions{})
-	first := w.deploy(w.commit(nil), nil)
-	says(t, first, "✓ assets: "+modelPath+", 8.4 MB of 8.4 MB fetched, proved by its ETag, an MD5")
+	first := w.Deploy(w.Commit(nil), nil)
+	world.Says(t, first, "✓ assets: "+modelPath+", 8.4 MB of 8.4 MB fetched, proved by its ETag, an MD5")
 	w.has("8080", w.model)
 	if gets := w.s3.Gets(); len(gets) != 1 || gets[0].Bytes != int64(len(w.model)) {
 		t.Errorf("GETs %v", gets)
 	}
-	w.underLoad()
+	w.UnderLoad()
 
-	sha := w.commit(nil)
-	says(t, w.deploy(sha, nil), "✓ assets: "+modelPath+" is here already, nothing fetched")
+	sha := w.Commit(nil)
+	world.Says(t, w.Deploy(sha, nil), "✓ assets: "+modelPath+" is here already, nothing fetched")
 	w.has("8081", w.model)
-	again := w.run(w.job(sha, nil))
+	again := w.Run(w.Job(sha, nil))
 	if again.ExitCode != 0 || again.Outputs["outcome"] != "unchanged" {
 		t.Errorf("exit code %d, outputs %v", again.ExitCode, again.Outputs)
 	}
@@ -126,14 +118,14 @@ func TestAssetsAreFetchedOnceAndLinked(t *testing.T) {
 
 	old := w.model
 	w.put(9 * megabyte)
-	says(t, w.deploy(sha, nil), "✓ assets: "+modelPath+", 9.4 MB of 9.4 MB fetched") // the same commit is another release with it
+	world.Says(t, w.Deploy(sha, nil), "✓ assets: "+modelPath+", 9.4 MB of 9.4 MB fetched") // the same commit is another release with it
 	w.has("8080", w.model)
 	w.has("8081", old)
 	if out, want := w.kept(), 2; len(strings.Fields(out)) != want {
 		t.Errorf("assets kept: %s", out)
 	}
 	for range 2 {
-		w.deploy(w.commit(nil), map[string]string{"keep-releases": "2", "watch-for": "0s"})
+		w.Deploy(w.Commit(nil), map[string]string{"keep-releases": "2", "watch-for": "0s"})
 	}
 	if out := w.kept(); out != fmt.Sprintf("%x", md5.Sum(w.model)) {
 		t.Errorf("assets kept after two more releases: %s", out)
@@ -144,7 +136,7 @@ func TestAssetDownloadGoesOnAfterACut(t *testing.T) {
 	w := newModelWorld(t, 40*megabyte, lab.HostOptions{})
 	half := int64(len(w.model)) / 2
 	w.s3.Cut(half)
-	says(t, w.deploy(w.commit(nil), nil), "curl: (18)")
+	world.Says(t, w.Deploy(w.Commit(nil), nil), "curl: (18)")
 	w.has("8080", w.model)
 	gets := w.s3.Gets()
 	if len(gets) != 2 || gets[0].Bytes != half || gets[1].Status != 206 || gets[1].Bytes > half+megabyte {
@@ -155,10 +147,10 @@ func TestAssetDownloadGoesOnAfterACut(t *testing.T) {
 	// No way through at all, and a run later it goes on.
 	w.put(10 * megabyte)
 	w.s3.Cut(4*megabyte, 0, 0, 0, 0, 0)
-	sha := w.commit(nil)
-	failed(t, w.run(w.job(sha, nil)), "failed", "assets: the download of "+modelPath+" does not get beyond 4194304 of 10485760 bytes", "curl: (", "site: unchanged", "goes on where this one stopped")
+	sha := w.Commit(nil)
+	world.Failed(t, w.Run(w.Job(sha, nil)), "failed", "assets: the download of "+modelPath+" does not get beyond 4194304 of 10485760 bytes", "curl: (", "site: unchanged", "goes on where this one stopped")
 	w.s3.Gets()
-	says(t, w.deploy(sha, nil), "going on with an earlier download, at 4194304 of 10485760 bytes")
+	world.Says(t, w.Deploy(sha, nil), "going on with an earlier download, at 4194304 of 10485760 bytes")
 	w.has("8081", w.model)
 	if again := sent(w.s3.Gets()); again != 6*megabyte {
 		t.Errorf("%d bytes in the second run", again)
@@ -169,20 +161,20 @@ func TestAssetDownloadOfAKilledRunIsGoneOnWith(t *testing.T) {
 	w := newModelWorld(t, 8*megabyte, lab.HostOptions{})
 	w.s3.Rate(50_000)
 	arrived := w.s3.BeforeGet(func() {})
-	running, err := shared.runner.Start(w.ctx, w.job(w.commit(nil), nil))
+	running, err := world.Shared.Runner.Start(w.Ctx, w.Job(w.Commit(nil), nil))
 	if err != nil {
 		t.Fatal(err)
 	}
 	<-arrived
-	w.exec("timeout 10 bash -c 'until [ -s /home/ubuntu/shop/assets/*.partial ]; do sleep 0.05; done'")
-	if err := running.Kill(w.ctx); err != nil {
+	w.Exec("timeout 10 bash -c 'until [ -s /home/ubuntu/shop/assets/*.partial ]; do sleep 0.05; done'")
+	if err := running.Kill(w.Ctx); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := running.Wait(); err != nil {
 		t.Fatal(err)
 	}
 	w.s3.Rate(0)
-	says(t, w.deploy(w.commit(nil), nil), "a step that was cut off is still at work", "going on with an earlier download")
+	world.Says(t, w.Deploy(w.Commit(nil), nil), "a step that was cut off is still at work", "going on with an earlier download")
 	w.has("8080", w.model)
 	if total := sent(w.s3.Gets()); total > int64(len(w.model))+megabyte {
 		t.Errorf("%d bytes were sent of %d", total, len(w.model))
@@ -192,12 +184,12 @@ func TestAssetDownloadOfAKilledRunIsGoneOnWith(t *testing.T) {
 func TestAssetReplacedWhileItIsFetched(t *testing.T) {
 	w := newModelWorld(t, 4*megabyte, lab.HostOptions{})
 	replaced := w.s3.BeforeGet(func() { w.put(5 * megabyte) })
-	sha := w.commit(nil)
-	result := w.deploy(sha, nil)
+	sha := w.Commit(nil)
+	result := w.Deploy(sha, nil)
 	<-replaced
-	says(t, result, "was replaced in S3 during the download", "its download starts over")
+	world.Says(t, result, "was replaced in S3 during the download", "its download starts over")
 	w.has("8080", w.model)
-	again := w.run(w.job(sha, nil))
+	again := w.Run(w.Job(sha, nil))
 	if again.Outputs["outcome"] != "unchanged" {
 		t.Errorf("the next run of the same: outcome %q, want unchanged\n%s", again.Outputs["outcome"], again.Log())
 	}
@@ -205,8 +197,8 @@ func TestAssetReplacedWhileItIsFetched(t *testing.T) {
 
 func TestAssetThatCannotBeHadLeavesTheOldVersion(t *testing.T) {
 	w := newModelWorld(t, 2*megabyte, lab.HostOptions{})
-	good := w.deploy(w.commit(nil), nil).Outputs
-	w.underLoad()
+	good := w.Deploy(w.Commit(nil), nil).Outputs
+	w.UnderLoad()
 	old := w.model
 	for _, tt := range []struct {
 		name    string
@@ -248,8 +240,8 @@ func TestAssetThatCannotBeHadLeavesTheOldVersion(t *testing.T) {
 			name: "deleted in between", prepare: func(w *modelWorld) {
 				w.put(2 * megabyte)
 				w.s3.BeforeGet(func() {
-					if err := w.s3.Delete(w.ctx, bucket, modelKey); err != nil {
-						w.t.Error(err)
+					if err := w.s3.Delete(w.Ctx, bucket, modelKey); err != nil {
+						w.T.Error(err)
 					}
 				})
 			},
@@ -257,28 +249,26 @@ func TestAssetThatCannotBeHadLeavesTheOldVersion(t *testing.T) {
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			w, parent := *w, *w.world
-			parent.t, parent.ctx = t, t.Context()
-			w.world = &parent
+			w := &modelWorld{w.In(t), w.s3, w.model}
 			if tt.prepare != nil {
-				tt.prepare(&w)
+				tt.prepare(w)
 			}
-			job := w.job(w.commit(tt.files), tt.with)
+			job := w.Job(w.Commit(tt.files), tt.with)
 			job.Env["AWS_EC2_METADATA_DISABLED"] = "true"
 			maps.Copy(job.Env, tt.env)
-			result := w.run(job)
-			failed(t, result, "failed", append(tt.words, "site: unchanged", good["release"]+" on port 8080 serves", "next: ")...)
-			w.serves(good["release"])
+			result := w.Run(job)
+			world.Failed(t, result, "failed", append(tt.words, "site: unchanged", good["release"]+" on port 8080 serves", "next: ")...)
+			w.Serves(good["release"])
 			w.has("8080", old)
 		})
 	}
 	w.put(2 * megabyte)
-	w.deploy(w.commit(nil), nil)
+	w.Deploy(w.Commit(nil), nil)
 	w.has("8081", w.model)
 	if out := w.kept(); strings.Contains(out, "partial") {
 		t.Errorf("assets kept: %s", out)
 	}
-	if out := w.exec("ls -d /home/ubuntu/shop/releases/*/ | wc -l"); out != "2" {
+	if out := w.Exec("ls -d /home/ubuntu/shop/releases/*/ | wc -l"); out != "2" {
 		t.Errorf("%s releases are there, want the two that were live", out)
 	}
 }
@@ -286,22 +276,22 @@ func TestAssetThatCannotBeHadLeavesTheOldVersion(t *testing.T) {
 func TestAssetOnAFullDisk(t *testing.T) {
 	const root = "/home/ubuntu/shop"
 	w := newModelWorld(t, 2*megabyte, lab.HostOptions{Tmpfs: map[string]string{root + "/assets": "size=6m,mode=0777"}})
-	w.exec("chown ubuntu: " + root)
-	good := w.deploy(w.commit(nil), nil).Outputs
+	w.Exec("chown ubuntu: " + root)
+	good := w.Deploy(w.Commit(nil), nil).Outputs
 	old := w.model
 	w.put(5 * megabyte)
-	failed(t, w.run(w.job(w.commit(nil), nil)), "failed", "assets: "+modelPath+" needs 6 MB of disk, a tenth to spare included; 4 MB are free at "+root+"/assets", "site: unchanged", "free disk space")
+	world.Failed(t, w.Run(w.Job(w.Commit(nil), nil)), "failed", "assets: "+modelPath+" needs 6 MB of disk, a tenth to spare included; 4 MB are free at "+root+"/assets", "site: unchanged", "free disk space")
 	if gets := w.s3.Gets(); len(gets) != 1 {
 		t.Errorf("it was fetched all the same: %v", gets)
 	}
 	// Somebody else fills the disk meanwhile.
 	w.put(3 * megabyte)
-	w.s3.BeforeGet(func() { w.exec("head -c 3m /dev/zero >" + root + "/assets/other") })
-	failed(t, w.run(w.job(w.commit(nil), nil)), "failed", "assets: the download of "+modelPath+" could not be written", "site: unchanged", "free disk space")
-	w.serves(good["release"])
+	w.s3.BeforeGet(func() { w.Exec("head -c 3m /dev/zero >" + root + "/assets/other") })
+	world.Failed(t, w.Run(w.Job(w.Commit(nil), nil)), "failed", "assets: the download of "+modelPath+" could not be written", "site: unchanged", "free disk space")
+	w.Serves(good["release"])
 	w.has("8080", old)
-	w.exec("rm " + root + "/assets/other")
-	w.deploy(w.commit(nil), nil)
+	w.Exec("rm " + root + "/assets/other")
+	w.Deploy(w.Commit(nil), nil)
 	w.has("8081", w.model)
 }
 
@@ -310,9 +300,9 @@ func TestAssetSecretsStaySecret(t *testing.T) {
 	w := newModelWorld(t, megabyte, lab.HostOptions{})
 	var seen string
 	looked := w.s3.BeforeGet(func() {
-		seen = w.exec("pgrep -x curl >/dev/null && cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n'")
+		seen = w.Exec("pgrep -x curl >/dev/null && cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n'")
 	})
-	result := w.deploy(w.commit(nil), nil)
+	result := w.Deploy(w.Commit(nil), nil)
 	<-looked
 	var signature string
 	for _, mask := range result.Masks() {
@@ -340,7 +330,7 @@ func TestAssetSecretsStaySecret(t *testing.T) {
 			}
 		}
 	}
-	if out := w.exec("grep -rlF -e " + signature + " -e " + secret + " --exclude-dir=proc --exclude-dir=sys / 2>/dev/null || true"); out != "" {
+	if out := w.Exec("grep -rlF -e " + signature + " -e " + secret + " --exclude-dir=proc --exclude-dir=sys / 2>/dev/null || true"); out != "" {
 		t.Errorf("on the host's disk: %s", out)
 	}
 }
@@ -348,37 +338,37 @@ func TestAssetSecretsStaySecret(t *testing.T) {
 func TestAssetIsProvedByTheBestDigest(t *testing.T) {
 	w := newModelWorld(t, megabyte, lab.HostOptions{})
 	sum := fmt.Sprintf("%x", sha256.Sum256(w.model))
-	says(t, w.deploy(w.commit(nil), map[string]string{"assets": modelLine + " sha256=" + sum}), "proved by the sha256 in the workflow")
+	world.Says(t, w.Deploy(w.Commit(nil), map[string]string{"assets": modelLine + " sha256=" + sum}), "proved by the sha256 in the workflow")
 	if out := w.kept(); out != sum {
 		t.Errorf("assets kept: %s", out)
 	}
 	noted := bytes.Repeat([]byte("n"), megabyte)
-	if err := w.s3.Put(w.ctx, bucket, "noted", noted, map[string]string{"sha256": fmt.Sprintf("%x", sha256.Sum256(noted))}); err != nil {
+	if err := w.s3.Put(w.Ctx, bucket, "noted", noted, map[string]string{"sha256": fmt.Sprintf("%x", sha256.Sum256(noted))}); err != nil {
 		t.Fatal(err)
 	}
 	both := modelLine + "\ns3://models/noted -> a/deep/folder/noted"
-	says(t, w.deploy(w.commit(nil), map[string]string{"assets": both}), modelPath+", 1.0 MB of 1.0 MB fetched, proved by its ETag, an MD5; a/deep/folder/noted, 1.0 MB of 1.0 MB fetched, proved by the x-amz-meta-sha256 of its upload")
-	w.exec("cmp <(head -c " + fmt.Sprint(megabyte) + " /dev/zero | tr '\\0' n) /home/ubuntu/shop/slots/8081/a/deep/folder/noted")
+	world.Says(t, w.Deploy(w.Commit(nil), map[string]string{"assets": both}), modelPath+", 1.0 MB of 1.0 MB fetched, proved by its ETag, an MD5; a/deep/folder/noted, 1.0 MB of 1.0 MB fetched, proved by the x-amz-meta-sha256 of its upload")
+	w.Exec("cmp <(head -c " + fmt.Sprint(megabyte) + " /dev/zero | tr '\\0' n) /home/ubuntu/shop/slots/8081/a/deep/folder/noted")
 }
 
 // A download in parts is proved where the parts are of a length in use, and else only by its size.
 func TestAssetInPartsIsProved(t *testing.T) {
 	w := newModelWorld(t, megabyte, lab.HostOptions{})
-	if err := w.s3.PutParts(w.ctx, bucket, modelKey, bytes.Repeat([]byte("16"), 9*megabyte), 16*megabyte); err != nil {
+	if err := w.s3.PutParts(w.Ctx, bucket, modelKey, bytes.Repeat([]byte("16"), 9*megabyte), 16*megabyte); err != nil {
 		t.Fatal(err)
 	}
-	says(t, w.deploy(w.commit(nil), nil), "18.9 MB of 18.9 MB fetched, proved by its ETag, the MD5 of its parts' MD5s")
-	if err := w.s3.PutParts(w.ctx, bucket, modelKey, bytes.Repeat([]byte("07"), 6*megabyte), 7*megabyte); err != nil {
+	world.Says(t, w.Deploy(w.Commit(nil), nil), "18.9 MB of 18.9 MB fetched, proved by its ETag, the MD5 of its parts' MD5s")
+	if err := w.s3.PutParts(w.Ctx, bucket, modelKey, bytes.Repeat([]byte("07"), 6*megabyte), 7*megabyte); err != nil {
 		t.Fatal(err)
 	}
-	says(t, w.deploy(w.commit(nil), nil), "12.6 MB of 12.6 MB fetched, proved by size and ETag alone", "nothing but size and ETag alone vouches for s3://models/")
+	world.Says(t, w.Deploy(w.Commit(nil), nil), "12.6 MB of 12.6 MB fetched, proved by size and ETag alone", "nothing but size and ETag alone vouches for s3://models/")
 }
 
 // BenchmarkAssetFirstFetch compares the step with plain curl on the host, in alternating rounds, at the rate at which S3 serves one connection,
 // and as fast as this machine goes.
 func BenchmarkAssetFirstFetch(b *testing.B) {
 	ctx := b.Context()
-	s3, err := shared.lab.S3(ctx)
+	s3, err := world.Shared.Lab.S3(ctx)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -404,7 +394,7 @@ func BenchmarkAssetFirstFetch(b *testing.B) {
 			b.Fatal(err)
 		}
 		curl = time.Since(begin).Seconds()
-		result, err := shared.runner.Run(ctx, job)
+		result, err := world.Shared.Runner.Run(ctx, job)
 		if err != nil || result.ExitCode != 0 {
 			b.Fatalf("deploy: %v\n%s", err, result.Log())
 		}

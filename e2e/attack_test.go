@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/clothesme/deploy-action/e2e/lab"
+	"github.com/clothesme/deploy-action/e2e/world"
 	"github.com/clothesme/deploy-action/internal/attack"
 )
 
@@ -16,16 +17,16 @@ var update = flag.Bool("update", false, "write the table in docs/attacks.md anew
 
 // What takes a real host: systemd, sudo and nginx themselves, a user who plants links, a visitor who knows our names.
 func TestAttacksOnAHost(t *testing.T) {
-	w := newWorld(t, lab.HostOptions{})
+	w := world.New(t, lab.HostOptions{})
 	table := &attack.Table{Section: "a real host"}
-	first := w.deploy(w.commit(nil), nil)
+	first := w.Deploy(w.Commit(nil), nil)
 	visitors(t, w, table)
 	planted(t, w, table)
 	forged(t, w, table)
 	widest(t, w, table)
-	w.takeSudo(true)
+	takeSudo(w, true)
 	beyondTheRules(t, w, table)
-	w.serves(w.run(w.job(w.commit(nil), nil)).Outputs["release"])
+	w.Serves(w.Run(w.Job(w.Commit(nil), nil)).Outputs["release"])
 	if first.Outputs["release"] == "" {
 		t.Error("nothing was deployed")
 	}
@@ -33,11 +34,11 @@ func TestAttacksOnAHost(t *testing.T) {
 }
 
 // visitors ask nginx from outside for what it tells the host itself.
-func visitors(t *testing.T, w *world, table *attack.Table) {
+func visitors(t *testing.T, w *world.World, table *attack.Table) {
 	t.Helper()
 	ask := func(t *testing.T, path, host, name, value string) *http.Response {
 		t.Helper()
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.host.URL()+path, http.NoBody)
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.Host.URL()+path, http.NoBody)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -73,14 +74,14 @@ func visitors(t *testing.T, w *world, table *attack.Table) {
 }
 
 // planted are links where the next deployment writes, and where root does.
-func planted(t *testing.T, w *world, table *attack.Table) {
+func planted(t *testing.T, w *world.World, table *attack.Table) {
 	t.Helper()
 	const root = "/home/ubuntu/shop"
-	w.exec("rm -f /var/lib/deploy-action/shop/active/8081 " + root + "/slots/8081; runuser -u ubuntu -- bash -ec 'ln -s /etc/cron.d/flag /var/lib/deploy-action/shop/active/8081; cd " + root + `
+	w.Exec("rm -f /var/lib/deploy-action/shop/active/8081 " + root + "/slots/8081; runuser -u ubuntu -- bash -ec 'ln -s /etc/cron.d/flag /var/lib/deploy-action/shop/active/8081; cd " + root + `
 		ln -s /etc slots/8081; ln -s /etc slots/8081.next; ln -sf /etc/cron.d/holder .lock.holder; ln -sf /etc/cron.d/history deploys.jsonl.next
 		mkdir -p shared; ln -s /etc/cron.d shared/uploads'`)
-	before := w.exec("find /etc/cron.d /etc/slots* -printf '%p %T@\\n' 2>/dev/null; ls -A /etc | sort | md5sum")
-	result := w.run(w.job(w.commit(nil), nil))
+	before := w.Exec("find /etc/cron.d /etc/slots* -printf '%p %T@\\n' 2>/dev/null; ls -A /etc | sort | md5sum")
+	result := w.Run(w.Job(w.Commit(nil), nil))
 	for _, link := range []struct{ name, place string }{
 		{"the flag of the idle port", "/var/lib/deploy-action/shop/active/8081"},
 		{"the idle slot", root + "/slots/8081"},
@@ -88,19 +89,19 @@ func planted(t *testing.T, w *world, table *attack.Table) {
 		{"the lock's holder", root + "/.lock.holder"},
 	} {
 		table.Try(t, "link planted as", link.name, func(t *testing.T) string {
-			if after := w.exec("find /etc/cron.d /etc/slots* -printf '%p %T@\\n' 2>/dev/null; ls -A /etc | sort | md5sum"); after != before {
+			if after := w.Exec("find /etc/cron.d /etc/slots* -printf '%p %T@\\n' 2>/dev/null; ls -A /etc | sort | md5sum"); after != before {
 				t.Errorf("before:\n%s\nafter:\n%s", before, after)
 			}
 			if result.ExitCode != 0 {
 				t.Errorf("the deployment failed:\n%s", result.Log())
 			}
-			if to := w.exec("readlink -- " + link.place + " || true"); strings.HasPrefix(to, "/etc") {
+			if to := w.Exec("readlink -- " + link.place + " || true"); strings.HasPrefix(to, "/etc") {
 				t.Errorf("%s still leads to %s", link.place, to)
 			}
 			return "replaced, not followed"
 		})
 	}
-	w.exec("rm -f " + root + "/shared/uploads")
+	w.Exec("rm -f " + root + "/shared/uploads")
 	for _, link := range []struct{ name, place, step string }{
 		{"the log of the next start", root + "/logs/8080.log", "start: "},
 		{"the leader of a step", root + "/.lock.leader", "setup: "},
@@ -109,9 +110,9 @@ func planted(t *testing.T, w *world, table *attack.Table) {
 		{"the deploy lock", root + "/.lock", "lock: /home/ubuntu/shop holds what is not this action's"},
 	} {
 		table.Try(t, "link planted as", link.name, func(t *testing.T) string {
-			w.exec("runuser -u ubuntu -- bash -c 'mv -f " + link.place + " " + root + "/kept; ln -s /etc/cron.d/planted " + link.place + "'")
-			failed(t, w.run(w.job(w.commit(nil), nil)), "failed", link.step, "site: unchanged")
-			w.exec("test ! -e /etc/cron.d/planted && rm -f " + link.place + "; if [ -e " + root + "/kept ]; then mv -f " + root + "/kept " + link.place + "; fi")
+			w.Exec("runuser -u ubuntu -- bash -c 'mv -f " + link.place + " " + root + "/kept; ln -s /etc/cron.d/planted " + link.place + "'")
+			world.Failed(t, w.Run(w.Job(w.Commit(nil), nil)), "failed", link.step, "site: unchanged")
+			w.Exec("test ! -e /etc/cron.d/planted && rm -f " + link.place + "; if [ -e " + root + "/kept ]; then mv -f " + root + "/kept " + link.place + "; fi")
 			return "opened as the user, not as root: the deployment fails, nothing is written"
 		})
 	}
@@ -126,7 +127,7 @@ func planted(t *testing.T, w *world, table *attack.Table) {
 		{"the folder of the flags", "/var/lib/deploy-action/shop"},
 	} {
 		table.Try(t, "the user writes to", file.name, func(t *testing.T) string {
-			if out := w.exec("test -e " + file.path + " || echo missing; runuser -u ubuntu -- bash -c 'test -w " + file.path + " && echo writable; mv -- " + file.path + " " + file.path + ".x 2>/dev/null && echo moved'; true"); out != "" {
+			if out := w.Exec("test -e " + file.path + " || echo missing; runuser -u ubuntu -- bash -c 'test -w " + file.path + " && echo writable; mv -- " + file.path + " " + file.path + ".x 2>/dev/null && echo moved'; true"); out != "" {
 				t.Errorf("%s is %s", file.path, out)
 			}
 			return "only root may"
@@ -135,28 +136,28 @@ func planted(t *testing.T, w *world, table *attack.Table) {
 }
 
 // forged is what a commit may hold.
-func forged(t *testing.T, w *world, table *attack.Table) {
+func forged(t *testing.T, w *world.World, table *attack.Table) {
 	t.Helper()
 	table.Try(t, "commit", "the action's own files: a complete release, with a start file and an environment", func(t *testing.T) string {
-		result := w.deploy(w.commit(map[string]string{
+		result := w.Deploy(w.Commit(map[string]string{
 			".deploy-action/complete": "", ".deploy-action/live": "9999", ".deploy-action/start": "touch /home/ubuntu/pwned\n", ".deploy-action/environment": "touch /home/ubuntu/pwned\n",
 			".deploy-action/commit": strings.Repeat("f", 40), ".deploy-action/by": `{"run-id":"99999999"}`,
 		}), nil)
-		if out := w.exec("ls /home/ubuntu/pwned 2>/dev/null; cat /home/ubuntu/shop/releases/" + result.Outputs["release"] + "/.deploy-action/live"); out == "9999" || strings.Contains(out, "pwned") {
+		if out := w.Exec("ls /home/ubuntu/pwned 2>/dev/null; cat /home/ubuntu/shop/releases/" + result.Outputs["release"] + "/.deploy-action/live"); out == "9999" || strings.Contains(out, "pwned") {
 			t.Error(out)
 		}
 		return "deleted before the release is built"
 	})
 	table.Try(t, "commit", "names that are options, blanks, quotes and backslashes", func(t *testing.T) string {
 		files := map[string]string{"-rf": "x", "--checkpoint-action=exec=touch pwned": "x", "a b'$(touch pwned)`touch pwned`\\": "x", "%i": "x"}
-		w.deploy(w.commit(files), nil)
-		if out := w.exec("find / -xdev -name pwned 2>/dev/null"); out != "" {
+		w.Deploy(w.Commit(files), nil)
+		if out := w.Exec("find / -xdev -name pwned 2>/dev/null"); out != "" {
 			t.Error(out)
 		}
 		return "files like any other"
 	})
 	table.Try(t, "build command", "what a release's build prints, to the runner", func(t *testing.T) string {
-		result := w.deploy(w.commit(nil), map[string]string{"build": `printf 'x\r::error::pwned\n##[error]pwned\n::set-output name=outcome::pwned\n::add-mask::e\n::stop-commands::x\n' >&2; ln -sfnT "../../venvs/$(ls ../../venvs)" .venv`})
+		result := w.Deploy(w.Commit(nil), map[string]string{"build": `printf 'x\r::error::pwned\n##[error]pwned\n::set-output name=outcome::pwned\n::add-mask::e\n::stop-commands::x\n' >&2; ln -sfnT "../../venvs/$(ls ../../venvs)" .venv`})
 		for _, command := range result.Commands() {
 			if strings.Contains(command.Data, "pwned") || command.Name == "stop-commands" || command.Name == "set-output" {
 				t.Errorf("the runner obeyed %+v", command)
@@ -170,14 +171,14 @@ func forged(t *testing.T, w *world, table *attack.Table) {
 }
 
 // widest are the longest and strangest names that inputs let through: systemd, nginx and sudo themselves say what they think.
-func widest(t *testing.T, w *world, table *attack.Table) {
+func widest(t *testing.T, w *world.World, table *attack.Table) {
 	t.Helper()
 	app := "a-" + strings.Repeat("z", 30)
 	with := map[string]string{
 		"app": app, "path": "/srv/A.b_c-9/x..y", "ports": "9080,65535", "server-name": "*.example.com .example.org www.example.* [2001:db8::1] a_b.example", "nginx-include": "/etc/nginx/A.b_c-9/x..y.inc",
 		"health-path": "/health?x=$(touch%20pwned);touch$IFS/pwned&&!~*[a]", "health-host": "www.example.net:8443", "start": "exec uvicorn controller.main:app --port \"$PORT\" # %i $HOME \\x20", "stop-timeout": "10m",
 	}
-	result := w.run(w.job(w.commit(nil), maps.Clone(with)))
+	result := w.Run(w.Job(w.Commit(nil), maps.Clone(with)))
 	for _, tt := range []struct{ area, name, check, happened string }{
 		{"systemd", "the widest names that are let through", "systemd-analyze verify --man=no /etc/systemd/system/" + app + "@.service 2>&1 | grep -F " + app, "systemd-analyze verify finds nothing"},
 		{"nginx", "the widest names that are let through", "nginx -t 2>&1 | grep -vE 'syntax is ok|test is successful'", "nginx -t finds nothing"},
@@ -188,7 +189,7 @@ func widest(t *testing.T, w *world, table *attack.Table) {
 			if result.ExitCode != 0 {
 				t.Errorf("exit code %d\n%s", result.ExitCode, result.Log())
 			}
-			if out := w.exec(tt.check + " || true"); out != "" {
+			if out := w.Exec(tt.check + " || true"); out != "" {
 				t.Error(out)
 			}
 			return tt.happened
@@ -197,9 +198,9 @@ func widest(t *testing.T, w *world, table *attack.Table) {
 }
 
 // beyondTheRules: the login user has nothing but the sudoers rules, and a wish for more.
-func beyondTheRules(t *testing.T, w *world, table *attack.Table) {
+func beyondTheRules(t *testing.T, w *world.World, table *attack.Table) {
 	t.Helper()
-	w.exec(`mkdir -p /home/ubuntu/evil; printf '#!/bin/sh\ntouch /pwned\n' >/home/ubuntu/evil/nginx; cp /home/ubuntu/evil/nginx /home/ubuntu/evil/systemctl; chmod -R a+rx /home/ubuntu/evil; echo 'user root; events {}' >/home/ubuntu/evil.conf`)
+	w.Exec(`mkdir -p /home/ubuntu/evil; printf '#!/bin/sh\ntouch /pwned\n' >/home/ubuntu/evil/nginx; cp /home/ubuntu/evil/nginx /home/ubuntu/evil/systemctl; chmod -R a+rx /home/ubuntu/evil; echo 'user root; events {}' >/home/ubuntu/evil.conf`)
 	for _, tt := range []struct{ name, command string }{
 		{"any command", "sudo -n id"},
 		{"a shell", "sudo -n -s"},
@@ -218,14 +219,14 @@ func beyondTheRules(t *testing.T, w *world, table *attack.Table) {
 	} {
 		table.Try(t, "sudo with the rules alone", tt.name, func(t *testing.T) string {
 			// The refusal must be sudo's own: what it runs may well fail by itself.
-			if out := w.exec("runuser -u ubuntu -- bash -c " + quoted(tt.command) + " 2>&1 </dev/null && echo ran || true"); !regexp.MustCompile(`a password is required|not allowed`).MatchString(out) || strings.HasSuffix(out, "ran") {
+			if out := w.Exec("runuser -u ubuntu -- bash -c " + quoted(tt.command) + " 2>&1 </dev/null && echo ran || true"); !regexp.MustCompile(`a password is required|not allowed`).MatchString(out) || strings.HasSuffix(out, "ran") {
 				t.Errorf("sudo says %q", out)
 			}
 			return "sudo refuses"
 		})
 	}
 	table.Try(t, "sudo with the rules alone", "a search path of his own", func(*testing.T) string {
-		w.exec("runuser -u ubuntu -- bash -c 'PATH=/home/ubuntu/evil:$PATH sudo -n nginx -t; PATH=/home/ubuntu/evil:$PATH sudo -n systemctl -q reset-failed -- shop@8080.service' >/dev/null 2>&1; test ! -e /pwned")
+		w.Exec("runuser -u ubuntu -- bash -c 'PATH=/home/ubuntu/evil:$PATH sudo -n nginx -t; PATH=/home/ubuntu/evil:$PATH sudo -n systemctl -q reset-failed -- shop@8080.service' >/dev/null 2>&1; test ! -e /pwned")
 		return "sudo looks on its own path"
 	})
 }

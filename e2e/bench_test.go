@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/clothesme/deploy-action/e2e/lab"
+	"github.com/clothesme/deploy-action/e2e/world"
 )
 
 // BenchmarkSiteThroughput compares the managed site with the include that people write by hand, in one nginx, before one application, in
@@ -70,7 +71,7 @@ func wrk(b *testing.B, ctx context.Context, url string) float64 {
 // bareHost is a host that is gone after the benchmark.
 func bareHost(b *testing.B, ctx context.Context, options lab.HostOptions) *lab.Host {
 	b.Helper()
-	host, err := shared.lab.Host(ctx, options)
+	host, err := world.Shared.Lab.Host(ctx, options)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -92,7 +93,7 @@ func benchHost(b *testing.B, ctx context.Context) (*lab.Host, *lab.Result, lab.J
 		b.Fatalf("build hello: %v\n%s", err, out)
 	}
 	host := bareHost(b, ctx, lab.HostOptions{})
-	repo, err := shared.git.Repo(ctx, "acme/hello")
+	repo, err := world.Shared.Git.Repo(ctx, "acme/hello")
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -102,11 +103,11 @@ func benchHost(b *testing.B, ctx context.Context) (*lab.Host, *lab.Result, lab.J
 	}
 	job := lab.Job{
 		With: map[string]string{
-			"host": host.IP, "key": shared.key.Private, "known-hosts": host.KnownHosts(), "build": "chmod +x server", "start": "./server",
+			"host": host.IP, "key": world.Shared.Key.Private, "known-hosts": host.KnownHosts(), "build": "chmod +x server", "start": "./server",
 		},
-		GitHub: lab.GitHub{Repository: repo.Name(), SHA: sha, ServerURL: shared.git.URL(), Token: shared.git.Token()},
+		GitHub: lab.GitHub{Repository: repo.Name(), SHA: sha, ServerURL: world.Shared.Git.URL(), Token: world.Shared.Git.Token()},
 	}
-	result, err := shared.runner.Run(ctx, job)
+	result, err := world.Shared.Runner.Run(ctx, job)
 	if err != nil || result.ExitCode != 0 {
 		b.Fatalf("deploy: %v\n%s", err, result.Log())
 	}
@@ -132,7 +133,7 @@ func BenchmarkFirstSSHByte(b *testing.B) {
 		for range 20 {
 			cmd := exec.CommandContext(b.Context(), binary)
 			cmd.Env = []string{
-				"INPUT_HOST=127.0.0.1:" + port, "INPUT_KEY=" + shared.key.Private, "INPUT_FINGERPRINT=SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+				"INPUT_HOST=127.0.0.1:" + port, "INPUT_KEY=" + world.Shared.Key.Private, "INPUT_FINGERPRINT=SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
 				"INPUT_REPOSITORY=o/r", "INPUT_REF=main", "INPUT_TOKEN=t", "GITHUB_REPOSITORY=o/r",
 			}
 			begin := time.Now()

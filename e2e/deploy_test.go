@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/clothesme/deploy-action/e2e/lab"
+	"github.com/clothesme/deploy-action/e2e/world"
 )
 
 func TestFirstDeploymentAndTheNext(t *testing.T) {
@@ -16,81 +17,81 @@ func TestFirstDeploymentAndTheNext(t *testing.T) {
 		{"no systemd", lab.HostOptions{NoSystemd: true}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			w := newWorld(t, tt.options)
-			first := w.deploy(w.commit(nil), nil)
+			w := world.New(t, tt.options)
+			first := w.Deploy(w.Commit(nil), nil)
 			if first.Outputs["active-port"] != "8080" || first.Outputs["previous-port"] != "" {
 				t.Errorf("outputs %v", first.Outputs)
 			}
-			w.serves(first.Outputs["release"])
-			w.underLoad()
+			w.Serves(first.Outputs["release"])
+			w.UnderLoad()
 
-			second := w.deploy(w.commit(nil), nil)
+			second := w.Deploy(w.Commit(nil), nil)
 			if second.Outputs["active-port"] != "8081" || second.Outputs["previous-port"] != "8080" ||
 				second.Outputs["previous-release"] != first.Outputs["release"] || second.Outputs["switched-at"] == "" {
 				t.Errorf("outputs %v", second.Outputs)
 			}
-			w.serves(second.Outputs["release"])
-			w.oneFlag("8081")
+			w.Serves(second.Outputs["release"])
+			w.OneFlag("8081")
 			if !strings.Contains(second.Log(), "venv reused") || !strings.Contains(second.Log(), "renamed the flag, no reload") {
 				t.Errorf("want the venv reused and no reload:\n%s", second.Log())
 			}
-			if out := w.exec("ss -Hltn 'sport = :8080'"); out != "" {
+			if out := w.Exec("ss -Hltn 'sport = :8080'"); out != "" {
 				t.Errorf("the old version still listens: %s", out)
 			}
 
-			again := w.run(w.job(second.Outputs["release"], nil)) // not a commit: refused below
-			failed(t, again, "failed", "fetch: git could not fetch")
+			again := w.Run(w.Job(second.Outputs["release"], nil)) // not a commit: refused below
+			world.Failed(t, again, "failed", "fetch: git could not fetch")
 		})
 	}
 }
 
 func TestSameCommitAgainChangesNothing(t *testing.T) {
-	w := newWorld(t, lab.HostOptions{})
-	sha := w.commit(nil)
-	first := w.deploy(sha, nil)
-	w.underLoad()
-	before := w.exec("cat /proc/$(systemctl show -p MainPID --value shop@8080)/stat | cut -d' ' -f22; ls /home/ubuntu/shop/releases")
-	again := w.run(w.job(sha, nil))
+	w := world.New(t, lab.HostOptions{})
+	sha := w.Commit(nil)
+	first := w.Deploy(sha, nil)
+	w.UnderLoad()
+	before := w.Exec("cat /proc/$(systemctl show -p MainPID --value shop@8080)/stat | cut -d' ' -f22; ls /home/ubuntu/shop/releases")
+	again := w.Run(w.Job(sha, nil))
 	if again.ExitCode != 0 || again.Outputs["outcome"] != "unchanged" || again.Outputs["release"] != first.Outputs["release"] || again.Outputs["active-port"] != "8080" {
 		t.Errorf("exit code %d, outputs %v", again.ExitCode, again.Outputs)
 	}
-	if after := w.exec("cat /proc/$(systemctl show -p MainPID --value shop@8080)/stat | cut -d' ' -f22; ls /home/ubuntu/shop/releases"); after != before {
+	if after := w.Exec("cat /proc/$(systemctl show -p MainPID --value shop@8080)/stat | cut -d' ' -f22; ls /home/ubuntu/shop/releases"); after != before {
 		t.Errorf("before:\n%s\nafter:\n%s", before, after)
 	}
-	other := w.deploy(sha, map[string]string{"start": "uvicorn controller.main:app --port $PORT --log-level warning"})
+	other := w.Deploy(sha, map[string]string{"start": "uvicorn controller.main:app --port $PORT --log-level warning"})
 	if other.Outputs["active-port"] != "8081" {
 		t.Errorf("the same commit started in another way is another release; outputs %v", other.Outputs)
 	}
 }
 
 func TestRebootBringsBackTheActiveRelease(t *testing.T) {
-	w := newWorld(t, lab.HostOptions{})
-	w.deploy(w.commit(nil), nil)
-	second := w.deploy(w.commit(nil), nil)
-	if err := w.host.Restart(w.ctx); err != nil {
+	w := world.New(t, lab.HostOptions{})
+	w.Deploy(w.Commit(nil), nil)
+	second := w.Deploy(w.Commit(nil), nil)
+	if err := w.Host.Restart(w.Ctx); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.host.WaitReady(w.ctx); err != nil {
+	if err := w.Host.WaitReady(w.Ctx); err != nil {
 		t.Fatal(err)
 	}
-	w.exec("timeout 30 bash -c 'until curl -fs http://127.0.0.1/health; do sleep 0.1; done'")
-	w.serves(second.Outputs["release"])
-	if out := w.exec("ss -Hltn 'sport = :8080'"); out != "" {
+	w.Exec("timeout 30 bash -c 'until curl -fs http://127.0.0.1/health; do sleep 0.1; done'")
+	w.Serves(second.Outputs["release"])
+	if out := w.Exec("ss -Hltn 'sport = :8080'"); out != "" {
 		t.Errorf("the retired version came back with the reboot: %s", out)
 	}
-	w.deploy(w.commit(nil), nil)
+	w.Deploy(w.Commit(nil), nil)
 }
 
 func TestACrashedVersionIsStartedAgain(t *testing.T) {
-	w := newWorld(t, lab.HostOptions{})
-	first := w.deploy(w.commit(nil), nil)
-	w.exec("systemctl kill -s KILL shop@8080; timeout 30 bash -c 'until curl -fs http://127.0.0.1/health; do sleep 0.1; done'")
-	w.serves(first.Outputs["release"])
+	w := world.New(t, lab.HostOptions{})
+	first := w.Deploy(w.Commit(nil), nil)
+	w.Exec("systemctl kill -s KILL shop@8080; timeout 30 bash -c 'until curl -fs http://127.0.0.1/health; do sleep 0.1; done'")
+	w.Serves(first.Outputs["release"])
 }
 
 func TestTheLogReadsLikeAReport(t *testing.T) {
-	w := newWorld(t, lab.HostOptions{})
-	result := w.deploy(w.commit(nil), nil)
+	w := world.New(t, lab.HostOptions{})
+	result := w.Deploy(w.Commit(nil), nil)
 	for _, group := range result.Groups() {
 		if !group.Closed {
 			t.Errorf("group %q is not closed", group.Title)
@@ -115,17 +116,17 @@ func TestTheLogReadsLikeAReport(t *testing.T) {
 }
 
 func TestRemoteOutputComesLiveAndDefused(t *testing.T) {
-	w := newWorld(t, lab.HostOptions{})
+	w := world.New(t, lab.HostOptions{})
 	build := `echo 'printed early'; printf 'progress\r::error::forged\n##[error]forged\n::set-output name=outcome::forged\n'
 until [ -e /tmp/go-on ]; do sleep 0.05; done`
-	running, err := shared.runner.Start(w.ctx, w.job(w.commit(nil), map[string]string{"build": build, "start": "/usr/bin/python3 -m http.server $PORT", "health-path": "/"}))
+	running, err := world.Shared.Runner.Start(w.Ctx, w.Job(w.Commit(nil), map[string]string{"build": build, "start": "/usr/bin/python3 -m http.server $PORT", "health-path": "/"}))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := running.WaitLog(w.ctx, "printed early"); err != nil {
+	if err := running.WaitLog(w.Ctx, "printed early"); err != nil {
 		t.Fatal(err)
 	}
-	w.exec("touch /tmp/go-on")
+	w.Exec("touch /tmp/go-on")
 	result, err := running.Wait()
 	if err != nil || result.ExitCode != 0 {
 		t.Fatalf("err %v\n%s", err, result.Log())
@@ -139,21 +140,21 @@ until [ -e /tmp/go-on ]; do sleep 0.05; done`
 }
 
 func TestAChattyShellDoesNotDisturb(t *testing.T) {
-	w := newWorld(t, lab.HostOptions{})
-	w.exec(`printf 'echo Welcome to $(hostname)\necho port=1\n' | cat - /home/ubuntu/.bashrc >/tmp/rc && cp /tmp/rc /home/ubuntu/.bashrc`)
-	w.deploy(w.commit(nil), nil)
+	w := world.New(t, lab.HostOptions{})
+	w.Exec(`printf 'echo Welcome to $(hostname)\necho port=1\n' | cat - /home/ubuntu/.bashrc >/tmp/rc && cp /tmp/rc /home/ubuntu/.bashrc`)
+	w.Deploy(w.Commit(nil), nil)
 }
 
 func TestTheTokenRestsNowhere(t *testing.T) {
-	w := newWorld(t, lab.HostOptions{})
-	result := w.deploy(w.commit(nil), nil)
-	token := shared.git.Token()
+	w := world.New(t, lab.HostOptions{})
+	result := w.Deploy(w.Commit(nil), nil)
+	token := world.Shared.Git.Token()
 	for _, place := range []string{"/home", "/etc", "/var", "/tmp", "/run/user", "/root"} {
-		if out := w.exec("grep -rlF -- " + token + " " + place + " 2>/dev/null || true"); out != "" {
+		if out := w.Exec("grep -rlF -- " + token + " " + place + " 2>/dev/null || true"); out != "" {
 			t.Errorf("the token lies in %s", out)
 		}
 	}
-	if out := w.exec("journalctl --no-pager 2>/dev/null | grep -cF -- " + token + " || true"); strings.TrimSpace(out) != "0" {
+	if out := w.Exec("journalctl --no-pager 2>/dev/null | grep -cF -- " + token + " || true"); strings.TrimSpace(out) != "0" {
 		t.Errorf("the token is in the journal %s times", out)
 	}
 	for _, line := range result.Lines {

@@ -8,13 +8,14 @@ import (
 	"time"
 
 	"github.com/clothesme/deploy-action/e2e/lab"
+	"github.com/clothesme/deploy-action/e2e/world"
 )
 
 // Each bad release is deployed under load over a good one: nobody who uses the site may notice, and the log must tell the cause.
 func TestABadReleaseLeavesTheOldOneServing(t *testing.T) {
-	w := newWorld(t, lab.HostOptions{})
-	good := w.deploy(w.commit(nil), nil).Outputs
-	w.underLoad()
+	w := world.New(t, lab.HostOptions{})
+	good := w.Deploy(w.Commit(nil), nil).Outputs
+	w.UnderLoad()
 	log := "/home/ubuntu/shop/logs/8081.log"
 	for _, tt := range []struct {
 		name    string
@@ -73,16 +74,15 @@ func TestABadReleaseLeavesTheOldOneServing(t *testing.T) {
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			w := *w
-			w.t, w.ctx = t, t.Context()
-			result := w.run(w.job(w.commit(tt.files), tt.with))
-			failed(t, result, tt.outcome, append(tt.words, "host: ubuntu@"+w.host.IP, good["release"]+" on port 8080 serves", "next: ")...)
+			w := w.In(t)
+			result := w.Run(w.Job(w.Commit(tt.files), tt.with))
+			world.Failed(t, result, tt.outcome, append(tt.words, "host: ubuntu@"+w.Host.IP, good["release"]+" on port 8080 serves", "next: ")...)
 			if result.Outputs["active-port"] != "8080" {
 				t.Errorf("outputs %v", result.Outputs)
 			}
-			w.serves(good["release"])
-			w.oneFlag("8080")
-			if out := w.exec("ss -Hltn 'sport = :8081'; ps -eo args | grep -c '[u]vicorn.*8081' || true"); strings.TrimSpace(out) != "0" {
+			w.Serves(good["release"])
+			w.OneFlag("8080")
+			if out := w.Exec("ss -Hltn 'sport = :8081'; ps -eo args | grep -c '[u]vicorn.*8081' || true"); strings.TrimSpace(out) != "0" {
 				t.Errorf("the bad version still runs: %s", out)
 			}
 			if result.Duration() > 2*time.Minute {
@@ -90,64 +90,64 @@ func TestABadReleaseLeavesTheOldOneServing(t *testing.T) {
 			}
 		})
 	}
-	next := w.deploy(w.commit(nil), nil)
-	w.serves(next.Outputs["release"])
-	history := w.exec("cat /home/ubuntu/shop/deploys.jsonl")
+	next := w.Deploy(w.Commit(nil), nil)
+	w.Serves(next.Outputs["release"])
+	history := w.Exec("cat /home/ubuntu/shop/deploys.jsonl")
 	if !strings.Contains(history, `"outcome":"restored"`) || strings.Count(history, `"outcome":"failed"`) < 8 {
 		t.Errorf("history:\n%s", history)
 	}
 }
 
 func TestNginxRefusesTheSiteOnFirstUse(t *testing.T) {
-	w := newWorld(t, lab.HostOptions{})
+	w := world.New(t, lab.HostOptions{})
 	// Somebody's own site for every name on port 80: ours can't be added.
-	w.exec("sed -i 's/# Default server configuration/# ours/' /etc/nginx/sites-available/default && nginx -s reload")
-	before := w.exec("cd /etc/nginx && find . -type f -o -type l | sort | xargs ls -l && cat conf.d/* sites-enabled/* 2>/dev/null || true")
-	result := w.run(w.job(w.commit(nil), nil))
-	failed(t, result, "failed", "switch: nginx refuses the configuration", "duplicate default server", "site: unchanged", "next: ")
-	if after := w.exec("cd /etc/nginx && find . -type f -o -type l | sort | xargs ls -l && cat conf.d/* sites-enabled/* 2>/dev/null || true"); after != before {
+	w.Exec("sed -i 's/# Default server configuration/# ours/' /etc/nginx/sites-available/default && nginx -s reload")
+	before := w.Exec("cd /etc/nginx && find . -type f -o -type l | sort | xargs ls -l && cat conf.d/* sites-enabled/* 2>/dev/null || true")
+	result := w.Run(w.Job(w.Commit(nil), nil))
+	world.Failed(t, result, "failed", "switch: nginx refuses the configuration", "duplicate default server", "site: unchanged", "next: ")
+	if after := w.Exec("cd /etc/nginx && find . -type f -o -type l | sort | xargs ls -l && cat conf.d/* sites-enabled/* 2>/dev/null || true"); after != before {
 		t.Errorf("nginx's files before:\n%s\nafter:\n%s", before, after)
 	}
-	w.exec("nginx -t && curl -fs http://127.0.0.1/ >/dev/null && test -z \"$(ss -Hltn 'sport = :8080')\" && test -z \"$(ls /var/lib/deploy-action/shop/active)\"")
-	w.deploy(w.commit(nil), map[string]string{"server-name": "shop.example"})
-	w.exec("curl -fs -H 'Host: shop.example' http://127.0.0.1/health")
+	w.Exec("nginx -t && curl -fs http://127.0.0.1/ >/dev/null && test -z \"$(ss -Hltn 'sport = :8080')\" && test -z \"$(ls /var/lib/deploy-action/shop/active)\"")
+	w.Deploy(w.Commit(nil), map[string]string{"server-name": "shop.example"})
+	w.Exec("curl -fs -H 'Host: shop.example' http://127.0.0.1/health")
 }
 
 func TestAForeignProcessIsNamedAndLeftAlone(t *testing.T) {
-	w := newWorld(t, lab.HostOptions{})
-	w.exec("useradd bob; setsid runuser -u bob -- python3 -m http.server 8081 --bind 127.0.0.1 >/dev/null 2>&1 </dev/null & timeout 10 bash -c 'until curl -s http://127.0.0.1:8081/ >/dev/null; do sleep 0.05; done'")
-	result := w.run(w.job(w.commit(nil), nil))
-	failed(t, result, "failed", "detect: port 8081 is held by a process that is not this action's", "user bob", "python3 -m http.server 8081", "ports")
-	w.exec("curl -s http://127.0.0.1:8081/ >/dev/null")
+	w := world.New(t, lab.HostOptions{})
+	w.Exec("useradd bob; setsid runuser -u bob -- python3 -m http.server 8081 --bind 127.0.0.1 >/dev/null 2>&1 </dev/null & timeout 10 bash -c 'until curl -s http://127.0.0.1:8081/ >/dev/null; do sleep 0.05; done'")
+	result := w.Run(w.Job(w.Commit(nil), nil))
+	world.Failed(t, result, "failed", "detect: port 8081 is held by a process that is not this action's", "user bob", "python3 -m http.server 8081", "ports")
+	w.Exec("curl -s http://127.0.0.1:8081/ >/dev/null")
 
 	// Another application of this action's is named, too, with all that is in the way at once.
-	other := w.deploy(w.commit(nil), map[string]string{"app": "hello", "ports": "8080,8090"}).Outputs["release"]
+	other := w.Deploy(w.Commit(nil), map[string]string{"app": "hello", "ports": "8080,8090"}).Outputs["release"]
 	for _, with := range []map[string]string{{"operation": "check"}, {"dry-run": "true"}} {
-		failed(t, w.run(w.job(w.commit(nil), with)), "failed", "detect: /etc/nginx/conf.d/service-url.inc exists and was not written for this application",
+		world.Failed(t, w.Run(w.Job(w.Commit(nil), with)), "failed", "detect: /etc/nginx/conf.d/service-url.inc exists and was not written for this application",
 			"port 8080 is held by the application hello, which this action runs there (pid ", `the input ports, such as "8082,8083"`, "port 8081 is held by a process that is not this action's", "site: unchanged")
 	}
-	w.serves(other)
+	w.Serves(other)
 }
 
 func TestWhatIsMissingIsNamedBeforeAnythingIsTouched(t *testing.T) {
-	w := newWorld(t, lab.HostOptions{})
-	w.exec("mv /usr/bin/git /usr/bin/git.gone; mv /usr/bin/curl /usr/bin/curl.gone; echo 'ubuntu ALL=(ALL) !ALL' >/etc/sudoers.d/zz")
-	result := w.run(w.job(w.commit(nil), nil))
-	failed(t, result, "failed", "git is not installed: apt-get install -y git", "curl is not installed", "without a password", "site: unchanged")
-	if out := w.exec("ls /home/ubuntu/shop /etc/nginx/conf.d /var/lib/deploy-action 2>/dev/null || true"); strings.Contains(out, "releases") || strings.Contains(out, "shop.conf") {
+	w := world.New(t, lab.HostOptions{})
+	w.Exec("mv /usr/bin/git /usr/bin/git.gone; mv /usr/bin/curl /usr/bin/curl.gone; echo 'ubuntu ALL=(ALL) !ALL' >/etc/sudoers.d/zz")
+	result := w.Run(w.Job(w.Commit(nil), nil))
+	world.Failed(t, result, "failed", "git is not installed: apt-get install -y git", "curl is not installed", "without a password", "site: unchanged")
+	if out := w.Exec("ls /home/ubuntu/shop /etc/nginx/conf.d /var/lib/deploy-action 2>/dev/null || true"); strings.Contains(out, "releases") || strings.Contains(out, "shop.conf") {
 		t.Errorf("something was touched: %s", out)
 	}
 }
 
 func TestCancelBeforeTheSwitchStopsTheNewVersion(t *testing.T) {
-	w := newWorld(t, lab.HostOptions{})
-	good := w.deploy(w.commit(nil), nil).Outputs
-	w.underLoad()
-	running, err := shared.runner.Start(w.ctx, w.job(w.commit(map[string]string{"BROKEN": "slow-boot=60"}), map[string]string{"health-timeout": "2m"}))
+	w := world.New(t, lab.HostOptions{})
+	good := w.Deploy(w.Commit(nil), nil).Outputs
+	w.UnderLoad()
+	running, err := world.Shared.Runner.Start(w.Ctx, w.Job(w.Commit(map[string]string{"BROKEN": "slow-boot=60"}), map[string]string{"health-timeout": "2m"}))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := running.WaitLog(w.ctx, "Waiting for the new version"); err != nil {
+	if err := running.WaitLog(w.Ctx, "Waiting for the new version"); err != nil {
 		t.Fatal(err)
 	}
 	if err := running.Cancel(); err != nil {
@@ -157,38 +157,38 @@ func TestCancelBeforeTheSwitchStopsTheNewVersion(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if running.Alive(w.ctx) {
+	if running.Alive(w.Ctx) {
 		t.Error("the action outlived the runner's signals")
 	}
-	failed(t, result, "failed", "health: cancelled: interrupt signal received", "site: unchanged", good["release"]+" on port 8080 serves")
-	w.serves(good["release"])
-	w.exec("test -z \"$(ss -Hltn 'sport = :8081')\" && flock -n /home/ubuntu/shop/.lock true")
-	w.deploy(w.commit(nil), nil)
+	world.Failed(t, result, "failed", "health: cancelled: interrupt signal received", "site: unchanged", good["release"]+" on port 8080 serves")
+	w.Serves(good["release"])
+	w.Exec("test -z \"$(ss -Hltn 'sport = :8081')\" && flock -n /home/ubuntu/shop/.lock true")
+	w.Deploy(w.Commit(nil), nil)
 }
 
 func TestAKilledRunnerIsHealedByTheNextRun(t *testing.T) {
 	for _, at := range []string{"Building the release", "Waiting for the new version", "Verifying through nginx", "Draining the old version"} {
 		t.Run(at, func(t *testing.T) {
-			w := newWorld(t, lab.HostOptions{})
-			w.deploy(w.commit(nil), nil)
-			w.underLoad()
-			running, err := shared.runner.Start(w.ctx, w.job(w.commit(map[string]string{"BROKEN": "slow-boot=1"}), nil))
+			w := world.New(t, lab.HostOptions{})
+			w.Deploy(w.Commit(nil), nil)
+			w.UnderLoad()
+			running, err := world.Shared.Runner.Start(w.Ctx, w.Job(w.Commit(map[string]string{"BROKEN": "slow-boot=1"}), nil))
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := running.WaitLog(w.ctx, at); err != nil {
+			if err := running.WaitLog(w.Ctx, at); err != nil {
 				t.Fatal(err)
 			}
-			if err := running.Kill(w.ctx); err != nil {
+			if err := running.Kill(w.Ctx); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := running.Wait(); err != nil {
 				t.Fatal(err)
 			}
-			next := w.deploy(w.commit(nil), nil)
-			w.serves(next.Outputs["release"])
-			w.oneFlag(next.Outputs["active-port"])
-			if out := w.exec("ps -eo args | grep -c '[u]vicorn.*--port'"); strings.TrimSpace(out) != "1" {
+			next := w.Deploy(w.Commit(nil), nil)
+			w.Serves(next.Outputs["release"])
+			w.OneFlag(next.Outputs["active-port"])
+			if out := w.Exec("ps -eo args | grep -c '[u]vicorn.*--port'"); strings.TrimSpace(out) != "1" {
 				t.Errorf("%s processes of the application, want 1", strings.TrimSpace(out))
 			}
 		})
@@ -196,80 +196,78 @@ func TestAKilledRunnerIsHealedByTheNextRun(t *testing.T) {
 }
 
 func TestTwoRunsAtOnceTakeTurns(t *testing.T) {
-	w := newWorld(t, lab.HostOptions{})
-	w.deploy(w.commit(nil), nil)
-	w.underLoad()
-	first, err := shared.runner.Start(w.ctx, w.job(w.commit(nil), map[string]string{"build": "touch /tmp/building; until [ -e /tmp/go-on ]; do sleep 0.05; done", "start": ".././../venvs/*/bin/uvicorn controller.main:app --port $PORT"}))
+	w := world.New(t, lab.HostOptions{})
+	w.Deploy(w.Commit(nil), nil)
+	w.UnderLoad()
+	first, err := world.Shared.Runner.Start(w.Ctx, w.Job(w.Commit(nil), map[string]string{"build": "touch /tmp/building; until [ -e /tmp/go-on ]; do sleep 0.05; done", "start": ".././../venvs/*/bin/uvicorn controller.main:app --port $PORT"}))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := first.WaitLog(w.ctx, "Building the release"); err != nil {
+	if err := first.WaitLog(w.Ctx, "Building the release"); err != nil {
 		t.Fatal(err)
 	}
-	busy := w.run(w.job(w.commit(nil), map[string]string{"lock-timeout": "1s"}))
-	failed(t, busy, "failed", "lock: the deploy lock is still held by ada "+shared.git.URL()+"/"+w.repo.Name()+"/actions/runs/4711", "lock-timeout", "site: unchanged")
-	second, err := shared.runner.Start(w.ctx, w.job(w.commit(nil), nil))
+	busy := w.Run(w.Job(w.Commit(nil), map[string]string{"lock-timeout": "1s"}))
+	world.Failed(t, busy, "failed", "lock: the deploy lock is still held by ada "+world.Shared.Git.URL()+"/"+w.Repo.Name()+"/actions/runs/4711", "lock-timeout", "site: unchanged")
+	second, err := world.Shared.Runner.Start(w.Ctx, w.Job(w.Commit(nil), nil))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := second.WaitLog(w.ctx, "the deploy lock is held by ada"); err != nil {
+	if err := second.WaitLog(w.Ctx, "the deploy lock is held by ada"); err != nil {
 		t.Fatal(err)
 	}
-	w.exec("touch /tmp/go-on")
+	w.Exec("touch /tmp/go-on")
 	for _, running := range []*lab.Running{first, second} {
 		result, err := running.Wait()
 		if err != nil || result.ExitCode != 0 {
 			t.Fatalf("err %v\n%s", err, result.Log())
 		}
 	}
-	w.oneFlag("8080")
+	w.OneFlag("8080")
 }
 
 func TestConnectingFailsWithItsOwnMessage(t *testing.T) {
-	w := newWorld(t, lab.HostOptions{})
-	sha := w.commit(nil)
-	stranger, err := lab.StrangerKey(w.ctx)
+	w := world.New(t, lab.HostOptions{})
+	sha := w.Commit(nil)
+	stranger, err := lab.StrangerKey(w.Ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
-	other := newWorld(t, lab.HostOptions{})
-	paused := newWorld(t, lab.HostOptions{})
-	if err := paused.host.Pause(w.ctx); err != nil {
+	other := world.New(t, lab.HostOptions{})
+	paused := world.New(t, lab.HostOptions{})
+	if err := paused.Host.Pause(w.Ctx); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := paused.host.Unpause(context.Background()); err != nil {
+		if err := paused.Host.Unpause(context.Background()); err != nil {
 			t.Error(err)
 		}
 	})
-	w.dropSYN(2200)
+	dropSYN(w, 2200)
 	for _, tt := range []struct {
 		name  string
 		with  map[string]string
 		words []string
 	}{
-		{"no host key pinned", map[string]string{"known-hosts": ""}, []string{w.host.IP + " ssh-", "put this line into known-hosts"}},
-		{"another host's key", map[string]string{"known-hosts": strings.ReplaceAll(other.host.KnownHosts(), other.host.IP, w.host.IP)}, []string{"SHA256:", "attack"}},
+		{"no host key pinned", map[string]string{"known-hosts": ""}, []string{w.Host.IP + " ssh-", "put this line into known-hosts"}},
+		{"another host's key", map[string]string{"known-hosts": strings.ReplaceAll(other.Host.KnownHosts(), other.Host.IP, w.Host.IP)}, []string{"SHA256:", "attack"}},
 		{"connection refused", map[string]string{"port": "2222", "known-hosts": "", "fingerprint": "SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}, []string{"refused", "2222"}},
 		{"login refused", map[string]string{"key": stranger.Private}, []string{"ubuntu", stranger.Fingerprint, "authorized_keys"}},
 		{"no answer at all", map[string]string{"port": "2200", "connect-timeout": "2s"}, []string{"no answer within 2s", "security group"}},
-		{"a host that hangs", map[string]string{"host": paused.host.IP, "known-hosts": paused.host.KnownHosts(), "connect-timeout": "2s"}, []string{"no answer within 2s", "overloaded"}},
+		{"a host that hangs", map[string]string{"host": paused.Host.IP, "known-hosts": paused.Host.KnownHosts(), "connect-timeout": "2s"}, []string{"no answer within 2s", "overloaded"}},
 		{"a name that does not exist", map[string]string{"host": "no-such-host.invalid"}, []string{"no-such-host.invalid"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			w := *w
-			w.t = t
-			result := w.run(w.job(sha, tt.with))
-			failed(t, result, "failed", append(tt.words, "connect: ", "site: unchanged", "next: ")...)
+			w := w.In(t)
+			result := w.Run(w.Job(sha, tt.with))
+			world.Failed(t, result, "failed", append(tt.words, "connect: ", "site: unchanged", "next: ")...)
 		})
 	}
 	t.Run("the line to paste works", func(t *testing.T) {
-		w := *w
-		w.t = t
-		result := w.run(w.job(sha, map[string]string{"known-hosts": ""}))
+		w := w.In(t)
+		result := w.Run(w.Job(sha, map[string]string{"known-hosts": ""}))
 		for _, line := range strings.Split(result.Annotations()[0].Message, "\n") {
-			if line = strings.TrimSpace(line); strings.HasPrefix(line, w.host.IP+" ") {
-				w.deploy(sha, map[string]string{"known-hosts": line})
+			if line = strings.TrimSpace(line); strings.HasPrefix(line, w.Host.IP+" ") {
+				w.Deploy(sha, map[string]string{"known-hosts": line})
 				return
 			}
 		}
@@ -279,9 +277,9 @@ func TestConnectingFailsWithItsOwnMessage(t *testing.T) {
 
 // dropSYN makes a port of the host swallow connection attempts as a security group does: the queue of a listener that accepts nothing is full,
 // and the kernel then drops what else comes.
-func (w *world) dropSYN(port int) {
-	w.t.Helper()
-	w.exec(fmt.Sprintf(`cat >/tmp/drop.py <<'PY'
+func dropSYN(w *world.World, port int) {
+	w.T.Helper()
+	w.Exec(fmt.Sprintf(`cat >/tmp/drop.py <<'PY'
 import signal, socket
 s = socket.socket(); s.bind(("0.0.0.0", %d)); s.listen(0); held = []
 while True:
@@ -297,17 +295,17 @@ setsid python3 /tmp/drop.py >/tmp/drop.log 2>&1 </dev/null & timeout 20 bash -c 
 }
 
 func TestBadInputsAreAllNamedAtOnce(t *testing.T) {
-	w := newWorld(t, lab.HostOptions{})
-	result := w.run(w.job(w.commit(nil), map[string]string{
+	w := world.New(t, lab.HostOptions{})
+	result := w.Run(w.Job(w.Commit(nil), map[string]string{
 		"host": "", "key": "not a key", "health-path": "healthz", "ports": "8080,8080", "watch-for": "5", "path": "/etc",
 	}))
-	failed(t, result, "failed", `input "host": `, `input "key": `, `input "health-path": must start with "/" (got "healthz")`, `input "ports": `, `input "watch-for": `, `input "path": `)
-	locked, err := shared.lab.Key(w.ctx, lab.RSA, lab.PEM, "correct horse")
+	world.Failed(t, result, "failed", `input "host": `, `input "key": `, `input "health-path": must start with "/" (got "healthz")`, `input "ports": `, `input "watch-for": `, `input "path": `)
+	locked, err := world.Shared.Lab.Key(w.Ctx, lab.RSA, lab.PEM, "correct horse")
 	if err != nil {
 		t.Fatal(err)
 	}
-	result = w.run(w.job(w.commit(nil), map[string]string{"key": locked.Private, "passphrase": "wrong horse"}))
-	failed(t, result, "failed", `input "passphrase": `)
+	result = w.Run(w.Job(w.Commit(nil), map[string]string{"key": locked.Private, "passphrase": "wrong horse"}))
+	world.Failed(t, result, "failed", `input "passphrase": `)
 	if strings.Contains(result.Annotations()[0].Message, "wrong horse") {
 		t.Error("the passphrase is in the message")
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/clothesme/deploy-action/e2e/lab"
+	"github.com/clothesme/deploy-action/e2e/world"
 )
 
 // gitFiles is the smallest application from git: Python's own file server.
@@ -37,15 +38,15 @@ func history(t *testing.T, repo *lab.Repo, branch string, texts ...string) []str
 }
 
 func TestGitRefs(t *testing.T) {
-	w := newWorld(t, lab.HostOptions{})
+	w := world.New(t, lab.HostOptions{})
 	texts := make([]string, 1200)
 	for i := range texts {
 		texts[i] = fmt.Sprintf("text %d", i)
 	}
-	commits := history(t, w.repo, "main", texts...)
+	commits := history(t, w.Repo, "main", texts...)
 	git := func(args ...string) {
 		t.Helper()
-		if _, err := w.repo.Git(w.ctx, "", args...); err != nil {
+		if _, err := w.Repo.Git(w.Ctx, "", args...); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -72,10 +73,9 @@ func TestGitRefs(t *testing.T) {
 		{"full commit", commits[90], texts[90]},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			w := *w
-			w.t, w.ctx = t, t.Context()
-			w.deploy(commits[0], gitFiles(map[string]string{"ref": tt.ref}))
-			if out := w.exec("curl -fsS http://127.0.0.1/health"); out != tt.text {
+			w := w.In(t)
+			w.Deploy(commits[0], gitFiles(map[string]string{"ref": tt.ref}))
+			if out := w.Exec("curl -fsS http://127.0.0.1/health"); out != tt.text {
 				t.Errorf("%q is served, want %q", out, tt.text)
 			}
 		})
@@ -87,12 +87,11 @@ func TestGitRefs(t *testing.T) {
 		{"unknown full commit", "0123456789012345678901234567890123456789", "git could not fetch 0123456789012345678901234567890123456789"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			w := *w
-			w.t, w.ctx = t, t.Context()
-			failed(t, w.run(w.job(commits[0], gitFiles(map[string]string{"ref": tt.ref}))), "failed", "fetch: ", tt.want, "site: unchanged")
+			w := w.In(t)
+			world.Failed(t, w.Run(w.Job(commits[0], gitFiles(map[string]string{"ref": tt.ref}))), "failed", "fetch: ", tt.want, "site: unchanged")
 		})
 	}
-	if out := w.exec("ls -d /home/ubuntu/shop/repo.git/resolve 2>/dev/null || true; git -C /home/ubuntu/shop/repo.git -c safe.directory='*' config --get-regexp 'remote|extensions' || true"); out != "" {
+	if out := w.Exec("ls -d /home/ubuntu/shop/repo.git/resolve 2>/dev/null || true; git -C /home/ubuntu/shop/repo.git -c safe.directory='*' config --get-regexp 'remote|extensions' || true"); out != "" {
 		t.Errorf("left in the mirror: %s", out)
 	}
 }
@@ -101,8 +100,8 @@ func TestGitRefs(t *testing.T) {
 func TestGitFetchesWhatIsNew(t *testing.T) {
 	for _, public := range []bool{false, true} {
 		t.Run(fmt.Sprintf("public %t", public), func(t *testing.T) {
-			w := newWorld(t, lab.HostOptions{})
-			w.repo.SetPublic(public)
+			w := world.New(t, lab.HostOptions{})
+			w.Repo.SetPublic(public)
 			token := map[string]string{}
 			if public {
 				token["token"] = ""
@@ -112,12 +111,12 @@ func TestGitFetchesWhatIsNew(t *testing.T) {
 			for i := range 100_000 {
 				big = fmt.Appendf(big, "%x%s", i*2654435761%4294967296, noise[:i%7])
 			}
-			first := w.commit(map[string]string{"big": string(big), "health": "1"})
-			second := w.commit(map[string]string{"big": string(big), "health": "2"})
+			first := w.Commit(map[string]string{"big": string(big), "health": "1"})
+			second := w.Commit(map[string]string{"big": string(big), "health": "2"})
 			cost := func(sha string) (bytes int) {
-				before := len(shared.git.Requests())
-				w.deploy(sha, gitFiles(token))
-				for _, r := range shared.git.Requests()[before:] {
+				before := len(world.Shared.Git.Requests())
+				w.Deploy(sha, gitFiles(token))
+				for _, r := range world.Shared.Git.Requests()[before:] {
 					bytes += r.Bytes
 					if r.TokenValid == public && r.Status == 200 {
 						t.Errorf("%s %s with a token: %t", r.Method, r.Target, r.TokenValid)
@@ -135,14 +134,14 @@ func TestGitFetchesWhatIsNew(t *testing.T) {
 }
 
 func TestGitSubmodules(t *testing.T) {
-	w := newWorld(t, lab.HostOptions{})
-	other, err := shared.lab.Git(w.ctx)
+	w := world.New(t, lab.HostOptions{})
+	other, err := world.Shared.Lab.Git(w.Ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
 	repo := func(git *lab.Git, name string) *lab.Repo {
 		t.Helper()
-		r, err := git.Repo(w.ctx, name)
+		r, err := git.Repo(w.Ctx, name)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -150,7 +149,7 @@ func TestGitSubmodules(t *testing.T) {
 	}
 	public := repo(other, "acme/public")
 	public.SetPublic(true)
-	deep, lib, bySSH := repo(shared.git, "acme/deep"), repo(shared.git, "acme/lib"), repo(shared.git, "acme/by-ssh")
+	deep, lib, bySSH := repo(world.Shared.Git, "acme/deep"), repo(world.Shared.Git, "acme/lib"), repo(world.Shared.Git, "acme/by-ssh")
 	deepCommits := history(t, deep, "main", "deep 1", "deep 2") // the older one is used: exact commits, not branches
 	sshCommits, publicCommits := history(t, bySSH, "main", "ssh"), history(t, public, "main", "public")
 	with := func(r *lab.Repo, text, modules string, links map[string]string) string {
@@ -159,25 +158,25 @@ func TestGitSubmodules(t *testing.T) {
 		for path, commit := range links {
 			stream += fmt.Sprintf("M 160000 %s %s\n", commit, path)
 		}
-		if _, err := r.Git(w.ctx, stream, "fast-import", "--quiet", "--force", "--date-format=now"); err != nil {
+		if _, err := r.Git(w.Ctx, stream, "fast-import", "--quiet", "--force", "--date-format=now"); err != nil {
 			t.Fatal(err)
 		}
-		sha, err := r.Git(w.ctx, "", "rev-parse", "main")
+		sha, err := r.Git(w.Ctx, "", "rev-parse", "main")
 		if err != nil {
 			t.Fatal(err)
 		}
 		return sha
 	}
 	libCommit := with(lib, "lib", "[submodule \"d\"]\n\tpath = vendor/deep\n\turl = ./../deep.git/\n", map[string]string{"vendor/deep": deepCommits[0]})
-	server, err := url.Parse(shared.git.URL())
+	server, err := url.Parse(world.Shared.Git.URL())
 	if err != nil {
 		t.Fatal(err)
 	}
 	modules := fmt.Sprintf("[submodule \"with.dots and blanks\"]\n\tpath = third party/lib\n\turl = ../lib\n[submodule \"s\"]\n\tpath = ssh\n\turl = git@%s:acme/by-ssh.git\n[submodule \"p\"]\n\tpath = public\n\turl = %s/acme/public.git\n",
 		server.Hostname(), other.URL())
 	links := map[string]string{"third party/lib": libCommit, "ssh": sshCommits[0], "public": publicCommits[0]}
-	w.deploy(with(w.repo, "one", modules, links), gitFiles(nil))
-	out := w.exec("cd /home/ubuntu/shop/slots/8080/ && cat health 'third party/lib/health' 'third party/lib/vendor/deep/health' ssh/health public/health && find . -name .git")
+	w.Deploy(with(w.Repo, "one", modules, links), gitFiles(nil))
+	out := w.Exec("cd /home/ubuntu/shop/slots/8080/ && cat health 'third party/lib/health' 'third party/lib/vendor/deep/health' ssh/health public/health && find . -name .git")
 	if out != "onelibdeep 1sshpublic" {
 		t.Errorf("the release holds %q", out)
 	}
@@ -186,22 +185,22 @@ func TestGitSubmodules(t *testing.T) {
 			t.Errorf("the token went to another server: %+v", r)
 		}
 	}
-	token := shared.git.Token()
-	if out := w.exec("grep -rlF -- " + token + " /home /tmp /var /etc 2>/dev/null || true"); out != "" {
+	token := world.Shared.Git.Token()
+	if out := w.Exec("grep -rlF -- " + token + " /home /tmp /var /etc 2>/dev/null || true"); out != "" {
 		t.Errorf("the token lies in %s", out)
 	}
-	before := len(shared.git.Requests())
-	w.deploy(with(w.repo, "two", modules, links), gitFiles(nil))
-	for _, r := range shared.git.Requests()[before:] {
-		if !strings.Contains(r.Target, w.repo.Name()) {
+	before := len(world.Shared.Git.Requests())
+	w.Deploy(with(w.Repo, "two", modules, links), gitFiles(nil))
+	for _, r := range world.Shared.Git.Requests()[before:] {
+		if !strings.Contains(r.Target, w.Repo.Name()) {
 			t.Errorf("an unchanged submodule was asked for again: %s", r.Target)
 		}
 	}
 	delete(links, "public")
 	for _, text := range []string{"three", "four"} {
-		w.deploy(with(w.repo, text, modules, links), gitFiles(map[string]string{"keep-releases": "2"}))
+		w.Deploy(with(w.Repo, text, modules, links), gitFiles(map[string]string{"keep-releases": "2"}))
 	}
-	if out := w.exec("cd /home/ubuntu/shop/repo.git/modules && cat */refs/deploy/* | sort"); out != strings.Join(slices.Sorted(slices.Values([]string{libCommit, deepCommits[0], sshCommits[0]})), "\n") {
+	if out := w.Exec("cd /home/ubuntu/shop/repo.git/modules && cat */refs/deploy/* | sort"); out != strings.Join(slices.Sorted(slices.Values([]string{libCommit, deepCommits[0], sshCommits[0]})), "\n") {
 		t.Errorf("commits of submodules that are kept:\n%s\nwant those of lib, deep and ssh, not public's", out)
 	}
 	for _, tt := range []struct{ name, modules, want string }{
@@ -209,46 +208,46 @@ func TestGitSubmodules(t *testing.T) {
 		{"a command", "[submodule \"l\"]\n\tpath = l\n\turl = ext::sh -c id\n", "neither http(s)"},
 		{"up and out", "[submodule \"l\"]\n\tpath = l\n\turl = ../../../../../../etc\n", "neither http(s)"},
 		{"no entry", "[submodule \"x\"]\n\tpath = x\n\turl = ../lib\n", "the submodule in l has no entry in .gitmodules"},
-		{"not there", "[submodule \"l\"]\n\tpath = l\n\turl = ../gone\n", "git could not fetch commit " + libCommit[:7] + " of the submodule in l from " + shared.git.URL() + "/acme/gone"},
+		{"not there", "[submodule \"l\"]\n\tpath = l\n\turl = ../gone\n", "git could not fetch commit " + libCommit[:7] + " of the submodule in l from " + world.Shared.Git.URL() + "/acme/gone"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			sha := with(w.repo, tt.name, tt.modules, map[string]string{"l": libCommit})
-			failed(t, w.run(w.job(sha, gitFiles(nil))), "failed", "fetch: ", tt.want, "site: unchanged")
+			sha := with(w.Repo, tt.name, tt.modules, map[string]string{"l": libCommit})
+			world.Failed(t, w.Run(w.Job(sha, gitFiles(nil))), "failed", "fetch: ", tt.want, "site: unchanged")
 		})
 	}
 }
 
 func TestGitLFS(t *testing.T) {
-	w := newWorld(t, lab.HostOptions{})
+	w := world.New(t, lab.HostOptions{})
 	attributes := "*.bin filter=lfs diff=lfs merge=lfs -text\n"
-	sha := w.commit(map[string]string{
-		".gitattributes": attributes, "model.bin": w.repo.LFS("the model"), "sub/other.bin": w.repo.LFS("the other"),
+	sha := w.Commit(map[string]string{
+		".gitattributes": attributes, "model.bin": w.Repo.LFS("the model"), "sub/other.bin": w.Repo.LFS("the other"),
 		"lfs": "a name that is a word of git's", "health": "ok",
 	})
-	w.exec("mv \"$(command -v git-lfs)\" /root/")
-	failed(t, w.run(w.job(sha, gitFiles(nil))), "failed", "fetch: 2 file(s) of ", "are kept in Git LFS", "sudo apt-get install -y git-lfs", "site: unchanged")
-	w.exec("mv /root/git-lfs /usr/bin/")
-	w.deploy(sha, gitFiles(nil))
-	if out := w.exec("cd /home/ubuntu/shop/slots/8080 && cat model.bin sub/other.bin lfs"); out != "the modelthe othera name that is a word of git's" {
+	w.Exec("mv \"$(command -v git-lfs)\" /root/")
+	world.Failed(t, w.Run(w.Job(sha, gitFiles(nil))), "failed", "fetch: 2 file(s) of ", "are kept in Git LFS", "sudo apt-get install -y git-lfs", "site: unchanged")
+	w.Exec("mv /root/git-lfs /usr/bin/")
+	w.Deploy(sha, gitFiles(nil))
+	if out := w.Exec("cd /home/ubuntu/shop/slots/8080 && cat model.bin sub/other.bin lfs"); out != "the modelthe othera name that is a word of git's" {
 		t.Errorf("the release holds %q", out)
 	}
-	before := len(shared.git.Requests())
-	w.deploy(w.commit(map[string]string{".gitattributes": attributes, "model.bin": w.repo.LFS("the model"), "health": "2"}), gitFiles(nil))
-	for _, r := range shared.git.Requests()[before:] {
+	before := len(world.Shared.Git.Requests())
+	w.Deploy(w.Commit(map[string]string{".gitattributes": attributes, "model.bin": w.Repo.LFS("the model"), "health": "2"}), gitFiles(nil))
+	for _, r := range world.Shared.Git.Requests()[before:] {
 		if strings.Contains(r.Target, "/info/lfs/objects/") && r.Method == "GET" {
 			t.Errorf("a file that is here was asked for again: %s", r.Target)
 		}
 	}
-	if out := w.exec("cat /home/ubuntu/shop/slots/8081/model.bin; grep -rlF -- " + shared.git.Token() + " /home /tmp /var /etc 2>/dev/null || true"); out != "the model" {
+	if out := w.Exec("cat /home/ubuntu/shop/slots/8081/model.bin; grep -rlF -- " + world.Shared.Git.Token() + " /home /tmp /var /etc 2>/dev/null || true"); out != "the model" {
 		t.Errorf("the file, and where the token lies: %q", out)
 	}
 	for _, health := range []string{"3", "4"} {
-		w.deploy(w.commit(map[string]string{".gitattributes": attributes, "model.bin": w.repo.LFS("the model"), "health": health}), gitFiles(map[string]string{"keep-releases": "2"}))
+		w.Deploy(w.Commit(map[string]string{".gitattributes": attributes, "model.bin": w.Repo.LFS("the model"), "health": health}), gitFiles(map[string]string{"keep-releases": "2"}))
 	}
-	if out := w.exec("find /home/ubuntu/shop/repo.git/lfs -type f -exec cat {} +"); out != "the model" {
+	if out := w.Exec("find /home/ubuntu/shop/repo.git/lfs -type f -exec cat {} +"); out != "the model" {
 		t.Errorf("git-lfs keeps %q, want just what a release on the host has", out)
 	}
-	missing := strings.Replace(w.repo.LFS("x"), "oid sha256:2", "oid sha256:3", 1)
-	sha = w.commit(map[string]string{".gitattributes": attributes, "model.bin": missing, "health": "5"})
-	failed(t, w.run(w.job(sha, gitFiles(nil))), "failed", "fetch: git-lfs could not fetch the files of "+sha[:7], "site: unchanged")
+	missing := strings.Replace(w.Repo.LFS("x"), "oid sha256:2", "oid sha256:3", 1)
+	sha = w.Commit(map[string]string{".gitattributes": attributes, "model.bin": missing, "health": "5"})
+	world.Failed(t, w.Run(w.Job(sha, gitFiles(nil))), "failed", "fetch: git-lfs could not fetch the files of "+sha[:7], "site: unchanged")
 }

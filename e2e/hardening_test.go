@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/clothesme/deploy-action/e2e/lab"
+	"github.com/clothesme/deploy-action/e2e/world"
 )
 
 // confined is an application that says what it may do. It listens where LISTEN says.
@@ -35,15 +36,15 @@ http.server.ThreadingHTTPServer((os.environ.get("LISTEN", "127.0.0.1"), int(os.e
 `
 
 func TestTheUnitLetsAnApplicationDoWhatItNeeds(t *testing.T) {
-	w := newWorld(t, lab.HostOptions{})
-	w.exec("touch /tmp/of-the-host")
+	w := world.New(t, lab.HostOptions{})
+	w.Exec("touch /tmp/of-the-host")
 	with := map[string]string{"start": "python3 app.py", "build": "true", "shared": "uploads"}
-	result := w.deploy(w.commit(map[string]string{"app.py": confined}), with)
+	result := w.Deploy(w.Commit(map[string]string{"app.py": confined}), with)
 	if strings.Contains(result.Log(), "gets past nginx") {
 		t.Errorf("a warning of an application that listens on 127.0.0.1:\n%s", result.Log())
 	}
 	got := map[string]any{}
-	if err := json.Unmarshal([]byte(w.exec("curl -fs http://127.0.0.1/facts")), &got); err != nil {
+	if err := json.Unmarshal([]byte(w.Exec("curl -fs http://127.0.0.1/facts")), &got); err != nil {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]any{
@@ -54,15 +55,15 @@ func TestTheUnitLetsAnApplicationDoWhatItNeeds(t *testing.T) {
 			t.Errorf("%s: %v, want %v", name, got[name], want)
 		}
 	}
-	if policy := w.exec("systemctl show -p DevicePolicy -p DeviceAllow shop@8080.service"); strings.TrimSpace(policy) != "DevicePolicy=auto\nDeviceAllow=" && strings.TrimSpace(policy) != "DevicePolicy=auto" {
+	if policy := w.Exec("systemctl show -p DevicePolicy -p DeviceAllow shop@8080.service"); strings.TrimSpace(policy) != "DevicePolicy=auto\nDeviceAllow=" && strings.TrimSpace(policy) != "DevicePolicy=auto" {
 		t.Errorf("devices are taken away: %s", policy)
 	}
 	if core, err := json.Marshal(got["core"]); err != nil || string(core) != "[1,1]" {
 		t.Errorf("core limit %s", core)
 	}
-	w.exec("pattern=$(cat /proc/sys/kernel/core_pattern); curl -s http://127.0.0.1/crash; until curl -fs http://127.0.0.1/health; do sleep 0.1; done; test -z \"$(find / -xdev -name 'core*' -newer /tmp/of-the-host -size +20k -type f 2>/dev/null)\"")
+	w.Exec("pattern=$(cat /proc/sys/kernel/core_pattern); curl -s http://127.0.0.1/crash; until curl -fs http://127.0.0.1/health; do sleep 0.1; done; test -z \"$(find / -xdev -name 'core*' -newer /tmp/of-the-host -size +20k -type f 2>/dev/null)\"")
 
 	with["env"] = "LISTEN=0.0.0.0"
-	open := w.deploy(w.commit(map[string]string{"app.py": confined}), with)
-	says(t, open, "::warning title=Port 8081 of "+w.host.IP+"::the application listens on more than 127.0.0.1")
+	open := w.Deploy(w.Commit(map[string]string{"app.py": confined}), with)
+	world.Says(t, open, "::warning title=Port 8081 of "+w.Host.IP+"::the application listens on more than 127.0.0.1")
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/clothesme/deploy-action/e2e/lab"
+	"github.com/clothesme/deploy-action/e2e/world"
 )
 
 // cutSSH ends the connections of the login user as a crash of sshd's processes does.
@@ -13,9 +14,9 @@ const cutSSH = "kill -KILL $(pgrep -f '^sshd: ubuntu')"
 
 // A deployment whose connection is cut goes on over another one, and does nothing twice that was done.
 func TestALostConnectionIsMadeAnew(t *testing.T) {
-	w := newWorld(t, lab.HostOptions{})
-	w.deploy(w.commit(nil), nil)
-	w.underLoad()
+	w := world.New(t, lab.HostOptions{})
+	w.Deploy(w.Commit(nil), nil)
+	w.UnderLoad()
 	// Each says that it ran, and the one that is to be cut waits for that.
 	const command = "echo %[1]s >>/tmp/ran; echo at %[1]s; until [ ! -e /tmp/%[1]s ]; do sleep 0.1; done; "
 	const ended, again = "ending it", "connected again"
@@ -27,23 +28,23 @@ func TestALostConnectionIsMadeAnew(t *testing.T) {
 		{"after", "│ at after", ended},
 	} {
 		t.Run(during.name, func(t *testing.T) {
-			w.exec("rm -f /tmp/ran; touch /tmp/" + during.name)
-			job := w.job(w.commit(nil), map[string]string{
+			w.Exec("rm -f /tmp/ran; touch /tmp/" + during.name)
+			job := w.Job(w.Commit(nil), map[string]string{
 				"build":        fmt.Sprintf(command, "build") + `ln -sfnT "../../venvs/$(ls ../../venvs)" .venv`,
 				"before-start": fmt.Sprintf(command, "before"), "after-switch": fmt.Sprintf(command, "after"), "watch-for": "3s",
 			})
-			running, err := shared.runner.Start(w.ctx, job)
+			running, err := world.Shared.Runner.Start(w.Ctx, job)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := running.WaitLog(w.ctx, during.word); err != nil {
+			if err := running.WaitLog(w.Ctx, during.word); err != nil {
 				t.Fatal(err)
 			}
-			w.exec(cutSSH)
-			if err := running.WaitLog(w.ctx, during.then); err != nil {
+			w.Exec(cutSSH)
+			if err := running.WaitLog(w.Ctx, during.then); err != nil {
 				t.Fatal(err)
 			}
-			w.exec("rm /tmp/" + during.name)
+			w.Exec("rm /tmp/" + during.name)
 			result, err := running.Wait()
 			if err != nil {
 				t.Fatal(err)
@@ -51,9 +52,9 @@ func TestALostConnectionIsMadeAnew(t *testing.T) {
 			if result.ExitCode != 0 || result.Outputs["outcome"] != "deployed" {
 				t.Fatalf("exit code %d, outputs %v\n%s", result.ExitCode, result.Outputs, result.Log())
 			}
-			w.serves(result.Outputs["release"])
-			w.oneFlag(result.Outputs["active-port"])
-			ran := w.exec("cat /tmp/ran")
+			w.Serves(result.Outputs["release"])
+			w.OneFlag(result.Outputs["active-port"])
+			ran := w.Exec("cat /tmp/ran")
 			for _, name := range []string{"build", "before", "after"} {
 				want := 1
 				if name == during.name {

@@ -5,45 +5,46 @@ import (
 	"testing"
 
 	"github.com/clothesme/deploy-action/e2e/lab"
+	"github.com/clothesme/deploy-action/e2e/world"
 )
 
 func TestRollbackPassesOverWhatNeverServed(t *testing.T) {
-	w := newWorld(t, lab.HostOptions{})
-	first := w.deploy(w.commit(nil), nil).Outputs
-	w.underLoad()
-	second := w.deploy(w.commit(nil), nil).Outputs
-	broken := w.run(w.job(w.commit(map[string]string{"BROKEN": "exit-at-boot"}), nil))
-	failed(t, broken, "failed", "health: ")
+	w := world.New(t, lab.HostOptions{})
+	first := w.Deploy(w.Commit(nil), nil).Outputs
+	w.UnderLoad()
+	second := w.Deploy(w.Commit(nil), nil).Outputs
+	broken := w.Run(w.Job(w.Commit(map[string]string{"BROKEN": "exit-at-boot"}), nil))
+	world.Failed(t, broken, "failed", "health: ")
 
-	back := w.run(w.job(w.commit(nil), map[string]string{"operation": "rollback", "before-start": "echo 'no such revision' >&2; exit 4"}))
+	back := w.Run(w.Job(w.Commit(nil), map[string]string{"operation": "rollback", "before-start": "echo 'no such revision' >&2; exit 4"}))
 	if back.ExitCode != 0 || back.Outputs["outcome"] != "rolled-back" || back.Outputs["release"] != first["release"] || back.Outputs["previous-release"] != second["release"] {
 		t.Fatalf("outputs %v\n%s", back.Outputs, back.Log())
 	}
-	w.serves(first["release"])
+	w.Serves(first["release"])
 	if !strings.Contains(back.Log(), "✓ choose: "+first["release"]) || strings.Contains(back.Log(), "Building") {
 		t.Errorf("log:\n%s", back.Log())
 	}
 	h := measured(t, back)
 	t.Logf("rollback live after %d ms, of which the application's own boot %d ms", h.Live, h.Boot)
 
-	forth := w.run(w.job(w.commit(nil), map[string]string{"operation": "rollback", "release": second["release"]}))
+	forth := w.Run(w.Job(w.Commit(nil), map[string]string{"operation": "rollback", "release": second["release"]}))
 	if forth.ExitCode != 0 || forth.Outputs["outcome"] != "rolled-back" {
 		t.Fatalf("outputs %v\n%s", forth.Outputs, forth.Log())
 	}
-	w.serves(second["release"])
-	again := w.run(w.job(w.commit(nil), map[string]string{"operation": "rollback", "release": second["release"]}))
+	w.Serves(second["release"])
+	again := w.Run(w.Job(w.Commit(nil), map[string]string{"operation": "rollback", "release": second["release"]}))
 	if again.Outputs["outcome"] != "unchanged" {
 		t.Errorf("outputs %v", again.Outputs)
 	}
-	gone := w.run(w.job(w.commit(nil), map[string]string{"operation": "rollback", "release": "20200101T000000Z-1234567"}))
-	failed(t, gone, "failed", "choose: release 20200101T000000Z-1234567 is not on the host any more", first["release"], "site: unchanged")
+	gone := w.Run(w.Job(w.Commit(nil), map[string]string{"operation": "rollback", "release": "20200101T000000Z-1234567"}))
+	world.Failed(t, gone, "failed", "choose: release 20200101T000000Z-1234567 is not on the host any more", first["release"], "site: unchanged")
 }
 
 func TestStatusAndCheck(t *testing.T) {
-	w := newWorld(t, lab.HostOptions{})
-	w.exec("runuser -u ubuntu -- sudo -n true") // leaves sudo's own mark in the home folder
-	before := w.exec("find / -xdev -newer /proc/1/cmdline -type f -not -path '/proc/*' -not -path '/var/log/*' -not -path '/run/*' -not -path '/var/lib/systemd/*' | sort")
-	check := w.run(w.job(w.commit(nil), map[string]string{"operation": "check"}))
+	w := world.New(t, lab.HostOptions{})
+	w.Exec("runuser -u ubuntu -- sudo -n true") // leaves sudo's own mark in the home folder
+	before := w.Exec("find / -xdev -newer /proc/1/cmdline -type f -not -path '/proc/*' -not -path '/var/log/*' -not -path '/run/*' -not -path '/var/lib/systemd/*' | sort")
+	check := w.Run(w.Job(w.Commit(nil), map[string]string{"operation": "check"}))
 	if check.ExitCode != 0 || check.Outputs["outcome"] != "unchanged" {
 		t.Errorf("check of a fit host:\n%s", check.Log())
 	}
@@ -52,13 +53,13 @@ func TestStatusAndCheck(t *testing.T) {
 			t.Errorf("check lacks %q:\n%s", line, check.Log())
 		}
 	}
-	if after := w.exec("find / -xdev -newer /proc/1/cmdline -type f -not -path '/proc/*' -not -path '/var/log/*' -not -path '/run/*' -not -path '/var/lib/systemd/*' | sort"); after != before {
+	if after := w.Exec("find / -xdev -newer /proc/1/cmdline -type f -not -path '/proc/*' -not -path '/var/log/*' -not -path '/run/*' -not -path '/var/lib/systemd/*' | sort"); after != before {
 		t.Errorf("check changed the host:\nbefore:\n%s\nafter:\n%s", before, after)
 	}
 
-	release := w.deploy(w.commit(nil), nil).Outputs["release"]
-	history := w.exec("cat /home/ubuntu/shop/deploys.jsonl")
-	status := w.run(w.job(w.commit(nil), map[string]string{"operation": "status"}))
+	release := w.Deploy(w.Commit(nil), nil).Outputs["release"]
+	history := w.Exec("cat /home/ubuntu/shop/deploys.jsonl")
+	status := w.Run(w.Job(w.Commit(nil), map[string]string{"operation": "status"}))
 	if status.ExitCode != 0 || status.Outputs["outcome"] != "unchanged" || status.Outputs["active-port"] != "8080" {
 		t.Errorf("outputs %v\n%s", status.Outputs, status.Log())
 	}
@@ -67,17 +68,17 @@ func TestStatusAndCheck(t *testing.T) {
 			t.Errorf("status lacks release, state or actor:\n%s", text)
 		}
 	}
-	if after := w.exec("cat /home/ubuntu/shop/deploys.jsonl"); after != history {
+	if after := w.Exec("cat /home/ubuntu/shop/deploys.jsonl"); after != history {
 		t.Errorf("status wrote history:\n%s", after)
 	}
-	plan := w.run(w.job(w.commit(nil), map[string]string{"dry-run": "true"}))
+	plan := w.Run(w.Job(w.Commit(nil), map[string]string{"dry-run": "true"}))
 	if plan.ExitCode != 0 || plan.Outputs["outcome"] != "unchanged" || !strings.Contains(plan.Summary, "rename the flag, so that requests go to port 8081 instead of 8080") {
 		t.Errorf("dry run: outputs %v\n%s", plan.Outputs, plan.Summary)
 	}
-	if after := w.exec("cat /home/ubuntu/shop/deploys.jsonl; ls /home/ubuntu/shop/releases"); strings.TrimSpace(after) != history+"\n"+release {
+	if after := w.Exec("cat /home/ubuntu/shop/deploys.jsonl; ls /home/ubuntu/shop/releases"); strings.TrimSpace(after) != history+"\n"+release {
 		t.Errorf("the dry run changed the host:\n%s", after)
 	}
-	w.exec("mv /usr/bin/git /usr/bin/git.gone")
-	unfit := w.run(w.job(w.commit(nil), map[string]string{"operation": "check", "setup": "never"}))
-	failed(t, unfit, "failed", "git is not installed: apt-get install -y git")
+	w.Exec("mv /usr/bin/git /usr/bin/git.gone")
+	unfit := w.Run(w.Job(w.Commit(nil), map[string]string{"operation": "check", "setup": "never"}))
+	world.Failed(t, unfit, "failed", "git is not installed: apt-get install -y git")
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/clothesme/deploy-action/e2e/lab"
+	"github.com/clothesme/deploy-action/e2e/world"
 )
 
 // watch looks at the host while a run goes on: at the arguments and the environment of every process there is, again and again, and, by standing
@@ -47,12 +48,12 @@ systemctl cat 'shop@*' 2>/dev/null | grep -aF -f /run/watch/%[1]s; systemctl sho
 
 func TestSecretsAreNowhereOnTheHost(t *testing.T) {
 	const passphrase = "correct-horse-battery-staple"
-	locked, err := shared.lab.Key(t.Context(), lab.RSA, lab.OpenSSH, passphrase)
+	locked, err := world.Shared.Lab.Key(t.Context(), lab.RSA, lab.OpenSSH, passphrase)
 	if err != nil {
 		t.Fatal(err)
 	}
 	w := newModelWorld(t, 2*megabyte, lab.HostOptions{})
-	token := shared.git.Token()
+	token := world.Shared.Git.Token()
 	never := []string{passphrase, token, base64.StdEncoding.EncodeToString([]byte("x-access-token:" + token)), "X-Amz-Signature=", w.s3.Env()["AWS_SECRET_ACCESS_KEY"]}
 	if session := w.s3.Env()["AWS_SESSION_TOKEN"]; session != "" {
 		never = append(never, session)
@@ -66,52 +67,52 @@ func TestSecretsAreNowhereOnTheHost(t *testing.T) {
 	env := []string{"postgres-password-of-the-shop", "second-line-of-a-private-value"}
 	list := func(texts []string) string { return strings.Join(texts, "\n") + "\n" }
 	for name, texts := range map[string][]string{"never": never, "env": env, "all": append(append([]string{}, never...), env...)} {
-		if err := w.host.WriteFile(w.ctx, "/run/watch/"+name, 0o600, "root", list(texts)); err != nil {
+		if err := w.Host.WriteFile(w.Ctx, "/run/watch/"+name, 0o600, "root", list(texts)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	w.exec(watch)
-	w.exec(proof)
+	w.Exec(watch)
+	w.Exec(proof)
 
-	job := w.job(w.commit(map[string]string{"app.py": printer}), map[string]string{
+	job := w.Job(w.Commit(map[string]string{"app.py": printer}), map[string]string{
 		"key": locked.Private, "passphrase": passphrase, "start": "python3 app.py",
 		"env":   "DATABASE_PASSWORD=" + env[0] + "\nLINES<<END\nfirst\n" + env[1] + "\nEND",
 		"build": "touch /tmp/building; until [ -e /tmp/go-on ]; do sleep 0.1; done; env", "before-start": "test \"$DATABASE_PASSWORD\" = " + env[0][:8] + "\"${DATABASE_PASSWORD:8}\"",
 		"after-switch": "echo \"$DATABASE_PASSWORD\" \"$LINES\"",
 	})
-	running, err := shared.runner.Start(w.ctx, job)
+	running, err := world.Shared.Runner.Start(w.Ctx, job)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.exec("until [ -e /tmp/building ]; do sleep 0.05; done")
+	w.Exec("until [ -e /tmp/building ]; do sleep 0.05; done")
 	checkContainer(t, running.Container, append(never, env...))
-	w.exec("touch /tmp/go-on")
+	w.Exec("touch /tmp/go-on")
 	result, err := running.Wait()
 	if err != nil || result.ExitCode != 0 || result.Outputs["outcome"] != "deployed" {
 		t.Fatalf("%v: outputs %v\n%s", err, result.Outputs, result.Log())
 	}
-	w.exec("touch /run/watch/stop")
+	w.Exec("touch /run/watch/stop")
 
-	if rounds := w.exec("wc -l </run/watch/rounds; grep -c -- --end-- /run/watch/calls"); strings.HasPrefix(rounds, "0") || strings.HasSuffix(rounds, "\n0") {
+	if rounds := w.Exec("wc -l </run/watch/rounds; grep -c -- --end-- /run/watch/calls"); strings.HasPrefix(rounds, "0") || strings.HasSuffix(rounds, "\n0") {
 		t.Errorf("nothing was watched: %s", rounds)
 	} else {
 		t.Logf("rounds of all processes, calls seen: %s", strings.ReplaceAll(rounds, "\n", ", "))
 	}
-	if hits := w.exec("sort -u /run/watch/hits"); hits != "" {
+	if hits := w.Exec("sort -u /run/watch/hits"); hits != "" {
 		t.Errorf("seen during the run:\n%s", hits)
 	}
-	if calls := w.exec("grep -caF -f /run/watch/never /run/watch/calls || true"); calls != "0" {
-		t.Errorf("in the arguments or environment of a program that a script called:\n%s", w.exec("grep -aF -f /run/watch/never /run/watch/calls | tr '\\0' ' '"))
+	if calls := w.Exec("grep -caF -f /run/watch/never /run/watch/calls || true"); calls != "0" {
+		t.Errorf("in the arguments or environment of a program that a script called:\n%s", w.Exec("grep -aF -f /run/watch/never /run/watch/calls | tr '\\0' ' '"))
 	}
-	if found := w.exec(fmt.Sprintf(search, "never")); found != "" {
+	if found := w.Exec(fmt.Sprintf(search, "never")); found != "" {
 		t.Errorf("left on the host:\n%s", found)
 	}
 	// The variables are in one file, for the application's user alone.
 	file := "/home/ubuntu/shop/releases/" + result.Outputs["release"] + "/.deploy-action/environment"
-	if found := w.exec(fmt.Sprintf(search, "env")); found != file {
+	if found := w.Exec(fmt.Sprintf(search, "env")); found != file {
 		t.Errorf("variables are in:\n%s\nwant them in\n%s", found, file)
 	}
-	if out := w.exec("stat -c '%a %U' " + file + "; cat /proc/$(systemctl show -p MainPID --value shop@8080)/environ | grep -czaF -f /run/watch/env"); out != "600 ubuntu\n2" {
+	if out := w.Exec("stat -c '%a %U' " + file + "; cat /proc/$(systemctl show -p MainPID --value shop@8080)/environ | grep -czaF -f /run/watch/env"); out != "600 ubuntu\n2" {
 		t.Errorf("the file's mode and owner, and what the application has of it: %s", out)
 	}
 	checkLog(t, result, append(never, env...))

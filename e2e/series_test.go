@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/clothesme/deploy-action/e2e/lab"
+	"github.com/clothesme/deploy-action/e2e/load"
+	"github.com/clothesme/deploy-action/e2e/world"
 )
 
 // hostResult is the part of the output hosts that is measured.
@@ -39,14 +41,14 @@ func measured(t *testing.T, result *lab.Result) hostResult {
 // before the switch and end after the old version is gone.
 func TestThirtyDeploymentsInARowLoseNothing(t *testing.T) {
 	const deployments = 30
-	w := newWorld(t, lab.HostOptions{})
-	w.deploy(w.commit(nil), nil)
-	w.underLoad()
+	w := world.New(t, lab.HostOptions{})
+	w.Deploy(w.Commit(nil), nil)
+	w.UnderLoad()
 	var own []time.Duration
 	reloads := 0
 	for range deployments {
-		sha := w.commit(nil)
-		result := w.deploy(sha, map[string]string{"drain-timeout": "2s"})
+		sha := w.Commit(nil)
+		result := w.Deploy(sha, map[string]string{"drain-timeout": "2s"})
 		h := measured(t, result)
 		own = append(own, time.Duration(h.Live-h.Boot)*time.Millisecond)
 		if h.Reloaded {
@@ -56,7 +58,7 @@ func TestThirtyDeploymentsInARowLoseNothing(t *testing.T) {
 			t.Errorf("%s: drained after %d ms although a WebSocket was open", h.Release, h.Drained)
 		}
 		// Of the uploads, which take longer than a deployment, those that end now began before the switch.
-		if err := w.load.WaitAnswers(w.ctx, lab.KindUpload, 1); err != nil {
+		if err := w.Load.WaitAnswers(w.Ctx, load.KindUpload, 1); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -66,16 +68,16 @@ func TestThirtyDeploymentsInARowLoseNothing(t *testing.T) {
 	if reloads > 0 {
 		t.Errorf("%d switches by reload, want 0 after the first", reloads)
 	}
-	if sockets := w.load.Report().WebSockets; len(sockets) <= deployments/2 {
+	if sockets := w.Load.Report().WebSockets; len(sockets) <= deployments/2 {
 		t.Errorf("%d WebSocket sessions: not every drain met one", len(sockets))
 	}
 }
 
 // An upload that begins before the switch and ends when the old version is long gone is answered by the new one.
 func TestAnUploadThatOutlivesTheOldVersion(t *testing.T) {
-	w := newWorld(t, lab.HostOptions{})
-	w.deploy(w.commit(nil), nil)
-	conn, err := (&net.Dialer{}).DialContext(w.ctx, "tcp", net.JoinHostPort(w.host.IP, "80"))
+	w := world.New(t, lab.HostOptions{})
+	w.Deploy(w.Commit(nil), nil)
+	conn, err := (&net.Dialer{}).DialContext(w.Ctx, "tcp", net.JoinHostPort(w.Host.IP, "80"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,8 +86,8 @@ func TestAnUploadThatOutlivesTheOldVersion(t *testing.T) {
 	if _, err := fmt.Fprintf(conn, "POST /upload HTTP/1.1\r\nHost: shop\r\nContent-Length: %d\r\n\r\n%s", 2*len(half), half); err != nil {
 		t.Fatal(err)
 	}
-	next := w.deploy(w.commit(nil), nil)
-	if out := w.exec("ss -Hltn 'sport = :8080'"); out != "" {
+	next := w.Deploy(w.Commit(nil), nil)
+	if out := w.Exec("ss -Hltn 'sport = :8080'"); out != "" {
 		t.Fatalf("the old version still listens: %s", out)
 	}
 	if _, err := io.WriteString(conn, half); err != nil {
@@ -103,15 +105,15 @@ func TestAnUploadThatOutlivesTheOldVersion(t *testing.T) {
 
 // Requests with a body go through nginx twice; the application must not see that, and nobody else may use the second way.
 func TestRequestsWithABodyKeepTheirHost(t *testing.T) {
-	w := newWorld(t, lab.HostOptions{})
+	w := world.New(t, lab.HostOptions{})
 	echo := strings.Replace(printer, "http.server.Threading", `H.do_POST = lambda h: (h.rfile.read(int(h.headers["Content-Length"])), h.send_response(200), h.end_headers(), h.wfile.write(str(h.headers).encode()))
 http.server.Threading`, 1)
-	w.deploy(w.commit(map[string]string{"app.py": echo}), map[string]string{"build": "true", "start": "python3 app.py"})
-	out := w.exec("curl -fsS -H 'Host: shop.example' -d body http://127.0.0.1/x")
+	w.Deploy(w.Commit(map[string]string{"app.py": echo}), map[string]string{"build": "true", "start": "python3 app.py"})
+	out := w.Exec("curl -fsS -H 'Host: shop.example' -d body http://127.0.0.1/x")
 	if !strings.Contains(out, "Host: shop.example") || strings.Contains(out, "Deploy-Action") || strings.Count(out, "X-Forwarded-For: 127.0.0.1") != 1 {
 		t.Errorf("the application saw:\n%s", out)
 	}
-	req, err := http.NewRequestWithContext(w.ctx, http.MethodPost, w.host.URL()+"/x", strings.NewReader("body"))
+	req, err := http.NewRequestWithContext(w.Ctx, http.MethodPost, w.Host.URL()+"/x", strings.NewReader("body"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +129,7 @@ http.server.Threading`, 1)
 }
 
 func TestImageIsSmall(t *testing.T) {
-	out, err := exec.CommandContext(t.Context(), "docker", "image", "inspect", "--format", "{{.Size}}", actionImage()).Output()
+	out, err := exec.CommandContext(t.Context(), "docker", "image", "inspect", "--format", "{{.Size}}", world.ActionImage()).Output()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,9 +145,9 @@ func TestImageIsSmall(t *testing.T) {
 
 // The hostile order of things that no lock can prevent: the flag's folder is gone, both flags are there, a slot's link dangles.
 func TestDetectionHealsWhatHandsBroke(t *testing.T) {
-	w := newWorld(t, lab.HostOptions{})
-	w.deploy(w.commit(nil), nil)
-	w.underLoad()
+	w := world.New(t, lab.HostOptions{})
+	w.Deploy(w.Commit(nil), nil)
+	w.UnderLoad()
 	for _, tt := range []struct{ name, damage, want string }{
 		{"no flag", "rm /var/lib/deploy-action/shop/active/8080", "the flag was gone"},
 		{"both flags", "touch /var/lib/deploy-action/shop/active/808{0,1}", "both flags were there"},
@@ -154,49 +156,48 @@ func TestDetectionHealsWhatHandsBroke(t *testing.T) {
 		{"half-made release and venv", "mkdir -p /home/ubuntu/shop/releases/20200101T000000Z-1234567.partial /home/ubuntu/shop/venvs/0123456789abcdef; chown -R ubuntu: /home/ubuntu/shop", "✓ prune: "},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			w := *w
-			w.t, w.ctx = t, t.Context()
-			w.exec(tt.damage)
-			result := w.deploy(w.commit(nil), nil)
+			w := w.In(t)
+			w.Exec(tt.damage)
+			result := w.Deploy(w.Commit(nil), nil)
 			if !strings.Contains(result.Log(), tt.want) {
 				t.Errorf("the log lacks %q:\n%s", tt.want, result.Log())
 			}
-			w.serves(result.Outputs["release"])
-			w.oneFlag(result.Outputs["active-port"])
+			w.Serves(result.Outputs["release"])
+			w.OneFlag(result.Outputs["active-port"])
 		})
 	}
 }
 
 // Releases that never served neither push out those to go back to nor pile up.
 func TestFailuresInARowPushNothingOut(t *testing.T) {
-	w := newWorld(t, lab.HostOptions{})
+	w := world.New(t, lab.HostOptions{})
 	deploy := func(health string) map[string]string {
-		return w.deploy(w.commit(map[string]string{"health": health}), gitFiles(map[string]string{"keep-releases": "2"})).Outputs
+		return w.Deploy(w.Commit(map[string]string{"health": health}), gitFiles(map[string]string{"keep-releases": "2"})).Outputs
 	}
 	first, second := deploy("1"), deploy("2")
 	var last *lab.Result
 	for range 3 {
-		last = w.run(w.job(w.commit(nil), gitFiles(map[string]string{"keep-releases": "2", "start": "exit 3"})))
-		failed(t, last, "failed", "site: unchanged")
+		last = w.Run(w.Job(w.Commit(nil), gitFiles(map[string]string{"keep-releases": "2", "start": "exit 3"})))
+		world.Failed(t, last, "failed", "site: unchanged")
 	}
 	want := strings.Join([]string{first["release"], second["release"], last.Outputs["release"]}, "\n")
-	if out := w.exec("ls /home/ubuntu/shop/releases"); out != want {
+	if out := w.Exec("ls /home/ubuntu/shop/releases"); out != want {
 		t.Errorf("releases on the host:\n%s\nwant:\n%s", out, want)
 	}
-	back := w.run(w.job(w.commit(nil), gitFiles(map[string]string{"operation": "rollback"})))
+	back := w.Run(w.Job(w.Commit(nil), gitFiles(map[string]string{"operation": "rollback"})))
 	if back.Outputs["outcome"] != "rolled-back" || back.Outputs["release"] != first["release"] {
 		t.Errorf("outputs %v\n%s", back.Outputs, back.Log())
 	}
 }
 
 func TestOldReleasesGoAndTheLiveOnesStay(t *testing.T) {
-	w := newWorld(t, lab.HostOptions{})
+	w := world.New(t, lab.HostOptions{})
 	var releases []string
 	for range 4 {
-		result := w.deploy(w.commit(nil), map[string]string{"keep-releases": "2", "watch-for": "0s"})
+		result := w.Deploy(w.Commit(nil), map[string]string{"keep-releases": "2", "watch-for": "0s"})
 		releases = append(releases, result.Outputs["release"])
 	}
-	out := w.exec("ls /home/ubuntu/shop/releases; ls /home/ubuntu/shop/venvs | wc -l; runuser -u ubuntu -- git -C /home/ubuntu/shop/repo.git for-each-ref | wc -l")
+	out := w.Exec("ls /home/ubuntu/shop/releases; ls /home/ubuntu/shop/venvs | wc -l; runuser -u ubuntu -- git -C /home/ubuntu/shop/repo.git for-each-ref | wc -l")
 	want := fmt.Sprintf("%s\n%s\n1\n2", releases[2], releases[3])
 	if strings.TrimSpace(out) != want {
 		t.Errorf("left over:\n%s\nwant:\n%s", out, want)

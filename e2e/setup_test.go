@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/clothesme/deploy-action/e2e/lab"
+	"github.com/clothesme/deploy-action/e2e/world"
 )
 
 // strip makes a host what a cloud image is: no nginx, no git, no curl, no venv module.
@@ -15,11 +16,11 @@ rm -rf /etc/nginx; ! command -v nginx && ! command -v git && ! command -v curl &
 
 // Another apt holds the lock at first.
 func TestABareHostIsDeployedToInOneRun(t *testing.T) {
-	w := newWorld(t, lab.HostOptions{})
-	w.exec(strip)
+	w := world.New(t, lab.HostOptions{})
+	w.Exec(strip)
 	for _, with := range []map[string]string{{"operation": "check"}, {"dry-run": "true"}} {
 		with["packages"] = "unzip"
-		looked := w.run(w.job(w.commit(nil), with))
+		looked := w.Run(w.Job(w.Commit(nil), with))
 		if looked.ExitCode != 0 || looked.Outputs["outcome"] != "unchanged" {
 			t.Errorf("%v: outputs %v\n%s", with, looked.Outputs, looked.Log())
 		}
@@ -29,7 +30,7 @@ func TestABareHostIsDeployedToInOneRun(t *testing.T) {
 			}
 		}
 	}
-	w.exec("! command -v nginx && ! command -v git && ! command -v unzip" + `
+	w.Exec("! command -v nginx && ! command -v git && ! command -v unzip" + `
 cat >/tmp/hold.py <<'PY'
 import fcntl, os, signal
 f = open("/var/lib/dpkg/lock-frontend", "w"); fcntl.lockf(f, fcntl.LOCK_EX)
@@ -38,15 +39,15 @@ signal.pause()
 PY
 setsid python3 /tmp/hold.py >/dev/null 2>&1 </dev/null & echo $! >/tmp/hold.pid
 timeout 10 bash -c 'until [ -e /tmp/held ]; do sleep 0.05; done'`)
-	running, err := shared.runner.Start(w.ctx, w.job(w.commit(nil), map[string]string{"packages": "unzip"}))
+	running, err := world.Shared.Runner.Start(w.Ctx, w.Job(w.Commit(nil), map[string]string{"packages": "unzip"}))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := running.WaitLog(w.ctx, "Could not get lock /var/lib/dpkg/lock-frontend"); err != nil {
-		w.exec("kill $(cat /tmp/hold.pid)")
+	if err := running.WaitLog(w.Ctx, "Could not get lock /var/lib/dpkg/lock-frontend"); err != nil {
+		w.Exec("kill $(cat /tmp/hold.pid)")
 		t.Fatal(err)
 	}
-	w.exec("kill $(cat /tmp/hold.pid)")
+	w.Exec("kill $(cat /tmp/hold.pid)")
 	first, err := running.Wait()
 	if err != nil || first.ExitCode != 0 {
 		t.Fatalf("err %v\n%s", err, first.Log())
@@ -59,19 +60,19 @@ timeout 10 bash -c 'until [ -e /tmp/held ]; do sleep 0.05; done'`)
 	if n := strings.Count(first.Log(), "(Reading database"); n == 0 || n > 3 || strings.Contains(first.Log(), "(Reading database ... 5%") {
 		t.Errorf("%d lines of dpkg's progress in the log:\n%s", n, first.Log())
 	}
-	w.serves(first.Outputs["release"])
-	w.exec("command -v unzip && systemctl is-enabled -q nginx")
+	w.Serves(first.Outputs["release"])
+	w.Exec("command -v unzip && systemctl is-enabled -q nginx")
 
-	before := w.exec("dpkg-query -W | sha256sum; find /etc/nginx /etc/systemd/system -type f -newer /proc/1/cmdline | xargs ls -l --time-style=full-iso")
-	second := w.run(w.job(w.commit(nil), map[string]string{"packages": "unzip", "operation": "check"}))
+	before := w.Exec("dpkg-query -W | sha256sum; find /etc/nginx /etc/systemd/system -type f -newer /proc/1/cmdline | xargs ls -l --time-style=full-iso")
+	second := w.Run(w.Job(w.Commit(nil), map[string]string{"packages": "unzip", "operation": "check"}))
 	if second.ExitCode != 0 || strings.Contains(second.Log(), "installing") {
 		t.Errorf("the second look finds something to install:\n%s", second.Log())
 	}
-	third := w.deploy(w.commit(nil), map[string]string{"packages": "unzip"})
+	third := w.Deploy(w.Commit(nil), map[string]string{"packages": "unzip"})
 	if strings.Contains(third.Log(), "installing") || !strings.Contains(third.Log(), "✓ setup: already") {
 		t.Errorf("the second deployment sets up again:\n%s", third.Log())
 	}
-	after := w.exec("dpkg-query -W | sha256sum; find /etc/nginx /etc/systemd/system -type f -newer /proc/1/cmdline -not -name service-url.inc | xargs ls -l --time-style=full-iso")
+	after := w.Exec("dpkg-query -W | sha256sum; find /etc/nginx /etc/systemd/system -type f -newer /proc/1/cmdline -not -name service-url.inc | xargs ls -l --time-style=full-iso")
 	for _, line := range strings.Split(strings.TrimSpace(after), "\n") {
 		if !strings.Contains(before, line) {
 			t.Errorf("changed by the second deployment: %s", line)
@@ -80,19 +81,19 @@ timeout 10 bash -c 'until [ -e /tmp/held ]; do sleep 0.05; done'`)
 }
 
 func TestSetupNeverOnlyNamesWhatIsMissing(t *testing.T) {
-	w := newWorld(t, lab.HostOptions{})
-	result := w.run(w.job(w.commit(nil), map[string]string{"setup": "never", "packages": "unzip"}))
-	failed(t, result, "failed", "check: package unzip is not installed: apt-get install -y unzip", "site: unchanged")
-	none := w.run(w.job(w.commit(nil), map[string]string{"packages": "no-such-package-of-ours"}))
-	failed(t, none, "failed", "apt's lists on this host have no package no-such-package-of-ours: correct the input packages", "site: unchanged")
+	w := world.New(t, lab.HostOptions{})
+	result := w.Run(w.Job(w.Commit(nil), map[string]string{"setup": "never", "packages": "unzip"}))
+	world.Failed(t, result, "failed", "check: package unzip is not installed: apt-get install -y unzip", "site: unchanged")
+	none := w.Run(w.Job(w.Commit(nil), map[string]string{"packages": "no-such-package-of-ours"}))
+	world.Failed(t, none, "failed", "apt's lists on this host have no package no-such-package-of-ours: correct the input packages", "site: unchanged")
 }
 
 // Setup makes all that takes root: what follows it, the first deployment included, does without.
 func TestSetupAloneMakesTheHostReady(t *testing.T) {
-	w := newWorld(t, lab.HostOptions{})
-	w.exec(strip)
-	job := w.job(w.commit(nil), map[string]string{"operation": "setup"})
-	first := w.run(job)
+	w := world.New(t, lab.HostOptions{})
+	w.Exec(strip)
+	job := w.Job(w.Commit(nil), map[string]string{"operation": "setup"})
+	first := w.Run(job)
 	if first.ExitCode != 0 || first.Outputs["outcome"] != "set-up" || first.Outputs["release"] != "" || first.Outputs["active-port"] != "" {
 		t.Fatalf("outputs %v\n%s", first.Outputs, first.Log())
 	}
@@ -101,11 +102,11 @@ func TestSetupAloneMakesTheHostReady(t *testing.T) {
 			t.Errorf("the log lacks %q:\n%s", word, first.Log())
 		}
 	}
-	w.exec("test \"$(curl -s -o /dev/null -w '%{http_code}' http://127.0.0.1/)\" = 502; test ! -e /home/ubuntu/shop/deploys.jsonl")
+	w.Exec("test \"$(curl -s -o /dev/null -w '%{http_code}' http://127.0.0.1/)\" = 502; test ! -e /home/ubuntu/shop/deploys.jsonl")
 
 	state := "dpkg-query -W | sha256sum; find /etc /var/lib/deploy-action /home/ubuntu/shop -not -path '*/.lock*' -not -path /home/ubuntu/shop -printf '%p %m %u %T@ %l\\n' | sort; ps -o pid= -C nginx"
-	before := w.exec(state)
-	second := w.run(job)
+	before := w.Exec(state)
+	second := w.Run(job)
 	if second.Outputs["outcome"] != "unchanged" {
 		t.Errorf("outputs %v\n%s", second.Outputs, second.Log())
 	}
@@ -117,21 +118,21 @@ func TestSetupAloneMakesTheHostReady(t *testing.T) {
 			t.Errorf("the second log lacks %q:\n%s", word, second.Log())
 		}
 	}
-	if after := w.exec(state); after != before {
+	if after := w.Exec(state); after != before {
 		t.Errorf("the second setup changed something: before\n%s\nafter\n%s", before, after)
 	}
 
-	w.takeSudo(true)
-	ran, refused := w.sudoLog()
-	w.serves(w.deploy(w.commit(nil), nil).Outputs["release"])
-	w.underLoad()
-	w.serves(w.deploy(w.commit(nil), nil).Outputs["release"])
-	w.onlyRules(len(ran), len(refused))
+	takeSudo(w, true)
+	ran, refused := sudoLog(w)
+	w.Serves(w.Deploy(w.Commit(nil), nil).Outputs["release"])
+	w.UnderLoad()
+	w.Serves(w.Deploy(w.Commit(nil), nil).Outputs["release"])
+	onlyRules(w, len(ran), len(refused))
 }
 
 func TestSetupAlwaysBringsUpToDate(t *testing.T) {
-	w := newWorld(t, lab.HostOptions{})
-	w.exec(`mkdir -p /repo /tmp/pkg/DEBIAN; cd /repo
+	w := world.New(t, lab.HostOptions{})
+	w.Exec(`mkdir -p /repo /tmp/pkg/DEBIAN; cd /repo
 for v in 1.0 2.0; do
   printf 'Package: ourlib\nVersion: %s\nArchitecture: all\nMaintainer: a <a@example.com>\nDescription: x\n' $v >/tmp/pkg/DEBIAN/control
   dpkg-deb -b /tmp/pkg ourlib_$v.deb >/dev/null
@@ -140,8 +141,8 @@ for v in 1.0 2.0; do
 done
 dpkg -i ourlib_1.0.deb >/dev/null; rm -f /etc/apt/sources.list.d/*; echo 'deb [trusted=yes] file:/repo ./' >/etc/apt/sources.list`)
 	for _, tt := range []struct{ mode, version, outcome string }{{"auto", "1.0", "set-up"}, {"always", "2.0", "set-up"}, {"always", "2.0", "unchanged"}} {
-		result := w.run(w.job(w.commit(nil), map[string]string{"operation": "setup", "packages": "ourlib", "setup": tt.mode}))
-		if result.ExitCode != 0 || result.Outputs["outcome"] != tt.outcome || w.exec("dpkg-query -W -f='${Version}' ourlib") != tt.version {
+		result := w.Run(w.Job(w.Commit(nil), map[string]string{"operation": "setup", "packages": "ourlib", "setup": tt.mode}))
+		if result.ExitCode != 0 || result.Outputs["outcome"] != tt.outcome || w.Exec("dpkg-query -W -f='${Version}' ourlib") != tt.version {
 			t.Fatalf("setup %s: outputs %v\n%s", tt.mode, result.Outputs, result.Log())
 		}
 		if strings.Contains(result.Log(), "; installed ourlib") != (tt.mode == "always" && tt.outcome == "set-up") {
@@ -152,8 +153,8 @@ dpkg -i ourlib_1.0.deb >/dev/null; rm -f /etc/apt/sources.list.d/*; echo 'deb [t
 
 // dpkg was killed while it set a package up: it wants to be asked to go on before it does anything else.
 func TestAnInstallationThatWasCutOffIsFinished(t *testing.T) {
-	w := newWorld(t, lab.HostOptions{})
-	w.exec(`mkdir -p /tmp/pkg/DEBIAN
+	w := world.New(t, lab.HostOptions{})
+	w.Exec(`mkdir -p /tmp/pkg/DEBIAN
 printf 'Package: ourlib\nVersion: 1.0\nArchitecture: all\nMaintainer: a <a@example.com>\nDescription: x\n' >/tmp/pkg/DEBIAN/control
 printf '#!/bin/sh\ntouch /tmp/configuring; until [ -e /tmp/go-on ]; do sleep 0.1; done\n' >/tmp/pkg/DEBIAN/postinst; chmod 755 /tmp/pkg/DEBIAN/postinst
 dpkg-deb -b /tmp/pkg /tmp/ourlib.deb >/dev/null
@@ -161,76 +162,76 @@ setsid dpkg -i /tmp/ourlib.deb >/dev/null 2>&1 </dev/null &
 timeout 20 bash -c 'until [ -e /tmp/configuring ]; do sleep 0.05; done'
 kill -KILL $(pgrep -x 'dpkg|ourlib.postinst'); touch /tmp/go-on
 test "$(dpkg-query -W -f='${db:Status-Status}' ourlib)" = half-configured`)
-	result := w.deploy(w.commit(nil), map[string]string{"packages": "ourlib unzip"})
+	result := w.Deploy(w.Commit(nil), map[string]string{"packages": "ourlib unzip"})
 	if !strings.Contains(result.Log(), "installing ourlib unzip") || !strings.Contains(result.Log(), "dpkg was interrupted") {
 		t.Errorf("log:\n%s", result.Log())
 	}
-	w.exec("command -v unzip && test \"$(dpkg-query -W -f='${db:Status-Status}' ourlib)\" = installed")
+	w.Exec("command -v unzip && test \"$(dpkg-query -W -f='${db:Status-Status}' ourlib)\" = installed")
 }
 
 func TestAMirrorOutOfReachIsSaidInAptsWords(t *testing.T) {
-	w := newWorld(t, lab.HostOptions{})
-	w.exec(`rm -rf /var/lib/apt/lists/* /etc/apt/sources.list.d/*; echo 'deb http://127.0.0.1:9/debian bookworm main' >/etc/apt/sources.list
+	w := world.New(t, lab.HostOptions{})
+	w.Exec(`rm -rf /var/lib/apt/lists/* /etc/apt/sources.list.d/*; echo 'deb http://127.0.0.1:9/debian bookworm main' >/etc/apt/sources.list
 printf 'Acquire::http::Proxy "DIRECT";\n' >/etc/apt/apt.conf.d/zz-direct`)
-	result := w.run(w.job(w.commit(nil), map[string]string{"packages": "unzip"}))
-	failed(t, result, "failed", "check: apt did not get through: ", "127.0.0.1:9", "Unable to locate package unzip", "package unzip is not installed: apt-get install -y unzip", "site: unchanged")
+	result := w.Run(w.Job(w.Commit(nil), map[string]string{"packages": "unzip"}))
+	world.Failed(t, result, "failed", "check: apt did not get through: ", "127.0.0.1:9", "Unable to locate package unzip", "package unzip is not installed: apt-get install -y unzip", "site: unchanged")
 	if strings.Count(result.Log(), "apt did not get through (try ") != 3 {
 		t.Errorf("log:\n%s", result.Log())
 	}
 	// What is there already has no need of it.
-	if well := w.run(w.job(w.commit(nil), map[string]string{"operation": "setup", "setup": "always"})); well.Outputs["outcome"] != "set-up" {
+	if well := w.Run(w.Job(w.Commit(nil), map[string]string{"operation": "setup", "setup": "always"})); well.Outputs["outcome"] != "set-up" {
 		t.Errorf("outputs %v\n%s", well.Outputs, well.Log())
 	}
 }
 
 // On another system than Debian's all depends on what is there.
 func TestWithoutAptWhatIsMissingIsNamed(t *testing.T) {
-	w := newWorld(t, lab.HostOptions{})
-	w.exec("cd /usr/bin && for f in apt-get apt dpkg dpkg-query; do mv $f $f.gone; done; mv git git.gone; mv /usr/sbin/nginx /usr/sbin/nginx.gone")
-	result := w.run(w.job(w.commit(nil), map[string]string{"packages": "unzip"}))
-	failed(t, result, "failed", "check: nginx is not installed\ngit is not installed\npackage unzip can't be looked up, since this host has no dpkg", "site: unchanged")
-	w.exec("mv /usr/bin/git.gone /usr/bin/git; mv /usr/sbin/nginx.gone /usr/sbin/nginx; rm /etc/nginx/sites-enabled/default")
-	w.serves(w.deploy(w.commit(nil), nil).Outputs["release"])
+	w := world.New(t, lab.HostOptions{})
+	w.Exec("cd /usr/bin && for f in apt-get apt dpkg dpkg-query; do mv $f $f.gone; done; mv git git.gone; mv /usr/sbin/nginx /usr/sbin/nginx.gone")
+	result := w.Run(w.Job(w.Commit(nil), map[string]string{"packages": "unzip"}))
+	world.Failed(t, result, "failed", "check: nginx is not installed\ngit is not installed\npackage unzip can't be looked up, since this host has no dpkg", "site: unchanged")
+	w.Exec("mv /usr/bin/git.gone /usr/bin/git; mv /usr/sbin/nginx.gone /usr/sbin/nginx; rm /etc/nginx/sites-enabled/default")
+	w.Serves(w.Deploy(w.Commit(nil), nil).Outputs["release"])
 }
 
 // `nginx -t` passes and `nginx -s reload` exits 0, yet nginx keeps what it had: somebody else's port is taken, or another site has the name.
 func TestASiteThatNginxDoesNotTakeUpIsPutBack(t *testing.T) {
-	w := newWorld(t, lab.HostOptions{})
+	w := world.New(t, lab.HostOptions{})
 	const state = "cd /etc/nginx && find . -type f -o -type l | sort | xargs ls -l && cat conf.d/* sites-enabled/* 2>/dev/null || true"
 	const taken = "echo 'server { listen 8443; }' >/etc/nginx/conf.d/theirs.conf; setsid python3 -m http.server 8443 >/dev/null 2>&1 </dev/null & timeout 10 bash -c 'until curl -s http://127.0.0.1:8443/ >/dev/null; do sleep 0.05; done'; nginx -t"
-	w.exec("echo 'server { listen 80; server_name shop.example; return 200 theirs; }' >/etc/nginx/conf.d/a.conf; nginx -s reload")
-	before := w.exec(state)
+	w.Exec("echo 'server { listen 80; server_name shop.example; return 200 theirs; }' >/etc/nginx/conf.d/a.conf; nginx -s reload")
+	before := w.Exec(state)
 	other := map[string]string{"server-name": "shop.example"}
-	failed(t, w.run(w.job(w.commit(nil), other)), "failed", "switch: nginx was told to reload, and does not answer for shop.example with this site: another site has the name", "site: unchanged", "server-name")
-	if after := w.exec(state); after != before {
+	world.Failed(t, w.Run(w.Job(w.Commit(nil), other)), "failed", "switch: nginx was told to reload, and does not answer for shop.example with this site: another site has the name", "site: unchanged", "server-name")
+	if after := w.Exec(state); after != before {
 		t.Errorf("nginx's files before:\n%s\nafter:\n%s", before, after)
 	}
-	w.exec("rm /etc/nginx/conf.d/a.conf; nginx -s reload")
+	w.Exec("rm /etc/nginx/conf.d/a.conf; nginx -s reload")
 
-	good := w.deploy(w.commit(nil), nil).Outputs["release"]
-	w.exec(taken)
-	w.underLoad()
-	before = w.exec(state)
-	failed(t, w.run(w.job(w.commit(nil), other)), "failed", "switch: nginx was told to reload", "bind() to 0.0.0.0:8443 failed (98: Address already in use)", "site: unchanged", good+" on port 8080 serves")
-	failed(t, w.run(w.job(w.commit(nil), map[string]string{"operation": "setup", "server-name": "shop.example"})), "failed", "site: nginx was told to reload", "Address already in use", "site: unchanged")
-	if after := w.exec(state); after != before {
+	good := w.Deploy(w.Commit(nil), nil).Outputs["release"]
+	w.Exec(taken)
+	w.UnderLoad()
+	before = w.Exec(state)
+	world.Failed(t, w.Run(w.Job(w.Commit(nil), other)), "failed", "switch: nginx was told to reload", "bind() to 0.0.0.0:8443 failed (98: Address already in use)", "site: unchanged", good+" on port 8080 serves")
+	world.Failed(t, w.Run(w.Job(w.Commit(nil), map[string]string{"operation": "setup", "server-name": "shop.example"})), "failed", "site: nginx was told to reload", "Address already in use", "site: unchanged")
+	if after := w.Exec(state); after != before {
 		t.Errorf("nginx's files before:\n%s\nafter:\n%s", before, after)
 	}
-	w.serves(good)
-	w.endLoad()
-	w.exec("rm /etc/nginx/conf.d/theirs.conf")
-	w.serves(w.deploy(w.commit(nil), nil).Outputs["release"])
+	w.Serves(good)
+	w.EndLoad()
+	w.Exec("rm /etc/nginx/conf.d/theirs.conf")
+	w.Serves(w.Deploy(w.Commit(nil), nil).Outputs["release"])
 }
 
 // What the README says to do leaves nothing of an application, and another one on the same host as it is.
 func TestTheWayAwayThatTheReadmeShows(t *testing.T) {
-	w := newWorld(t, lab.HostOptions{})
+	w := world.New(t, lab.HostOptions{})
 	for range 2 {
-		w.deploy(w.commit(nil), nil)
+		w.Deploy(w.Commit(nil), nil)
 	}
-	w.deploy(w.commit(nil), map[string]string{"app": "admin", "ports": "8090,8091", "server-name": "admin.example", "nginx-include": "/etc/nginx/conf.d/admin-url.inc"})
+	w.Deploy(w.Commit(nil), map[string]string{"app": "admin", "ports": "8090,8091", "server-name": "admin.example", "nginx-include": "/etc/nginx/conf.d/admin-url.inc"})
 	const other = "/home/ubuntu/admin"
-	w.exec("curl -fsH 'Host: admin.example' http://127.0.0.1/health && test -d " + other)
+	w.Exec("curl -fsH 'Host: admin.example' http://127.0.0.1/health && test -d " + other)
 	readme, err := os.ReadFile("../README.md")
 	if err != nil {
 		t.Fatal(err)
@@ -241,17 +242,17 @@ func TestTheWayAwayThatTheReadmeShows(t *testing.T) {
 	if !found {
 		t.Fatalf("README.md has no commands that begin with %s", inputs)
 	}
-	takeAway := func(inputs string) { w.exec("runuser -u ubuntu -- bash -euxc '" + inputs + "\n" + commands + "'") }
+	takeAway := func(inputs string) { w.Exec("runuser -u ubuntu -- bash -euxc '" + inputs + "\n" + commands + "'") }
 	const rest = `{ { find /etc /var/lib /home /usr/local /opt -name '*deploy-action*' -o -name '*shop*' -o -name admin -o -name 'admin[.@-]*'; ls -d /etc/nginx/conf.d/*.inc
 		systemctl list-units --all --plain --no-legend 'shop*' 'admin*'; pgrep -u ubuntu -f uvicorn; ss -Hltn 'sport >= :8080 and sport <= :8091'; systemctl is-active -q nginx || echo nginx; } 2>/dev/null |
 		grep -vx /var/lib/deploy-action || :; }`
 	takeAway(inputs)
-	if out := w.exec(rest + ` | grep -v 'admin\|:8090\|:8091' | grep -vx "$(pgrep -u ubuntu -f 'uvicorn.*--port 809')" || :`); out != "" {
+	if out := w.Exec(rest + ` | grep -v 'admin\|:8090\|:8091' | grep -vx "$(pgrep -u ubuntu -f 'uvicorn.*--port 809')" || :`); out != "" {
 		t.Errorf("of shop is left:\n%s", out)
 	}
-	w.exec("nginx -t && curl -fsH 'Host: admin.example' http://127.0.0.1/health && systemctl is-enabled admin@8090")
+	w.Exec("nginx -t && curl -fsH 'Host: admin.example' http://127.0.0.1/health && systemctl is-enabled admin@8090")
 	takeAway(`app=admin path=` + other + ` ports="8090 8091" include=/etc/nginx/conf.d/admin-url.inc`)
-	if out := w.exec(rest); out != "" {
+	if out := w.Exec(rest); out != "" {
 		t.Errorf("left on the host:\n%s", out)
 	}
 }

@@ -14,103 +14,105 @@ import (
 	"testing"
 
 	"github.com/clothesme/deploy-action/e2e/lab"
+	"github.com/clothesme/deploy-action/e2e/load"
+	"github.com/clothesme/deploy-action/e2e/world"
 )
 
 func TestTakeoverUnderLoad(t *testing.T) {
-	w := newWorld(t, lab.HostOptions{})
-	old := w.byHand(8080)
-	before, _ := w.snapshot()
-	end := w.underReload()
-	first := w.deploy(w.commit(nil), patient)
+	w := world.New(t, lab.HostOptions{})
+	old := byHand(w, 8080)
+	before, _ := snapshot(w)
+	end := underReload(w)
+	first := w.Deploy(w.Commit(nil), patient)
 	end(first)
-	by := fmt.Sprintf("the version started by hand (pid %s, "+clone+" at %.7s)", strings.TrimSpace(w.exec("sed -n 's/.*pid \\([0-9]*\\)$/\\1/p' "+clone+"/my.log | head -1")), old)
+	by := fmt.Sprintf("the version started by hand (pid %s, "+clone+" at %.7s)", strings.TrimSpace(w.Exec("sed -n 's/.*pid \\([0-9]*\\)$/\\1/p' "+clone+"/my.log | head -1")), old)
 	bak := "/etc/nginx/conf.d/service-url.inc." + first.Outputs["release"] + ".bak"
-	says(t, first, "port 8080 is active with "+by, "one reload, the last", by+" on port 8080 is stopped", "as it was, it is kept in "+bak)
+	world.Says(t, first, "port 8080 is active with "+by, "one reload, the last", by+" on port 8080 is stopped", "as it was, it is kept in "+bak)
 	if !measured(t, first).Reloaded || first.Outputs["active-port"] != "8081" || first.Outputs["previous-port"] != "8080" {
 		t.Errorf("outputs %v", first.Outputs)
 	}
 	if strings.Contains(first.Log(), "x-access-token") {
 		t.Error("the log shows the remote's URL")
 	}
-	w.serves(first.Outputs["release"])
-	w.oneFlag("8081")
-	w.exec(`grep -q 'set $service_url http://127.0.0.1:8080;' ` + bak + ` && curl -fsI http://127.0.0.1/version -X GET | grep -q 'X-Theirs: kept' && test ! -e /etc/nginx/conf.d/shop.conf`)
-	if out := w.exec("ss -Hltn 'sport = :8080'; ls /home/ubuntu/shop/slots"); strings.TrimSpace(out) != "8081" {
+	w.Serves(first.Outputs["release"])
+	w.OneFlag("8081")
+	w.Exec(`grep -q 'set $service_url http://127.0.0.1:8080;' ` + bak + ` && curl -fsI http://127.0.0.1/version -X GET | grep -q 'X-Theirs: kept' && test ! -e /etc/nginx/conf.d/shop.conf`)
+	if out := w.Exec("ss -Hltn 'sport = :8080'; ls /home/ubuntu/shop/slots"); strings.TrimSpace(out) != "8081" {
 		t.Errorf("of the old version there is still: %s", out)
 	}
-	if after, _ := w.snapshot(); after != before {
+	if after, _ := snapshot(w); after != before {
 		t.Errorf("the clone has changed; before:\n%s\nafter:\n%s", before, after)
 	}
-	if site := w.exec("cat /etc/nginx/sites-enabled/ai-server"); site != strings.TrimSpace(theirSite) {
+	if site := w.Exec("cat /etc/nginx/sites-enabled/ai-server"); site != strings.TrimSpace(theirSite) {
 		t.Errorf("the user's own file is now:\n%s", site)
 	}
 
-	back := w.run(w.job(w.commit(nil), map[string]string{"operation": "rollback"}))
-	failed(t, back, "failed", "choose: no release older than "+first.Outputs["release"]+" has served before")
+	back := w.Run(w.Job(w.Commit(nil), map[string]string{"operation": "rollback"}))
+	world.Failed(t, back, "failed", "choose: no release older than "+first.Outputs["release"]+" has served before")
 
-	w.underLoad()
-	sha := w.commit(nil)
-	second := w.deploy(sha, nil)
+	w.UnderLoad()
+	sha := w.Commit(nil)
+	second := w.Deploy(sha, nil)
 	if measured(t, second).Reloaded {
 		t.Error("the second deployment reloaded nginx")
 	}
-	w.serves(second.Outputs["release"])
-	w.oneFlag("8080")
-	if again := w.run(w.job(sha, nil)); again.Outputs["outcome"] != "unchanged" {
+	w.Serves(second.Outputs["release"])
+	w.OneFlag("8080")
+	if again := w.Run(w.Job(sha, nil)); again.Outputs["outcome"] != "unchanged" {
 		t.Errorf("the same commit again: outputs %v\n%s", again.Outputs, again.Log())
 	}
-	third := w.run(w.job("", map[string]string{"operation": "rollback"}))
+	third := w.Run(w.Job("", map[string]string{"operation": "rollback"}))
 	if third.Outputs["outcome"] != "rolled-back" || third.Outputs["release"] != first.Outputs["release"] {
 		t.Errorf("outputs %v\n%s", third.Outputs, third.Log())
 	}
-	w.serves(first.Outputs["release"])
+	w.Serves(first.Outputs["release"])
 }
 
 func TestTakeoverFromTheSecondPort(t *testing.T) {
-	w := newWorld(t, lab.HostOptions{})
-	w.byHand(8081)
-	sha := w.commit(nil)
+	w := world.New(t, lab.HostOptions{})
+	byHand(w, 8081)
+	sha := w.Commit(nil)
 	for _, with := range []map[string]string{{"dry-run": "true"}, {"operation": "status"}, {"operation": "check"}} {
-		result := w.run(w.job(sha, with))
+		result := w.Run(w.Job(sha, with))
 		if result.ExitCode != 0 {
 			t.Errorf("%v: %s", with, result.Log())
 		}
-		says(t, result, "port 8081 is active with the version started by hand (pid ")
+		world.Says(t, result, "port 8081 is active with the version started by hand (pid ")
 	}
-	first := w.deploy(sha, patient)
-	w.serves(first.Outputs["release"])
-	w.oneFlag("8080")
-	w.exec("test -z \"$(ss -Hltn 'sport = :8081')\"")
+	first := w.Deploy(sha, patient)
+	w.Serves(first.Outputs["release"])
+	w.OneFlag("8080")
+	w.Exec("test -z \"$(ss -Hltn 'sport = :8081')\"")
 }
 
 // Without systemd, and with workers that root has started in the user's clone.
 func TestTakeoverOfWorkersOfRoot(t *testing.T) {
-	w := newWorld(t, lab.HostOptions{NoSystemd: true})
-	w.byHand(8081)
-	w.exec("pkill -u ubuntu uvicorn; timeout 10 bash -c 'while pgrep -u ubuntu uvicorn; do sleep 0.05; done'")
-	w.start("root", 8081, "--workers", "2")
-	first := w.deploy(w.commit(nil), patient)
-	w.serves(first.Outputs["release"])
-	w.oneFlag("8080")
-	if out := w.exec("ps -u root -o args | grep -c '[A]I-Server/venv' || true"); out != "0" {
+	w := world.New(t, lab.HostOptions{NoSystemd: true})
+	byHand(w, 8081)
+	w.Exec("pkill -u ubuntu uvicorn; timeout 10 bash -c 'while pgrep -u ubuntu uvicorn; do sleep 0.05; done'")
+	startByHand(w, "root", 8081, "--workers", "2")
+	first := w.Deploy(w.Commit(nil), patient)
+	w.Serves(first.Outputs["release"])
+	w.OneFlag("8080")
+	if out := w.Exec("ps -u root -o args | grep -c '[A]I-Server/venv' || true"); out != "0" {
 		t.Errorf("%s processes of the old version are left", out)
 	}
 }
 
 // certbot makes port 80 redirect.
 func TestTakeoverBehindTLS(t *testing.T) {
-	w := newWorld(t, lab.HostOptions{})
-	w.byHand(8080)
-	w.certificate()
+	w := world.New(t, lab.HostOptions{})
+	byHand(w, 8080)
+	certificate(w)
 	block := strings.Replace(theirSite, "listen 80 default_server;\n    server_name _;", "listen 443 ssl;\n    server_name shop.example;\n    ssl_certificate cert.pem;\n    ssl_certificate_key key.pem;", 1)
-	w.site(8080, block+"server { listen 80; server_name shop.example; return 301 https://$host$request_uri; }\nserver { listen 80 default_server; return 200 up; }\n")
+	siteByHand(w, 8080, block+"server { listen 80; server_name shop.example; return 301 https://$host$request_uri; }\nserver { listen 80 default_server; return 200 up; }\n")
 	with := map[string]string{"server-name": "shop.example", "drain-timeout": "20s"}
-	first := w.deploy(w.commit(nil), with)
-	second := w.deploy(w.commit(nil), with)
+	first := w.Deploy(w.Commit(nil), with)
+	second := w.Deploy(w.Commit(nil), with)
 	if !measured(t, first).Reloaded || measured(t, second).Reloaded {
 		t.Error("want one reload, the first time")
 	}
-	if out := w.exec("curl -fsk -o /dev/null -D - -H 'Host: shop.example' https://127.0.0.1/version | grep -i x-release"); !strings.Contains(strings.ToLower(out), strings.ToLower(second.Outputs["release"])) {
+	if out := w.Exec("curl -fsk -o /dev/null -D - -H 'Host: shop.example' https://127.0.0.1/version | grep -i x-release"); !strings.Contains(strings.ToLower(out), strings.ToLower(second.Outputs["release"])) {
 		t.Errorf("%s answers", out)
 	}
 }
@@ -131,42 +133,42 @@ func TestHTTPSAsTheReadmeShows(t *testing.T) {
 		before int // deployments
 	}{{"a fresh host", 0}, {"a host with the managed site", 2}} {
 		t.Run(tt.name, func(t *testing.T) {
-			w := newWorld(t, lab.HostOptions{})
+			w := world.New(t, lab.HostOptions{})
 			serves := "8080"
 			for range tt.before {
-				serves = w.deploy(w.commit(nil), nil).Outputs["active-port"]
+				serves = w.Deploy(w.Commit(nil), nil).Outputs["active-port"]
 			}
-			w.certificate()
-			w.exec("rm -f /etc/nginx/conf.d/shop.conf; echo 'set $service_url http://127.0.0.1:" + serves + ";' >/etc/nginx/conf.d/service-url.inc")
+			certificate(w)
+			w.Exec("rm -f /etc/nginx/conf.d/shop.conf; echo 'set $service_url http://127.0.0.1:" + serves + ";' >/etc/nginx/conf.d/service-url.inc")
 			site := asCertbot(t, block)
-			if err := w.host.WriteFile(w.ctx, "/etc/nginx/conf.d/shop.example.conf", 0o644, "root", site); err != nil {
+			if err := w.Host.WriteFile(w.Ctx, "/etc/nginx/conf.d/shop.example.conf", 0o644, "root", site); err != nil {
 				t.Fatal(err)
 			}
-			w.exec("nginx -t && nginx -s reload")
+			w.Exec("nginx -t && nginx -s reload")
 			with := map[string]string{"server-name": "shop.example", "drain-timeout": "10s"}
-			if first := w.deploy(w.commit(nil), with); !measured(t, first).Reloaded {
+			if first := w.Deploy(w.Commit(nil), with); !measured(t, first).Reloaded {
 				t.Error("the first deployment did not reload nginx")
 			}
-			w.load = lab.StartLoad(context.WithoutCancel(w.ctx), lab.LoadOptions{URL: w.overTLS(), Host: "shop.example"})
-			w.t.Cleanup(w.endLoad)
-			if err := w.load.WaitAnswers(w.ctx, lab.KindGet, 50); err != nil {
+			w.Load = load.Start(context.WithoutCancel(w.Ctx), load.Options{URL: overTLS(w), Host: "shop.example"})
+			w.T.Cleanup(w.EndLoad)
+			if err := w.Load.WaitAnswers(w.Ctx, load.KindGet, 50); err != nil {
 				t.Fatal(err)
 			}
 			for range 2 {
-				result := w.deploy(w.commit(nil), with)
+				result := w.Deploy(w.Commit(nil), with)
 				if measured(t, result).Reloaded {
 					t.Error("nginx was reloaded once more")
 				}
-				if first, _ := w.load.Seen(result.Outputs["release"]); first.IsZero() {
+				if first, _ := w.Load.Seen(result.Outputs["release"]); first.IsZero() {
 					t.Errorf("%s has answered nobody", result.Outputs["release"])
 				}
-				w.oneFlag(result.Outputs["active-port"])
+				w.OneFlag(result.Outputs["active-port"])
 			}
-			w.endLoad()
-			if now := w.exec("cat /etc/nginx/conf.d/shop.example.conf"); now != strings.TrimSpace(site) {
+			w.EndLoad()
+			if now := w.Exec("cat /etc/nginx/conf.d/shop.example.conf"); now != strings.TrimSpace(site) {
 				t.Errorf("the user's own file is now:\n%s", now)
 			}
-			w.exec("test ! -e /etc/nginx/conf.d/shop.conf")
+			w.Exec("test ! -e /etc/nginx/conf.d/shop.conf")
 		})
 	}
 }
@@ -197,20 +199,20 @@ server {
 }
 
 // certificate makes the host one for shop.example.
-func (w *world) certificate() {
-	w.t.Helper()
-	w.exec("openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=shop.example -days 2 -keyout /etc/nginx/key.pem -out /etc/nginx/cert.pem 2>/dev/null")
+func certificate(w *world.World) {
+	w.T.Helper()
+	w.Exec("openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=shop.example -days 2 -keyout /etc/nginx/key.pem -out /etc/nginx/cert.pem 2>/dev/null")
 }
 
 // overTLS is where the load, which does not speak TLS, reaches the host's port 443: each of its connections is one there.
-func (w *world) overTLS() (url string) {
-	w.t.Helper()
+func overTLS(w *world.World) (url string) {
+	w.T.Helper()
 	var config net.ListenConfig
-	listener, err := config.Listen(w.ctx, "tcp", "127.0.0.1:0")
+	listener, err := config.Listen(w.Ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
-	w.t.Cleanup(func() { _ = listener.Close() })
+	w.T.Cleanup(func() { _ = listener.Close() })
 	dialer := tls.Dialer{Config: &tls.Config{ServerName: "shop.example", InsecureSkipVerify: true}}
 	go func() {
 		for {
@@ -220,7 +222,7 @@ func (w *world) overTLS() (url string) {
 			}
 			go func() {
 				defer func() { _ = near.Close() }()
-				far, err := dialer.DialContext(w.ctx, "tcp", net.JoinHostPort(w.host.IP, "443"))
+				far, err := dialer.DialContext(w.Ctx, "tcp", net.JoinHostPort(w.Host.IP, "443"))
 				if err != nil {
 					return
 				}
@@ -237,10 +239,10 @@ func (w *world) overTLS() (url string) {
 
 // What can't be told from somebody else's process, or would come back, is named and left alone.
 func TestWhatIsNotProvedIsNotTakenOver(t *testing.T) {
-	w := newWorld(t, lab.HostOptions{})
-	w.byHand(8080)
-	sha := w.commit(nil)
-	_, nginx := w.snapshot()
+	w := world.New(t, lab.HostOptions{})
+	byHand(w, 8080)
+	sha := w.Commit(nil)
+	_, nginx := snapshot(w)
 	for _, tt := range []struct {
 		name, begin, end string
 		with             map[string]string
@@ -260,51 +262,49 @@ func TestWhatIsNotProvedIsNotTakenOver(t *testing.T) {
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			w := *w
-			w.t, w.ctx = t, t.Context()
+			w := w.In(t)
 			if tt.begin != "" {
-				w.exec(tt.begin + " timeout 10 bash -c 'until curl -s http://127.0.0.1:8081/ >/dev/null; do sleep 0.05; done'")
+				w.Exec(tt.begin + " timeout 10 bash -c 'until curl -s http://127.0.0.1:8081/ >/dev/null; do sleep 0.05; done'")
 			}
-			failed(t, w.run(w.job(sha, tt.with)), "failed", append(tt.words, "site: unchanged")...)
+			world.Failed(t, w.Run(w.Job(sha, tt.with)), "failed", append(tt.words, "site: unchanged")...)
 			if tt.begin != "" {
-				w.exec("curl -s http://127.0.0.1:8081/ >/dev/null && kill $(lsof -ti tcp:8081 -s tcp:listen) && timeout 10 bash -c 'while lsof -i tcp:8081 -s tcp:listen; do sleep 0.05; done'")
+				w.Exec("curl -s http://127.0.0.1:8081/ >/dev/null && kill $(lsof -ti tcp:8081 -s tcp:listen) && timeout 10 bash -c 'while lsof -i tcp:8081 -s tcp:listen; do sleep 0.05; done'")
 			}
-			w.oldServes()
+			oldServes(w)
 		})
 	}
-	w.exec("kill $(lsof -ti tcp:8080 -s tcp:listen); timeout 10 bash -c 'while lsof -i tcp:8080 -s tcp:listen; do sleep 0.05; done'; cp -r " + clone + " /srv/copy && rm -rf /srv/copy/.git && chown -R ubuntu: /srv/copy")
+	w.Exec("kill $(lsof -ti tcp:8080 -s tcp:listen); timeout 10 bash -c 'while lsof -i tcp:8080 -s tcp:listen; do sleep 0.05; done'; cp -r " + clone + " /srv/copy && rm -rf /srv/copy/.git && chown -R ubuntu: /srv/copy")
 	unit := "[Service]\nUser=ubuntu\nWorkingDirectory=%s\nExecStart=" + clone + "/venv/bin/uvicorn controller.main:app --port 8080\nRestart=always\n"
 	for _, tt := range []struct{ name, folder, want string }{
 		{"works elsewhere", "/srv/copy", "it works in /srv/copy, which is in no clone of"},
 		{"run by a service", clone, "ai.service runs it, and would start it again"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			w := *w
-			w.t, w.ctx = t, t.Context()
-			w.exec(fmt.Sprintf("printf '"+strings.ReplaceAll(unit, "\n", "\\n")+"' >/etc/systemd/system/ai.service; systemctl daemon-reload; systemctl restart ai; timeout 20 bash -c 'until curl -fs http://127.0.0.1/health; do sleep 0.05; done'", tt.folder))
-			failed(t, w.run(w.job(sha, nil)), "failed", "detect: ", "is not taken over: "+tt.want, "site: unchanged")
-			w.oldServes()
+			w := w.In(t)
+			w.Exec(fmt.Sprintf("printf '"+strings.ReplaceAll(unit, "\n", "\\n")+"' >/etc/systemd/system/ai.service; systemctl daemon-reload; systemctl restart ai; timeout 20 bash -c 'until curl -fs http://127.0.0.1/health; do sleep 0.05; done'", tt.folder))
+			world.Failed(t, w.Run(w.Job(sha, nil)), "failed", "detect: ", "is not taken over: "+tt.want, "site: unchanged")
+			oldServes(w)
 		})
 	}
-	if _, after := w.snapshot(); after != nginx {
+	if _, after := snapshot(w); after != nginx {
 		t.Errorf("nginx's files before:\n%s\nafter:\n%s", nginx, after)
 	}
-	w.exec("test -z \"$(ls /home/ubuntu/shop/releases /var/lib/deploy-action/shop/active 2>/dev/null)\"")
+	w.Exec("test -z \"$(ls /home/ubuntu/shop/releases /var/lib/deploy-action/shop/active 2>/dev/null)\"")
 
 	// The way out that the message names.
 	other := map[string]string{"ports": "8082,8083"}
 	maps.Copy(other, patient)
-	first := w.deploy(sha, other)
-	says(t, first, "port 8080, to which /etc/nginx/conf.d/service-url.inc sends requests, is not one of the pair", "end it then, with: kill ")
-	w.serves(first.Outputs["release"])
-	w.oneFlag("8082")
-	w.exec("curl -fs http://127.0.0.1:8080/health")
+	first := w.Deploy(sha, other)
+	world.Says(t, first, "port 8080, to which /etc/nginx/conf.d/service-url.inc sends requests, is not one of the pair", "end it then, with: kill ")
+	w.Serves(first.Outputs["release"])
+	w.OneFlag("8082")
+	w.Exec("curl -fs http://127.0.0.1:8080/health")
 }
 
 func TestABadReleaseAtTheTakeoverChangesNothing(t *testing.T) {
-	w := newWorld(t, lab.HostOptions{})
-	w.byHand(8080)
-	inClone, inNginx := w.snapshot()
+	w := world.New(t, lab.HostOptions{})
+	byHand(w, 8080)
+	inClone, inNginx := snapshot(w)
 	for _, tt := range []struct {
 		broken, outcome, site string
 		with                  map[string]string
@@ -313,39 +313,39 @@ func TestABadReleaseAtTheTakeoverChangesNothing(t *testing.T) {
 		{"exit-at-boot", "failed", "site: unchanged", nil},
 		{"bad-after=1", "restored", "site: restored", map[string]string{"watch-for": "20s"}},
 	} {
-		result := w.run(w.job(w.commit(map[string]string{"BROKEN": tt.broken}), tt.with))
+		result := w.Run(w.Job(w.Commit(map[string]string{"BROKEN": tt.broken}), tt.with))
 		serving := "the version started by hand (pid "
 		if tt.with["ports"] != "" {
 			serving = "the version that was there (pid "
 		}
-		failed(t, result, tt.outcome, tt.site+"; "+serving)
-		w.oldServes()
-		if c, n := w.snapshot(); c != inClone || n != inNginx {
+		world.Failed(t, result, tt.outcome, tt.site+"; "+serving)
+		oldServes(w)
+		if c, n := snapshot(w); c != inClone || n != inNginx {
 			t.Errorf("%s: before:\n%s\n%s\nafter:\n%s\n%s", tt.broken, inClone, inNginx, c, n)
 		}
 	}
-	first := w.deploy(w.commit(nil), patient)
-	w.serves(first.Outputs["release"])
-	w.oneFlag("8081")
-	w.exec("test -z \"$(ss -Hltn 'sport = :8080')\"")
+	first := w.Deploy(w.Commit(nil), patient)
+	w.Serves(first.Outputs["release"])
+	w.OneFlag("8081")
+	w.Exec("test -z \"$(ss -Hltn 'sport = :8080')\"")
 }
 
 func TestATakeoverThatWasKilledIsFinishedByTheNextRun(t *testing.T) {
-	w := newWorld(t, lab.HostOptions{})
-	w.byHand(8080)
+	w := world.New(t, lab.HostOptions{})
+	byHand(w, 8080)
 	for _, word := range []string{"Fetching the release", "Verifying through nginx"} {
-		w.killAt(word, w.job(w.commit(nil), map[string]string{"watch-for": "60s"}))
-		bad := w.run(w.job(w.commit(map[string]string{"BROKEN": "exit-at-boot"}), nil))
-		failed(t, bad, "failed", "health: ", "site: unchanged; the version started by hand (pid ")
-		w.oldServes()
-		w.oneFlag("8080")
+		killAt(w, word, w.Job(w.Commit(nil), map[string]string{"watch-for": "60s"}))
+		bad := w.Run(w.Job(w.Commit(map[string]string{"BROKEN": "exit-at-boot"}), nil))
+		world.Failed(t, bad, "failed", "health: ", "site: unchanged; the version started by hand (pid ")
+		oldServes(w)
+		w.OneFlag("8080")
 	}
-	w.killAt("Draining the old version", w.job(w.commit(nil), patient))
-	w.oneFlag("8081")
-	next := w.deploy(w.commit(nil), nil)
-	w.serves(next.Outputs["release"])
-	w.oneFlag("8080")
-	w.exec("test -z \"$(ss -Hltn 'sport = :8081')\" && ! pgrep -f [A]I-Server/venv")
+	killAt(w, "Draining the old version", w.Job(w.Commit(nil), patient))
+	w.OneFlag("8081")
+	next := w.Deploy(w.Commit(nil), nil)
+	w.Serves(next.Outputs["release"])
+	w.OneFlag("8080")
+	w.Exec("test -z \"$(ss -Hltn 'sport = :8081')\" && ! pgrep -f [A]I-Server/venv")
 }
 
 // stubborn ignores SIGTERM, lets others listen on its port, and stops to listen on SIGUSR1.
@@ -370,66 +370,66 @@ func TestOnlyWhatIsStillTheOldVersionIsStopped(t *testing.T) {
 		{"another one listens too", "cd " + clone + " && setsid python3 stubborn.py >/dev/null 2>&1 </dev/null &", "stop is left to the next deployment: stop: the version started by hand is stopped, and something listens on port 8080 again (pid "},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			w := newWorld(t, lab.HostOptions{})
-			w.byHand(8080)
-			w.exec("pkill -u ubuntu uvicorn; timeout 10 bash -c 'while pgrep -u ubuntu uvicorn; do sleep 0.05; done'")
-			if err := w.host.WriteFile(w.ctx, clone+"/stubborn.py", 0o644, "ubuntu:", stubborn); err != nil {
+			w := world.New(t, lab.HostOptions{})
+			byHand(w, 8080)
+			w.Exec("pkill -u ubuntu uvicorn; timeout 10 bash -c 'while pgrep -u ubuntu uvicorn; do sleep 0.05; done'")
+			if err := w.Host.WriteFile(w.Ctx, clone+"/stubborn.py", 0o644, "ubuntu:", stubborn); err != nil {
 				t.Fatal(err)
 			}
-			w.exec("cd " + clone + " && (runuser -u ubuntu -- setsid python3 stubborn.py >/dev/null 2>&1 </dev/null &); timeout 10 bash -c 'until curl -fs http://127.0.0.1/health; do sleep 0.05; done'; pgrep -f [s]tubborn.py | tail -1 >/tmp/pid")
-			result := w.deploy(w.commit(nil), map[string]string{"before-start": tt.meanwhile, "stop-timeout": "1s"})
-			says(t, result, tt.want)
-			w.serves(result.Outputs["release"])
-			w.exec("pgrep -f [s]tubborn.py && test ! -e /home/ubuntu/shop/slots/8080.adopted")
+			w.Exec("cd " + clone + " && (runuser -u ubuntu -- setsid python3 stubborn.py >/dev/null 2>&1 </dev/null &); timeout 10 bash -c 'until curl -fs http://127.0.0.1/health; do sleep 0.05; done'; pgrep -f [s]tubborn.py | tail -1 >/tmp/pid")
+			result := w.Deploy(w.Commit(nil), map[string]string{"before-start": tt.meanwhile, "stop-timeout": "1s"})
+			world.Says(t, result, tt.want)
+			w.Serves(result.Outputs["release"])
+			w.Exec("pgrep -f [s]tubborn.py && test ! -e /home/ubuntu/shop/slots/8080.adopted")
 			if strings.HasPrefix(tt.meanwhile, "kill") {
-				w.exec("kill -0 $(cat /tmp/pid)")
+				w.Exec("kill -0 $(cat /tmp/pid)")
 				return
 			}
-			w.exec("test ! -e /proc/$(cat /tmp/pid)")
-			failed(t, w.run(w.job(w.commit(nil), nil)), "failed", "detect: port 8080 is held by a version started by hand from "+clone, "with `kill "+strings.TrimSpace(w.exec("pgrep -f [s]tubborn.py"))+"`", "put right what is named above")
+			w.Exec("test ! -e /proc/$(cat /tmp/pid)")
+			world.Failed(t, w.Run(w.Job(w.Commit(nil), nil)), "failed", "detect: port 8080 is held by a version started by hand from "+clone, "with `kill "+strings.TrimSpace(w.Exec("pgrep -f [s]tubborn.py"))+"`", "put right what is named above")
 		})
 	}
 }
 
 func TestAnIncludeInsideALocationIsPutBack(t *testing.T) {
-	w := newWorld(t, lab.HostOptions{})
-	w.byHand(8080)
+	w := world.New(t, lab.HostOptions{})
+	byHand(w, 8080)
 	inside := strings.Replace(theirSite, "    include /etc/nginx/conf.d/service-url.inc;\n", "", 1)
-	w.site(8080, strings.Replace(inside, "location / {\n", "location / {\n        include /etc/nginx/conf.d/service-url.inc;\n", 1))
-	_, before := w.snapshot()
-	result := w.run(w.job(w.commit(nil), nil))
-	failed(t, result, "failed", "/etc/nginx/conf.d/service-url.inc must be included at server level, not in a location", "site: unchanged")
-	if _, after := w.snapshot(); after != before {
+	siteByHand(w, 8080, strings.Replace(inside, "location / {\n", "location / {\n        include /etc/nginx/conf.d/service-url.inc;\n", 1))
+	_, before := snapshot(w)
+	result := w.Run(w.Job(w.Commit(nil), nil))
+	world.Failed(t, result, "failed", "/etc/nginx/conf.d/service-url.inc must be included at server level, not in a location", "site: unchanged")
+	if _, after := snapshot(w); after != before {
 		t.Errorf("nginx's files before:\n%s\nafter:\n%s", before, after)
 	}
-	w.oldServes()
+	oldServes(w)
 }
 
 // The model and the folders that the version started by hand has are used; none of them is changed.
 func TestModelAndSharedFoldersComeFromTheClone(t *testing.T) {
 	w := newModelWorld(t, 9*megabyte, lab.HostOptions{})
-	w.byHand(8080)
+	byHand(w.World, 8080)
 	parts := bytes.Repeat([]byte("parts of 5 MiB "), megabyte)
 	other := bytes.Repeat([]byte("new"), megabyte)
-	if err := w.s3.PutParts(w.ctx, bucket, "parts", parts, 5*megabyte); err != nil {
+	if err := w.s3.PutParts(w.Ctx, bucket, "parts", parts, 5*megabyte); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.s3.Put(w.ctx, bucket, "other", other, nil); err != nil {
+	if err := w.s3.Put(w.Ctx, bucket, "other", other, nil); err != nil {
 		t.Fatal(err)
 	}
 	// The third one has the right size only.
 	for name, data := range map[string][]byte{modelPath: w.model, "ai_models/parts.h5": parts, "ai_models/other.h5": bytes.Repeat([]byte("old"), megabyte)} {
-		if err := w.host.WriteFile(w.ctx, clone+"/"+name, 0o644, "ubuntu:", string(data)); err != nil {
+		if err := w.Host.WriteFile(w.Ctx, clone+"/"+name, 0o644, "ubuntu:", string(data)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	w.exec("cd " + clone + " && runuser -u ubuntu -- bash -c 'mkdir -p uploads/a && echo kept >uploads/a/file && ln -s a uploads/link && echo SECRET=1 >.env && chmod 600 .env'")
-	before, _ := w.snapshot()
+	w.Exec("cd " + clone + " && runuser -u ubuntu -- bash -c 'mkdir -p uploads/a && echo kept >uploads/a/file && ln -s a uploads/link && echo SECRET=1 >.env && chmod 600 .env'")
+	before, _ := snapshot(w.World)
 	with := map[string]string{
 		"assets": modelLine + "\ns3://models/parts -> ai_models/parts.h5\ns3://models/other -> ai_models/other.h5", "shared": "uploads,.env,absent", "drain-timeout": "20s",
 	}
-	first := w.deploy(w.commit(nil), with)
-	says(
+	first := w.Deploy(w.Commit(nil), with)
+	world.Says(
 		t, first, modelPath+" is taken from "+clone+", nothing fetched, proved by its ETag, an MD5",
 		"ai_models/parts.h5 is taken from "+clone+", nothing fetched, proved by its ETag, the MD5 of its parts' MD5s",
 		"ai_models/other.h5, 3.1 MB of 3.1 MB fetched", "ai_models/other.h5 in "+clone+" is of the same size, and not proved to be the same",
@@ -439,14 +439,14 @@ func TestModelAndSharedFoldersComeFromTheClone(t *testing.T) {
 		t.Errorf("GETs %+v, want the one of the other model", gets)
 	}
 	w.has("8081", w.model)
-	w.exec("cd -P /home/ubuntu/shop/slots/8081 && grep -q kept uploads/link/file && test $(stat -Lc %a .env) = 600 && cmp ai_models/parts.h5 " + clone + "/ai_models/parts.h5 && test -d absent/")
-	if after, _ := w.snapshot(); after != before {
+	w.Exec("cd -P /home/ubuntu/shop/slots/8081 && grep -q kept uploads/link/file && test $(stat -Lc %a .env) = 600 && cmp ai_models/parts.h5 " + clone + "/ai_models/parts.h5 && test -d absent/")
+	if after, _ := snapshot(w.World); after != before {
 		t.Errorf("the clone has changed; before:\n%s\nafter:\n%s", before, after)
 	}
 	// Once: what the clone has later is nobody's business any more.
-	w.exec("echo later >" + clone + "/uploads/later")
-	w.deploy(w.commit(nil), with)
-	w.exec("cd -P /home/ubuntu/shop/slots/8080 && test ! -e uploads/later")
+	w.Exec("echo later >" + clone + "/uploads/later")
+	w.Deploy(w.Commit(nil), with)
+	w.Exec("cd -P /home/ubuntu/shop/slots/8080 && test ! -e uploads/later")
 	if gets := w.s3.Gets(); len(gets) != 0 {
 		t.Errorf("GETs %+v", gets)
 	}

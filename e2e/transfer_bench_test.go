@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/clothesme/deploy-action/e2e/lab"
+	"github.com/clothesme/deploy-action/e2e/world"
 )
 
 // BenchmarkFirstTransfer compares a first `source: workspace` with what people write by hand, `tar | ssh tar`, in alternating rounds to one
@@ -18,12 +19,12 @@ func BenchmarkFirstTransfer(b *testing.B) {
 	host := bareHost(b, ctx, lab.HostOptions{Tmpfs: map[string]string{"/srv": "size=3g,mode=0777"}})
 	dir := b.TempDir()
 	key, known := filepath.Join(dir, "key"), filepath.Join(dir, "known_hosts")
-	for name, text := range map[string]string{key: shared.key.Private, known: host.KnownHosts()} {
+	for name, text := range map[string]string{key: world.Shared.Key.Private, known: host.KnownHosts()} {
 		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 			b.Fatal(err)
 		}
 	}
-	repo, err := shared.git.Repo(ctx, "acme/transfer") // names the run; nothing is fetched from it
+	repo, err := world.Shared.Git.Repo(ctx, "acme/transfer") // names the run; nothing is fetched from it
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -35,8 +36,8 @@ func BenchmarkFirstTransfer(b *testing.B) {
 		{"20000files", func(c *checkout) { c.thousands(20) }},
 	} {
 		b.Run(tree.name, func(b *testing.B) {
-			c := &checkout{&world{t: b, ctx: ctx, host: host, repo: repo}, nil}
-			if c.runner, err = shared.lab.Runner(actionImage()); err != nil {
+			c := &checkout{&world.World{T: b, Ctx: ctx, Host: host, Repo: repo}, nil}
+			if c.runner, err = world.Shared.Lab.Runner(world.ActionImage()); err != nil {
 				b.Fatal(err)
 			}
 			c.put("health", "ok")
@@ -44,7 +45,7 @@ func BenchmarkFirstTransfer(b *testing.B) {
 			for b.Loop() {
 				var action, tar []float64
 				for range 5 {
-					c.exec("rm -rf /srv/by-hand /srv/shop/releases/*; install -d -o ubuntu /srv/by-hand")
+					c.Exec("rm -rf /srv/by-hand /srv/shop/releases/*; install -d -o ubuntu /srv/by-hand")
 					begin := time.Now()
 					cmd := exec.CommandContext(ctx, "bash", "-c", `set -o pipefail; tar -C "$1" -c . | ssh -i "$2" -o UserKnownHostsFile="$3" ubuntu@"$4" tar -C /srv/by-hand -x`,
 						"bash", c.runner.Workspace, key, known, host.IP)
@@ -52,7 +53,7 @@ func BenchmarkFirstTransfer(b *testing.B) {
 						b.Fatalf("tar | ssh tar: %v\n%s", err, out)
 					}
 					tar = append(tar, time.Since(begin).Seconds())
-					c.exec("rm -rf /srv/by-hand")
+					c.Exec("rm -rf /srv/by-hand")
 					action = append(action, fetchTime(c.deployed(map[string]string{"path": "/srv/shop"})).Seconds())
 				}
 				b.ReportMetric(median(action), "action-s")

@@ -16,25 +16,26 @@ import (
 	"time"
 
 	"github.com/clothesme/deploy-action/e2e/lab"
+	"github.com/clothesme/deploy-action/e2e/world"
 )
 
 // checkout is a world whose releases come from a runner's workspace.
 type checkout struct {
-	*world
+	*world.World
 	runner *lab.Runner
 }
 
 func newCheckout(t *testing.T, options lab.HostOptions) *checkout {
 	t.Helper()
-	runner, err := shared.lab.Runner(actionImage())
+	runner, err := world.Shared.Lab.Runner(world.ActionImage())
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &checkout{newWorld(t, options), runner}
+	return &checkout{world.New(t, options), runner}
 }
 
 func (c *checkout) put(name, text string) {
-	c.t.Helper()
+	c.T.Helper()
 	full := filepath.Join(c.runner.Workspace, name)
 	err := os.MkdirAll(filepath.Dir(full), 0o755) //nolint:gosec // a checkout's mode
 	if target, isLink := strings.CutPrefix(text, "-> "); err == nil && isLink {
@@ -43,17 +44,17 @@ func (c *checkout) put(name, text string) {
 		err = os.WriteFile(full, []byte(text), 0o644) //nolint:gosec // a checkout's mode
 	}
 	if err != nil {
-		c.t.Fatal(err)
+		c.T.Fatal(err)
 	}
 }
 
 // noise fills a file with what no compressor makes smaller.
 func (c *checkout) noise(name string, size int) {
-	c.t.Helper()
+	c.T.Helper()
 	c.put(name, "")
 	f, err := os.OpenFile(filepath.Join(c.runner.Workspace, name), os.O_WRONLY, 0)
 	if err != nil {
-		c.t.Fatal(err)
+		c.T.Fatal(err)
 	}
 	defer func() { _ = f.Close() }()
 	random := rand.NewChaCha8(sha256.Sum256([]byte(name)))
@@ -61,7 +62,7 @@ func (c *checkout) noise(name string, size int) {
 	for ; size > 0; size -= len(block) {
 		_, _ = random.Read(block)
 		if _, err := f.Write(block[:min(size, len(block))]); err != nil {
-			c.t.Fatal(err)
+			c.T.Fatal(err)
 		}
 	}
 }
@@ -72,49 +73,49 @@ var files = map[string]string{
 }
 
 func (c *checkout) start(with map[string]string) *lab.Running {
-	c.t.Helper()
-	job := c.job("1234567890123456789012345678901234567890", files)
+	c.T.Helper()
+	job := c.Job("1234567890123456789012345678901234567890", files)
 	for name, value := range with {
 		job.With[name] = value
 	}
-	running, err := c.runner.Start(c.ctx, job)
+	running, err := c.runner.Start(c.Ctx, job)
 	if err != nil {
-		c.t.Fatal(err)
+		c.T.Fatal(err)
 	}
 	return running
 }
 
 func (c *checkout) send(with map[string]string) *lab.Result {
-	c.t.Helper()
+	c.T.Helper()
 	result, err := c.start(with).Wait()
 	if err != nil {
-		c.t.Fatal(err)
+		c.T.Fatal(err)
 	}
 	return result
 }
 
 func (c *checkout) deployed(with map[string]string) *lab.Result {
-	c.t.Helper()
+	c.T.Helper()
 	result := c.send(with)
 	if result.ExitCode != 0 || result.Outputs["outcome"] != "deployed" {
-		c.t.Fatalf("exit code %d, outcome %q\n%s", result.ExitCode, result.Outputs["outcome"], result.Log())
+		c.T.Fatalf("exit code %d, outcome %q\n%s", result.ExitCode, result.Outputs["outcome"], result.Log())
 	}
 	return result
 }
 
 // traffic is what went over the host's network interface so far, both ways, in bytes.
 func (c *checkout) traffic() int {
-	c.t.Helper()
-	n, err := strconv.Atoi(c.exec("cd /sys/class/net/eth0/statistics && echo $(($(<rx_bytes) + $(<tx_bytes)))"))
+	c.T.Helper()
+	n, err := strconv.Atoi(c.Exec("cd /sys/class/net/eth0/statistics && echo $(($(<rx_bytes) + $(<tx_bytes)))"))
 	if err != nil {
-		c.t.Fatal(err)
+		c.T.Fatal(err)
 	}
 	return n
 }
 
 // same wants a release to be the workspace, file by file.
 func (c *checkout) same(release string) {
-	c.t.Helper()
+	c.T.Helper()
 	var want strings.Builder
 	root := c.runner.Workspace
 	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
@@ -134,9 +135,9 @@ func (c *checkout) same(release string) {
 		return nil
 	})
 	if err != nil {
-		c.t.Fatal(err)
+		c.T.Fatal(err)
 	}
-	got := c.exec(`cd /home/ubuntu/shop/releases/` + release + ` && python3 - <<'PY'
+	got := c.Exec(`cd /home/ubuntu/shop/releases/` + release + ` && python3 - <<'PY'
 import os, hashlib
 b = []
 for d, folders, names in os.walk(b'.'):
@@ -151,13 +152,13 @@ PY`)
 	parts = parts[:len(parts)-1]
 	slices.Sort(parts)
 	if want := fmt.Sprintf("%x %d", sha256.Sum256([]byte(strings.Join(parts, ""))), len(parts)); got != want {
-		c.t.Errorf("the release is not the workspace: %s, want %s", got, want)
+		c.T.Errorf("the release is not the workspace: %s, want %s", got, want)
 	}
 }
 
 func TestWorkspaceIsSentAndServes(t *testing.T) {
 	c := newCheckout(t, lab.HostOptions{})
-	if err := os.CopyFS(c.runner.Workspace, example()); err != nil {
+	if err := os.CopyFS(c.runner.Workspace, world.Example()); err != nil {
 		t.Fatal(err)
 	}
 	const token = "ghs_leftByCheckout"
@@ -175,31 +176,31 @@ func TestWorkspaceIsSentAndServes(t *testing.T) {
 	c.put("empty", "")
 	app := map[string]string{"start": "uvicorn controller.main:app --host 127.0.0.1 --port $PORT"}
 	first := c.deployed(app)
-	c.serves(first.Outputs["release"])
+	c.Serves(first.Outputs["release"])
 	c.same(first.Outputs["release"])
-	c.underLoad()
-	if out := c.exec("grep -rlF " + token + " /home /tmp /var 2>/dev/null || true; ls -d /home/ubuntu/shop/releases/*/.git /home/ubuntu/shop/.transfer 2>/dev/null || true; find /home -name pwned"); out != "" {
+	c.UnderLoad()
+	if out := c.Exec("grep -rlF " + token + " /home /tmp /var 2>/dev/null || true; ls -d /home/ubuntu/shop/releases/*/.git /home/ubuntu/shop/.transfer 2>/dev/null || true; find /home -name pwned"); out != "" {
 		t.Errorf("on the host there is %s", out)
 	}
-	if out := c.exec("tail -n 1 /home/ubuntu/shop/deploys.jsonl; cat /home/ubuntu/shop/releases/*/.deploy-action/sha"); strings.Count(out, "1234567890123456789012345678901234567890") != 2 {
+	if out := c.Exec("tail -n 1 /home/ubuntu/shop/deploys.jsonl; cat /home/ubuntu/shop/releases/*/.deploy-action/sha"); strings.Count(out, "1234567890123456789012345678901234567890") != 2 {
 		t.Errorf("the workflow's commit is not recorded: %s", out)
 	}
 
-	before := c.exec("ls -i /home/ubuntu/shop/releases")
+	before := c.Exec("ls -i /home/ubuntu/shop/releases")
 	again := c.send(app)
-	if again.ExitCode != 0 || again.Outputs["outcome"] != "unchanged" || c.exec("ls -i /home/ubuntu/shop/releases") != before {
+	if again.ExitCode != 0 || again.Outputs["outcome"] != "unchanged" || c.Exec("ls -i /home/ubuntu/shop/releases") != before {
 		t.Errorf("exit code %d, outcome %q for the same workspace", again.ExitCode, again.Outputs["outcome"])
 	}
 
 	c.put("dist/artefact.js", "changed")
 	second := c.deployed(app)
 	c.same(second.Outputs["release"])
-	c.serves(second.Outputs["release"])
+	c.Serves(second.Outputs["release"])
 	if !strings.Contains(second.Log(), "1 of ") || !strings.Contains(second.Log(), "the rest is that of "+first.Outputs["release"]) {
 		t.Errorf("log:\n%s", second.Log())
 	}
 	shop := "/home/ubuntu/shop/releases/" + second.Outputs["release"]
-	if out := c.exec("stat -c '%h %a' " + shop + "/controller/main.py " + shop + "/dist/artefact.js"); out != "2 444\n1 444" {
+	if out := c.Exec("stat -c '%h %a' " + shop + "/controller/main.py " + shop + "/dist/artefact.js"); out != "2 444\n1 444" {
 		t.Errorf("links and modes %q", out)
 	}
 }
@@ -219,10 +220,10 @@ func TestWorkspaceWithAHostileTree(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c := *c
-			c.world = &world{t: t, ctx: t.Context(), host: c.host, repo: c.repo}
+			c.World = &world.World{T: t, Ctx: t.Context(), Host: c.Host, Repo: c.Repo}
 			c.put(tt.file, tt.text)
 			result := c.send(nil)
-			failed(t, result, "failed", append(tt.words, "read: ", "site: unchanged")...)
+			world.Failed(t, result, "failed", append(tt.words, "read: ", "site: unchanged")...)
 			if err := os.Remove(filepath.Join(c.runner.Workspace, tt.file)); err != nil {
 				t.Fatal(err)
 			}
@@ -238,7 +239,7 @@ func TestWorkspaceWithAHostileTree(t *testing.T) {
 		t.Errorf("annotations %v, want one that names the pipe", a)
 	}
 	c.deployed(map[string]string{"workspace-path": "sub"})
-	if out := c.exec("curl -fsS http://127.0.0.1/health"); out != "sub" {
+	if out := c.Exec("curl -fsS http://127.0.0.1/health"); out != "sub" {
 		t.Errorf("the folder sub is served as %q", out)
 	}
 }
@@ -250,20 +251,20 @@ func TestWorkspaceFilesThatTheHostChanged(t *testing.T) {
 		c.put(name, name)
 	}
 	first := c.deployed(nil)
-	if out := c.exec("cd /home/ubuntu/shop/slots/8080/ && runuser -u ubuntu -- bash -c 'echo x >>written; true' 2>&1"); !strings.Contains(out, "Permission denied") {
+	if out := c.Exec("cd /home/ubuntu/shop/slots/8080/ && runuser -u ubuntu -- bash -c 'echo x >>written; true' 2>&1"); !strings.Contains(out, "Permission denied") {
 		t.Errorf("a file that releases share can be written: %q", out)
 	}
-	c.exec("cd /home/ubuntu/shop/slots/8080/ && chmod u+w written && echo Xritten >written && touch -d '1 hour ago' written && cp replaced r && echo x >r && mv r replaced && chmod 0400 chmodded && rm -f deleted && ln -s /etc/passwd deleted && mkdir extra")
+	c.Exec("cd /home/ubuntu/shop/slots/8080/ && chmod u+w written && echo Xritten >written && touch -d '1 hour ago' written && cp replaced r && echo x >r && mv r replaced && chmod 0400 chmodded && rm -f deleted && ln -s /etc/passwd deleted && mkdir extra")
 	c.put("health", "ok")
 	second := c.deployed(nil)
 	c.same(second.Outputs["release"])
-	if out := c.exec("cd /home/ubuntu/shop/releases/ && cat " + first.Outputs["release"] + "/written && stat -c %h " + second.Outputs["release"] + "/{built,written}"); out != "Xritten\n2\n1" {
+	if out := c.Exec("cd /home/ubuntu/shop/releases/ && cat " + first.Outputs["release"] + "/written && stat -c %h " + second.Outputs["release"] + "/{built,written}"); out != "Xritten\n2\n1" {
 		t.Errorf("the old release and the links: %q", out)
 	}
 	// A build may write to every file; what serves must not notice.
 	third := c.deployed(map[string]string{"build": "echo more >>built"})
 	fourth := c.deployed(map[string]string{"build": "echo more >>built; echo 4 >four"})
-	out := c.exec(fmt.Sprintf("cd /home/ubuntu/shop/releases && cat {%s,%s,%s}/built", second.Outputs["release"], third.Outputs["release"], fourth.Outputs["release"]))
+	out := c.Exec(fmt.Sprintf("cd /home/ubuntu/shop/releases && cat {%s,%s,%s}/built", second.Outputs["release"], third.Outputs["release"], fourth.Outputs["release"]))
 	if out != "builtbuiltmore\nbuiltmore" {
 		t.Errorf("what the builds left: %q", out)
 	}
@@ -278,7 +279,7 @@ func TestWorkspaceOfTwentyThousandFiles(t *testing.T) {
 
 // thousands makes small files by the thousand, of 2 KB that compress to the half.
 func (c *checkout) thousands(n int) {
-	c.t.Helper()
+	c.T.Helper()
 	random := rand.NewChaCha8([32]byte{1})
 	text := make([]byte, 1024)
 	for i := range n * 1000 {
@@ -296,7 +297,7 @@ func TestWorkspaceWithAFileOf500MB(t *testing.T) {
 
 // proportional sends the workspace, changes one file and sends that.
 func (c *checkout) proportional() {
-	c.t.Helper()
+	c.T.Helper()
 	zero := c.traffic()
 	first := c.deployed(nil)
 	all := c.traffic() - zero
@@ -304,14 +305,14 @@ func (c *checkout) proportional() {
 	zero = c.traffic()
 	second := c.deployed(nil)
 	change := c.traffic() - zero
-	c.t.Logf("first: %s and %d bytes on the wire; one file changed: %s and %d bytes (%.2f %%)",
+	c.T.Logf("first: %s and %d bytes on the wire; one file changed: %s and %d bytes (%.2f %%)",
 		fetchTime(first), all, fetchTime(second), change, 100*float64(change)/float64(all))
 	if change*20 >= all {
-		c.t.Errorf("one file cost %d bytes, the first transfer %d", change, all)
+		c.T.Errorf("one file cost %d bytes, the first transfer %d", change, all)
 	}
 	c.same(second.Outputs["release"])
-	if out := c.exec("curl -fsS http://127.0.0.1/health"); out != "better" {
-		c.t.Errorf("the site serves %q", out)
+	if out := c.Exec("curl -fsS http://127.0.0.1/health"); out != "better" {
+		c.T.Errorf("the site serves %q", out)
 	}
 }
 
@@ -336,7 +337,7 @@ func TestWorkspaceTransferCutShort(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			running := c.start(nil)
-			c.exec("timeout 60 bash -c 'until [[ $(stat -c %s /home/ubuntu/shop/releases/*.partial/model.bin 2>/dev/null) -gt 1000000 ]]; do sleep 0.01; done'; test \"$(stat -c %a /home/ubuntu/shop/.transfer/stream)\" = 600")
+			c.Exec("timeout 60 bash -c 'until [[ $(stat -c %s /home/ubuntu/shop/releases/*.partial/model.bin 2>/dev/null) -gt 1000000 ]]; do sleep 0.01; done'; test \"$(stat -c %a /home/ubuntu/shop/.transfer/stream)\" = 600")
 			if err := end(running); err != nil {
 				t.Fatal(err)
 			}
@@ -345,17 +346,17 @@ func TestWorkspaceTransferCutShort(t *testing.T) {
 				t.Fatalf("%v, exit code %d\n%s", err, result.ExitCode, result.Log())
 			}
 			if name == "cancelled" {
-				failed(t, result, "failed", "fetch: cancelled", "site: unchanged", good.Outputs["release"])
+				world.Failed(t, result, "failed", "fetch: cancelled", "site: unchanged", good.Outputs["release"])
 			}
 			// The host notices by itself that nobody sends any more.
-			c.exec("timeout 30 bash -c 'until [[ ! -e /home/ubuntu/shop/.transfer && $(ls /home/ubuntu/shop/releases | wc -l) == 1 ]]; do sleep 0.05; done'")
+			c.Exec("timeout 30 bash -c 'until [[ ! -e /home/ubuntu/shop/.transfer && $(ls /home/ubuntu/shop/releases | wc -l) == 1 ]]; do sleep 0.05; done'")
 		})
 	}
 	// What a host leaves that went down in the middle.
-	c.exec("cd /home/ubuntu/shop && mkdir .transfer releases/20200101T000000Z-1234567.partial && echo x >.transfer/stream && chown -R ubuntu: .transfer releases")
+	c.Exec("cd /home/ubuntu/shop && mkdir .transfer releases/20200101T000000Z-1234567.partial && echo x >.transfer/stream && chown -R ubuntu: .transfer releases")
 	next := c.deployed(nil)
 	c.same(next.Outputs["release"])
-	if out := c.exec("ls -d /home/ubuntu/shop/.transfer /home/ubuntu/shop/releases/*.partial 2>/dev/null || true"); out != "" {
+	if out := c.Exec("ls -d /home/ubuntu/shop/.transfer /home/ubuntu/shop/releases/*.partial 2>/dev/null || true"); out != "" {
 		t.Errorf("left of a dead run: %s", out)
 	}
 }
@@ -365,8 +366,8 @@ func TestWorkspaceNeedsRoom(t *testing.T) {
 	c.put("health", "ok")
 	c.noise("model.bin", 300_000_000)
 	result := c.send(map[string]string{"path": "/srv/small/shop"})
-	failed(t, result, "failed", "fetch: only 2", "MB of disk are free at /srv/small/shop, and sending needs 350 MB", "site: unchanged")
-	if out := c.exec("du -sm /srv/small | cut -f1"); out != "0" && out != "1" {
+	world.Failed(t, result, "failed", "fetch: only 2", "MB of disk are free at /srv/small/shop, and sending needs 350 MB", "site: unchanged")
+	if out := c.Exec("du -sm /srv/small | cut -f1"); out != "0" && out != "1" {
 		t.Errorf("%s MB were sent all the same", out)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/clothesme/deploy-action/e2e/lab"
+	"github.com/clothesme/deploy-action/e2e/load"
 	"github.com/clothesme/deploy-action/e2e/site"
 )
 
@@ -37,7 +38,7 @@ type demo struct {
 	out     io.Writer
 	colours bool // out shows them
 	rows    []row
-	load    lab.LoadReport
+	load    load.Report
 }
 
 // version is a release of the example; the good ones become live.
@@ -64,7 +65,7 @@ func (d *demo) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	var load *lab.Load
+	var users *load.Load
 	for _, v := range versions {
 		fmt.Fprintf(d.out, "\n=== %s: %s\n", v.name, v.about)
 		result, err := shop.Deploy(ctx, v.name, v.broken, newPrinter(d.out, d.colours).line)
@@ -77,17 +78,17 @@ func (d *demo) run(ctx context.Context) (err error) {
 		if err := d.note(v, result); err != nil {
 			return err
 		}
-		if load == nil {
-			load = lab.StartLoad(ctx, lab.LoadOptions{URL: shop.Host.URL()})
-			mix := lab.DefaultMix
+		if users == nil {
+			users = load.Start(ctx, load.Options{URL: shop.Host.URL()})
+			mix := load.DefaultMix
 			fmt.Fprintf(d.out, "\nload: from now on %d connections GET, %d POST, %d wait for slow answers, %d send slow uploads, %d hold a WebSocket\n",
 				mix.Get, mix.Post, mix.Slow, mix.Upload, mix.WebSocket)
-			if err := load.WaitAnswers(ctx, lab.KindGet, 100); err != nil {
+			if err := users.WaitAnswers(ctx, load.KindGet, 100); err != nil {
 				return err
 			}
 		}
 	}
-	d.load = load.Stop(ctx)
+	d.load = users.Stop(ctx)
 	fmt.Fprintf(d.out, "\n%s\n%s%s", table(d.rows), stillOpen(d.load.WebSockets), d.load.Details())
 	if d.load.Failed > 0 || d.load.Requests == 0 {
 		return fmt.Errorf("%d of %d requests failed", d.load.Failed, d.load.Requests)

@@ -7,7 +7,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/clothesme/deploy-action/e2e/lab"
+	"github.com/clothesme/deploy-action/e2e/load"
 )
 
 // row is one deployment in the table that ends the demo. A duration of zero shows as "-": it did not come to that.
@@ -78,7 +78,7 @@ func seconds(d time.Duration) string {
 
 // stillOpen says what the connections were that the log calls still open. A version that is stopped ends the WebSocket that it holds; the load
 // has nothing else that outlasts drain-timeout.
-func stillOpen(sessions []lab.WebSocketSession) string {
+func stillOpen(sessions []load.WebSocketSession) string {
 	cut := 0
 	for _, s := range sessions {
 		if !s.Ended.IsZero() {

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/clothesme/deploy-action/e2e/lab"
+	"github.com/clothesme/deploy-action/e2e/load"
 )
 
 func TestTable(t *testing.T) {
@@ -41,15 +41,15 @@ func TestTable(t *testing.T) {
 }
 
 func TestStillOpen(t *testing.T) {
-	open, ended := lab.WebSocketSession{}, lab.WebSocketSession{Ended: time.Unix(1, 0)}
+	open, ended := load.WebSocketSession{}, load.WebSocketSession{Ended: time.Unix(1, 0)}
 	for _, tt := range []struct {
 		name     string
-		sessions []lab.WebSocketSession
+		sessions []load.WebSocketSession
 		want     string
 	}{
-		{"none was cut", []lab.WebSocketSession{open}, ""},
-		{"one", []lab.WebSocketSession{ended, open}, "it was cut once, when"},
-		{"several", []lab.WebSocketSession{ended, ended, open}, "it was cut 2 times, when"},
+		{"none was cut", []load.WebSocketSession{open}, ""},
+		{"one", []load.WebSocketSession{ended, open}, "it was cut once, when"},
+		{"several", []load.WebSocketSession{ended, ended, open}, "it was cut 2 times, when"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := stillOpen(tt.sessions); !strings.Contains(got, tt.want) || (got == "") != (tt.want == "") {

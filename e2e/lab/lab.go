@@ -1,5 +1,5 @@
 // Package lab builds what a deployment happens in, out of containers: hosts as EC2 has them, a runner that starts
-// actions as GitHub's does, a git server in the place of github.com, an S3 server, and clients that load the site meanwhile.
+// actions as GitHub's does, a git server in the place of github.com, and an S3 server. Who visits the site is load's part.
 //
 // It needs a container engine and the images that `make prepare` builds. Everything it starts carries a label with
 // the process that owns it, so that what a killed test run left behind is removed by the next one.
@@ -66,7 +66,7 @@ func Open(ctx context.Context, options Options) (*Lab, error) {
 		l.out = io.Discard
 	}
 	if l.actionFile == "" {
-		root, err := moduleRoot()
+		root, err := ModuleRoot()
 		if err != nil {
 			return nil, err
 		}
@@ -188,8 +188,8 @@ func (l *Lab) removeDir(ctx context.Context, dir string) error {
 	return errors.Join(err, os.RemoveAll(dir))
 }
 
-// moduleRoot is the nearest folder, from the working directory up, that has a go.mod.
-func moduleRoot() (string, error) {
+// ModuleRoot is the nearest folder, from the working directory up, that has a go.mod.
+func ModuleRoot() (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {
 		return "", fmt.Errorf("find the module: %w", err)

@@ -14,6 +14,7 @@ import (
 	"syscall"
 
 	"github.com/clothesme/deploy-action/e2e/lab"
+	"github.com/clothesme/deploy-action/e2e/load"
 	"github.com/clothesme/deploy-action/e2e/site"
 )
 
@@ -43,16 +44,16 @@ func run(ctx context.Context, mermaid, folder string) (err error) {
 	if _, err := s.Deploy(ctx, "v1", "", nil); err != nil {
 		return err
 	}
-	load := lab.StartLoad(ctx, lab.LoadOptions{URL: s.Host.URL()})
-	if err := load.WaitAnswers(ctx, lab.KindGet, 100); err != nil {
+	users := load.Start(ctx, load.Options{URL: s.Host.URL()})
+	if err := users.WaitAnswers(ctx, load.KindGet, 100); err != nil {
 		return err
 	}
-	tape := &recording{load: load}
+	tape := &recording{load: users}
 	deployed, err := s.Deploy(ctx, "v2", "", tape.line)
 	if err != nil {
 		return err
 	}
-	if report := load.Stop(ctx); report.Failed > 0 {
+	if report := users.Stop(ctx); report.Failed > 0 {
 		return fmt.Errorf("%s\n%s", report, report.Details())
 	}
 	if err := os.WriteFile(filepath.Join(folder, "deployment.svg"), tape.svg(), 0o644); err != nil {

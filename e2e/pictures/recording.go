@@ -10,11 +10,12 @@ import (
 	"unicode/utf8"
 
 	"github.com/clothesme/deploy-action/e2e/lab"
+	"github.com/clothesme/deploy-action/e2e/load"
 )
 
 // recording is what the page of a run shows while its groups are folded, and beside each line how the clients fared until then.
 type recording struct {
-	load   *lab.Load
+	load   *load.Load
 	folded bool
 	rows   []row
 }

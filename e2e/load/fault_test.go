@@ -1,4 +1,4 @@
-package lab
+package load
 
 import (
 	"net/http"
@@ -10,9 +10,9 @@ func TestLoadCountsEveryFaultOnce(t *testing.T) {
 	body := `{"release": "v1"}`
 	tests := []struct {
 		name  string
-		kind  LoadKind
+		kind  Kind
 		fault func(http.ResponseWriter, *http.Request)
-		want  LoadCause
+		want  Cause
 	}{
 		{"reset instead of an answer", KindGet, reset, CauseReset},
 		{"reset of a post", KindPost, reset, CauseReset},
@@ -47,8 +47,8 @@ func TestLoadCountsEveryFaultOnce(t *testing.T) {
 			if tt.want == CauseTimeout {
 				timeout = time.Second
 			}
-			mix := map[LoadKind]Mix{KindGet: {Get: 1}, KindPost: {Post: 1}, KindSlow: {Slow: 1}, KindUpload: {Upload: 1}}
-			load := startLoad(t, LoadOptions{
+			mix := map[Kind]Mix{KindGet: {Get: 1}, KindPost: {Post: 1}, KindSlow: {Slow: 1}, KindUpload: {Upload: 1}}
+			load := startLoad(t, Options{
 				URL: app.URL, Mix: mix[tt.kind], UploadSize: 256,
 				Think: time.Millisecond, SlowFor: time.Millisecond, UploadFor: 5 * time.Millisecond, Timeout: timeout,
 			})
@@ -85,8 +85,8 @@ func TestLoadFindsConnectionsClosedWhileIdle(t *testing.T) {
 			app.Start()
 			// No connection of its own, but one request after the other by hand: so the close is surely there before
 			// the sixth is sent.
-			load := startLoad(t, LoadOptions{URL: app.URL, Mix: Mix{Get: -1}, TolerateIdleClose: tt.tolerate})
-			var conn *loadConn
+			load := startLoad(t, Options{URL: app.URL, Mix: Mix{Get: -1}, TolerateIdleClose: tt.tolerate})
+			var conn *keptConn
 			for n := range 10 {
 				conn, _ = load.once(conn, KindGet, 0, n)
 				if n == 4 {

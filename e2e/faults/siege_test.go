@@ -1,4 +1,4 @@
-package e2e
+package faults
 
 import (
 	"crypto/rand"
@@ -8,11 +8,12 @@ import (
 	"testing"
 
 	"github.com/clothesme/deploy-action/e2e/lab"
+	"github.com/clothesme/deploy-action/e2e/world"
 )
 
 // siege is a host that one fault after the other comes over.
 type siege struct {
-	*world
+	*world.World
 	link *lab.Link
 	s3   *lab.S3
 	with map[string]string // inputs of every run
@@ -23,7 +24,7 @@ func newSiege(t *testing.T, options lab.HostOptions) *siege {
 	t.Helper()
 	s := newHost(t, options)
 	for range 2 {
-		if result := s.run(s.job(s.commit(nil), nil)); result.ExitCode != 0 {
+		if result := s.Run(s.Job(s.Commit(nil), nil)); result.ExitCode != 0 {
 			t.Fatal(result.Log())
 		}
 	}
@@ -33,18 +34,18 @@ func newSiege(t *testing.T, options lab.HostOptions) *siege {
 // newHost makes one that nothing was deployed to.
 func newHost(t *testing.T, options lab.HostOptions) *siege {
 	t.Helper()
-	s := &siege{world: newWorld(t, options)}
+	s := &siege{World: world.New(t, options)}
 	var err error
-	if err = s.host.MakePlaces(s.ctx); err != nil {
+	if err = s.Host.MakePlaces(s.Ctx); err != nil {
 		t.Fatal(err)
 	}
-	if s.link, err = shared.lab.Link(s.ctx, s.host); err != nil {
+	if s.link, err = world.Shared.Lab.Link(s.Ctx, s.Host); err != nil {
 		t.Fatal(err)
 	}
-	if s.s3, err = shared.lab.S3(s.ctx); err != nil {
+	if s.s3, err = world.Shared.Lab.S3(s.Ctx); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.s3.Bucket(s.ctx, bucket); err != nil {
+	if err := s.s3.Bucket(s.Ctx, bucket); err != nil {
 		t.Fatal(err)
 	}
 	s.put("model", 64<<10)
@@ -53,27 +54,32 @@ func newHost(t *testing.T, options lab.HostOptions) *siege {
 
 // put uploads an object that is new.
 func (s *siege) put(key string, size int) {
-	s.t.Helper()
+	s.T.Helper()
 	data := make([]byte, size)
 	_, _ = rand.Read(data)
-	if err := s.s3.Put(s.ctx, bucket, key, data, nil); err != nil {
-		s.t.Fatal(err)
+	if err := s.s3.Put(s.Ctx, bucket, key, data, nil); err != nil {
+		s.T.Fatal(err)
 	}
 }
+
+const (
+	bucket   = "models"
+	megabyte = 1 << 20
+)
 
 // asset is the line of the input for an object that put has uploaded.
 func asset(key string) string { return "s3://" + bucket + "/" + key + " -> ai_models/" + key }
 
-// job is world's, over the link, with an asset, and with hooks that are places.
-func (s *siege) job(sha string, with map[string]string) lab.Job {
+// Job is World's, over the link, with an asset, and with hooks that are places.
+func (s *siege) Job(sha string, with map[string]string) lab.Job {
 	inputs := map[string]string{
-		"host": s.link.Host, "port": s.link.Port, "known-hosts": "", "fingerprint": strings.Join(slices.Sorted(maps.Values(s.host.Fingerprints())), "\n"),
+		"host": s.link.Host, "port": s.link.Port, "known-hosts": "", "fingerprint": strings.Join(slices.Sorted(maps.Values(s.Host.Fingerprints())), "\n"),
 		"before-start": "bash " + lab.HoldScript + " before-start", "after-switch": "bash " + lab.HoldScript + " after-switch",
 		"drain-timeout": "2s", "assets": asset("model"), "s3-endpoint": s.s3.URL(),
 	}
 	maps.Copy(inputs, s.with)
 	maps.Copy(inputs, with)
-	job := s.world.job(sha, inputs)
+	job := s.World.Job(sha, inputs)
 	job.Env = s.s3.Env()
 	return job
 }

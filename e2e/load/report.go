@@ -1,4 +1,4 @@
-package lab
+package load
 
 import (
 	"fmt"
@@ -8,32 +8,32 @@ import (
 	"time"
 )
 
-// LoadCause is why a request failed.
-type LoadCause string
+// Cause is why a request failed.
+type Cause string
 
 // The causes of a failed request.
 const (
-	CauseRefused  LoadCause = "refused"  // nothing accepts connections
-	CauseDial     LoadCause = "dial"     // no connection for another reason
-	CauseReset    LoadCause = "reset"    // the connection was reset, or its other end gone while we wrote
-	CauseClosed   LoadCause = "closed"   // the connection ended before the whole answer was there
-	CauseIdle     LoadCause = "idle"     // the connection was closed, unannounced, before the request was sent
-	CauseTimeout  LoadCause = "timeout"  // no whole answer in time
-	CauseStatus   LoadCause = "status"   // another status than 200
-	CauseRelease  LoadCause = "release"  // the answer did not come from the application
-	CauseBody     LoadCause = "body"     // the body is not what it must be
-	CauseProtocol LoadCause = "protocol" // not HTTP as it should be
-	CauseOptions  LoadCause = "options"  // the load could not start
+	CauseRefused  Cause = "refused"  // nothing accepts connections
+	CauseDial     Cause = "dial"     // no connection for another reason
+	CauseReset    Cause = "reset"    // the connection was reset, or its other end gone while we wrote
+	CauseClosed   Cause = "closed"   // the connection ended before the whole answer was there
+	CauseIdle     Cause = "idle"     // the connection was closed, unannounced, before the request was sent
+	CauseTimeout  Cause = "timeout"  // no whole answer in time
+	CauseStatus   Cause = "status"   // another status than 200
+	CauseRelease  Cause = "release"  // the answer did not come from the application
+	CauseBody     Cause = "body"     // the body is not what it must be
+	CauseProtocol Cause = "protocol" // not HTTP as it should be
+	CauseOptions  Cause = "options"  // the load could not start
 )
 
-// LoadFailure is one failed request.
-type LoadFailure struct {
+// Failure is one failed request.
+type Failure struct {
 	Time    time.Time     // when it failed
 	After   time.Duration // since the start of the load
-	Kind    LoadKind
+	Kind    Kind
 	Conn    int // which connection of its kind, from 0
 	Nth     int // which request of that connection's worker, from 1
-	Cause   LoadCause
+	Cause   Cause
 	Detail  string
 	Status  int           // 0 when no answer came
 	Release string        // of the answer, if it named one
@@ -41,7 +41,7 @@ type LoadFailure struct {
 	Took    time.Duration // since the request began
 }
 
-func (f LoadFailure) String() string {
+func (f Failure) String() string {
 	return fmt.Sprintf("+%.3fs %s #%d.%d %s after %v, last release %q: %s",
 		f.After.Seconds(), f.Kind, f.Conn, f.Nth, f.Cause, f.Took.Round(time.Millisecond), f.Last, f.Detail)
 }
@@ -66,15 +66,15 @@ type KindReport struct {
 	Latency          Latency
 }
 
-// LoadReport is what happened so far. A WebSocket handshake is a request; its messages count as Echoes.
-type LoadReport struct {
-	Requests   int           // answered or failed
-	Failed     int           // each failed request once
-	IdleCloses int           // connections closed between two requests, unannounced; in Failed unless tolerated
-	Unfinished int           // under way when the load was cut off; not in Requests
-	Failures   []LoadFailure // the first 10,000
-	ByKind     map[LoadKind]KindReport
-	ByCause    map[LoadCause]int
+// Report is what happened so far. A WebSocket handshake is a request; its messages count as Echoes.
+type Report struct {
+	Requests   int       // answered or failed
+	Failed     int       // each failed request once
+	IdleCloses int       // connections closed between two requests, unannounced; in Failed unless tolerated
+	Unfinished int       // under way when the load was cut off; not in Requests
+	Failures   []Failure // the first 10,000
+	ByKind     map[Kind]KindReport
+	ByCause    map[Cause]int
 	ByRelease  map[string]int // good answers, by their X-Release header
 	WebSockets []WebSocketSession
 	Echoes     int
@@ -84,13 +84,13 @@ type LoadReport struct {
 }
 
 // String is one line for a log or a failed test's first line.
-func (r LoadReport) String() string {
+func (r Report) String() string {
 	return fmt.Sprintf("requests=%d failed=%d echoes=%d releases=[%s] p50=%v p99=%v gap=%v", r.Requests, r.Failed, r.Echoes,
 		join(r.ByRelease), r.Latency.P50.Round(time.Microsecond), r.Latency.P99.Round(time.Microsecond), r.MaxGap.Round(time.Millisecond))
 }
 
 // Details has a line a cause and one for each of the first 20 failures; it is empty when nothing failed.
-func (r LoadReport) Details() string {
+func (r Report) Details() string {
 	if r.Failed == 0 {
 		return ""
 	}

@@ -1,4 +1,4 @@
-package e2e
+package faults
 
 import "github.com/clothesme/deploy-action/e2e/lab"
 

@@ -1,4 +1,4 @@
-package lab
+package load
 
 import (
 	"bytes"

@@ -1,4 +1,4 @@
-package e2e
+package faults
 
 import (
 	"context"
@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/clothesme/deploy-action/e2e/lab"
+	"github.com/clothesme/deploy-action/e2e/load"
 )
 
 // How long the soak is, and what comes over it.
@@ -45,7 +46,7 @@ func TestSoak(t *testing.T) {
 	if s.seed == 0 {
 		s.seed = uint64(s.begun.UnixNano()) //nolint:gosec // any number does
 	}
-	t.Logf("go test -run TestSoak ./e2e -deployments %d -share %g -seed %d", *soakDeployments, *soakShare, s.seed)
+	t.Logf("go test -run TestSoak ./e2e/faults -deployments %d -share %g -seed %d", *soakDeployments, *soakShare, s.seed)
 	s.random = rand.New(rand.NewPCG(s.seed, 0)) //nolint:gosec // draws faults
 	for _, f := range faults() {
 		if f.host.Tmpfs == nil && !f.first { // those hosts have no long life
@@ -111,7 +112,7 @@ func (s *soak) count(add func(*figures)) {
 type soaked struct {
 	*siege
 	soak  *soak
-	load  *lab.Load
+	load  *load.Load
 	warm  int // deployments until the first sample
 	n     int // deployments so far
 	first sample
@@ -119,7 +120,7 @@ type soaked struct {
 
 // live deploys until nothing is left to do.
 func (h *soaked) live() {
-	h.t.Cleanup(h.calm)
+	h.T.Cleanup(h.calm)
 	h.visit(false)
 	for {
 		next, goesOn := h.soak.draw()
@@ -139,10 +140,10 @@ func (h *soaked) live() {
 			if x.fault.down {
 				x.up = time.Now()
 			}
-			load := h.load
+			before := h.load
 			h.load = nil
 			h.visit(false)
-			h.end(load, x)
+			h.end(before, x)
 		}
 		h.soak.count(func(f *figures) { f.turn(x, took) })
 		before := h.n
@@ -162,7 +163,7 @@ func (h *soaked) live() {
 	last := h.sample()
 	h.soak.count(func(f *figures) { f.Hosts = append(f.Hosts, grown{h.warm, h.n, h.first, last}) })
 	for _, word := range h.first.growth(last, h.n-h.warm) {
-		h.t.Error(word)
+		h.T.Error(word)
 	}
 }
 
@@ -172,44 +173,44 @@ func (h *soaked) turn(next *todo) *trial {
 	if next != nil {
 		x.fault, x.place = next.fault, next.place
 		x.row.Fault, x.row.Place, x.row.Stage = next.fault.name, next.place.String(), next.place.stage
-		h.t.Logf("%s, %s", x.row.Fault, x.row.Place)
+		h.T.Logf("%s, %s", x.row.Fault, x.row.Place)
 	}
 	return x
 }
 
 // visit has users come before those that were there go, so that the site is never without any; those do not lose a request.
 func (h *soaked) visit(closes bool) {
-	h.t.Helper()
+	h.T.Helper()
 	before := h.load
-	h.load = lab.StartLoad(context.WithoutCancel(h.ctx), lab.LoadOptions{
-		URL: h.host.URL(), Mix: lab.Mix{Get: 5, Post: 2, Slow: 1, Upload: 1}, SlowFor: 500 * time.Millisecond, UploadFor: 4 * time.Second, Think: 200 * time.Millisecond,
+	h.load = load.Start(context.WithoutCancel(h.Ctx), load.Options{
+		URL: h.Host.URL(), Mix: load.Mix{Get: 5, Post: 2, Slow: 1, Upload: 1}, SlowFor: 500 * time.Millisecond, UploadFor: 4 * time.Second, Think: 200 * time.Millisecond,
 		TolerateIdleClose: closes, MaxDuration: 24 * time.Hour,
 	})
-	h.siege.load = h.load
-	if err := h.load.WaitAnswers(h.ctx, lab.KindGet, 20); err != nil {
-		h.t.Fatal(err)
+	h.Load = h.load
+	if err := h.load.WaitAnswers(h.Ctx, load.KindGet, 20); err != nil {
+		h.T.Fatal(err)
 	}
 	h.end(before, nil)
 }
 
 // calm leaves the site without users.
 func (h *soaked) calm() {
-	load := h.load
+	before := h.load
 	h.load = nil
-	h.end(load, nil)
+	h.end(before, nil)
 }
 
-func (h *soaked) end(load *lab.Load, x *trial) {
-	h.t.Helper()
-	if load == nil {
+func (h *soaked) end(users *load.Load, x *trial) {
+	h.T.Helper()
+	if users == nil {
 		return
 	}
 	if x == nil {
 		x = h.turn(nil)
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(h.ctx), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(h.Ctx), 30*time.Second)
 	defer cancel()
-	x.blame(load.Stop(ctx))
+	x.blame(users.Stop(ctx))
 	h.soak.count(func(f *figures) {
 		f.Requests, f.Lost, f.Impossible = f.Requests+x.row.Requests, f.Lost+x.row.Lost, f.Impossible+x.row.Impossible
 	})

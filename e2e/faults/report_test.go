@@ -1,4 +1,4 @@
-package e2e
+package faults
 
 import (
 	"cmp"
@@ -14,7 +14,7 @@ import (
 	"testing"
 )
 
-const reportFile = "../docs/reliability.md"
+const reportFile = "../../docs/reliability.md"
 
 // rowsFile keeps what was tried: a run of hours may be cut in pieces.
 func rowsFile() (string, error) {

@@ -1,4 +1,4 @@
-package lab
+package load
 
 import (
 	"context"
@@ -15,7 +15,7 @@ const patience = 30 * time.Second
 func TestLoadOfACorrectServer(t *testing.T) {
 	app := newApp(t)
 	app.Start()
-	load := startLoad(t, LoadOptions{
+	load := startLoad(t, Options{
 		URL: app.URL, Mix: Mix{Get: 8, Post: 2, Slow: 2, Upload: 3, WebSocket: 1},
 		Think: 2 * time.Millisecond, SlowFor: 20 * time.Millisecond, UploadFor: 150 * time.Millisecond,
 		EchoEvery: 5 * time.Millisecond,
@@ -31,7 +31,7 @@ func TestLoadOfACorrectServer(t *testing.T) {
 	r := load.Stop(withPatience(t))
 
 	wantFailures(t, r, 0, "")
-	for _, kind := range []LoadKind{KindGet, KindPost, KindSlow, KindUpload, KindWebSocket} {
+	for _, kind := range []Kind{KindGet, KindPost, KindSlow, KindUpload, KindWebSocket} {
 		if r.ByKind[kind].Requests == 0 {
 			t.Errorf("no %s request", kind)
 		}
@@ -64,7 +64,7 @@ func TestLoadDialsAnewWhereTheServerAnnouncedIt(t *testing.T) {
 	app := newApp(t)
 	app.closeEvery = 5
 	app.Start()
-	load := startLoad(t, LoadOptions{URL: app.URL, Mix: Mix{Get: 1}, Think: time.Millisecond})
+	load := startLoad(t, Options{URL: app.URL, Mix: Mix{Get: 1}, Think: time.Millisecond})
 	waitAnswers(t, load, KindGet, 21)
 	r := load.Stop(withPatience(t))
 	wantFailures(t, r, 0, "")
@@ -77,10 +77,10 @@ func TestLoadCountsEveryRefusedDial(t *testing.T) {
 	app := newApp(t)
 	app.closeEvery = 1
 	app.Start()
-	load := startLoad(t, LoadOptions{URL: app.URL, Mix: Mix{Get: 1}, Think: 5 * time.Millisecond})
+	load := startLoad(t, Options{URL: app.URL, Mix: Mix{Get: 1}, Think: 5 * time.Millisecond})
 	waitAnswers(t, load, KindGet, 3)
 	app.Close()
-	waitUntil(t, load, "three failures", func(r LoadReport) bool { return r.Failed >= 3 })
+	waitUntil(t, load, "three failures", func(r Report) bool { return r.Failed >= 3 })
 	r := load.Stop(withPatience(t))
 	if r.ByCause[CauseRefused] < 2 || r.Failed != r.Requests-r.ByRelease["v1"] {
 		t.Errorf("%s\n%s", r, r.Details())
@@ -90,7 +90,7 @@ func TestLoadCountsEveryRefusedDial(t *testing.T) {
 func TestLoadFinishesUploadsAtOnceWhenStopped(t *testing.T) {
 	app := newApp(t)
 	app.Start()
-	load := startLoad(t, LoadOptions{URL: app.URL, Mix: Mix{Get: 1, Upload: 2}, UploadFor: time.Hour, Think: time.Millisecond})
+	load := startLoad(t, Options{URL: app.URL, Mix: Mix{Get: 1, Upload: 2}, UploadFor: time.Hour, Think: time.Millisecond})
 	waitAnswers(t, load, KindGet, 20)
 	r := load.Stop(withPatience(t))
 	wantFailures(t, r, 0, "")
@@ -102,7 +102,7 @@ func TestLoadFinishesUploadsAtOnceWhenStopped(t *testing.T) {
 func TestLoadCutOffCountsNothingAsFailed(t *testing.T) {
 	app := newApp(t)
 	app.Start()
-	load := startLoad(t, LoadOptions{URL: app.URL, Mix: Mix{Get: 1, Slow: 2}, SlowFor: time.Hour, Think: time.Millisecond})
+	load := startLoad(t, Options{URL: app.URL, Mix: Mix{Get: 1, Slow: 2}, SlowFor: time.Hour, Think: time.Millisecond})
 	waitAnswers(t, load, KindGet, 20)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -116,7 +116,7 @@ func TestLoadCutOffCountsNothingAsFailed(t *testing.T) {
 func TestLoadEndsByItself(t *testing.T) {
 	app := newApp(t)
 	app.Start()
-	load := startLoad(t, LoadOptions{URL: app.URL, Mix: Mix{Get: 1}, Think: time.Millisecond, MaxDuration: 20 * time.Millisecond})
+	load := startLoad(t, Options{URL: app.URL, Mix: Mix{Get: 1}, Think: time.Millisecond, MaxDuration: 20 * time.Millisecond})
 	if err := load.WaitFor(withPatience(t), "never"); err == nil || !strings.Contains(err.Error(), "the load has ended") {
 		t.Errorf("wait on a load that ended: %v", err)
 	}
@@ -126,7 +126,7 @@ func TestLoadEndsByItself(t *testing.T) {
 
 func TestLoadNeedsAUsableURL(t *testing.T) {
 	for _, bad := range []string{"", "127.0.0.1:80", "https://127.0.0.1", "http://127.0.0.1/path", "http://:80", "http://a b"} {
-		r := startLoad(t, LoadOptions{URL: bad}).Stop(withPatience(t))
+		r := startLoad(t, Options{URL: bad}).Stop(withPatience(t))
 		wantFailures(t, r, 1, CauseOptions)
 	}
 }
@@ -139,7 +139,7 @@ func TestLoadSendsTheHostHeader(t *testing.T) {
 		answer(http.StatusOK, "v1", `{"release": "v1"}`)(w, r)
 	}
 	app.Start()
-	load := startLoad(t, LoadOptions{URL: app.URL, Host: "shop.example.com", Mix: Mix{Get: 1}, Think: time.Millisecond})
+	load := startLoad(t, Options{URL: app.URL, Host: "shop.example.com", Mix: Mix{Get: 1}, Think: time.Millisecond})
 	waitAnswers(t, load, KindGet, 1)
 	wantFailures(t, load.Stop(withPatience(t)), 0, "")
 	if got := <-hosts; got != "shop.example.com" {
@@ -153,19 +153,19 @@ func TestLoadReportsASilentHost(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = listener.Close() }()
-	load := startLoad(t, LoadOptions{
+	load := startLoad(t, Options{
 		URL: "http://" + listener.Addr().String(), Mix: Mix{Get: 1}, Think: time.Millisecond, Timeout: 20 * time.Millisecond,
 	})
-	waitUntil(t, load, "a failure", func(r LoadReport) bool { return r.Failed > 0 })
+	waitUntil(t, load, "a failure", func(r Report) bool { return r.Failed > 0 })
 	r := load.Stop(withPatience(t))
 	if r.ByCause[CauseTimeout] != r.Failed || r.Requests != r.Failed {
 		t.Errorf("%s\n%s", r, r.Details())
 	}
 }
 
-func startLoad(t *testing.T, opt LoadOptions) *Load {
+func startLoad(t *testing.T, opt Options) *Load {
 	t.Helper()
-	load := StartLoad(t.Context(), opt)
+	load := Start(t.Context(), opt)
 	t.Cleanup(func() { load.Stop(t.Context()) })
 	return load
 }
@@ -177,21 +177,21 @@ func withPatience(t *testing.T) context.Context {
 	return ctx
 }
 
-func waitAnswers(t *testing.T, load *Load, kind LoadKind, n int) {
+func waitAnswers(t *testing.T, load *Load, kind Kind, n int) {
 	t.Helper()
 	if err := load.WaitAnswers(withPatience(t), kind, n); err != nil {
 		t.Fatalf("%v\n%s", err, load.Report().Details())
 	}
 }
 
-func waitUntil(t *testing.T, load *Load, what string, met func(LoadReport) bool) {
+func waitUntil(t *testing.T, load *Load, what string, met func(Report) bool) {
 	t.Helper()
 	if err := load.wait(withPatience(t), func() bool { return met(load.Report()) }); err != nil {
 		t.Fatalf("wait for %s: %v", what, err)
 	}
 }
 
-func wantFailures(t *testing.T, r LoadReport, want int, cause LoadCause) {
+func wantFailures(t *testing.T, r Report, want int, cause Cause) {
 	t.Helper()
 	if r.Failed != want || len(r.Failures) != want || (want > 0 && r.ByCause[cause] != want) {
 		t.Errorf("%d failed, want %d by cause %q: %s\n%s", r.Failed, want, cause, r, r.Details())

@@ -1,4 +1,4 @@
-package e2e
+package faults
 
 import (
 	"context"
@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/clothesme/deploy-action/e2e/lab"
+	"github.com/clothesme/deploy-action/e2e/load"
+	"github.com/clothesme/deploy-action/e2e/world"
 )
 
 // trial is one fault at one place, and what came of it.
@@ -42,9 +44,7 @@ func (r row) of(f fault, p place) bool { return r.Fault == f.name && r.Place == 
 func (s *siege) try(t *testing.T, l *list, f fault, p place) {
 	t.Helper()
 	begun := time.Now()
-	w := *s.world
-	w.t, w.ctx = t, t.Context()
-	x := &trial{siege: &siege{world: &w, link: s.link, s3: s.s3}, fault: f, place: p, row: row{Fault: f.name, Place: p.String(), Stage: p.stage, Said: "dead", Next: "failed"}}
+	x := &trial{siege: &siege{World: s.In(t), link: s.link, s3: s.s3}, fault: f, place: p, row: row{Fault: f.name, Place: p.String(), Stage: p.stage, Said: "dead", Next: "failed"}}
 	x.was = x.state()
 	t.Cleanup(func() {
 		x.requests()
@@ -65,20 +65,20 @@ func (s *siege) try(t *testing.T, l *list, f fault, p place) {
 
 // visit has users on the site.
 func (x *trial) visit() {
-	x.t.Helper()
-	x.load = lab.StartLoad(context.WithoutCancel(x.ctx), lab.LoadOptions{
-		URL: x.host.URL(), Mix: lab.Mix{Get: 12, Post: 3, Slow: 2, Upload: 2}, SlowFor: 500 * time.Millisecond, UploadFor: 4 * time.Second, Think: 400 * time.Millisecond, // several hosts share a machine
+	x.T.Helper()
+	x.Load = load.Start(context.WithoutCancel(x.Ctx), load.Options{
+		URL: x.Host.URL(), Mix: load.Mix{Get: 12, Post: 3, Slow: 2, Upload: 2}, SlowFor: 500 * time.Millisecond, UploadFor: 4 * time.Second, Think: 400 * time.Millisecond, // several hosts share a machine
 		TolerateIdleClose: x.fault.closes,
 	})
-	x.must(x.load.WaitAnswers(x.ctx, lab.KindGet, 50))
+	x.must(x.Load.WaitAnswers(x.Ctx, load.KindGet, 50))
 }
 
 // faulty is the run that the fault meets; nil when nobody saw its end.
 func (x *trial) faulty() *lab.Result {
-	x.t.Helper()
-	ctx, cancel := context.WithTimeout(x.ctx, 5*time.Minute)
+	x.T.Helper()
+	ctx, cancel := context.WithTimeout(x.Ctx, 5*time.Minute)
 	defer cancel()
-	job := x.job(x.commit(x.fault.files), x.fault.with)
+	job := x.Job(x.Commit(x.fault.files), x.fault.with)
 	if x.place.left {
 		x.must(on("systemctl start shop@$idle")(x))
 	}
@@ -86,12 +86,12 @@ func (x *trial) faulty() *lab.Result {
 		x.must(x.fault.before(x))
 	}
 	if x.place != after {
-		x.must(x.host.Arm(ctx, x.place.held))
+		x.must(x.Host.Arm(ctx, x.place.held))
 	}
 	var err error
-	x.running, err = shared.runner.Start(ctx, job)
+	x.running, err = world.Shared.Runner.Start(ctx, job)
 	x.must(err)
-	x.t.Cleanup(func() { _ = x.running.Kill(context.WithoutCancel(x.ctx)) }) // of a trial that was given up
+	x.T.Cleanup(func() { _ = x.running.Kill(context.WithoutCancel(x.Ctx)) }) // of a trial that was given up
 	if x.place == after {
 		x.end()
 		x.must(x.fault.come(x))
@@ -104,19 +104,19 @@ func (x *trial) faulty() *lab.Result {
 			}
 			stop()
 		}()
-		if err := x.host.WaitHeld(held); err != nil {
-			x.t.Fatalf("the run did not come by: %v\n%s", err, x.running.Log())
+		if err := x.Host.WaitHeld(held); err != nil {
+			x.T.Fatalf("the run did not come by: %v\n%s", err, x.running.Log())
 		}
 		x.came = time.Now()
 		x.must(x.fault.come(x))
 		if !x.fault.hangs {
-			x.must(x.host.Release(ctx))
+			x.must(x.Host.Release(ctx))
 		}
 		x.end()
 	}
 	x.free()
 	if x.fault.hangs && !x.fault.late {
-		x.must(x.host.Release(ctx))
+		x.must(x.Host.Release(ctx))
 	}
 	if x.fault.lift != nil {
 		x.must(x.fault.lift(x))
@@ -137,8 +137,8 @@ func (x *trial) end() {
 	select {
 	case <-x.running.Done():
 	case <-time.After(4 * time.Minute):
-		_ = x.running.Kill(context.WithoutCancel(x.ctx))
-		x.t.Fatalf("the run goes on for ever:\n%s", x.running.Log())
+		_ = x.running.Kill(context.WithoutCancel(x.Ctx))
+		x.T.Fatalf("the run goes on for ever:\n%s", x.running.Log())
 	}
 	if x.came.IsZero() {
 		x.came = time.Now()
@@ -147,11 +147,11 @@ func (x *trial) end() {
 
 // answers waits until the site can be asked.
 func (x *trial) answers() {
-	x.t.Helper()
-	ctx, cancel := context.WithTimeout(x.ctx, 30*time.Second)
+	x.T.Helper()
+	ctx, cancel := context.WithTimeout(x.Ctx, 30*time.Second)
 	defer cancel()
 	for ok := false; !ok; {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, x.host.URL()+"/version", nil)
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, x.Host.URL()+"/version", nil)
 		x.must(err)
 		req.Close = true
 		answer, err := http.DefaultClient.Do(req)
@@ -160,7 +160,7 @@ func (x *trial) answers() {
 			ok = answer.StatusCode == http.StatusOK
 		}
 		if ctx.Err() != nil {
-			x.t.Errorf("the site did not come back: %v", err)
+			x.T.Errorf("the site did not come back: %v", err)
 			break
 		}
 	}
@@ -171,7 +171,7 @@ var siteLine = regexp.MustCompile(`(?m)^site: (\w+)`)
 
 // judge compares what the run said with what there is.
 func (x *trial) judge(result *lab.Result) {
-	x.t.Helper()
+	x.T.Helper()
 	if !x.fault.late {
 		x.quiet()
 	}
@@ -189,22 +189,22 @@ func (x *trial) judge(result *lab.Result) {
 		switch {
 		case result.ExitCode == 0:
 			if outcome != "deployed" || now.answers != result.Outputs["release"] && !x.fault.down {
-				x.t.Errorf("the run says %s of %s, and %s answers", outcome, result.Outputs["release"], now.answers)
+				x.T.Errorf("the run says %s of %s, and %s answers", outcome, result.Outputs["release"], now.answers)
 			}
 		case len(site) == 0:
-			x.t.Errorf("the run failed without a word about the site:\n%s", result.Log())
+			x.T.Errorf("the run failed without a word about the site:\n%s", result.Log())
 		default:
 			x.row.Said = outcome + ", site " + site[1]
 			if kept := site[1] == "unchanged" || site[1] == "restored"; (kept && fresh) || (site[1] == "switched" && !fresh) {
-				x.t.Errorf("the run says %q; before it %s answered, now %s", site[0], x.was.answers, now.answers)
+				x.T.Errorf("the run says %q; before it %s answered, now %s", site[0], x.was.answers, now.answers)
 			}
 			if x.fault.says == "" || !regexp.MustCompile(x.fault.says).MatchString(said) {
-				x.t.Errorf("the run's word does not name the cause, %q:\n%s", x.fault.says, said)
+				x.T.Errorf("the run's word does not name the cause, %q:\n%s", x.fault.says, said)
 			}
 		}
-		x.t.Logf("%s: %s\n%s", x.place, x.row.Said, said)
-		if x.t.Failed() {
-			x.t.Log(result.Log())
+		x.T.Logf("%s: %s\n%s", x.place, x.row.Said, said)
+		if x.T.Failed() {
+			x.T.Log(result.Log())
 		}
 	}
 	switch {
@@ -212,7 +212,7 @@ func (x *trial) judge(result *lab.Result) {
 	case x.fault.first && len(now.flags) == 0 && (result == nil || result.ExitCode != 0): // nothing was switched yet; once the site is there its fall-back names the only slot
 	case x.fault.first && now.answers == "":
 		if len(now.flags) > 1 {
-			x.t.Errorf("flags %v on a host that serves nothing yet", now.flags)
+			x.T.Errorf("flags %v on a host that serves nothing yet", now.flags)
 		}
 	default:
 		x.flag(now)
@@ -221,27 +221,27 @@ func (x *trial) judge(result *lab.Result) {
 
 // heals wants the next deployment to succeed, and nothing of the last one to be left.
 func (x *trial) heals() {
-	x.t.Helper()
+	x.T.Helper()
 	var with map[string]string
 	if x.fault.again {
 		with = x.fault.with
 	}
-	running, err := shared.runner.Start(x.ctx, x.job(x.commit(nil), with))
+	running, err := world.Shared.Runner.Start(x.Ctx, x.Job(x.Commit(nil), with))
 	x.must(err)
 	if x.fault.late {
-		x.must(running.WaitLog(x.ctx, "Checking the host"))
-		x.must(x.host.Release(x.ctx))
+		x.must(running.WaitLog(x.Ctx, "Checking the host"))
+		x.must(x.Host.Release(x.Ctx))
 	}
 	result, err := running.Wait()
 	x.must(err)
 	x.row.Next = result.Outputs["outcome"]
 	if result.ExitCode != 0 || result.Outputs["outcome"] != "deployed" {
-		x.t.Errorf("the next run does not heal:\n%s", result.Log())
+		x.T.Errorf("the next run does not heal:\n%s", result.Log())
 		return
 	}
 	now := x.state()
 	if now.answers != result.Outputs["release"] {
-		x.t.Errorf("after the next run %s answers, want %s", now.answers, result.Outputs["release"])
+		x.T.Errorf("after the next run %s answers, want %s", now.answers, result.Outputs["release"])
 	}
 	x.flag(now)
 	x.quiet()
@@ -256,18 +256,18 @@ func (x *trial) heals() {
 
 // requests ends the load.
 func (x *trial) requests() {
-	x.t.Helper()
-	if x.load == nil {
+	x.T.Helper()
+	if x.Load == nil {
 		return // nobody could be there yet
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.ctx), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.Ctx), 30*time.Second)
 	defer cancel()
-	x.blame(x.load.Stop(ctx))
+	x.blame(x.Load.Stop(ctx))
 }
 
 // blame counts the requests that failed: the fault's are those that were under way at some time between its coming and its end.
-func (x *trial) blame(report lab.LoadReport) {
-	x.t.Helper()
+func (x *trial) blame(report load.Report) {
+	x.T.Helper()
 	x.row.Requests = report.Requests
 	for _, f := range report.Failures {
 		if x.fault.impossible != "" && f.Time.After(x.came) && f.Time.Add(-f.Took).Before(x.up) {
@@ -275,17 +275,17 @@ func (x *trial) blame(report lab.LoadReport) {
 			continue
 		}
 		x.row.Lost++
-		x.t.Errorf("a request was lost: %s (at %s; the fault came at %s and lasted %s)",
+		x.T.Errorf("a request was lost: %s (at %s; the fault came at %s and lasted %s)",
 			f, f.Time.Format("15:04:05.000"), x.came.Format("15:04:05.000"), x.up.Sub(x.came).Round(time.Millisecond))
 	}
 	if report.Failed > len(report.Failures) || report.Unfinished > 0 {
-		x.t.Errorf("more requests failed than are known: %s", report)
+		x.T.Errorf("more requests failed than are known: %s", report)
 	}
 }
 
 func (x *trial) must(err error) {
-	x.t.Helper()
+	x.T.Helper()
 	if err != nil {
-		x.t.Fatal(fmt.Errorf("%s, %s: %w", x.fault.name, x.place, err))
+		x.T.Fatal(fmt.Errorf("%s, %s: %w", x.fault.name, x.place, err))
 	}
 }

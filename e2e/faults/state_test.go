@@ -1,4 +1,4 @@
-package e2e
+package faults
 
 import "strings"
 
@@ -10,8 +10,8 @@ type state struct {
 }
 
 func (x *trial) state() state {
-	x.t.Helper()
-	out := x.exec(`echo "flags $(ls /var/lib/deploy-action/shop/active 2>/dev/null | tr '\n' ' ')"
+	x.T.Helper()
+	out := x.Exec(`echo "flags $(ls /var/lib/deploy-action/shop/active 2>/dev/null | tr '\n' ' ')"
 		curl -s -D - -o /dev/null --max-time 5 http://127.0.0.1/version | tr -d '\r' | sed -n 's/^x-release: //ip'
 		cd /home/ubuntu/shop/slots 2>/dev/null || exit 0; for port in 80*; do [ -L "$port" ] || continue; echo "$port $(basename "$(readlink "$port")")"; done`)
 	lines := strings.Split(out, "\n")
@@ -29,40 +29,40 @@ func (x *trial) state() state {
 
 // flag wants exactly one, on the slot that answers.
 func (x *trial) flag(s state) {
-	x.t.Helper()
+	x.T.Helper()
 	if len(s.flags) != 1 || s.slots[s.flags[0]] != s.answers {
-		x.t.Errorf("flags %v; slots %v; %s answers", s.flags, s.slots, s.answers)
+		x.T.Errorf("flags %v; slots %v; %s answers", s.flags, s.slots, s.answers)
 	}
 }
 
 // free wants the deploy lock to be free within 30 s of the run's end, without anybody's help.
 func (x *trial) free() {
-	x.t.Helper()
-	if out, err := x.host.Exec(x.ctx, `cd /home/ubuntu/shop && { [[ ! -e .lock ]] || flock -w 30 .lock true || { cat .lock.holder; false; }; }`); err != nil {
-		x.t.Errorf("the deploy lock is not free 30 s after the run's end: %v %s", err, out)
+	x.T.Helper()
+	if out, err := x.Host.Exec(x.Ctx, `cd /home/ubuntu/shop && { [[ ! -e .lock ]] || flock -w 30 .lock true || { cat .lock.holder; false; }; }`); err != nil {
+		x.T.Errorf("the deploy lock is not free 30 s after the run's end: %v %s", err, out)
 	}
 }
 
 // quiet wants every verb on the host to end, the holder of the lock too.
 func (x *trial) quiet() {
-	x.t.Helper()
-	if out, err := x.host.Exec(x.ctx, `timeout 30 bash -c "while pgrep -fx 'bash -s -- .*' >/dev/null; do sleep 0.1; done" || { pgrep -afx 'bash -s -- .*'; false; }`); err != nil {
-		x.t.Errorf("a verb is still at work: %s", out)
+	x.T.Helper()
+	if out, err := x.Host.Exec(x.Ctx, `timeout 30 bash -c "while pgrep -fx 'bash -s -- .*' >/dev/null; do sleep 0.1; done" || { pgrep -afx 'bash -s -- .*'; false; }`); err != nil {
+		x.T.Errorf("a verb is still at work: %s", out)
 	}
 }
 
 // tidy wants one version on the pair of ports, in the unit of the active slot, and no process that is nobody's.
 func (x *trial) tidy(s state) {
-	x.t.Helper()
-	if out, err := x.host.Exec(x.ctx, strays); err != nil {
-		x.t.Errorf("processes of nobody: %s", out)
+	x.T.Helper()
+	if out, err := x.Host.Exec(x.Ctx, strays); err != nil {
+		x.T.Errorf("processes of nobody: %s", out)
 	}
 	if len(s.flags) != 1 {
 		return // said already
 	}
-	out := x.exec(listeners)
+	out := x.Exec(listeners)
 	if want := s.flags[0] + " shop@" + s.flags[0]; out != want {
-		x.t.Errorf("on the pair of ports listen, by their units:\n%s\nwant just %s", out, want)
+		x.T.Errorf("on the pair of ports listen, by their units:\n%s\nwant just %s", out, want)
 	}
 }
 

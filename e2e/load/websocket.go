@@ -1,4 +1,4 @@
-package lab
+package load
 
 import (
 	"context"
@@ -13,11 +13,11 @@ import (
 // echo keeps one WebSocket open, sends a message every EchoEvery and wants it back unchanged. When the server ends
 // the connection, that is written down and a new one is opened: it belongs to the release that serves by then. A
 // handshake or an echo that fails is a failed request.
-func (l *Load) echo(kind LoadKind, id int) {
+func (l *Load) echo(kind Kind, id int) {
 	for n := 0; l.goesOn(); n++ {
 		began := time.Now()
 		if err := l.session(kind, id, began); err != nil && l.hard.Err() == nil {
-			l.fail(LoadFailure{Kind: kind, Conn: id, Nth: n + 1, Took: time.Since(began)}, err)
+			l.fail(Failure{Kind: kind, Conn: id, Nth: n + 1, Took: time.Since(began)}, err)
 		}
 		if !l.pause(jitter(l.opt.Think)) {
 			return
@@ -27,7 +27,7 @@ func (l *Load) echo(kind LoadKind, id int) {
 
 // session is one connection from handshake to end. The error is a fault of the server; its ending the connection
 // is none.
-func (l *Load) session(kind LoadKind, id int, began time.Time) error {
+func (l *Load) session(kind Kind, id int, began time.Time) error {
 	dialCtx, cancel := context.WithTimeout(l.hard, l.opt.Timeout)
 	defer cancel()
 	// A transport of its own: no proxy from the environment, no pooled connection that a retry could hide behind.
@@ -38,12 +38,12 @@ func (l *Load) session(kind LoadKind, id int, began time.Time) error {
 		if res != nil {
 			cause = CauseStatus
 		}
-		return &loadFault{cause, err}
+		return &requestFault{cause, err}
 	}
 	defer func() { _ = conn.CloseNow() }()
 	release := res.Header.Get("X-Release")
 	if release == "" {
-		return &loadFault{CauseRelease, errors.New("the handshake has no X-Release header")}
+		return &requestFault{CauseRelease, errors.New("the handshake has no X-Release header")}
 	}
 	l.rec.answered(kind, release, time.Since(began))
 	book := l.rec.opened(id, release)
@@ -91,13 +91,13 @@ func (l *Load) exchangeMessages(conn *websocket.Conn, book *WebSocketSession, me
 			return nil
 		case got := <-messages:
 			if got != waiting {
-				return &loadFault{CauseBody, fmt.Errorf("sent %q, got %q", waiting, got)}
+				return &requestFault{CauseBody, fmt.Errorf("sent %q, got %q", waiting, got)}
 			}
 			waiting = ""
 			overdue.Stop()
 			l.rec.echoed(book)
 		case <-overdue.C:
-			return &loadFault{CauseTimeout, fmt.Errorf("no echo of %q within %v", waiting, l.opt.Timeout)}
+			return &requestFault{CauseTimeout, fmt.Errorf("no echo of %q within %v", waiting, l.opt.Timeout)}
 		case <-tick.C:
 			if waiting != "" {
 				continue

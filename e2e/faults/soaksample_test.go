@@ -1,4 +1,4 @@
-package e2e
+package faults
 
 import (
 	"fmt"
@@ -8,13 +8,15 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/clothesme/deploy-action/e2e/world"
 )
 
-const soakFile = "../docs/soak.md"
+const soakFile = "../../docs/soak.md"
 
 // sample is what a host, and the machine that the runners are on, have in use while no user is on the site and nobody deploys.
 type sample struct {
-	footprint                         // without the application's own logs, which users' requests fill:
+	world.Footprint                   // without the application's own logs, which users' requests fill:
 	logs                          int // bytes
 	nginxFDs, systemdFDs, sshdFDs int
 	memory                        int // KB that nginx, systemd and sshd use
@@ -23,24 +25,24 @@ type sample struct {
 }
 
 func (h *soaked) sample() sample {
-	h.t.Helper()
-	s := sample{footprint: h.footprint()}
-	out := h.exec(`timeout 20 bash -c "while ss -Htn state established '( sport = :80 or sport = :8080 or sport = :8081 )' | grep -q .; do sleep 0.1; done"
+	h.T.Helper()
+	s := sample{Footprint: h.Footprint()}
+	out := h.Exec(`timeout 20 bash -c "while ss -Htn state established '( sport = :80 or sport = :8080 or sport = :8081 )' | grep -q .; do sleep 0.1; done"
 		fds() { local pid n=0; for pid; do n=$((n + $(ls "/proc/$pid/fd" | wc -l))); done; echo "$n"; }
 		nginx=$(pgrep -x nginx) sshd=$(systemctl show -p MainPID --value ssh)
 		fds $nginx; fds 1; fds $sshd
 		for pid in $nginx 1 $sshd; do sed -n 's/^RssAnon:[^0-9]*\([0-9]*\) kB/\1/p' /proc/$pid/status; done | awk '{ kb += $1 } END { print kb }'
 		du -s --block-size=1 /home/ubuntu/shop/logs | cut -f1`)
 	if _, err := fmt.Sscan(out, &s.nginxFDs, &s.systemdFDs, &s.sshdFDs, &s.memory, &s.logs); err != nil {
-		h.t.Fatalf("%v in %q", err, out)
+		h.T.Fatalf("%v in %q", err, out)
 	}
-	s.disk -= s.logs
-	left, err := exec.CommandContext(h.ctx, "docker", "ps", "--all", "--quiet", "--filter", "status=exited", "--filter", "label=a1b2c3").Output()
+	s.Disk -= s.logs
+	left, err := exec.CommandContext(h.Ctx, "docker", "ps", "--all", "--quiet", "--filter", "status=exited", "--filter", "label=a1b2c3").Output()
 	if err != nil {
-		h.t.Fatal(err)
+		h.T.Fatal(err)
 	}
 	s.containers = strings.Count(string(left), "\n")
-	err = filepath.WalkDir(filepath.Dir(filepath.Dir(shared.runner.Workspace)), func(_ string, entry fs.DirEntry, err error) error {
+	err = filepath.WalkDir(filepath.Dir(filepath.Dir(world.Shared.Runner.Workspace)), func(_ string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.Name() == "_runner_file_commands" {
 			return fs.SkipDir
 		}
@@ -50,7 +52,7 @@ func (h *soaked) sample() sample {
 		return nil
 	})
 	if err != nil {
-		h.t.Fatal(err)
+		h.T.Fatal(err)
 	}
 	return s
 }
@@ -62,12 +64,12 @@ func (s sample) growth(last sample, deployments int) (words []string) {
 		from, to  int
 		allowance int
 	}{
-		{"bytes of the host's disk", s.disk, last.disk, 512<<10 + 2<<10*deployments}, // the history, git's rhythm
+		{"bytes of the host's disk", s.Disk, last.Disk, 512<<10 + 2<<10*deployments}, // the history, git's rhythm
 		{"bytes of logs", 0, last.logs, 2 * 2 * 16 << 20},                            // a slot's is put by, one time, at the first start with more than 10 MB
-		{"files on the host", s.files, last.files, 40},
-		{"processes of the application's user", s.processes, last.processes, 0},
-		{"units", s.units, last.units, 1},
-		{"failed units", s.failed, last.failed, 0},
+		{"files on the host", s.Files, last.Files, 40},
+		{"processes of the application's user", s.Processes, last.Processes, 0},
+		{"units", s.Units, last.Units, 1},
+		{"failed units", s.Failed, last.Failed, 0},
 		{"file descriptors of nginx", s.nginxFDs, last.nginxFDs, 8},
 		{"file descriptors of systemd", s.systemdFDs, last.systemdFDs, 8},
 		{"file descriptors of sshd", s.sshdFDs, last.sshdFDs, 2},
@@ -134,7 +136,7 @@ drawn at random with its place (seed %d), and followed by one that nothing came 
 	b.WriteString("| host | deployments | disk (KB) | logs (KB) | files | processes | units | failed | fds: nginx | systemd | sshd | memory (KB) | runner: containers | files | KB |\n|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n")
 	for n, h := range f.Hosts {
 		for i, s := range []sample{h.first, h.last} {
-			fmt.Fprintf(&b, "| %d | %d | %d | %d | %d | %d | %d | %d | %d | %d | %d | %d | %d | %d | %d |\n", n+1, []int{h.from, h.to}[i], s.disk>>10, s.logs>>10, s.files, s.processes, s.units, s.failed,
+			fmt.Fprintf(&b, "| %d | %d | %d | %d | %d | %d | %d | %d | %d | %d | %d | %d | %d | %d | %d |\n", n+1, []int{h.from, h.to}[i], s.Disk>>10, s.logs>>10, s.Files, s.Processes, s.Units, s.Failed,
 				s.nginxFDs, s.systemdFDs, s.sshdFDs, s.memory, s.containers, s.runnerFiles, s.runnerKB)
 		}
 	}

@@ -1,4 +1,4 @@
-package lab
+package load
 
 import (
 	"maps"
@@ -10,16 +10,16 @@ import (
 // keptFailures is how many failed requests are kept in detail, and maxFailures how many of them a text has.
 const keptFailures, maxFailures = 10_000, 20
 
-// loadRecorder keeps the books of a load. Memory grows by eight bytes a request.
-type loadRecorder struct {
+// recorder keeps the books of a load. Memory grows by eight bytes a request.
+type recorder struct {
 	start time.Time
 
 	mu         sync.Mutex
 	waiters    chan struct{} // closed at the next event; nil when nobody waits
-	kinds      map[LoadKind]*kindBooks
+	kinds      map[Kind]*kindBooks
 	releases   map[string]*sighting
-	causes     map[LoadCause]int
-	failures   []LoadFailure
+	causes     map[Cause]int
+	failures   []Failure
 	failed     int
 	unfinished int
 	idleCloses int
@@ -41,15 +41,15 @@ type sighting struct {
 	first, last time.Time
 }
 
-func newLoadRecorder() *loadRecorder {
+func newRecorder() *recorder {
 	now := time.Now()
-	return &loadRecorder{
+	return &recorder{
 		start: now, lastEvent: now,
-		kinds: make(map[LoadKind]*kindBooks), releases: make(map[string]*sighting), causes: make(map[LoadCause]int),
+		kinds: make(map[Kind]*kindBooks), releases: make(map[string]*sighting), causes: make(map[Cause]int),
 	}
 }
 
-func (r *loadRecorder) answered(kind LoadKind, release string, took time.Duration) {
+func (r *recorder) answered(kind Kind, release string, took time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.event()
@@ -69,7 +69,7 @@ func (r *loadRecorder) answered(kind LoadKind, release string, took time.Duratio
 }
 
 // fail counts one failed request; it fills in the time and the release seen last.
-func (r *loadRecorder) fail(f LoadFailure) {
+func (r *recorder) fail(f Failure) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	f.Time = r.event()
@@ -84,7 +84,7 @@ func (r *loadRecorder) fail(f LoadFailure) {
 }
 
 // dropped counts a request that we cut off ourselves.
-func (r *loadRecorder) dropped() {
+func (r *recorder) dropped() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.event()
@@ -92,14 +92,14 @@ func (r *loadRecorder) dropped() {
 }
 
 // idleClosed counts a connection that the server closed between two requests.
-func (r *loadRecorder) idleClosed() {
+func (r *recorder) idleClosed() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.event()
 	r.idleCloses++
 }
 
-func (r *loadRecorder) opened(id int, release string) *WebSocketSession {
+func (r *recorder) opened(id int, release string) *WebSocketSession {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s := &WebSocketSession{Conn: id, Release: release, Opened: r.event()}
@@ -107,7 +107,7 @@ func (r *loadRecorder) opened(id int, release string) *WebSocketSession {
 	return s
 }
 
-func (r *loadRecorder) echoed(s *WebSocketSession) {
+func (r *recorder) echoed(s *WebSocketSession) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.event()
@@ -115,13 +115,13 @@ func (r *loadRecorder) echoed(s *WebSocketSession) {
 	r.echoes++
 }
 
-func (r *loadRecorder) ended(s *WebSocketSession, code int, reason string) {
+func (r *recorder) ended(s *WebSocketSession, code int, reason string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s.Ended, s.Code, s.Reason = r.event(), code, reason
 }
 
-func (r *loadRecorder) seen(release string) (first, last time.Time) {
+func (r *recorder) seen(release string) (first, last time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if s := r.releases[release]; s != nil {
@@ -131,14 +131,14 @@ func (r *loadRecorder) seen(release string) (first, last time.Time) {
 }
 
 // good is how many good answers a kind had.
-func (r *loadRecorder) good(kind LoadKind) int {
+func (r *recorder) good(kind Kind) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.books(kind).took)
 }
 
 // next is closed at the next event.
-func (r *loadRecorder) next() <-chan struct{} {
+func (r *recorder) next() <-chan struct{} {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.waiters == nil {
@@ -147,13 +147,13 @@ func (r *loadRecorder) next() <-chan struct{} {
 	return r.waiters
 }
 
-func (r *loadRecorder) report() LoadReport {
+func (r *recorder) report() Report {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	rep := LoadReport{
+	rep := Report{
 		Failed: r.failed, Failures: slices.Clone(r.failures), Echoes: r.echoes,
 		IdleCloses: r.idleCloses, Unfinished: r.unfinished,
-		ByKind: make(map[LoadKind]KindReport), ByCause: maps.Clone(r.causes), ByRelease: make(map[string]int),
+		ByKind: make(map[Kind]KindReport), ByCause: maps.Clone(r.causes), ByRelease: make(map[string]int),
 		MaxGap: r.maxGap, Took: r.lastEvent.Sub(r.start),
 	}
 	for kind, books := range r.kinds {
@@ -175,7 +175,7 @@ func (r *loadRecorder) report() LoadReport {
 }
 
 // event notes that something happened and wakes who waits. The caller holds the lock.
-func (r *loadRecorder) event() time.Time {
+func (r *recorder) event() time.Time {
 	if r.waiters != nil {
 		close(r.waiters)
 		r.waiters = nil
@@ -185,7 +185,7 @@ func (r *loadRecorder) event() time.Time {
 }
 
 // books of a kind. The caller holds the lock.
-func (r *loadRecorder) books(kind LoadKind) *kindBooks {
+func (r *recorder) books(kind Kind) *kindBooks {
 	b := r.kinds[kind]
 	if b == nil {
 		b = &kindBooks{}

@@ -1,4 +1,4 @@
-package lab
+package load
 
 import (
 	"strings"
@@ -32,14 +32,14 @@ func TestLoadLatency(t *testing.T) {
 }
 
 func TestLoadReportText(t *testing.T) {
-	rec := newLoadRecorder()
+	rec := newRecorder()
 	rec.answered(KindGet, "v1", time.Millisecond)
 	rec.answered(KindPost, "v2", time.Millisecond)
 	if got := rec.report().Details(); got != "" {
 		t.Errorf("details without a failure: %q", got)
 	}
 	for range maxFailures + 5 {
-		rec.fail(LoadFailure{Kind: KindPost, Conn: 3, Nth: 7, Cause: CauseStatus, Detail: "status 502", Status: 502})
+		rec.fail(Failure{Kind: KindPost, Conn: 3, Nth: 7, Cause: CauseStatus, Detail: "status 502", Status: 502})
 	}
 	r := rec.report()
 	if got, want := r.String(), "requests=27 failed=25 echoes=0 releases=[v1:1 v2:1] p50=1ms p99=1ms"; !strings.HasPrefix(got, want) {

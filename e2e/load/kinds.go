@@ -1,4 +1,4 @@
-package lab
+package load
 
 import (
 	"bytes"
@@ -15,8 +15,8 @@ import (
 )
 
 // repeat keeps one connection busy until the load stops: a closed loop, one request at a time.
-func (l *Load) repeat(kind LoadKind, id int) {
-	var conn *loadConn
+func (l *Load) repeat(kind Kind, id int) {
+	var conn *keptConn
 	defer func() {
 		if conn != nil {
 			conn.close()
@@ -44,10 +44,10 @@ func (l *Load) repeat(kind LoadKind, id int) {
 
 // once makes one request, on conn or where that is nil on a new connection, and records it exactly once. It returns
 // the connection when it can be used again.
-func (l *Load) once(conn *loadConn, kind LoadKind, id, n int) (reusable *loadConn, failed bool) {
+func (l *Load) once(conn *keptConn, kind Kind, id, n int) (reusable *keptConn, failed bool) {
 	request := l.request(kind, id, n)
 	began := time.Now()
-	var answer loadAnswer
+	var answer reply
 	var err error
 	if conn != nil {
 		if err = conn.check(); l.mayReplace(err) {
@@ -56,7 +56,7 @@ func (l *Load) once(conn *loadConn, kind LoadKind, id, n int) (reusable *loadCon
 		}
 	}
 	if conn == nil {
-		conn, err = dialLoad(l.hard, l.addr, l.opt.Timeout)
+		conn, err = dialKept(l.hard, l.addr, l.opt.Timeout)
 	}
 	if err == nil {
 		answer, err = conn.exchange(request, l.stopping)
@@ -76,7 +76,7 @@ func (l *Load) once(conn *loadConn, kind LoadKind, id, n int) (reusable *loadCon
 		l.rec.dropped()
 		return nil, true
 	}
-	l.fail(LoadFailure{
+	l.fail(Failure{
 		Kind: kind, Conn: id, Nth: n + 1, Status: answer.status, Release: answer.release, Took: time.Since(began),
 	}, err)
 	return nil, true
@@ -84,7 +84,7 @@ func (l *Load) once(conn *loadConn, kind LoadKind, id, n int) (reusable *loadCon
 
 // mayReplace tells whether err is a close between two requests, counts it, and says whether it is tolerated.
 func (l *Load) mayReplace(err error) bool {
-	var fault *loadFault
+	var fault *requestFault
 	if !errors.As(err, &fault) || fault.cause != CauseIdle || l.hard.Err() != nil {
 		return false
 	}
@@ -93,17 +93,17 @@ func (l *Load) mayReplace(err error) bool {
 }
 
 // fail records a failed request with its cause.
-func (l *Load) fail(failure LoadFailure, err error) {
+func (l *Load) fail(failure Failure, err error) {
 	failure.Cause, failure.Detail = CauseProtocol, err.Error()
-	var fault *loadFault
+	var fault *requestFault
 	if errors.As(err, &fault) {
 		failure.Cause, failure.Detail = fault.cause, fault.err.Error()
 	}
 	l.rec.fail(failure)
 }
 
-func (l *Load) request(kind LoadKind, id, n int) loadRequest {
-	r := loadRequest{method: http.MethodGet, host: l.opt.Host, timeout: l.opt.Timeout, check: checkRelease}
+func (l *Load) request(kind Kind, id, n int) question {
+	r := question{method: http.MethodGet, host: l.opt.Host, timeout: l.opt.Timeout, check: checkRelease}
 	switch kind {
 	case KindGet:
 		r.target = "/version"
@@ -114,7 +114,7 @@ func (l *Load) request(kind LoadKind, id, n int) loadRequest {
 	case KindPost:
 		r.method, r.target, r.contentType = http.MethodPost, "/echo", "application/json"
 		r.body = fmt.Appendf(nil, `{"connection": %d, "request": %d, "nonce": "%x", "text": "한국어 \" \\ \u0000"}`, id, n, rand.Uint64())
-		r.check = func(a loadAnswer) error { return sameBytes(a.body, r.body) }
+		r.check = func(a reply) error { return sameBytes(a.body, r.body) }
 	case KindUpload:
 		r.method, r.target, r.contentType = http.MethodPost, "/upload", "application/octet-stream"
 		r.body = uploadBody(id, n, l.opt.UploadSize)
@@ -123,13 +123,13 @@ func (l *Load) request(kind LoadKind, id, n int) loadRequest {
 			r.spread = l.opt.UploadFor * time.Duration(id+1) / time.Duration(l.opt.Mix.Upload)
 		}
 		r.timeout += r.spread
-		r.check = func(a loadAnswer) error { return checkUpload(a, r.body) }
+		r.check = func(a reply) error { return checkUpload(a, r.body) }
 	}
 	return r
 }
 
 // checkRelease wants a body made by the release that the header names: an answer pieced together from two fails.
-func checkRelease(a loadAnswer) error {
+func checkRelease(a reply) error {
 	var body struct {
 		Release string `json:"release"`
 	}
@@ -149,7 +149,7 @@ func sameBytes(got, want []byte) error {
 	return nil
 }
 
-func checkUpload(a loadAnswer, sent []byte) error {
+func checkUpload(a reply, sent []byte) error {
 	var body struct {
 		Size   int    `json:"size"`
 		SHA256 string `json:"sha256"`

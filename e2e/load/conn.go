@@ -1,4 +1,4 @@
-package lab
+package load
 
 import (
 	"bufio"
@@ -20,8 +20,8 @@ const maxAnswer = 1 << 20
 // uploadChunks is how many pieces a spread-out body is sent in.
 const uploadChunks = 64
 
-// loadConn is one keep-alive connection with nothing behind its back: no retry, no read-ahead, no pool.
-type loadConn struct {
+// keptConn is one keep-alive connection with nothing behind its back: no retry, no read-ahead, no pool.
+type keptConn struct {
 	raw    net.Conn
 	br     *bufio.Reader
 	unhook func() bool
@@ -29,48 +29,48 @@ type loadConn struct {
 	idle   time.Time
 }
 
-type loadRequest struct {
+type question struct {
 	method, target, host string
 	contentType          string
 	body                 []byte
 	spread               time.Duration // over how long the body is sent
 	timeout              time.Duration // for the whole exchange
-	check                func(loadAnswer) error
+	check                func(reply) error
 }
 
-type loadAnswer struct {
+type reply struct {
 	status  int
 	release string
 	body    []byte
 	closing bool // the server announced that it closes the connection
 }
 
-// loadFault is why a request failed.
-type loadFault struct {
-	cause LoadCause
+// requestFault is why a request failed.
+type requestFault struct {
+	cause Cause
 	err   error
 }
 
-func (f *loadFault) Error() string { return string(f.cause) + ": " + f.err.Error() }
-func (f *loadFault) Unwrap() error { return f.err }
+func (f *requestFault) Error() string { return string(f.cause) + ": " + f.err.Error() }
+func (f *requestFault) Unwrap() error { return f.err }
 
-func dialLoad(ctx context.Context, addr string, timeout time.Duration) (*loadConn, error) {
+func dialKept(ctx context.Context, addr string, timeout time.Duration) (*keptConn, error) {
 	raw, err := (&net.Dialer{Timeout: timeout}).DialContext(ctx, "tcp", addr)
 	if err != nil {
-		return nil, &loadFault{cause: causeOf(err, CauseDial), err: err}
+		return nil, &requestFault{cause: causeOf(err, CauseDial), err: err}
 	}
-	c := &loadConn{raw: raw, br: bufio.NewReader(raw)}
+	c := &keptConn{raw: raw, br: bufio.NewReader(raw)}
 	c.unhook = context.AfterFunc(ctx, func() { _ = raw.Close() })
 	return c, nil
 }
 
-func (c *loadConn) close() {
+func (c *keptConn) close() {
 	c.unhook()
 	_ = c.raw.Close()
 }
 
 // check looks, without waiting, at a connection that was idle: the server must have neither closed it nor said more.
-func (c *loadConn) check() error {
+func (c *keptConn) check() error {
 	source, err := c.raw.(*net.TCPConn).SyscallConn()
 	if err != nil {
 		return c.fault("look at the connection", err)
@@ -88,7 +88,7 @@ func (c *loadConn) check() error {
 	case errors.Is(peekErr, syscall.EAGAIN), errors.Is(peekErr, syscall.EINTR):
 		return nil
 	case peekErr == nil && n > 0:
-		return &loadFault{CauseProtocol, errors.New("more bytes follow the last answer")}
+		return &requestFault{CauseProtocol, errors.New("more bytes follow the last answer")}
 	case peekErr == nil:
 		peekErr = io.EOF
 	}
@@ -100,9 +100,9 @@ func (c *loadConn) check() error {
 // exchange sends one request and reads its answer. hurry, when closed, ends the spreading of the body. After an
 // error, and after an answer that is closing, the connection is of no further use. The answer comes with a fault
 // too, as far as it got.
-func (c *loadConn) exchange(r loadRequest, hurry <-chan struct{}) (loadAnswer, error) {
+func (c *keptConn) exchange(r question, hurry <-chan struct{}) (reply, error) {
 	if err := c.raw.SetDeadline(time.Now().Add(r.timeout)); err != nil {
-		return loadAnswer{}, c.fault("prepare", err)
+		return reply{}, c.fault("prepare", err)
 	}
 	sendErr := c.send(r, hurry)
 	if sendErr != nil {
@@ -112,7 +112,7 @@ func (c *loadConn) exchange(r loadRequest, hurry <-chan struct{}) (loadAnswer, e
 	answer, err := c.receive(r.method)
 	switch {
 	case sendErr != nil && err == nil:
-		return answer, &loadFault{CauseStatus, fmt.Errorf("status %d before the whole request was sent", answer.status)}
+		return answer, &requestFault{CauseStatus, fmt.Errorf("status %d before the whole request was sent", answer.status)}
 	case sendErr != nil:
 		return answer, c.fault("send the request", sendErr)
 	case err != nil:
@@ -123,20 +123,20 @@ func (c *loadConn) exchange(r loadRequest, hurry <-chan struct{}) (loadAnswer, e
 	return answer, judge(r, answer)
 }
 
-func judge(r loadRequest, answer loadAnswer) error {
+func judge(r question, answer reply) error {
 	if answer.status != http.StatusOK {
-		return &loadFault{CauseStatus, fmt.Errorf("status %d: %.120q", answer.status, answer.body)}
+		return &requestFault{CauseStatus, fmt.Errorf("status %d: %.120q", answer.status, answer.body)}
 	}
 	if answer.release == "" {
-		return &loadFault{CauseRelease, errors.New("the answer has no X-Release header")}
+		return &requestFault{CauseRelease, errors.New("the answer has no X-Release header")}
 	}
 	if err := r.check(answer); err != nil {
-		return &loadFault{CauseBody, err}
+		return &requestFault{CauseBody, err}
 	}
 	return nil
 }
 
-func (c *loadConn) send(r loadRequest, hurry <-chan struct{}) error {
+func (c *keptConn) send(r question, hurry <-chan struct{}) error {
 	head := r.method + " " + r.target + " HTTP/1.1\r\nHost: " + r.host + "\r\nUser-Agent: deploy-action-lab\r\nAccept: */*\r\n"
 	if r.method == http.MethodPost {
 		head += "Content-Type: " + r.contentType + "\r\nContent-Length: " + strconv.Itoa(len(r.body)) + "\r\n"
@@ -167,39 +167,39 @@ func (c *loadConn) send(r loadRequest, hurry <-chan struct{}) error {
 	return nil
 }
 
-func (c *loadConn) receive(method string) (loadAnswer, error) {
+func (c *keptConn) receive(method string) (reply, error) {
 	if _, err := c.br.Peek(1); err != nil {
-		return loadAnswer{}, c.fault("wait for the answer", err)
+		return reply{}, c.fault("wait for the answer", err)
 	}
 	res, err := http.ReadResponse(c.br, &http.Request{Method: method})
 	if err != nil {
-		return loadAnswer{}, c.fault("read the answer's head", err)
+		return reply{}, c.fault("read the answer's head", err)
 	}
 	defer func() { _ = res.Body.Close() }()
-	answer := loadAnswer{status: res.StatusCode, release: res.Header.Get("X-Release"), closing: res.Close}
+	answer := reply{status: res.StatusCode, release: res.Header.Get("X-Release"), closing: res.Close}
 	answer.body, err = io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
 	switch {
 	case err != nil:
 		return answer, c.fault("read the answer's body", err)
 	case len(answer.body) > maxAnswer:
-		return answer, &loadFault{CauseBody, fmt.Errorf("the body exceeds %d bytes", maxAnswer)}
+		return answer, &requestFault{CauseBody, fmt.Errorf("the body exceeds %d bytes", maxAnswer)}
 	case c.br.Buffered() > 0:
-		return answer, &loadFault{CauseProtocol, fmt.Errorf("%d bytes follow the answer", c.br.Buffered())}
+		return answer, &requestFault{CauseProtocol, fmt.Errorf("%d bytes follow the answer", c.br.Buffered())}
 	}
 	return answer, nil
 }
 
 // fault tells what the connection had been through, which is what separates a release that died from a server
 // that dropped an idle connection.
-func (c *loadConn) fault(doing string, err error) *loadFault {
+func (c *keptConn) fault(doing string, err error) *requestFault {
 	history := "on a new connection"
 	if c.served > 0 {
 		history = fmt.Sprintf("after %d answers on this connection, the last one %v ago", c.served, time.Since(c.idle).Round(time.Millisecond))
 	}
-	return &loadFault{causeOf(err, CauseProtocol), fmt.Errorf("%s: %w (%s)", doing, err, history)}
+	return &requestFault{causeOf(err, CauseProtocol), fmt.Errorf("%s: %w (%s)", doing, err, history)}
 }
 
-func causeOf(err error, fallback LoadCause) LoadCause {
+func causeOf(err error, fallback Cause) Cause {
 	var netErr net.Error
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):

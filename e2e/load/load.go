@@ -1,4 +1,6 @@
-package lab
+// Package load is the users of a site: strict clients that keep connections of every kind busy, and count each request
+// that was not answered exactly right. It needs no container engine.
+package load
 
 import (
 	"context"
@@ -9,17 +11,17 @@ import (
 	"time"
 )
 
-// LoadKind is one sort of traffic.
-type LoadKind string
+// Kind is one sort of traffic.
+type Kind string
 
 // The kinds of traffic. KindLoad stands for the load itself, for what went wrong with no request of its own.
 const (
-	KindGet       LoadKind = "get"
-	KindPost      LoadKind = "post"
-	KindSlow      LoadKind = "slow"
-	KindUpload    LoadKind = "upload"
-	KindWebSocket LoadKind = "websocket"
-	KindLoad      LoadKind = "load"
+	KindGet       Kind = "get"
+	KindPost      Kind = "post"
+	KindSlow      Kind = "slow"
+	KindUpload    Kind = "upload"
+	KindWebSocket Kind = "websocket"
+	KindLoad      Kind = "load"
 )
 
 // Mix says how many connections of each kind are kept busy.
@@ -29,8 +31,8 @@ type Mix struct{ Get, Post, Slow, Upload, WebSocket int }
 // three uploads under way, for some 15 % of one core.
 var DefaultMix = Mix{Get: 32, Post: 4, Slow: 4, Upload: 3, WebSocket: 1}
 
-// LoadOptions says what to send where. Every zero value but URL's has a default.
-type LoadOptions struct {
+// Options says what to send where. Every zero value but URL's has a default.
+type Options struct {
 	URL  string // http://address[:port]; the paths are those of examples/fastapi
 	Host string // the Host header; default: URL's own
 	Mix  Mix    // taken literally unless it is all zero, which means DefaultMix
@@ -56,9 +58,9 @@ type LoadOptions struct {
 // file, a connection found closed before it is used again, a time-out, a refused dial, a status but 200, a body that
 // is not exactly right, an answer that names no release: each is one failed request.
 type Load struct {
-	opt      LoadOptions
+	opt      Options
 	addr     string
-	rec      *loadRecorder
+	rec      *recorder
 	stopping chan struct{} // closed: finish what is under way, begin nothing
 	stopOnce sync.Once
 	hard     context.Context // done: drop everything
@@ -66,18 +68,18 @@ type Load struct {
 	done     chan struct{} // closed when every connection has ended
 }
 
-// StartLoad begins at once. The load ends with Stop, or abruptly with ctx. A URL that cannot be used shows as one
+// Start begins at once. The load ends with Stop, or abruptly with ctx. A URL that cannot be used shows as one
 // failure in the report.
-func StartLoad(ctx context.Context, opt LoadOptions) *Load {
+func Start(ctx context.Context, opt Options) *Load {
 	opt.setDefaults()
-	l := &Load{opt: opt, rec: newLoadRecorder(), stopping: make(chan struct{}), done: make(chan struct{})}
+	l := &Load{opt: opt, rec: newRecorder(), stopping: make(chan struct{}), done: make(chan struct{})}
 	l.hard, l.abort = context.WithCancel(ctx)
 	base, err := url.Parse(opt.URL)
 	if err == nil && (base.Scheme != "http" || base.Hostname() == "" || base.Path != "") {
 		err = fmt.Errorf("load %q: want http://address[:port]", opt.URL)
 	}
 	if err != nil {
-		l.rec.fail(LoadFailure{Kind: KindLoad, Cause: CauseOptions, Detail: err.Error()})
+		l.rec.fail(Failure{Kind: KindLoad, Cause: CauseOptions, Detail: err.Error()})
 		close(l.done)
 		return l
 	}
@@ -89,7 +91,7 @@ func StartLoad(ctx context.Context, opt LoadOptions) *Load {
 		l.opt.Host = base.Host
 	}
 	limit := time.AfterFunc(opt.MaxDuration, func() {
-		l.rec.fail(LoadFailure{Kind: KindLoad, Cause: CauseTimeout, Detail: "still running after " + opt.MaxDuration.String()})
+		l.rec.fail(Failure{Kind: KindLoad, Cause: CauseTimeout, Detail: "still running after " + opt.MaxDuration.String()})
 		l.stopSoon()
 	})
 	var workers sync.WaitGroup
@@ -102,7 +104,7 @@ func StartLoad(ctx context.Context, opt LoadOptions) *Load {
 	return l
 }
 
-func (o *LoadOptions) setDefaults() {
+func (o *Options) setDefaults() {
 	if o.Mix == (Mix{}) {
 		o.Mix = DefaultMix
 	}
@@ -128,9 +130,9 @@ func (o *LoadOptions) setDefaults() {
 
 func (l *Load) run(workers *sync.WaitGroup) {
 	for _, w := range []struct {
-		kind LoadKind
+		kind Kind
 		n    int
-		work func(kind LoadKind, id int)
+		work func(kind Kind, id int)
 	}{
 		{KindGet, l.opt.Mix.Get, l.repeat},
 		{KindPost, l.opt.Mix.Post, l.repeat},
@@ -146,7 +148,7 @@ func (l *Load) run(workers *sync.WaitGroup) {
 
 // Stop lets what is under way finish (uploads send the rest at once), begins nothing new, and reports. When ctx ends
 // first, the remaining requests are dropped and reported as unfinished, not as failed.
-func (l *Load) Stop(ctx context.Context) LoadReport {
+func (l *Load) Stop(ctx context.Context) Report {
 	l.stopSoon()
 	select {
 	case <-l.done:
@@ -159,7 +161,7 @@ func (l *Load) Stop(ctx context.Context) LoadReport {
 }
 
 // Report tells what happened so far.
-func (l *Load) Report() LoadReport { return l.rec.report() }
+func (l *Load) Report() Report { return l.rec.report() }
 
 // Seen tells when the first and the latest answer of a release came; zero times when none did.
 func (l *Load) Seen(release string) (first, last time.Time) { return l.rec.seen(release) }
@@ -174,7 +176,7 @@ func (l *Load) WaitFor(ctx context.Context, release string) error {
 }
 
 // WaitAnswers waits until n more good answers of a kind have come: the way to know that traffic flows.
-func (l *Load) WaitAnswers(ctx context.Context, kind LoadKind, n int) error {
+func (l *Load) WaitAnswers(ctx context.Context, kind Kind, n int) error {
 	want := l.rec.good(kind) + n
 	if err := l.wait(ctx, func() bool { return l.rec.good(kind) >= want }); err != nil {
 		return fmt.Errorf("wait for %d answers to %s requests: %w", n, kind, err)

@@ -1,4 +1,4 @@
-package e2e
+package faults
 
 import (
 	"cmp"
@@ -11,6 +11,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/clothesme/deploy-action/e2e/world"
 )
 
 // list is what a run of the suite is to try, and what was tried before.
@@ -31,7 +33,7 @@ type todo struct {
 
 func newList(t *testing.T) *list {
 	t.Helper()
-	out, err := exec.CommandContext(t.Context(), "docker", "image", "inspect", "--format", "{{.Id}}", actionImage()).Output()
+	out, err := exec.CommandContext(t.Context(), "docker", "image", "inspect", "--format", "{{.Id}}", world.ActionImage()).Output()
 	if err != nil {
 		t.Fatal(err)
 	}

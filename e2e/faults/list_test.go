@@ -1,4 +1,4 @@
-package e2e
+package faults
 
 import (
 	"errors"
@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/clothesme/deploy-action/e2e/lab"
+	"github.com/clothesme/deploy-action/e2e/world"
 )
 
 // fault is what may come over a deployment.
@@ -42,7 +43,7 @@ func on(script string) func(x *trial) error {
 			active = x.was.flags[0]
 		}
 		idle := map[string]string{"8080": "8081", "8081": "8080"}[active]
-		_, err := x.host.Exec(x.ctx, fmt.Sprintf("set -e; active=%s idle=%s release=%s root=/home/ubuntu/shop flags=/var/lib/deploy-action/shop/active\n%s",
+		_, err := x.Host.Exec(x.Ctx, fmt.Sprintf("set -e; active=%s idle=%s release=%s root=/home/ubuntu/shop flags=/var/lib/deploy-action/shop/active\n%s",
 			active, idle, x.was.answers, script))
 		return err
 	}
@@ -79,7 +80,7 @@ func ownClock(x *trial) error {
 }
 
 func machineClock(x *trial) error {
-	return errors.Join(x.host.MakePlaces(x.ctx), on("rm -f /run/lab-clock")(x))
+	return errors.Join(x.Host.MakePlaces(x.Ctx), on("rm -f /run/lab-clock")(x))
 }
 
 func underWay(p place) bool { return p != after }
@@ -108,14 +109,14 @@ func freeze(x *trial) error {
 	if *faultPlaces == "all" {
 		limit = time.Minute
 	}
-	if err := x.host.Pause(x.ctx); err != nil {
+	if err := x.Host.Pause(x.Ctx); err != nil {
 		return err
 	}
 	select {
 	case <-time.After(limit):
-	case <-x.ctx.Done():
+	case <-x.Ctx.Done():
 	}
-	return x.host.Unpause(x.ctx)
+	return x.Host.Unpause(x.Ctx)
 }
 
 func swallow(up, down bool) func(*trial) error {
@@ -134,31 +135,31 @@ func faults() []fault {
 		// The runner.
 		{
 			name: "runner killed", mute: true, at: underWay, telling: []string{"inside switch"},
-			come: func(x *trial) error { return x.running.Kill(x.ctx) },
+			come: func(x *trial) error { return x.running.Kill(x.Ctx) },
 		},
 		{
 			name: "runner killed, its step wakes up in the next run", mute: true, hangs: true, late: true, telling: []string{"before switch"},
 			at:   func(p place) bool { return p != after && p.step != "lock" },
-			come: func(x *trial) error { return x.running.Kill(x.ctx) },
+			come: func(x *trial) error { return x.running.Kill(x.Ctx) },
 		},
 		{
 			name: "runner killed, and on the host the download of an asset", mute: true, again: true, with: map[string]string{"assets": asset("model") + "\n" + asset("slow")},
 			at: func(p place) bool { return p.String() == "before assets" }, telling: []string{"before assets"},
 			before: func(x *trial) error { x.put("slow", 4*megabyte); x.s3.Rate(megabyte); return nil },
 			come: func(x *trial) error {
-				if err := x.host.Release(x.ctx); err != nil {
+				if err := x.Host.Release(x.Ctx); err != nil {
 					return err
 				}
-				return errors.Join(on(`timeout 20 bash -c "until find $root/assets -name '*.partial' -size +500k | grep -q .; do sleep 0.05; done"; read -r pid _ <$root/.lock.leader; pkill -KILL -s "$pid"`)(x), x.running.Kill(x.ctx))
+				return errors.Join(on(`timeout 20 bash -c "until find $root/assets -name '*.partial' -size +500k | grep -q .; do sleep 0.05; done"; read -r pid _ <$root/.lock.leader; pkill -KILL -s "$pid"`)(x), x.running.Kill(x.Ctx))
 			},
 			lift: func(x *trial) error { x.s3.Rate(0); return nil },
 			healed: func(x *trial, next *lab.Result) {
-				says(x.t, next, "going on with an earlier download", "ai_models/slow, ")
+				world.Says(x.T, next, "going on with an earlier download", "ai_models/slow, ")
 			},
 		},
 		{
 			name: "first deployment, runner killed", mute: true, first: true, impossible: first, at: firstTime, telling: []string{"inside switch"},
-			come: func(x *trial) error { return x.running.Kill(x.ctx) },
+			come: func(x *trial) error { return x.running.Kill(x.Ctx) },
 		},
 		{
 			name: "job cancelled", says: "cancelled", at: underWay, telling: []string{"before verify"},
@@ -180,7 +181,7 @@ func faults() []fault {
 		{name: "black hole from the host", says: lost, come: swallow(false, true), lift: resetAll},
 		{
 			name: "runner killed behind a black hole", mute: true, at: underWay, telling: []string{"inside health"}, lift: resetAll,
-			come: func(x *trial) error { x.link.Swallow(true, true); return x.running.Kill(x.ctx) },
+			come: func(x *trial) error { x.link.Swallow(true, true); return x.running.Kill(x.Ctx) },
 		},
 		{name: "1 s of latency each way", come: slow(time.Second, 0), lift: slow(0, 0), at: anyOf(before("lock"), before("switch"))},
 		{name: "20 KB/s", come: slow(0, 20<<10), lift: slow(0, 0), at: anyOf(before("lock"), before("switch"))},
@@ -188,11 +189,11 @@ func faults() []fault {
 		// The host.
 		{
 			name: "host rebooted", says: lost + "|restarted", impossible: "all while it is down", closes: true, telling: []string{"before verify"},
-			come: func(x *trial) error { return x.host.Restart(x.ctx) },
+			come: func(x *trial) error { return x.Host.Restart(x.Ctx) },
 		},
 		{
 			name: "power cut", says: lost + "|restarted", impossible: "all while it is down", closes: true, telling: []string{"inside start"},
-			come: func(x *trial) error { return x.host.PowerCycle(x.ctx) },
+			come: func(x *trial) error { return x.Host.PowerCycle(x.Ctx) },
 		},
 		{name: "host frozen", says: lost, impossible: "all while it is frozen, which is 20 s, and a minute with all places", closes: true, come: freeze, telling: []string{"before switch"}},
 		{
@@ -212,8 +213,8 @@ func faults() []fault {
 		{
 			name: "too little memory for two versions", says: "exited with", at: before("start"),
 			with:    map[string]string{"start": `python3 -c 'x = bytearray(1 << 30)' && exec uvicorn controller.main:app --port $PORT`},
-			telling: []string{"before start"}, come: func(x *trial) error { return x.host.LimitMemory(x.ctx, "700m") },
-			lift: func(x *trial) error { return x.host.LimitMemory(x.ctx, "8g") },
+			telling: []string{"before start"}, come: func(x *trial) error { return x.Host.LimitMemory(x.Ctx, "700m") },
+			lift: func(x *trial) error { return x.Host.LimitMemory(x.Ctx, "8g") },
 		},
 		{name: "clock a day ahead", before: ownClock, come: on("echo +1d >/run/lab-clock"), lift: machineClock, at: underWay, telling: []string{"before fetch", "inside switch"}},
 		{name: "clock a day back", before: ownClock, come: on("echo -1d >/run/lab-clock"), lift: machineClock, at: underWay, telling: []string{"inside lock", "before prune"}},

@@ -1,4 +1,4 @@
-package lab
+package load
 
 import (
 	"net/http"
@@ -12,10 +12,10 @@ import (
 func TestWebSocketOutlivesItsDialTimeout(t *testing.T) {
 	app := newApp(t)
 	app.Start()
-	load := startLoad(t, LoadOptions{
+	load := startLoad(t, Options{
 		URL: app.URL, Mix: Mix{WebSocket: 2}, EchoEvery: 5 * time.Millisecond, Timeout: 500 * time.Millisecond,
 	})
-	waitUntil(t, load, "echoes", func(r LoadReport) bool { return r.Echoes > 20 && r.Took > time.Second })
+	waitUntil(t, load, "echoes", func(r Report) bool { return r.Echoes > 20 && r.Took > time.Second })
 	r := load.Stop(withPatience(t))
 	wantFailures(t, r, 0, "")
 	if len(r.WebSockets) != 2 || r.Requests != 2 {
@@ -31,19 +31,19 @@ func TestWebSocketOutlivesItsDialTimeout(t *testing.T) {
 func TestWebSocketEndIsRecordedNotFailed(t *testing.T) {
 	app := newApp(t)
 	app.Start()
-	load := startLoad(t, LoadOptions{URL: app.URL, Mix: Mix{WebSocket: 1}, EchoEvery: 5 * time.Millisecond, Think: time.Millisecond})
-	waitUntil(t, load, "an echo", func(r LoadReport) bool { return r.Echoes > 0 })
+	load := startLoad(t, Options{URL: app.URL, Mix: Mix{WebSocket: 1}, EchoEvery: 5 * time.Millisecond, Think: time.Millisecond})
+	waitUntil(t, load, "an echo", func(r Report) bool { return r.Echoes > 0 })
 	app.setRelease("v2")
 	if err := app.lastSocket().Close(websocket.StatusServiceRestart, "restart"); err != nil {
 		t.Fatal(err)
 	}
-	waitUntil(t, load, "an echo of the second session", func(r LoadReport) bool {
+	waitUntil(t, load, "an echo of the second session", func(r Report) bool {
 		return len(r.WebSockets) == 2 && r.WebSockets[1].Echoes > 0
 	})
 	if err := app.lastSocket().CloseNow(); err != nil {
 		t.Fatal(err)
 	}
-	waitUntil(t, load, "a third session", func(r LoadReport) bool { return len(r.WebSockets) == 3 })
+	waitUntil(t, load, "a third session", func(r Report) bool { return len(r.WebSockets) == 3 })
 	r := load.Stop(withPatience(t))
 	wantFailures(t, r, 0, "")
 	first, second := r.WebSockets[0], r.WebSockets[1]
@@ -60,7 +60,7 @@ func TestWebSocketFaultsAreFailedOnce(t *testing.T) {
 		name  string
 		at    int64
 		fault func(http.ResponseWriter, *http.Request)
-		want  LoadCause
+		want  Cause
 	}{
 		{"refused handshake", 1, answer(http.StatusBadGateway, "", ""), CauseStatus},
 		{"closed in the handshake", 1, raw(""), CauseClosed},
@@ -72,8 +72,8 @@ func TestWebSocketFaultsAreFailedOnce(t *testing.T) {
 			app := newApp(t)
 			app.faultAt, app.fault = tt.at, tt.fault
 			app.Start()
-			load := startLoad(t, LoadOptions{URL: app.URL, Mix: Mix{WebSocket: 1}, EchoEvery: 2 * time.Millisecond, Think: time.Millisecond})
-			waitUntil(t, load, "a failure and an echo", func(r LoadReport) bool { return r.Failed == 1 && r.Echoes > 0 })
+			load := startLoad(t, Options{URL: app.URL, Mix: Mix{WebSocket: 1}, EchoEvery: 2 * time.Millisecond, Think: time.Millisecond})
+			waitUntil(t, load, "a failure and an echo", func(r Report) bool { return r.Failed == 1 && r.Echoes > 0 })
 			r := load.Stop(withPatience(t))
 			wantFailures(t, r, 1, tt.want)
 			if strings.Contains(r.Details(), "\n\n") || !strings.Contains(r.Details(), "websocket") {

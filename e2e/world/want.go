@@ -1,0 +1,81 @@
+package world
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/clothesme/deploy-action/e2e/lab"
+)
+
+// Serves wants the answers that come from now on to be a release's, through nginx.
+func (w *World) Serves(release string) {
+	w.T.Helper()
+	out, err := w.Host.Exec(w.Ctx, "curl -fsS -D - -o /dev/null http://127.0.0.1/version")
+	if err != nil || !strings.Contains(strings.ToLower(out), "x-release: "+strings.ToLower(release)) {
+		w.T.Errorf("want release %s to answer; got %v\n%s", release, err, out)
+	}
+}
+
+// OneFlag wants exactly one flag, and on it the port.
+func (w *World) OneFlag(port string) {
+	w.T.Helper()
+	if out := w.Exec("ls /var/lib/deploy-action/shop/active"); strings.TrimSpace(out) != port {
+		w.T.Errorf("flags %q, want just %s", strings.TrimSpace(out), port)
+	}
+}
+
+// Failed wants a step that failed and said so in one error annotation holding all of the words.
+func Failed(t *testing.T, result *lab.Result, outcome string, words ...string) {
+	t.Helper()
+	if result.ExitCode == 0 || result.Outputs["outcome"] != outcome {
+		t.Errorf("exit code %d, outcome %q; want a failure with outcome %q\n%s",
+			result.ExitCode, result.Outputs["outcome"], outcome, result.Log())
+	}
+	var errs []lab.Annotation
+	for _, a := range result.Annotations() {
+		if a.Level == "error" {
+			errs = append(errs, a)
+		}
+	}
+	if len(errs) != 1 {
+		t.Fatalf("%d error annotations, want 1\n%s", len(errs), result.Log())
+	}
+	for _, word := range words {
+		if !strings.Contains(errs[0].Message, word) {
+			t.Errorf("the annotation lacks %q:\n%s", word, errs[0].Message)
+		}
+	}
+}
+
+// Says wants all of the words in a run's log.
+func Says(tb testing.TB, result *lab.Result, words ...string) {
+	tb.Helper()
+	for _, word := range words {
+		if !strings.Contains(result.Log(), word) {
+			tb.Errorf("the log lacks %q:\n%s", word, result.Log())
+		}
+	}
+}
+
+// Footprint is what a host has in use, the system's own logs aside.
+type Footprint struct {
+	Disk, Files, Processes, Units, Failed int    // bytes; numbers; units that failed
+	Text                                  string // by folder, for people
+}
+
+// Footprint measures it, once no login is there any more.
+func (w *World) Footprint() (f Footprint) {
+	w.T.Helper()
+	out := w.Exec(`timeout 30 bash -c 'while pgrep -f "^sshd: ubuntu" >/dev/null; do sleep 0.1; done'; sync
+du -xs --block-size=1 --exclude=/var/log / | cut -f1
+find / -xdev -path /var/log -prune -o -print | wc -l
+pgrep -c -u ubuntu
+systemctl list-units --all --plain --no-legend | grep -vc '\.scope '
+systemctl list-units --all --failed --no-legend | wc -l`)
+	if _, err := fmt.Sscan(out, &f.Disk, &f.Files, &f.Processes, &f.Units, &f.Failed); err != nil {
+		w.T.Fatalf("%v in %q", err, out)
+	}
+	f.Text = w.Exec("du -xs --block-size=1K /home/ubuntu/shop/* /var/lib/deploy-action /etc /tmp /var/tmp /var/lib /home | tr '\\t\\n' ' ,'")
+	return f
+}

@@ -1,0 +1,152 @@
+package world
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/clothesme/deploy-action/e2e/lab"
+	"github.com/clothesme/deploy-action/e2e/load"
+)
+
+// World is a host, a repository and what users do with both.
+type World struct {
+	T    testing.TB
+	Ctx  context.Context
+	Host *lab.Host
+	Repo *lab.Repo
+	Load *load.Load // UnderLoad's
+
+	n int // commits so far
+}
+
+var notInRepo = regexp.MustCompile(`[^A-Za-z0-9]+`)
+
+// New boots a host, which is gone after the test, and makes a repository for it. When the test fails, the host's logs are shown.
+func New(t *testing.T, options lab.HostOptions) *World {
+	t.Helper()
+	w := &World{T: t, Ctx: t.Context()}
+	var err error
+	if w.Host, err = Shared.Lab.Host(w.Ctx, options); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(w.Host.Logs(context.Background()))
+		}
+		if err := w.Host.Remove(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	name := strings.ToLower(notInRepo.ReplaceAllString(t.Name(), "-"))
+	if w.Repo, err = Shared.Git.Repo(w.Ctx, "acme/"+name); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+// In is the same world for a subtest: its failures are that one's.
+func (w *World) In(t *testing.T) *World {
+	t.Helper()
+	in := *w
+	in.T, in.Ctx = t, t.Context()
+	return &in
+}
+
+// Example is the application of examples/fastapi; FastAPI itself is the host's wheel folder's.
+func Example() fs.FS { return os.DirFS(filepath.Join(Shared.Root, "examples", "fastapi")) }
+
+// Commit adds a commit of the example with some files changed, and returns its SHA.
+func (w *World) Commit(files map[string]string) string {
+	w.T.Helper()
+	w.n++
+	all := map[string]string{"VERSION": fmt.Sprintf("v%d\n", w.n)}
+	maps.Copy(all, files)
+	sha, err := w.Repo.Commit(w.Ctx, fmt.Sprintf("version %d", w.n), Example(), all)
+	if err != nil {
+		w.T.Fatal(err)
+	}
+	return sha
+}
+
+// Job is the step that deploys a commit, with some inputs set otherwise.
+func (w *World) Job(sha string, with map[string]string) lab.Job {
+	inputs := map[string]string{
+		"host": w.Host.IP, "key": Shared.Key.Private, "known-hosts": w.Host.KnownHosts(), "app": "shop",
+		"health-timeout": "15s", "watch-for": "1s", "drain-timeout": "3s", "stop-timeout": "5s", "lock-timeout": "30s",
+	}
+	maps.Copy(inputs, with)
+	return lab.Job{With: inputs, GitHub: lab.GitHub{
+		Repository: w.Repo.Name(), SHA: sha, ServerURL: Shared.Git.URL(), Token: Shared.Git.Token(),
+		Actor: "ada", RunID: "4711", RunNumber: "7",
+	}}
+}
+
+// Run runs a step to its end, whatever that is.
+func (w *World) Run(job lab.Job) *lab.Result {
+	w.T.Helper()
+	ctx, cancel := context.WithTimeout(w.Ctx, 3*time.Minute)
+	defer cancel()
+	result, err := Shared.Runner.Run(ctx, job)
+	if err != nil {
+		w.T.Fatal(err)
+	}
+	if len(result.Unexpected) > 0 || len(result.FileErrors) > 0 {
+		w.T.Errorf("the runner complains: unexpected inputs %v, files %v", result.Unexpected, result.FileErrors)
+	}
+	return result
+}
+
+// Deploy deploys a commit and wants it live.
+func (w *World) Deploy(sha string, with map[string]string) *lab.Result {
+	w.T.Helper()
+	result := w.Run(w.Job(sha, with))
+	if result.ExitCode != 0 || result.Outputs["outcome"] != "deployed" {
+		w.T.Fatalf("deployment of %.7s: exit code %d, outcome %q\n%s",
+			sha, result.ExitCode, result.Outputs["outcome"], result.Log())
+	}
+	return result
+}
+
+// Exec runs a script on the host, as root.
+func (w *World) Exec(script string) string {
+	w.T.Helper()
+	out, err := w.Host.Exec(w.Ctx, script)
+	if err != nil {
+		w.T.Fatalf("%s: %v", script, err)
+	}
+	return out
+}
+
+// UnderLoad starts the load, once a release is live; at the test's end not one request may have failed.
+func (w *World) UnderLoad() {
+	w.T.Helper()
+	w.Load = load.Start(context.WithoutCancel(w.Ctx), load.Options{URL: w.Host.URL()})
+	w.T.Cleanup(w.EndLoad)
+	if err := w.Load.WaitAnswers(w.Ctx, load.KindGet, 50); err != nil {
+		w.T.Fatal(err)
+	}
+}
+
+// EndLoad ends it before the test does.
+func (w *World) EndLoad() {
+	if w.Load == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	report := w.Load.Stop(ctx)
+	w.Load = nil
+	w.T.Log(report)
+	if report.Failed > 0 || report.Unfinished > 0 || report.Requests == 0 {
+		w.T.Errorf("%d of %d requests failed, %d unfinished\n%s",
+			report.Failed, report.Requests, report.Unfinished, report.Details())
+	}
+}
