@@ -30,6 +30,7 @@ type report struct {
 	asks  []ask             // nil: GET and POST from outside, and from the host itself
 
 	refused []string // the run must fail with these words in its annotation, with the site and root's files as they were
+	failed  []string // the run must fail with these words in its annotation, after it has begun; the site is as it was
 	warned  []string // a run that succeeds must have these words in its warnings, each in one; none at all when it is nil
 	check   func(w *world.World, result *lab.Result)
 }
@@ -143,15 +144,18 @@ func (r report) try(t *testing.T, w *world.World) {
 	if ended != nil {
 		ended()
 	}
-	if r.refused != nil {
+	switch {
+	case r.failed != nil:
+		world.Failed(t, result, "failed", append([]string{"site: unchanged"}, r.failed...)...)
+	case r.refused != nil:
 		world.Failed(t, result, "failed", append([]string{"site: unchanged"}, r.refused...)...)
 		if after := w.Exec(rootsFiles); after != before {
 			t.Errorf("a run that was refused has changed something:\n%s\nwas\n%s", after, before)
 		}
-	} else {
+	default:
 		r.succeeded(t, result)
 	}
-	if !r.bare || r.refused == nil {
+	if !r.bare || r.refused == nil && r.failed == nil {
 		v.asks("after the run")
 	}
 	if r.check != nil {

@@ -5,16 +5,16 @@
 #         blank-separated), start_file and environment (the texts of what the unit runs, and of what it reads first),
 #         more (yes, no: assets follow before the release is complete), clone (of a version started by hand, or nothing)
 # Prints: built (command, venv, reused, nothing)
-# Exits:  EX_BUILD when the command or pip fails
+# Exits:  EX_BUILD when the command or pip fails, EX_MEMORY when it does for want of memory
 
 main() {
   local dir=$path/releases/$release name
   own_lock
+  expendable
   cd -- "$dir"
   for name in $shared; do share "$name"; done
   if [[ -n $build ]]; then
-    # Not on an argument list, where a secret in it would show; and what it leaves running is not this step.
-    nice -n 10 bash <(printf '%s\n' "$build") {step_fd}>&- >&2 || die "$EX_BUILD" "the build command exited with status $?$(not_found "$?")"
+    user_command "$build" || die "$EX_BUILD" "the build command exited with status $?$(not_found "$?")"
     result built command
   elif [[ -f requirements.txt ]]; then
     venv
@@ -51,49 +51,6 @@ share() {
     rm -rf -- "$1"
   fi
   ln -sT -- "$kept" "$1"
-}
-
-# venv: one for each interpreter and set of requirements, shared by the releases that have both. It can't be renamed into place, as its
-# scripts name its own folder, so a marker written last says that it is whole; without the marker it is made again.
-venv() {
-  local key dir
-  key=$({ python3 -VV && command -v python3 && uname -m && requirements requirements.txt; } | sha256sum)
-  dir=$path/venvs/${key:0:16}
-  if [[ -e $dir/.complete ]]; then
-    say "requirements unchanged: venv ${dir##*/} is reused"
-    result built reused
-  else
-    rm -rf -- "$dir"
-    nice -n 10 python3 -m venv -- "$dir" >&2 || die "$EX_BUILD" "python3 -m venv failed"
-    nice -n 10 "$dir/bin/python" -m pip install --no-input --disable-pip-version-check --no-color --progress-bar off \
-      -r requirements.txt >&2 || die "$EX_BUILD" "pip could not install requirements.txt"
-    sync -f "$dir"
-    : | write "$dir/.complete" 0644
-    result built venv
-  fi
-  ln -sfnT -- "../../venvs/${dir##*/}" .venv
-}
-
-# shellcheck disable=SC2094 # a file that names itself is read once
-# requirements FILE: its text and that of the files it names, which pip takes relative to it. What is a path, or names nothing we can read, is
-# the release's own: then no other release may share the venv.
-requirements() {
-  local line word
-  [[ " ${seen-} " != *" $1 "* ]] || return 0
-  seen+=" $1"
-  cat -- "$1"
-  while IFS= read -r line || [[ -n $line ]]; do
-    line=${line%$'\r'}
-    line=${line%%[[:blank:]]#*}
-    if [[ $line =~ ^[[:blank:]]*# ]]; then continue; fi
-    if [[ $line =~ ^[[:blank:]]*(-r|-c|--requirement|--constraint)[[:blank:]=]*([^[:blank:]]+) ]]; then
-      word=${BASH_REMATCH[2]}
-      [[ $word == /* ]] || word=$(dirname -- "$1")/$word
-      if [[ -f $word ]]; then requirements "$word"; else printf '%s\n' "$release"; fi
-    elif [[ $line =~ ^[[:blank:]]*(-e|--editable|\.|/)|file:|^[^:@]*/ ]]; then
-      printf '%s\n' "$release"
-    fi
-  done <"$1"
 }
 
 main "$@" </dev/null

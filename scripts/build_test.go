@@ -9,6 +9,32 @@ import (
 	"testing"
 )
 
+// runCommand has a verb run a command of the user's in a release of its own, and returns its exit code and all it says.
+func runCommand(t *testing.T, verb Verb, command string) (code int, out string) {
+	t.Helper()
+	dir := t.TempDir()
+	release := filepath.Join(dir, "releases", "r", ".deploy-action")
+	for _, err := range []error{
+		os.MkdirAll(release, 0o700), os.WriteFile(filepath.Join(release, "environment"), []byte("export NAME=value\n"), 0o600),
+		os.WriteFile(filepath.Join(dir, ".lock.holder"), []byte("t\n"), 0o600),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	text, err := Compose(verb, Values{
+		"app": "a", "path": dir, "lock_token": "t", "step_id": "", "undo": "no", "release": "r", "build": command, "command": command,
+		"shared": "", "clone": "", "port": "1", "ports": "1 2", "name": "before-start", "more": "no", "start_file": "", "environment": "",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), "bash", "-s")
+	cmd.Stdin = bytes.NewReader(text)
+	all, _ := cmd.CombinedOutput()
+	return cmd.ProcessState.ExitCode(), strings.TrimSpace(string(all))
+}
+
 // A command that the host does not have is not a fault of the release's: what to do about it is said.
 func TestACommandThatIsNotFoundIsSaidToBeMissing(t *testing.T) {
 	const hint = " (a command or file in it was not found; if this host lacks it, name its package in the input packages)"
@@ -24,29 +50,52 @@ func TestACommandThatIsNotFoundIsSaidToBeMissing(t *testing.T) {
 		{Hook, "exit 7", `the command of input "before-start" exited with status 7`, ExitHook},
 	} {
 		t.Run(string(tt.verb)+" "+tt.command, func(t *testing.T) {
-			dir := t.TempDir()
-			release := filepath.Join(dir, "releases", "r", ".deploy-action")
-			for _, err := range []error{
-				os.MkdirAll(release, 0o700), os.WriteFile(filepath.Join(release, "environment"), nil, 0o600), os.WriteFile(filepath.Join(dir, ".lock.holder"), []byte("t\n"), 0o600),
-			} {
-				if err != nil {
-					t.Fatal(err)
-				}
-			}
-			text, err := Compose(tt.verb, Values{
-				"app": "a", "path": dir, "lock_token": "t", "step_id": "", "undo": "no", "release": "r", "build": tt.command, "command": tt.command,
-				"shared": "", "clone": "", "port": "1", "name": "before-start",
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			cmd := exec.CommandContext(t.Context(), "bash", "-s")
-			cmd.Stdin = bytes.NewReader(text)
-			out, _ := cmd.CombinedOutput()
-			lines := strings.Split(strings.TrimSpace(string(out)), "\n")
-			if last := lines[len(lines)-1]; last != tt.want || cmd.ProcessState.ExitCode() != tt.code {
-				t.Errorf("exit code %d, want %d; its last words:\n%s\nwant:\n%s\nall:\n%s", cmd.ProcessState.ExitCode(), tt.code, last, tt.want, out)
+			code, out := runCommand(t, tt.verb, tt.command)
+			lines := strings.Split(out, "\n")
+			if last := lines[len(lines)-1]; last != tt.want || code != tt.code {
+				t.Errorf("exit code %d, want %d; its last words:\n%s\nwant:\n%s\nall:\n%s", code, tt.code, last, tt.want, out)
 			}
 		})
+	}
+}
+
+// A command of several lines is run as GitHub runs a step's: the first failure is the command's.
+func TestACommandStopsAtItsFirstFailure(t *testing.T) {
+	for _, verb := range []Verb{Build, Hook} {
+		for _, tt := range []struct {
+			name, command string
+			fails         bool
+		}{
+			{"a line", "false\necho seeded", true},
+			{"a line in the middle", "echo one\ncd /nowhere\necho seeded", true},
+			{"a part of a pipe", "false | cat\necho seeded", true},
+			{"a subshell", "(exit 3)\necho seeded", true},
+			{"what is asked for", "if false; then exit 1; fi\nfalse || true\necho seeded", false},
+			{"a line that is cut", "echo \\\n  seeded", false},
+		} {
+			t.Run(string(verb)+" "+tt.name, func(t *testing.T) {
+				code, out := runCommand(t, verb, tt.command)
+				if (code != 0) != tt.fails || strings.Contains(out, "seeded") == tt.fails {
+					t.Errorf("exit code %d, fails: want %t\n%s", code, tt.fails, out)
+				}
+			})
+		}
+	}
+}
+
+// Commands see texts as the application does, which systemd starts with a locale of UTF-8; and they lose their memory first.
+func TestWhatACommandIsGiven(t *testing.T) {
+	for _, verb := range []Verb{Build, Hook} {
+		code, out := runCommand(t, verb, `
+			echo "locale ${LC_ALL-none} ${LANG,,}, score $(</proc/self/oom_score_adj), nice $(nice), NAME ${NAME-none}"
+			[[ -z $(head -c 1) ]] && python3 -c 'import sys; open("name", "w").write("안녕"); print(open("name").read(), sys.getfilesystemencoding())'`)
+		for _, want := range []string{"locale none ", "utf", "score 1000, nice 1", "안녕 utf-8"} {
+			if code != 0 || !strings.Contains(out, want) {
+				t.Errorf("%s: exit code %d, want %q:\n%s", verb, code, want, out)
+			}
+		}
+		if got, want := strings.Contains(out, "NAME value"), verb == Hook; got != want {
+			t.Errorf("%s has the application's environment: %t, want %t", verb, got, want)
+		}
 	}
 }

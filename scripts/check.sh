@@ -4,7 +4,8 @@
 #
 # Values: path, setup (auto, always, never), may_install (yes, no), packages (wanted besides, blank-separated), needs (commands, blank-separated), clock (the runner's, seconds since the epoch), list (yes: name also what is right)
 # Prints: installed (packages), coming (packages: what a deployment would install), os, systemd (yes, no), ipv6 (yes, no), nginx (version, or
-#         nothing where it is coming), disk_mb, disk_used (percent), memory_mb, skew (seconds)
+#         nothing where it is coming), disk_mb, disk_used (percent), memory_mb (free), memory_total_mb,
+#         swap_mb, skew (seconds)
 #         or fault_N, one for each thing that is missing or wrong
 # Exits:  EX_CHECK after faults
 
@@ -81,7 +82,9 @@ main() {
   while [[ ! -d $folder ]]; do folder=$(dirname -- "$folder"); done
   result disk_mb "$(($(free_kb "$folder") / 1024))"
   result disk_used "$(used_percent "$folder")"
-  result memory_mb "$(awk '/^MemAvailable:/ { print int($2 / 1024) }' /proc/meminfo)"
+  result memory_mb "$(memory_mb available)"
+  result memory_total_mb "$(memory_mb total)"
+  result swap_mb "$(memory_mb swap)"
   result skew "$(($(date +%s) - clock))"
 }
 

@@ -22,7 +22,7 @@ apt-cache() { case ${*: -1} in git | nginx | unzip | bc) echo "Package: ${*: -1}
 func checkOn(t *testing.T, otherwise string) (results, words string, code int) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "bash", "-s")
-	text := "EX_CHECK=64\n" + strings.Join([]string{"app=a", read(t, "lib/base.sh"), read(t, "lib/root.sh"), read(t, "lib/files.sh"), read(t, "lib/packages.sh")}, "\n")
+	text := "EX_CHECK=64\n" + strings.Join([]string{"app=a", read(t, "lib/base.sh"), read(t, "lib/root.sh"), read(t, "lib/files.sh"), read(t, "lib/memory.sh"), read(t, "lib/packages.sh")}, "\n")
 	cmd.Stdin = strings.NewReader(text + bareHost + otherwise + "\n" + read(t, "check.sh"))
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr

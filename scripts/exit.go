@@ -27,6 +27,7 @@ const (
 	ExitAssetWrong               // an asset is not the file it should be
 	ExitReadOnly                 // a file system that must be written to is read-only
 	ExitFlag                     // the flags are not as the switch left them
+	ExitMemory                   // the kernel ended something for want of memory
 )
 
 // Exit is an exit code and its name in the scripts.
@@ -62,4 +63,5 @@ var Exits = []Exit{
 	{"EX_ASSET_WRONG", ExitAssetWrong},
 	{"EX_READ_ONLY", ExitReadOnly},
 	{"EX_FLAG", ExitFlag},
+	{"EX_MEMORY", ExitMemory},
 }

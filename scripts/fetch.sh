@@ -9,6 +9,7 @@
 main() {
   local commit want release partial
   own_lock
+  expendable
   url=$git_url mirror=$path/repo.git
   ready
   objects=$mirror/deploy.objects

@@ -3,7 +3,7 @@
 #
 # Values: app, path, port, pid, starttime, log_offset, health_path, health_status, health_body, health_host, health_timeout (seconds)
 # Prints: boot_ms (start of the process to its first right answer), tries, open (yes: the port is so to others, past nginx)
-# Exits:  EX_DIED, EX_FOREIGN, EX_SILENT (never listened), EX_UNHEALTHY (listened, never answered right)
+# Exits:  EX_DIED, EX_MEMORY (the kernel ended it), EX_FOREIGN, EX_SILENT (never listened), EX_UNHEALTHY (listened, never answered right)
 
 main() {
   local begin end tries=0 owner=none said='' via=''
@@ -40,11 +40,13 @@ died() {
     how="status $(<"$path/slots/$port.exit")"
   fi
   app_log "$port" "$log_offset"
+  out_of_memory
   die "$EX_DIED" "the application exited with $how before it was healthy"
 }
 
 timed_out() {
   app_log "$port" "$log_offset"
+  out_of_memory
   if ((tries == 0)); then
     elsewhere
     die "$EX_SILENT" "the application runs (pid $pid) but did not listen on port $port within ${health_timeout}s; it must listen on \$PORT"

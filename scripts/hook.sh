@@ -3,16 +3,15 @@
 #
 # Values: path, lock_token, release, port, name (of the input), command
 # Prints: hook_ms
-# Exits:  EX_HOOK when it fails
+# Exits:  EX_HOOK when it fails, EX_MEMORY when it does for want of memory
 
 main() {
   local begin
   own_lock
   begin=$(now_ms)
   cd -P -- "$path/releases/$release"
-  # shellcheck disable=SC2016 # the inner shell expands it
-  PORT=$port bash -c '. .deploy-action/environment && exec bash "$1"' "$name" <(printf '%s\n' "$command") {step_fd}>&- >&2 \
-    || die "$EX_HOOK" "the command of input \"$name\" exited with status $?$(not_found "$?")"
+  export PORT=$port
+  user_command "$command" .deploy-action/environment || die "$EX_HOOK" "the command of input \"$name\" exited with status $?$(not_found "$?")"
   result hook_ms "$(($(now_ms) - begin))"
 }
 

@@ -37,7 +37,7 @@ main() {
     if [[ $owner == foreign || -n $(adopted "$port") ]]; then inspect "$port"; fi
     if [[ $owner == foreign ]]; then others=yes; fi
     result "pid_$port" "$pid"
-    result "rss_mb_$port" "$(members "$port" | sed 's,.*,/proc/&/status,' | xargs -r grep -hs '^VmRSS:' | awk '{ kb += $2 } END { print int(kb / 1024) }')"
+    result "rss_mb_$port" "$(resident_mb "$port")"
     result "enabled_$port" "$(yes_if is_enabled "$port")"
     release='' dir=$path/slots/$port
     if [[ -e $dir/.deploy-action/complete ]]; then

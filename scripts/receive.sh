@@ -13,6 +13,7 @@
 main() {
   partial=$path/releases/$release.partial
   own_lock
+  expendable
   own=$partial/.deploy-action
   rm -rf -- "$partial"
   mkdir -- "$partial"

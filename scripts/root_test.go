@@ -45,7 +45,7 @@ rules_copy=/dev/null
 // Elsewhere root is asked for by what sets a host up, or puts it back; and where a user who has it is told more.
 func TestRootIsAskedForInFewPlaces(t *testing.T) {
 	places := []string{
-		"lib/base.sh", "lib/root.sh", "lib/files.sh", "lib/packages.sh", "lock.sh", "setup.sh", "site.sh",
+		"lib/base.sh", "lib/root.sh", "lib/files.sh", "lib/packages.sh", "lock.sh", "setup.sh", "lib/swap.sh", "site.sh",
 		"lib/process.sh", "port.sh", // after free_root
 		"stop.sh", // a version that another user had started by hand
 	}

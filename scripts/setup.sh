@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the folders, the systemd template and the sudoers rules, where they are missing or differ.
+# Makes the folders, the systemd template, the sudoers rules and a swap file, where they are missing or differ.
 #
 # Values: app, path, lock_token, template (of the systemd unit)
 # Prints: changed (what was written, or nothing)
@@ -22,6 +22,7 @@ main() {
       todo+=("$rules_file")
     fi
   fi
+  if lacks_swap; then todo+=("$swap_file"); fi
   if ((${#todo[@]} + ${#differing[@]} > 0)) && ! free_root; then
     die "$EX_CHECK" "$(id -un) has the rights for routine deployments only, and these files have to be written: ${todo[*]} ${differing[*]}: put the inputs back that changed, or run operation: setup once while $(id -un) can run all commands as root"
   fi
@@ -35,6 +36,7 @@ main() {
   if has_systemd; then see_to "$file" write_template; fi
   see_to "$flags" make_flags
   if ((EUID > 0)); then see_to "$rules_file" write_rules; fi
+  if [[ -n $swap ]]; then see_to "$swap_file" make_swap; fi
   result changed "${changed[*]-}"
 }
 
@@ -44,7 +46,7 @@ see_to() {
     "$2" "$1"
     changed+=("$1")
   else
-    say "already there: $1"
+    say "already there: ${1/#"$swap_file"/swap}"
   fi
 }
 

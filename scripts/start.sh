@@ -20,6 +20,8 @@ main() {
   ln -sfnT -- "../releases/$release" "$path/slots/$port.next"
   mv -fT -- "$path/slots/$port.next" "$path/slots/$port"
   if [[ -s $log && $(stat -c %s "$log") -gt 10485760 ]]; then mv -f -- "$log" "$log.1"; fi
+  on_trial "$port"
+  if [[ -n $active ]]; then protect "$active"; fi # a run that died left it on trial
   printf '=== %s start of %s on port %s\n' "$(date -u +%FT%TZ)" "$release" "$port" >>"$log"
   offset=$(stat -c %s "$log")
   result log_offset "$offset"
@@ -34,7 +36,7 @@ main() {
   else
     rm -f -- "$path/slots/$port.exit"
     # shellcheck disable=SC2016 # the inner shell expands it
-    PORT=$port setsid nohup bash -c 'ulimit -c 0; cd "$1" && bash .deploy-action/start; printf "%s\n" "$?" >"$2"' \
+    PORT=$port setsid nohup env -u LC_ALL bash -c 'ulimit -c 0; echo 1000 >/proc/self/oom_score_adj; cd "$1" && bash .deploy-action/start; printf "%s\n" "$?" >"$2"' \
       "$app" "$path/slots/$port" "$path/slots/$port.exit" </dev/null >>"$log" 2>&1 {step_fd}>&- {pause_fd}>&- &
     pid=$!
     start=$(starttime "$pid") || start=0

@@ -29,6 +29,7 @@ main() {
     members "$port" | xargs -r kill -KILL -- 2>/dev/null || :
     rm -f -- "$path/slots/$port.pid" "$path/slots/$port.exit" || : # on a read-only disk
   fi
+  rm -f -- "$path/slots/$port.trial" || :
   [[ -z $(members "$port") ]] || die "$EX_STOP" "slot $port still runs: pid $(members "$port" | tr '\n' ' ')"
   result stop_ms "$(($(now_ms) - begin))"
 }

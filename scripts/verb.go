@@ -53,11 +53,11 @@ func Command(verb Verb) string { return "exec bash -s -- " + string(verb) }
 // Values are a script's inputs, by variable name.
 type Values map[string]string
 
-var libraries = []string{"lib/base.sh", "lib/step.sh", "lib/root.sh", "lib/process.sh", "lib/files.sh", "lib/probe.sh", "lib/packages.sh"}
+var libraries = []string{"lib/base.sh", "lib/step.sh", "lib/root.sh", "lib/process.sh", "lib/memory.sh", "lib/files.sh", "lib/probe.sh", "lib/packages.sh"}
 
 // extra are the shared files that few verbs need.
 var extra = map[Verb][]string{
-	Fetch: {"lib/git.sh"}, Port: {"lib/inspect.sh"}, Assets: {"lib/asset.sh"}, Setup: {"lib/site.sh"}, Site: {"lib/site.sh"},
+	Build: {"lib/command.sh", "lib/venv.sh"}, Hook: {"lib/command.sh"}, Fetch: {"lib/git.sh"}, Port: {"lib/inspect.sh"}, Assets: {"lib/asset.sh"}, Setup: {"lib/site.sh", "lib/swap.sh"}, Site: {"lib/site.sh"},
 }
 
 // sources are the files that make up a verb.

@@ -4,7 +4,7 @@
 # Values: app, path, lock_token, release, port, pid, starttime, log_offset, health_path, health_status, health_body, verify_host, site (ours,
 #         theirs: whose server block answers), nginx_include, settle and watch_for (milliseconds), by (JSON: this run)
 # Prints: live (milliseconds since the epoch) as soon as the first such answer was seen; probes
-# Exits:  EX_NOT_ROUTED (nginx does not send requests to the slot), EX_FLAG, EX_DIED, EX_UNHEALTHY
+# Exits:  EX_NOT_ROUTED (nginx does not send requests to the slot), EX_FLAG, EX_DIED, EX_MEMORY, EX_UNHEALTHY
 #
 # A release that came through is marked as proved, with the run that put it live. `nginx -t` can pass and a reload exit 0 while the old configuration stays; only a request through nginx proves anything.
 
@@ -31,6 +31,7 @@ main() {
   done
   own_lock
   printf '%s\n' "$by" | write "$path/releases/$release/.deploy-action/by" 0644
+  protect "$port"
   mark_live "$release"
   result probes "$probes"
 }
@@ -39,6 +40,7 @@ ask() {
   probes=$((probes + 1))
   if ! runs "$pid" "$starttime"; then
     app_log "$port" "$log_offset"
+    out_of_memory
     die "$EX_DIED" "the application (pid $pid) exited after the switch"
   fi
   through_nginx

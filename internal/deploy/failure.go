@@ -259,6 +259,8 @@ func (d *Deployment) next(s step, cause error) string {
 		return "see which server block answers for " + d.verifyHost() + ": ssh " + sshTarget(h.target) + " sudo nginx -T; set the input \"server-name\" accordingly"
 	case scripts.ExitFlag:
 		return "see who else writes to " + d.flagDir() + "; run this workflow again, it puts the flag right"
+	case scripts.ExitMemory:
+		return "give the host swap (input \"swap\", such as \"1G\"), or a bigger instance: two versions run at once for as long as the new one proves itself; what a build takes, the runner can do with source \"workspace\""
 	case scripts.ExitDisk:
 		return "free disk space on the host, or lower the input \"keep-releases\", and run this workflow again; what has come already is kept"
 	case scripts.ExitReadOnly:

@@ -270,7 +270,7 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 		if v["may_install"] == "no" {
 			installed, coming = "", f.missing
 		}
-		return fmt.Sprintf("installed=%s\ncoming=%s\nos=Debian\nsystemd=yes\nipv6=no\nnginx=%s\ndisk_mb=9000\ndisk_used=%d\nmemory_mb=900\nskew=0\n", installed, coming, cmp.Or(f.nginx, "1.24.0"), f.diskUsed)
+		return fmt.Sprintf("installed=%s\ncoming=%s\nos=Debian\nsystemd=yes\nipv6=no\nnginx=%s\ndisk_mb=9000\ndisk_used=%d\nmemory_mb=900\nmemory_total_mb=2000\nswap_mb=0\nskew=0\n", installed, coming, cmp.Or(f.nginx, "1.24.0"), f.diskUsed)
 	case scripts.Port:
 		return f.detection()
 	case scripts.Fetch:

@@ -36,6 +36,7 @@ func (d *Deployment) check(ctx context.Context, h *host) (string, error) {
 		return "", withFaults(err, res)
 	}
 	h.systemd, h.memoryMB = res.Yes("systemd"), res.Int("memory_mb")
+	memory := fmt.Sprintf("%d of %d MB of memory and %s", h.memoryMB, res.Int("memory_total_mb"), swapText(res.Int("swap_mb")))
 	h.app = scripts.App{
 		Name: d.in.App, User: h.target.User, Path: d.in.Path, Ports: d.in.Ports, Include: d.in.NginxInclude,
 		ServerName: d.in.ServerName, IPv6: res.Yes("ipv6"), StopSecs: int(d.in.StopTimeout / time.Second),
@@ -72,7 +73,14 @@ func (d *Deployment) check(ctx context.Context, h *host) (string, error) {
 	if !h.systemd {
 		d.rep.Warn("No systemd on "+h.target.Name, "systemd is not init here: the application is started with nohup and does not come back after a crash or a reboot")
 	}
-	return fmt.Sprintf("%s, %s, %.1f GB of disk and %.1f GB of memory free%s", os, nginxText(version), float64(disk)/1024, float64(h.memoryMB)/1024, installed), nil
+	return fmt.Sprintf("%s, %s, %.1f GB of disk free, %s%s", os, nginxText(version), float64(disk)/1024, memory, installed), nil
+}
+
+func swapText(mb int) string {
+	if mb == 0 {
+		return "no swap"
+	}
+	return fmt.Sprintf("%d MB of swap", mb)
 }
 
 // withFaults puts what check.sh found wrong, all of it, in the place of its last words.
@@ -154,7 +162,10 @@ func (d *Deployment) detection() scripts.Values {
 
 func (d *Deployment) setup(ctx context.Context, h *host) (string, error) {
 	values := d.siteValues(h)
-	values["template"] = h.app.Unit()
+	values["template"], values["swap"] = h.app.Unit(), ""
+	if d.in.SwapMB > 0 {
+		values["swap"] = strconv.Itoa(d.in.SwapMB)
+	}
 	res, err := d.exec(ctx, h, scripts.Setup, values)
 	if err != nil {
 		return "", err

@@ -65,6 +65,7 @@ func fields() []field {
 		{name: "dry-run", def: defaultDryRun, set: setDryRun},
 		{name: "setup", def: defaultSetup, set: setSetup},
 		{name: "packages", shape: text, set: setPackages},
+		{name: "swap", set: setSwap},
 		{name: "app", set: setApp},
 		{name: "path", set: setPath},
 		{name: "source", def: defaultSource, set: setSource},

@@ -43,6 +43,7 @@ type Inputs struct {
 	AllowOlder bool     // put an older run's commit live over a newer one's
 	DryRun     bool     // say what would be done, and do nothing
 	Packages   []string // of the distribution, wanted besides what a deployment needs
+	SwapMB     int      // of swap that a host without any gets; 0: none
 
 	ConnectTimeout time.Duration
 	Timeout        time.Duration // for the whole run

@@ -1,0 +1,64 @@
+package e2e
+
+import (
+	"testing"
+
+	"github.com/clothesme/deploy-action/e2e/lab"
+	"github.com/clothesme/deploy-action/e2e/world"
+)
+
+// ballast makes the example take 380 MB and more.
+var ballast = map[string]string{"controller/__init__.py": "ballast = b'x' * (380 << 20)\n"}
+
+// On a host with memory for one version the kernel takes it from what is new, never from what serves, and the run says so.
+func TestMemoryIsTakenFromWhatIsNew(t *testing.T) {
+	w := world.New(t, lab.HostOptions{Memory: "700m"})
+	w.Deploy(w.Commit(ballast), nil)
+	serves := w.Exec("cat /proc/$(systemctl show -p MainPID --value shop@8080)/oom_score_adj; ls /home/ubuntu/shop/slots")
+	if serves != "0\n8080" {
+		t.Errorf("the version that is proved is on trial: %q", serves)
+	}
+	w.UnderLoad()
+	const takes = "python3 -c 'x = b\"x\" * (600 << 20)'"
+	for _, tt := range []struct {
+		name  string
+		files map[string]string
+		with  map[string]string
+		words []string
+	}{
+		{"a good release", ballast, nil, []string{
+			"health: the kernel ended the new version for want of memory: ", "the host has 700 MB of memory and no swap, and the version that serves takes 4",
+			`input "swap"`, "a bigger instance",
+		}},
+		{"a bad one", merged(ballast, map[string]string{"BROKEN": "health-500"}), map[string]string{"health-timeout": "3s"}, []string{"the kernel ended the new version"}},
+		{"a build", nil, map[string]string{"build": takes + "\necho built"}, []string{
+			"build: the host ran out of memory, and the kernel ended what the command had started: the host has 700 MB", `source "workspace"`,
+		}},
+		{"a hook", nil, map[string]string{"before-start": takes}, []string{"before-start: the host ran out of memory"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			world.Failed(t, w.Run(w.Job(w.Commit(tt.files), tt.with)), "failed", append(tt.words, "site: unchanged")...)
+		})
+	}
+	w.Deploy(w.Commit(nil), nil) // a small one fits
+}
+
+// What people report of their builds, commands and hosts' settings.
+func TestReportsSmall(t *testing.T) {
+	tryReports(t, []report{
+		{
+			name: "before-start: false on line 1, echo seeded on line 2", with: map[string]string{"before-start": "false\necho seeded"},
+			failed: []string{`before-start: the command of input "before-start" exited with status 1`},
+		},
+		{
+			name: "build: a failure in a pipe, then more", with: map[string]string{"build": "no-such-compiler | tee log\necho built"},
+			failed: []string{"no-such-compiler: command not found", "build: the build command exited with status 127"},
+		},
+		{
+			name: "build and before-start with Korean text", with: map[string]string{
+				"build": `python3 -c 'print("빌드", open("/proc/self/environ").read().count("LC_ALL"))'`, "before-start": `python3 -c 'print("마이그레이션")'`,
+			},
+			check: func(w *world.World, result *lab.Result) { world.Says(w.T, result, "빌드 0", "마이그레이션") },
+		},
+	})
+}
