@@ -35,9 +35,13 @@ func TestActRunsTheExample(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	host, err := world.Shared.Lab.HostImage(w.Ctx, lab.HostOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	cmd := exec.CommandContext(w.Ctx, filepath.Join(cache, "deploy-action", "act@"+actVersion, "act"),
 		"push", "-W", filepath.Join(root, "examples", "workflows", "deploy.yml"), "--local-repository", "clothesme/deploy-action@v1="+root,
-		"-P", "ubuntu-latest="+lab.HostImage, "--network", world.Shared.Lab.Network(), "--pull=false", "--action-offline-mode", "--no-cache-server", "--rm",
+		"-P", "ubuntu-latest="+host, "--network", world.Shared.Lab.Network(), "--pull=false", "--action-offline-mode", "--no-cache-server", "--rm",
 		"--container-daemon-socket", "-", "--env", "GITHUB_SERVER_URL="+world.Shared.Git.URL(), "-s", "DEPLOY_KEY", "-s", "GITHUB_TOKEN",
 		"--var", "DEPLOY_HOST="+w.Host.IP, "--var", "DEPLOY_KNOWN_HOSTS="+w.Host.KnownHosts())
 	cmd.Dir = clone

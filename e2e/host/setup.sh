@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Turns a fresh Debian tree into a test host: what an EC2 Ubuntu host is, in a container.
-# Runs inside the tree (chroot), from build.sh; its neighbours lie beside it. Prints nothing on success.
+# Runs inside the tree (chroot), from build.sh: setup.sh PACKAGE..., which become wheels. Its neighbours lie beside it. Prints
+# nothing on success.
 set -euo pipefail
 export LC_ALL=C DEBIAN_FRONTEND=noninteractive
 
@@ -18,8 +19,7 @@ user() {
 # compiled wheels link to stay, so nothing is "auto-removed".
 wheels() {
   local used
-  used=$(python3 "$here/wheels.py" /opt/wheels python3-fastapi python3-uvicorn python3-websockets \
-    python3-multipart python3-httptools python3-uvloop)
+  used=$(python3 "$here/wheels.py" /opt/wheels "$@")
   # shellcheck disable=SC2086 # one word a package
   apt-get -qq purge --yes -o Dpkg::Use-Pty=0 $used >/dev/null
   printf '%s\n' '[global]' 'no-index = true' 'find-links = /opt/wheels' \
@@ -53,7 +53,7 @@ CONF
 
 main() {
   user
-  wheels
+  wheels "$@"
   sshd
   systemd
 }

@@ -27,7 +27,16 @@ func (e engine) run(ctx context.Context, args ...string) (string, error) {
 var ownGroup = &syscall.SysProcAttr{Setpgid: true}
 
 func (engine) runWith(ctx context.Context, stdin io.Reader, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, "docker", args...)
+	out, err := output(ctx, stdin, "docker", args...)
+	if err != nil {
+		return out, fmt.Errorf("docker %s: %w", args[0], err)
+	}
+	return out, nil
+}
+
+// output returns what a command wrote to standard output, trimmed; its error carries standard error.
+func output(ctx context.Context, stdin io.Reader, name string, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Stdin = stdin
 	cmd.SysProcAttr = ownGroup
 	out, err := cmd.Output()
@@ -40,9 +49,9 @@ func (engine) runWith(ctx context.Context, stdin io.Reader, args ...string) (str
 	}
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
-		return text, fmt.Errorf("docker %s: %w: %s", args[0], err, strings.TrimSpace(string(exit.Stderr)))
+		return text, fmt.Errorf("%w: %s", err, strings.TrimSpace(string(exit.Stderr)))
 	}
-	return text, fmt.Errorf("docker %s: %w", args[0], err)
+	return text, err
 }
 
 // sweep removes the containers and networks of the labs whose owner is matched.

@@ -22,6 +22,8 @@ const pollInterval = 20 * time.Millisecond
 // HostOptions say what a host is to be like; the zero value gives an EC2 Ubuntu host with a name of its own.
 type HostOptions struct {
 	Name      string            // its host name; empty: made up
+	Release   string            // Bookworm, Trixie; empty: Bookworm
+	With      string            // what it has besides: the name of a list of packages in e2e/host/with; empty: nothing
 	NoSystemd bool              // sshd and nginx run without systemd as process 1
 	Tmpfs     map[string]string // small file systems, "/full": "size=8m"
 	Memory    string            // a limit such as "512m"; empty: none
@@ -35,6 +37,7 @@ type Host struct {
 	User string // who logs in
 
 	lab       *Lab
+	image     string
 	container string
 	systemd   bool
 	hostKeys  []ssh.PublicKey
@@ -56,6 +59,10 @@ func (l *Lab) Host(ctx context.Context, options HostOptions) (*Host, error) {
 		lab: l, container: l.id + "-" + options.Name, systemd: !options.NoSystemd,
 	}
 	fmt.Fprintf(l.out, "lab: starting host %s (%s)\n", h.Name, h.IP)
+	var err error
+	if h.image, err = l.HostImage(ctx, options); err != nil {
+		return nil, fmt.Errorf("start host %q: %w", h.Name, err)
+	}
 	if err := h.start(ctx, options); err != nil {
 		return nil, fmt.Errorf("start host %q: %w", h.Name, err)
 	}
@@ -94,14 +101,14 @@ func (h *Host) runArgs(options HostOptions) []string {
 	args = append(args, "--cap-add", "SYS_ADMIN", "--cap-add", "SYS_PTRACE",
 		"--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined")
 	if !h.systemd {
-		return append(args, HostImage, "/sbin/plain-init")
+		return append(args, h.image, "/sbin/plain-init")
 	}
 	cgroup := []string{"--volume", "/sys/fs/cgroup:/sys/fs/cgroup:ro"} // version 1: the hierarchies below stay writable
 	if h.lab.cgroup == "2" {
 		cgroup = []string{"--cgroupns", "host", "--volume", "/sys/fs/cgroup:/sys/fs/cgroup:rw"}
 	}
 	args = append(args, cgroup...)
-	return append(args, "--stop-signal", "SIGRTMIN+3", HostImage, "/sbin/init")
+	return append(args, "--stop-signal", "SIGRTMIN+3", h.image, "/sbin/init")
 }
 
 // URL is the site that the host's nginx serves.
@@ -134,24 +141,15 @@ func (h *Host) poll(ctx context.Context, ready func(context.Context) error) erro
 			logs, _ := h.lab.engine.run(ctx, "logs", "--tail", "20", h.container)
 			return fmt.Errorf("container ended: %w\n%s", reason, logs)
 		}
+		if errors.Is(reason, errInotify) {
+			return reason
+		}
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("%w (last: %w)", context.Cause(ctx), reason)
 		case <-time.After(pollInterval):
 		}
 	}
-}
-
-// booted asks systemd, which answers at the end of the boot once there is a bus to ask it on.
-func (h *Host) booted(ctx context.Context) error {
-	if !h.systemd {
-		return nil
-	}
-	state, err := h.lab.engine.run(ctx, "exec", h.container, "systemctl", "is-system-running", "--wait")
-	if state == "running" || state == "degraded" {
-		return nil
-	}
-	return errors.Join(fmt.Errorf("systemd is %q", state), err)
 }
 
 // sshAnswers dials sshd and reads its version line.

@@ -22,11 +22,8 @@ import (
 	"sync"
 )
 
-// The images that `make prepare` builds.
-const (
-	HostImage   = "deploy-action-host:latest"
-	ActionImage = "deploy-action:dev"
-)
+// ActionImage is the action's own image, which `make prepare` builds.
+const ActionImage = "deploy-action:dev"
 
 // dirPrefix begins the name of a lab's folder for temporary files; the rest tells its owner.
 const dirPrefix = "deploy-action.lab."
@@ -47,6 +44,7 @@ type Lab struct {
 	dir        string
 	cgroup     string // "1" or "2"
 	network    network
+	hostImage  string // of a host as EC2 has it, which is also a place for tools
 
 	mu      sync.Mutex
 	keys    []*Key
@@ -76,8 +74,8 @@ func Open(ctx context.Context, options Options) (*Lab, error) {
 	if l.cgroup, err = l.engine.run(ctx, "info", "--format", "{{.CgroupVersion}}"); err != nil {
 		return nil, fmt.Errorf("ask the container engine (`make prepare` starts one): %w", err)
 	}
-	if _, err := l.engine.run(ctx, "image", "inspect", "--format", "{{.Id}}", HostImage); err != nil {
-		return nil, fmt.Errorf("find image %q (`make prepare` builds it): %w", HostImage, err)
+	if l.hostImage, err = l.HostImage(ctx, HostOptions{}); err != nil {
+		return nil, err
 	}
 	if err := errors.Join(l.sweep(ctx, ownerIsDead), l.sweepDirs(ctx)); err != nil {
 		return nil, fmt.Errorf("remove what a dead lab left: %w", err)
@@ -184,7 +182,7 @@ func (l *Lab) removeDir(ctx context.Context, dir string) error {
 	if os.RemoveAll(dir) == nil {
 		return nil
 	}
-	_, err := l.engine.run(ctx, "run", "--rm", "--volume", dir+":/lab", HostImage, "find", "/lab", "-mindepth", "1", "-delete")
+	_, err := l.engine.run(ctx, "run", "--rm", "--volume", dir+":/lab", l.hostImage, "find", "/lab", "-mindepth", "1", "-delete")
 	return errors.Join(err, os.RemoveAll(dir))
 }
 

@@ -75,8 +75,8 @@ func removesDeadLabs(t *testing.T, remove func() error) {
 		}
 		return id
 	}
-	gone := create("create", "--label", ownerKey+"="+dead, HostImage, "true")
-	kept := create("create", "--label", ownerKey+"="+shared.label(), HostImage, "true")
+	gone := create("create", "--label", ownerKey+"="+dead, shared.hostImage, "true")
+	kept := create("create", "--label", ownerKey+"="+shared.label(), shared.hostImage, "true")
 	goneNetwork := create("network", "create", "--label", ownerKey+"="+dead, "lab-dead-"+randomHex(3))
 	goneDir := filepath.Join(os.TempDir(), dirPrefix+dead)
 	keptDir := filepath.Join(os.TempDir(), dirPrefix+shared.label())

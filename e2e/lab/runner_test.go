@@ -14,7 +14,7 @@ import (
 // newAction gives a runner whose action runs a script, or two: one for each stage.
 func newAction(t *testing.T, scripts ...string) *Runner {
 	t.Helper()
-	r, err := shared.Runner(HostImage)
+	r, err := shared.Runner(shared.hostImage)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,9 +15,11 @@ main() {
   local images
   if engine_answers; then
     sweep_labs
-    mapfile -t images < <(docker image ls --quiet --filter label=deploy-action.stand-in)
-    images+=("$host_image" "$action_image")
-    docker image rm --force -- "${images[@]}" >/dev/null 2>&1 || true # one that is not there is gone already
+    mapfile -t images < <(
+      docker image ls --quiet --filter label=deploy-action.stand-in
+      docker image ls --quiet --filter label=deploy-action.host
+    )
+    docker image rm --force -- "${images[@]}" "$action_image" >/dev/null 2>&1 || true # one that is not there is gone already
   fi
   stop_engine
   rm -rf -- "$state"

@@ -2,7 +2,6 @@
 # Builds the images that are missing or out of date. Sourced.
 # shellcheck disable=SC2154 # what common.sh sets
 
-host_image=deploy-action-host:latest
 action_image=deploy-action:dev
 scratch=
 
@@ -46,15 +45,22 @@ stand_in() {
   rm -rf -- "$scratch"
 }
 
-# The test host, rebuilt when its recipe changes.
+# ensure_host RELEASE [LIST]: the image of a test host. A recipe that changes gives it another name.
 ensure_host() {
-  local recipe old
-  recipe=$(cd -- "$root/e2e/host" && sha256sum -- *.sh *.py | sha256sum | cut -c1-16)
-  [[ $(label "$host_image" recipe) != "$recipe" ]] || return 0
-  say "building $host_image (about a minute)"
-  old=$(docker image inspect --format '{{.Id}}' "$host_image" 2>/dev/null || true)
-  as_root "$root/e2e/host/build.sh" "$host_image" "$recipe" || die "could not build $host_image"
-  [[ -z $old ]] || docker image rm "$old" >/dev/null 2>&1 || true # one in use stays
+  local image
+  image=$("$root/e2e/host/image.sh" "$@")
+  docker image inspect "$image" >/dev/null 2>&1 && return
+  say "building $image (about a minute)"
+  as_root "$root/e2e/host/build.sh" "$@" || die "could not build $image"
+}
+
+# ensure_hosts_with: the images of hosts that have more than others.
+ensure_hosts_with() {
+  local list
+  for list in "$root"/e2e/host/with/*; do
+    list=${list##*/}
+    ensure_host "${list%%-*}" "${list#*-}"
+  done
 }
 
 # The action itself; the engine's own layer cache tells what is out of date.

@@ -25,7 +25,9 @@ main() {
   ensure_s3
   ensure_act
   ensure_golang
-  ensure_host
+  ensure_host bookworm
+  ensure_host trixie
+  ensure_hosts_with
   ensure_action
   say ready
 }
