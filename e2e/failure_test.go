@@ -117,7 +117,7 @@ func TestAForeignProcessIsNamedAndLeftAlone(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
 	w.Exec("useradd bob; setsid runuser -u bob -- python3 -m http.server 8081 --bind 127.0.0.1 >/dev/null 2>&1 </dev/null & timeout 10 bash -c 'until curl -s http://127.0.0.1:8081/ >/dev/null; do sleep 0.05; done'")
 	result := w.Run(w.Job(w.Commit(nil), nil))
-	world.Failed(t, result, "failed", "detect: port 8081 is held by a process that is not this action's", "user bob", "python3 -m http.server 8081", "ports")
+	world.Failed(t, result, "failed", "detect: port 8081 is held by a process that is not this action's", "user bob, program python3", "ports")
 	w.Exec("curl -s http://127.0.0.1:8081/ >/dev/null")
 
 	// Another application of this action's is named, too, with all that is in the way at once.

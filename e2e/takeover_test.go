@@ -254,7 +254,7 @@ func TestWhatIsNotProvedIsNotTakenOver(t *testing.T) {
 		},
 		{
 			name: "somebody else on the idle port", begin: "useradd bob; runuser -u bob -- setsid python3 -m http.server 8081 >/dev/null 2>&1 </dev/null &",
-			words: []string{"detect: port 8081 is held by a process that is not this action's (pid ", "user bob", "python3 -m http.server 8081"},
+			words: []string{"detect: port 8081 is held by a process that is not this action's (pid ", "user bob, program python3"},
 		},
 		{
 			name: "another repository", with: map[string]string{"repository": "acme/other"},

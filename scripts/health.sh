@@ -11,16 +11,11 @@ main() {
   end=$((begin + health_timeout * 1000))
   while :; do
     runs "$pid" "$starttime" || died
-    if [[ $owner != ours ]]; then
-      listener "$port"
-      if [[ $owner == foreign ]]; then
-        runs "$pid" "$starttime" || died
-        die "$EX_FOREIGN" "port $port is held by a process that does not belong to this release"
-      fi
-    fi
+    if [[ $owner != ours ]]; then look; fi
     if [[ $owner == ours ]]; then
       tries=$((tries + 1))
-      if probe "http://127.0.0.1:$port$health_path" "$health_host"; then break; fi
+      # Who has answered is known once the port is still the application's.
+      if probe "http://127.0.0.1:$port$health_path" "$health_host" && look && [[ $owner == ours ]]; then break; fi
     fi
     if (($(now_ms) > end)); then timed_out; fi
     pause 0.1
@@ -29,6 +24,15 @@ main() {
   result boot_ms "$(age_ms)"
   result tries "$tries"
   if open_to_others "$port"; then result open yes; else result open no; fi
+}
+
+# look: sets owner; nobody else may have the port.
+look() {
+  listener "$port"
+  if [[ $owner == foreign ]]; then
+    runs "$pid" "$starttime" || died
+    die "$EX_FOREIGN" "port $port is held by a process that does not belong to this release ($(who_has "$port"))"
+  fi
 }
 
 died() {

@@ -1,10 +1,14 @@
 package scripts
 
 import (
+	"bufio"
+	"bytes"
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -117,5 +121,173 @@ app_of '`+unit+`' 8080`)
 		if out != want {
 			t.Errorf("unit %q is of %q, want %q", unit, out, want)
 		}
+	}
+}
+
+// A process is a slot's by the unit's own control group, not by a name in it, which a user's own
+// manager may give to anything.
+func TestWhichProcessesAreAUnits(t *testing.T) {
+	const unit = "/system.slice/system-shop.slice/shop@8081.service"
+	const users = "/user.slice/user-1001.slice/user@1001.service"
+	pids := func(t *testing.T, uid, line string) string {
+		t.Helper()
+		return bash(t, read(t, "lib/process.sh")+fmt.Sprintf("group=%s user_id=%s\n", unit, uid)+
+			fmt.Sprintf("printf '/proc/%%s/cgroup:%%s\\n' $$ %s | in_group", quote(line)))
+	}
+	for _, tt := range []struct {
+		name, line string
+		mine       bool
+	}{
+		{"the unit's", "0::" + unit, true},
+		{"below it", "0::" + unit + "/workers", true},
+		{"of version 1", "1:name=systemd:" + unit, true},
+		{"a user's own unit of that name", "0::" + users + "/app.slice/app-shop.slice/shop@8081.service", false},
+		{"with the whole path in it", "0::" + users + unit, false},
+		{"a longer name", "0::" + unit + "x", false},
+		{"a folder up", "0::/system.slice/system-shop.slice", false},
+		{"a colon in the name", "0::/user.slice/x:" + unit, false},
+		{"of another hierarchy", "4:memory:" + unit, false},
+		{"with a name of its own making", "7:name=mine:" + unit, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			out := pids(t, "$EUID", tt.line)
+			if mine := strings.TrimSpace(out) != ""; mine != tt.mine {
+				t.Errorf("pids %q, want mine: %v", out, tt.mine)
+			}
+		})
+	}
+	if out := pids(t, "$((EUID + 1))", "0::"+unit); out != "" {
+		t.Errorf("another user's process in the group: %q", out)
+	}
+}
+
+// The group is what systemd says, with the backslash that it writes for a hyphen.
+func TestTheGroupOfAUnit(t *testing.T) {
+	const group = `/system.slice/system-a\x2db.slice/a-b@8080.service`
+	for _, tt := range []struct{ name, said, want string }{
+		{"running", "ControlGroup=" + group + `\nUser=root`, "0 " + group + "\n"},
+		{"a number", `ControlGroup=/x\nUser=0`, "0 /x\n"},
+		{"no user", `ControlGroup=/x\nUser=`, "0 /x\n"},
+		{"stopped", `ControlGroup=\nUser=root`, "none\n"},
+		{"a user who is gone", `ControlGroup=/x\nUser=nobody-at-all`, "none\n"},
+		{"systemd does not answer", ``, "none\n"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			out := bash(t, "app=a-b ports=\n"+shared(t)+fmt.Sprintf(`
+				systemctl() { printf '%%s\n' %s; }
+				if unit_group 8080; then printf '%%s %%s\n' "$user_id" "$group"; else echo none; fi`,
+				strings.ReplaceAll(quote(tt.said), `\n`, "' '")))
+			if out != tt.want {
+				t.Errorf("%q, want %q", out, tt.want)
+			}
+		})
+	}
+}
+
+// shared is what finds out whose a process is, with what it needs.
+func shared(t *testing.T) string {
+	t.Helper()
+	return read(t, "lib/base.sh") + read(t, "lib/root.sh") + read(t, "lib/process.sh")
+}
+
+func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
+
+// What is sent to 127.0.0.1 goes to the sockets bound to it, else to those for any address; all of
+// them must be the slot's.
+func TestWhoTakesThePort(t *testing.T) {
+	for _, tt := range []struct {
+		name         string
+		ours, theirs []string
+		want         string
+	}{
+		{"ours", []string{"127.0.0.1"}, nil, "ours"},
+		{"ours for any address", []string{"0.0.0.0"}, nil, "ours"},
+		{"ours for both families", []string{"[::]"}, nil, "ours"},
+		{"theirs", nil, []string{"127.0.0.1"}, "foreign"},
+		{"theirs on another address", nil, []string{"127.0.0.2"}, "foreign"},
+		{"theirs in front of ours", []string{"[::1]"}, []string{"127.0.0.1"}, "foreign"},
+		{"theirs on another address, beside ours", []string{"127.0.0.1"}, []string{"127.0.0.2"}, "ours"},
+		{"ours on an address that nginx does not ask", []string{"[::1]"}, nil, "ours"},
+		{"nobody's", nil, nil, "none"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			free, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			port := free.Addr().(*net.TCPAddr).Port
+			_ = free.Close()
+			mine := "$$" // a process that holds none of the sockets
+			if len(tt.ours) > 0 {
+				mine = holder(t, tt.ours, port)
+			}
+			holder(t, tt.theirs, port)
+			out := bash(t, "app=a ports= path=/none\n"+shared(t)+
+				fmt.Sprintf("has_systemd() { false; }\nmembers() { echo %s; }\nlistener %d; echo $owner", mine, port))
+			if out != tt.want+"\n" {
+				t.Errorf("%q, want %s", out, tt.want)
+			}
+		})
+	}
+}
+
+// holder listens with a process of its own until the test ends, and returns its pid.
+func holder(t *testing.T, addresses []string, port int) string {
+	t.Helper()
+	if len(addresses) == 0 {
+		return ""
+	}
+	cmd := exec.CommandContext(t.Context(), "python3", append([]string{"-c", `import socket, sys
+held = []
+for at in sys.argv[2:]:
+    six = at.startswith("[")
+    s = socket.socket(socket.AF_INET6 if six else socket.AF_INET)
+    s.bind((at.strip("[]"), int(sys.argv[1]))); s.listen(); held.append(s)
+print("listens", flush=True)
+sys.stdin.read()`, strconv.Itoa(port)}, addresses...)...)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var words bytes.Buffer
+	cmd.Stderr = &words
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = in.Close()
+		_ = cmd.Wait()
+	})
+	if line, _ := bufio.NewReader(out).ReadString('\n'); line != "listens\n" {
+		_ = in.Close()
+		_ = cmd.Wait()
+		t.Fatalf("it does not listen: %s", words.String())
+	}
+	return strconv.Itoa(cmd.Process.Pid)
+}
+
+// A foreign process is named by number, user and program. What else is on its command line may be a
+// password.
+func TestAForeignProcessIsNamedWithoutItsCommandLine(t *testing.T) {
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	comm := strings.TrimSpace(read(t, "/proc/self/comm"))
+	out := bash(t, "app=a ports= path=/none\n"+shared(t)+
+		fmt.Sprintf("who_has %d", l.Addr().(*net.TCPAddr).Port))
+	if want := fmt.Sprintf("pid %d, user root, program %s", os.Getpid(), comm); os.Getuid() == 0 && out != want {
+		t.Errorf("%q, want %q", out, want)
+	}
+	if !strings.Contains(out, "program "+comm) || strings.Contains(out, "-test.") {
+		t.Errorf("%q", out)
+	}
+	if out := bash(t, "app=a ports= path=/none\n"+shared(t)+"who_has 1"); out != "" {
+		t.Errorf("of a port on which nothing listens: %q", out)
 	}
 }

@@ -11,7 +11,9 @@ main() {
   [[ -e $path/releases/$release/.deploy-action/complete ]] || die "$EX_START" "release $release is not complete"
   listener "$port"
   # Ours it is when this step was cut off after its work: then it starts anew.
-  [[ $owner == none ]] || { [[ $owner == ours ]] && has_systemd; } || die "$EX_FOREIGN" "port $port has been taken by another process ($owner) since it was found free"
+  if [[ $owner != none ]] && ! { [[ $owner == ours ]] && has_systemd; }; then
+    die "$EX_FOREIGN" "port $port has been taken by another process since it was found free ($(who_has "$port"))"
+  fi
   # Without a flag nginx follows the include's fall-back, which may name this very port: a flag that was lost is there again first.
   if [[ -n $active && ! -e $flags/$active ]]; then
     say "the flag of port $active was gone; it is back"

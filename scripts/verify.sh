@@ -4,7 +4,8 @@
 # Values: app, path, lock_token, release, port, pid, starttime, log_offset, health_path, health_status, health_body, verify_host, site (ours,
 #         theirs: whose server block answers), nginx_include, settle and watch_for (milliseconds), by (JSON: this run)
 # Prints: live (milliseconds since the epoch) as soon as the first such answer was seen; probes
-# Exits:  EX_NOT_ROUTED (nginx does not send requests to the slot), EX_FLAG, EX_DIED, EX_MEMORY, EX_UNHEALTHY
+# Exits:  EX_NOT_ROUTED (nginx does not send requests to the slot), EX_FLAG, EX_DIED, EX_MEMORY,
+#         EX_FOREIGN (the port is somebody else's), EX_UNHEALTHY
 #
 # A release that came through is marked as proved, with the run that put it live. `nginx -t` can pass and a reload exit 0 while the old configuration stays; only a request through nginx proves anything.
 
@@ -21,6 +22,7 @@ main() {
     fi
     pause 0.05
   done
+  own_port
   result live "$(epoch_ms)"
   end=$(($(now_ms) + watch_for))
   while (($(now_ms) < end)); do
@@ -29,6 +31,7 @@ main() {
     # The backup of the old slot would answer for a new version that no longer listens.
     [[ $via == "127.0.0.1:$port" ]] || bad
   done
+  own_port
   own_lock
   printf '%s\n' "$by" | write "$path/releases/$release/.deploy-action/by" 0644
   protect "$port"
@@ -44,6 +47,15 @@ ask() {
     die "$EX_DIED" "the application (pid $pid) exited after the switch"
   fi
   through_nginx
+}
+
+# own_port: what has answered was the release: its port is its own, as it was when it was asked
+# directly.
+own_port() {
+  local owner
+  listener "$port"
+  [[ $owner == ours ]] \
+    || die "$EX_FOREIGN" "what answers on port $port does not belong to this release ($(who_has "$port"))"
 }
 
 # flag_stands: dies when somebody's hand has been at the flags since the switch.

@@ -5,11 +5,12 @@
 
 # inspect PORT: prints what port.sh says of a process that we did not start. Sets pid.
 inspect() {
-  local one holders='' folder='' clone='' tree unit='' first=yes uid=''
+  local one holders='' folder='' clone='' tree unit='' first=yes who
   pid=0
   for one in $(holders "$1"); do
     holders+="$one:$(starttime "$one" || printf 0) "
-    tree=$(work_tree "$(folder_of "$one")")
+    tree='' # whoever may enter the clone may work in it: the old version is the user's own, or root's
+    if runs_as "$one" "$EUID" || runs_as "$one" 0; then tree=$(work_tree "$(folder_of "$one")"); fi
     if [[ $first == yes ]]; then
       first=no pid=$one clone=$tree folder=$(folder_of "$one")
     elif [[ $tree != "$clone" ]]; then
@@ -17,9 +18,9 @@ inspect() {
     fi
     unit=${unit:-$(service_of "$one")}
   done
-  if ((pid > 0)); then uid=$(stat -c %u "/proc/$pid"); else read -r _ uid <<<"$(sockets "$1" 0A)"; fi
-  [[ -n $uid ]] || return 0
-  result "who_$1" "pid $pid, user $(id -nu "$uid" 2>/dev/null || printf '%s' "$uid"), command $(tr '\0\n\r' '   ' <"/proc/$pid/cmdline" 2>/dev/null || printf unknown)"
+  who=$(who_has "$1")
+  [[ -n $who ]] || return 0
+  result "who_$1" "$who"
   result "holders_$1" "${holders% }"
   result "folder_$1" "$folder"
   result "clone_$1" "$clone"

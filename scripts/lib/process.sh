@@ -72,20 +72,72 @@ adopted() {
   done <"$path/slots/$1.adopted"
 }
 
-# members PORT: the pids that belong to a slot: those in its unit's control group, or in the session that its pid file names, and adopted ones.
-# A session outlives its leader, and its number is not given out again while a member lives; the boot id keeps a file from before a reboot
-# from naming somebody else's.
+# members PORT: the pids that belong to a slot, as far as its user runs them: those in its unit's
+# control group or below, or in the session that its pid file names, and adopted ones. A session
+# outlives its leader, and its number is not given out again while a member lives; the boot id keeps
+# a file from before a reboot from naming somebody else's.
 members() {
   local pid='' start boot
   adopted "$1"
   if has_systemd; then
-    grep -lsF "/$(unit_of "$1")" /proc/[0-9]*/cgroup | cut -d/ -f3 || :
+    unit_group "$1" || return 0
+    { grep -sF -- ":$group" /proc/[0-9]*/cgroup || :; } | in_group # one may have ended meanwhile
     return
   fi
   [[ -r $path/slots/$1.pid ]] && read -r pid start boot <"$path/slots/$1.pid" || return 0
   [[ $boot == "$(</proc/sys/kernel/random/boot_id)" ]] || return 0
   if [[ -e /proc/$pid ]] && ! runs "$pid" "$start"; then return 0; fi
-  session "$pid"
+  for pid in $(session "$pid"); do
+    if runs_as "$pid" "$EUID"; then printf '%s\n' "$pid"; fi
+  done
+}
+
+# unit_group PORT: sets group to the control group that systemd has given the slot's unit, and
+# user_id to who runs it; fails when nothing of it runs. The group is the unit's for as long as it
+# is loaded: asked for once a port, where this is not called in a subshell.
+declare -A group_of=()
+unit_group() {
+  local user line
+  if [[ -z ${group_of[$1]-} ]]; then
+    group='' user=''
+    while IFS= read -r line; do
+      case $line in
+        ControlGroup=/?*) group=${line#*=} ;;
+        User=*) user=${line#*=} ;;
+      esac
+    done < <(systemctl show -p ControlGroup -p User -- "$(unit_of "$1")" </dev/null)
+    [[ -n $group ]] || return 1
+    line='\u' user_id=$EUID
+    if [[ $user != "${line@P}" ]]; then user_id=$(id -u -- "${user:-root}" 2>/dev/null) || return 1; fi
+    group_of[$1]="$user_id $group"
+  fi
+  read -r user_id group <<<"${group_of[$1]}"
+}
+
+# in_group: of lines "/proc/PID/cgroup:ID:CONTROLLERS:GROUP" the pids in the group or below it: a
+# name that only contains the unit's may be anybody's, such as that of a user's own manager. It is
+# the group by which systemd goes, of version 2 or of its own hierarchy.
+in_group() {
+  local pid controllers name last=''
+  while IFS=: read -r pid _ controllers name; do
+    pid=${pid#/proc/} pid=${pid%/cgroup}
+    if [[ $controllers != '' && $controllers != name=systemd ]]; then continue; fi
+    if [[ $name != "$group" && $name != "$group"/* ]]; then continue; fi
+    if [[ $pid != "$last" ]] && runs_as "$pid" "$user_id"; then printf '%s\n' "$pid"; fi
+    last=$pid
+  done
+}
+
+# runs_as PID UID: is it that user's? Asked of its status, since the folder of one that hides is
+# root's.
+runs_as() {
+  local key real effective
+  while read -r key real effective _; do
+    [[ $key == Uid: ]] || continue
+    [[ $real == "$2" && $effective == "$2" ]]
+    return
+  done 2>/dev/null <"/proc/$1/status"
+  return 1
 }
 
 # session SID: the pids of a session, zombies left out. Not every awk goes on after a file that has vanished meanwhile, as processes do.
@@ -104,21 +156,68 @@ slot_pid() {
   fi
 }
 
-# listener PORT: sets owner to `none`, `ours` (a member of the slot listens) or `foreign`.
+# listener PORT: sets owner to `none`, `ours` (the slot's own processes, and nobody else, take what
+# is sent to 127.0.0.1:PORT) or `foreign`.
 listener() {
-  local rows inode uid pid
-  owner=none
-  rows=$(sockets "$1" 0A)
-  [[ -n $rows ]] || return 0
-  owner=foreign
-  for pid in $(members "$1"); do
-    while read -r inode uid; do
-      if [[ -n $(find "/proc/$pid/fd" -maxdepth 1 -lname "socket:\[$inode\]" 2>/dev/null) ]] || hides "$pid" "$inode" "$uid"; then
-        owner=ours
-        return 0
-      fi
-    done <<<"$rows"
+  local pids='' rows again
+  for again in yes no; do
+    owner=none
+    rows=$(takers "$1")
+    [[ -n $rows ]] || return 0
+    if has_systemd; then unit_group "$1" || :; fi # for members to know
+    pids=$(members "$1")
+    owner=foreign
+    if [[ -z $pids ]]; then return; fi
+    if held_by "$pids" "$rows"; then
+      owner=ours
+      return
+    fi
+    # One of several may have ended while it was looked at.
+    if [[ $again == yes ]]; then pause 0.05; fi
   done
+}
+
+# takers PORT: inode and uid of the listening sockets that get what is sent to 127.0.0.1: the kernel
+# prefers those bound to that very address, then those for any of IPv4, then of IPv6. Where there is
+# none of them, all others.
+takers() {
+  local hex files=(/proc/net/tcp)
+  [[ -r /proc/net/tcp6 ]] && files+=(/proc/net/tcp6)
+  printf -v hex '%04X' "$1"
+  awk -v port=":$hex" 'FNR > 1 && $4 == "0A" && substr($2, length($2) - 4) == port {
+      address = substr($2, 1, length($2) - 5)
+      four = address; sub(/^0000000000000000FFFF0000/, "", four)
+      rank = four == "0100007F" ? 1 : four == "00000000" ? 2 : address ~ /^0+$/ ? 3 : 4
+      if (!best || rank < best) best = rank
+      row[NR] = $10 " " $8; of[NR] = rank
+    }
+    END { for (n in row) if (of[n] == best) print row[n] }' "${files[@]}"
+}
+
+# held_by PIDS ROWS: is every one of these sockets open in one of these processes?
+held_by() {
+  local inode uid pid held folders=()
+  for pid in $1; do folders+=("/proc/$pid/fd"); done
+  held=$(find "${folders[@]}" -maxdepth 1 -lname 'socket:*' -printf '%l ' 2>/dev/null || :)
+  while read -r inode uid; do
+    if [[ $held == *"socket:[$inode]"* ]]; then continue; fi
+    for pid in $1; do
+      if hides "$pid" "$inode" "$uid"; then continue 2; fi
+    done
+    return 1
+  done <<<"$2"
+}
+
+# who_has PORT: the process that listens on it, for people: no more of it than that, since a command
+# line may hold secrets.
+who_has() {
+  local pid uid program=unknown
+  pid=$(holders "$1")
+  pid=${pid%%$'\n'*}
+  read -r _ uid < <(sockets "$1" 0A) || return 0
+  if [[ -n $pid ]] && read -r program <"/proc/$pid/comm"; then uid=$(stat -c %u "/proc/$pid"); fi 2>/dev/null
+  printf 'pid %s, user %s, program %s' "${pid:-unknown}" "$(id -nu "$uid" 2>/dev/null || printf '%s' "$uid")" \
+    "$(printf '%s' "$program" | tr -cd '[:print:]')"
 }
 
 # hides PID INODE UID: does a process that shows its files to root only, such as one with capabilities, hold a socket? Where root is not to be
