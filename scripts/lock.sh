@@ -3,7 +3,7 @@
 #
 # Values: app, path, lock_token, lock_note (who, for people), lock_timeout and beat (seconds), resume (yes: this run had the lock before its
 #         connection was lost)
-# Prints: locked=yes once it is ours, waited (milliseconds)
+# Prints: locked=yes once it is ours, waited (milliseconds); open (yes, no: others on this host may read the deploy root, since nginx does)
 # Exits:  EX_LOCK_BUSY when lock_timeout is over, EX_LOCK_LOST when another run had the lock in between,
 #         EX_CHECK when the deploy root can't be made or is somebody else's folder
 #
@@ -25,19 +25,24 @@ hush() {
 }
 
 main() {
-  local begin left note last leader
+  local begin left note last leader open
   begin=$(now_ms)
   listen <&0 >/dev/null 2>&1 & # before the lock's file is open: it has no part in the lock
   listener=$!
   trap 'status=$?; hush; blame_disk "$status"' EXIT
   fit_root
   if [[ ! -d $path ]]; then
-    mkdir -p -- "$path" 2>/dev/null || as_root install -d -o "$(id -un)" -g "$(id -gn)" -- "$path" \
+    { mkdir -p -- "${path%/*}" && mkdir -m 0700 -- "$path"; } 2>/dev/null \
+      || as_root install -d -m 0700 -o "$(id -un)" -g "$(id -gn)" -- "$path" \
       || die "$EX_CHECK" "can't create the deploy root $path"
   fi
   if read_only "$path" >/dev/null; then exit 1; fi # blame_disk has the words
   [[ -w $path ]] || die "$EX_CHECK" "the deploy root $path is not writable for $(id -un)"
+  close_root
+  umask 077
   exec {lock_fd}>>"$path/.lock"
+  umask 022
+  if [[ -O $path/.lock ]]; then chmod 0600 -- "$path/.lock"; fi
   if ! flock -n "$lock_fd"; then
     note=$(tail -n +2 "$path/.lock.holder" 2>/dev/null | head -n 1 || :)
     say "the deploy lock is held by ${note:-another run}; waiting up to ${lock_timeout}s"
@@ -50,13 +55,15 @@ main() {
   read -r last <"$path/.lock" || :
   if [[ $resume == no ]]; then
     rm -rf -- "$path/.lock.steps"
-    mkdir -- "$path/.lock.steps"
+    mkdir -m 0700 -- "$path/.lock.steps"
   elif [[ ${last%-*} != "${lock_token%-*}" ]]; then
     die "$EX_LOCK_LOST" "another deployment had the lock while the connection was lost; what it did is not touched"
   fi
   printf '%s\n' "$lock_token" >"$path/.lock" # who had it last
-  printf '%s\n%s\n' "$lock_token" "$lock_note, since $(date -u +%FT%TZ)" | write "$path/.lock.holder" 0644
+  printf '%s\n%s\n' "$lock_token" "$lock_note, since $(date -u +%FT%TZ)" | write "$path/.lock.holder" 0600
   end_cut_off # before anybody looks at what it leaves
+  if [[ $resume == no ]]; then close_step; fi
+  result open "$open"
   result waited "$(($(now_ms) - begin))"
   result locked yes
   hush

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -68,6 +69,202 @@ func TestAWaiterForTheLockEndsWithItsRun(t *testing.T) {
 			}
 			if text, err := os.ReadFile(held.Name()); err != nil || len(text) > 0 {
 				t.Errorf("the lock's file says %q (%v)", text, err)
+			}
+		})
+	}
+}
+
+// takeLock takes the deploy lock of a folder as a run does, lets go again, and returns what it was
+// told.
+func takeLock(t *testing.T, dir string, env ...string) string {
+	t.Helper()
+	text, err := Compose(Lock, Values{
+		"app": "a", "path": dir, "ports": "8080 8081", "lock_token": "t-0", "step_id": "", "undo": "no",
+		"lock_note": "ada", "lock_timeout": "5", "beat": "600", "resume": "no",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), "bash", "-c", Command(Lock))
+	cmd.Env = append(os.Environ(), env...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	in, _ := cmd.StdinPipe()
+	out, _ := cmd.StdoutPipe()
+	var words strings.Builder
+	cmd.Stderr = &words
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := in.Write(text); err != nil {
+		t.Fatal(err)
+	}
+	var said strings.Builder
+	lines := bufio.NewScanner(out)
+	for held := false; !held && lines.Scan(); {
+		said.WriteString(lines.Text() + "\n")
+		held = lines.Text() == "locked=yes"
+	}
+	_ = in.Close()
+	// It may not have heard that it has the lock yet; then it ends as one whose run is gone.
+	if err := cmd.Wait(); err != nil && cmd.ProcessState.ExitCode() != -1 {
+		t.Fatalf("lock: %v\n%s", err, words.String())
+	}
+	return said.String()
+}
+
+// What is in the deploy root is nobody else's on the host, on one that an earlier version has set
+// up too.
+func TestTheDeployRootIsClosedToOthers(t *testing.T) {
+	reader := t.TempDir() // a grep that finds the deploy root in nginx's configuration
+	program := "#!/bin/sh\n[ \"$1\" = -rsqF ]\n"
+	if err := os.WriteFile(filepath.Join(reader, "grep"), []byte(program), 0o700); err != nil { //nolint:gosec // a program
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name         string
+		before, want os.FileMode
+		open         string
+		env          []string
+	}{
+		{"a new one", 0, 0o700, "no", nil},
+		{"one of an earlier version", 0o755, 0o750, "no", nil},
+		{"one that everybody may write to", 0o777, 0o750, "no", nil},
+		{"one that an administrator has closed", 0o700, 0o700, "no", nil},
+		{"with a group of its own", 0o750 | os.ModeSetgid, 0o750 | os.ModeSetgid, "no", nil},
+		{"nginx reads files of it", 0o755, 0o755, "yes", []string{"PATH=" + reader + ":" + os.Getenv("PATH")}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "shop")
+			if tt.before != 0 {
+				if err := os.Mkdir(dir, 0o700); err != nil {
+					t.Fatal(err)
+				}
+				for _, name := range []string{".lock", ".lock.step", ".lock.leader", ".lock.holder"} {
+					world(t, filepath.Join(dir, name))
+				}
+				if err := os.Chmod(dir, tt.before); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if said := takeLock(t, dir, tt.env...); !strings.Contains(said, "\nopen="+tt.open+"\n") {
+				t.Errorf("said %q, want open=%s", said, tt.open)
+			}
+			info, err := os.Stat(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if mode := info.Mode() &^ os.ModeDir; mode != tt.want {
+				t.Errorf("the mode is %v, want %v", mode, tt.want)
+			}
+			if tt.before != 0o755 && tt.before != 0 {
+				return
+			}
+			record(t, dir)
+			names, err := filepath.Glob(filepath.Join(dir, ".lock*"))
+			if err != nil || len(names) < 3 {
+				t.Fatalf("%v, %v", names, err)
+			}
+			for _, name := range names {
+				if info, err := os.Stat(name); err != nil || info.Mode()&0o077 != 0 {
+					t.Errorf("others may open %s: %v, %v", name, info.Mode(), err)
+				}
+			}
+		})
+	}
+}
+
+// world makes a file that everybody may read, as earlier versions made their locks.
+func world(t *testing.T, file string) {
+	t.Helper()
+	if err := os.WriteFile(file, nil, 0o644); err != nil { //nolint:gosec // see above
+		t.Fatal(err)
+	}
+}
+
+// record runs a step under the lock that t-0 holds.
+func record(t *testing.T, dir string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(dir, ".lock.holder"), []byte("t-0\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	text, err := Compose(Record, Values{
+		"app": "a", "path": dir, "ports": "8080 8081", "lock_token": "t-0", "step_id": "", "undo": "no",
+		"line": "{}", "history": "1",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), "bash", "-s")
+	cmd.Stdin = strings.NewReader(string(text))
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("record: %v\n%s", err, out)
+	}
+}
+
+// Whoever opened the step lock of an earlier version holds that file, and not the one by which
+// steps go now.
+func TestAnOldStepLockStopsNobody(t *testing.T) {
+	dir := t.TempDir()
+	world(t, filepath.Join(dir, ".lock.step"))
+	old, err := os.Open(filepath.Join(dir, ".lock.step"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = old.Close() }()
+	if err := syscall.Flock(int(old.Fd()), syscall.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, ".lock"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	takeLock(t, dir)
+	record(t, dir)
+}
+
+// The number of a step from before a reboot is somebody else's session now.
+func TestALeaderFromBeforeARebootIsNotEnded(t *testing.T) {
+	for _, tt := range []struct {
+		name, leader string // with the number of a session, and when its leader began
+		ended        bool
+	}{
+		{"this boot's", "PID START $(</proc/sys/kernel/random/boot_id)", true},
+		{"another boot's", "PID START 00000000-0000-4000-8000-000000000000", false},
+		{"one that is gone, of another boot", "PID 1 00000000-0000-4000-8000-000000000000", false},
+		{"of an earlier version, which wrote no boot", "PID START", true},
+		{"of an earlier version, and gone", "PID 1", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			// The session's leader ends where the row is about one that is gone; a member goes on.
+			cmd := exec.CommandContext(t.Context(), "bash", "-c", "tail -f /dev/null >/dev/null & echo $! $$; wait")
+			cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+			out, _ := cmd.StdoutPipe()
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			var member, leader int
+			if _, err := fmt.Fscan(bufio.NewReader(out), &member, &leader); err != nil {
+				t.Fatal(err)
+			}
+			start := bash(t, read(t, "lib/process.sh")+fmt.Sprintf("starttime %d", leader))
+			script := shared(t) + read(t, "lib/step.sh")
+			line := strings.NewReplacer("PID", strconv.Itoa(leader), "START", start).Replace(tt.leader)
+			gone := strings.Contains(tt.name, "gone")
+			if gone {
+				_ = syscall.Kill(leader, syscall.SIGKILL)
+				_ = cmd.Wait()
+			}
+			bash(t, "app=a ports= path="+dir+"\n"+script+
+				"\nprintf '%s\\n' \""+line+"\" >$path/.lock.leader\nend_cut_off 2>/dev/null")
+			left := bash(t, read(t, "lib/process.sh")+fmt.Sprintf("session %d", leader))
+			if ended := left == ""; ended != tt.ended {
+				t.Errorf("left %q, want it ended: %v", left, tt.ended)
+			}
+			_ = syscall.Kill(member, syscall.SIGKILL)
+			if !gone {
+				_ = syscall.Kill(leader, syscall.SIGKILL)
+				_ = cmd.Wait()
 			}
 		})
 	}

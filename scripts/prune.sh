@@ -29,11 +29,17 @@ main() {
   result freed_mb "$((($(free_kb "$path") - before) / 1024))"
 }
 
-# in_use: releases and venvs that a process of this user's runs from or works in; an application may leave some behind when it stops.
+# in_use: releases and venvs that a process of this user's runs from or works in; an application may
+# leave some behind when it stops. What is on the command lines of others is not asked: anybody can
+# write anything there.
 in_use() {
+  local files=() folder
+  while IFS= read -r folder; do files+=("${folder%/status}"); done \
+    < <(grep -lsE "^Uid:[[:space:]]+${EUID}[[:space:]]" /proc/[0-9]*/status || :)
   {
-    find /proc/[0-9]*/{cwd,root,exe,fd} -maxdepth 1 -type l -printf '%l\n'
-    cat /proc/[0-9]*/{maps,cmdline} | tr '\0' '\n'
+    find "${files[@]/%//cwd}" "${files[@]/%//root}" "${files[@]/%//exe}" "${files[@]/%//fd}" \
+      -maxdepth 1 -type l -printf '%l\n'
+    cat "${files[@]/%//maps}" "${files[@]/%//cmdline}" | tr '\0' '\n'
   } 2>/dev/null | grep -aoE '/(releases/[0-9]{8}T[0-9]{6}Z-[0-9a-f]{7}|venvs/[0-9a-f]{16})' | sort -u || :
 }
 

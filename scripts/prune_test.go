@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -166,6 +167,31 @@ func TestPruneKeepsWhatProcessesUse(t *testing.T) {
 	r.prune(Values{"keep": r5})
 	r.has("releases", r1, r4, r5)
 	r.has("venvs", venv1, venv2, venv3)
+}
+
+// Anybody can have the name of a release on his command line, and must not fill the disk by that.
+func TestPruneIsNotStoppedByWhatOthersWrite(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Log("another user's process takes root; docs/attacks.md has it on a real host")
+		return
+	}
+	r := newRoot(t)
+	for i, id := range []string{r1, r2, r3, r4} {
+		r.release(id, fmt.Sprint(i+1))
+	}
+	cmd := exec.CommandContext(t.Context(), "sh", "-c", "read -r _", filepath.Join(r.path, "releases", r1, "app.py"))
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	in, err := cmd.StdinPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.prune(Values{"keep": r4})
+	r.has("releases", r3, r4)
+	_ = in.Close()
+	_ = cmd.Wait()
 }
 
 func TestPruneDeletesAssetsThatNothingRefersTo(t *testing.T) {

@@ -14,7 +14,11 @@ main() {
     unit_is_ours "$file"
     if [[ ! -e $file || $(<"$file") != "$template" ]]; then todo+=("$file"); fi
   fi
-  if [[ ! -d $flags || ! -w $flags ]]; then todo+=("$flags"); fi
+  if [[ ! -d $flags || ! -O $flags ]]; then
+    todo+=("$flags")
+  elif [[ -n $(find "$flags" -maxdepth 0 -perm /022) ]]; then
+    chmod 0755 -- "$flags" # which slot serves is nobody else's to say
+  fi
   if ((EUID > 0)) && ! rules_stand; then
     if free_root && ! rules_have_a_place; then
       say "no sudoers rules are written: sudo has no /etc/sudoers.d here, or its commands lie elsewhere"

@@ -436,7 +436,7 @@ func (s *fakeShell) Hold(_ context.Context, verb scripts.Verb, v scripts.Values,
 		}
 		f.had = v["lock_token"]
 		f.holder, f.session = v["lock_token"], held
-		_, _ = fmt.Fprintf(results, "%s\nwaited=3\nlocked=yes\n", scripts.Begin)
+		_, _ = fmt.Fprintf(results, "%s\nopen=no\nwaited=3\nlocked=yes\n", scripts.Begin)
 		if isBad {
 			f.gone = bad.kind == "gone-after"
 			s.cut()

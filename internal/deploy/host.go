@@ -33,6 +33,7 @@ type host struct {
 	pid, starttime  string // of the new process
 	logOffset       string
 
+	open        bool // others on the host may read the deploy root
 	changed     bool // something was installed or written in setting up
 	reloaded    bool // this deployment made nginx reload
 	undoing     bool // what was done is being taken back

@@ -53,6 +53,11 @@ func (d *Deployment) connect(ctx context.Context, h *host) (string, error) {
 
 func (d *Deployment) takeLock(ctx context.Context, h *host) (string, error) {
 	waited, err := d.lock(ctx, h, false, d.in.LockTimeout)
+	if err == nil && h.open {
+		d.rep.Warn("Deploy root of "+h.target.Name, fmt.Sprintf("everybody on %s may read %s, and it stays so since nginx's "+
+			"configuration names files in it: give it to nginx's group, sudo chgrp www-data %[2]s && sudo chmod 0750 %[2]s",
+			h.target, d.in.Path))
+	}
 	if err == nil && waited >= time.Second {
 		return fmt.Sprintf("held, after waiting %s", waited.Round(time.Second)), nil
 	}
@@ -97,6 +102,7 @@ func (d *Deployment) lock(ctx context.Context, h *host, resume bool, limit time.
 	ctx, over := context.WithCancel(context.WithoutCancel(ctx))
 	h.lock = &heldLock{session: session, over: over}
 	go keepLock(ctx, h.shell, session, beat)
+	h.open = results.Yes("open")
 	return results.Millis("waited"), results.Err()
 }
 

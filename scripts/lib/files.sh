@@ -33,6 +33,23 @@ fit_root() {
   [[ -z $theirs ]] || die "$EX_CHECK" "$path holds what is not this action's ($theirs), and releases need a folder of their own: choose another one with the input path"
 }
 
+# close_root: what is in the deploy root is nobody else's on the host: releases, logs, the mirror,
+# what is shared. A group that an administrator has given it may read; the user's own does where it
+# has the user's name, and so nobody else in it. Where nginx is configured to read files of a
+# release it would not find them any more, and the folder stays as it is: then open is set.
+close_root() {
+  local mode group mask=0027
+  open=no
+  read -r mode group < <(stat -Lc '%a %G' -- "$path")
+  if [[ $group == "$(id -gn)" && $group != "$(id -un)" ]]; then mask=0077; fi
+  if (((8#$mode & 8#$mask) == 0)); then return; fi
+  if grep -rsqF -- "$path/" /etc/nginx; then
+    open=yes
+    return
+  fi
+  chmod "$(printf '%o' $((8#$mode & ~8#$mask)))" -- "$path" || say "$path can't be closed to others"
+}
+
 # free_kb FOLDER, free_inodes FOLDER: what its file system has left; used_percent FOLDER: what it has not. Some have no table of inodes, 0 of 0: then nothing is printed.
 free_kb() { df -Pk -- "$1" | awk 'NR == 2 { print $4 }'; }
 used_percent() { df -Pk -- "$1" | awk 'NR == 2 { print $5 + 0 }'; }

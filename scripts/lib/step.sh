@@ -10,6 +10,7 @@ own_lock() {
   holds_lock
   trap 'blame_disk $?' EXIT
   end_cut_off
+  umask 077
   if [[ $undo == yes && -e $path/.lock.step && ! -w $path/.lock.step ]]; then # the disk is read-only by now
     exec {step_fd}<"$path/.lock.step"
   else
@@ -24,19 +25,34 @@ own_lock() {
   trap leave EXIT
   # A disk on which nothing can be written down ends a deployment, and must not keep it from being taken back.
   if [[ $undo == no ]]; then note_step; else note_step 2>/dev/null || :; fi
+  umask 022
   trap : PIPE # whoever listened is gone: the work is still finished, for the run to find when it is back
 }
 
-note_step() { printf '%s %s\n' "$$" "$(starttime "$$")" >"$path/.lock.leader" && exec {results_fd}>"$path/.lock.results"; }
+note_step() {
+  printf '%s %s %s\n' "$$" "$(starttime "$$")" "$(</proc/sys/kernel/random/boot_id)" >"$path/.lock.leader" \
+    && exec {results_fd}>"$path/.lock.results"
+}
+
+# close_step: one that others could open, as earlier versions made it, somebody may hold for ever: a
+# new one takes its place. Called before the first step of a run, when nothing of an earlier one is
+# at work.
+close_step() {
+  if [[ -n $(find "$path/.lock.step" -maxdepth 0 -perm /077 2>/dev/null) ]]; then rm -f -- "$path/.lock.step"; fi
+}
 
 # end_cut_off: ends what a cut-off step left running; sets leader. Who holds the deploy lock may do that, since the run that started it is
 # gone or has given it up.
 end_cut_off() {
-  local start=''
+  local start='' boot='' here
   leader=''
-  if [[ -r $path/.lock.leader ]]; then read -r leader start <"$path/.lock.leader" || :; fi
+  if [[ -r $path/.lock.leader ]]; then read -r leader start boot <"$path/.lock.leader" || :; fi
+  here=$(</proc/sys/kernel/random/boot_id)
+  # From before a reboot, its number is somebody else's.
+  if [[ -n $boot && $boot != "$here" ]]; then leader=''; fi
   # A leader that died alone leaves its session behind, whose number is not given out again before it is empty.
-  if [[ -n $leader && -n $(session "$leader") ]] && { runs "$leader" "$start" || [[ ! -e /proc/$leader ]]; }; then
+  if [[ -n $leader && -n $(session "$leader") ]] \
+    && { runs "$leader" "$start" || [[ -n $boot && ! -e /proc/$leader ]]; }; then
     say "a step that was cut off is still at work on this host (pid ${leader}); ending it"
     end_session "$leader"
   fi
