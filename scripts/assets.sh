@@ -31,7 +31,7 @@ main() {
   printf '%s\n' "$asset" >>.deploy-action/assets
   ln -sfnT -- "$up/assets/$asset/file" "$target"
   if [[ $last == yes ]]; then
-    printf '%s\n' "$recipe" | write .deploy-action/recipe 0644
+    printf '%s\n' "$recipe" | write .deploy-action/recipe 0600
     mark_complete
   fi
 }

@@ -39,7 +39,7 @@ main() {
   rm -rf -- "$partial/.deploy-action"
   mkdir -- "$partial/.deploy-action"
   printf '%s\n' "$commit" >"$partial/.deploy-action/commit"
-  printf '%s\n' "$recipe" >"$partial/.deploy-action/recipe"
+  printf '%s\n' "$recipe" | write "$partial/.deploy-action/recipe" 0600
   mv -fT -- "$objects" "$partial/.deploy-action/objects"
   mv -T -- "$partial" "$path/releases/$release"
   result release "$release"

@@ -62,7 +62,10 @@ main() {
   printf '%s\n' "$lock_token" >"$path/.lock" # who had it last
   printf '%s\n%s\n' "$lock_token" "$lock_note, since $(date -u +%FT%TZ)" | write "$path/.lock.holder" 0600
   end_cut_off # before anybody looks at what it leaves
-  if [[ $resume == no ]]; then close_step; fi
+  if [[ $resume == no ]]; then
+    close_step
+    recipe_keys
+  fi
   result open "$open"
   result waited "$(($(now_ms) - begin))"
   result locked yes

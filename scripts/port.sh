@@ -6,7 +6,7 @@
 #         line_port: the port that such a line names, else 0; site (ours, theirs): whose server block includes the file
 #         routed: where nginx itself says it sends requests, empty when our site is not loaded
 #         strays: flags of ports outside the pair, blank-separated
-#         boot: names the host's boot
+#         boot: names the host's boot; recipe_key: by which recipes are told, or nothing before the first deployment
 #         and for each port N: flag_N (yes, no), listen_N (none, ours, foreign), adopted_N (yes, no), pid_N, enabled_N (yes, no),
 #         release_N, commit_N, recipe_N, proved_N (yes, no: it has served and come through its probation), by_N (JSON: the run that
 #         put it live), rss_mb_N
@@ -28,6 +28,7 @@ main() {
   strays=$(find "$flags" -type f -regex '.*/[0-9]+' -printf '%f\n' 2>/dev/null | grep -vxF -e "${ports% *}" -e "${ports#* }" || :)
   result strays "${strays//$'\n'/ }"
   result boot "$(</proc/sys/kernel/random/boot_id)/$(starttime 1)"
+  result recipe_key "$(cat -- "$path/.recipe-key" 2>/dev/null || :)"
   for port in $ports; do
     result "flag_$port" "$(yes_if test -e "$flags/$port")"
     listener "$port"

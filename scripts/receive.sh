@@ -46,7 +46,7 @@ main() {
   gzip -1 <"$transfer/manifest" >"$own/manifest"
   awk -F '\t' '$1 == "f" { print $6, $2, $3, $7 "\t" $5 }' "$transfer/found" | sort >"$own/seal" # as seal has it, without another look at the files
   printf '%s\n' "$identity" >"$own/commit"
-  printf '%s\n' "$recipe" >"$own/recipe"
+  printf '%s\n' "$recipe" | write "$own/recipe" 0600
   printf '%s\n' "$sha" >"$own/sha"
   [[ -e $path/releases/$release/.deploy-action/complete ]] || rm -rf -- "$path/releases/$release" # of this run, when its answer was lost
   mv -T -- "$partial" "$path/releases/$release"

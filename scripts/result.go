@@ -87,12 +87,18 @@ func (r *Results) Err() error {
 	return r.err
 }
 
-// String lists the results in the order of their keys, for debugging.
+// private are results that no log may have: by them somebody could tell what was in an input.
+var private = regexp.MustCompile(`^recipe_`)
+
+// String lists the results in the order of their keys, for debugging; private ones are left out.
 func (r *Results) String() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	pairs := make([]string, 0, len(r.values))
 	for key, value := range r.values {
+		if private.MatchString(key) {
+			continue
+		}
 		pairs = append(pairs, key+"="+value)
 	}
 	slices.Sort(pairs)

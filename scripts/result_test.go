@@ -63,3 +63,11 @@ func TestResultsDistrustTheHost(t *testing.T) {
 		})
 	}
 }
+
+func TestPrivateResultsAreInNoLog(t *testing.T) {
+	var r Results
+	_, _ = r.Write([]byte(Begin + "\nrecipe_key=secret\nrecipe_8080=secret\nrelease_8080=x\n"))
+	if got := r.String(); got != "release_8080=x" || r.Text("recipe_key") != "secret" {
+		t.Errorf("%q", got)
+	}
+}

@@ -10,6 +10,7 @@ import (
 // an output in a command of the workflow.
 var (
 	releaseForm = inputs.ReleaseID
+	keyForm     = regexp.MustCompile("^([0-9a-f]{64})?$")
 	releaseOr   = regexp.MustCompile("^$|" + inputs.ReleaseID.String()) // or nothing
 	commitForm  = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
 	numberForm  = regexp.MustCompile(`^[0-9]{1,20}$`)

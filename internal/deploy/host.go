@@ -18,11 +18,12 @@ import (
 type host struct {
 	target remote.Host
 	link
-	app      scripts.App
-	systemd  bool
-	memoryMB int     // free; 0 where nobody has asked
-	coming   string  // packages that are missing, and that a deployment would install
-	seen     [2]slot // as detection found them
+	app       scripts.App
+	systemd   bool
+	recipeKey string  // by which this host tells recipes; empty before its first deployment
+	memoryMB  int     // free; 0 where nobody has asked
+	coming    string  // packages that are missing, and that a deployment would install
+	seen      [2]slot // as detection found them
 	position
 
 	commit, release string
