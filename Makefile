@@ -9,10 +9,8 @@ help: ## list the targets
 demo: ## redeploy a real application under load, and see that no request fails
 	@e2e/prepare/run.sh go run ./e2e/demo
 
-# One package at a time (-p 1): end-to-end tests measure time, and must not share the cores with each other. Building
-# first uses all cores.
 test: ## run all tests, end-to-end ones too
-	@e2e/prepare/run.sh sh -c 'go build -race ./... && exec go test -race -shuffle=on -timeout 80m -p 1 ./...'
+	@e2e/prepare/run.sh e2e/prepare/test.sh
 
 faults: ## let every fault come over every step of a deployment (takes hours; goes on where an earlier run of it was ended), and write docs/reliability.md
 	@e2e/prepare/run.sh go test -run TestFaults -timeout 24h -parallel 3 ./e2e/faults -places all -report

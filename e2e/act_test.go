@@ -42,10 +42,10 @@ func TestActRunsTheExample(t *testing.T) {
 	cmd := exec.CommandContext(w.Ctx, filepath.Join(cache, "deploy-action", "act@"+actVersion, "act"),
 		"push", "-W", filepath.Join(root, "examples", "workflows", "deploy.yml"), "--local-repository", "clothesme/deploy-action@v1="+root,
 		"-P", "ubuntu-latest="+host, "--network", world.Shared.Lab.Network(), "--pull=false", "--action-offline-mode", "--no-cache-server", "--rm",
-		"--container-daemon-socket", "-", "--env", "GITHUB_SERVER_URL="+world.Shared.Git.URL(), "-s", "DEPLOY_KEY", "-s", "GITHUB_TOKEN",
+		"--container-daemon-socket", "-", "--env", "GITHUB_SERVER_URL="+w.Git.URL(), "-s", "DEPLOY_KEY", "-s", "GITHUB_TOKEN",
 		"--var", "DEPLOY_HOST="+w.Host.IP, "--var", "DEPLOY_KNOWN_HOSTS="+w.Host.KnownHosts())
 	cmd.Dir = clone
-	cmd.Env = append(os.Environ(), "HOME="+home, "XDG_CACHE_HOME="+home, "DEPLOY_KEY="+world.Shared.Key.Private, "GITHUB_TOKEN="+world.Shared.Git.Token())
+	cmd.Env = append(os.Environ(), "HOME="+home, "XDG_CACHE_HOME="+home, "DEPLOY_KEY="+world.Shared.Key.Private, "GITHUB_TOKEN="+w.Git.Token())
 	out, err := cmd.CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "Job succeeded") {
 		t.Fatalf("act: %v\n%s", err, out)
@@ -60,7 +60,7 @@ func TestActRunsTheExample(t *testing.T) {
 		t.Errorf("release %q of commit %s\n%s", release, sha, out)
 	}
 	w.Serves(release)
-	for _, secret := range []string{world.Shared.Git.Token(), strings.Split(world.Shared.Key.Private, "\n")[1]} {
+	for _, secret := range []string{w.Git.Token(), strings.Split(world.Shared.Key.Private, "\n")[1]} {
 		if strings.Contains(string(out), secret) {
 			t.Errorf("act's log has %q", secret)
 		}

@@ -161,7 +161,7 @@ func TestAssetDownloadOfAKilledRunIsGoneOnWith(t *testing.T) {
 	w := newModelWorld(t, 8*megabyte, lab.HostOptions{})
 	w.s3.Rate(50_000)
 	arrived := w.s3.BeforeGet(func() {})
-	running, err := world.Shared.Runner.Start(w.Ctx, w.Job(w.Commit(nil), nil))
+	running, err := w.Runner.Start(w.Ctx, w.Job(w.Commit(nil), nil))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -374,7 +374,7 @@ func BenchmarkAssetFirstFetch(b *testing.B) {
 	}
 	model := make([]byte, 300_000_000)
 	_, _ = rand.Read(model)
-	host, _, job := benchHost(b, ctx)
+	w, _, job := benchHost(b)
 	if err := s3.Bucket(ctx, bucket); err != nil {
 		b.Fatal(err)
 	}
@@ -390,11 +390,11 @@ func BenchmarkAssetFirstFetch(b *testing.B) {
 			b.Fatal(err)
 		}
 		begin := time.Now()
-		if _, err := host.ExecUser(ctx, "curl -fsS -o model '"+url+"'"); err != nil {
+		if _, err := w.Host.ExecUser(ctx, "curl -fsS -o model '"+url+"'"); err != nil {
 			b.Fatal(err)
 		}
 		curl = time.Since(begin).Seconds()
-		result, err := world.Shared.Runner.Run(ctx, job)
+		result, err := w.Runner.Run(ctx, job)
 		if err != nil || result.ExitCode != 0 {
 			b.Fatalf("deploy: %v\n%s", err, result.Log())
 		}

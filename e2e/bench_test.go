@@ -20,8 +20,8 @@ import (
 // alternating rounds. The application is as fast as can be, so that the difference is nginx's; `make bench` runs it.
 func BenchmarkSiteThroughput(b *testing.B) {
 	ctx := b.Context()
-	host, result, _ := benchHost(b, ctx)
-	_, err := host.Exec(ctx, `cat >/etc/nginx/conf.d/service-url-hand.inc <<'X'
+	w, result, _ := benchHost(b)
+	_, err := w.Host.Exec(ctx, `cat >/etc/nginx/conf.d/service-url-hand.inc <<'X'
 set $service_url http://127.0.0.1:`+result.Outputs["active-port"]+`;
 X
 cat >/etc/nginx/conf.d/hand.conf <<'X'
@@ -35,8 +35,8 @@ nginx -t && nginx -s reload && timeout 10 bash -c 'while kill -0 '"${old//$'\n'/
 	for b.Loop() {
 		var managed, hand []float64
 		for range 3 {
-			managed = append(managed, wrk(b, ctx, host.URL()+"/health"))
-			hand = append(hand, wrk(b, ctx, host.URL()+":81/health"))
+			managed = append(managed, wrk(b, ctx, w.Host.URL()+"/health"))
+			hand = append(hand, wrk(b, ctx, w.Host.URL()+":81/health"))
 		}
 		b.ReportMetric(median(managed), "managed-req/s")
 		b.ReportMetric(median(hand), "by-hand-req/s")
@@ -68,50 +68,31 @@ func wrk(b *testing.B, ctx context.Context, url string) float64 {
 	return rate
 }
 
-// bareHost is a host that is gone after the benchmark.
-func bareHost(b *testing.B, ctx context.Context, options lab.HostOptions) *lab.Host {
-	b.Helper()
-	host, err := world.Shared.Lab.Host(ctx, options)
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() {
-		if err := host.Remove(context.Background()); err != nil {
-			b.Error(err)
-		}
-	})
-	return host
-}
-
-// benchHost is a host with a tiny compiled application deployed to it by the action, and the job that did it.
-func benchHost(b *testing.B, ctx context.Context) (*lab.Host, *lab.Result, lab.Job) {
+// benchHost is a world with a tiny compiled application deployed to it by the action, and the job that did it.
+func benchHost(b *testing.B) (*world.World, *lab.Result, lab.Job) {
 	b.Helper()
 	dir := b.TempDir()
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(dir, "server"), "./hello")
+	build := exec.CommandContext(b.Context(), "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(dir, "server"), "./hello")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		b.Fatalf("build hello: %v\n%s", err, out)
 	}
-	host := bareHost(b, ctx, lab.HostOptions{})
-	repo, err := world.Shared.Git.Repo(ctx, "acme/hello")
-	if err != nil {
-		b.Fatal(err)
-	}
-	sha, err := repo.Commit(ctx, "hello", os.DirFS(dir), nil)
+	w := world.New(b, lab.HostOptions{})
+	sha, err := w.Repo.Commit(w.Ctx, "hello", os.DirFS(dir), nil)
 	if err != nil {
 		b.Fatal(err)
 	}
 	job := lab.Job{
 		With: map[string]string{
-			"host": host.IP, "key": world.Shared.Key.Private, "known-hosts": host.KnownHosts(), "build": "chmod +x server", "start": "./server",
+			"host": w.Host.IP, "key": world.Shared.Key.Private, "known-hosts": w.Host.KnownHosts(), "build": "chmod +x server", "start": "./server",
 		},
-		GitHub: lab.GitHub{Repository: repo.Name(), SHA: sha, ServerURL: world.Shared.Git.URL(), Token: world.Shared.Git.Token()},
+		GitHub: lab.GitHub{Repository: w.Repo.Name(), SHA: sha, ServerURL: w.Git.URL(), Token: w.Git.Token()},
 	}
-	result, err := world.Shared.Runner.Run(ctx, job)
+	result, err := w.Runner.Run(w.Ctx, job)
 	if err != nil || result.ExitCode != 0 {
 		b.Fatalf("deploy: %v\n%s", err, result.Log())
 	}
-	return host, result, job
+	return w, result, job
 }
 
 // BenchmarkFirstSSHByte measures from the start of the action's process to the first byte it sends to a host.

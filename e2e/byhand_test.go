@@ -34,7 +34,7 @@ const clone = "/home/ubuntu/AI-Server"
 func byHand(w *world.World, port int) string {
 	w.T.Helper()
 	sha := w.Commit(nil)
-	origin := strings.Replace(world.Shared.Git.URL(), "://", "://x-access-token:"+world.Shared.Git.Token()+"@", 1) + "/" + w.Repo.Name() + ".git"
+	origin := strings.Replace(w.Git.URL(), "://", "://x-access-token:"+w.Git.Token()+"@", 1) + "/" + w.Repo.Name() + ".git"
 	_, err := w.Host.ExecUser(w.Ctx, fmt.Sprintf(`set -e
 git clone -q '%s' AI-Server && cd AI-Server
 python3 -m venv venv && venv/bin/pip -q install -r requirements.txt

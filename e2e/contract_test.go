@@ -55,10 +55,10 @@ func TestEventsDeployTheirCommit(t *testing.T) {
 			if err := json.Unmarshal([]byte(result.Outputs["hosts"]), &hosts); err != nil || len(hosts) != 1 || result.Failed() {
 				t.Fatalf("outputs %v: %v\n%s", result.Outputs, err, result.Log())
 			}
-			if hosts[0].Commit != tt.want || hosts[0].URL != world.Shared.Git.URL()+"/"+w.Repo.Name()+"/commit/"+tt.want {
+			if hosts[0].Commit != tt.want || hosts[0].URL != w.Git.URL()+"/"+w.Repo.Name()+"/commit/"+tt.want {
 				t.Errorf("deployed %+v, want %s", hosts[0], tt.want)
 			}
-			run := "(" + world.Shared.Git.URL() + "/" + w.Repo.Name() + "/actions/runs/4711)" // in the history, which the first one does not show
+			run := "(" + w.Git.URL() + "/" + w.Repo.Name() + "/actions/runs/4711)" // in the history, which the first one does not show
 			if !strings.Contains(result.Summary, "("+hosts[0].URL+")") || tt.name != "tag" && !strings.Contains(result.Summary, run) {
 				t.Errorf("summary:\n%s", result.Summary)
 			}
@@ -92,7 +92,7 @@ func TestDebugLogging(t *testing.T) {
 		if line.Command != nil && line.Command.Name == "add-mask" {
 			continue
 		}
-		for _, secret := range append(strings.Split(strings.TrimSpace(world.Shared.Key.Private), "\n")[1:2], world.Shared.Git.Token(), "correct horse battery") {
+		for _, secret := range append(strings.Split(strings.TrimSpace(world.Shared.Key.Private), "\n")[1:2], w.Git.Token(), "correct horse battery") {
 			if strings.Contains(line.Text, secret) {
 				t.Errorf("the log has %q: %s", secret, line.Text)
 			}

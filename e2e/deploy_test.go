@@ -9,6 +9,7 @@ import (
 )
 
 func TestFirstDeploymentAndTheNext(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name    string
 		options lab.HostOptions
@@ -119,7 +120,7 @@ func TestRemoteOutputComesLiveAndDefused(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
 	build := `echo 'printed early'; printf 'progress\r::error::forged\n##[error]forged\n::set-output name=outcome::forged\n'
 until [ -e /tmp/go-on ]; do sleep 0.05; done`
-	running, err := world.Shared.Runner.Start(w.Ctx, w.Job(w.Commit(nil), map[string]string{"build": build, "start": "/usr/bin/python3 -m http.server $PORT", "health-path": "/"}))
+	running, err := w.Runner.Start(w.Ctx, w.Job(w.Commit(nil), map[string]string{"build": build, "start": "/usr/bin/python3 -m http.server $PORT", "health-path": "/"}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,7 +149,7 @@ func TestAChattyShellDoesNotDisturb(t *testing.T) {
 func TestTheTokenRestsNowhere(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
 	result := w.Deploy(w.Commit(nil), nil)
-	token := world.Shared.Git.Token()
+	token := w.Git.Token()
 	for _, place := range []string{"/home", "/etc", "/var", "/tmp", "/run/user", "/root"} {
 		if out := w.Exec("grep -rlF -- " + token + " " + place + " 2>/dev/null || true"); out != "" {
 			t.Errorf("the token lies in %s", out)

@@ -18,46 +18,55 @@ http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), H).serve
 `
 
 func TestEnvironmentArrivesByteForByte(t *testing.T) {
-	for _, options := range []lab.HostOptions{{}, {NoSystemd: true}} {
-		w := world.New(t, options)
-		values := map[string]string{
-			"QUOTES": `"a" 'b' \`, "SIGNS": "$HOME ${PATH} %i %% `id` $(id) !x", "BLANKS": "  a  b\t", "UTF8": "é漢字 🙂", "EMPTY": "", "LINES": "one\n  two=2\n\nthree",
-		}
-		var env strings.Builder
-		for name, value := range values {
-			if strings.Contains(value, "\n") {
-				env.WriteString(name + "<<END\n" + value + "\nEND\n")
-			} else {
-				env.WriteString(name + "=" + value + "\n")
+	t.Parallel()
+	for _, tt := range []struct {
+		name    string
+		options lab.HostOptions
+	}{
+		{"systemd", lab.HostOptions{}},
+		{"no systemd", lab.HostOptions{NoSystemd: true}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := world.New(t, tt.options)
+			values := map[string]string{
+				"QUOTES": `"a" 'b' \`, "SIGNS": "$HOME ${PATH} %i %% `id` $(id) !x", "BLANKS": "  a  b\t", "UTF8": "é漢字 🙂", "EMPTY": "", "LINES": "one\n  two=2\n\nthree",
 			}
-		}
-		env.WriteString("LAST=1")
-		result := w.Deploy(w.Commit(map[string]string{"app.py": printer}), map[string]string{
-			"env": env.String(), "start": "python3 app.py", "build": "test -z \"${QUOTES-}\"", "before-start": `test "$EMPTY" = "" && test "$UTF8" = 'é漢字 🙂' && echo "before on $PORT"`,
-			"after-switch": "exit 5",
+			var env strings.Builder
+			for name, value := range values {
+				if strings.Contains(value, "\n") {
+					env.WriteString(name + "<<END\n" + value + "\nEND\n")
+				} else {
+					env.WriteString(name + "=" + value + "\n")
+				}
+			}
+			env.WriteString("LAST=1")
+			result := w.Deploy(w.Commit(map[string]string{"app.py": printer}), map[string]string{
+				"env": env.String(), "start": "python3 app.py", "build": "test -z \"${QUOTES-}\"", "before-start": `test "$EMPTY" = "" && test "$UTF8" = 'é漢字 🙂' && echo "before on $PORT"`,
+				"after-switch": "exit 5",
+			})
+			got := map[string]string{}
+			for _, pair := range strings.Split(w.Exec("curl -fs http://127.0.0.1/env | tr '\\0\\n' '\\n\\001'"), "\n") {
+				name, value, _ := strings.Cut(pair, "=")
+				got[name] = strings.ReplaceAll(value, "\x01", "\n")
+			}
+			for name, value := range values {
+				if got[name] != value {
+					t.Errorf("%s = %q, want %q", name, got[name], value)
+				}
+			}
+			if got["PORT"] != "8080" || got["RELEASE"] != result.Outputs["release"] {
+				t.Errorf("PORT %q, RELEASE %q", got["PORT"], got["RELEASE"])
+			}
+			if !strings.Contains(result.Log(), "before on 8080") || !strings.Contains(result.Log(), "after-switch\" exited with status 5") {
+				t.Errorf("hooks:\n%s", result.Log())
+			}
+			if out := w.Exec("stat -c '%a %U' /home/ubuntu/shop/releases/*/.deploy-action/environment"); strings.TrimSpace(out) != "600 ubuntu" {
+				t.Errorf("environment file: %s", out)
+			}
+			refused := w.Run(w.Job(w.Commit(map[string]string{"app.py": printer}), map[string]string{"start": "python3 app.py", "before-start": "echo migrating; echo 'no such table' >&2; exit 4"}))
+			world.Failed(t, refused, "failed", `before-start: the command of input "before-start" exited with status 4`, "no such table", "site: unchanged")
+			w.OneFlag("8080")
 		})
-		got := map[string]string{}
-		for _, pair := range strings.Split(w.Exec("curl -fs http://127.0.0.1/env | tr '\\0\\n' '\\n\\001'"), "\n") {
-			name, value, _ := strings.Cut(pair, "=")
-			got[name] = strings.ReplaceAll(value, "\x01", "\n")
-		}
-		for name, value := range values {
-			if got[name] != value {
-				t.Errorf("%s = %q, want %q", name, got[name], value)
-			}
-		}
-		if got["PORT"] != "8080" || got["RELEASE"] != result.Outputs["release"] {
-			t.Errorf("PORT %q, RELEASE %q", got["PORT"], got["RELEASE"])
-		}
-		if !strings.Contains(result.Log(), "before on 8080") || !strings.Contains(result.Log(), "after-switch\" exited with status 5") {
-			t.Errorf("hooks:\n%s", result.Log())
-		}
-		if out := w.Exec("stat -c '%a %U' /home/ubuntu/shop/releases/*/.deploy-action/environment"); strings.TrimSpace(out) != "600 ubuntu" {
-			t.Errorf("environment file: %s", out)
-		}
-		refused := w.Run(w.Job(w.Commit(map[string]string{"app.py": printer}), map[string]string{"start": "python3 app.py", "before-start": "echo migrating; echo 'no such table' >&2; exit 4"}))
-		world.Failed(t, refused, "failed", `before-start: the command of input "before-start" exited with status 4`, "no such table", "site: unchanged")
-		w.OneFlag("8080")
 	}
 }
 

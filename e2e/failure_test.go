@@ -143,7 +143,7 @@ func TestCancelBeforeTheSwitchStopsTheNewVersion(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
 	good := w.Deploy(w.Commit(nil), nil).Outputs
 	w.UnderLoad()
-	running, err := world.Shared.Runner.Start(w.Ctx, w.Job(w.Commit(map[string]string{"BROKEN": "slow-boot=60"}), map[string]string{"health-timeout": "2m"}))
+	running, err := w.Runner.Start(w.Ctx, w.Job(w.Commit(map[string]string{"BROKEN": "slow-boot=60"}), map[string]string{"health-timeout": "2m"}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,12 +167,13 @@ func TestCancelBeforeTheSwitchStopsTheNewVersion(t *testing.T) {
 }
 
 func TestAKilledRunnerIsHealedByTheNextRun(t *testing.T) {
+	t.Parallel()
 	for _, at := range []string{"Building the release", "Waiting for the new version", "Verifying through nginx", "Draining the old version"} {
 		t.Run(at, func(t *testing.T) {
 			w := world.New(t, lab.HostOptions{})
 			w.Deploy(w.Commit(nil), nil)
 			w.UnderLoad()
-			running, err := world.Shared.Runner.Start(w.Ctx, w.Job(w.Commit(map[string]string{"BROKEN": "slow-boot=1"}), nil))
+			running, err := w.Runner.Start(w.Ctx, w.Job(w.Commit(map[string]string{"BROKEN": "slow-boot=1"}), nil))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -199,7 +200,7 @@ func TestTwoRunsAtOnceTakeTurns(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
 	w.Deploy(w.Commit(nil), nil)
 	w.UnderLoad()
-	first, err := world.Shared.Runner.Start(w.Ctx, w.Job(w.Commit(nil), map[string]string{"build": "touch /tmp/building; until [ -e /tmp/go-on ]; do sleep 0.05; done", "start": ".././../venvs/*/bin/uvicorn controller.main:app --port $PORT"}))
+	first, err := w.Runner.Start(w.Ctx, w.Job(w.Commit(nil), map[string]string{"build": "touch /tmp/building; until [ -e /tmp/go-on ]; do sleep 0.05; done", "start": ".././../venvs/*/bin/uvicorn controller.main:app --port $PORT"}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -207,8 +208,8 @@ func TestTwoRunsAtOnceTakeTurns(t *testing.T) {
 		t.Fatal(err)
 	}
 	busy := w.Run(w.Job(w.Commit(nil), map[string]string{"lock-timeout": "1s"}))
-	world.Failed(t, busy, "failed", "lock: the deploy lock is still held by ada "+world.Shared.Git.URL()+"/"+w.Repo.Name()+"/actions/runs/4711", "lock-timeout", "site: unchanged")
-	second, err := world.Shared.Runner.Start(w.Ctx, w.Job(w.Commit(nil), nil))
+	world.Failed(t, busy, "failed", "lock: the deploy lock is still held by ada "+w.Git.URL()+"/"+w.Repo.Name()+"/actions/runs/4711", "lock-timeout", "site: unchanged")
+	second, err := w.Runner.Start(w.Ctx, w.Job(w.Commit(nil), nil))
 	if err != nil {
 		t.Fatal(err)
 	}

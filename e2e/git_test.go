@@ -98,6 +98,7 @@ func TestGitRefs(t *testing.T) {
 
 // A fetch after the first is sent what is new, and nothing at all for a commit that is here.
 func TestGitFetchesWhatIsNew(t *testing.T) {
+	t.Parallel()
 	for _, public := range []bool{false, true} {
 		t.Run(fmt.Sprintf("public %t", public), func(t *testing.T) {
 			w := world.New(t, lab.HostOptions{})
@@ -114,9 +115,9 @@ func TestGitFetchesWhatIsNew(t *testing.T) {
 			first := w.Commit(map[string]string{"big": string(big), "health": "1"})
 			second := w.Commit(map[string]string{"big": string(big), "health": "2"})
 			cost := func(sha string) (bytes int) {
-				before := len(world.Shared.Git.Requests())
+				before := len(w.Git.Requests())
 				w.Deploy(sha, gitFiles(token))
-				for _, r := range world.Shared.Git.Requests()[before:] {
+				for _, r := range w.Git.Requests()[before:] {
 					bytes += r.Bytes
 					if r.TokenValid == public && r.Status == 200 {
 						t.Errorf("%s %s with a token: %t", r.Method, r.Target, r.TokenValid)
@@ -149,7 +150,7 @@ func TestGitSubmodules(t *testing.T) {
 	}
 	public := repo(other, "acme/public")
 	public.SetPublic(true)
-	deep, lib, bySSH := repo(world.Shared.Git, "acme/deep"), repo(world.Shared.Git, "acme/lib"), repo(world.Shared.Git, "acme/by-ssh")
+	deep, lib, bySSH := repo(w.Git, "acme/deep"), repo(w.Git, "acme/lib"), repo(w.Git, "acme/by-ssh")
 	deepCommits := history(t, deep, "main", "deep 1", "deep 2") // the older one is used: exact commits, not branches
 	sshCommits, publicCommits := history(t, bySSH, "main", "ssh"), history(t, public, "main", "public")
 	with := func(r *lab.Repo, text, modules string, links map[string]string) string {
@@ -168,7 +169,7 @@ func TestGitSubmodules(t *testing.T) {
 		return sha
 	}
 	libCommit := with(lib, "lib", "[submodule \"d\"]\n\tpath = vendor/deep\n\turl = ./../deep.git/\n", map[string]string{"vendor/deep": deepCommits[0]})
-	server, err := url.Parse(world.Shared.Git.URL())
+	server, err := url.Parse(w.Git.URL())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,13 +186,13 @@ func TestGitSubmodules(t *testing.T) {
 			t.Errorf("the token went to another server: %+v", r)
 		}
 	}
-	token := world.Shared.Git.Token()
+	token := w.Git.Token()
 	if out := w.Exec("grep -rlF -- " + token + " /home /tmp /var /etc 2>/dev/null || true"); out != "" {
 		t.Errorf("the token lies in %s", out)
 	}
-	before := len(world.Shared.Git.Requests())
+	before := len(w.Git.Requests())
 	w.Deploy(with(w.Repo, "two", modules, links), gitFiles(nil))
-	for _, r := range world.Shared.Git.Requests()[before:] {
+	for _, r := range w.Git.Requests()[before:] {
 		if !strings.Contains(r.Target, w.Repo.Name()) {
 			t.Errorf("an unchanged submodule was asked for again: %s", r.Target)
 		}
@@ -208,7 +209,7 @@ func TestGitSubmodules(t *testing.T) {
 		{"a command", "[submodule \"l\"]\n\tpath = l\n\turl = ext::sh -c id\n", "neither http(s)"},
 		{"up and out", "[submodule \"l\"]\n\tpath = l\n\turl = ../../../../../../etc\n", "neither http(s)"},
 		{"no entry", "[submodule \"x\"]\n\tpath = x\n\turl = ../lib\n", "the submodule in l has no entry in .gitmodules"},
-		{"not there", "[submodule \"l\"]\n\tpath = l\n\turl = ../gone\n", "git could not fetch commit " + libCommit[:7] + " of the submodule in l from " + world.Shared.Git.URL() + "/acme/gone"},
+		{"not there", "[submodule \"l\"]\n\tpath = l\n\turl = ../gone\n", "git could not fetch commit " + libCommit[:7] + " of the submodule in l from " + w.Git.URL() + "/acme/gone"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			sha := with(w.Repo, tt.name, tt.modules, map[string]string{"l": libCommit})
@@ -231,14 +232,14 @@ func TestGitLFS(t *testing.T) {
 	if out := w.Exec("cd /home/ubuntu/shop/slots/8080 && cat model.bin sub/other.bin lfs"); out != "the modelthe othera name that is a word of git's" {
 		t.Errorf("the release holds %q", out)
 	}
-	before := len(world.Shared.Git.Requests())
+	before := len(w.Git.Requests())
 	w.Deploy(w.Commit(map[string]string{".gitattributes": attributes, "model.bin": w.Repo.LFS("the model"), "health": "2"}), gitFiles(nil))
-	for _, r := range world.Shared.Git.Requests()[before:] {
+	for _, r := range w.Git.Requests()[before:] {
 		if strings.Contains(r.Target, "/info/lfs/objects/") && r.Method == "GET" {
 			t.Errorf("a file that is here was asked for again: %s", r.Target)
 		}
 	}
-	if out := w.Exec("cat /home/ubuntu/shop/slots/8081/model.bin; grep -rlF -- " + world.Shared.Git.Token() + " /home /tmp /var /etc 2>/dev/null || true"); out != "the model" {
+	if out := w.Exec("cat /home/ubuntu/shop/slots/8081/model.bin; grep -rlF -- " + w.Git.Token() + " /home /tmp /var /etc 2>/dev/null || true"); out != "the model" {
 		t.Errorf("the file, and where the token lies: %q", out)
 	}
 	for _, health := range []string{"3", "4"} {

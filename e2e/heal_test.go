@@ -11,7 +11,7 @@ import (
 // killAt starts a deployment and kills the action when its log says a word.
 func killAt(w *world.World, word string, job lab.Job) *lab.Result {
 	w.T.Helper()
-	running, err := world.Shared.Runner.Start(w.Ctx, job)
+	running, err := w.Runner.Start(w.Ctx, job)
 	if err != nil {
 		w.T.Fatal(err)
 	}
@@ -226,7 +226,7 @@ func TestTheOldVersionStaysWhileTheNewOneIsDown(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
 	w.Deploy(w.Commit(nil), nil)
 	w.Exec("mkdir /etc/systemd/system/shop@8081.service.d; printf '[Service]\\nRestartSec=6\\n' >/etc/systemd/system/shop@8081.service.d/slow.conf; systemctl daemon-reload")
-	running, err := world.Shared.Runner.Start(w.Ctx, w.Job(w.Commit(nil), map[string]string{
+	running, err := w.Runner.Start(w.Ctx, w.Job(w.Commit(nil), map[string]string{
 		"after-switch": "kill -KILL $(systemctl show -p MainPID --value shop@8081); echo down; until [ -e /tmp/go ]; do sleep 0.1; done",
 	}))
 	if err != nil {

@@ -45,7 +45,7 @@ func TestThroughABastion(t *testing.T) {
 			for key, value := range way {
 				with[key] = value
 			}
-			running, err := world.Shared.Runner.Start(w.Ctx, w.Job(w.Commit(nil), with))
+			running, err := w.Runner.Start(w.Ctx, w.Job(w.Commit(nil), with))
 			if err != nil {
 				t.Fatal(err)
 			}

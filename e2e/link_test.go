@@ -33,7 +33,7 @@ func TestALostConnectionIsMadeAnew(t *testing.T) {
 				"build":        fmt.Sprintf(command, "build") + `ln -sfnT "../../venvs/$(ls ../../venvs)" .venv`,
 				"before-start": fmt.Sprintf(command, "before"), "after-switch": fmt.Sprintf(command, "after"), "watch-for": "3s",
 			})
-			running, err := world.Shared.Runner.Start(w.Ctx, job)
+			running, err := w.Runner.Start(w.Ctx, job)
 			if err != nil {
 				t.Fatal(err)
 			}

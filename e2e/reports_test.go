@@ -191,6 +191,7 @@ const rootsFiles = `cd / && find etc/nginx etc/systemd/system etc/sudoers.d var/
 
 // What holds of hosts and inputs that belong to no area.
 func TestReports(t *testing.T) {
+	t.Parallel()
 	tryReports(t, []report{
 		{
 			name: "the login shell greets, and prints what looks like a verb's answer",

@@ -53,7 +53,7 @@ func TestSecretsAreNowhereOnTheHost(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := newModelWorld(t, 2*megabyte, lab.HostOptions{})
-	token := world.Shared.Git.Token()
+	token := w.Git.Token()
 	never := []string{passphrase, token, base64.StdEncoding.EncodeToString([]byte("x-access-token:" + token)), "X-Amz-Signature=", w.s3.Env()["AWS_SECRET_ACCESS_KEY"]}
 	if session := w.s3.Env()["AWS_SESSION_TOKEN"]; session != "" {
 		never = append(never, session)
@@ -80,7 +80,7 @@ func TestSecretsAreNowhereOnTheHost(t *testing.T) {
 		"build": "touch /tmp/building; until [ -e /tmp/go-on ]; do sleep 0.1; done; env", "before-start": "test \"$DATABASE_PASSWORD\" = " + env[0][:8] + "\"${DATABASE_PASSWORD:8}\"",
 		"after-switch": "echo \"$DATABASE_PASSWORD\" \"$LINES\"",
 	})
-	running, err := world.Shared.Runner.Start(w.Ctx, job)
+	running, err := w.Runner.Start(w.Ctx, job)
 	if err != nil {
 		t.Fatal(err)
 	}

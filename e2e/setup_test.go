@@ -39,7 +39,7 @@ signal.pause()
 PY
 setsid python3 /tmp/hold.py >/dev/null 2>&1 </dev/null & echo $! >/tmp/hold.pid
 timeout 10 bash -c 'until [ -e /tmp/held ]; do sleep 0.05; done'`)
-	running, err := world.Shared.Runner.Start(w.Ctx, w.Job(w.Commit(nil), map[string]string{"packages": "unzip"}))
+	running, err := w.Runner.Start(w.Ctx, w.Job(w.Commit(nil), map[string]string{"packages": "unzip"}))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -119,6 +119,7 @@ func TestTakeoverBehindTLS(t *testing.T) {
 
 // The recipe for HTTPS, on a host where nothing was deployed yet, and on one that has the managed site.
 func TestHTTPSAsTheReadmeShows(t *testing.T) {
+	t.Parallel()
 	readme, err := os.ReadFile("../README.md")
 	if err != nil {
 		t.Fatal(err)
@@ -365,6 +366,7 @@ while True: signal.pause()
 `
 
 func TestOnlyWhatIsStillTheOldVersionIsStopped(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct{ name, meanwhile, want string }{
 		{"it stopped to listen", "kill -USR1 $(cat /tmp/pid)", "no longer listens on port 8080 from " + clone + "; it is left alone"},
 		{"another one listens too", "cd " + clone + " && setsid python3 stubborn.py >/dev/null 2>&1 </dev/null &", "stop is left to the next deployment: stop: the version started by hand is stopped, and something listens on port 8080 again (pid "},

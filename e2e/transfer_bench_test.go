@@ -12,21 +12,17 @@ import (
 )
 
 // BenchmarkFirstTransfer compares a first `source: workspace` with what people write by hand, `tar | ssh tar`, in alternating rounds to one
-// host. The action's share is the whole step: hashing, sending, unpacking, checking. All goes into memory: a disk takes longer with each round,
+// w.Host. The action's share is the whole step: hashing, sending, unpacking, checking. All goes into memory: a disk takes longer with each round,
 // as it has the files of those before to clear away.
 func BenchmarkFirstTransfer(b *testing.B) {
 	ctx := b.Context()
-	host := bareHost(b, ctx, lab.HostOptions{Tmpfs: map[string]string{"/srv": "size=3g,mode=0777"}})
+	w := world.New(b, lab.HostOptions{Tmpfs: map[string]string{"/srv": "size=3g,mode=0777"}})
 	dir := b.TempDir()
 	key, known := filepath.Join(dir, "key"), filepath.Join(dir, "known_hosts")
-	for name, text := range map[string]string{key: world.Shared.Key.Private, known: host.KnownHosts()} {
+	for name, text := range map[string]string{key: world.Shared.Key.Private, known: w.Host.KnownHosts()} {
 		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 			b.Fatal(err)
 		}
-	}
-	repo, err := world.Shared.Git.Repo(ctx, "acme/transfer") // names the run; nothing is fetched from it
-	if err != nil {
-		b.Fatal(err)
 	}
 	for _, tree := range []struct {
 		name string
@@ -36,10 +32,9 @@ func BenchmarkFirstTransfer(b *testing.B) {
 		{"20000files", func(c *checkout) { c.thousands(20) }},
 	} {
 		b.Run(tree.name, func(b *testing.B) {
-			c := &checkout{&world.World{T: b, Ctx: ctx, Host: host, Repo: repo}, nil}
-			if c.runner, err = world.Shared.Lab.Runner(world.ActionImage()); err != nil {
-				b.Fatal(err)
-			}
+			in := *w
+			in.T = b
+			c := &checkout{&in}
 			c.put("health", "ok")
 			tree.make(c)
 			for b.Loop() {
@@ -48,7 +43,7 @@ func BenchmarkFirstTransfer(b *testing.B) {
 					c.Exec("rm -rf /srv/by-hand /srv/shop/releases/*; install -d -o ubuntu /srv/by-hand")
 					begin := time.Now()
 					cmd := exec.CommandContext(ctx, "bash", "-c", `set -o pipefail; tar -C "$1" -c . | ssh -i "$2" -o UserKnownHostsFile="$3" ubuntu@"$4" tar -C /srv/by-hand -x`,
-						"bash", c.runner.Workspace, key, known, host.IP)
+						"bash", c.Runner.Workspace, key, known, w.Host.IP)
 					if out, err := cmd.CombinedOutput(); err != nil {
 						b.Fatalf("tar | ssh tar: %v\n%s", err, out)
 					}

@@ -20,23 +20,16 @@ import (
 )
 
 // checkout is a world whose releases come from a runner's workspace.
-type checkout struct {
-	*world.World
-	runner *lab.Runner
-}
+type checkout struct{ *world.World }
 
 func newCheckout(t *testing.T, options lab.HostOptions) *checkout {
 	t.Helper()
-	runner, err := world.Shared.Lab.Runner(world.ActionImage())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &checkout{world.New(t, options), runner}
+	return &checkout{world.New(t, options)}
 }
 
 func (c *checkout) put(name, text string) {
 	c.T.Helper()
-	full := filepath.Join(c.runner.Workspace, name)
+	full := filepath.Join(c.Runner.Workspace, name)
 	err := os.MkdirAll(filepath.Dir(full), 0o755) //nolint:gosec // a checkout's mode
 	if target, isLink := strings.CutPrefix(text, "-> "); err == nil && isLink {
 		err = os.Symlink(target, full)
@@ -52,7 +45,7 @@ func (c *checkout) put(name, text string) {
 func (c *checkout) noise(name string, size int) {
 	c.T.Helper()
 	c.put(name, "")
-	f, err := os.OpenFile(filepath.Join(c.runner.Workspace, name), os.O_WRONLY, 0)
+	f, err := os.OpenFile(filepath.Join(c.Runner.Workspace, name), os.O_WRONLY, 0)
 	if err != nil {
 		c.T.Fatal(err)
 	}
@@ -78,7 +71,7 @@ func (c *checkout) start(with map[string]string) *lab.Running {
 	for name, value := range with {
 		job.With[name] = value
 	}
-	running, err := c.runner.Start(c.Ctx, job)
+	running, err := c.Runner.Start(c.Ctx, job)
 	if err != nil {
 		c.T.Fatal(err)
 	}
@@ -117,7 +110,7 @@ func (c *checkout) traffic() int {
 func (c *checkout) same(release string) {
 	c.T.Helper()
 	var want strings.Builder
-	root := c.runner.Workspace
+	root := c.Runner.Workspace
 	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		name, _ := filepath.Rel(root, path)
 		switch {
@@ -158,7 +151,7 @@ PY`)
 
 func TestWorkspaceIsSentAndServes(t *testing.T) {
 	c := newCheckout(t, lab.HostOptions{})
-	if err := os.CopyFS(c.runner.Workspace, world.Example()); err != nil {
+	if err := os.CopyFS(c.Runner.Workspace, world.Example()); err != nil {
 		t.Fatal(err)
 	}
 	const token = "ghs_leftByCheckout"
@@ -220,18 +213,18 @@ func TestWorkspaceWithAHostileTree(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c := *c
-			c.World = &world.World{T: t, Ctx: t.Context(), Host: c.Host, Repo: c.Repo}
+			c.World = c.In(t)
 			c.put(tt.file, tt.text)
 			result := c.send(nil)
 			world.Failed(t, result, "failed", append(tt.words, "read: ", "site: unchanged")...)
-			if err := os.Remove(filepath.Join(c.runner.Workspace, tt.file)); err != nil {
+			if err := os.Remove(filepath.Join(c.Runner.Workspace, tt.file)); err != nil {
 				t.Fatal(err)
 			}
 		})
 	}
 	c.put("notes\n", "x")
 	c.put("sub/health", "sub")
-	if err := syscall.Mkfifo(filepath.Join(c.runner.Workspace, "pipe"), 0o644); err != nil {
+	if err := syscall.Mkfifo(filepath.Join(c.Runner.Workspace, "pipe"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	result := c.deployed(map[string]string{"exclude": "notes?, *.log\n/unused"})

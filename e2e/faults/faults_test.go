@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/clothesme/deploy-action/e2e/world"
 )
 
 // How much of the product of faults and places is run.
@@ -19,13 +21,14 @@ var (
 )
 
 // TestFaults holds a deployment at a place, lets a fault come over it under load, and deploys once more: no request may be lost that the
-// fault itself did not make impossible, what the run says must be true, and the next one must heal. As many hosts as -parallel says are tried
-// at a time, each on its own.
+// fault itself did not make impossible, what the run says must be true, and the next one must heal. As many hosts as the machine bears, or
+// -parallel says, are tried at a time, each on its own.
 func TestFaults(t *testing.T) {
+	t.Parallel()
 	l := newList(t)
-	for n := range min(testParallel(), len(l.left)) {
+	for n := range min(world.HostsAtOnce(), len(l.left)) {
 		t.Run(fmt.Sprintf("host %d", n+1), func(t *testing.T) {
-			t.Parallel()
+			world.Turn(t)
 			sieges := map[string]*siege{} // by what a fault wants its host to be
 			for next, found := l.next(); found; next, found = l.next() {
 				f, p, host := next.fault, next.place, fmt.Sprint(next.fault.host)

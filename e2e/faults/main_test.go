@@ -7,4 +7,4 @@ import (
 	"github.com/clothesme/deploy-action/e2e/world"
 )
 
-func TestMain(m *testing.M) { os.Exit(world.Main(m)) }
+func TestMain(m *testing.M) { os.Exit(world.Main(m, nil)) }

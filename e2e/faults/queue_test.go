@@ -2,11 +2,9 @@ package faults
 
 import (
 	"cmp"
-	"flag"
 	"os/exec"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -75,15 +73,6 @@ func (l *list) triedBefore(x todo) int {
 		return 1
 	}
 	return 0
-}
-
-// testParallel is how many hosts are used at a time: go test's -parallel, by default one a core.
-func testParallel() int {
-	n, err := strconv.Atoi(flag.Lookup("test.parallel").Value.String())
-	if err != nil {
-		panic(err) // it is an int flag
-	}
-	return n
 }
 
 func (l *list) next() (todo, bool) {

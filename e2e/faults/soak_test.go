@@ -14,6 +14,7 @@ import (
 
 	"github.com/clothesme/deploy-action/e2e/lab"
 	"github.com/clothesme/deploy-action/e2e/load"
+	"github.com/clothesme/deploy-action/e2e/world"
 )
 
 // How long the soak is, and what comes over it.
@@ -38,8 +39,9 @@ type soak struct {
 }
 
 // TestSoak deploys again and again under load, with faults now and then: no request may be lost that a fault did not make impossible, and
-// nothing may grow. -parallel hosts are used at a time. Ended with SIGINT, it reports what it has done.
+// nothing may grow. As many hosts are used at a time as the machine bears, or -parallel says. Ended with SIGINT, it reports what it has done.
 func TestSoak(t *testing.T) {
+	t.Parallel()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	resume := lab.Spare()
 	s := &soak{seed: *soakSeed, begun: time.Now(), ended: ctx.Done(), left: *soakDeployments}
@@ -70,10 +72,9 @@ func TestSoak(t *testing.T) {
 			t.Error("no host was looked at twice")
 		}
 	})
-	hosts := min(testParallel(), max(1, *soakDeployments/6)) // a few on each, so that two samples can be compared
+	hosts := min(world.HostsAtOnce(), max(1, *soakDeployments/6)) // a few on each, so that two samples can be compared
 	for n := range hosts {
 		t.Run(fmt.Sprintf("host %d", n+1), func(t *testing.T) {
-			t.Parallel()
 			h := &soaked{siege: newSiege(t, lab.HostOptions{}), soak: s, warm: min(max(*soakDeployments/hosts/5, 4), 20)}
 			h.with = map[string]string{"keep-releases": "2"}
 			h.live()

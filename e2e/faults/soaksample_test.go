@@ -42,7 +42,7 @@ func (h *soaked) sample() sample {
 		h.T.Fatal(err)
 	}
 	s.containers = strings.Count(string(left), "\n")
-	err = filepath.WalkDir(filepath.Dir(filepath.Dir(world.Shared.Runner.Workspace)), func(_ string, entry fs.DirEntry, err error) error {
+	err = filepath.WalkDir(filepath.Dir(filepath.Dir(h.Runner.Workspace)), func(_ string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.Name() == "_runner_file_commands" {
 			return fs.SkipDir
 		}

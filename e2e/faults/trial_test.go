@@ -10,7 +10,6 @@ import (
 
 	"github.com/clothesme/deploy-action/e2e/lab"
 	"github.com/clothesme/deploy-action/e2e/load"
-	"github.com/clothesme/deploy-action/e2e/world"
 )
 
 // trial is one fault at one place, and what came of it.
@@ -89,7 +88,7 @@ func (x *trial) faulty() *lab.Result {
 		x.must(x.Host.Arm(ctx, x.place.held))
 	}
 	var err error
-	x.running, err = world.Shared.Runner.Start(ctx, job)
+	x.running, err = x.Runner.Start(ctx, job)
 	x.must(err)
 	x.T.Cleanup(func() { _ = x.running.Kill(context.WithoutCancel(x.Ctx)) }) // of a trial that was given up
 	if x.place == after {
@@ -226,7 +225,7 @@ func (x *trial) heals() {
 	if x.fault.again {
 		with = x.fault.with
 	}
-	running, err := world.Shared.Runner.Start(x.Ctx, x.Job(x.Commit(nil), with))
+	running, err := x.Runner.Start(x.Ctx, x.Job(x.Commit(nil), with))
 	x.must(err)
 	if x.fault.late {
 		x.must(running.WaitLog(x.Ctx, "Checking the host"))

@@ -9,18 +9,30 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/clothesme/deploy-action/e2e/slots"
 )
 
 // shared is one lab for all tests of the package: opening one takes a second.
 var shared *Lab
 
+// slot is for the hosts of these tests, of which there are one or two at a time.
+var slot *slots.Slot
+
 func TestMain(m *testing.M) { os.Exit(testMain(m)) }
 
 func testMain(m *testing.M) int {
 	EndOnSignal(os.Exit)
+	free, err := slots.New(slots.AtOnce())
+	if err == nil {
+		slot, err = free.One(context.Background())
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	var err error
 	if shared, err = Open(ctx, Options{ActionFile: "testdata/action/action.yml"}); err != nil {
 		fmt.Fprintln(os.Stderr, "open lab:", err)
 		return 1

@@ -5,35 +5,53 @@ package world
 import (
 	"cmp"
 	"context"
+	"errors"
+	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/clothesme/deploy-action/e2e/lab"
 )
 
-// Shared is what all tests of a package share: one network, one git server, one runner, one key. Hosts are each test's own. Main fills it.
+// Shared is what all tests of a package share: one network and one key. Hosts, runners and git servers are each test's own. Main fills it.
 var Shared struct {
-	Lab    *lab.Lab
-	Git    *lab.Git
-	Runner *lab.Runner
-	Key    *lab.Key
-	Root   string // this module's folder
+	Lab  *lab.Lab
+	Key  *lab.Key
+	Root string // this module's folder
 }
 
-// Main runs a package's tests in a lab of its own: `func TestMain(m *testing.M) { os.Exit(world.Main(m)) }`.
-func Main(m *testing.M) (code int) {
+// Main runs a package's tests in a lab of its own. The scenarios that take longest, by their names, begin first; which those are, and how
+// long they took, is printed at the end, or written to a file named like the package in the folder SCENARIO_TIMES.
+func Main(m *testing.M, longest map[string]time.Duration) (code int) {
 	lab.EndOnSignal(os.Exit)
-	if err := open(context.Background()); err != nil {
+	flag.Parse() //nolint:revive // m.Run would, when openTurns has read the flags
+	if err := errors.Join(openTurns(longest), open(context.Background())); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
+	begun := time.Now()
 	code = m.Run()
+	if err := tell(all.report(time.Since(begun))); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	if err := Shared.Lab.Close(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	return code
+}
+
+func tell(text string) error {
+	if dir := os.Getenv("SCENARIO_TIMES"); dir != "" {
+		here, err := os.Getwd() // of a test: its package's folder
+		return errors.Join(err, os.WriteFile(filepath.Join(dir, filepath.Base(here)), []byte(text), 0o600))
+	}
+	_, err := fmt.Print(text)
+	return err
 }
 
 // ActionImage is what is tested: what `make prepare` has built, or another image, such as a released one.
@@ -49,12 +67,6 @@ func open(ctx context.Context) (err error) {
 	if err = os.Setenv("TMPDIR", Shared.Lab.Dir()); err != nil { // a test that is cut off leaves its own folders
 		return err
 	}
-	if Shared.Key, err = Shared.Lab.Key(ctx, lab.Ed25519, lab.OpenSSH, ""); err != nil {
-		return err
-	}
-	if Shared.Git, err = Shared.Lab.Git(ctx); err != nil {
-		return err
-	}
-	Shared.Runner, err = Shared.Lab.Runner(ActionImage())
+	Shared.Key, err = Shared.Lab.Key(ctx, lab.Ed25519, lab.OpenSSH, "")
 	return err
 }

@@ -16,38 +16,50 @@ import (
 	"github.com/clothesme/deploy-action/e2e/load"
 )
 
-// World is a host, a repository and what users do with both.
+// World is a host, a repository, a runner and what users do with them.
 type World struct {
-	T    testing.TB
-	Ctx  context.Context
-	Host *lab.Host
-	Repo *lab.Repo
-	Load *load.Load // UnderLoad's
+	T      testing.TB
+	Ctx    context.Context
+	Host   *lab.Host
+	Git    *lab.Git // has Repo
+	Repo   *lab.Repo
+	Runner *lab.Runner
+	Load   *load.Load // UnderLoad's
 
 	n int // commits so far
 }
 
 var notInRepo = regexp.MustCompile(`[^A-Za-z0-9]+`)
 
-// New boots a host, which is gone after the test, and makes a repository for it. When the test fails, the host's logs are shown.
-func New(t *testing.T, options lab.HostOptions) *World {
-	t.Helper()
-	w := &World{T: t, Ctx: t.Context()}
+// New waits for the test's turn (see Turn: the test is a parallel one from here on), boots a host, which is gone after the test, and makes
+// a repository and a runner for it. When the test fails, the host's logs are shown.
+func New(tb testing.TB, options lab.HostOptions) *World {
+	tb.Helper()
+	if t, ok := tb.(*testing.T); ok { // benchmarks run one by one
+		Turn(t)
+	}
+	w := &World{T: tb, Ctx: tb.Context()}
 	var err error
 	if w.Host, err = Shared.Lab.Host(w.Ctx, options); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Log(w.Host.Logs(context.Background()))
+	tb.Cleanup(func() {
+		if tb.Failed() {
+			tb.Log(w.Host.Logs(context.Background()))
 		}
 		if err := w.Host.Remove(context.Background()); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
-	name := strings.ToLower(notInRepo.ReplaceAllString(t.Name(), "-"))
-	if w.Repo, err = Shared.Git.Repo(w.Ctx, "acme/"+name); err != nil {
-		t.Fatal(err)
+	name := strings.ToLower(notInRepo.ReplaceAllString(tb.Name(), "-"))
+	if w.Git, err = Shared.Lab.Git(context.WithoutCancel(w.Ctx)); err != nil {
+		tb.Fatal(err)
+	}
+	if w.Repo, err = w.Git.Repo(w.Ctx, "acme/"+name); err != nil {
+		tb.Fatal(err)
+	}
+	if w.Runner, err = Shared.Lab.Runner(ActionImage()); err != nil {
+		tb.Fatal(err)
 	}
 	return w
 }
@@ -84,7 +96,7 @@ func (w *World) Job(sha string, with map[string]string) lab.Job {
 	}
 	maps.Copy(inputs, with)
 	return lab.Job{With: inputs, GitHub: lab.GitHub{
-		Repository: w.Repo.Name(), SHA: sha, ServerURL: Shared.Git.URL(), Token: Shared.Git.Token(),
+		Repository: w.Repo.Name(), SHA: sha, ServerURL: w.Git.URL(), Token: w.Git.Token(),
 		Actor: "ada", RunID: "4711", RunNumber: "7",
 	}}
 }
@@ -94,7 +106,7 @@ func (w *World) Run(job lab.Job) *lab.Result {
 	w.T.Helper()
 	ctx, cancel := context.WithTimeout(w.Ctx, 3*time.Minute)
 	defer cancel()
-	result, err := Shared.Runner.Run(ctx, job)
+	result, err := w.Runner.Run(ctx, job)
 	if err != nil {
 		w.T.Fatal(err)
 	}
