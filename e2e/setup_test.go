@@ -202,7 +202,7 @@ func TestASiteThatNginxDoesNotTakeUpIsPutBack(t *testing.T) {
 	w.Exec("echo 'server { listen 80; server_name shop.example; return 200 theirs; }' >/etc/nginx/conf.d/a.conf; nginx -s reload")
 	before := w.Exec(state)
 	other := map[string]string{"server-name": "shop.example"}
-	world.Failed(t, w.Run(w.Job(w.Commit(nil), other)), "failed", "switch: nginx was told to reload, and does not answer for shop.example with this site: another site has the name", "site: unchanged", "server-name")
+	world.Failed(t, w.Run(w.Job(w.Commit(nil), other)), "failed", "check: /etc/nginx/conf.d/a.conf:1 (listen *:80; server_name shop.example) answers for the name shop.example already", "site: unchanged", "server-name")
 	if after := w.Exec(state); after != before {
 		t.Errorf("nginx's files before:\n%s\nafter:\n%s", before, after)
 	}

@@ -2,21 +2,26 @@
 # Says whether a deployment can run here, naming everything that is missing at once. Changes nothing but, where setup says so, installs what
 # is missing; in an operation that changes nothing that is no fault, but said.
 #
-# Values: path, setup (auto, always, never), may_install (yes, no), packages (wanted besides, blank-separated), needs (commands, blank-separated), clock (the runner's, seconds since the epoch), list (yes: name also what is right)
-# Prints: installed (packages), coming (packages: what a deployment would install), os, systemd (yes, no), ipv6 (yes, no), nginx (version, or
+# Values: path, setup (auto, always, never), may_install (yes, no), packages (wanted besides, blank-separated), needs (commands, blank-separated), clock (the runner's, seconds since the epoch), list (yes: name also what is right),
+#         server_name, verify_host, nginx_include
+# Prints: note_N, one for each thing that the owner of the host should know; site_folder and listen (both, v6): where
+#         the site goes, and what it listens on; installed (packages), coming (packages: what a deployment would install), os, systemd (yes, no), ipv6 (yes, no), nginx (version, or
 #         nothing where it is coming), disk_mb, disk_used (percent), memory_mb (free), memory_total_mb,
 #         swap_mb, skew (seconds)
 #         or fault_N, one for each thing that is missing or wrong
 # Exits:  EX_CHECK after faults
 
 main() {
-  local faults=() known=() rooted=yes cmd name out version folder=$path
+  local faults=() notes=() known=() rooted=yes cmd name version folder=$path site_folder listen
+  judge_nginx
+  judge_port
+  if ((${#faults[@]} > 0)); then may_install=no; fi # on a host that has to be put right first
   install_missing
   result installed "$brought"
   result coming "$coming"
   if [[ -n $refusal && -n $(lacking) ]]; then faults+=("apt did not get through: $refusal"); fi
   for cmd in $needs; do
-    if have "$cmd"; then
+    if found "$cmd"; then
       ok "$cmd"
     elif [[ -z $coming ]]; then
       faults+=("$cmd is not installed$(how_to_install "$(package_of "$cmd")")")
@@ -58,14 +63,8 @@ main() {
       faults+=("package $name can't be looked up, since this host has no dpkg: install what it brings, and take it out of the input packages")
     fi
   done
-  if have nginx && [[ $rooted == yes ]]; then
-    if out=$(nginx_test 2>&1); then
-      ok "nginx configuration"
-    else
-      faults+=("nginx refuses its present configuration, so it could not be changed safely: $(tail -n 2 <<<"$out" | tr '\n' ' ')")
-    fi
-    if pgrep -x nginx >/dev/null; then ok "nginx runs"; elif have pgrep; then faults+=("nginx does not run: sudo systemctl start nginx"); fi
-  fi
+  if found nginx && [[ $rooted == yes ]]; then judge_running; fi
+  for name in "${!notes[@]}"; do result "note_$name" "${notes[name]}"; done
   if ((${#faults[@]} > 0)); then
     for name in "${!faults[@]}"; do result "fault_$name" "${faults[name]}"; done
     die "$EX_CHECK" "this host is not fit for a deployment yet"
@@ -75,8 +74,10 @@ main() {
   result os "$(. /etc/os-release 2>/dev/null && printf '%s' "${PRETTY_NAME:-unknown}")"
   if has_systemd; then result systemd yes; else result systemd no; fi
   if [[ -e /proc/net/if_inet6 ]]; then result ipv6 yes; else result ipv6 no; fi
+  result site_folder "$site_folder"
+  result listen "$listen"
   version=''
-  if have nginx; then version=$(nginx -v 2>&1 </dev/null); fi
+  if found nginx; then version=$("${nginx[0]}" -v 2>&1 </dev/null); fi
   version=${version##*nginx/}
   result nginx "${version%% *}"
   while [[ ! -d $folder ]]; do folder=$(dirname -- "$folder"); done

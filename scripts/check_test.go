@@ -15,6 +15,7 @@ installed() { false; }
 rules_stand() { false; }
 free_root() { true; }
 apt_has_lists() { true; }
+sockets() { :; }
 apt-cache() { case ${*: -1} in git | nginx | unzip | bc) echo "Package: ${*: -1}" ;; *) return 100 ;; esac; }
 `
 
@@ -22,7 +23,10 @@ apt-cache() { case ${*: -1} in git | nginx | unzip | bc) echo "Package: ${*: -1}
 func checkOn(t *testing.T, otherwise string) (results, words string, code int) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "bash", "-s")
-	text := "EX_CHECK=64\n" + strings.Join([]string{"app=a", read(t, "lib/base.sh"), read(t, "lib/root.sh"), read(t, "lib/files.sh"), read(t, "lib/memory.sh"), read(t, "lib/packages.sh")}, "\n")
+	text := "EX_CHECK=64\n" + strings.Join([]string{
+		"app=a", read(t, "lib/base.sh"), read(t, "lib/root.sh"), read(t, "lib/process.sh"), read(t, "lib/files.sh"), read(t, "lib/memory.sh"), read(t, "lib/packages.sh"),
+		read(t, "lib/nginx.sh"), read(t, "lib/front.sh"),
+	}, "\n")
 	cmd.Stdin = strings.NewReader(text + bareHost + otherwise + "\n" + read(t, "check.sh"))
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
@@ -49,6 +53,9 @@ func TestCheckLeavesToTheDeploymentWhatItInstalls(t *testing.T) {
 		{"a name that apt does not know", `packages="unzip nosuchpkg bc"`, 1, []string{"coming=git nginx unzip nosuchpkg bc\nfault_0" + unknown}, "missing, and installed by the next deployment: git nginx unzip bc\n"},
 		{"a command that apt does not know", "apt-cache() { return 100; }; needs=git; packages=", 1, []string{"fault_0=apt's lists on this host have no package git: "}, "not fit"},
 		{"no lists yet", "apt_has_lists() { false; }; needs=; packages=nosuchpkg", 0, []string{"coming=nosuchpkg\n"}, "by the next deployment: nosuchpkg (apt has fetched no lists yet, so it may not know all of them)\n"},
+		{"port 80 is another program's", `sockets() { echo 1 0; }; holders() { echo $$; }; service_of() { echo apache2.service; }; who_has() { echo "pid 7, user root, program bash"; }; may_install=yes`, 1, []string{
+			"coming=git nginx unzip\nfault_0=port 80, which nginx needs, is another program's (pid ", "program bash): end it, with sudo systemctl disable --now apache2.service, or have it listen elsewhere\n",
+		}, "not fit"},
 		{"another system", "have() { case $1 in git | nginx | apt* | dpkg*) return 1 ;; esac; }", 3, []string{"fault_0=git is not installed\n", "fault_2=package unzip can't be looked up"}, "not fit"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -72,14 +72,17 @@ include_state() {
   fi
 }
 
-# site_state: nginx -T names each file that it reads, whatever pattern it is included by.
+# site_state: what this action has written for a server block of the user's has none itself. Before that, such a block is one that includes the file.
 site_state() {
-  if [[ -e /etc/nginx/conf.d/$app.upstreams.conf ]] || { [[ $include == line ]] && ! grep -qs '^# Written by deploy-action' "/etc/nginx/conf.d/$app.conf" \
-    && as_root_or_not nginx -T 2>/dev/null </dev/null | grep -xF "# configuration file $nginx_include:" >/dev/null; }; then
-    printf 'theirs'
-  else
-    printf 'ours'
+  local rows including faults=() written=/var/lib/deploy-action/$app/site.conf state=ours
+  if [[ -e /etc/nginx/conf.d/$app.upstreams.conf ]] || { [[ -e $written ]] && ! grep -q '^server {' "$written"; }; then
+    state=theirs
+  elif [[ $include == line ]]; then
+    look_at_nginx
+    levels
+    if [[ -n $including && $rows != *$'\tyes\thttp/server\t'"$nginx_include"* ]]; then state=theirs; fi
   fi
+  printf '%s' "$state"
 }
 
 main "$@" </dev/null

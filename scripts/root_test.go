@@ -21,6 +21,7 @@ func TestTheRulesAllowWhatRoutineVerbsRunAsRoot(t *testing.T) {
 	const host = `app=shop ports="8080 8081"
 rules() { :; }
 has_systemd() { :; }
+find_nginx() { nginx=(nginx -c /opt/nginx.conf); }
 unit_of() { printf 'shop@%s.service' "$1"; }
 as_root() { printf 'ran %s\n' "$*" >&3; }
 exec 3>&1
@@ -46,7 +47,7 @@ rules_copy=/dev/null
 func TestRootIsAskedForInFewPlaces(t *testing.T) {
 	places := []string{
 		"lib/base.sh", "lib/root.sh", "lib/files.sh", "lib/packages.sh", "lock.sh", "setup.sh", "lib/swap.sh", "site.sh",
-		"lib/process.sh", "port.sh", // after free_root
+		"lib/process.sh", "lib/nginx.sh", "port.sh", // after free_root
 		"stop.sh", // a version that another user had started by hand
 	}
 	var files []string

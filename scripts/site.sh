@@ -10,7 +10,7 @@
 # beside its place, too.
 
 main() {
-  local keep=/var/lib/deploy-action/$app/nginx/$release words log=/var/log/nginx/error.log from end hint
+  local keep=/var/lib/deploy-action/$app/nginx/$release words log=/var/log/nginx/error.log from end who
   own_lock
   look_at_site
   result edited "$edited"
@@ -31,10 +31,13 @@ main() {
   until site_loaded; do
     if (($(now_ms) > end)); then
       { tail -c "+$((from + 1))" -- "$log" || as_root tail -c "+$((from + 1))" -- "$log"; } 2>/dev/null | tail -n 5 >&2 || :
+      who=$(who_answers '*:80' "$verify_host")
       put_back "$keep"
       nginx_reload >&2 || :
-      [[ $site_file != *.upstreams.conf ]] || hint="; $nginx_include must be included at server level, not in a location"
-      die "$EX_NOT_ROUTED" "nginx was told to reload, and does not answer for $verify_host with this site: another site has the name, or nginx could not do it${hint-}; the files are as they were"
+      if [[ -n $who ]]; then
+        die "$EX_NOT_ROUTED" "nginx was told to reload, and for $verify_host it is $who that answers, not this site; the files are as they were"
+      fi
+      die "$EX_NOT_ROUTED" "nginx was told to reload, and did not take this site up; its error log, $log unless error_log names another one, says why; the files are as they were"
     fi
     pause 0.05
   done
@@ -55,11 +58,11 @@ put_in_place() {
   fi
   if [[ $default_site == yes ]] && stock_default; then set_aside /etc/nginx/sites-enabled/default; fi
 
-  as_root install -d -- "$(dirname -- "$nginx_include")"
+  as_root install -d -- "$(dirname -- "$nginx_include")" "$(dirname -- "$site_file")"
   write_root "$nginx_include" 0644 <<<"$include"
   write_root "$site_file" 0644 <<<"$site"
   if [[ $edited == no ]]; then write_root "$site_written" 0644 <<<"$site"; fi
-  if [[ -e $keep/:etc:nginx:sites-enabled:default ]]; then
+  if [[ -L $keep/:etc:nginx:sites-enabled:default ]]; then # it may lead nowhere from there
     say "the distribution's welcome page gives up port 80 (its link is kept in $keep)"
     as_root rm -f /etc/nginx/sites-enabled/default
   fi
@@ -69,14 +72,6 @@ put_in_place() {
 set_aside() {
   local name=${1//\//:}
   if [[ -e $1 || -L $1 ]]; then as_root cp -a -- "$1" "$keep/$name"; else as_root touch -- "$keep/$name.absent"; fi
-}
-
-# stock_default: is the enabled default site the distribution's own, unchanged since it was installed?
-stock_default() {
-  local file=/etc/nginx/sites-available/default sum
-  [[ -L /etc/nginx/sites-enabled/default && $(readlink -f /etc/nginx/sites-enabled/default) == "$file" ]] && have dpkg-query || return 1
-  sum=$(dpkg-query -W -f='${Conffiles}\n' nginx-common nginx 2>/dev/null | awk -v f="$file" '$1 == f { print $2; exit }')
-  [[ -n $sum && $sum == "$(md5sum <"$file" | cut -d' ' -f1)" ]]
 }
 
 main "$@" </dev/null

@@ -18,6 +18,8 @@ type App struct {
 	Include    string // path of the nginx include
 	ServerName string // nginx server_name; "_" is every name
 	IPv6       bool   // the host has IPv6
+	OneSocket  bool   // somebody's site there takes IPv4 by its socket of IPv6, and nginx can have no other one beside it
+	Folder     string // where nginx reads sites from
 	StopSecs   int    // from SIGTERM to SIGKILL
 	TheirSite  bool   // the server block is the user's own, and includes ours; only the upstream groups are this action's
 }
@@ -31,9 +33,9 @@ func (a App) Unit() string { return a.render("unit.service", 0) }
 // SiteFile is where SiteConf goes. The user's own server block may well have the application's name.
 func (a App) SiteFile() string {
 	if a.TheirSite {
-		return "/etc/nginx/conf.d/" + a.Name + ".upstreams.conf"
+		return a.Folder + "/" + a.Name + ".upstreams.conf"
 	}
-	return "/etc/nginx/conf.d/" + a.Name + ".conf"
+	return a.Folder + "/" + a.Name + ".conf"
 }
 
 // SiteConf is the upstream groups and, but for a user's own server block, the managed nginx site.
@@ -70,15 +72,18 @@ func (a App) render(file string, fallback uint16) string {
 	if a.Default() {
 		suffix = " default_server;"
 	}
-	listen := "    listen 80" + suffix
-	if a.IPv6 {
-		listen += "\n    listen [::]:80" + suffix
+	var listen []string
+	if !a.OneSocket {
+		listen = append(listen, "    listen 80"+suffix)
+	}
+	if a.IPv6 || a.OneSocket {
+		listen = append(listen, "    listen [::]:80"+suffix)
 	}
 	return strings.TrimSuffix(strings.NewReplacer(
 		"@APP@", a.Name, "@USER@", a.User, "@PATH@", a.Path, "@GROUP@", a.group(),
 		"@PORT1@", fmt.Sprint(a.Ports[0]), "@PORT2@", fmt.Sprint(a.Ports[1]), "@FALLBACK@", fmt.Sprint(fallback),
 		"@INCLUDE@", a.Include, "@FLAGS@", a.FlagDir(), "@SERVER_NAME@", a.ServerName,
-		"@LISTEN@", listen, "@STOP@", fmt.Sprint(a.StopSecs),
+		"@LISTEN@", strings.Join(listen, "\n"), "@STOP@", fmt.Sprint(a.StopSecs),
 	).Replace(string(text)), "\n")
 }
 

@@ -57,7 +57,11 @@ var libraries = []string{"lib/base.sh", "lib/step.sh", "lib/root.sh", "lib/proce
 
 // extra are the shared files that few verbs need.
 var extra = map[Verb][]string{
-	Build: {"lib/command.sh", "lib/venv.sh"}, Hook: {"lib/command.sh"}, Fetch: {"lib/git.sh"}, Port: {"lib/inspect.sh"}, Assets: {"lib/asset.sh"}, Setup: {"lib/site.sh", "lib/swap.sh"}, Site: {"lib/site.sh"},
+	Fetch: {"lib/git.sh"}, Build: {"lib/command.sh", "lib/venv.sh"}, Hook: {"lib/command.sh"}, Assets: {"lib/asset.sh"},
+	Check: {"lib/nginx.sh", "lib/front.sh"},
+	Port:  {"lib/inspect.sh", "lib/nginx.sh"},
+	Setup: {"lib/site.sh", "lib/swap.sh"},
+	Site:  {"lib/site.sh", "lib/nginx.sh", "lib/front.sh"},
 }
 
 // sources are the files that make up a verb.

@@ -504,6 +504,7 @@ func TestWarningsOfTheCheck(t *testing.T) {
 		fails  bool
 	}{
 		{"nothing", func(f *fakeHost) { f.diskUsed = 85 }, nil, "", false},
+		{"nginx of others", func(f *fakeHost) { f.note = "/etc/nginx/conf.d/lb.conf:1 says proxy_protocol" }, nil, "::warning title=Nginx of web-1::/etc/nginx/conf.d/lb.conf:1 says proxy_protocol", false},
 		{"disk", func(f *fakeHost) { f.diskUsed = 86 }, nil, "::warning title=Disk of web-1::the disk of ubuntu@web-1 is 86 %25 full at /home/ubuntu/ai-server", false},
 		{"old nginx", func(f *fakeHost) { f.nginx = "1.16.1" }, nil, "::warning title=Nginx of web-1::nginx 1.16.1 works", false},
 		{"nginx from elsewhere", func(f *fakeHost) { f.nginx = "unknown" }, nil, "", false},

@@ -256,7 +256,8 @@ func (d *Deployment) next(s step, cause error) string {
 	case scripts.ExitNginx:
 		return "resolve on the host what is named above and run this workflow again"
 	case scripts.ExitNotRouted:
-		return "see which server block answers for " + d.verifyHost() + ": ssh " + sshTarget(h.target) + " sudo nginx -T; set the input \"server-name\" accordingly"
+		return "change the server block that is named above, or give this site other names with the input \"server-name\"; what nginx reads: ssh " +
+			sshTarget(h.target) + " sudo nginx -T"
 	case scripts.ExitFlag:
 		return "see who else writes to " + d.flagDir() + "; run this workflow again, it puts the flag right"
 	case scripts.ExitMemory:

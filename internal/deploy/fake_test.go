@@ -51,6 +51,7 @@ type fakeHost struct {
 	nginx    string       // its version; "" for one that will do
 	missing  string       // packages that apt can install
 	diskUsed int          // percent
+	note     string       // what check says of the host's nginx
 	rssMB    int          // of the running version; 0 for 30
 	received bytes.Buffer // what was uploaded
 	uploaded chan error   // how that ended
@@ -270,7 +271,11 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 		if v["may_install"] == "no" {
 			installed, coming = "", f.missing
 		}
-		return fmt.Sprintf("installed=%s\ncoming=%s\nos=Debian\nsystemd=yes\nipv6=no\nnginx=%s\ndisk_mb=9000\ndisk_used=%d\nmemory_mb=900\nmemory_total_mb=2000\nswap_mb=0\nskew=0\n", installed, coming, cmp.Or(f.nginx, "1.24.0"), f.diskUsed)
+		note := ""
+		if f.note != "" {
+			note = "note_0=" + f.note + "\n"
+		}
+		return note + fmt.Sprintf("installed=%s\ncoming=%s\nos=Debian\nsystemd=yes\nipv6=no\nsite_folder=/etc/nginx/conf.d\nlisten=both\nnginx=%s\ndisk_mb=9000\ndisk_used=%d\nmemory_mb=900\nmemory_total_mb=2000\nswap_mb=0\nskew=0\n", installed, coming, cmp.Or(f.nginx, "1.24.0"), f.diskUsed)
 	case scripts.Port:
 		return f.detection()
 	case scripts.Fetch:
@@ -393,7 +398,7 @@ func (f *fakeHost) detection() string {
 			release = cmp.Or(f.releases[port], "20261122T000000Z-aaaaaaa")
 			fmt.Fprintf(&b, "commit_%s=%s\nrecipe_%s=%s\n", port, cmp.Or(f.commit, oldCommit), port, activeRecipe)
 		}
-		fmt.Fprintf(&b, "flag_%[1]s=%[2]s\nlisten_%[1]s=%[3]s\npid_%[1]s=%[4]d\nrss_mb_%[1]s=%[9]d\nenabled_%[1]s=no\nproved_%[1]s=%[6]s\nrelease_%[1]s=%[5]s\nadopted_%[1]s=%[7]s\nby_%[1]s=%[8]s\n",
+		fmt.Fprintf(&b, "flag_%[1]s=%[2]s\nlisten_%[1]s=%[3]s\npid_%[1]s=%[4]d\nrss_mb_%[1]s=%[9]d\nenabled_%[1]s=no\nproved_%[1]s=%[6]s\nrelease_%[1]s=%[5]s\nadopted_%[1]s=%[7]s\nby_%[1]s=%[8]s\nclaimed_%[1]s=\nmine_%[1]s=yes\n",
 			port, yes(f.flag == port), listen, pid, release, yes(f.proved[port]), yes(adopted), f.by[port], cmp.Or(f.rssMB, 30))
 	}
 	return b.String()

@@ -13,5 +13,6 @@ var (
 	keyForm     = regexp.MustCompile("^([0-9a-f]{64})?$")
 	releaseOr   = regexp.MustCompile("^$|" + inputs.ReleaseID.String()) // or nothing
 	commitForm  = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
+	folderForm  = regexp.MustCompile(`^(/[A-Za-z0-9_+@-][A-Za-z0-9._+@-]*){1,20}$`) // of nginx's, into which root writes
 	numberForm  = regexp.MustCompile(`^[0-9]{1,20}$`)
 )

@@ -31,7 +31,11 @@ func (d *Deployment) check(ctx context.Context, h *host) (string, error) {
 	res, err := d.exec(ctx, h, scripts.Check, scripts.Values{
 		"needs": need, "clock": strconv.FormatInt(d.now().Unix(), 10), "list": yes(d.in.Operation == inputs.Check),
 		"setup": string(d.in.Setup), "may_install": yes(d.in.Operation != inputs.Check && !d.in.DryRun), "packages": strings.Join(d.in.Packages, " "),
+		"server_name": d.in.ServerName, "verify_host": d.verifyHost(), "nginx_include": d.in.NginxInclude,
 	})
+	for n := 0; res.Has(fmt.Sprintf("note_%d", n)); n++ {
+		d.rep.Warn("Nginx of "+h.target.Name, res.Text(fmt.Sprintf("note_%d", n)))
+	}
 	if err != nil {
 		return "", withFaults(err, res)
 	}
@@ -39,7 +43,7 @@ func (d *Deployment) check(ctx context.Context, h *host) (string, error) {
 	memory := fmt.Sprintf("%d of %d MB of memory and %s", h.memoryMB, res.Int("memory_total_mb"), swapText(res.Int("swap_mb")))
 	h.app = scripts.App{
 		Name: d.in.App, User: h.target.User, Path: d.in.Path, Ports: d.in.Ports, Include: d.in.NginxInclude,
-		ServerName: d.in.ServerName, IPv6: res.Yes("ipv6"), StopSecs: int(d.in.StopTimeout / time.Second),
+		ServerName: d.in.ServerName, IPv6: res.Yes("ipv6"), OneSocket: res.OneOf("listen", "both", "v6") == "v6", Folder: res.Form("site_folder", folderForm), StopSecs: int(d.in.StopTimeout / time.Second),
 	}
 	installed := res.Text("installed")
 	if installed != "" {

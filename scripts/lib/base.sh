@@ -29,7 +29,22 @@ die() {
 
 ((BASH_VERSINFO[0] >= 5)) || die "$EX_CHECK" "bash $BASH_VERSION is too old; version 5 is needed"
 
-as_root() { if ((EUID == 0)); then "$@"; else sudo -n -- "$@"; fi; }
+# as_root COMMAND...: sudo gets the command's path, since its own secure_path may lack a folder, such as sbin.
+as_root() {
+  local file
+  if ((EUID == 0)); then
+    "$@"
+  else
+    file=$(root_path "$1") || file=$1
+    sudo -n -- "$file" "${@:2}"
+  fi
+}
+
+# root_path COMMAND: where it lies in the folders that are root's. A login user's own PATH has no say in what root runs.
+root_path() (
+  PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+  type -P -- "$1"
+)
 
 have() { command -v "$1" >/dev/null 2>&1; }
 

@@ -35,11 +35,11 @@ app_of() {
   if [[ $1 == *@"$2".service && $other != "$app" ]] && grep -qs '^# Written by deploy-action' "/etc/systemd/system/$other@.service"; then printf '%s' "$other"; fi
 }
 
-# spare_ports: two ports above ours on which nothing listens, as the input ports has them.
+# spare_ports: two ports above ours on which nothing listens, and which no application of this action has, as the input ports has them.
 spare_ports() {
   local port=$((${ports% *} > ${ports#* } ? ${ports% *} : ${ports#* }))
   while (((port += 2) < 65536)); do
-    if [[ -z $(sockets "$((port - 1))" 0A)$(sockets "$port" 0A) ]]; then
+    if [[ -z $(sockets "$((port - 1))" 0A)$(sockets "$port" 0A) && $'\n'$claims != *$'\n'"$((port - 1)) "* && $'\n'$claims != *$'\n'"$port "* ]]; then
       printf '%d,%d' "$((port - 1))" "$port"
       return
     fi
@@ -54,14 +54,4 @@ work_tree() {
   url=${url%/}
   url=/${url%.git}
   if [[ ${url,,} == *[/:]"${repository,,}" ]]; then printf '%s' "$top"; fi
-}
-
-# service_of PID: the systemd service that runs it and may start it again; the one through which people log in does not.
-service_of() {
-  local group
-  group=$(awk -F: '$2 == "name=systemd" || $1 == 0 { print $3; exit }' "/proc/$1/cgroup" 2>/dev/null) || return 0
-  case ${group##*/} in
-    ssh.service | sshd.service | ssh@*.service | sshd@*.service) ;;
-    *.service) printf '%s' "${group##*/}" ;;
-  esac
 }

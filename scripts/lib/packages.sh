@@ -25,6 +25,16 @@ not_found() {
   if (($1 == 127)); then printf ' (a command or file in it was not found; if this host lacks it, name its package in the input packages)'; fi
 }
 
+# found COMMAND: is it there? An nginx that was built by hand may run from a folder of its own.
+found() {
+  if [[ $1 == nginx ]]; then
+    find_nginx
+    have "${nginx[0]}"
+  else
+    have "$1"
+  fi
+}
+
 # installed PACKAGE: does dpkg know it as installed?
 installed() { [[ $(dpkg-query -W -f='${db:Status-Status}' -- "$1" 2>/dev/null </dev/null) == installed ]]; }
 
@@ -32,7 +42,7 @@ installed() { [[ $(dpkg-query -W -f='${db:Status-Status}' -- "$1" 2>/dev/null </
 lacking() {
   local cmd name
   for cmd in $needs; do
-    have "$cmd" || package_of "$cmd"
+    found "$cmd" || package_of "$cmd"
     printf '\n'
   done
   # The venv module is a package of the interpreter's own version: python3.12-venv on Ubuntu 24.04.
@@ -95,7 +105,7 @@ install_missing() {
     # An installation that was cut off has to be finished first.
     apt dpkg --configure -a || pause "$((try * 2))"
   done
-  if have nginx && ! pgrep -x nginx >/dev/null; then
+  if have nginx && ! nginx_runs; then
     if has_systemd; then as_root systemctl enable --now --quiet nginx </dev/null >&2 || :; else as_root nginx </dev/null >&2 || :; fi
   fi
   brought=$(comm -13 <(printf '%s\n' "$before") <(versions "${wanted[@]}") | cut -d ' ' -f 1 | tr '\n' ' ')

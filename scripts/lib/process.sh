@@ -56,6 +56,16 @@ holders() {
 # folder_of PID: its working directory.
 folder_of() { { readlink -- "/proc/$1/cwd" || as_root_or_not readlink -- "/proc/$1/cwd" || :; } 2>/dev/null </dev/null; }
 
+# service_of PID: the systemd service that runs it and may start it again; the one through which people log in does not.
+service_of() {
+  local group
+  group=$(awk -F: '$2 == "name=systemd" || $1 == 0 { print $3; exit }' "/proc/$1/cgroup" 2>/dev/null) || return 0
+  case ${group##*/} in
+    ssh.service | sshd.service | ssh@*.service | sshd@*.service) ;;
+    *.service) printf '%s' "${group##*/}" ;;
+  esac
+}
+
 # by_hand PID PORT CLONE: does it listen on the port and work in the clone?
 by_hand() {
   local folder

@@ -7,8 +7,67 @@
 rules_file=/etc/sudoers.d/deploy-action-$app
 rules_copy=/var/lib/deploy-action/$app/sudoers # the rules as they were written last, for all to read
 
-nginx_test() { as_root nginx -t </dev/null; }
-nginx_reload() { as_root nginx -s reload </dev/null; }
+nginx_test() {
+  find_nginx
+  as_root "${nginx[@]}" -t </dev/null
+}
+
+nginx_reload() {
+  find_nginx
+  as_root "${nginx[@]}" -s reload </dev/null
+}
+
+# find_nginx: sets nginx, once, to the words that call the nginx that runs here, with the configuration that it was started with (-c, -p). A process
+# can give itself any title, so what one says counts only if it is root's, and if nobody else may write what it names; nginx_ignored is what does not.
+find_nginx() {
+  local pid title words i file
+  [[ -z ${nginx[*]-} ]] || return 0
+  nginx=(nginx) nginx_ignored=''
+  read -r pid title < <(nginx_titles) || return 0
+  if ! root_path nginx >/dev/null && file=$(as_root_or_not readlink -- "/proc/$pid/exe" 2>/dev/null) && [[ $file == */nginx ]] && file=$(roots_own "$file"); then
+    nginx=("$file") # built by hand, in a folder of its own
+  fi
+  read -ra words <<<"$title"
+  for ((i = 0; i < ${#words[@]}; i++)); do
+    [[ ${words[i]} == -[cp] ]] || continue
+    if file=$(roots_own "${words[i + 1]-}"); then nginx+=("${words[i]}" "$file"); else nginx_ignored=${words[*]:i:2}; fi
+  done
+}
+
+# nginx_titles: pid and command line of the masters that run here, not in a container; those with the usual configuration before others. A /proc that
+# hides the processes of others shows them to root only; without root the rules tell what they were when those were written.
+nginx_titles() {
+  local all pid title plain=() special=()
+  all=$(masters pgrep)
+  if [[ -z $all && -r $rules_copy ]]; then
+    sed -nE 's,^[^ ]+ ALL=\(root\) NOPASSWD: ([^ ]*/nginx .*)-t$,0 \1,p' "$rules_copy"
+    return
+  fi
+  if [[ -z $all && ! -r /proc/1/stat ]]; then all=$(masters as_root_or_not pgrep); fi
+  while read -r pid title; do
+    if [[ -z $title || $(awk '/^NSpid:/ { print NF }' "/proc/$pid/status" 2>/dev/null || :) == [3-9] ]]; then continue; fi
+    if [[ $title == *' -'[cp]' '* ]]; then special+=("$pid $title"); else plain+=("$pid $title"); fi
+  done <<<"$all"
+  if ((${#plain[@]} + ${#special[@]} > 0)); then printf '%s\n' "${plain[@]}" "${special[@]}"; fi
+}
+
+# nginx_runs: as far as it can be seen here. all_seen: does /proc show the processes of others (it hides them by hidepid), or is root to be had?
+nginx_runs() { [[ -n $(masters pgrep) ]] || { [[ ! -r /proc/1/stat ]] && all_seen && [[ -n $(masters as_root_or_not pgrep) ]]; }; }
+all_seen() { [[ -r /proc/1/stat ]] || { ! rules_stand && free_root; }; }
+
+# masters COMMAND...: pid and title of each, as this pgrep sees them.
+masters() { { "$@" -U 0 -a -f '^nginx: master process ' || :; } 2>/dev/null </dev/null; }
+
+# roots_own FILE: prints its path without links if only root can write it, or put another one in its place. Blanks would not survive a title.
+roots_own() {
+  local file=$1 at
+  [[ $file =~ ^/[A-Za-z0-9._/+@-]+$ ]] && file=$(realpath -e -- "$file" 2>/dev/null) || return 1
+  for ((at = ${#file}; at > 0; at--)); do
+    ((at == 1 || at == ${#file})) || [[ ${file:at:1} == / ]] || continue
+    [[ $(stat -c '%u %A' -- "${file:0:at}") =~ ^0\ .....-..-. ]] || return 1
+  done
+  printf '%s' "$file"
+}
 
 unit_verbs='restart enable disable stop reset-failed'
 
@@ -18,20 +77,21 @@ unit() { as_root systemctl -q "$1" -- "$(unit_of "$2")" </dev/null; }
 # rules: the text of the sudoers rules. Paths are looked up where sudo looks, not on the user's own PATH: what a user may write must never run as
 # root. Fails when a command is somewhere else.
 rules() {
-  local user command arguments PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+  local user command arguments
   user=$(id -un)
   # Other names may mean something else to sudo: an alias, a group, all.
   [[ $user =~ ^[a-z_][a-z0-9_-]*$ ]] || user="#$(id -u)"
   printf '# Written by deploy-action for %s: what a deployment runs as root once the host is set up.\n' "$app"
   while read -r command arguments; do
-    command=$(type -P -- "$command") || return
+    command=$(root_path "$command") || return
     printf '%s ALL=(root) NOPASSWD: %s %s\n' "$user" "$command" "$arguments"
   done < <(routine)
 }
 
 routine() {
   local port verb
-  printf '%s\n' 'nginx -t' 'nginx -s reload' "cmp -s -- $rules_file $rules_copy"
+  find_nginx
+  printf '%s\n' "${nginx[*]} -t" "${nginx[*]} -s reload" "cmp -s -- $rules_file $rules_copy"
   has_systemd || return 0
   for port in $ports; do
     for verb in $unit_verbs; do printf 'systemctl -q %s -- %s\n' "$verb" "$(unit_of "$port")"; done

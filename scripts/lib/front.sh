@@ -1,0 +1,200 @@
+#!/usr/bin/env bash
+# Whether the host's nginx, as others have set it up, can have the site, and which server block of theirs answers in its place.
+#
+# Values: app, server_name, verify_host, nginx_include
+
+# chosen ADDRESS NAME: the server block that nginx chooses for a request (nginx.org/en/docs/http/request_processing.html): its
+# place, whether it is ours, by what it was chosen (name, wildcard, regex, default, first), and its listens and names. ADDRESS is
+# as rows have it. What a regular expression fits is not known here: it stands for maybe.
+chosen() {
+  awk -F '\t' -v OFS='\t' -v address="$1" -v asked="$2" '
+    function listens(i, a,   n, parts, k) {
+      n = split(L[i], parts, " ")
+      for (k = 1; k <= n; k++) if (parts[k] == a || index(parts[k], a "/") == 1) return parts[k]
+      return ""
+    }
+    function ends(s, e) { return length(s) > length(e) && substr(s, length(s) - length(e) + 1) == e }
+    function rank(i,   n, names, k, m, best) {
+      n = split(N[i], names, " ")
+      for (k = 1; k <= n; k++) {
+        m = tolower(names[k])
+        if (m == asked || m == "." asked) return 90000
+        if (m ~ /^\*\./) m = substr(m, 2)
+        if (m ~ /^\./ && ends(asked, m)) best = (best > 60000 + length(m)) ? best : 60000 + length(m)
+        if (m ~ /\.\*$/ && index(asked, substr(m, 1, length(m) - 1)) == 1) best = (best > 30000 + length(m)) ? best : 30000 + length(m)
+        if (m ~ /^~/ && best < 20000) best = 20000 # which may fit
+      }
+      if (best) return best
+      return listens(i, group) ~ /\/default/ ? 10000 : 1
+    }
+    BEGIN { asked = tolower(asked); port = address; sub(/.*:/, "", port) }
+    $1 == "server" { n++; P[n] = $2 ":" $3; O[n] = $4; L[n] = $5; N[n] = $6 }
+    END {
+      group = address
+      for (pass = 1; pass <= 3 && !found; pass++) {
+        for (i = 1; i <= n; i++) if (listens(i, group) != "") { r = rank(i); if (r > most) { most = r; found = i } }
+        if (!found) { if (pass == 1 && address !~ /^\[/) group = "*:" port; else group = "[::]:" port }
+      }
+      by = (most >= 90000) ? "name" : (most >= 30000) ? "wildcard" : (most >= 20000) ? "regex" : (most >= 10000) ? "default" : "first"
+      if (found) print P[found], O[found], by, L[found], N[found]
+    }' <<<"$rows"
+}
+
+# block PLACE OURS HOW LISTENS NAMES: a server block, for people.
+block() { printf '%s (listen %s; server_name %s)' "$1" "$(sed 's,/default,,g; s,/, ,g' <<<"$4")" "$5"; }
+
+# came_to: the host's address that SSH came to, as rows have it; nothing when that is its loopback.
+came_to() {
+  local address
+  read -r _ _ address _ <<<"${SSH_CONNECTION-}"
+  case $address in
+    '' | 127.* | ::1) ;;
+    *:*) printf '[%s]:80' "${address%%%*}" ;;
+    *) printf '%s:80' "$address" ;;
+  esac
+}
+
+# judge_nginx: adds to faults what keeps nginx from having the site or the include, and to notes what their owner should know, each with its place. Sets
+# rows, and site_folder, where nginx reads a site from, and listen (both, or v6: IPv4 comes by a socket of IPv6).
+judge_nginx() {
+  local address six=()
+  site_folder=/etc/nginx/conf.d listen=both rows=''
+  found nginx || return 0
+  if [[ -n $nginx_ignored ]]; then
+    faults+=("nginx was started with $nginx_ignored, and others than root may write there, or it is no whole path: that can't be given to a command that root runs; start nginx with a file that is root's, in folders that are")
+  fi
+  look_at_nginx
+  [[ $rows == *http* ]] || return 0
+  find_folder
+  if [[ $rows == *:80/ipv6only=off* && " $rows " != *[[:blank:]]'*:80'[/[:space:]]* ]]; then listen=v6; fi
+  if [[ -e /proc/net/if_inet6 ]]; then six=('[::]:80'); fi
+  levels
+  if [[ -n $including ]]; then
+    for address in '*:80' $(came_to); do theirs_answers "$address"; done
+    return
+  fi
+  with_ours
+  for address in '*:80' "${six[@]}" $(came_to); do ours_answers "$address"; done
+  notes_on_others
+}
+
+# find_folder: where nginx.conf reads sites from. That of a site that is there, the usual one, or the first that would take its name.
+find_folder() {
+  local pattern folder folders=() at
+  while IFS= read -r pattern; do
+    folder=${pattern%/*}
+    # shellcheck disable=SC2053 # a pattern it is
+    if [[ $folder != *[*?[]* && $app.conf == ${pattern##*/} && $app.upstreams.conf == ${pattern##*/} ]]; then folders+=("$folder"); fi
+  done < <(awk -F '\t' '$1 == "include" && $5 == "http" { print $6 }' <<<"$rows")
+  for folder in "${folders[@]}"; do
+    if grep -qs "^# Written by deploy-action for ${app}[.;]" "$folder/$app.conf" "$folder/$app.upstreams.conf"; then
+      site_folder=$folder
+      return
+    fi
+  done
+  if ((${#folders[@]} == 0)); then
+    at=$(awk -F '\t' '$1 == "http" { print $2 ":" $3; exit }' <<<"$rows")
+    faults+=("the http block at $at includes no folder that a site could be put into: add the line: include /etc/nginx/conf.d/*.conf;")
+  elif [[ " ${folders[*]} " != *" $site_folder "* ]]; then
+    site_folder=${folders[0]}
+  fi
+}
+
+# with_ours: adds the site to rows, where it is not there yet; behind all others, since it must not depend on who comes first.
+with_ours() {
+  local default='' listens=''
+  if [[ $rows == *$'server\t'*$'\tyes\t'* ]]; then return; fi
+  [[ $server_name != _ ]] || default=/default
+  [[ $listen != both ]] || listens="*:80$default"
+  if ((${#six[@]} > 0)); then listens+=" [::]:80$default"; fi
+  rows+=$'\n'$(printf 'server\t%s\t1\tyes\t%s\t%s' "$site_folder/$app.conf" "${listens# }" "$server_name")
+}
+
+# ours_answers ADDRESS: does the site get what comes there, with its names? Without a name it gets what nobody else has one for.
+ours_answers() {
+  local name found
+  for name in ${server_name/#_/nobody.invalid}; do
+    IFS=$'\t' read -ra found <<<"$(chosen "$1" "${name/#\*./www.}")"
+    if [[ ${found[1]-yes} == yes || ${found[2]} == regex || "${faults[*]-}" == *"${found[0]} "* ]] || gives_up "${found[0]}"; then continue; fi
+    if [[ $1 != \** && " ${found[3]} " == *" $1"[/\ ]* ]]; then
+      faults+=("$(block "${found[@]}") has the address ${1%:80} of this host to itself, so whoever comes to it is answered there: let it listen on port 80 of all addresses (listen 80), by which nginx goes by the names, or on another port")
+      return
+    elif [[ ${found[2]} == default ]]; then
+      faults+=("$(block "${found[@]}") is the default_server of port 80 already, and a site without names must be that: set the input server-name to the names of this site, or take default_server out there")
+    else
+      faults+=("$(block "${found[@]}") answers for the name $name already: take the name out there, or give this site another one with the input server-name")
+    fi
+  done
+}
+
+# theirs_answers ADDRESS: does one of the blocks that include the file get what comes there, on port 80 or, where that only redirects, on 443?
+theirs_answers() {
+  local port found first=''
+  for port in 80 443; do
+    IFS=$'\t' read -ra found <<<"$(chosen "${1%:*}:$port" "$verify_host")"
+    [[ -n ${found[0]-} ]] || continue
+    if [[ " $including" == *" ${found[0]} "* || ${found[2]} == regex ]]; then return; fi
+    first=${first:-$(block "${found[@]}")}
+  done
+  faults+=("${first:-no server block} answers for $verify_host on ${1/#\*/port}, and not ${including% }, which includes $nginx_include: set the input server-name to a name of the latter")
+}
+
+# notes_on_others: what does no harm that could be proved, and what the owner should know all the same.
+notes_on_others() {
+  local kind place line ours listens names one
+  while IFS=$'\t' read -r kind place line ours listens names; do
+    [[ $kind == server && $ours == no ]] || continue
+    for one in $listens; do
+      case $one in
+        '*:80'*/proxy_protocol* | '[::]:80'*/proxy_protocol*) notes+=("$place:$line says proxy_protocol for port 80, and nginx takes that for all sites there: visitors get through a balancer that speaks it, and directly not at all") ;;
+        '*:'* | '[::]:'* | 127.* | '[::1]'* | "$(came_to)"*) ;;
+        *:80 | *:80/*) notes+=("$place:$line has the address ${one%%:80*} to itself: whoever comes to that address of this host is answered there, and not by $app") ;;
+      esac
+    done
+  done <<<"$rows"
+}
+
+# who_answers ADDRESS NAME: the block that does, as nginx has it on the disk, if it neither is ours nor includes ours; else nothing.
+who_answers() {
+  local rows found including faults=()
+  look_at_nginx
+  levels
+  IFS=$'\t' read -ra found <<<"$(chosen "$1" "$2")"
+  if [[ ${found[1]-yes} == no && ${found[2]} != regex && " $including" != *" ${found[0]} "* ]]; then block "${found[@]}"; fi
+}
+
+# judge_running: adds to faults that nginx does not take its present configuration, or does not run.
+judge_running() {
+  local out
+  if out=$(nginx_test 2>&1); then
+    ok "nginx configuration"
+  else
+    faults+=("nginx refuses its present configuration, so it could not be changed safely: $(tail -n 2 <<<"$out" | tr '\n' ' ')")
+  fi
+  if nginx_runs; then ok "nginx runs"; elif have pgrep && all_seen; then faults+=("nginx does not run: sudo systemctl start nginx"); fi
+}
+
+# judge_port: adds to faults who else has port 80: nginx could not get it, and it is not started, nor installed, against that program.
+judge_port() {
+  local pid program unit
+  [[ -n $(sockets 80 0A) ]] || return 0
+  if nginx_runs && [[ $rows == *:80[/[:space:]]* ]]; then return; fi # it is nginx's, and to know for sure would take root
+  for pid in $(holders 80); do
+    read -r program <"/proc/$pid/comm" || continue
+    if [[ $program == nginx ]]; then return; fi
+    unit=$(service_of "$pid")
+    faults+=("port 80, which nginx needs, is another program's ($(who_has 80)): end it${unit:+, with sudo systemctl disable --now $unit}, or have it listen elsewhere")
+    return
+  done 2>/dev/null
+}
+
+# gives_up PLACE: is that the distribution's own welcome page?
+gives_up() { [[ $1 == /etc/nginx/sites-enabled/default:* ]] && stock_default; }
+
+# stock_default: is it enabled, by whatever link, and unchanged since it was installed? Then it gives up port 80 to a site without a name.
+stock_default() {
+  local file=/etc/nginx/sites-available/default sum
+  [[ -L /etc/nginx/sites-enabled/default && $(readlink -f /etc/nginx/sites-enabled/default) == "$file" ]] && have dpkg-query || return 1
+  sum=$(dpkg-query -W -f='${Conffiles}\n' nginx-common nginx 2>/dev/null | awk -v f="$file" '$1 == f { print $2; exit }')
+  [[ -n $sum && $sum == "$(md5sum <"$file" | cut -d' ' -f1)" ]]
+}
