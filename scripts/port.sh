@@ -14,10 +14,12 @@
 #         of all that listen, blank-separated), folder_N (where they work), clone_N and head_N (the clone of the repository in which they all
 #         do, or nothing, and its commit), unit_N (the systemd service that runs them, or nothing), app_N (the other application that this
 #         action runs there, or nothing)
+#         and for each port N: claimed_N: another application of this action's that has it in its pair, or nothing; mine_N (yes, no): it is of
+#         this application's pair from before
 #         spare (two ports, comma-separated, on which nothing listens, or nothing), where one of the pair is not ours
 
 main() {
-  local port pid start owner release dir strays others=no line_port=0 include chosen loaded front
+  local port pid start owner release dir strays others=no line_port=0 include chosen loaded front claims other mine
   fit_root
   include_state
   result include "$include"
@@ -29,7 +31,11 @@ main() {
   result strays "${strays//$'\n'/ }"
   result boot "$(</proc/sys/kernel/random/boot_id)/$(starttime 1)"
   result recipe_key "$(cat -- "$path/.recipe-key" 2>/dev/null || :)"
+  claims=$(claims)
   for port in $ports; do
+    claimed "$port"
+    result "claimed_$port" "$other"
+    result "mine_$port" "$mine"
     result "flag_$port" "$(yes_if test -e "$flags/$port")"
     listener "$port"
     result "listen_$port" "$owner"
@@ -49,6 +55,7 @@ main() {
     result "proved_$port" "$(yes_if test -e "$dir/.deploy-action/live")"
     result "by_$port" "$(head -n 1 -- "$dir/.deploy-action/by" 2>/dev/null || :)"
     result "release_$port" "${release##*/}"
+    if [[ -n $other && $mine == no ]]; then others=yes; fi
   done
   if [[ $others == yes ]]; then result spare "$(spare_ports)"; fi
   if [[ $line_port != 0 && " $ports " != *" $line_port "* ]]; then inspect "$line_port"; fi

@@ -59,7 +59,7 @@ var libraries = []string{"lib/base.sh", "lib/step.sh", "lib/root.sh", "lib/proce
 var extra = map[Verb][]string{
 	Fetch: {"lib/git.sh"}, Build: {"lib/command.sh", "lib/venv.sh"}, Hook: {"lib/command.sh"}, Assets: {"lib/asset.sh"},
 	Check: {"lib/nginx.sh", "lib/front.sh"},
-	Port:  {"lib/inspect.sh", "lib/nginx.sh"},
+	Port:  {"lib/inspect.sh", "lib/nginx.sh", "lib/claims.sh"},
 	Setup: {"lib/site.sh", "lib/swap.sh"},
 	Site:  {"lib/site.sh", "lib/nginx.sh", "lib/front.sh"},
 }

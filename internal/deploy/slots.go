@@ -16,6 +16,8 @@ type slot struct {
 	Listen  string // who listens: none, ours or foreign
 	Adopted bool   // what listens was started by hand, and an earlier run has found it proved to be the old version
 	Process process
+	Claimed string // the other application of this action's that has the port in its pair
+	Mine    bool   // the port is of this application's pair from before
 	PID     int    // the main process, 0 when there is none
 	Release string // what the slot points to, empty when nothing complete
 	Commit  string
@@ -100,6 +102,8 @@ func readFacts(res *scripts.Results, ports [2]uint16, repository string) (facts,
 			PID:     res.Int(key("pid")),
 			Release: res.Form(key("release"), releaseOr),
 			RSSMB:   res.Int(key("rss_mb")),
+			Claimed: res.Text(key("claimed")),
+			Mine:    res.Yes(key("mine")),
 		}
 		if s.Release != "" {
 			s.Commit, s.Recipe = res.Form(key("commit"), commitForm), res.Text(key("recipe"))
@@ -140,8 +144,13 @@ func decide(f *facts, include string) (position, error) {
 	}
 	for _, s := range f.Slots {
 		named := f.Include == oneLine && s.Port == f.Line // above
-		if s.Listen == foreign && !named {
+		switch {
+		case s.Claimed != "" && !s.Mine:
+			obstacles = append(obstacles, claimedError(s, f.Spare))
+		case s.Listen == foreign && !named:
 			obstacles = append(obstacles, foreignError(s, f.Spare))
+		case s.Claimed != "":
+			p.Notes = append(p.Notes, claimedNote(s, f.Spare))
 		}
 	}
 	if len(obstacles) > 0 {

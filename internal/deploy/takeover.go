@@ -106,3 +106,15 @@ func foreignError(s slot, spare string) error {
 	}
 	return fmt.Errorf("port %d is held by a process that is not this action's (%s); stop it, or choose other ports with the input ports", s.Port, s.Process.Who)
 }
+
+// claimedError is about a port that another application has in its pair, though it may be its idle one and nothing listen there: sooner or later one
+// of the two would be in the other's way, and its visitors with it.
+func claimedError(s slot, spare string) error {
+	return fmt.Errorf("port %d belongs to the pair of the application %s, which this action runs on this host: choose two other ports with the input ports, such as %q; if that application is gone, delete what is left of it: sudo rm -r /var/lib/deploy-action/%[2]s",
+		s.Port, s.Claimed, orElse(spare, "8090,8091"))
+}
+
+// claimedNote is about two applications that have met already, from before this was refused: each goes on while the other is not in its way.
+func claimedNote(s slot, spare string) string {
+	return fmt.Sprintf("port %d belongs to the pair of the application %s, too: the two will be in each other's way; give one of them two ports of its own with the input ports, such as %q", s.Port, s.Claimed, orElse(spare, "8090,8091"))
+}
