@@ -103,31 +103,6 @@ func TestAnUploadThatOutlivesTheOldVersion(t *testing.T) {
 	}
 }
 
-// Requests with a body go through nginx twice; the application must not see that, and nobody else may use the second way.
-func TestRequestsWithABodyKeepTheirHost(t *testing.T) {
-	w := world.New(t, lab.HostOptions{})
-	echo := strings.Replace(printer, "http.server.Threading", `H.do_POST = lambda h: (h.rfile.read(int(h.headers["Content-Length"])), h.send_response(200), h.end_headers(), h.wfile.write(str(h.headers).encode()))
-http.server.Threading`, 1)
-	w.Deploy(w.Commit(map[string]string{"app.py": echo}), map[string]string{"build": "true", "start": "python3 app.py"})
-	out := w.Exec("curl -fsS -H 'Host: shop.example' -d body http://127.0.0.1/x")
-	if !strings.Contains(out, "Host: shop.example") || strings.Contains(out, "Deploy-Action") || strings.Count(out, "X-Forwarded-For: 127.0.0.1") != 1 {
-		t.Errorf("the application saw:\n%s", out)
-	}
-	req, err := http.NewRequestWithContext(w.Ctx, http.MethodPost, w.Host.URL()+"/x", strings.NewReader("body"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Host = "late.shop.invalid"
-	answer, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = answer.Body.Close()
-	if answer.StatusCode != http.StatusForbidden {
-		t.Errorf("the second way from outside: status %d, want 403", answer.StatusCode)
-	}
-}
-
 func TestImageIsSmall(t *testing.T) {
 	out, err := exec.CommandContext(t.Context(), "docker", "image", "inspect", "--format", "{{.Size}}", world.ActionImage()).Output()
 	if err != nil {

@@ -6,8 +6,8 @@
 #         server_name, verify_host, nginx_include
 # Prints: note_N, one for each thing that the owner of the host should know; site_folder and listen (both, v6): where
 #         the site goes, and what it listens on; installed (packages), coming (packages: what a deployment would install), os, systemd (yes, no), ipv6 (yes, no), nginx (version, or
-#         nothing where it is coming), disk_mb, disk_used (percent), memory_mb (free), memory_total_mb,
-#         swap_mb, skew (seconds)
+#         nothing where it is coming), realip (yes, no: nginx tells from where a connection really
+#         comes), disk_mb, disk_used (percent), memory_mb (free), memory_total_mb, swap_mb, skew (seconds)
 #         or fault_N, one for each thing that is missing or wrong
 # Exits:  EX_CHECK after faults
 
@@ -80,6 +80,7 @@ main() {
   if found nginx; then version=$("${nginx[0]}" -v 2>&1 </dev/null); fi
   version=${version##*nginx/}
   result nginx "${version%% *}"
+  if found nginx && [[ $("${nginx[0]}" -V 2>&1 </dev/null) != *--with-http_realip_module* ]]; then result realip no; else result realip yes; fi
   while [[ ! -d $folder ]]; do folder=$(dirname -- "$folder"); done
   result disk_mb "$(($(free_kb "$folder") / 1024))"
   result disk_used "$(used_percent "$folder")"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Asks the release that is active, directly and through nginx, whether it may stay as it is. Changes nothing.
 #
-# Values: app, path, port, health_path, health_status, health_body, health_host, verify_host, site (ours, theirs: whose server block answers)
+# Values: app, path, port, health_path, health_status, health_body, health_host, verify_host
 # Prints: tries
 # Exits:  EX_UNHEALTHY when neither of several tries got the right answer both ways
 #

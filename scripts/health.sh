@@ -6,7 +6,7 @@
 # Exits:  EX_DIED, EX_MEMORY (the kernel ended it), EX_FOREIGN, EX_SILENT (never listened), EX_UNHEALTHY (listened, never answered right)
 
 main() {
-  local begin end tries=0 owner=none said='' via=''
+  local begin end tries=0 owner=none said=''
   begin=$(now_ms)
   end=$((begin + health_timeout * 1000))
   while :; do

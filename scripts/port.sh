@@ -19,13 +19,13 @@
 #         spare (two ports, comma-separated, on which nothing listens, or nothing), where one of the pair is not ours
 
 main() {
-  local port pid start owner release dir strays others=no line_port=0 include chosen loaded front claims other mine
+  local port pid start owner release dir strays others=no line_port=0 include chosen loaded front somebody claims other mine
   fit_root
   include_state
   result include "$include"
   result line_port "$line_port"
   result site "$(site_state)"
-  routed "$verify_host"
+  routed
   result routed "$chosen"
   strays=$(find "$flags" -type f -regex '.*/[0-9]+' -printf '%f\n' 2>/dev/null | grep -vxF -e "${ports% *}" -e "${ports#* }" || :)
   result strays "${strays//$'\n'/ }"

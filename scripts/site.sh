@@ -2,7 +2,8 @@
 # Puts the nginx site (or, for a user's own server block, the upstream groups alone) and the include in place, tests them, and has nginx load
 # them; only when something differs.
 #
-# Values: app, path, lock_token, release, default_site (yes: the site answers for every name)
+# Values: app, path, lock_token, release, default_site (yes: the site answers for every name), late (a text for the nginx workers of before,
+#         where the site is one of those that sent requests with a body through nginx twice)
 # Prints: reloaded (yes, no), edited (yes: the site is not as this action left it, and is left alone)
 # Exits:  EX_NGINX when nginx refuses, EX_NOT_ROUTED when it does not take them up; everything is then as it was
 #
@@ -10,12 +11,13 @@
 # beside its place, too.
 
 main() {
-  local keep=/var/lib/deploy-action/$app/nginx/$release words log=/var/log/nginx/error.log from end who
+  local keep=/var/lib/deploy-action/$app/nginx/$release words log=/var/log/nginx/error.log from end who elsewhere
   own_lock
   look_at_site
   result edited "$edited"
   if ((${#differing[@]} == 0)) && site_loaded; then
     result reloaded no
+    no_more_late
     return
   fi
   if ((${#differing[@]} > 0)); then put_in_place; fi
@@ -34,6 +36,9 @@ main() {
       who=$(who_answers '*:80' "$verify_host")
       put_back "$keep"
       nginx_reload >&2 || :
+      if [[ -n $elsewhere ]]; then
+        die "$EX_NOT_ROUTED" "another site than this one answers for $verify_host to $elsewhere: visitors would get that; the files are as they were"
+      fi
       if [[ -n $who ]]; then
         die "$EX_NOT_ROUTED" "nginx was told to reload, and for $verify_host it is $who that answers, not this site; the files are as they were"
       fi
@@ -42,6 +47,7 @@ main() {
     pause 0.05
   done
   result reloaded yes
+  no_more_late
 }
 
 put_in_place() {
@@ -58,7 +64,11 @@ put_in_place() {
   fi
   if [[ $default_site == yes ]] && stock_default; then set_aside /etc/nginx/sites-enabled/default; fi
 
-  as_root install -d -- "$(dirname -- "$nginx_include")" "$(dirname -- "$site_file")"
+  as_root install -d -- "$(dirname -- "$nginx_include")" "$(dirname -- "$site_file")" "/etc/nginx/$app.d"
+  if grep -Fqs "late.$app.invalid" "$site_file"; then
+    set_aside "$late_file"
+    write_root "$late_file" 0644 <<<"$late"
+  fi
   write_root "$nginx_include" 0644 <<<"$include"
   write_root "$site_file" 0644 <<<"$site"
   if [[ $edited == no ]]; then write_root "$site_written" 0644 <<<"$site"; fi
@@ -67,6 +77,9 @@ put_in_place() {
     as_root rm -f /etc/nginx/sites-enabled/default
   fi
 }
+
+# no_more_late: what nginx has loaded of it does no harm until somebody's next reload.
+no_more_late() { if [[ -e $late_file ]]; then as_root rm -f -- "$late_file"; fi; }
 
 # set_aside FILE: a copy in $keep under its path with colons, or a note that there was none.
 set_aside() {

@@ -19,6 +19,7 @@ main() {
     say "the flag of port $active was gone; it is back"
     put_flag "$active"
   fi
+  stand_down "$port"
   ln -sfnT -- "../releases/$release" "$path/slots/$port.next"
   mv -fT -- "$path/slots/$port.next" "$path/slots/$port"
   if [[ -s $log && $(stat -c %s "$log") -gt 10485760 ]]; then mv -f -- "$log" "$log.1"; fi

@@ -15,6 +15,7 @@ main() {
     [[ -e $flags/$instead ]] || die "$EX_FLAG" "no flag is in $flags, and nginx may turn to port $port without one; it is not stopped"
     served_instead
   fi
+  stand_down "$port"
   if [[ -n $(members "$port") ]]; then result stopped yes; else result stopped already; fi
   end=$(($(now_ms) + stop_timeout * 1000))
   if [[ -e $path/slots/$port.adopted ]]; then stop_adopted; fi
@@ -34,7 +35,7 @@ main() {
   result stop_ms "$(($(now_ms) - begin))"
 }
 
-# served_instead: while the version that took over is down, this one answers as its backup.
+# served_instead: while the version that took over is down, this one stands in for it.
 served_instead() {
   listener "$instead"
   while [[ $owner != ours ]] && (($(now_ms) < begin + 10000)); do

@@ -6,6 +6,7 @@
 
 main() {
   own_lock
+  if [[ -n $from && -n $to ]]; then stand_by "$from"; fi
   if [[ -z $to ]]; then
     if [[ -e $flags/$from ]]; then result switched yes; else result switched already; fi
     rm -f -- "$flags/$from"
@@ -20,6 +21,7 @@ main() {
     result switched yes
   fi
   result switched_at "$(epoch_ms)"
+  if [[ -n $to ]]; then stand_down "$to"; fi
 }
 
 main "$@" </dev/null

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"strings"
+	"time"
 
 	"al.essio.dev/pkg/shellescape"
 )
@@ -22,6 +23,11 @@ type App struct {
 	Folder     string // where nginx reads sites from
 	StopSecs   int    // from SIGTERM to SIGKILL
 	TheirSite  bool   // the server block is the user's own, and includes ours; only the upstream groups are this action's
+	NoRealIP   bool   // the host's nginx lacks the realip module, and with it the address that a connection really comes from
+
+	TrustedProxies  []string      // CIDRs; what they say of a visitor is believed
+	MaxBodySize     string        // of a request, as nginx writes sizes; "0": any
+	ResponseTimeout time.Duration // how long the application may be silent
 }
 
 // FlagDir is the folder of the flag that nginx looks at.
@@ -47,6 +53,10 @@ func (a App) SiteConf() string {
 	return groups + "\n" + a.render("site.conf", 0)
 }
 
+// LateConf is for the nginx workers that still have a site of before, in which requests with a body went through nginx
+// a second time, while they end.
+func (a App) LateConf() string { return a.render("late.conf", 0) }
+
 // SiteID names the texts of the site and the include. Nginx tells it to who asks on the host, and so which of them it has loaded.
 func (a App) SiteID() string {
 	sum := sha256.Sum256([]byte(a.SiteConf() + a.render("service-url.inc", 0)))
@@ -64,10 +74,35 @@ func (a App) Default() bool { return a.ServerName == "_" && !a.TheirSite }
 func (a App) group() string { return strings.ReplaceAll(a.Name, "-", "_") }
 
 func (a App) render(file string, fallback uint16) string {
+	other := a.Ports[0]
+	if fallback == other {
+		other = a.Ports[1]
+	}
+	proxy := text("proxy.conf")
+	if file == "site.conf" {
+		proxy = "    " + strings.ReplaceAll(proxy, "\n", "\n    ")
+	}
+	// The outer texts hold the inner ones, so they are filled in first.
+	filled := strings.NewReplacer("@PROXY@", proxy, "@TRUSTED@", a.trusted(), "@REAL_IP@\n", a.realIP()).Replace(text(file))
+	return strings.NewReplacer(
+		"@APP@", a.Name, "@USER@", a.User, "@PATH@", a.Path, "@GROUP@", a.group(),
+		"@PORT1@", fmt.Sprint(a.Ports[0]), "@PORT2@", fmt.Sprint(a.Ports[1]),
+		"@FALLBACK@", fmt.Sprint(fallback), "@OTHER@", fmt.Sprint(other),
+		"@INCLUDE@", a.Include, "@FLAGS@", a.FlagDir(), "@STOP@", fmt.Sprint(a.StopSecs),
+		"@SERVER_NAME@", a.ServerName, "@SITE_NAME@", a.siteName(), "@LISTEN@", a.listen(), "@PEER@", a.peer(),
+		"@MAX_BODY@", a.MaxBodySize, "@RESPONSE@", fmt.Sprintf("%dms", a.ResponseTimeout.Milliseconds()),
+	).Replace(filled)
+}
+
+func text(file string) string {
 	text, err := files.ReadFile(file)
 	if err != nil {
 		panic(err) // embedded: can't be missing
 	}
+	return strings.TrimSuffix(string(text), "\n")
+}
+
+func (a App) listen() string {
 	suffix := ";"
 	if a.Default() {
 		suffix = " default_server;"
@@ -79,12 +114,48 @@ func (a App) render(file string, fallback uint16) string {
 	if a.IPv6 || a.OneSocket {
 		listen = append(listen, "    listen [::]:80"+suffix)
 	}
-	return strings.TrimSuffix(strings.NewReplacer(
-		"@APP@", a.Name, "@USER@", a.User, "@PATH@", a.Path, "@GROUP@", a.group(),
-		"@PORT1@", fmt.Sprint(a.Ports[0]), "@PORT2@", fmt.Sprint(a.Ports[1]), "@FALLBACK@", fmt.Sprint(fallback),
-		"@INCLUDE@", a.Include, "@FLAGS@", a.FlagDir(), "@SERVER_NAME@", a.ServerName,
-		"@LISTEN@", strings.Join(listen, "\n"), "@STOP@", fmt.Sprint(a.StopSecs),
-	).Replace(string(text)), "\n")
+	return strings.Join(listen, "\n")
+}
+
+// peer is the variable of the address that a connection really comes from.
+func (a App) peer() string {
+	if a.NoRealIP {
+		return "$remote_addr"
+	}
+	return "$realip_remote_addr"
+}
+
+// siteName is the Host that the application gets with a request that names none, as HTTP/1.0 lets it: the first name
+// of the site that is one, else the address that was asked.
+func (a App) siteName() string {
+	for _, name := range strings.Fields(a.ServerName) {
+		if !strings.ContainsAny(name, "*[:") && name != "_" && !strings.HasPrefix(name, ".") {
+			return name
+		}
+	}
+	return "$" + a.group() + "_address"
+}
+
+// trusted defines a variable that is 1 for connections from the trusted proxies.
+func (a App) trusted() string {
+	if len(a.TrustedProxies) == 0 {
+		return "map '' $@GROUP@_trusted {\n    default '';\n}"
+	}
+	return "geo $realip_remote_addr $@GROUP@_trusted {\n    default '';\n    " + strings.Join(a.TrustedProxies, " 1;\n    ") + " 1;\n}"
+}
+
+// realIP makes the visitor's address that of the connection, for requests that come through the trusted proxies, and
+// keeps their connections for longer than they do themselves: 4000 s is the most that AWS's load balancer has.
+func (a App) realIP() string {
+	if len(a.TrustedProxies) == 0 {
+		return ""
+	}
+	return "    set_real_ip_from " + strings.Join(a.TrustedProxies, ";\n    set_real_ip_from ") + `;
+    real_ip_header X-Forwarded-For;
+    real_ip_recursive on;
+    keepalive_timeout 4100s;
+    keepalive_requests 100000;
+`
 }
 
 // StartFile is what the unit runs in the release: the start command as it was given, in its environment. `bash -c` replaces itself by a simple command, so that the unit's main process is the application.

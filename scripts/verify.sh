@@ -2,7 +2,7 @@
 # Asks through nginx: first until the answer provably comes from the new slot, then for as long as the new release is on probation.
 #
 # Values: app, path, lock_token, release, port, pid, starttime, log_offset, health_path, health_status, health_body, verify_host, site (ours,
-#         theirs: whose server block answers), nginx_include, settle and watch_for (milliseconds), by (JSON: this run)
+#         theirs: whose server block answers, for people), nginx_include, settle and watch_for (milliseconds), by (JSON: this run)
 # Prints: live (milliseconds since the epoch) as soon as the first such answer was seen; probes
 # Exits:  EX_NOT_ROUTED (nginx does not send requests to the slot), EX_FLAG, EX_DIED, EX_MEMORY,
 #         EX_FOREIGN (the port is somebody else's), EX_UNHEALTHY
@@ -10,13 +10,14 @@
 # A release that came through is marked as proved, with the run that put it live. `nginx -t` can pass and a reload exit 0 while the old configuration stays; only a request through nginx proves anything.
 
 main() {
-  local end probes=0 said='' via='' hint
+  local end probes=0 said='' via='' hint elsewhere=''
   end=$(($(now_ms) + settle))
   while :; do
     ask || [[ $via != "127.0.0.1:$port" ]] || bad
-    if [[ $via == "127.0.0.1:$port" ]]; then break; fi
+    if [[ $via == "127.0.0.1:$port" ]] && for_all; then break; fi
     if (($(now_ms) > end)); then
       flag_stands
+      [[ -z $elsewhere ]] || die "$EX_NOT_ROUTED" "nginx sends requests for $verify_host to port $port, but another site answers to $elsewhere"
       [[ $site == ours ]] || hint="; $nginx_include must be included at server level, not in a location"
       die "$EX_NOT_ROUTED" "nginx does not send requests for $verify_host to port $port: GET $health_path: $(reply)${hint-}"
     fi
@@ -28,7 +29,7 @@ main() {
   while (($(now_ms) < end)); do
     pause 0.2
     ask || bad
-    # The backup of the old slot would answer for a new version that no longer listens.
+    # The old slot would stand in for a new version that no longer listens.
     [[ $via == "127.0.0.1:$port" ]] || bad
   done
   own_port
@@ -56,6 +57,13 @@ own_port() {
   listener "$port"
   [[ $owner == ours ]] \
     || die "$EX_FOREIGN" "what answers on port $port does not belong to this release ($(who_has "$port"))"
+}
+
+# for_all: does the switch show wherever visitors come in?
+for_all() {
+  local chosen loaded front somebody
+  routed
+  [[ $chosen == http://*_"$port" ]] && routed_for_all
 }
 
 # flag_stands: dies when somebody's hand has been at the flags since the switch.

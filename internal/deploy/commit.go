@@ -31,7 +31,7 @@ func (d *Deployment) switchOver(ctx context.Context, h *host) (string, error) {
 // putSite has nginx load the site and the include, where it does not have them; the files they replace are kept under a name.
 func (d *Deployment) putSite(ctx context.Context, h *host, keep string) error {
 	values := d.siteValues(h)
-	values["release"], values["default_site"] = keep, yes(h.app.Default())
+	values["release"], values["default_site"], values["late"] = keep, yes(h.app.Default()), h.app.LateConf()
 	res, err := d.exec(ctx, h, scripts.Site, values)
 	if err != nil {
 		return err

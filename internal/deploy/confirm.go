@@ -12,7 +12,7 @@ import (
 // runs the workflow again hopes for a fresh start of it, which then comes by the same steps as any other release.
 func (d *Deployment) confirm(ctx context.Context, h *host) (string, error) {
 	_, err := d.exec(ctx, h, scripts.Confirm, scripts.Values{
-		"port": h.activePort(), "health_host": d.in.Health.Host, "verify_host": d.verifyHost(), "site": h.site(),
+		"port": h.activePort(), "health_host": d.in.Health.Host, "verify_host": d.verifyHost(),
 	})
 	var no *HostError
 	if !errors.As(err, &no) || no.Code != scripts.ExitUnhealthy {

@@ -23,6 +23,7 @@ func testInputs() *inputs.Inputs {
 		App: "ai-server", Path: "/home/ubuntu/ai-server", Repository: "o/r", Ref: newCommit, ServerURL: "https://github.com", Start: "serve",
 		Ports: [2]uint16{8080, 8081}, Health: inputs.Health{Path: "/health", Status: 200, Timeout: time.Second, Host: "localhost"},
 		DrainTimeout: time.Second, StopTimeout: time.Second, ServerName: "_", NginxInclude: "/etc/nginx/conf.d/service-url.inc", KeepReleases: 5,
+		MaxBodySize: "100m", ResponseTimeout: 5 * time.Minute,
 		Operation: inputs.Deploy, Run: inputs.Run{ID: "7", Number: "3", Actor: "ada"},
 	}
 }

@@ -275,7 +275,7 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 		if f.note != "" {
 			note = "note_0=" + f.note + "\n"
 		}
-		return note + fmt.Sprintf("installed=%s\ncoming=%s\nos=Debian\nsystemd=yes\nipv6=no\nsite_folder=/etc/nginx/conf.d\nlisten=both\nnginx=%s\ndisk_mb=9000\ndisk_used=%d\nmemory_mb=900\nmemory_total_mb=2000\nswap_mb=0\nskew=0\n", installed, coming, cmp.Or(f.nginx, "1.24.0"), f.diskUsed)
+		return note + fmt.Sprintf("installed=%s\ncoming=%s\nos=Debian\nsystemd=yes\nipv6=no\nsite_folder=/etc/nginx/conf.d\nlisten=both\nnginx=%s\nrealip=yes\ndisk_mb=9000\ndisk_used=%d\nmemory_mb=900\nmemory_total_mb=2000\nswap_mb=0\nskew=0\n", installed, coming, cmp.Or(f.nginx, "1.24.0"), f.diskUsed)
 	case scripts.Port:
 		return f.detection()
 	case scripts.Fetch:
@@ -341,7 +341,7 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 		case "both":
 			flag = "unclear"
 		}
-		return "flag=" + flag + "\nleft=0\ndrain_ms=20\n"
+		return "flag=" + flag + "\nleft=0\nhand=idle\ndrain_ms=20\n"
 	case scripts.Stop:
 		delete(f.running, v["port"])
 		return "stopped=yes\nstop_ms=20\n"

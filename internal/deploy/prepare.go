@@ -44,6 +44,12 @@ func (d *Deployment) check(ctx context.Context, h *host) (string, error) {
 	h.app = scripts.App{
 		Name: d.in.App, User: h.target.User, Path: d.in.Path, Ports: d.in.Ports, Include: d.in.NginxInclude,
 		ServerName: d.in.ServerName, IPv6: res.Yes("ipv6"), OneSocket: res.OneOf("listen", "both", "v6") == "v6", Folder: res.Form("site_folder", folderForm), StopSecs: int(d.in.StopTimeout / time.Second),
+		NoRealIP: !res.Yes("realip"), MaxBodySize: d.in.MaxBodySize, ResponseTimeout: d.in.ResponseTimeout,
+		TrustedProxies: d.in.TrustedProxies,
+	}
+	if h.app.NoRealIP && len(h.app.TrustedProxies) > 0 {
+		return "", errors.New("nginx has no realip module, which the input trusted-proxies needs: install a build that has it, " +
+			"as all distributions' have")
 	}
 	installed := res.Text("installed")
 	if installed != "" {
@@ -223,7 +229,7 @@ func (d *Deployment) clear(ctx context.Context, h *host) (string, error) {
 	if h.Active != nil && h.Active.serves() {
 		instead = h.activePort()
 	}
-	if _, _, err := d.drainSlot(ctx, h, h.idlePort(), instead, d.in.DrainTimeout); err != nil {
+	if _, err := d.drainSlot(ctx, h, h.idlePort(), instead, d.in.DrainTimeout); err != nil {
 		return "", err
 	}
 	if err := d.stopSlot(ctx, h, h.idlePort(), instead); err != nil {
@@ -240,6 +246,7 @@ func (d *Deployment) recipe(h *host) string {
 	parts := []string{
 		d.in.Repository, d.in.Build, d.in.Start, strings.Join(d.in.Shared, " "), d.environment(),
 		d.in.ServerName, d.in.NginxInclude, fmt.Sprint(d.in.Ports),
+		fmt.Sprint(d.in.TrustedProxies), d.in.MaxBodySize, d.in.ResponseTimeout.String(),
 	}
 	if d.in.Source == inputs.Workspace {
 		parts = append(parts, d.in.Source)
@@ -353,7 +360,7 @@ func (d *Deployment) stopNew(ctx context.Context, h *host) error {
 		if deadline, ok := ctx.Deadline(); ok {
 			limit = min(limit, time.Until(deadline)/2)
 		}
-		if _, _, err := d.drainSlot(ctx, h, h.idlePort(), "", limit); err != nil {
+		if _, err := d.drainSlot(ctx, h, h.idlePort(), "", limit); err != nil {
 			return err
 		}
 	}

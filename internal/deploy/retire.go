@@ -14,32 +14,50 @@ func (d *Deployment) afterSwitch(ctx context.Context, h *host) (string, error) {
 }
 
 func (d *Deployment) drain(ctx context.Context, h *host) (string, error) {
-	took, left, err := d.drainSlot(ctx, h, h.activePort(), h.idlePort(), d.in.DrainTimeout)
+	left, err := d.drainSlot(ctx, h, h.activePort(), h.idlePort(), d.in.DrainTimeout)
 	if err != nil {
 		return "", err
 	}
-	h.drained, h.connections, h.wasDrained = took, left, true
-	if left > 0 {
-		return fmt.Sprintf("%d connection(s) to port %d were still open after %s", left, h.Active.Port, d.in.DrainTimeout), nil
+	h.drained, h.connections, h.wasDrained = left.took, left.connections, true
+	return left.text(h.Active.Port, d.in.DrainTimeout), nil
+}
+
+// drained is how waiting for a slot's last requests ended.
+type drained struct {
+	took        time.Duration
+	connections int    // that are still open
+	hand        string // what nginx says of requests that it has in hand: busy, idle or unknown
+}
+
+func (l drained) text(port uint16, limit time.Duration) string {
+	switch {
+	case l.connections > 0:
+		return fmt.Sprintf("%d connection(s) to port %d were still open after %s", l.connections, port, limit)
+	case l.hand == "busy":
+		return fmt.Sprintf("nginx still counted requests for port %d after %s, which none had a connection there: uploads, "+
+			"or what a worker of nginx that crashed has left", port, limit)
+	case l.hand == "unknown":
+		return fmt.Sprintf("no connection to port %d is left; nginx does not say what it has in hand", port)
 	}
-	return fmt.Sprintf("no connection to port %d is left", h.Active.Port), nil
+	return fmt.Sprintf("no request for port %d is left, and no connection to it", port)
 }
 
 // drainSlot waits for the last requests on a port. Where a hand has left the flags unclear since the switch they are put right first, for the port
 // that serves in its place; a flag that somebody has moved is theirs: what it is on goes on, since stop refuses it.
-func (d *Deployment) drainSlot(ctx context.Context, h *host, port, instead string, limit time.Duration) (took time.Duration, left int, err error) {
+func (d *Deployment) drainSlot(ctx context.Context, h *host, port, instead string, limit time.Duration) (left drained, err error) {
 	for again := true; ; again = false {
-		res, err := d.exec(ctx, h, scripts.Drain, scripts.Values{"port": port, "instead": instead, "drain_timeout": seconds(max(limit-took, 0))})
+		res, err := d.exec(ctx, h, scripts.Drain, scripts.Values{"port": port, "instead": instead, "drain_timeout": seconds(max(limit-left.took, 0)), "verify_host": d.verifyHost()})
 		if err != nil {
-			return 0, 0, err
+			return left, err
 		}
-		took += res.Millis("drain_ms")
+		left.took += res.Millis("drain_ms")
+		left.connections, left.hand = res.Int("left"), res.OneOf("hand", "unknown", "busy", "idle")
 		if res.OneOf("flag", "right", "moved", "unclear") != "unclear" || !again {
-			return took, res.Int("left"), res.Err()
+			return left, res.Err()
 		}
 		// Its answer is of no use to another attempt: a hand may have been there in between.
 		if _, err := d.exec(ctx, h, scripts.Switch, scripts.Values{"from": port, "to": instead, "step_id": ""}); err != nil {
-			return 0, 0, err
+			return left, err
 		}
 		d.rep.Warn("Flag of "+h.target.Name, fmt.Sprintf("somebody changed what is in %s during this run; port %s has the flag again", d.flagDir(), instead))
 	}
@@ -61,7 +79,7 @@ func (d *Deployment) stopSlot(ctx context.Context, h *host, port, instead string
 	if instead == "" || !flagged(err) {
 		return err
 	}
-	if _, _, err := d.drainSlot(ctx, h, port, instead, d.in.DrainTimeout); err != nil {
+	if _, err := d.drainSlot(ctx, h, port, instead, d.in.DrainTimeout); err != nil {
 		return err
 	}
 	_, err = d.exec(ctx, h, scripts.Stop, values)

@@ -216,7 +216,7 @@ func active(f *facts, p *position) (int, error) {
 			return 0, fmt.Errorf("the flag names port %d, but nginx sends requests to port %d; look at %s", f.Slots[i].Port, routed, saw(f))
 		}
 		return i, nil
-	case a.Flag: // both: the include's last match wins, and its backup when nothing listens there
+	case a.Flag: // both: the include's last match wins, and the other one when nothing listens there
 		i := 1
 		if b.Listen != ours && a.Listen == ours || f.Include == oneLine && f.Line == a.Port {
 			i = 0

@@ -27,6 +27,8 @@ const (
 	defaultStopTimeout    = "10s"
 	defaultServerName     = "_"
 	defaultNginxInclude   = "/etc/nginx/conf.d/service-url.inc"
+	defaultMaxBodySize    = "100m"
+	defaultResponse       = "300s"
 	defaultKeepReleases   = "5"
 )
 
@@ -95,6 +97,12 @@ func fields() []field {
 		{name: "stop-timeout", def: defaultStopTimeout, set: duration(func(in *Inputs) *time.Duration { return &in.StopTimeout }, time.Second, 10*time.Minute)},
 		{name: "server-name", def: defaultServerName, set: setServerName},
 		{name: "nginx-include", def: defaultNginxInclude, set: setNginxInclude},
+		{name: "trusted-proxies", shape: text, set: setTrustedProxies},
+		{name: "max-body-size", def: defaultMaxBodySize, set: setMaxBodySize},
+		{
+			name: "response-timeout", def: defaultResponse,
+			set: duration(func(in *Inputs) *time.Duration { return &in.ResponseTimeout }, time.Second, 24*time.Hour),
+		},
 		{name: "keep-releases", def: defaultKeepReleases, set: number(func(in *Inputs) *int { return &in.KeepReleases }, 2, 1000, ", the live release and the one before it included")},
 	}
 }

@@ -82,7 +82,12 @@ type Inputs struct {
 
 	ServerName   string // nginx's, names separated by one blank
 	NginxInclude string // absolute, clean, of [A-Za-z0-9._/-]
-	KeepReleases int    // the live one and the one before it included
+
+	TrustedProxies  []string      // networks of which the site believes whom a request comes from, as CIDRs
+	MaxBodySize     string        // of a request, as nginx writes it; "0": any
+	ResponseTimeout time.Duration // how long the application may be silent
+
+	KeepReleases int // the live one and the one before it included
 
 	Run Run
 }

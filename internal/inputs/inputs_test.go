@@ -101,7 +101,11 @@ func defaults() Inputs {
 		StopTimeout:    10 * time.Second,
 		ServerName:     "_",
 		NginxInclude:   "/etc/nginx/conf.d/service-url.inc",
-		KeepReleases:   5,
+		MaxBodySize:    "100m",
+
+		ResponseTimeout: 5 * time.Minute,
+
+		KeepReleases: 5,
 		Run: Run{
 			ID: "4711", Number: "12", Attempt: "1", Actor: "somebody", Workflow: "deploy",
 			ServerURL: "https://github.com", Repository: "clothesme/AI_Server", SHA: sha, Commit: sha,
@@ -184,6 +188,12 @@ func TestParseTakes(t *testing.T) {
 			in.ServerName, in.Health.Host = "*.example.com example.com .example.org www.example.*", "example.com"
 		}},
 		{"server names without a plain one", map[string]string{"server-name": "*.example.com _ [2001:db8::1]"}, func(in *Inputs) { in.ServerName = "*.example.com _ [2001:db8::1]" }},
+		{"networks", map[string]string{"trusted-proxies": "10.0.0.0/16, 192.0.2.7\n2001:db8::/56 10.0.0.0/16"}, func(in *Inputs) {
+			in.TrustedProxies = []string{"10.0.0.0/16", "192.0.2.7/32", "2001:db8::/56"}
+		}},
+		{"sizes and times", map[string]string{"max-body-size": "2G", "response-timeout": "1h"}, func(in *Inputs) {
+			in.MaxBodySize, in.ResponseTimeout = "2g", time.Hour
+		}},
 		{"include and releases", map[string]string{"nginx-include": "/etc/nginx//x.inc", "keep-releases": "2"}, func(in *Inputs) { in.NginxInclude, in.KeepReleases = "/etc/nginx/x.inc", 2 }},
 		{"an unneeded passphrase", map[string]string{"passphrase": "unused"}, func(in *Inputs) { in.Passphrase = "unused" }},
 	}

@@ -17,9 +17,10 @@ var (
 	objectID       = regexp.MustCompile(`^([0-9a-fA-F]{40}|[0-9a-fA-F]{64})$`)
 )
 
-// reservedApps would give our files the names of others': <app>@.service of systemd and OpenSSH, <app>.conf of nginx.
+// reservedApps would give our files the names of others': <app>@.service of systemd and OpenSSH, <app>.conf and
+// <app>.d of nginx.
 var reservedApps = []string{
-	"default", "nginx", "ssh", "sshd", "user", "user-runtime-dir", "getty", "serial-getty", "container-getty",
+	"conf", "default", "nginx", "ssh", "sshd", "user", "user-runtime-dir", "getty", "serial-getty", "container-getty",
 	"console-getty", "autovt", "modprobe", "ifup", "postgresql",
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -92,6 +93,40 @@ func setServerName(p *parser, value string) error {
 		}
 	}
 	p.in.ServerName = strings.Join(names, " ")
+	return nil
+}
+
+// setTrustedProxies takes networks, as CIDRs or addresses.
+func setTrustedProxies(p *parser, value string) error {
+	var networks []string
+	for _, item := range items(strings.ReplaceAll(value, " ", "\n")) {
+		network, err := netip.ParsePrefix(item)
+		if addr, notAddr := netip.ParseAddr(item); notAddr == nil && addr.Zone() == "" {
+			network, err = netip.PrefixFrom(addr, addr.BitLen()), nil
+		}
+		switch {
+		case err != nil || network.Addr().Is4In6():
+			return fmt.Errorf("must be networks by comma or line, such as \"10.0.0.0/16\" or \"2001:db8::/56\" %s", got(item))
+		case network != network.Masked():
+			return fmt.Errorf("must be networks, and %q is an address in one: write %q", item, network.Masked())
+		case network.Bits() == 0:
+			return fmt.Errorf("must not be every network, or any visitor could say that he is another %s", got(item))
+		}
+		if !slices.Contains(networks, network.String()) { // nginx warns of one that is there twice
+			networks = append(networks, network.String())
+		}
+	}
+	p.in.TrustedProxies = networks
+	return nil
+}
+
+var nginxSize = regexp.MustCompile(`^([0-9]{1,9})([kKmMgG]?)$`)
+
+func setMaxBodySize(p *parser, value string) error {
+	if !nginxSize.MatchString(value) {
+		return fmt.Errorf("must be a size as nginx writes it, such as \"100m\", or 0 for any size %s", got(value))
+	}
+	p.in.MaxBodySize = strings.ToLower(value)
 	return nil
 }
 

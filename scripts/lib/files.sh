@@ -92,6 +92,23 @@ put_flag() {
   sync "$flags"
 }
 
+# stand_by PORT: from now on the slot may have requests for which no connection to the active one comes about. It is ours, it has served and
+# proved itself, and the flag that says so leads nowhere as soon as its process is gone. It is not worth a deployment.
+stand_by() {
+  local owner pid start
+  stand_down "$1"
+  listener "$1"
+  if [[ $owner != ours ]]; then return; fi
+  pid=$(adopted "$1" | head -n 1)
+  if [[ -z $pid ]]; then
+    [[ -e $path/slots/$1/.deploy-action/live ]] && slot_pid "$1" || return 0
+  fi
+  ln -sfnT -- "/proc/$pid/stat" "$flags/.standby-$1" 2>/dev/null || :
+}
+
+# stand_down PORT: no more, before it is stopped, or while it is the active one anyway.
+stand_down() { rm -f -- "$flags/.standby-$1" || :; }
+
 # seal RELEASE-FOLDER: inode, mode, size and time of the last change of each of its files, and the path, sorted.
 seal() {
   find "$1" -mindepth 1 -path "$1/.deploy-action" -prune -o -type f -printf '%i %m %s %T@\t%P\n' | sort

@@ -1,23 +1,20 @@
 #!/usr/bin/env bash
-# One HTTP request, judged.
+# One HTTP request, judged; and what nginx says of itself.
 #
-# Values: health_path, health_status, health_body, verify_host, port, site
+# Values: app, health_path, health_status, health_body, verify_host, port
 
-# probe URL HOST: asks once; succeeds when status and body are as wanted. Sets said (what came, for people) and via (the upstream that nginx
-# names to a probe from this host; several, comma-separated, when it had to turn to the backup). No proxy and no .curlrc of the host's has a say in it, and
-# brackets and braces in the path are none of curl's ranges.
+# probe URL HOST: asks once; succeeds when status and body are as wanted. Sets said (what came, for people). No proxy and no .curlrc of the
+# host's has a say in it, and brackets and braces in the path are none of curl's ranges.
 probe() {
   local out head status
-  out=$(curl -q -gsSik --noproxy '*' --max-time 5 -H "Host: $2" -H 'X-Deploy-Action: probe' -- "$1" 2>&1 </dev/null | head -c 65536 | tr -d '\0\r') || :
+  out=$(curl -q -gsSik --noproxy '*' --max-time 5 -H "Host: $2" -- "$1" 2>&1 </dev/null | head -c 65536 | tr -d '\0\r') || :
   head=${out%%$'\n\n'*}
-  via=''
   if [[ $head =~ ^HTTP/[0-9.]+\ ([0-9]{3}) ]]; then
     status=${BASH_REMATCH[1]}
   else
     said=${out:-no answer}
     return 1
   fi
-  if [[ $head =~ $'\n'[Xx]-[Dd]eploy-[Aa]ction-[Uu]pstream:\ ([^$'\n']+) ]]; then via=${BASH_REMATCH[1]}; fi
   out=${out:${#head}+2}
   said="answered $status"
   if [[ $status != "$health_status" || $out != *"$health_body"* ]]; then
@@ -27,30 +24,84 @@ probe() {
   fi
 }
 
-# routed HOST: sets chosen to where nginx itself says it sends requests, as the include has it tell, and loaded to the name of the texts by which
-# it does so: an application that is slow or down has no say in it. Sets front to where it says so: where port 80 only redirects, that is over
-# TLS, whose certificate means nothing on this way.
-routed() {
-  for front in http://127.0.0.1 https://127.0.0.1; do
-    have curl || break
-    read -r chosen loaded < <(curl -q -sk --noproxy '*' --max-time 5 -H "Host: $1" -- "$front/.deploy-action/slot" </dev/null | head -c 200 | tr -d '\0\r\n') || :
-    if [[ $chosen == http://* ]]; then return; fi
-  done
-  chosen='' loaded='' front=http://127.0.0.1
+# ask_nginx URL [CURL-OPTION...]: asks for what the include answers itself. Sets code (000: nobody speaks HTTP there) and word (its text).
+ask_nginx() {
+  local out=''
+  code=000 word=''
+  have curl || return 0
+  out=$(curl -q -gsik --noproxy '*' --max-time 5 -A deploy-action -H "Host: $verify_host" "${@:2}" -- "$1" 2>/dev/null </dev/null \
+    | head -c 8192 | tr -d '\0\r') || :
+  if [[ $out =~ ^HTTP/[0-9.]+\ ([0-9]{3}) ]]; then code=${BASH_REMATCH[1]} word=${out#*$'\n\n'}; fi
 }
 
-# through_nginx: asks the site as a visitor would, for the health path; via is 127.0.0.1:$port when that slot has answered. A server block of
-# the user's does not name the upstream. There nginx's own word stands for it, and the slot's listener: with that there is no need of the
-# backup, which would answer for a version that does not listen.
+# routed: sets chosen to where nginx itself says that it sends requests, and loaded to the name of the
+# texts by which it does so: an application that is slow or down has no say in it. Sets front to where it says so: where
+# port 80 only redirects, that is over TLS, whose certificate means nothing on this way.
+routed() {
+  routed_at 127.0.0.1 || front=http://127.0.0.1
+}
+
+# routed_at ADDRESS [CURL-OPTION...]: fails where the include does not answer; somebody is then yes if another does.
+routed_at() {
+  local code word
+  somebody=no
+  for front in "http://$1" "https://$1"; do
+    ask_nginx "$front/.deploy-action/slot" "${@:2}"
+    read -r chosen loaded <<<"${word%%$'\n'*}" || :
+    chosen=${chosen%_kept}
+    if [[ $chosen == http://"${app//-/_}"_+([0-9]) ]]; then return; fi
+    if [[ $code != 000 ]]; then somebody=yes; fi
+  done
+  chosen='' loaded=''
+  return 1
+}
+
+# routed_for_all: what `routed` has found holds for a request with a body too, and at the address that SSH came to, which is what visitors
+# reach. Sets elsewhere to where it does not. An address at which nothing listens is nobody's.
+routed_for_all() {
+  local wanted=$chosen/$loaded address chosen loaded front somebody
+  elsewhere='a request with a body'
+  routed_at 127.0.0.1 --data-binary deploy-action || :
+  [[ $chosen/$loaded == "$wanted" ]] || return 1
+  for address in $(addresses); do
+    elsewhere="the address ${address}"
+    if routed_at "$address"; then [[ $chosen/$loaded == "$wanted" ]] || return 1; else [[ $somebody == no ]] || return 1; fi
+  done
+  elsewhere=''
+}
+
+# addresses: those of the host at which visitors are looked for, as URLs have them.
+addresses() {
+  local address=''
+  read -r _ _ address _ <<<"${SSH_CONNECTION-}" || :
+  case $address in
+    '' | 127.* | ::1 | fe80:*) ;;
+    *:*) printf '[%s]\n' "$address" ;;
+    *) printf '%s\n' "$address" ;;
+  esac
+}
+
+# in_hand PORT: sets hand to what nginx says of the requests that it has chosen the slot for and is not through with: busy, idle, or unknown
+# where the texts of before are loaded, or nothing answers. Needs front and loaded.
+in_hand() {
+  local code word
+  ask_nginx "$front/.deploy-action/busy/$1"
+  case $code-$word in
+    409-*) hand=busy ;;
+    "200-idle $loaded") hand=idle ;;
+    *) hand=unknown ;;
+  esac
+}
+
+# through_nginx: asks the site as a visitor would, for the health path. Sets via to the slot that has answered, as far as that is known: nginx's
+# own word names it, and its listener is ours, so that no other one had to stand in.
 through_nginx() {
-  local right=0 owner chosen loaded front
-  routed "$verify_host"
+  local right=0 owner chosen loaded front somebody
+  routed
   probe "$front$health_path" "$verify_host" || right=1
-  if [[ $site == theirs ]]; then
-    via=$chosen
-    listener "$port"
-    if [[ $via == http://*_"$port" && $owner == ours ]]; then via=127.0.0.1:$port; fi
-  fi
+  via=''
+  listener "$port"
+  if [[ $chosen == http://*_"$port" && $owner == ours ]]; then via=127.0.0.1:$port; fi
   return "$right"
 }
 
