@@ -9,16 +9,9 @@ import (
 )
 
 func TestFirstDeploymentAndTheNext(t *testing.T) {
-	t.Parallel()
-	for _, tt := range []struct {
-		name    string
-		options lab.HostOptions
-	}{
-		{"systemd", lab.HostOptions{}},
-		{"no systemd", lab.HostOptions{NoSystemd: true}},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			w := world.New(t, tt.options)
+	for _, host := range itsHosts(t) {
+		t.Run(host.name, func(t *testing.T) {
+			w := world.New(t, host.options)
 			first := w.Deploy(w.Commit(nil), nil)
 			if first.Outputs["active-port"] != "8080" || first.Outputs["previous-port"] != "" {
 				t.Errorf("outputs %v", first.Outputs)
@@ -66,21 +59,25 @@ func TestSameCommitAgainChangesNothing(t *testing.T) {
 }
 
 func TestRebootBringsBackTheActiveRelease(t *testing.T) {
-	w := world.New(t, lab.HostOptions{})
-	w.Deploy(w.Commit(nil), nil)
-	second := w.Deploy(w.Commit(nil), nil)
-	if err := w.Host.Restart(w.Ctx); err != nil {
-		t.Fatal(err)
+	for _, host := range itsHosts(t) {
+		t.Run(host.name, func(t *testing.T) {
+			w := world.New(t, host.options)
+			w.Deploy(w.Commit(nil), nil)
+			second := w.Deploy(w.Commit(nil), nil)
+			if err := w.Host.Restart(w.Ctx); err != nil {
+				t.Fatal(err)
+			}
+			if err := w.Host.WaitReady(w.Ctx); err != nil {
+				t.Fatal(err)
+			}
+			w.Exec("timeout 30 bash -c 'until curl -fs http://127.0.0.1/health; do sleep 0.1; done'")
+			w.Serves(second.Outputs["release"])
+			if out := w.Exec("ss -Hltn 'sport = :8080'"); out != "" {
+				t.Errorf("the retired version came back with the reboot: %s", out)
+			}
+			w.Deploy(w.Commit(nil), nil)
+		})
 	}
-	if err := w.Host.WaitReady(w.Ctx); err != nil {
-		t.Fatal(err)
-	}
-	w.Exec("timeout 30 bash -c 'until curl -fs http://127.0.0.1/health; do sleep 0.1; done'")
-	w.Serves(second.Outputs["release"])
-	if out := w.Exec("ss -Hltn 'sport = :8080'"); out != "" {
-		t.Errorf("the retired version came back with the reboot: %s", out)
-	}
-	w.Deploy(w.Commit(nil), nil)
 }
 
 func TestACrashedVersionIsStartedAgain(t *testing.T) {

@@ -18,16 +18,9 @@ http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), H).serve
 `
 
 func TestEnvironmentArrivesByteForByte(t *testing.T) {
-	t.Parallel()
-	for _, tt := range []struct {
-		name    string
-		options lab.HostOptions
-	}{
-		{"systemd", lab.HostOptions{}},
-		{"no systemd", lab.HostOptions{NoSystemd: true}},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			w := world.New(t, tt.options)
+	for _, host := range itsHosts(t) {
+		t.Run(host.name, func(t *testing.T) {
+			w := world.New(t, host.options)
 			values := map[string]string{
 				"QUOTES": `"a" 'b' \`, "SIGNS": "$HOME ${PATH} %i %% `id` $(id) !x", "BLANKS": "  a  b\t", "UTF8": "é漢字 🙂", "EMPTY": "", "LINES": "one\n  two=2\n\nthree",
 			}

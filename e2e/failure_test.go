@@ -13,88 +13,92 @@ import (
 
 // Each bad release is deployed under load over a good one: nobody who uses the site may notice, and the log must tell the cause.
 func TestABadReleaseLeavesTheOldOneServing(t *testing.T) {
-	w := world.New(t, lab.HostOptions{})
-	good := w.Deploy(w.Commit(nil), nil).Outputs
-	w.UnderLoad()
-	log := "/home/ubuntu/shop/logs/8081.log"
-	for _, tt := range []struct {
-		name    string
-		files   map[string]string
-		with    map[string]string
-		outcome string
-		words   []string
-	}{
-		{
-			name: "requirements that can't be installed", files: map[string]string{"requirements.txt": "no-such-package-of-ours==1.0\n"},
-			outcome: "failed", words: []string{"build: pip could not install requirements.txt", "no-such-package-of-ours", "site: unchanged"},
-		},
-		{
-			name: "a build command that fails", with: map[string]string{"build": "echo compiling; echo 'main.c:1: no' >&2; exit 7"},
-			outcome: "failed", words: []string{"build: the build command exited with status 7", "main.c:1: no", "site: unchanged"},
-		},
-		{
-			name: "a build command that is not there", with: map[string]string{"build": "no-such-npm ci"},
-			outcome: "failed", words: []string{"no-such-npm: command not found", "build: the build command exited with status 127 (a command or file in it was not found; if this host lacks it, name its package in the input packages)", "site: unchanged"},
-		},
-		{
-			name: "exits at boot", files: map[string]string{"BROKEN": "exit-at-boot"}, with: map[string]string{"health-timeout": "10m"},
-			outcome: "failed", words: []string{"health: the application exited with status 3 before it was healthy", "Traceback", log, "site: unchanged"},
-		},
-		{
-			name: "listens and answers 500", files: map[string]string{"BROKEN": "health-500"}, with: map[string]string{"health-timeout": "3s"},
-			outcome: "failed", words: []string{"health: GET /health on port 8081: answered 500", "wanted status 200", "lost its model", "site: unchanged"},
-		},
-		{
-			name: "never listens", files: map[string]string{"BROKEN": "never-listen"}, with: map[string]string{"health-timeout": "3s"},
-			outcome: "failed", words: []string{"did not listen on port 8081 within 3s", "$PORT", "site: unchanged"},
-		},
-		{
-			name: "listens on another port", with: map[string]string{"start": "uvicorn controller.main:app --host 127.0.0.1 --port 8123", "health-timeout": "4s"},
-			outcome: "failed", words: []string{"it listens on 8123 instead", "did not listen on port 8081 within 4s", "site: unchanged"},
-		},
-		{
-			name: "hangs in the health check", files: map[string]string{"BROKEN": "health-hang"}, with: map[string]string{"health-timeout": "3s", "stop-timeout": "2s"},
-			outcome: "failed", words: []string{"GET /health on port 8081", "timed out", "site: unchanged"},
-		},
-		{
-			name: "answers on the wrong path", files: map[string]string{"BROKEN": "wrong-path"}, with: map[string]string{"health-timeout": "3s"},
-			outcome: "failed", words: []string{"GET /health on port 8081: answered 404", "more like it)", "health-path", "site: unchanged"},
-		},
-		{
-			name: "answers with the wrong body", with: map[string]string{"health-timeout": "3s", "health-body": "no such words"},
-			outcome: "failed", words: []string{`answered 200`, `a body with "no such words"`, "health-body", "site: unchanged"},
-		},
-		{
-			name: "can't be started", with: map[string]string{"start": "no-such-program --port $PORT"},
-			outcome: "failed", words: []string{"exited with status 127", "no-such-program: command not found", "site: unchanged"},
-		},
-		{
-			name: "turns bad after the switch", files: map[string]string{"BROKEN": "bad-after=2"}, with: map[string]string{"watch-for": "30s"},
-			outcome: "restored", words: []string{"verify: GET /health through nginx: answered 50", "lost its model", "site: restored"},
-		},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			w := w.In(t)
-			result := w.Run(w.Job(w.Commit(tt.files), tt.with))
-			world.Failed(t, result, tt.outcome, append(tt.words, "host: ubuntu@"+w.Host.IP, good["release"]+" on port 8080 serves", "next: ")...)
-			if result.Outputs["active-port"] != "8080" {
-				t.Errorf("outputs %v", result.Outputs)
+	for _, host := range itsHosts(t) {
+		t.Run(host.name, func(t *testing.T) {
+			w := world.New(t, host.options)
+			good := w.Deploy(w.Commit(nil), nil).Outputs
+			w.UnderLoad()
+			log := "/home/ubuntu/shop/logs/8081.log"
+			for _, tt := range []struct {
+				name    string
+				files   map[string]string
+				with    map[string]string
+				outcome string
+				words   []string
+			}{
+				{
+					name: "requirements that can't be installed", files: map[string]string{"requirements.txt": "no-such-package-of-ours==1.0\n"},
+					outcome: "failed", words: []string{"build: pip could not install requirements.txt", "no-such-package-of-ours", "site: unchanged"},
+				},
+				{
+					name: "a build command that fails", with: map[string]string{"build": "echo compiling; echo 'main.c:1: no' >&2; exit 7"},
+					outcome: "failed", words: []string{"build: the build command exited with status 7", "main.c:1: no", "site: unchanged"},
+				},
+				{
+					name: "a build command that is not there", with: map[string]string{"build": "no-such-npm ci"},
+					outcome: "failed", words: []string{"no-such-npm: command not found", "build: the build command exited with status 127 (a command or file in it was not found; if this host lacks it, name its package in the input packages)", "site: unchanged"},
+				},
+				{
+					name: "exits at boot", files: map[string]string{"BROKEN": "exit-at-boot"}, with: map[string]string{"health-timeout": "10m"},
+					outcome: "failed", words: []string{"health: the application exited with status 3 before it was healthy", "Traceback", log, "site: unchanged"},
+				},
+				{
+					name: "listens and answers 500", files: map[string]string{"BROKEN": "health-500"}, with: map[string]string{"health-timeout": "3s"},
+					outcome: "failed", words: []string{"health: GET /health on port 8081: answered 500", "wanted status 200", "lost its model", "site: unchanged"},
+				},
+				{
+					name: "never listens", files: map[string]string{"BROKEN": "never-listen"}, with: map[string]string{"health-timeout": "3s"},
+					outcome: "failed", words: []string{"did not listen on port 8081 within 3s", "$PORT", "site: unchanged"},
+				},
+				{
+					name: "listens on another port", with: map[string]string{"start": "uvicorn controller.main:app --host 127.0.0.1 --port 8123", "health-timeout": "4s"},
+					outcome: "failed", words: []string{"it listens on 8123 instead", "did not listen on port 8081 within 4s", "site: unchanged"},
+				},
+				{
+					name: "hangs in the health check", files: map[string]string{"BROKEN": "health-hang"}, with: map[string]string{"health-timeout": "3s", "stop-timeout": "2s"},
+					outcome: "failed", words: []string{"GET /health on port 8081", "timed out", "site: unchanged"},
+				},
+				{
+					name: "answers on the wrong path", files: map[string]string{"BROKEN": "wrong-path"}, with: map[string]string{"health-timeout": "3s"},
+					outcome: "failed", words: []string{"GET /health on port 8081: answered 404", "more like it)", "health-path", "site: unchanged"},
+				},
+				{
+					name: "answers with the wrong body", with: map[string]string{"health-timeout": "3s", "health-body": "no such words"},
+					outcome: "failed", words: []string{`answered 200`, `a body with "no such words"`, "health-body", "site: unchanged"},
+				},
+				{
+					name: "can't be started", with: map[string]string{"start": "no-such-program --port $PORT"},
+					outcome: "failed", words: []string{"exited with status 127", "no-such-program: command not found", "site: unchanged"},
+				},
+				{
+					name: "turns bad after the switch", files: map[string]string{"BROKEN": "bad-after=2"}, with: map[string]string{"watch-for": "30s"},
+					outcome: "restored", words: []string{"verify: GET /health through nginx: answered 50", "lost its model", "site: restored"},
+				},
+			} {
+				t.Run(tt.name, func(t *testing.T) {
+					w := w.In(t)
+					result := w.Run(w.Job(w.Commit(tt.files), tt.with))
+					world.Failed(t, result, tt.outcome, append(tt.words, "host: ubuntu@"+w.Host.IP, good["release"]+" on port 8080 serves", "next: ")...)
+					if result.Outputs["active-port"] != "8080" {
+						t.Errorf("outputs %v", result.Outputs)
+					}
+					w.Serves(good["release"])
+					w.OneFlag("8080")
+					if out := w.Exec("ss -Hltn 'sport = :8081'; ps -eo args | grep -c '[u]vicorn.*8081' || true"); strings.TrimSpace(out) != "0" {
+						t.Errorf("the bad version still runs: %s", out)
+					}
+					if result.Duration() > 2*time.Minute {
+						t.Errorf("took %s: the failure was not noticed when it happened", result.Duration())
+					}
+				})
 			}
-			w.Serves(good["release"])
-			w.OneFlag("8080")
-			if out := w.Exec("ss -Hltn 'sport = :8081'; ps -eo args | grep -c '[u]vicorn.*8081' || true"); strings.TrimSpace(out) != "0" {
-				t.Errorf("the bad version still runs: %s", out)
-			}
-			if result.Duration() > 2*time.Minute {
-				t.Errorf("took %s: the failure was not noticed when it happened", result.Duration())
+			next := w.Deploy(w.Commit(nil), nil)
+			w.Serves(next.Outputs["release"])
+			history := w.Exec("cat /home/ubuntu/shop/deploys.jsonl")
+			if !strings.Contains(history, `"outcome":"restored"`) || strings.Count(history, `"outcome":"failed"`) < 8 {
+				t.Errorf("history:\n%s", history)
 			}
 		})
-	}
-	next := w.Deploy(w.Commit(nil), nil)
-	w.Serves(next.Outputs["release"])
-	history := w.Exec("cat /home/ubuntu/shop/deploys.jsonl")
-	if !strings.Contains(history, `"outcome":"restored"`) || strings.Count(history, `"outcome":"failed"`) < 8 {
-		t.Errorf("history:\n%s", history)
 	}
 }
 

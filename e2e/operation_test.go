@@ -9,35 +9,39 @@ import (
 )
 
 func TestRollbackPassesOverWhatNeverServed(t *testing.T) {
-	w := world.New(t, lab.HostOptions{})
-	first := w.Deploy(w.Commit(nil), nil).Outputs
-	w.UnderLoad()
-	second := w.Deploy(w.Commit(nil), nil).Outputs
-	broken := w.Run(w.Job(w.Commit(map[string]string{"BROKEN": "exit-at-boot"}), nil))
-	world.Failed(t, broken, "failed", "health: ")
+	for _, host := range itsHosts(t) {
+		t.Run(host.name, func(t *testing.T) {
+			w := world.New(t, host.options)
+			first := w.Deploy(w.Commit(nil), nil).Outputs
+			w.UnderLoad()
+			second := w.Deploy(w.Commit(nil), nil).Outputs
+			broken := w.Run(w.Job(w.Commit(map[string]string{"BROKEN": "exit-at-boot"}), nil))
+			world.Failed(t, broken, "failed", "health: ")
 
-	back := w.Run(w.Job(w.Commit(nil), map[string]string{"operation": "rollback", "before-start": "echo 'no such revision' >&2; exit 4"}))
-	if back.ExitCode != 0 || back.Outputs["outcome"] != "rolled-back" || back.Outputs["release"] != first["release"] || back.Outputs["previous-release"] != second["release"] {
-		t.Fatalf("outputs %v\n%s", back.Outputs, back.Log())
-	}
-	w.Serves(first["release"])
-	if !strings.Contains(back.Log(), "✓ choose: "+first["release"]) || strings.Contains(back.Log(), "Building") {
-		t.Errorf("log:\n%s", back.Log())
-	}
-	h := measured(t, back)
-	t.Logf("rollback live after %d ms, of which the application's own boot %d ms", h.Live, h.Boot)
+			back := w.Run(w.Job(w.Commit(nil), map[string]string{"operation": "rollback", "before-start": "echo 'no such revision' >&2; exit 4"}))
+			if back.ExitCode != 0 || back.Outputs["outcome"] != "rolled-back" || back.Outputs["release"] != first["release"] || back.Outputs["previous-release"] != second["release"] {
+				t.Fatalf("outputs %v\n%s", back.Outputs, back.Log())
+			}
+			w.Serves(first["release"])
+			if !strings.Contains(back.Log(), "✓ choose: "+first["release"]) || strings.Contains(back.Log(), "Building") {
+				t.Errorf("log:\n%s", back.Log())
+			}
+			h := measured(t, back)
+			t.Logf("rollback live after %d ms, of which the application's own boot %d ms", h.Live, h.Boot)
 
-	forth := w.Run(w.Job(w.Commit(nil), map[string]string{"operation": "rollback", "release": second["release"]}))
-	if forth.ExitCode != 0 || forth.Outputs["outcome"] != "rolled-back" {
-		t.Fatalf("outputs %v\n%s", forth.Outputs, forth.Log())
+			forth := w.Run(w.Job(w.Commit(nil), map[string]string{"operation": "rollback", "release": second["release"]}))
+			if forth.ExitCode != 0 || forth.Outputs["outcome"] != "rolled-back" {
+				t.Fatalf("outputs %v\n%s", forth.Outputs, forth.Log())
+			}
+			w.Serves(second["release"])
+			again := w.Run(w.Job(w.Commit(nil), map[string]string{"operation": "rollback", "release": second["release"]}))
+			if again.Outputs["outcome"] != "unchanged" {
+				t.Errorf("outputs %v", again.Outputs)
+			}
+			gone := w.Run(w.Job(w.Commit(nil), map[string]string{"operation": "rollback", "release": "20200101T000000Z-1234567"}))
+			world.Failed(t, gone, "failed", "choose: release 20200101T000000Z-1234567 is not on the host any more", first["release"], "site: unchanged")
+		})
 	}
-	w.Serves(second["release"])
-	again := w.Run(w.Job(w.Commit(nil), map[string]string{"operation": "rollback", "release": second["release"]}))
-	if again.Outputs["outcome"] != "unchanged" {
-		t.Errorf("outputs %v", again.Outputs)
-	}
-	gone := w.Run(w.Job(w.Commit(nil), map[string]string{"operation": "rollback", "release": "20200101T000000Z-1234567"}))
-	world.Failed(t, gone, "failed", "choose: release 20200101T000000Z-1234567 is not on the host any more", first["release"], "site: unchanged")
 }
 
 func TestStatusAndCheck(t *testing.T) {

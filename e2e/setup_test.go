@@ -11,26 +11,29 @@ import (
 
 // strip makes a host what a cloud image is: no nginx, no git, no curl, no venv module.
 const strip = `systemctl stop nginx
-DEBIAN_FRONTEND=noninteractive apt-get purge -y --auto-remove nginx nginx-common git curl python3-venv python3.11-venv python3-pip >/dev/null 2>&1
+DEBIAN_FRONTEND=noninteractive apt-get purge -y --auto-remove nginx nginx-common git curl $(dpkg-query -Wf '${Package} ' 'python3*-venv') python3-pip >/dev/null 2>&1
 rm -rf /etc/nginx; ! command -v nginx && ! command -v git && ! command -v curl && ! python3 -c 'import ensurepip' 2>/dev/null`
 
 // Another apt holds the lock at first.
 func TestABareHostIsDeployedToInOneRun(t *testing.T) {
-	w := world.New(t, lab.HostOptions{})
-	w.Exec(strip)
-	for _, with := range []map[string]string{{"operation": "check"}, {"dry-run": "true"}} {
-		with["packages"] = "unzip"
-		looked := w.Run(w.Job(w.Commit(nil), with))
-		if looked.ExitCode != 0 || looked.Outputs["outcome"] != "unchanged" {
-			t.Errorf("%v: outputs %v\n%s", with, looked.Outputs, looked.Log())
-		}
-		for _, word := range []string{"missing, and installed by the next deployment: ", "no nginx yet", "; the next deployment installs ", " python3.11-venv unzip", "first deployment; it goes to port 8080"} {
-			if !strings.Contains(looked.Log(), word) || strings.Contains(looked.Log(), "not found") {
-				t.Errorf("%v: the log lacks %q, or misses a command:\n%s", with, word, looked.Log())
+	for _, host := range itsHosts(t) {
+		t.Run(host.name, func(t *testing.T) {
+			w := world.New(t, host.options)
+			venv := w.Exec(`python3 -c 'import sys; print("python3.%d-venv" % sys.version_info[1])'`)
+			w.Exec(strip)
+			for _, with := range []map[string]string{{"operation": "check"}, {"dry-run": "true"}} {
+				with["packages"] = "unzip"
+				looked := w.Run(w.Job(w.Commit(nil), with))
+				if looked.ExitCode != 0 || looked.Outputs["outcome"] != "unchanged" {
+					t.Errorf("%v: outputs %v\n%s", with, looked.Outputs, looked.Log())
+				}
+				for _, word := range []string{"missing, and installed by the next deployment: ", "no nginx yet", "; the next deployment installs ", " " + venv + " unzip", "first deployment; it goes to port 8080"} {
+					if !strings.Contains(looked.Log(), word) || strings.Contains(looked.Log(), "not found") {
+						t.Errorf("%v: the log lacks %q, or misses a command:\n%s", with, word, looked.Log())
+					}
+				}
 			}
-		}
-	}
-	w.Exec("! command -v nginx && ! command -v git && ! command -v unzip" + `
+			w.Exec("! command -v nginx && ! command -v git && ! command -v unzip" + `
 cat >/tmp/hold.py <<'PY'
 import fcntl, os, signal
 f = open("/var/lib/dpkg/lock-frontend", "w"); fcntl.lockf(f, fcntl.LOCK_EX)
@@ -39,44 +42,46 @@ signal.pause()
 PY
 setsid python3 /tmp/hold.py >/dev/null 2>&1 </dev/null & echo $! >/tmp/hold.pid
 timeout 10 bash -c 'until [ -e /tmp/held ]; do sleep 0.05; done'`)
-	running, err := w.Runner.Start(w.Ctx, w.Job(w.Commit(nil), map[string]string{"packages": "unzip"}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := running.WaitLog(w.Ctx, "Could not get lock /var/lib/dpkg/lock-frontend"); err != nil {
-		w.Exec("kill $(cat /tmp/hold.pid)")
-		t.Fatal(err)
-	}
-	w.Exec("kill $(cat /tmp/hold.pid)")
-	first, err := running.Wait()
-	if err != nil || first.ExitCode != 0 {
-		t.Fatalf("err %v\n%s", err, first.Log())
-	}
-	for _, word := range []string{"; installed ", "nginx", "git", "curl", "python3.11-venv", "unzip"} {
-		if !strings.Contains(strings.Join(first.Outside(), "\n"), word) {
-			t.Errorf("the log does not say that %q was installed:\n%s", word, strings.Join(first.Outside(), "\n"))
-		}
-	}
-	if n := strings.Count(first.Log(), "(Reading database"); n == 0 || n > 3 || strings.Contains(first.Log(), "(Reading database ... 5%") {
-		t.Errorf("%d lines of dpkg's progress in the log:\n%s", n, first.Log())
-	}
-	w.Serves(first.Outputs["release"])
-	w.Exec("command -v unzip && systemctl is-enabled -q nginx")
+			running, err := w.Runner.Start(w.Ctx, w.Job(w.Commit(nil), map[string]string{"packages": "unzip"}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := running.WaitLog(w.Ctx, "Could not get lock /var/lib/dpkg/lock-frontend"); err != nil {
+				w.Exec("kill $(cat /tmp/hold.pid)")
+				t.Fatal(err)
+			}
+			w.Exec("kill $(cat /tmp/hold.pid)")
+			first, err := running.Wait()
+			if err != nil || first.ExitCode != 0 {
+				t.Fatalf("err %v\n%s", err, first.Log())
+			}
+			for _, word := range []string{"; installed ", "nginx", "git", "curl", venv, "unzip"} {
+				if !strings.Contains(strings.Join(first.Outside(), "\n"), word) {
+					t.Errorf("the log does not say that %q was installed:\n%s", word, strings.Join(first.Outside(), "\n"))
+				}
+			}
+			if n := strings.Count(first.Log(), "(Reading database"); n == 0 || n > 3 || strings.Contains(first.Log(), "(Reading database ... 5%") {
+				t.Errorf("%d lines of dpkg's progress in the log:\n%s", n, first.Log())
+			}
+			w.Serves(first.Outputs["release"])
+			w.Exec("command -v unzip && systemctl is-enabled -q nginx")
 
-	before := w.Exec("dpkg-query -W | sha256sum; find /etc/nginx /etc/systemd/system -type f -newer /proc/1/cmdline | xargs ls -l --time-style=full-iso")
-	second := w.Run(w.Job(w.Commit(nil), map[string]string{"packages": "unzip", "operation": "check"}))
-	if second.ExitCode != 0 || strings.Contains(second.Log(), "installing") {
-		t.Errorf("the second look finds something to install:\n%s", second.Log())
-	}
-	third := w.Deploy(w.Commit(nil), map[string]string{"packages": "unzip"})
-	if strings.Contains(third.Log(), "installing") || !strings.Contains(third.Log(), "✓ setup: already") {
-		t.Errorf("the second deployment sets up again:\n%s", third.Log())
-	}
-	after := w.Exec("dpkg-query -W | sha256sum; find /etc/nginx /etc/systemd/system -type f -newer /proc/1/cmdline -not -name service-url.inc | xargs ls -l --time-style=full-iso")
-	for _, line := range strings.Split(strings.TrimSpace(after), "\n") {
-		if !strings.Contains(before, line) {
-			t.Errorf("changed by the second deployment: %s", line)
-		}
+			before := w.Exec("dpkg-query -W | sha256sum; find /etc/nginx /etc/systemd/system -type f -newer /proc/1/cmdline | xargs ls -l --time-style=full-iso")
+			second := w.Run(w.Job(w.Commit(nil), map[string]string{"packages": "unzip", "operation": "check"}))
+			if second.ExitCode != 0 || strings.Contains(second.Log(), "installing") {
+				t.Errorf("the second look finds something to install:\n%s", second.Log())
+			}
+			third := w.Deploy(w.Commit(nil), map[string]string{"packages": "unzip"})
+			if strings.Contains(third.Log(), "installing") || !strings.Contains(third.Log(), "✓ setup: already") {
+				t.Errorf("the second deployment sets up again:\n%s", third.Log())
+			}
+			after := w.Exec("dpkg-query -W | sha256sum; find /etc/nginx /etc/systemd/system -type f -newer /proc/1/cmdline -not -name service-url.inc | xargs ls -l --time-style=full-iso")
+			for _, line := range strings.Split(strings.TrimSpace(after), "\n") {
+				if !strings.Contains(before, line) {
+					t.Errorf("changed by the second deployment: %s", line)
+				}
+			}
+		})
 	}
 }
 

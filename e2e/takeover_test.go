@@ -19,53 +19,57 @@ import (
 )
 
 func TestTakeoverUnderLoad(t *testing.T) {
-	w := world.New(t, lab.HostOptions{})
-	old := byHand(w, 8080)
-	before, _ := snapshot(w)
-	end := underReload(w)
-	first := w.Deploy(w.Commit(nil), patient)
-	end(first)
-	by := fmt.Sprintf("the version started by hand (pid %s, "+clone+" at %.7s)", strings.TrimSpace(w.Exec("sed -n 's/.*pid \\([0-9]*\\)$/\\1/p' "+clone+"/my.log | head -1")), old)
-	bak := "/etc/nginx/conf.d/service-url.inc." + first.Outputs["release"] + ".bak"
-	world.Says(t, first, "port 8080 is active with "+by, "one reload, the last", by+" on port 8080 is stopped", "as it was, it is kept in "+bak)
-	if !measured(t, first).Reloaded || first.Outputs["active-port"] != "8081" || first.Outputs["previous-port"] != "8080" {
-		t.Errorf("outputs %v", first.Outputs)
-	}
-	if strings.Contains(first.Log(), "x-access-token") {
-		t.Error("the log shows the remote's URL")
-	}
-	w.Serves(first.Outputs["release"])
-	w.OneFlag("8081")
-	w.Exec(`grep -q 'set $service_url http://127.0.0.1:8080;' ` + bak + ` && curl -fsI http://127.0.0.1/version -X GET | grep -q 'X-Theirs: kept' && test ! -e /etc/nginx/conf.d/shop.conf`)
-	if out := w.Exec("ss -Hltn 'sport = :8080'; ls /home/ubuntu/shop/slots"); strings.TrimSpace(out) != "8081" {
-		t.Errorf("of the old version there is still: %s", out)
-	}
-	if after, _ := snapshot(w); after != before {
-		t.Errorf("the clone has changed; before:\n%s\nafter:\n%s", before, after)
-	}
-	if site := w.Exec("cat /etc/nginx/sites-enabled/ai-server"); site != strings.TrimSpace(theirSite) {
-		t.Errorf("the user's own file is now:\n%s", site)
-	}
+	for _, host := range itsHosts(t) {
+		t.Run(host.name, func(t *testing.T) {
+			w := world.New(t, host.options)
+			old := byHand(w, 8080)
+			before, _ := snapshot(w)
+			end := underReload(w)
+			first := w.Deploy(w.Commit(nil), patient)
+			end(first)
+			by := fmt.Sprintf("the version started by hand (pid %s, "+clone+" at %.7s)", strings.TrimSpace(w.Exec("sed -n 's/.*pid \\([0-9]*\\)$/\\1/p' "+clone+"/my.log | head -1")), old)
+			bak := "/etc/nginx/conf.d/service-url.inc." + first.Outputs["release"] + ".bak"
+			world.Says(t, first, "port 8080 is active with "+by, "one reload, the last", by+" on port 8080 is stopped", "as it was, it is kept in "+bak)
+			if !measured(t, first).Reloaded || first.Outputs["active-port"] != "8081" || first.Outputs["previous-port"] != "8080" {
+				t.Errorf("outputs %v", first.Outputs)
+			}
+			if strings.Contains(first.Log(), "x-access-token") {
+				t.Error("the log shows the remote's URL")
+			}
+			w.Serves(first.Outputs["release"])
+			w.OneFlag("8081")
+			w.Exec(`grep -q 'set $service_url http://127.0.0.1:8080;' ` + bak + ` && curl -fsI http://127.0.0.1/version -X GET | grep -q 'X-Theirs: kept' && test ! -e /etc/nginx/conf.d/shop.conf`)
+			if out := w.Exec("ss -Hltn 'sport = :8080'; ls /home/ubuntu/shop/slots"); strings.TrimSpace(out) != "8081" {
+				t.Errorf("of the old version there is still: %s", out)
+			}
+			if after, _ := snapshot(w); after != before {
+				t.Errorf("the clone has changed; before:\n%s\nafter:\n%s", before, after)
+			}
+			if site := w.Exec("cat /etc/nginx/sites-enabled/ai-server"); site != strings.TrimSpace(theirSite) {
+				t.Errorf("the user's own file is now:\n%s", site)
+			}
 
-	back := w.Run(w.Job(w.Commit(nil), map[string]string{"operation": "rollback"}))
-	world.Failed(t, back, "failed", "choose: no release older than "+first.Outputs["release"]+" has served before")
+			back := w.Run(w.Job(w.Commit(nil), map[string]string{"operation": "rollback"}))
+			world.Failed(t, back, "failed", "choose: no release older than "+first.Outputs["release"]+" has served before")
 
-	w.UnderLoad()
-	sha := w.Commit(nil)
-	second := w.Deploy(sha, nil)
-	if measured(t, second).Reloaded {
-		t.Error("the second deployment reloaded nginx")
+			w.UnderLoad()
+			sha := w.Commit(nil)
+			second := w.Deploy(sha, nil)
+			if measured(t, second).Reloaded {
+				t.Error("the second deployment reloaded nginx")
+			}
+			w.Serves(second.Outputs["release"])
+			w.OneFlag("8080")
+			if again := w.Run(w.Job(sha, nil)); again.Outputs["outcome"] != "unchanged" {
+				t.Errorf("the same commit again: outputs %v\n%s", again.Outputs, again.Log())
+			}
+			third := w.Run(w.Job("", map[string]string{"operation": "rollback"}))
+			if third.Outputs["outcome"] != "rolled-back" || third.Outputs["release"] != first.Outputs["release"] {
+				t.Errorf("outputs %v\n%s", third.Outputs, third.Log())
+			}
+			w.Serves(first.Outputs["release"])
+		})
 	}
-	w.Serves(second.Outputs["release"])
-	w.OneFlag("8080")
-	if again := w.Run(w.Job(sha, nil)); again.Outputs["outcome"] != "unchanged" {
-		t.Errorf("the same commit again: outputs %v\n%s", again.Outputs, again.Log())
-	}
-	third := w.Run(w.Job("", map[string]string{"operation": "rollback"}))
-	if third.Outputs["outcome"] != "rolled-back" || third.Outputs["release"] != first.Outputs["release"] {
-		t.Errorf("outputs %v\n%s", third.Outputs, third.Log())
-	}
-	w.Serves(first.Outputs["release"])
 }
 
 func TestTakeoverFromTheSecondPort(t *testing.T) {

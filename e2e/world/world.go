@@ -92,7 +92,7 @@ func (w *World) Commit(files map[string]string) string {
 func (w *World) Job(sha string, with map[string]string) lab.Job {
 	inputs := map[string]string{
 		"host": w.Host.IP, "key": Shared.Key.Private, "known-hosts": w.Host.KnownHosts(), "app": "shop",
-		"health-timeout": "15s", "watch-for": "1s", "drain-timeout": "3s", "stop-timeout": "5s", "lock-timeout": "30s",
+		"health-timeout": "1m", "watch-for": "1s", "drain-timeout": "3s", "stop-timeout": "5s", "lock-timeout": "30s",
 	}
 	maps.Copy(inputs, with)
 	return lab.Job{With: inputs, GitHub: lab.GitHub{
@@ -101,10 +101,13 @@ func (w *World) Job(sha string, with map[string]string) lab.Job {
 	}}
 }
 
+// hung is how long no run takes, on a machine with other things to do besides.
+const hung = 10 * time.Minute
+
 // Run runs a step to its end, whatever that is.
 func (w *World) Run(job lab.Job) *lab.Result {
 	w.T.Helper()
-	ctx, cancel := context.WithTimeout(w.Ctx, 3*time.Minute)
+	ctx, cancel := context.WithTimeout(w.Ctx, hung)
 	defer cancel()
 	result, err := w.Runner.Run(ctx, job)
 	if err != nil {
