@@ -55,6 +55,8 @@ func TestGitRefs(t *testing.T) {
 	git("tag", "-a", "-m", "annotated", "v1.0", commits[30])
 	git("branch", "other/feature/one", commits[40]) // ends like another
 	git("branch", commits[50][:7], commits[60])     // looks like a commit
+	git("branch", "both", commits[10])
+	git("tag", "both", commits[20])
 	seen, twice := map[string]int{}, ""
 	for i, commit := range commits {
 		if other, known := seen[commit[:4]]; known && twice == "" {
@@ -67,7 +69,6 @@ func TestGitRefs(t *testing.T) {
 		{"lightweight tag", "light", texts[20]},
 		{"annotated tag", "v1.0", texts[30]},
 		{"full name of a branch", "refs/heads/main", texts[1199]},
-		{"a branch that looks like a commit", commits[50][:7], texts[60]},
 		{"abbreviated commit in the middle of the history", commits[70][:12], texts[70]},
 		{"the same in capitals", strings.ToUpper(commits[80][:12]), texts[80]},
 		{"full commit", commits[90], texts[90]},
@@ -84,6 +85,8 @@ func TestGitRefs(t *testing.T) {
 		{"unknown branch", "nowhere", "there is no such branch or tag"},
 		{"unknown abbreviated commit", "0123456789abcdef", "no branch, tag or commit of any branch begins so"},
 		{"ambiguous abbreviated commit", twice, "stands for several commits"},
+		{"a branch that looks like a commit", commits[50][:7], "is a branch or tag (" + commits[60] + ")"},
+		{"a tag that has a branch's name", "both", "is a branch (" + commits[10] + ") and a tag (" + commits[20] + ")"},
 		{"unknown full commit", "0123456789012345678901234567890123456789", "git could not fetch 0123456789012345678901234567890123456789"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -79,7 +79,7 @@ func TestCheckLeavesToTheDeploymentWhatItInstalls(t *testing.T) {
 func TestAptIsGivenNoTerminal(t *testing.T) {
 	_, words, _ := checkOn(t, `may_install=yes; apt() { printf 'apt: %s\n' "$*" >&2; }; versions() { :; }`)
 	for _, command := range []string{"update", "install --yes --no-install-recommends -- git nginx unzip"} {
-		if want := "apt: apt-get -o DPkg::Lock::Timeout=120 -o Acquire::Retries=3 -o Dpkg::Use-Pty=0 " + command + "\n"; !strings.Contains(words, want) {
+		if want := "apt: apt-get -o DPkg::Lock::Timeout=120 -o Acquire::Retries=3 -o Dpkg::Use-Pty=0 -o APT::Cmd::Pattern-Only=true " + command + "\n"; !strings.Contains(words, want) {
 			t.Errorf("the words lack %q:\n%s", want, words)
 		}
 	}

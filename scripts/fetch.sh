@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Brings one commit to the host as a release of its own, with its submodules and the files that git-lfs keeps.
 #
-# Values: app, path, lock_token, git_url, ref (a commit, in full or abbreviated, or a ref name), token (may be empty), stamp,
-#         recipe, active_commit, active_recipe
+# Values: app, path, lock_token, git_url, ref (a commit, in full or abbreviated, or a ref name), branch (on which a full one must be, or
+#         nothing), token (may be empty), stamp, recipe, active_commit, active_recipe
 # Prints: commit; then either unchanged=yes (the active release is this commit, made the same way) or release
 # Exits:  EX_FETCH when git can't have the commit
 
@@ -53,39 +53,6 @@ again() {
   bring "$commit" || die "$EX_FETCH" "git could not fetch $ref from $git_url"
   : >"$objects"
   checkout "$commit" "$partial"
-}
-
-# resolve: sets want to what the server is asked for: a full commit, or the full name of a ref. A name goes before an abbreviation, and a
-# tag before a branch, as with git itself.
-resolve() {
-  local names
-  want=$ref
-  if [[ $ref =~ ^[0-9a-f]{40}$ ]]; then return; fi
-  names=$(online ls-remote -- "$git_url" "$ref" "refs/tags/$ref" "refs/heads/$ref") || die "$EX_FETCH" "git could not fetch $ref from $git_url"
-  for want in "$ref" "refs/tags/$ref" "refs/heads/$ref"; do
-    if [[ $names$'\n' == *$'\t'"$want"$'\n'* ]]; then return; fi
-  done
-  [[ ${ref,,} =~ ^[0-9a-f]{4,39}$ ]] || die "$EX_FETCH" "git could not fetch $ref from $git_url: there is no such branch or tag"
-  abbreviated "${ref,,}"
-}
-
-# abbreviated PREFIX: sets want to the one commit of any branch or tag that begins so. Commits alone are fetched for it, no files, into a
-# repository of their own: in the mirror they would look like something that is whole.
-abbreviated() {
-  local scratch=$mirror/resolve id found=()
-  rm -rf -- "$scratch"
-  git init -q --bare --template= -- "$scratch"
-  mirror=$scratch online fetch --filter=tree:0 --quiet --no-write-commit-graph -- "$git_url" '+refs/heads/*:refs/heads/*' '+refs/tags/*:refs/tags/*' >&2 \
-    || die "$EX_FETCH" "git could not fetch the commits of $git_url to find $ref"
-  while IFS= read -r id; do
-    if [[ $(git --git-dir="$scratch" cat-file -t "$id") == commit ]]; then found+=("$id"); fi
-  done < <(git --git-dir="$scratch" rev-parse --disambiguate="$1")
-  rm -rf -- "$scratch"
-  case ${#found[@]} in
-    0) die "$EX_FETCH" "git could not fetch $ref from $git_url: no branch, tag or commit of any branch begins so" ;;
-    1) want=${found[0]} ;;
-    *) die "$EX_FETCH" "$ref stands for several commits of $git_url: ${found[*]}" ;;
-  esac
 }
 
 main "$@" </dev/null

@@ -292,6 +292,10 @@ func (d *Deployment) fetch(ctx context.Context, h *host) (string, error) {
 	values := scripts.Values{
 		"git_url": strings.TrimSuffix(d.in.ServerURL, "/") + "/" + d.in.Repository + ".git", "ref": d.in.Ref, "token": d.in.Token.Reveal(),
 		"stamp": d.stamp(), "recipe": d.recipe(h), "active_commit": "", "active_recipe": "",
+		"branch": "",
+	}
+	if d.in.Ref == d.in.Run.Commit && strings.EqualFold(d.in.Repository, d.in.Run.Repository) {
+		values["branch"] = d.in.Run.Branch
 	}
 	if d.servesAlready(h) {
 		values["active_commit"], values["active_recipe"] = h.Active.Commit, h.Active.Recipe

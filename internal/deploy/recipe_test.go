@@ -35,9 +35,11 @@ func TestARecipeTellsNothingOfEnv(t *testing.T) {
 	}
 }
 
-// What an earlier version wrote says the same after the host has made it such, so that the next run of the same commit is unchanged.
+// What an earlier version wrote says the same after the host has made it such, so that the next run
+// of the same commit is unchanged.
 func TestOldRecipesGetTheHostsKey(t *testing.T) {
-	d := &Deployment{in: &inputs.Inputs{Repository: "acme/shop", Env: []inputs.Variable{{Name: "PIN", Value: "271828"}}}}
+	env := []inputs.Variable{{Name: "PIN", Value: "271828"}}
+	d := &Deployment{in: &inputs.Inputs{Repository: "acme/shop", Env: env}}
 	path := t.TempDir()
 	file := func(release string) string {
 		return filepath.Join(path, "releases", release, ".deploy-action", "recipe")

@@ -9,12 +9,14 @@ import (
 // commitOf returns the commit that a run is for: GITHUB_SHA, which is the pushed one, the one that a tag points to, the merge of a pull
 // request, or the head of the branch that a run was started for by hand.
 //
-// Of workflow_run it is none of these but the head of the default branch as it is by now, while people mean the commit that the other
-// workflow has just been through. That one is taken when that run was for this branch of this repository. The run of a pull request may be
-// for anybody's commit, which a run with secrets must not deploy.
-func commitOf(run Run, ref, eventFile string) string {
+// Of workflow_run it is none of these but the head of the default branch as it is by now, while
+// people mean the commit that the other workflow has just been through. That one is taken when that
+// run was for this branch of this repository. The run of a pull request may be for anybody's
+// commit, which a run with secrets must not deploy. GitHub tells the name of the branch and not
+// whether it is one: it may be that of a tag, so that the host has to find the commit on branch.
+func commitOf(run Run, ref, eventFile string) (commit, branch string) {
 	if run.Event != "workflow_run" {
-		return run.SHA
+		return run.SHA, ""
 	}
 	var event struct {
 		Run struct {
@@ -28,12 +30,12 @@ func commitOf(run Run, ref, eventFile string) string {
 	}
 	text, err := os.ReadFile(eventFile)
 	if err != nil || json.Unmarshal(text, &event) != nil {
-		return run.SHA
+		return run.SHA, ""
 	}
 	other := event.Run
 	if strings.HasPrefix(other.Event, "pull_request") || !strings.EqualFold(other.Repository.Name, run.Repository) ||
 		"refs/heads/"+other.Branch != ref || !objectID.MatchString(other.SHA) {
-		return run.SHA
+		return run.SHA, ""
 	}
-	return strings.ToLower(other.SHA)
+	return strings.ToLower(other.SHA), other.Branch
 }

@@ -49,6 +49,11 @@ func TestTheCommitOfAnEvent(t *testing.T) {
 				t.Fatal(err)
 			}
 			equal(t, in.Ref, tt.want)
+			branch := "" // only the name of the branch is known where the commit is another run's
+			if tt.want == tested {
+				branch = "main"
+			}
+			equal(t, in.Run.Branch, branch)
 			inputs["ref"] = head
 			named, err := Parse(with(env, inputs))
 			if err != nil {

@@ -62,8 +62,10 @@ func setSetup(p *parser, value string) error {
 	return nil
 }
 
-// packageName follows the Debian policy manual, section 5.6.1.
-var packageName = regexp.MustCompile(`^[a-z0-9][a-z0-9.+-]+$`)
+// packageName follows the Debian policy manual, section 5.6.1, less what apt-get reads as more than
+// a name: it removes what ends in "-", and installs what ends in "+" without it, but for names such
+// as g++ that it knows.
+var packageName = regexp.MustCompile(`^[a-z0-9][a-z0-9.+-]*([a-z0-9]|\+\+)$`)
 
 func setPackages(p *parser, value string) error {
 	for _, name := range strings.FieldsFunc(value, func(r rune) bool { return strings.ContainsRune(" ,\r\n\t", r) }) {

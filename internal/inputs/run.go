@@ -25,6 +25,7 @@ type Run struct {
 	Repository string // owner/name
 	SHA        string
 	Commit     string // what it is for, which is not always SHA: see commitOf
+	Branch     string // on which Commit must be, where only its name was said; empty otherwise
 }
 
 // parseRun reads the variables; the error is about the server's URL, which a host is going to fetch from.
@@ -48,7 +49,7 @@ func parseRun(getenv func(string) string) (Run, error) {
 		Repository: value("REPOSITORY"),
 		SHA:        value("SHA"),
 	}
-	run.Commit = commitOf(run, value("REF"), getenv("GITHUB_EVENT_PATH"))
+	run.Commit, run.Branch = commitOf(run, value("REF"), getenv("GITHUB_EVENT_PATH"))
 	if run.Actor == "" {
 		run.Actor = value("ACTOR")
 	}

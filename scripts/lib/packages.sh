@@ -75,7 +75,8 @@ apt_knows() { ! have apt-cache || ! apt_has_lists || [[ -n $(apt-cache show --no
 # that came), refusal (apt's own words, when it did not get through), and coming (what an operation that changes nothing leaves to the next
 # deployment to install). What it can't mend is found by the checks that follow.
 install_missing() {
-  local lacks=() wanted=() before try options=(-o DPkg::Lock::Timeout=120 -o Acquire::Retries=3 -o Dpkg::Use-Pty=0)
+  local lacks=() wanted=() before try options=(-o DPkg::Lock::Timeout=120 -o Acquire::Retries=3 -o Dpkg::Use-Pty=0
+    -o APT::Cmd::Pattern-Only=true) # else what it does not know is a regular expression to it
   brought='' refusal='' coming=''
   [[ $setup != never ]] && have apt-get || return 0
   read -ra lacks -d '' < <(lacking) || :
