@@ -27,9 +27,12 @@ func (c *Client) Upload(ctx context.Context, path string, from io.Reader) error 
 	})
 }
 
-// Download copies a file of the host's. See [Client.Upload] for the errors.
+// Download copies a file of the host's, as far as the writer takes it. See [Client.Upload] for the
+// errors.
 func (c *Client) Download(ctx context.Context, path string, to io.Writer) error {
-	out := &gate{w: to}
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	out := &gate{w: to, failed: stop} // who has read enough is sent no more
 	defer out.shut()
 	return c.sftp(ctx, "read "+path, func(s *sftp.Client) error {
 		f, err := s.Open(path)

@@ -151,3 +151,41 @@ func TestOpenSSHUploadStops(t *testing.T) {
 		}
 	})
 }
+
+// Whoever has read enough is sent no more: a host can offer a file without an end.
+func TestOpenSSHDownloadEndsWhereTheWriterDoes(t *testing.T) {
+	client := sftpHost(t, withSFTP)
+	enough := errors.New("enough")
+	for range 2 { // the connection goes on
+		w := &limitedWriter{most: 1 << 20, err: enough}
+		began := time.Now()
+		err := client.Download(t.Context(), "/dev/zero", w)
+		if !errors.Is(err, enough) {
+			t.Fatalf("%v, want %v", err, enough)
+		}
+		if took := time.Since(began); took > 10*time.Second {
+			t.Errorf("it took %s", took)
+		}
+		if w.after > 0 {
+			t.Errorf("%d writes after the one that was refused", w.after)
+		}
+	}
+	if err := client.Download(t.Context(), os.DevNull, io.Discard); err != nil {
+		t.Error(err)
+	}
+}
+
+type limitedWriter struct {
+	n, most, after int
+	err            error
+}
+
+func (w *limitedWriter) Write(p []byte) (int, error) {
+	if w.n > w.most {
+		w.after++
+	}
+	if w.n += len(p); w.n > w.most {
+		return 0, w.err
+	}
+	return len(p), nil
+}

@@ -14,6 +14,7 @@ type gate struct {
 	w      io.Writer
 	closed bool
 	err    error
+	failed func(error) // told of what the writer refuses; may be nil
 
 	begun, finished atomic.Int64 // writes
 }
@@ -24,7 +25,9 @@ func (g *gate) Write(p []byte) (int, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.w != nil && !g.closed && g.err == nil {
-		_, g.err = g.w.Write(p)
+		if _, g.err = g.w.Write(p); g.err != nil && g.failed != nil {
+			g.failed(g.err)
+		}
 	}
 	return len(p), nil
 }

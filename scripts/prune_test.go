@@ -314,6 +314,15 @@ func TestTheHistoryIsBounded(t *testing.T) {
 	if out := bash(t, string(text)); !strings.Contains(out, "history_0={}\nhistory_1={\"last\":1}\nrecorded=yes\n") {
 		t.Errorf("results:\n%s", out)
 	}
+	r.put("deploys.jsonl", `{"a":"`+strings.Repeat("x", 125000)+"\"}\n{}\n")
+	if out := bash(t, string(text)); !strings.Contains(out, "history_0={}\nhistory_1={\"last\":1}\nrecorded=yes\n") {
+		t.Errorf("results after a long line:\n%.200s", out)
+	}
+	if got := read(t, filepath.Join(r.path, "deploys.jsonl")); got != "{}\n{\"last\":1}\n" {
+		t.Errorf("a long line is kept: %.80q", got)
+	}
+	r.put("deploys.jsonl", strings.Repeat("{}\n", 1200))
+	bash(t, string(text))
 	if got := read(t, filepath.Join(r.path, "deploys.jsonl")); strings.Count(got, "\n") != 1000 || !strings.HasSuffix(got, "{}\n{\"last\":1}\n") {
 		t.Errorf("%d lines, the end: %q", strings.Count(got, "\n"), got[len(got)-30:])
 	}

@@ -7,7 +7,7 @@
 main() {
   own_lock
   {
-    tail -n 999 -- "$path/deploys.jsonl" 2>/dev/null || :
+    { tail -n 999 -- "$path/deploys.jsonl" 2>/dev/null || :; } | awk -v most="$max_history" 'length <= most'
     printf '%s\n' "$line"
   } | write "$path/deploys.jsonl" 0644
   print_history "$history"

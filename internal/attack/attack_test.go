@@ -24,7 +24,8 @@ const document = "../../docs/attacks.md"
 func TestAttacks(t *testing.T) {
 	table := &Table{Section: "inputs, log and connection"}
 	for _, part := range []func(*testing.T, *Table){
-		onInputs, onShell, onSystemd, onGit, onResults, onLog, onFiles, onSecrets, onSummary, onHostKeys, onWorkspace, fromHost,
+		onInputs, onShell, onSystemd, onGit, onResults, onLog, onFiles, onSecrets, onSummary, onHostKeys, onWorkspace,
+		fromHost, noise,
 	} {
 		part(t, table)
 	}

@@ -199,7 +199,16 @@ func onWorkspace(t *testing.T, table *Table) {
 		return "refused: " + err.Error()
 	})
 	table.Try(t, "offer of a host", "64 KiB that unpack to a gigabyte without a line break", func(t *testing.T) string {
-		_, err := workspace.ReadManifest(endless{})
+		dir := t.TempDir()
+		write(t, filepath.Join(dir, "a"), "x")
+		tree, err := workspace.Read(t.Context(), workspace.Options{Workspace: dir, Path: "."})
+		if err == nil {
+			err = tree.Hash(t.Context())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = tree.Compare(t.Context(), endless{})
 		if err == nil {
 			t.Fatal("read")
 		}

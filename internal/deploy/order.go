@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/clothesme/deploy-action/internal/inputs"
@@ -35,13 +36,28 @@ func (d *Deployment) by(h *host) string {
 	return string(line)
 }
 
-// readPast returns nothing of a line that is not ours to read.
+// readPast returns nothing of a line that is not ours to read, and no more of a field than a person
+// would.
 func readPast(line string) past {
 	var p past
 	if json.Unmarshal([]byte(line), &p) != nil {
 		return past{}
 	}
+	for _, field := range []*string{&p.Outcome, &p.Release, &p.Actor, &p.Run, &p.RunID, &p.RunNo, &p.Workflow} {
+		*field = cutText(*field, maxPast)
+	}
 	return p
+}
+
+// maxPast is what is kept of a field of the history, in bytes; the longest is the address of a run.
+const maxPast = 300
+
+// cutText cuts a text to so many bytes.
+func cutText(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most], "") + "…"
 }
 
 // inOrder refuses to put an older commit live over a newer one: runs that wait for the lock get it in no order, and one whose runner hung

@@ -142,6 +142,10 @@ func (d *Deployment) recordSuccess(ctx context.Context, h *host) (string, error)
 	return "written to " + d.in.Path + "/deploys.jsonl", nil
 }
 
+// maxReason is what the history keeps of an error, in bytes; print_history takes a line of 4096,
+// and JSON may need six for one.
+const maxReason = 400
+
 // record appends one line to the host's history: who, what, how it ended, how long it took.
 func (d *Deployment) record(ctx context.Context, h *host, outcome Outcome, reason string) error {
 	line, err := json.Marshal(struct {
@@ -157,7 +161,7 @@ func (d *Deployment) record(ctx context.Context, h *host, outcome Outcome, reaso
 		HostResult
 	}{
 		d.now().UTC().Truncate(time.Millisecond), d.in.Run.URL(), d.in.Run.ID, d.in.Run.Number, d.in.Run.Workflow, d.in.Run.Actor, d.in.Run.SHA,
-		reason, d.now().Sub(d.begin).Milliseconds(), d.hostResult(h, outcome),
+		cutText(reason, maxReason), d.now().Sub(d.begin).Milliseconds(), d.hostResult(h, outcome),
 	})
 	if err != nil {
 		return fmt.Errorf("encode history line: %w", err)

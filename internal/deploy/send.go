@@ -1,7 +1,6 @@
 package deploy
 
 import (
-	"bytes"
 	"compress/gzip"
 	"context"
 	"errors"
@@ -62,11 +61,10 @@ func (d *Deployment) send(ctx context.Context, h *host) (string, error) {
 		h.unchanged, h.release = true, h.Active.Release
 		return fmt.Sprintf("release %s already serves this checkout, made the same way", h.release), nil
 	}
-	o, err := d.offer(ctx, h)
+	o, change, err := d.offer(ctx, h, tree)
 	if err != nil {
 		return "", err
 	}
-	change := tree.Change(o.lines)
 	if err := d.fits(o, change); err != nil {
 		return "", err
 	}
@@ -86,45 +84,70 @@ func (d *Deployment) send(ctx context.Context, h *host) (string, error) {
 // offered is what a host has of a checkout, and room for.
 type offered struct {
 	transfer, base string
-	lines          map[string]bool
 	free, inodes   int64 // bytes and files; inodes is 0 where the file system has no limit
 }
 
-func (d *Deployment) offer(ctx context.Context, h *host) (*offered, error) {
+// offer asks a host what it has of the checkout, and says what that leaves to be sent.
+func (d *Deployment) offer(ctx context.Context, h *host, tree *workspace.Tree) (*offered, *workspace.Change, error) {
 	active := ""
 	if h.Active != nil {
 		active = h.Active.Release
 	}
 	res, err := d.exec(ctx, h, scripts.Offer, scripts.Values{"active": active, "step_id": ""})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	o := &offered{transfer: res.Text("transfer"), base: res.Form("base", releaseOr), free: int64(res.Int("disk_kb")) << 10, inodes: int64(res.Int("inodes"))}
+	o := &offered{
+		transfer: res.Text("transfer"), base: res.Form("base", releaseOr),
+		free: int64(res.Int("disk_kb")) << 10, inodes: int64(res.Int("inodes")),
+	}
 	if res.Err() != nil || o.base == "" {
-		return o, res.Err()
+		return o, tree.All(), res.Err()
 	}
-	var packed capped
-	if err := h.shell.Download(ctx, o.transfer+"/offer", &packed); err != nil {
-		return nil, err
+	change, err := compare(ctx, h.shell, o.transfer+"/offer", tree)
+	if err == nil && change.Anew {
+		o.base = ""
 	}
-	plain, err := gzip.NewReader(&packed)
-	if err != nil {
-		return nil, fmt.Errorf("read manifest of the host: %w", err)
-	}
-	o.lines, err = workspace.ReadManifest(plain)
-	return o, err
+	return o, change, err
 }
 
-// capped is a buffer that refuses more than a host has reason to send.
-type capped struct{ bytes.Buffer }
+// compare reads an offer while it comes. It ends with the first byte that is too many.
+func compare(ctx context.Context, shell Shell, path string, tree *workspace.Tree) (*workspace.Change, error) {
+	pr, pw := io.Pipe()
+	over := make(chan error, 1)
+	go func() {
+		err := shell.Download(ctx, path, &capped{w: pw})
+		_ = pw.CloseWithError(err)
+		over <- err
+	}()
+	change, err := func() (*workspace.Change, error) {
+		plain, err := gzip.NewReader(pr)
+		if err != nil {
+			return nil, fmt.Errorf("read manifest of the host: %w", err)
+		}
+		return tree.Compare(ctx, plain)
+	}()
+	_ = pr.CloseWithError(errors.Join(err, io.ErrClosedPipe)) // what still comes is too much
+	unread := <-over
+	if lost(unread) || err == nil && unread != nil && !change.Anew {
+		return nil, unread
+	}
+	return change, err
+}
+
+// capped refuses more than a host has reason to send.
+type capped struct {
+	w io.Writer
+	n int
+}
 
 const maxOffer = 64 << 20
 
 func (c *capped) Write(p []byte) (int, error) {
-	if c.Len()+len(p) > maxOffer {
+	if c.n += len(p); c.n > maxOffer {
 		return 0, fmt.Errorf("the host offers more than %d bytes", maxOffer)
 	}
-	return c.Buffer.Write(p)
+	return c.w.Write(p)
 }
 
 // spare is what must be left of the disk after the release is there, in bytes.

@@ -38,9 +38,20 @@ func (r *Report) set(file, kind, name, value string) error {
 	return nil
 }
 
-// Summary adds Markdown to the summary of the step; what comes from others goes through MarkdownText, MarkdownCode
-// or MarkdownBlock first. Without a runner (GITHUB_STEP_SUMMARY is unset) it does nothing.
+// Summary adds Markdown to the summary of the step; what comes from others goes through
+// MarkdownText, MarkdownCode or MarkdownBlock first. Of more than the runner takes, the end is left
+// off, with a warning. Without a runner (GITHUB_STEP_SUMMARY is unset) it does nothing.
 func (r *Report) Summary(markdown string) error {
+	left, err := r.summary(markdown)
+	if left > 0 {
+		r.Warn("Summary", fmt.Sprintf("the runner takes %d bytes of a summary, and %d are left off; the log has all of it",
+			maxSummary, left))
+	}
+	return err
+}
+
+// summary tells how many bytes it has left off.
+func (r *Report) summary(markdown string) (left int, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	hide := redactor{}
@@ -51,17 +62,29 @@ func (r *Report) Summary(markdown string) error {
 	}
 	markdown, _ = hide.redact(markdown, noLimit)
 	path := r.getenv("GITHUB_STEP_SUMMARY")
-	size := int64(len(markdown))
+	room := maxSummary - 1 // it takes less than that
 	if info, err := os.Stat(path); err == nil {
-		size += info.Size()
+		room -= int(min(info.Size(), maxSummary))
 	}
-	if size >= maxSummary {
-		return fmt.Errorf("write summary: %d bytes are more than the runner takes (%d)", size, maxSummary)
+	markdown, left = fit(strings.TrimRight(markdown, "\n")+"\n", room)
+	if err := appendTo(path, markdown); err != nil {
+		return left, fmt.Errorf("write summary: %w", err)
 	}
-	if err := appendTo(path, strings.TrimRight(markdown, "\n")+"\n"); err != nil {
-		return fmt.Errorf("write summary: %w", err)
+	return left, nil
+}
+
+// fit leaves lines off at the end until what is there, with a note that says so, is no longer than
+// room.
+func fit(markdown string, room int) (text string, left int) {
+	if len(markdown) <= room {
+		return markdown, 0
 	}
-	return nil
+	const note = "\n\nThe rest was too long.\n"
+	end := max(strings.LastIndexByte(markdown[:max(room-len(note), 0)], '\n'), 0)
+	if left = len(markdown) - end; room < len(note) {
+		return "", left
+	}
+	return markdown[:end] + note, left
 }
 
 // appendTo adds data to a file of the runner in one write, so that it is there as a whole or not at all.

@@ -33,6 +33,7 @@ type Report struct {
 	w       io.Writer
 	grouped bool  // a group is open
 	printed int64 // how often something was
+	outputs int   // bytes of hosts that were printed
 	secrets redactor
 }
 
@@ -94,17 +95,23 @@ func (r *Report) Info(msg string) {
 	var out bytes.Buffer
 	for _, line := range splitLines(msg) {
 		text, _ := r.secrets.redact(r.secrets.coloured(line), noLimit)
+		if len(text) > maxLine {
+			text, _ = r.secrets.redact(clean(line, dropColour), maxLine)
+		}
 		out.WriteString(defuseStart(defuse(text)))
 		out.WriteByte('\n')
 	}
 	r.write(out.Bytes())
 }
 
+// maxDebug is what is printed of one message for debugging, in UTF-16 units.
+const maxDebug = 16 << 10
+
 // Debug prints msg where debug logging is switched on (RUNNER_DEBUG=1); the runner drops it otherwise.
 func (r *Report) Debug(msg string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.write([]byte(command("debug", "", r.plain(msg))))
+	r.write([]byte(command("debug", "", cut(r.plain(msg), maxDebug))))
 }
 
 func (r *Report) beginGroup(title string) []byte {

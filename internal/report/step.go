@@ -82,7 +82,7 @@ func (s *Step) end(line, colour, uncolour string) {
 	}
 	s.ended = true
 	close(s.over)
-	outcome := colour + oneLine(s.r.plain(line)) + " (" + Elapsed(took) + ")" + uncolour + "\n"
+	outcome := colour + cut(oneLine(s.r.plain(line)), maxLine) + " (" + Elapsed(took) + ")" + uncolour + "\n"
 	s.r.write(append(s.r.endGroup(), outcome...))
 }
 
@@ -92,7 +92,7 @@ func (r *Report) Closing(headline string, lines ...string) {
 	defer r.mu.Unlock()
 	out := append(r.endGroup(), green+"✓ "+oneLine(r.plain(headline))+reset+"\n"...)
 	for _, line := range lines {
-		out = append(out, "  "+oneLine(r.plain(line))+"\n"...)
+		out = append(out, "  "+cut(oneLine(r.plain(line)), maxLine)+"\n"...)
 	}
 	r.write(out)
 }

@@ -12,14 +12,20 @@ const (
 	// maxLine is what is printed of one line of a host, in bytes. The live view of the runner cuts at 1,024
 	// characters (JobServerQueue.cs), the stored log keeps all.
 	maxLine = 8 << 10
+	// maxOutput is what is printed of one script's output, and maxOutputs of all in a run, in
+	// bytes: a host that prints for hours must not fill the runner's disk, nor hide in its own
+	// noise what went wrong. What is too much is counted.
+	maxOutput  = 4 << 20
+	maxOutputs = 32 << 20
 	// flushAt keeps the memory for one Write in bounds: a byte "\n" grows by its prefix.
 	flushAt = 64 << 10
 )
 
-// Remote returns a writer for the output of a host. Each line is printed when it is complete, as "host │ line",
-// cleaned, without secrets and without a chance to be a workflow command; of a line longer than 8 KiB the rest is
-// counted and dropped, in constant memory. A lone carriage return ends a line, as it does in the runner, so that
-// progress bars become lines.
+// Remote returns a writer for the output of a host. Each line is printed when it is complete, as
+// "host │ line", cleaned, without secrets and without a chance to be a workflow command; of a line
+// longer than 8 KiB the rest is counted and dropped, in constant memory, and so is what comes after
+// 4 MiB of one writer, or 32 of a run. A lone carriage return ends a line, as it does in the
+// runner, so that progress bars become lines.
 //
 // Write never fails while the writer is open, and Close prints what came without a line break. Several goroutines
 // may share one writer; a stream of its own for each of them keeps their lines apart.
@@ -37,6 +43,8 @@ type remote struct {
 	dropped int64  // bytes of it that were too many
 	cr      bool   // the last byte was \r, so that a \n belongs to it
 	empty   bool   // nothing was printed for that \r
+	used    int    // bytes printed
+	skipped int64  // bytes that came when it was enough
 	closed  bool
 	out     bytes.Buffer
 }
@@ -71,8 +79,11 @@ func (w *remote) Close() error {
 	defer w.mu.Unlock()
 	if !w.closed && (len(w.line) > 0 || w.dropped > 0) {
 		w.emit()
-		w.flush()
 	}
+	if !w.closed && w.skipped > 0 {
+		fmt.Fprintf(&w.out, "%s … %d bytes more\n", w.prefix, w.skipped)
+	}
+	w.flush()
 	w.closed = true
 	return nil
 }
@@ -112,8 +123,28 @@ func (w *remote) limit() int {
 	return maxLine + w.r.secrets.longest
 }
 
+// enough counts the line instead of printing it, once there was enough.
+func (w *remote) enough() bool {
+	w.r.mu.Lock()
+	over := w.used >= maxOutput || w.r.outputs >= maxOutputs
+	w.r.mu.Unlock()
+	if !over {
+		return false
+	}
+	if w.skipped == 0 {
+		fmt.Fprintf(&w.out, "%s … what it says from here on is too much for this log\n", w.prefix)
+	}
+	w.skipped += int64(len(w.line)) + w.dropped + 1
+	w.line, w.dropped = w.line[:0], 0
+	return true
+}
+
 // emit prints the line.
 func (w *remote) emit() {
+	if w.enough() {
+		return
+	}
+	begin := w.out.Len()
 	w.r.mu.Lock()
 	text := w.r.secrets.coloured(string(w.line))
 	if w.dropped > 0 || len(text) > maxLine {
@@ -138,6 +169,10 @@ func (w *remote) emit() {
 	}
 	w.out.WriteByte('\n')
 	w.line, w.dropped = w.line[:0], 0
+	w.used += w.out.Len() - begin
+	w.r.mu.Lock()
+	w.r.outputs += w.out.Len() - begin
+	w.r.mu.Unlock()
 	if w.out.Len() >= flushAt {
 		w.flush()
 	}

@@ -280,3 +280,49 @@ func FuzzRemote(f *testing.F) {
 		}
 	})
 }
+
+// A host that prints without an end fills neither the runner's disk nor its memory, and what comes
+// after it is still printed.
+func TestTheOutputOfAHostIsBounded(t *testing.T) {
+	for _, tt := range []struct{ name, line string }{
+		{"lines", strings.Repeat("x", 99) + "\n"},
+		{"empty lines", "\n"},
+		{"progress", "10%\r"},
+		{"one line", "x"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r, log, _ := newTest(t)
+			chunk := []byte(strings.Repeat(tt.line, 1<<20/len(tt.line)))
+			sent := 0
+			for range 3 { // verbs
+				w := r.Remote("web")
+				for range 20 {
+					_, _ = w.Write(chunk)
+					sent += len(chunk)
+				}
+				_ = w.Close()
+			}
+			r.Info("the end")
+			if size := log.Len(); size > 3*(maxOutput+maxLine+200) {
+				t.Errorf("%d bytes of %d were printed", size, sent)
+			}
+			text := log.String()
+			if more := strings.Count(text, " bytes more"); more != 3 || !strings.HasSuffix(text, "\nthe end\n") {
+				t.Errorf("%d times that there is more; the end: %q", more, text[len(text)-100:])
+			}
+		})
+	}
+}
+
+func TestTheOutputOfARunIsBounded(t *testing.T) {
+	r, log, _ := newTest(t)
+	chunk := []byte(strings.Repeat(strings.Repeat("x", 99)+"\n", maxOutput/100))
+	for range maxOutputs/maxOutput + 4 {
+		w := r.Remote("web")
+		_, _ = w.Write(chunk)
+		_ = w.Close()
+	}
+	if size := log.Len(); size > maxOutputs+maxOutput {
+		t.Errorf("%d bytes were printed", size)
+	}
+}

@@ -2,6 +2,7 @@ package workspace
 
 import (
 	"bufio"
+	"context"
 	"crypto/sha256"
 	"fmt"
 	"io"
@@ -65,18 +66,61 @@ func identity(lines []string) string {
 	return fmt.Sprintf("%x", hash.Sum(nil))
 }
 
-// maxManifest bounds what a host can make us keep; the names of a million files fit.
-const maxManifest = 256 << 20
+// What a host may have us read and keep of its offer. Nothing is kept of what we have too; the
+// names that are to go are.
+const (
+	maxManifest = 256 << 20 // bytes read; the names of a million files fit
+	maxLine     = 64 << 10  // bytes
+	maxGone     = 32 << 20  // bytes of names to go
+	maxGoners   = 1 << 20   // how many
+	betweenEnds = 1 << 12   // lines, between two looks at the context
+)
 
-// ReadManifest reads the lines that a host offers: what of a release it has unchanged. A host that lies gains nothing: the release that
-// comes of it has to add up to the identity that was sent.
-func ReadManifest(r io.Reader) (map[string]bool, error) {
-	offered := map[string]bool{}
-	limited := &io.LimitedReader{R: r, N: maxManifest}
+// Change is what turns what a host offers into a tree.
+type Change struct {
+	Files, Entries int      // to be sent: files, and all there is
+	Bytes          int64    // what those files hold
+	Kept           int64    // bytes of the files that the host has
+	Anew           bool     // the host offered so much else that everything is sent, and nothing of it is used
+	plus, minus    []string // lines of the manifest that come, paths that go
+	send           []*entry
+}
+
+// All sends everything.
+func (t *Tree) All() *Change { return t.change(make([]bool, len(t.entries)), nil) }
+
+// Compare compares the tree with the lines that a host offers: what of a release it has unchanged.
+// Links are always sent: they are smaller than a comparison. A host that lies gains nothing: the
+// release that comes of it has to add up to the identity that was sent.
+func (t *Tree) Compare(ctx context.Context, offer io.Reader) (*Change, error) {
+	index := make(map[string]int, len(t.entries))
+	for i := range t.entries {
+		if e := &t.entries[i]; e.kind != link {
+			index[e.brief()] = i
+		}
+	}
+	has := make([]bool, len(t.entries))
+	var gone []string
+	bytes := 0
+	limited := &io.LimitedReader{R: offer, N: maxManifest}
 	lines := bufio.NewScanner(limited)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		offered[lines.Text()] = true
+	lines.Buffer(nil, maxLine)
+	for n := 0; lines.Scan(); n++ {
+		if n%betweenEnds == 0 && ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		if i, ours := index[string(lines.Bytes())]; ours {
+			has[i] = true
+			continue
+		}
+		name := lines.Text()
+		name = strings.Clone(name[strings.LastIndexByte(name, '\t')+1:])
+		if bytes += len(name); bytes > maxGone || len(gone) == maxGoners {
+			c := t.All()
+			c.Anew = true
+			return c, nil
+		}
+		gone = append(gone, name)
 	}
 	if lines.Err() != nil {
 		return nil, fmt.Errorf("read manifest of the host: %w", lines.Err())
@@ -84,26 +128,14 @@ func ReadManifest(r io.Reader) (map[string]bool, error) {
 	if limited.N == 0 {
 		return nil, fmt.Errorf("read manifest of the host: more than %d bytes", maxManifest)
 	}
-	return offered, nil
+	return t.change(has, gone), nil
 }
 
-// Change is what turns what a host offers into a tree.
-type Change struct {
-	Files, Entries int      // to be sent: files, and all there is
-	Bytes          int64    // what those files hold
-	Kept           int64    // bytes of the files that the host has
-	plus, minus    []string // lines of the manifest that come, paths that go
-	send           []*entry
-}
-
-// Change compares the tree with what a host offers. Links are always sent: they are smaller than a comparison.
-func (t *Tree) Change(offered map[string]bool) *Change {
-	c := &Change{}
-	kept := map[string]bool{}
+func (t *Tree) change(has []bool, gone []string) *Change {
+	c := &Change{minus: gone}
 	for i := range t.entries {
 		e := &t.entries[i]
-		if line := e.brief(); e.kind != link && offered[line] {
-			kept[line] = true
+		if has[i] {
 			c.Kept += e.size
 			continue
 		}
@@ -115,19 +147,7 @@ func (t *Tree) Change(offered map[string]bool) *Change {
 			c.Bytes += e.size
 		}
 	}
-	for line := range offered {
-		if !kept[line] {
-			c.minus = append(c.minus, line[strings.LastIndexByte(line, '\t')+1:])
-		}
-	}
 	slices.Sort(c.plus)
 	slices.Sort(c.minus)
 	return c
-}
-
-func text(lines []string) string {
-	if len(lines) == 0 {
-		return ""
-	}
-	return strings.Join(lines, "\n") + "\n"
 }

@@ -32,14 +32,11 @@ func (t *Tree) Pack(ctx context.Context, w io.Writer, c *Change, compressed bool
 }
 
 func (t *Tree) pack(ctx context.Context, w *tar.Writer, c *Change) error {
-	lists := []struct{ name, text string }{{"minus", text(c.minus)}, {"plus", text(c.plus)}}
-	for _, list := range lists {
-		// The classic form holds names as they are, whatever their bytes.
-		h := &tar.Header{Name: path.Join(ownName, list.name), Mode: 0o644, Size: int64(len(list.text)), Format: tar.FormatGNU, ModTime: time.Unix(0, 0)}
-		if err := w.WriteHeader(h); err != nil {
-			return err
-		}
-		if _, err := io.WriteString(w, list.text); err != nil {
+	for _, list := range []struct {
+		name  string
+		lines []string
+	}{{"minus", c.minus}, {"plus", c.plus}} {
+		if err := packLines(w, list.name, list.lines); err != nil {
 			return err
 		}
 	}
@@ -57,6 +54,27 @@ func (t *Tree) pack(ctx context.Context, w *tar.Writer, c *Change) error {
 		}
 	}
 	return w.Close()
+}
+
+// packLines writes a list, line by line: together they may be as large as all that is sent.
+func packLines(w *tar.Writer, name string, lines []string) error {
+	size := int64(0)
+	for _, line := range lines {
+		size += int64(len(line)) + 1
+	}
+	// The classic form holds names as they are, whatever their bytes.
+	h := &tar.Header{
+		Name: path.Join(ownName, name), Mode: 0o644, Size: size, Format: tar.FormatGNU, ModTime: time.Unix(0, 0),
+	}
+	if err := w.WriteHeader(h); err != nil {
+		return err
+	}
+	buffered := bufio.NewWriter(w)
+	for _, line := range lines {
+		_, _ = buffered.WriteString(line) // what fails, fails Flush
+		_ = buffered.WriteByte('\n')
+	}
+	return buffered.Flush()
 }
 
 const order = "dfl"

@@ -2,6 +2,7 @@ package workspace
 
 import (
 	"archive/tar"
+	"bufio"
 	"bytes"
 	"compress/gzip"
 	"context"
@@ -12,10 +13,12 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/clothesme/deploy-action/internal/exclude"
@@ -226,7 +229,7 @@ func TestPackSendsTheChange(t *testing.T) {
 	o := Options{Workspace: dir, Path: "."}
 	tree := readTree(t, o)
 	var packed bytes.Buffer
-	if err := tree.Pack(t.Context(), &packed, tree.Change(nil), true); err != nil {
+	if err := tree.Pack(t.Context(), &packed, tree.All(), true); err != nil {
 		t.Fatal(err)
 	}
 	if packed.Len() > len(noise)*101/100+blockSize/10 {
@@ -242,16 +245,15 @@ func TestPackSendsTheChange(t *testing.T) {
 	for i := range tree.entries {
 		brief = append(brief, tree.entries[i].brief())
 	}
-	offered, err := ReadManifest(strings.NewReader(text(brief)))
-	if err != nil {
-		t.Fatal(err)
-	}
 	put(t, dir, "a", "new", 0o644)
 	if err := os.Remove(filepath.Join(dir, "d/noise")); err != nil {
 		t.Fatal(err)
 	}
 	next := readTree(t, o)
-	change := next.Change(offered)
+	change, err := next.Compare(t.Context(), strings.NewReader(strings.Join(brief, "\n")))
+	if err != nil {
+		t.Fatal(err)
+	}
 	packed.Reset()
 	if err := next.Pack(t.Context(), &packed, change, true); err != nil {
 		t.Fatal(err)
@@ -278,7 +280,7 @@ func TestPackRefusesAFileThatChanged(t *testing.T) {
 			put(t, dir, "a", big, 0o644)
 			tree := readTree(t, Options{Workspace: dir, Path: "."})
 			put(t, dir, "a", text, 0o644)
-			if err := tree.Pack(t.Context(), io.Discard, tree.Change(nil), true); err == nil || !strings.Contains(err.Error(), `"a"`) {
+			if err := tree.Pack(t.Context(), io.Discard, tree.All(), true); err == nil || !strings.Contains(err.Error(), `"a"`) {
 				t.Errorf("%v, want an error that names the file", err)
 			}
 		})
@@ -318,7 +320,7 @@ func TestPackSendsWhatWasHashed(t *testing.T) {
 				t.Errorf("%d files kept in memory, want %d", kept, want)
 			}
 			var packed bytes.Buffer
-			if err := tree.Pack(t.Context(), &packed, tree.Change(nil), true); err != nil {
+			if err := tree.Pack(t.Context(), &packed, tree.All(), true); err != nil {
 				t.Fatal(err)
 			}
 			if _, texts := unpack(t, &packed); texts["a"] != "abc" || texts["b"] != "def" {
@@ -335,7 +337,7 @@ func TestPackReturnsTheWritersError(t *testing.T) {
 	pr, pw := io.Pipe()
 	reason := errors.New("gone")
 	_ = pr.CloseWithError(reason)
-	if err := tree.Pack(t.Context(), pw, tree.Change(nil), true); !errors.Is(err, reason) {
+	if err := tree.Pack(t.Context(), pw, tree.All(), true); !errors.Is(err, reason) {
 		t.Errorf("%v, want the writer's own error", err)
 	}
 }
@@ -348,28 +350,143 @@ func TestOnlyWhatShrinksIsCompressed(t *testing.T) {
 	put(t, dir, "small", "small", 0o644)
 	o := Options{Workspace: dir, Path: "."}
 	tree := readTree(t, o)
-	if shrinks, err := tree.Shrinks(tree.Change(nil)); shrinks || err != nil {
+	if shrinks, err := tree.Shrinks(tree.All()); shrinks || err != nil {
 		t.Errorf("noise shrinks: %t, %v", shrinks, err)
 	}
 	var packed bytes.Buffer
-	if err := tree.Pack(t.Context(), &packed, tree.Change(nil), false); err != nil || !bytes.Contains(packed.Bytes(), noise) {
+	if err := tree.Pack(t.Context(), &packed, tree.All(), false); err != nil || !bytes.Contains(packed.Bytes(), noise) {
 		t.Errorf("%v, or not packed as it is", err)
 	}
 	put(t, dir, "text", strings.Repeat("text ", blockSize), 0o644)
 	tree = readTree(t, o)
-	if shrinks, err := tree.Shrinks(tree.Change(nil)); !shrinks || err != nil {
+	if shrinks, err := tree.Shrinks(tree.All()); !shrinks || err != nil {
 		t.Errorf("text shrinks: %t, %v", shrinks, err)
 	}
 	put(t, dir, "text", fmt.Sprintf("%x", noise)+fmt.Sprintf("%x", noise), 0o644) // without repetitions near each other
 	tree = readTree(t, o)
-	if shrinks, err := tree.Shrinks(tree.Change(nil)); !shrinks || err != nil {
+	if shrinks, err := tree.Shrinks(tree.All()); !shrinks || err != nil {
 		t.Errorf("hexadecimal digits shrink: %t, %v", shrinks, err)
 	}
 	packed.Reset()
-	if err := tree.Pack(t.Context(), &packed, tree.Change(nil), true); err != nil || packed.Len() > len(noise)+4*len(noise)*6/10 {
+	if err := tree.Pack(t.Context(), &packed, tree.All(), true); err != nil || packed.Len() > len(noise)+4*len(noise)*6/10 {
 		t.Errorf("%v, %d bytes of noise and %d of digits became %d", err, len(noise), 4*len(noise), packed.Len())
 	}
 	if shrinks, err := tree.Shrinks(&Change{}); !shrinks || err != nil {
 		t.Errorf("nothing shrinks: %t, %v", shrinks, err)
 	}
+}
+
+// What a host offers costs no more than its limits say, however it is made, and to read it can be
+// given up.
+func TestAnOfferIsBounded(t *testing.T) {
+	dir := t.TempDir()
+	put(t, dir, "a", "abc", 0o644)
+	tree := readTree(t, Options{Workspace: dir, Path: "."})
+	mine := tree.entries[0].brief() + "\n"
+	cancelled, cancel := context.WithCancelCause(t.Context())
+	gone := errors.New("gone")
+	cancel(gone)
+	for _, tt := range []struct {
+		name  string
+		ctx   context.Context //nolint:containedctx // of the row
+		offer io.Reader
+		err   error  // the one it wraps, or
+		words string // in it
+	}{
+		{"a line without an end", t.Context(), again("x"), bufio.ErrTooLong, ""},
+		{"lines without an end that are ours", t.Context(), again(mine), nil, "more than 268435456 bytes"},
+		{"the shortest lines that are not", t.Context(), again("\n"), nil, ""},
+		{"long lines that are not", t.Context(), again(strings.Repeat("x", 4095) + "\n"), nil, ""},
+		{"a run that is cancelled", cancelled, again(mine), gone, ""},
+		{"a connection that breaks", t.Context(), iotest.ErrReader(gone), gone, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var before, after runtime.MemStats
+			runtime.GC()
+			runtime.ReadMemStats(&before)
+			change, err := tree.Compare(tt.ctx, tt.offer)
+			runtime.ReadMemStats(&after)
+			if tt.err == nil && tt.words == "" {
+				if err != nil || !change.Anew || change.Files != tree.Files || len(change.minus) > 0 {
+					t.Errorf("%+v, %v, want everything to be sent", change, err)
+				}
+			} else if change != nil || err == nil || !strings.Contains(err.Error(), tt.words) || tt.err != nil && !errors.Is(err, tt.err) {
+				t.Errorf("%v, %v", change, err)
+			}
+			if kept := int64(after.Sys) - int64(before.Sys); kept > 200<<20 {
+				t.Errorf("it took %d MB", kept>>20)
+			}
+		})
+	}
+}
+
+// again reads a text over and over.
+func again(text string) io.Reader { return &repeated{text: strings.Repeat(text, 1+1<<16/len(text))} }
+
+type repeated struct {
+	text string
+	at   int
+}
+
+func (r *repeated) Read(p []byte) (int, error) {
+	n := copy(p, r.text[r.at:])
+	r.at = (r.at + n) % len(r.text)
+	return n, nil
+}
+
+// FuzzOffer: whatever a host offers, the lists that are sent turn what it has into the tree.
+func FuzzOffer(f *testing.F) {
+	dir := f.TempDir()
+	for _, name := range []string{"a", "b/c", "b/d"} {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o750); err != nil {
+			f.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(name), 0o600); err != nil {
+			f.Fatal(err)
+		}
+	}
+	tree, err := Read(f.Context(), Options{Workspace: dir, Path: "."})
+	if err == nil {
+		err = tree.Hash(f.Context())
+	}
+	if err != nil {
+		f.Fatal(err)
+	}
+	all := tree.All()
+	var brief []string
+	for i := range tree.entries {
+		brief = append(brief, tree.entries[i].brief())
+	}
+	f.Add(strings.Join(brief, "\n") + "\n")
+	f.Add(brief[1] + "\n" + brief[1] + "\r\n\t\n" + "f\t644\t1\t0123456789abcdef\tgone\n")
+	f.Add("\x00\xff\t\t\t\t\t")
+	f.Fuzz(func(t *testing.T, offer string) {
+		c, err := tree.Compare(t.Context(), strings.NewReader(offer))
+		if err != nil || c.Anew {
+			return
+		}
+		offered := map[string]bool{}
+		lines := bufio.NewScanner(strings.NewReader(offer))
+		for lines.Scan() {
+			offered[lines.Text()] = true
+		}
+		// What is kept was offered, and what was not is sent.
+		if len(c.plus) > len(all.plus) || c.Files > all.Files || c.Bytes+c.Kept != all.Bytes || c.Entries != len(c.send) {
+			t.Errorf("%+v of %+v", c, all)
+		}
+		sent := map[string]bool{}
+		for _, e := range c.send {
+			sent[e.path] = true
+		}
+		for i := range tree.entries {
+			if e := &tree.entries[i]; sent[e.path] == offered[e.brief()] {
+				t.Errorf("%q: sent %v, offered %v", e.path, sent[e.path], offered[e.brief()])
+			}
+		}
+		for _, name := range c.minus {
+			if strings.ContainsAny(name, "\t\n") {
+				t.Errorf("%q goes, which is no name in a line", name)
+			}
+		}
+	})
 }

@@ -54,6 +54,13 @@ func (s *Server) session(ctx context.Context, conn ssh.Conn, ch ssh.Channel, req
 				_ = ch.Close()
 			})
 			continue
+		case req.Type == "subsystem" && known && s.opts.Subsystem != nil:
+			_ = req.Reply(true, nil)
+			handler.Go(func() {
+				s.opts.Subsystem(&Exec{Context: ctx, Conn: conn, Line: payload.Text, Channel: ch, Signals: signals})
+				_ = ch.Close()
+			})
+			continue
 		case req.Type == "signal" && known:
 			select {
 			case signals <- payload.Text:

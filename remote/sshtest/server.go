@@ -22,6 +22,7 @@ type Options struct {
 	Authorized []ssh.PublicKey         // nil: any key
 	Configure  func(*ssh.ServerConfig) // has the last word
 	Handle     func(*Exec)             // nil: [Shell]
+	Subsystem  func(*Exec)             // nil: there are none; the line is the name
 	Silent     bool                    // never answer a keepalive
 }
 

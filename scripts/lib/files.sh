@@ -129,14 +129,18 @@ mark_live() {
   printf '%d\n' "$((last + 1))" | write "$marker" 0644
 }
 
+# What a line of the history holds at most, in bytes: a longer one is none of ours.
+max_history=4096
+
 # print_history COUNT: the last lines of deploys.jsonl.
 print_history() {
   local n=0 text
   [[ -r $path/deploys.jsonl ]] || return 0
   while IFS= read -r text; do
+    if ((${#text} > max_history)); then text='{}'; fi
     result "history_$n" "${text//$'\r'/}"
     n=$((n + 1))
-  done < <(tail -n "$1" -- "$path/deploys.jsonl")
+  done < <(tail -c 262144 -- "$path/deploys.jsonl" | tail -n "$1")
 }
 
 # app_log PORT OFFSET: the application's own last lines since a start, for the one who reads the failure. Of lines that follow each other and
