@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds a test host's image: build.sh RELEASE [LIST]. Needs root, mmdebstrap and a running engine; with a LIST (see image.sh),
-# only the engine and the release's own image.
+# Builds a test host's image: build.sh RELEASE [LIST]. Needs root, mmdebstrap and a running engine; with a LIST (see
+# image.sh), only the engine and the release's own image.
 #
 # mmdebstrap and not a Dockerfile: there may be no image registry in reach, while a Debian mirror is.
 set -euo pipefail
@@ -9,13 +9,12 @@ here=$(cd -- "$(dirname -- "$0")" && pwd)
 
 packages=(
   systemd systemd-sysv dbus libpam-systemd openssh-server nginx sudo
-  python3 python3-venv python3-pip git git-lfs curl ca-certificates iproute2 procps lsof libfaketime
+  python3 python3-venv git git-lfs curl ca-certificates iproute2 procps lsof libfaketime
 )
-# Only a source of wheels, and removed again: see setup.sh.
+# Only a source of wheels, and not installed: see setup.sh.
 wheels=(python3-fastapi python3-uvicorn python3-websockets python3-httptools python3-uvloop python3-gunicorn)
 
-# A folder in memory, where there is enough, makes the build twice as fast: it writes many small files. Of this process's own
-# mounts, it goes with it.
+# A folder in memory, where there is enough, makes the build twice as fast: it writes many small files.
 in_memory() {
   local free
   free=$(sed -n 's/^MemAvailable: *\([0-9]*\) kB$/\1/p' /proc/meminfo)
@@ -24,14 +23,16 @@ in_memory() {
 
 # tree RELEASE: writes the host's files as a tar archive. No manual pages and translations: nobody reads them there.
 tree() {
-  local names="${packages[*]} ${wheels[*]}"
+  local names=${packages[*]} download="APT_CONFIG=\$MMDEBSTRAP_APT_CONFIG apt-get -qq install --yes --download-only"
+  download+=" -o Dir::Cache::archives=\"\$1\"/tmp/recipe/debs ${wheels[*]} >/dev/null"
   # shellcheck disable=SC2016 # mmdebstrap's hooks get the tree as $1
   mmdebstrap --quiet --variant=minbase --include="${names// /,}" \
     --dpkgopt=force-unsafe-io --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
     --dpkgopt='path-exclude=/usr/share/doc/*' \
-    --customize-hook='mkdir "$1/tmp/recipe"' \
+    --customize-hook='mkdir -p "$1/tmp/recipe/debs/partial"' \
     --customize-hook="copy-in $here/setup.sh $here/wheels.py $here/plain-init.sh /tmp/recipe" \
-    --customize-hook="chroot \"\$1\" bash /tmp/recipe/setup.sh ${wheels[*]}" \
+    --customize-hook="$download" \
+    --customize-hook='chroot "$1" bash /tmp/recipe/setup.sh' \
     --customize-hook='rm -r "$1/tmp/recipe"' \
     "$1" -
 }
@@ -60,7 +61,8 @@ build_with() {
   packages=$(grep -v '^#' -- "$here/with/$1-$3")
   docker build --quiet --force-rm --tag "$2" - >/dev/null <<DOCKERFILE
 FROM $("$here/image.sh" "$1")
-RUN apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends ${packages//$'\n'/ } \\
+RUN apt-get -qq update \\
+    && DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends ${packages//$'\n'/ } \\
     && apt-get clean && rm -rf /var/lib/apt/lists/*
 DOCKERFILE
 }

@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
 # Turns a fresh Debian tree into a test host: what an EC2 Ubuntu host is, in a container.
-# Runs inside the tree (chroot), from build.sh: setup.sh PACKAGE..., which become wheels. Its neighbours lie beside it. Prints
-# nothing on success.
+# Runs inside the tree (chroot), from build.sh; its neighbours lie beside it. Prints nothing on success.
 set -euo pipefail
 export LC_ALL=C DEBIAN_FRONTEND=noninteractive
 
@@ -15,13 +14,14 @@ user() {
   install -m 0440 /dev/stdin /etc/sudoers.d/90-cloud-init-users <<<'ubuntu ALL=(ALL) NOPASSWD:ALL'
 }
 
-# Only a venv can provide the web framework: the Debian packages go once they are wheels. The C libraries that the
-# compiled wheels link to stay, so nothing is "auto-removed".
+# Only a venv can provide the web framework: of the packages beside this script, Python's become wheels, and the C
+# libraries that these link to are installed.
 wheels() {
-  local used
-  used=$(python3 "$here/wheels.py" /opt/wheels "$@")
-  # shellcheck disable=SC2086 # one word a package
-  apt-get -qq purge --yes -o Dpkg::Use-Pty=0 $used >/dev/null
+  local libraries
+  python3 "$here/wheels.py" /opt/wheels "$here"/debs/python3-*.deb
+  rm -f -- "$here"/debs/python3-*.deb
+  libraries=("$here"/debs/*.deb)
+  [[ ! -e ${libraries[0]} ]] || dpkg --install "${libraries[@]}" >/dev/null
   printf '%s\n' '[global]' 'no-index = true' 'find-links = /opt/wheels' \
     'disable-pip-version-check = true' >/etc/pip.conf
 }
@@ -53,7 +53,7 @@ CONF
 
 main() {
   user
-  wheels "$@"
+  wheels
   sshd
   systemd
 }

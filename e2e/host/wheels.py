@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Make pip wheels from installed Debian packages: wheels.py FOLDER PACKAGE...
+"""Make pip wheels from Debian packages: wheels.py FOLDER FILE.deb...
 
 A test host has no package index, yet `pip install -r requirements.txt` must really run on it. So the
-files of each Debian package named, and of the Python packages it depends on, are packed as wheels.
-Standard output lists the Debian packages used, one a line, for whoever removes them afterwards.
+files of Debian's Python packages are packed as wheels. A wheel requires those of the others that its
+package depends on.
 
 What a wheel requires is taken from Debian's Depends and not from the package's own metadata: Debian
 strips that, and ships sets of versions which the upstream limits refuse (fastapi 0.92 with starlette 0.26).
@@ -18,41 +18,35 @@ import re
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import textwrap
 import zipfile
 
-SITE = pathlib.Path("/usr/lib/python3/dist-packages")
-# These stay on the host, as Ubuntu has them; no venv needs them from the wheel folder.
-KEPT = {"python3-minimal", "python3-pkg-resources", "python3-setuptools"}
+SITE = pathlib.Path("usr/lib/python3/dist-packages")
+# What is Python's own, or in every venv where it is needed at all.
+LEFT_OUT = {"python3-distutils", "python3-lib2to3", "python3-pkg-resources", "python3-setuptools"}
 
 
-def ask(*command):
-    """Return the standard output of a command that must succeed."""
-    return subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE).stdout
+class Package:
+    """A Debian package, unpacked in a folder: what Python can import of it, and its metadata."""
 
-
-def installed():
-    """Return the Python packages of Debian on this machine."""
-    lines = ask("dpkg-query", "--show", "--showformat=${Package} ${db:Status-Status}\n", "python3-*").splitlines()
-    return {line.removesuffix(" installed") for line in lines if line.endswith(" installed")} - KEPT
-
-
-def depends(package):
-    """Return the Python packages that an installed Debian package depends on (of alternatives, the installed)."""
-    field = ask("dpkg-query", "--show", "--showformat=${Depends}", package)
-    names = {re.split(r"[\s:(]", part.strip(), maxsplit=1)[0] for part in re.split("[,|]", field)}
-    return sorted(names & installed())
-
-
-def files(package):
-    """Return the files of a Debian package that Python can import, and the folder of its metadata."""
-    paths = [pathlib.Path(line) for line in ask("dpkg", "--listfiles", package).splitlines()]
-    inside = [path for path in paths if SITE in path.parents and path.is_file()]
-    metadata = {SITE / path.relative_to(SITE).parts[0] for path in inside}
-    metadata = [path for path in metadata if path.suffix in (".dist-info", ".egg-info")]
-    if len(metadata) != 1:
-        raise SystemExit(f"wheels: {package} has {len(metadata)} metadata folders, want 1")
-    return [path for path in inside if metadata[0] not in (path, *path.parents)], metadata[0]
+    def __init__(self, deb, folder):
+        """Unpack the file."""
+        self.name, depends = (
+            subprocess.run(["dpkg-deb", "--field", deb, field], check=True, text=True, stdout=subprocess.PIPE).stdout.strip()
+            for field in ("Package", "Depends")
+        )
+        self.depends = sorted({re.split(r"[\s:(]", part.strip(), maxsplit=1)[0] for part in re.split("[,|]", depends)})
+        self.site = folder / self.name / SITE
+        subprocess.run(["dpkg-deb", "--extract", deb, folder / self.name], check=True)
+        metadata = [path for path in self.site.iterdir() if path.suffix in (".dist-info", ".egg-info")]
+        if len(metadata) != 1:
+            raise SystemExit(f"wheels: {self.name} has {len(metadata)} metadata folders, want 1")
+        self.distribution = importlib.metadata.Distribution.at(metadata[0])
+        self.files = [
+            path for path in sorted(self.site.rglob("*"))
+            if path.is_file() and metadata[0] not in (path, *path.parents)
+        ]
 
 
 def entry_points(distribution):
@@ -64,25 +58,23 @@ def entry_points(distribution):
 
 def pack(folder, package, names):
     """Write the wheel of one Debian package; names maps each Debian package to its Python name."""
-    sources, metadata = files(package)
-    distribution = importlib.metadata.Distribution.at(metadata)
-    name, version = distribution.metadata["Name"], distribution.version
-    compiled = any(path.suffix == ".so" for path in sources)
+    name, version = package.distribution.metadata["Name"], package.distribution.version
+    compiled = any(path.suffix == ".so" for path in package.files)
     tag = "py3-none-any"
     if compiled:
         python = f"cp{sys.version_info.major}{sys.version_info.minor}"
         tag = f"{python}-{python}-{re.sub('[-.]', '_', sysconfig.get_platform())}"
 
     stem = f"{re.sub('[-_.]+', '_', name)}-{version}"
-    requires = "".join(f"Requires-Dist: {names[other]}\n" for other in depends(package))
-    content = {str(path.relative_to(SITE)): path.read_bytes() for path in sources}
+    requires = "".join(f"Requires-Dist: {names[other]}\n" for other in package.depends if other in names)
+    content = {str(path.relative_to(package.site)): path.read_bytes() for path in package.files}
     content[f"{stem}.dist-info/METADATA"] = (
         f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{requires}"
     ).encode()
     content[f"{stem}.dist-info/WHEEL"] = (
         f"Wheel-Version: 1.0\nGenerator: wheels.py\nRoot-Is-Purelib: {str(not compiled).lower()}\nTag: {tag}\n"
     ).encode()
-    if points := entry_points(distribution):
+    if points := entry_points(package.distribution):
         content[f"{stem}.dist-info/entry_points.txt"] = points.encode()
 
     record = f"{stem}.dist-info/RECORD"
@@ -99,18 +91,12 @@ def pack(folder, package, names):
 def main():
     folder = pathlib.Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
-    found, queue = set(), sys.argv[2:]
-    while queue:
-        package = queue.pop()
-        if package not in found:
-            found.add(package)
-            queue += depends(package)
-    names = {
-        package: importlib.metadata.Distribution.at(files(package)[1]).metadata["Name"] for package in found
-    }
-    for package in sorted(found):
-        pack(folder, package, names)
-        print(package)
+    with tempfile.TemporaryDirectory() as unpacked:
+        debs = [deb for deb in sys.argv[2:] if pathlib.Path(deb).name.split("_")[0] not in LEFT_OUT]
+        packages = [Package(deb, pathlib.Path(unpacked)) for deb in debs]
+        names = {package.name: package.distribution.metadata["Name"] for package in packages}
+        for package in packages:
+            pack(folder, package, names)
 
 
 main()
