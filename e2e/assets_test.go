@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/clothesme/deploy-action/e2e/lab"
+	"github.com/clothesme/deploy-action/e2e/s3"
 	"github.com/clothesme/deploy-action/e2e/world"
 )
 
@@ -27,7 +28,7 @@ const (
 // modelWorld is a world with an S3 server that holds a model.
 type modelWorld struct {
 	*world.World
-	s3    *lab.S3
+	s3    *s3.Server
 	model []byte
 }
 
@@ -35,7 +36,7 @@ func newModelWorld(t *testing.T, size int, options lab.HostOptions) *modelWorld 
 	t.Helper()
 	w := &modelWorld{World: world.New(t, options)}
 	var err error
-	if w.s3, err = world.Shared.Lab.S3(w.Ctx); err != nil {
+	if w.s3, err = s3.Start(w.Ctx, world.Shared.Lab); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.s3.Bucket(w.Ctx, bucket); err != nil {
@@ -88,7 +89,7 @@ func (w *modelWorld) kept() string {
 	return w.Exec("ls /home/ubuntu/shop/assets 2>/dev/null || true")
 }
 
-func sent(gets []lab.S3Get) (bytes int64) {
+func sent(gets []s3.Get) (bytes int64) {
 	for _, get := range gets {
 		bytes += get.Bytes
 	}
@@ -368,24 +369,24 @@ func TestAssetInPartsIsProved(t *testing.T) {
 // and as fast as this machine goes.
 func BenchmarkAssetFirstFetch(b *testing.B) {
 	ctx := b.Context()
-	s3, err := world.Shared.Lab.S3(ctx)
+	server, err := s3.Start(ctx, world.Shared.Lab)
 	if err != nil {
 		b.Fatal(err)
 	}
 	model := make([]byte, 300_000_000)
 	_, _ = rand.Read(model)
 	w, _, job := benchHost(b)
-	if err := s3.Bucket(ctx, bucket); err != nil {
+	if err := server.Bucket(ctx, bucket); err != nil {
 		b.Fatal(err)
 	}
-	job.With["assets"], job.With["s3-endpoint"], job.Env = "s3://models/model -> model", s3.URL(), s3.Env()
+	job.With["assets"], job.With["s3-endpoint"], job.Env = "s3://models/model -> model", server.URL(), server.Env()
 	round := func(rate int64) (action, curl float64) {
 		_, _ = rand.Read(model[:32]) // another model is another release
-		if err := s3.Put(ctx, bucket, "model", model, nil); err != nil {
+		if err := server.Put(ctx, bucket, "model", model, nil); err != nil {
 			b.Fatal(err)
 		}
-		s3.Rate(rate)
-		url, err := s3.Presign(ctx, bucket, "model")
+		server.Rate(rate)
+		url, err := server.Presign(ctx, bucket, "model")
 		if err != nil {
 			b.Fatal(err)
 		}

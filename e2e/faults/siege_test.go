@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/clothesme/deploy-action/e2e/lab"
+	"github.com/clothesme/deploy-action/e2e/s3"
 	"github.com/clothesme/deploy-action/e2e/world"
 )
 
@@ -15,7 +16,7 @@ import (
 type siege struct {
 	*world.World
 	link *lab.Link
-	s3   *lab.S3
+	s3   *s3.Server
 	with map[string]string // inputs of every run
 }
 
@@ -42,7 +43,7 @@ func newHost(t *testing.T, options lab.HostOptions) *siege {
 	if s.link, err = world.Shared.Lab.Link(s.Ctx, s.Host); err != nil {
 		t.Fatal(err)
 	}
-	if s.s3, err = world.Shared.Lab.S3(s.Ctx); err != nil {
+	if s.s3, err = s3.Start(s.Ctx, world.Shared.Lab); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.s3.Bucket(s.Ctx, bucket); err != nil {

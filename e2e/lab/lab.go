@@ -1,5 +1,5 @@
 // Package lab builds what a deployment happens in, out of containers: hosts as EC2 has them, a runner that starts
-// actions as GitHub's does, a git server in the place of github.com, and an S3 server. Who visits the site is load's part.
+// actions as GitHub's does, and a git server in the place of github.com. Who visits the site is load's part.
 //
 // It needs a container engine and the images that `make prepare` builds. Everything it starts carries a label with
 // the process that owns it, so that what a killed test run left behind is removed by the next one.
@@ -151,12 +151,12 @@ func (l *Lab) Git(ctx context.Context) (*Git, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.atClose(git.Close)
+	l.AtClose(git.Close)
 	return git, nil
 }
 
-// atClose registers what Close must undo, last one first.
-func (l *Lab) atClose(closer func() error) {
+// AtClose registers what Close is to undo, last one first.
+func (l *Lab) AtClose(closer func() error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.closers = append(l.closers, closer)

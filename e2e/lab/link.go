@@ -46,7 +46,7 @@ func (l *Lab) Link(ctx context.Context, h *Host) (*Link, error) {
 		Host: l.Gateway(), Port: strconv.Itoa(tcp.Port), to: h.Addr(), listener: listener, conns: map[*linkConn]bool{},
 	}
 	link.done.Go(link.accept)
-	l.atClose(link.Close)
+	l.AtClose(link.Close)
 	return link, nil
 }
 

@@ -1,4 +1,6 @@
-package lab
+// Package s3 is a server in the place of AWS's for a lab: versitygw, which `make prepare` builds. It is no part of the lab itself, since
+// whoever needs none should not wait for the SDK to be compiled.
+package s3
 
 import (
 	"bytes"
@@ -23,49 +25,51 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
+	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+
+	"github.com/clothesme/deploy-action/e2e/lab"
 )
 
-// s3Version is the versitygw that `make prepare` builds; its script reads it here.
-const s3Version = "v1.8.0"
+// version is the versitygw that `make prepare` builds; its script reads it here.
+const version = "v1.8.0"
 
-const s3Region = "eu-central-1"
+const region = "eu-central-1"
 
-// S3 stands in for AWS's: versitygw, which checks signatures, their age, conditions and ranges as AWS does. Hosts and runners reach it
+// Server stands in for AWS's: versitygw, which checks signatures, their age, conditions and ranges as AWS does. Hosts and runners reach it
 // through a proxy in this process, which counts and can cut.
-type S3 struct {
+type Server struct {
 	url       string
 	accessKey string
 	secretKey string
-	client    *s3.Client
+	client    *awss3.Client
 	proxy     *http.Server
 	process   *exec.Cmd
 	dir       string
 	output    bytes.Buffer // of the process; to be read after its end only
 
 	mu        sync.Mutex
-	gets      []*S3Get
+	gets      []*Get
 	cuts      []int64
 	beforeGet func()
 	rate      int64
 }
 
-// S3Get is one GET of an object as the proxy saw it.
-type S3Get struct {
+// Get is one GET of an object as the proxy saw it.
+type Get struct {
 	Status int
 	Range  string
 	Bytes  int64 // of the body, as far as it was sent
 }
 
-// S3 starts an S3 server with random credentials.
-func (l *Lab) S3(ctx context.Context) (*S3, error) {
-	s := &S3{accessKey: "AKIA" + rand.Text()[:16], secretKey: rand.Text() + rand.Text(), dir: filepath.Join(l.dir, "s3-"+randomHex(3))}
+// Start starts a server with random credentials, which ends with the lab.
+func Start(ctx context.Context, l *lab.Lab) (*Server, error) {
+	s := &Server{accessKey: "AKIA" + rand.Text()[:16], secretKey: rand.Text() + rand.Text(), dir: filepath.Join(l.Dir(), "s3-"+rand.Text()[:6])}
 	backend, err := s.start(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("start S3: %w", err)
 	}
-	l.atClose(s.close)
+	l.AtClose(s.close)
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort(l.Gateway(), "0"))
 	if err != nil {
 		return nil, fmt.Errorf("listen for S3: %w", err)
@@ -73,20 +77,20 @@ func (l *Lab) S3(ctx context.Context) (*S3, error) {
 	s.url = "http://" + listener.Addr().String()
 	s.proxy = &http.Server{Handler: s.forward(backend), ReadHeaderTimeout: 10 * time.Second}
 	go func() { _ = s.proxy.Serve(listener) }()
-	s.client = s3.New(s3.Options{
-		Region: s3Region, BaseEndpoint: aws.String(backend.String()), UsePathStyle: true,
+	s.client = awss3.New(awss3.Options{
+		Region: region, BaseEndpoint: aws.String(backend.String()), UsePathStyle: true,
 		Credentials: credentials.NewStaticCredentialsProvider(s.accessKey, s.secretKey, ""),
 	})
 	return s, nil
 }
 
 // start runs the server on a free port and waits until it answers.
-func (s *S3) start(ctx context.Context) (*url.URL, error) {
+func (s *Server) start(ctx context.Context) (*url.URL, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		return nil, err
 	}
-	binary := filepath.Join(cache, "deploy-action", "versitygw@"+s3Version, "versitygw")
+	binary := filepath.Join(cache, "deploy-action", "versitygw@"+version, "versitygw")
 	if _, err := os.Stat(binary); err != nil {
 		return nil, fmt.Errorf("find versitygw (`make prepare` builds it): %w", err)
 	}
@@ -102,11 +106,11 @@ func (s *S3) start(ctx context.Context) (*url.URL, error) {
 	if err := free.Close(); err != nil {
 		return nil, err
 	}
-	s.process = exec.Command(binary, "--port", address, "--region", s3Region, "--quiet", "--health", "/healthz", //nolint:noctx // it lives until close
+	s.process = exec.Command(binary, "--port", address, "--region", region, "--quiet", "--health", "/healthz", //nolint:noctx // it lives until close
 		"posix", "--versioning-dir", versions, data)
 	s.process.Env = []string{"ROOT_ACCESS_KEY=" + s.accessKey, "ROOT_SECRET_KEY=" + s.secretKey, "HOME=" + s.dir}
 	s.process.Stdout, s.process.Stderr = &s.output, &s.output
-	s.process.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL} // see ownGroup; a killed test run leaves none behind
+	s.process.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL} // a terminal's Ctrl-C is not for it; a killed test run leaves none behind
 	if err := s.process.Start(); err != nil {
 		return nil, err
 	}
@@ -127,20 +131,20 @@ func (s *S3) start(ctx context.Context) (*url.URL, error) {
 		case <-ctx.Done():
 			_ = s.stop()
 			return nil, fmt.Errorf("versitygw does not answer: %w\n%s", err, s.output.String())
-		case <-time.After(pollInterval):
+		case <-time.After(20 * time.Millisecond):
 		}
 	}
 }
 
-func (s *S3) stop() error {
-	if err := ignoreFinished(s.process.Process.Kill()); err != nil {
+func (s *Server) stop() error {
+	if err := s.process.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
 	_ = s.process.Wait() // it was killed
 	return nil
 }
 
-func (s *S3) close() error {
+func (s *Server) close() error {
 	var err error
 	if s.proxy != nil {
 		err = s.proxy.Close()
@@ -149,7 +153,7 @@ func (s *S3) close() error {
 }
 
 // forward passes requests on as they are: what is signed names the proxy's address.
-func (s *S3) forward(backend *url.URL) http.Handler {
+func (s *Server) forward(backend *url.URL) http.Handler {
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.Out.URL.Scheme, r.Out.URL.Host, r.Out.Host = backend.Scheme, backend.Host, r.In.Host
@@ -178,24 +182,24 @@ func (s *S3) forward(backend *url.URL) http.Handler {
 }
 
 // URL is the server's, for the input s3-endpoint.
-func (s *S3) URL() string { return s.url }
+func (s *Server) URL() string { return s.url }
 
 // Env is what aws-actions/configure-aws-credentials puts into the environment of the steps after it.
-func (s *S3) Env() map[string]string {
-	return map[string]string{"AWS_ACCESS_KEY_ID": s.accessKey, "AWS_SECRET_ACCESS_KEY": s.secretKey, "AWS_REGION": s3Region, "AWS_DEFAULT_REGION": s3Region}
+func (s *Server) Env() map[string]string {
+	return map[string]string{"AWS_ACCESS_KEY_ID": s.accessKey, "AWS_SECRET_ACCESS_KEY": s.secretKey, "AWS_REGION": region, "AWS_DEFAULT_REGION": region}
 }
 
 // Bucket makes a bucket.
-func (s *S3) Bucket(ctx context.Context, name string) error {
-	if _, err := s.client.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: &name}); err != nil {
+func (s *Server) Bucket(ctx context.Context, name string) error {
+	if _, err := s.client.CreateBucket(ctx, &awss3.CreateBucketInput{Bucket: &name}); err != nil {
 		return fmt.Errorf("make bucket %q: %w", name, err)
 	}
 	return nil
 }
 
 // Put uploads an object, with the user's metadata.
-func (s *S3) Put(ctx context.Context, bucket, key string, data []byte, metadata map[string]string) error {
-	_, err := s.client.PutObject(ctx, &s3.PutObjectInput{Bucket: &bucket, Key: &key, Body: bytes.NewReader(data), Metadata: metadata})
+func (s *Server) Put(ctx context.Context, bucket, key string, data []byte, metadata map[string]string) error {
+	_, err := s.client.PutObject(ctx, &awss3.PutObjectInput{Bucket: &bucket, Key: &key, Body: bytes.NewReader(data), Metadata: metadata})
 	if err != nil {
 		return fmt.Errorf("put s3://%s/%s: %w", bucket, key, err)
 	}
@@ -203,15 +207,15 @@ func (s *S3) Put(ctx context.Context, bucket, key string, data []byte, metadata 
 }
 
 // PutParts uploads an object in parts of a length.
-func (s *S3) PutParts(ctx context.Context, bucket, key string, data []byte, length int) error {
-	begun, err := s.client.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{Bucket: &bucket, Key: &key})
+func (s *Server) PutParts(ctx context.Context, bucket, key string, data []byte, length int) error {
+	begun, err := s.client.CreateMultipartUpload(ctx, &awss3.CreateMultipartUploadInput{Bucket: &bucket, Key: &key})
 	if err != nil {
 		return fmt.Errorf("put s3://%s/%s in parts: %w", bucket, key, err)
 	}
 	var parts []types.CompletedPart
 	for chunk := range slices.Chunk(data, length) {
 		number := aws.Int32(int32(len(parts) + 1)) //nolint:gosec // ten thousand at most
-		put, err := s.client.UploadPart(ctx, &s3.UploadPartInput{
+		put, err := s.client.UploadPart(ctx, &awss3.UploadPartInput{
 			Bucket: &bucket, Key: &key, UploadId: begun.UploadId, PartNumber: number, Body: bytes.NewReader(chunk),
 		})
 		if err != nil {
@@ -219,7 +223,7 @@ func (s *S3) PutParts(ctx context.Context, bucket, key string, data []byte, leng
 		}
 		parts = append(parts, types.CompletedPart{ETag: put.ETag, PartNumber: number, ChecksumCRC32: put.ChecksumCRC32})
 	}
-	_, err = s.client.CompleteMultipartUpload(ctx, &s3.CompleteMultipartUploadInput{
+	_, err = s.client.CompleteMultipartUpload(ctx, &awss3.CompleteMultipartUploadInput{
 		Bucket: &bucket, Key: &key, UploadId: begun.UploadId, MultipartUpload: &types.CompletedMultipartUpload{Parts: parts},
 	})
 	if err != nil {
@@ -229,18 +233,18 @@ func (s *S3) PutParts(ctx context.Context, bucket, key string, data []byte, leng
 }
 
 // Delete deletes an object.
-func (s *S3) Delete(ctx context.Context, bucket, key string) error {
-	if _, err := s.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &bucket, Key: &key}); err != nil {
+func (s *Server) Delete(ctx context.Context, bucket, key string) error {
+	if _, err := s.client.DeleteObject(ctx, &awss3.DeleteObjectInput{Bucket: &bucket, Key: &key}); err != nil {
 		return fmt.Errorf("delete s3://%s/%s: %w", bucket, key, err)
 	}
 	return nil
 }
 
 // Gets returns the GETs of objects since the last call.
-func (s *S3) Gets() []S3Get {
+func (s *Server) Gets() []Get {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	gets := make([]S3Get, len(s.gets))
+	gets := make([]Get, len(s.gets))
 	for i, get := range s.gets {
 		gets[i] = *get
 	}
@@ -249,14 +253,14 @@ func (s *S3) Gets() []S3Get {
 }
 
 // Cut ends the connections of the next GETs after so many bytes of their bodies.
-func (s *S3) Cut(after ...int64) {
+func (s *Server) Cut(after ...int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.cuts = after
 }
 
 // BeforeGet has something done when the next GET arrives, before it is answered; the channel is closed when it is done.
-func (s *S3) BeforeGet(do func()) <-chan struct{} {
+func (s *Server) BeforeGet(do func()) <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	done := make(chan struct{})
@@ -268,16 +272,16 @@ func (s *S3) BeforeGet(do func()) <-chan struct{} {
 }
 
 // Rate limits each GET to so many bytes a second, as S3 does by itself; 0: no limit.
-func (s *S3) Rate(bytesPerSecond int64) {
+func (s *Server) Rate(bytesPerSecond int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.rate = bytesPerSecond
 }
 
 // Presign returns a URL for a GET of the object.
-func (s *S3) Presign(ctx context.Context, bucket, key string) (string, error) {
-	client := s3.NewPresignClient(s3.New(s.client.Options(), func(o *s3.Options) { o.BaseEndpoint = &s.url }))
-	request, err := client.PresignGetObject(ctx, &s3.GetObjectInput{Bucket: &bucket, Key: &key})
+func (s *Server) Presign(ctx context.Context, bucket, key string) (string, error) {
+	client := awss3.NewPresignClient(awss3.New(s.client.Options(), func(o *awss3.Options) { o.BaseEndpoint = &s.url }))
+	request, err := client.PresignGetObject(ctx, &awss3.GetObjectInput{Bucket: &bucket, Key: &key})
 	if err != nil {
 		return "", fmt.Errorf("sign s3://%s/%s: %w", bucket, key, err)
 	}
@@ -285,22 +289,22 @@ func (s *S3) Presign(ctx context.Context, bucket, key string) (string, error) {
 }
 
 // count wraps the body of an answer.
-func (s *S3) count(r *http.Response) io.ReadCloser {
+func (s *Server) count(r *http.Response) io.ReadCloser {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	body := &countedBody{ReadCloser: r.Body, s: s, limit: -1, rate: s.rate, began: time.Now()}
 	if len(s.cuts) > 0 && r.StatusCode < http.StatusBadRequest {
 		body.limit, s.cuts = s.cuts[0], s.cuts[1:]
 	}
-	body.get = &S3Get{Status: r.StatusCode, Range: strings.TrimPrefix(r.Request.Header.Get("Range"), "bytes=")}
+	body.get = &Get{Status: r.StatusCode, Range: strings.TrimPrefix(r.Request.Header.Get("Range"), "bytes=")}
 	s.gets = append(s.gets, body.get)
 	return body
 }
 
 type countedBody struct {
 	io.ReadCloser
-	s     *S3
-	get   *S3Get
+	s     *Server
+	get   *Get
 	sent  int64
 	limit int64 // -1: none
 	rate  int64
