@@ -1,4 +1,4 @@
-# Each target says what it does: make help. All but lint and clean first install what the machine lacks.
+# Each target says what it does: make help. All but clean first install what the machine lacks for it.
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test faults soak bench fuzz pictures lint prepare clean
@@ -7,25 +7,25 @@ help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
 
 demo: ## redeploy a real application under load, and see that no request fails
-	@e2e/prepare/run.sh go run ./e2e/demo
+	@e2e/prepare/run.sh demo env CGO_ENABLED=0 go run ./e2e/demo
 
 test: ## run all tests, end-to-end ones too
-	@e2e/prepare/run.sh e2e/prepare/test.sh
+	@e2e/prepare/run.sh test e2e/prepare/test.sh
 
 faults: ## let every fault come over every step of a deployment (takes hours; goes on where an earlier run of it was ended), and write docs/reliability.md
-	@e2e/prepare/run.sh go test -run TestFaults -timeout 24h -parallel 3 ./e2e/faults -places all -report
+	@e2e/prepare/run.sh faults go test -run TestFaults -timeout 24h -parallel 3 ./e2e/faults -places all -report
 
 soak: ## deploy 1,000 times in a row with faults now and then (about an hour; Ctrl-C ends it with a result), and write docs/soak.md
-	@e2e/prepare/run.sh go test -run TestSoak -timeout 24h -parallel 3 ./e2e/faults -deployments 1000 -soak-report
+	@e2e/prepare/run.sh faults go test -run TestSoak -timeout 24h -parallel 3 ./e2e/faults -deployments 1000 -soak-report
 
 bench: ## measure the site's throughput and the time to live
-	@e2e/prepare/run.sh go test -run '^$$' -bench . -benchtime 1x -timeout 60m ./e2e
+	@e2e/prepare/run.sh bench go test -run '^$$' -bench . -benchtime 1x -timeout 60m ./e2e
 
 fuzz: ## fuzz every target for ten minutes each (FUZZTIME=1m make fuzz for less)
 	@.ci/fuzz $(or $(FUZZTIME),10m)
 
 pictures: ## make the pictures in docs/pictures out of real deployments
-	@e2e/prepare/run.sh e2e/prepare/pictures.sh docs/pictures
+	@e2e/prepare/run.sh demo e2e/prepare/pictures.sh docs/pictures
 
 lint: ## run the linters
 	@.ci/lint

@@ -6,7 +6,11 @@ engine_answers() { docker version --format '{{.Server.Version}}' >/dev/null 2>&1
 
 ensure_engine() {
   local why
-  engine_answers && return
+  if engine_answers; then
+    # One that was started for a command goes on running, when it is asked for without one.
+    [[ -n ${STOP_ENGINE_AFTERWARDS-} ]] || rm -f -- "$state/stop-engine"
+    return
+  fi
   why=$(docker version 2>&1 >/dev/null || true)
   case $why in
     *'permission denied'*) die "$why" 'Run this as root, or join the group docker and log in again.' ;;
@@ -16,7 +20,7 @@ ensure_engine() {
     || die "$why" 'Start your container engine, then run this again.'
   forget dockerd "$state/dockerd.pid"
   forget containerd /var/run/docker/containerd/containerd.pid
-  say "starting a container engine (log: $state/dockerd.log)"
+  say "starting a container engine (log: $state/dockerd.log) ..."
   # A session of its own keeps a Ctrl-C at the terminal away from it: it is stopped last, in order. The locks of
   # prepare.sh (8) and run.sh (9) are not for it to hold.
   as_root setsid --fork env PATH="$PATH:/usr/sbin:/sbin" dockerd --pidfile "$state/dockerd.pid" \
@@ -48,3 +52,16 @@ stop_engine() {
 }
 
 gone() { [[ ! -e /proc/$1 ]]; }
+
+# raise_inotify: hosts and root's processes share one number of inotify instances, and a host needs up to 20.
+raise_inotify() {
+  local file=/proc/sys/fs/inotify/max_user_instances want=8192 have
+  have=$(cat -- "$file" 2>/dev/null) || return 0 # the engine's machine is another one
+  ((have < want)) || return 0
+  if { ((EUID == 0)) || command -v sudo >/dev/null; } && as_root tee "$file" <<<"$want" >/dev/null 2>&1; then
+    say "fs.inotify.max_user_instances: $want instead of $have, until the next boot"
+  else
+    say "fs.inotify.max_user_instances is $have and cannot be raised from here: $(((have - 8) / 20)) hosts at once" \
+      "are what it is enough for, and the tests take longer. To raise it: sudo sysctl fs.inotify.max_user_instances=$want"
+  fi
+}

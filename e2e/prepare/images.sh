@@ -3,7 +3,6 @@
 # shellcheck disable=SC2154 # what common.sh sets
 
 action_image=deploy-action:dev
-scratch=
 
 # label IMAGE KEY: prints the label of an image; nothing when there is neither.
 label() { docker image inspect --format "{{index .Config.Labels \"$2\"}}" "$1" 2>/dev/null || true; }
@@ -18,56 +17,57 @@ ensure_golang() {
   [[ $made != "$go" ]] || return 0
   if [[ -z $made ]]; then
     docker image inspect "$image" >/dev/null 2>&1 && return
-    say "pulling $image"
+    say "pulling $image (300 MB) ..."
     timeout 600 docker pull --quiet "$image" >/dev/null 2>&1 && return
+    say "$image cannot be pulled, so this machine's Go stands in"
   fi
-  say "$image cannot be pulled: making a stand-in from this machine's $go"
-  stand_in "$image" "$go"
+  during "making $image from this machine's $go (a few seconds)" stand_in "$image" "$go"
 }
 
 stand_in() {
-  local tree applet
-  scratch=$(mktemp -d)
-  tree=$scratch
-  mkdir -p "$tree"/{bin,etc/ssl/certs,root,go,usr/local/go}
+  local goroot tree applet
+  goroot=$(readlink -f -- "$(go env GOROOT)")
+  tree=$(mktemp -d)
+  # shellcheck disable=SC2064 # the name of now, not of then
+  trap "rm -rf -- '$tree'" EXIT
+  mkdir -p "$tree"/{bin,etc/ssl/certs,root,go}
   mkdir -m 1777 "$tree/tmp"
   cp -L "$(command -v busybox)" "$tree/bin/busybox"
   "$tree/bin/busybox" --list | while read -r applet; do
     [[ $applet == busybox ]] || ln -s busybox "$tree/bin/$applet"
   done
   cp -L "${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}" "$tree/etc/ssl/certs/ca-certificates.crt"
-  tar -C "$(go env GOROOT)" --exclude=./test --exclude=./api --exclude=./doc --exclude=./misc -c . \
-    | tar -C "$tree/usr/local/go" --no-same-owner -x
-  tar -C "$tree" --owner=0 --group=0 -c . | docker import \
+  # Go goes from its folder into the image, without a copy between.
+  tar --owner=0 --group=0 --exclude="${goroot##*/}"/{test,api,doc,misc} --exclude='*_test.go' --exclude=testdata \
+    --transform="flags=rS;s,^${goroot##*/}/,usr/local/go/," -c -C "$tree" . -C "${goroot%/*}" "${goroot##*/}" | docker import \
     --change 'ENV PATH=/go/bin:/usr/local/go/bin:/bin' --change 'ENV GOPATH=/go' --change 'ENV GOTOOLCHAIN=local' \
     --change "ENV GOPROXY=$(go env GOPROXY)" --change "ENV GOSUMDB=$(go env GOSUMDB)" \
-    --change "LABEL deploy-action.stand-in=$2" - "$1" >/dev/null
-  rm -rf -- "$scratch"
+    --change "LABEL deploy-action.stand-in=$2" - "$1"
 }
 
-# ensure_host RELEASE [LIST]: the image of a test host. A recipe that changes gives it another name.
+# ensure_hosts RELEASE: the image of its hosts, and where they are needed those of hosts with more on them (e2e/host/with).
+ensure_hosts() {
+  local list
+  ensure_host "$1"
+  if needed with; then
+    for list in "$root/e2e/host/with/$1"-*; do
+      [[ ! -e $list ]] || ensure_host "$1" "${list##*/"$1"-}"
+    done
+  fi
+}
+
+# ensure_host RELEASE [LIST]: a recipe that changes gives the image another name, see image.sh.
 ensure_host() {
   local image
   image=$("$root/e2e/host/image.sh" "$@")
   docker image inspect "$image" >/dev/null 2>&1 && return
-  say "building $image (about a minute)"
-  as_root "$root/e2e/host/build.sh" "$@" || die "could not build $image"
+  during "building the host of Debian $1${2:+ with $2} (half a minute)" as_root "$root/e2e/host/build.sh" "$@"
 }
 
-# ensure_hosts_with: the images of hosts that have more than others.
-ensure_hosts_with() {
-  local list
-  for list in "$root"/e2e/host/with/*; do
-    list=${list##*/}
-    ensure_host "${list%%-*}" "${list#*-}"
-  done
-}
-
-# The action itself; the engine's own layer cache tells what is out of date.
+# The action itself; the engine's own layer cache tells what is out of date. Other checkouts take the same name for theirs.
 ensure_action() {
-  say "building $action_image"
-  docker build --quiet --force-rm --tag "$action_image" "$root" >"$state/build.log" 2>&1 || {
-    cat -- "$state/build.log" >&2
-    die "could not build $action_image"
-  }
+  ensure_golang
+  [[ -z ${ACTION_IMAGE-} ]] || return 0 # another image is tried
+  during "building the action's image (a minute the first time)" \
+    docker build --quiet --force-rm --iidfile "${ACTION_IMAGE_FILE:-/dev/null}" --tag "$action_image" "$root"
 }

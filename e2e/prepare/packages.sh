@@ -12,22 +12,27 @@ install_packages() {
   local missing=()
   command -v go >/dev/null || die 'Go is missing; go.mod says which version. Install it from your vendor or go.dev.'
   need git git
-  need curl curl
-  need gcc gcc libc6-dev # go test -race
-  need wrk wrk
-  need shellcheck shellcheck
   need mmdebstrap mmdebstrap
   need busybox busybox-static
-  need sshd openssh-server
   need ssh-keygen openssh-client
   [[ -e /usr/share/keyrings/debian-archive-keyring.gpg ]] || missing+=(debian-archive-keyring)
   if ! engine_answers; then
     need docker docker.io
     need dockerd docker.io
   fi
+  if needed sshd; then # what tests without hosts run
+    need sshd openssh-server
+    need curl curl
+  fi
+  if needed race; then need gcc gcc libc6-dev; fi
+  if needed wrk; then need wrk wrk; fi
+  install_missing
+}
+
+# install_missing: what need has found missing.
+install_missing() {
   ((${#missing[@]})) || return 0
   command -v apt-get >/dev/null || die "missing, and no apt-get to install it with: ${missing[*]}"
-  say "installing ${missing[*]}"
   apt_install "${missing[@]}"
 }
 
@@ -35,6 +40,8 @@ install_packages() {
 # an engine that is started here must be stopped here. Waits for apt's lock; tries again when a mirror hiccups.
 # A shell of its own, so that its trap takes the ban on services back whatever happens.
 apt_install() (
+  began=$SECONDS
+  say "installing $* (half a minute) ..."
   policy=/usr/sbin/policy-rc.d
   if [[ ! -e $policy ]]; then
     trap 'as_root rm -f -- "$policy"' EXIT
@@ -49,8 +56,9 @@ apt_install() (
       if [[ " $* " == *' openssh-server '* && -d /run/systemd/system ]]; then
         as_root systemctl --quiet disable ssh.service ssh.socket
       fi
+      say "installing: done in $((SECONDS - began)) s"
       exit 0
-    fi >>"$state/apt.log" 2>&1
+    fi
     say "apt-get failed (try $try of 3)"
   done
   tail -n 20 -- "$state/apt.log" >&2
@@ -59,5 +67,14 @@ apt_install() (
 
 apt() {
   as_root env DEBIAN_FRONTEND=noninteractive \
-    apt-get -q -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 -o Dpkg::Use-Pty=0 "$@" </dev/null
+    apt-get -q -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 -o Dpkg::Use-Pty=0 "$@" </dev/null 2>&1 | log_apt
+}
+
+# log_apt: what is waited for longest is another apt.
+log_apt() {
+  local line
+  while IFS= read -r line; do
+    printf '%s\n' "$line" >>"$state/apt.log"
+    [[ $line != *'Waiting for cache lock'* ]] || say "${line//[[:cntrl:]]/}"
+  done
 }

@@ -16,10 +16,7 @@ main() {
   need chromium chromium
   need npm npm
   fc-list 2>/dev/null | grep -q 'Noto Color Emoji' || missing+=(fonts-noto-core fonts-noto-color-emoji fonts-dejavu-core)
-  ((${#missing[@]} == 0)) || {
-    say "installing ${missing[*]}"
-    apt_install "${missing[@]}"
-  }
+  install_missing
   if [[ ! -d $dir ]]; then
     say "fetching $mermaid"
     rm -rf -- "$dir.partial"

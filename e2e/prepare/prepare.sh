@@ -1,12 +1,16 @@
 #!/usr/bin/env bash
-# Makes a machine ready for the demo and the tests: prepare.sh
+# Makes a machine ready: prepare.sh [PURPOSE]
 #
-# Installs the packages that are missing, starts a container engine when none answers, and builds the images. It says
-# what it does; what is there already costs a second. An engine it started goes on running, until clean.sh.
+# PURPOSE says what for, and only what that needs is installed and built: demo, quick, test, faults, bench; without one,
+# all. It says what it waits for; what is there already costs a second. An engine it started goes on running, until
+# clean.sh. ACTION_IMAGE_FILE=FILE: the id of the action's image is written there, since its name may soon be another
+# checkout's.
 set -euo pipefail
 
 # shellcheck source-path=SCRIPTDIR source=common.sh
 . "$(dirname -- "$0")/common.sh"
+# shellcheck source-path=SCRIPTDIR source=jobs.sh
+. "$prepare_dir/jobs.sh"
 # shellcheck source-path=SCRIPTDIR source=packages.sh
 . "$prepare_dir/packages.sh"
 # shellcheck source-path=SCRIPTDIR source=engine.sh
@@ -16,20 +20,42 @@ set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=tools.sh
 . "$prepare_dir/tools.sh"
 
+# What each purpose needs besides a host, the action, and what these take.
+declare -A needs=(
+  [demo]='demo'
+  [quick]='sshd'
+  [bench]='wrk'
+  [faults]='s3'
+  [test]='sshd race trixie with s3 act'
+  [all]='demo sshd race trixie with s3 act wrk'
+)
+
 main() {
+  local purpose=${1:-all}
+  [[ -n ${needs[$purpose]-} ]] || die "there is no purpose $purpose; there are: ${!needs[*]}"
   exec 8>"$state/prepare.lock"
-  flock 8 # two at once would start two engines
-  trap '[[ -z $scratch ]] || rm -rf -- "$scratch"' EXIT
+  flock --nonblock 8 || {
+    say 'waiting for another preparation on this machine to end'
+    flock 8 # two at once would start two engines
+  }
+  trap stop_jobs EXIT
+  trap 'exit 130' INT
+  trap 'exit 143' TERM
+  # Programs need only Go, so they are built while packages are installed; the images need an engine.
+  if needed demo; then job ensure_demo; fi
+  if needed s3; then job ensure_s3; fi
+  if needed act; then job ensure_act; fi
   install_packages
   ensure_engine
-  ensure_s3
-  ensure_act
-  ensure_golang
-  ensure_host bookworm
-  ensure_host trixie
-  ensure_hosts_with
-  ensure_action
-  say ready
+  raise_inotify
+  job ensure_action
+  job ensure_hosts bookworm
+  if needed trixie; then job ensure_hosts trixie; fi
+  finish_jobs
+  say "ready after $SECONDS s"
 }
+
+# needed WORD: does the purpose need it? Uses main's purpose.
+needed() { [[ " ${needs[$purpose]} " == *" $1 "* ]]; }
 
 main "$@"
