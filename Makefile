@@ -1,13 +1,17 @@
 # Each target says what it does: make help. All but clean first install what the machine lacks for it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults soak bench fuzz pictures lint prepare clean
+.PHONY: help demo quick test faults soak bench fuzz pictures lint prepare clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
 
 demo: ## redeploy a real application under load, and see that no request fails
 	@e2e/prepare/run.sh demo env CGO_ENABLED=0 go run ./e2e/demo
+
+quick: ## lint what changed, run all tests without hosts and the main scenario with one: before each commit
+	@.ci/lint changed
+	@e2e/prepare/run.sh quick e2e/prepare/quick.sh
 
 test: ## run all tests, end-to-end ones too
 	@e2e/prepare/run.sh test e2e/prepare/test.sh
