@@ -29,13 +29,14 @@ func NewHostKeys(knownHosts string, fingerprints []string) (*HostKeys, error) {
 	lines, err := parseKnownHosts(knownHosts)
 	faults := []error{err}
 	hk := &HostKeys{lines: lines}
-	for _, text := range fingerprints {
+	for i, text := range fingerprints {
 		if strings.TrimSpace(text) == "" {
 			continue
 		}
 		fingerprint, err := parseFingerprint(text)
 		if err != nil {
-			faults = append(faults, err)
+			// It is not repeated: it may be a secret in the wrong place.
+			faults = append(faults, fmt.Errorf("fingerprint %d: %w", i+1, err))
 			continue
 		}
 		hk.fingerprints = append(hk.fingerprints, fingerprint)
@@ -60,14 +61,14 @@ func parseFingerprint(text string) (string, error) {
 		encoded = strings.TrimRight(encoded, "=")
 		sum, err := base64.RawStdEncoding.Strict().DecodeString(encoded)
 		if len(encoded) == 43 && err != nil && base64Only(encoded) { // the last of them has two bits to spare
-			return "", fmt.Errorf("fingerprint %q: its last character can't be right: copy it again", word)
+			return "", errors.New("its last character can't be right: copy it again")
 		}
 		if err != nil || len(sum) != 32 {
-			return "", fmt.Errorf("fingerprint %q: want SHA256: and 43 characters of base64", word)
+			return "", errors.New("want SHA256: and 43 characters of base64")
 		}
 		return "SHA256:" + encoded, nil
 	}
-	return "", fmt.Errorf("fingerprint %q: want SHA256:…, as `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` prints it", strings.TrimSpace(text))
+	return "", errors.New("want SHA256:…, as `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` prints it")
 }
 
 func base64Only(s string) bool {

@@ -189,14 +189,14 @@ func TestNewHostKeysReportsEveryFault(t *testing.T) {
 		{"no key", "example.com", nil, []string{"known_hosts line 1"}},
 		{"fingerprint as line", "SHA256:uNiVztksCsDhcc0u9e8BrrJXVGDMQn1UmdtHA8G5e2E", nil, []string{"line 1", "fingerprint, not a known_hosts line"}},
 		{"damaged key", line("a", key) + "b ssh-ed25519 AAAA\n", nil, []string{"known_hosts line 2"}},
-		{"unknown marker", "@trusted " + line("a", key), nil, []string{`unknown marker "@trusted"`}},
+		{"unknown marker", "@trusted " + line("a", key), nil, []string{`line 1: unknown marker`}},
 		{"unknown hash", line("|2|YWE=|YWE=", key), nil, []string{"hashed"}},
 		{"salt", line("|1|!|YWE=", key), nil, []string{"salt"}},
 		{"hash", line("|1|YWE=|!", key), nil, []string{"hash"}},
 		{"MD5", "", []string{"MD5:16:27:ac:a5:76:28:2d:36:63:1b:56:4d:eb:df:a6:48"}, []string{"want SHA256:"}},
 		{"a typing error at the end", "", []string{"SHA256:LbSqmhN90XvEkfUhq3XheJW8thFfstqJyP8BhX7XNWR"}, []string{"its last character can't be right"}},
-		{"short", "", []string{"SHA256:abcd"}, []string{`fingerprint "SHA256:abcd"`, "43 characters"}},
-		{"two at once", "example.com", []string{"nonsense"}, []string{"known_hosts line 1", `fingerprint "nonsense"`}},
+		{"short", "", []string{"SHA256:abcd"}, []string{`fingerprint 1: want`, "43 characters"}},
+		{"two at once", "example.com", []string{"nonsense"}, []string{"known_hosts line 1", `fingerprint 1: want`}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -57,7 +57,7 @@ func parseKnownLine(text string) (knownLine, error) {
 		return knownLine{}, errors.New(`want "name type key" as ssh-keyscan prints it`)
 	}
 	if marker != "" && marker != markerAuthority && marker != markerRevoked {
-		return knownLine{}, fmt.Errorf("unknown marker %q", "@"+marker)
+		return knownLine{}, errors.New("unknown marker: there are @cert-authority and @revoked")
 	}
 	for _, p := range patterns {
 		if strings.HasPrefix(p, "|") {

@@ -15,6 +15,8 @@ main() {
   local faults=() notes=() known=() rooted=yes cmd name version folder=$path site_folder listen
   judge_nginx
   judge_port
+  judge_rights "$nginx_include" "$site_folder/$app.conf" /etc/nginx/nginx.conf "/etc/systemd/system/$app@.service" \
+    "$rules_file"
   if ((${#faults[@]} > 0)); then may_install=no; fi # on a host that has to be put right first
   install_missing
   result installed "$brought"

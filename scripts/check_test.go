@@ -8,7 +8,7 @@ import (
 )
 
 // A host that lacks nginx, git and unzip, whose apt knows them and bc.
-const bareHost = `app=a ports="8080 8081" path=/ clock=0 list=yes needs="awk git nginx" packages="unzip" setup=auto may_install=no
+const bareHost = `app=a nginx_include=/etc/nginx/conf.d/service-url.inc ports="8080 8081" path=/ clock=0 list=yes needs="awk git nginx" packages="unzip" setup=auto may_install=no
 as_root() { printf 'as root: %s\n' "$*" >&2; }
 have() { [[ $1 != git && $1 != nginx ]]; }
 installed() { false; }

@@ -57,7 +57,8 @@ var libraries = []string{"lib/base.sh", "lib/step.sh", "lib/root.sh", "lib/proce
 
 // extra are the shared files that few verbs need.
 var extra = map[Verb][]string{
-	Fetch: {"lib/git.sh", "lib/ref.sh"}, Build: {"lib/command.sh", "lib/venv.sh"}, Hook: {"lib/command.sh"}, Assets: {"lib/asset.sh"},
+	Fetch: {"lib/git.sh", "lib/ref.sh"}, Build: {"lib/command.sh", "lib/venv.sh"},
+	Hook: {"lib/command.sh"}, Assets: {"lib/asset.sh"},
 	Check: {"lib/nginx.sh", "lib/front.sh"},
 	Port:  {"lib/inspect.sh", "lib/nginx.sh", "lib/claims.sh"},
 	Setup: {"lib/site.sh", "lib/swap.sh"},

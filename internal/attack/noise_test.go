@@ -24,8 +24,9 @@ const (
 	mostTime   = 2 * time.Minute
 )
 
-// noise is a host in the wrong hands that sends without an end, to the action as the runner starts it. The action may fail; it
-// must not fill the runner's memory or its disk, nor go on until the time-out.
+// noise is a host in the wrong hands that sends without an end, to the action as the runner starts
+// it. The action may fail; it must not fill the runner's memory or its disk, nor go on until the
+// time-out.
 func noise(t *testing.T, table *Table) {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "deploy-action")

@@ -192,7 +192,7 @@ func (d *Deployment) Run(ctx context.Context) (*Result, error) {
 			if s.name == "after-switch" {
 				left = "the command of after-switch is not run again"
 			}
-			d.rep.Warn("Could not "+s.name, fmt.Sprintf("the new version is live; %s: %s", left, describe(err)))
+			d.rep.Warn("Could not "+s.name, fmt.Sprintf("the new version is live; %s: %s%s", left, describe(err), said(err)))
 		default:
 			return d.fail(ctx, s, err)
 		}

@@ -549,9 +549,23 @@ func TestAfterSwitchIsNotSaidToBeRepeated(t *testing.T) {
 	in := testInputs()
 	in.AfterSwitch = "warm-up"
 	f := newFakeHost(t)
-	f.faults[scripts.Hook] = fault{kind: "error", code: scripts.ExitHook, words: "no"}
-	if _, log, err := deployTo(t, f, in); err != nil || !strings.Contains(log, "the new version is live; the command of after-switch is not run again: after-switch: no") {
+	// What the host said before its last line is in it too, such as sudo's own words.
+	f.faults[scripts.Hook] = fault{kind: "error", code: scripts.ExitHook, words: "sudo: a password is required\nno"}
+	const want = "the new version is live; the command of after-switch is not run again: after-switch: no%0A  sudo: a password is required"
+	if _, log, err := deployTo(t, f, in); err != nil || !strings.Contains(log, want) {
 		t.Errorf("err %v, log:\n%s", err, log)
+	}
+}
+
+// Whoever takes over an application that runs as root has the host.
+func TestRootIsWarnedOf(t *testing.T) {
+	for _, user := range []string{"root", "ubuntu"} {
+		in := testInputs()
+		in.Hosts[0].User = user
+		_, log, err := deployTo(t, newFakeHost(t), in)
+		if err != nil || strings.Contains(log, "::warning title=The user of web-1::the input \"username\" is root") != (user == "root") {
+			t.Errorf("%s: %v\n%s", user, err, log)
+		}
 	}
 }
 

@@ -182,6 +182,22 @@ func describe(err error) string {
 	return err.Error()
 }
 
+// said are the host's own last lines before the reason, such as sudo's: a warning has no place of
+// its own for them.
+func said(err error) string {
+	var host *HostError
+	if !errors.As(err, &host) {
+		return ""
+	}
+	var b strings.Builder
+	for _, line := range host.Evidence[max(len(host.Evidence)-saidLines, 0):] {
+		b.WriteString("\n  " + line)
+	}
+	return b.String()
+}
+
+const saidLines = 5
+
 // headline is the first line of the first error.
 func headline(errs []error) string {
 	for _, err := range errs {

@@ -44,6 +44,10 @@ func (d *Deployment) connect(ctx context.Context, h *host) (string, error) {
 		d.rep.Warn("Nobody knows who "+h.target.Name+" is", "the input \"insecure-skip-host-key-check\" is set: whoever sits in between can read and change "+
 			"everything of this deployment, its secrets included. Pin the host's key once you have compared it there, and remove that input: "+shell.String())
 	}
+	if h.target.User == "root" {
+		d.rep.Warn("The user of "+h.target.Name, "the input \"username\" is root: the application runs as root there, and "+
+			"whoever takes it over has the host; make a user for it, and give that one sudo for the first run")
+	}
 	var through string
 	for _, jump := range d.in.Jumps {
 		through += ", through " + jump.Host.String()

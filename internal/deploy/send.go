@@ -47,6 +47,11 @@ func (d *Deployment) readCheckout(context.Context, *host) (string, error) {
 	if len(tree.Skipped) > 0 {
 		d.rep.Warn("Not sent", "sockets, pipes and devices are not part of a release: "+strings.Join(tree.Skipped[:min(5, len(tree.Skipped))], ", "))
 	}
+	if len(tree.Secrets) > 0 {
+		d.rep.Warn("Secrets in the workspace", fmt.Sprintf("%s: by its name such a file holds secrets, and it becomes "+
+			"part of the release; leave it out with the input \"exclude\", and give the application what it needs by the input \"env\"",
+			strings.Join(tree.Secrets[:min(5, len(tree.Secrets))], ", ")))
+	}
 	return grouped(int64(tree.Files)) + " files", nil
 }
 

@@ -69,6 +69,31 @@ func TestSendWhatTheHostLacks(t *testing.T) {
 	}
 }
 
+func TestSecretsInTheCheckoutAreWarnedOf(t *testing.T) {
+	in := checkout(t, map[string]string{"a": "1", ".env": "PASSWORD=x", "gha-creds-0.json": "{}"})
+	f := newFakeHost(t)
+	f.disk = 1 << 20
+	_, log, err := deployTo(t, f, in)
+	if err != nil || !strings.Contains(log, `::warning title=Secrets in the workspace::".env": by its name`) {
+		t.Errorf("%v\n%s", err, log)
+	}
+	if got, want := names(t, f.received.Bytes()), []string{".deploy-action/minus", ".deploy-action/plus", ".env", "a"}; !slices.Equal(got, want) {
+		t.Errorf("sent %q, want %q", got, want)
+	}
+}
+
+// A host that has much that is not in the checkout is sent everything.
+func TestSendEverythingWhereThereIsTooMuchElse(t *testing.T) {
+	in := checkout(t, map[string]string{"a": "1"})
+	f := newFakeHost(t)
+	f.disk = 1 << 20
+	f.offer = fmt.Sprintf("f\t444\t1\t%s\ta\n", "6b86b273ff34fce1") + strings.Repeat("f\t444\t1\t0000000000000000\tgone\n", 1<<20+1)
+	_, log, err := deployTo(t, f, in)
+	if err != nil || !strings.Contains(log, "1 of 1 files sent") || strings.Contains(log, "the rest is that of") {
+		t.Errorf("%v\n%.2000s", err, log)
+	}
+}
+
 func TestSendNothingWhenTheCheckoutServes(t *testing.T) {
 	in := checkout(t, map[string]string{"a": "1"})
 	tree, err := workspace.Read(t.Context(), workspace.Options{Workspace: in.Workspace, Path: ".", ReadOnly: true})

@@ -73,13 +73,13 @@ func setShared(p *parser, value string) error {
 		first, _, _ := strings.Cut(clean, "/")
 		switch {
 		case !plainPath.MatchString(item):
-			errs = append(errs, fmt.Errorf("must have only A-Z, a-z, 0-9 and . _ / - in it %s", got(item)))
+			errs = append(errs, fmt.Errorf("must have only A-Z, a-z, 0-9 and . _ / - in it %s", gotItem(value, item)))
 		case path.IsAbs(clean) || first == ".." || clean == ".":
-			errs = append(errs, fmt.Errorf("must be a path within the release, such as \"uploads\" %s", got(item)))
+			errs = append(errs, fmt.Errorf("must be a path within the release, such as \"uploads\" %s", gotItem(value, item)))
 		case first == ".deploy-action" || first == ".venv":
-			errs = append(errs, fmt.Errorf("must not be %q, which the action makes itself", first))
+			errs = append(errs, fmt.Errorf("must not be %q, which the action makes itself", first)) // one of two words
 		case slices.ContainsFunc(p.in.Shared, func(s string) bool { return within(s, clean) || within(clean, s) }):
-			errs = append(errs, fmt.Errorf("must not name a path twice, or one within another %s", got(item)))
+			errs = append(errs, fmt.Errorf("must not name a path twice, or one within another %s", gotItem(value, item)))
 		default:
 			p.in.Shared = append(p.in.Shared, clean)
 		}

@@ -3,6 +3,7 @@ package inputs
 import (
 	"fmt"
 	"strings"
+	"unicode/utf8"
 )
 
 // Errors is every fault of the inputs, in the order of action.yml, one line each.
@@ -31,16 +32,28 @@ func (f *Fault) Error() string {
 
 func (f *Fault) Unwrap() error { return f.Err }
 
-// maxGot is how much of a value a message repeats, in characters.
+// maxGot is how long a value may be for a message to repeat it, in characters.
 const maxGot = 60
 
-// got quotes a value for the end of a message. It repeats no private key that was put in the wrong place.
+// got quotes a value for the end of a message, whole or not at all: the runner masks a secret that
+// was put in the wrong place, but no part of one. It repeats no private key.
 func got(value string) string {
 	if strings.Contains(value, "PRIVATE KEY") {
 		return "(got a private key)"
 	}
-	if short := []rune(value); len(short) > maxGot {
-		value = string(short[:maxGot]) + "…"
+	if length := utf8.RuneCountInString(value); length > maxGot {
+		return fmt.Sprintf("(got %d characters)", length)
 	}
 	return fmt.Sprintf("(got %q)", value)
+}
+
+// gotItem does the same for an item of a list: alone where it is a line of its own, which the
+// runner masks too.
+func gotItem(list, item string) string {
+	for line := range strings.Lines(list) {
+		if strings.TrimSpace(line) == item {
+			return got(item)
+		}
+	}
+	return got(list)
 }

@@ -27,7 +27,7 @@ func setHost(p *parser, value string) error {
 	port, _ := parsePort(p.values["port"]) // its fault is reported where it belongs
 	host, err := parseHost(list[0], p.values["username"], port)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w %s", err, gotItem(value, list[0]))
 	}
 	p.in.Hosts = []remote.Host{host}
 	return nil
@@ -56,25 +56,25 @@ func parsePort(value string) (uint16, error) {
 // parseHost reads [user@]host[:port]; user and port are for a text that does not say.
 func parseHost(value, user string, port uint16) (remote.Host, error) {
 	if strings.Contains(value, "://") {
-		return remote.Host{}, fmt.Errorf("must be [user@]host[:port], without a scheme such as ssh:// %s", got(value))
+		return remote.Host{}, errors.New("must be [user@]host[:port], without a scheme such as ssh://")
 	}
 	host := remote.Host{User: user, Name: value, Port: port}
 	if i := strings.LastIndex(value, "@"); i >= 0 {
 		host.User, host.Name = value[:i], value[i+1:]
 		if !userName.MatchString(host.User) {
-			return remote.Host{}, fmt.Errorf("must have a login name before the @, of at most 32 of a-z, 0-9, _ and - %s", got(value))
+			return remote.Host{}, errors.New("must have a login name before the @, of at most 32 of a-z, 0-9, _ and -")
 		}
 	}
 	name, after, err := cutName(host.Name)
 	if err != nil {
-		return remote.Host{}, fmt.Errorf("%w %s", err, got(value))
+		return remote.Host{}, err
 	}
 	host.Name = name
 	if after == "" {
 		return host, nil
 	}
 	if host.Port, err = parsePort(strings.TrimPrefix(after, ":")); err != nil || after[0] != ':' {
-		return remote.Host{}, fmt.Errorf("must be [user@]host[:port] with a port from 1 to 65535 %s", got(value))
+		return remote.Host{}, errors.New("must be [user@]host[:port] with a port from 1 to 65535")
 	}
 	return host, nil
 }

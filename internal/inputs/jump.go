@@ -2,6 +2,7 @@ package inputs
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/clothesme/deploy-action/remote"
 )
@@ -12,7 +13,7 @@ func setProxyJump(p *parser, value string) error {
 	for _, item := range items(value) {
 		host, err := parseHost(item, p.values["username"], defaultJumpPort)
 		if err != nil {
-			return err
+			return fmt.Errorf("%w %s", err, gotItem(value, item))
 		}
 		p.in.Jumps = append(p.in.Jumps, remote.Jump{Host: host, Signer: p.in.Signer})
 	}

@@ -70,7 +70,7 @@ var packageName = regexp.MustCompile(`^[a-z0-9][a-z0-9.+-]*([a-z0-9]|\+\+)$`)
 func setPackages(p *parser, value string) error {
 	for _, name := range strings.FieldsFunc(value, func(r rune) bool { return strings.ContainsRune(" ,\r\n\t", r) }) {
 		if !packageName.MatchString(name) {
-			return fmt.Errorf("must be names of Debian packages, such as \"libgl1 unzip\" %s", got(name))
+			return fmt.Errorf("must be names of Debian packages, such as \"libgl1 unzip\" %s", gotItem(value, name))
 		}
 		p.in.Packages = append(p.in.Packages, name)
 	}

@@ -59,6 +59,7 @@ var (
 	closedFolders = []string{
 		"/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/proc", "/run", "/sbin", "/snap", "/sys",
 		"/tmp", "/usr", "/var/run", "/var/tmp", "/var/lib/deploy-action", "/var/lib/dpkg", "/var/lib/systemd", "/var/log",
+		"/var/spool/cron",
 	}
 	parentFolders = []string{
 		"/", "/home", "/lost+found", "/media", "/mnt", "/opt", "/root", "/srv", "/var", "/var/cache", "/var/lib",

@@ -41,9 +41,11 @@ func setExclude(p *parser, value string) error {
 	for _, item := range items(value) {
 		switch err := exclude.Check(item); {
 		case errors.Is(err, exclude.ErrNegated):
-			return fmt.Errorf("must not begin a pattern with \"!\": what is left out can't be taken in again %s", got(item))
+			return fmt.Errorf("must not begin a pattern with \"!\": what is left out can't be taken in again %s",
+				gotItem(value, item))
 		case err != nil:
-			return fmt.Errorf("must be patterns such as \"*.log\", \"/docs\" or \"cache/\", by comma or line %s", got(item))
+			return fmt.Errorf("must be patterns such as \"*.log\", \"/docs\" or \"cache/\", by comma or line %s",
+				gotItem(value, item))
 		}
 		p.in.Exclude = append(p.in.Exclude, item)
 	}

@@ -34,6 +34,7 @@ type Options struct {
 type Tree struct {
 	Files   int      // how many files
 	Skipped []string // what can't be part of a release: sockets, pipes, devices
+	Secrets []string // what by its name holds secrets, and is sent all the same
 
 	// Of a tree that is hashed:
 	ID    string // SHA-256 of all that is in it, 64 hexadecimal digits
@@ -103,7 +104,8 @@ func (w *walker) walk(ctx context.Context, dir string) error {
 	slices.SortFunc(list, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
 	for _, item := range list {
 		name := path.Join(dir, item.Name())
-		if item.Name() == gitName || name == ownName || w.options.Exclude.Match(name, item.IsDir()) {
+		if item.Name() == gitName || name == ownName || credentials(item.Name()) ||
+			w.options.Exclude.Match(name, item.IsDir()) {
 			continue
 		}
 		if err := w.add(ctx, name, item); err != nil {
@@ -134,6 +136,9 @@ func (w *walker) add(ctx context.Context, name string, item fs.DirEntry) error {
 		}
 		t.entries = append(t.entries, entry{path: name, kind: link, sum: target})
 	case 0:
+		if t.secret(name, item.Name()) {
+			t.Secrets = append(t.Secrets, fmt.Sprintf("%q", name))
+		}
 		t.entries = append(t.entries, entry{path: name, kind: file})
 		t.Files++
 	default:

@@ -490,3 +490,33 @@ func FuzzOffer(f *testing.F) {
 		}
 	})
 }
+
+// What holds secrets by its name is sent, and named; what an earlier step keeps for itself never
+// is.
+func TestSecretsInTheWorkspace(t *testing.T) {
+	dir := t.TempDir()
+	certificate, key := "-----BEGIN CERTIFICATE-----\n", "-----BEGIN PRIVATE KEY-----\n"
+	for name, text := range map[string]string{
+		"main.py": "x", "gha-creds-0123456789abcdef.json": "{}", "sub/gha-creds-f.json": "{}", "creds.json": "{}",
+		".env": "A=1", "sub/.env.production": "A=1", ".env.example": "A=", ".npmrc": "x", "sub/key.pem": key, "x.pem": "x",
+		"authorities.pem": certificate, "both.pem": certificate + key, "environment.py": "x",
+	} {
+		put(t, dir, name, text, 0o644)
+	}
+	tree, err := Read(t.Context(), Options{Workspace: dir, Path: ".", Exclude: exclude.Patterns{"x.pem"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{`".env"`, `".npmrc"`, `"both.pem"`, `"sub/.env.production"`, `"sub/key.pem"`}
+	if !slices.Equal(tree.Secrets, want) {
+		t.Errorf("secrets %v, want %v", tree.Secrets, want)
+	}
+	for i := range tree.entries {
+		if name := tree.entries[i].path; strings.Contains(name, "gha-creds") {
+			t.Errorf("%s is sent", name)
+		}
+	}
+	if tree.Files != 10 {
+		t.Errorf("%d files", tree.Files)
+	}
+}

@@ -113,3 +113,38 @@ free_root() { ((EUID == 0)) || { sudo -n -l -- true && sudo -n -- true; } >/dev/
 
 # as_root_or_not COMMAND...: for what root sees more of.
 as_root_or_not() { if free_root; then as_root "$@"; else "$@"; fi; }
+
+# exposed FILE: the first of it and the folders on the way, by its name and by what links make of
+# it, in which this user may put something in its place; fails when only others may. In a folder
+# such as /tmp nobody takes away what is another's.
+exposed() {
+  local at way above
+  for way in "$1" "$(readlink -m -- "$1")"; do
+    at=$way
+    while [[ $at != / ]]; do
+      above=${at%/*} above=${above:-/}
+      if [[ -O $at && ! -L $at ]] || [[ -f $at && -w $at ]]; then
+        printf '%s' "$at"
+        return
+      elif [[ ! -L $above && -w $above ]] && ! [[ -k $above && ! -O $above && (-e $at || -L $at) && ! -O $at ]]; then
+        printf '%s' "$above"
+        return
+      fi
+      at=$above
+    done
+  done
+  return 1
+}
+
+# judge_rights FILE...: adds to faults what the login user may write where root reads configuration:
+# whoever took over the application would be root by it, however few commands sudo lets the user
+# run.
+judge_rights() {
+  local file where seen=' '
+  if ((EUID == 0)); then return; fi
+  for file in "$@"; do
+    if ! where=$(exposed "$file") || [[ $seen == *" $where "* ]]; then continue; fi
+    seen+="$where "
+    faults+=("$(id -un) may write to $where, and root reads configuration there ($file), so the application could become root: sudo chown root:root $where && sudo chmod go-w $where, or choose a place that is root's")
+  done
+}
