@@ -114,3 +114,17 @@ func read(t *testing.T, file string) string {
 	}
 	return string(text)
 }
+
+// The base of the image is named by what is in it: a tag is whatever somebody puts there.
+func TestTheImagesBaseIsPinned(t *testing.T) {
+	froms := regexp.MustCompile(`(?m)^FROM (.*)$`).FindAllStringSubmatch(read(t, "Dockerfile"), -1)
+	if len(froms) != 2 || froms[1][1] != "scratch" {
+		t.Fatalf("stages %v", froms)
+	}
+	if !regexp.MustCompile(`^--platform=\$BUILDPLATFORM golang:1\.[0-9]+@sha256:[0-9a-f]{64} AS build$`).MatchString(froms[0][1]) {
+		t.Errorf("FROM %s", froms[0][1])
+	}
+	if !regexp.MustCompile(`(?m)^  - package-ecosystem: docker\n    directory: /$`).MatchString(read(t, ".github/dependabot.yml")) {
+		t.Error("nobody brings a newer one")
+	}
+}

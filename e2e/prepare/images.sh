@@ -3,24 +3,28 @@
 # shellcheck disable=SC2154 # what common.sh sets
 
 action_image=deploy-action:dev
+base= # what the action's image is built from
 
 # label IMAGE KEY: prints the label of an image; nothing when there is neither.
 label() { docker image inspect --format "{{index .Config.Labels \"$2\"}}" "$1" 2>/dev/null || true; }
 
 # The base of the action's image. Where no image registry is in reach, a stand-in is made from this machine's Go, with
-# what a build needs besides: a shell, CA certificates, /tmp.
+# what a build needs besides: a shell, CA certificates, /tmp. It has the base's name without the digest, which only a
+# registry can give.
 ensure_golang() {
   local image go made
-  image=$(sed -n 's/^FROM .*\(golang:[^ ]*\).*/\1/p' "$root/Dockerfile")
+  base=$(sed -n 's/^FROM .*\(golang:[^ ]*\).*/\1/p' "$root/Dockerfile")
+  docker image inspect "$base" >/dev/null 2>&1 && return
+  image=${base%@*}
   go=$(go env GOVERSION)
   made=$(label "$image" deploy-action.stand-in)
-  [[ $made != "$go" ]] || return 0
   if [[ -z $made ]]; then
-    docker image inspect "$image" >/dev/null 2>&1 && return
-    say "pulling $image (300 MB) ..."
-    timeout 600 docker pull --quiet "$image" >/dev/null 2>&1 && return
-    say "$image cannot be pulled, so this machine's Go stands in"
+    say "pulling $base (300 MB) ..."
+    timeout 600 docker pull --quiet "$base" >/dev/null 2>&1 && return
+    say "$base cannot be pulled, so this machine's Go stands in"
   fi
+  base=$image
+  [[ $made != "$go" ]] || return 0
   during "making $image from this machine's $go (a few seconds)" stand_in "$image" "$go"
 }
 
@@ -68,6 +72,10 @@ ensure_host() {
 ensure_action() {
   ensure_golang
   [[ -z ${ACTION_IMAGE-} ]] || return 0 # another image is tried
-  during "building the action's image (a minute the first time)" \
-    docker build --quiet --force-rm --iidfile "${ACTION_IMAGE_FILE:-/dev/null}" --tag "$action_image" "$root"
+  during "building the action's image (a minute the first time)" build_action
+}
+
+build_action() {
+  sed "s|^\(FROM .*\)golang:[^ ]*|\1$base|" "$root/Dockerfile" \
+    | docker build --quiet --force-rm --iidfile "${ACTION_IMAGE_FILE:-/dev/null}" --tag "$action_image" --file - "$root"
 }
