@@ -106,11 +106,11 @@ func setTrustedProxies(p *parser, value string) error {
 		}
 		switch {
 		case err != nil || network.Addr().Is4In6():
-			return fmt.Errorf("must be networks by comma or line, such as \"10.0.0.0/16\" or \"2001:db8::/56\" %s", got(item))
+			return fmt.Errorf("must be networks by comma or line, such as \"10.0.0.0/16\" or \"2001:db8::/56\" %s", gotItem(value, item))
 		case network != network.Masked():
 			return fmt.Errorf("must be networks, and %q is an address in one: write %q", item, network.Masked())
 		case network.Bits() == 0:
-			return fmt.Errorf("must not be every network, or any visitor could say that he is another %s", got(item))
+			return fmt.Errorf("must not be every network, or any visitor could say that he is another %s", gotItem(value, item))
 		}
 		if !slices.Contains(networks, network.String()) { // nginx warns of one that is there twice
 			networks = append(networks, network.String())
