@@ -23,7 +23,7 @@ func TestWhereTheUserMayWriteRootReadsNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	make := func(name string, mode os.FileMode, owner int) string {
+	put := func(name string, mode os.FileMode, owner int) string {
 		t.Helper()
 		file := filepath.Join(dir, name)
 		var err error
@@ -46,22 +46,22 @@ func TestWhereTheUserMayWriteRootReadsNothing(t *testing.T) {
 		}
 		return filepath.Join(dir, name)
 	}
-	make("root/", 0o755, 0)
-	make("root/sub/", 0o755, 0)
-	make("home/", 0o755, nobody)
-	make("open/", 0o777, 0)
-	make("sticky/", os.ModeSticky|0o777, 0)
+	put("root/", 0o755, 0)
+	put("root/sub/", 0o755, 0)
+	put("home/", 0o755, nobody)
+	put("open/", 0o777, 0)
+	put("sticky/", os.ModeSticky|0o777, 0)
 	for _, tt := range []struct{ name, file, want string }{
-		{"root's", make("root/sub/a.inc", 0o644, 0), ""},
+		{"root's", put("root/sub/a.inc", 0o644, 0), ""},
 		{"not there yet, in a folder of root's", filepath.Join(dir, "root/sub/none.inc"), ""},
-		{"the user's own file in a folder of root's", make("root/sub/b.inc", 0o444, nobody), "root/sub/b.inc"},
-		{"a file that all may write to", make("root/sub/c.inc", 0o666, 0), "root/sub/c.inc"},
-		{"root's file in the user's home", make("home/d.inc", 0o644, 0), "home"},
+		{"the user's own file in a folder of root's", put("root/sub/b.inc", 0o444, nobody), "root/sub/b.inc"},
+		{"a file that all may write to", put("root/sub/c.inc", 0o666, 0), "root/sub/c.inc"},
+		{"root's file in the user's home", put("home/d.inc", 0o644, 0), "home"},
 		{"not there yet, in the user's home", filepath.Join(dir, "home/none.inc"), "home"},
 		{"a folder on the way that all may write to", filepath.Join(dir, "open/sub/none.inc"), "open"},
 		{"a link of root's into the home", link("root/sub/l.inc", filepath.Join(dir, "home/d.inc")), "home"},
 		{"a folder that is a link into the home", filepath.Join(link("root/away", filepath.Join(dir, "home")), "d.inc"), "home"},
-		{"root's file in a folder such as /tmp", make("sticky/e.inc", 0o644, 0), ""},
+		{"root's file in a folder such as /tmp", put("sticky/e.inc", 0o644, 0), ""},
 		{"not there yet, in a folder such as /tmp", filepath.Join(dir, "sticky/none.inc"), "sticky"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
