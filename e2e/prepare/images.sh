@@ -43,13 +43,14 @@ stand_in() {
   cp -L "${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}" "$tree/etc/ssl/certs/ca-certificates.crt"
   # Go goes from its folder into the image, without a copy between.
   tar --owner=0 --group=0 --exclude="${goroot##*/}"/{test,api,doc,misc} --exclude='*_test.go' --exclude=testdata \
-    --transform="flags=rS;s,^${goroot##*/}/,usr/local/go/," -c -C "$tree" . -C "${goroot%/*}" "${goroot##*/}" | docker import \
-    --change 'ENV PATH=/go/bin:/usr/local/go/bin:/bin' --change 'ENV GOPATH=/go' --change 'ENV GOTOOLCHAIN=local' \
-    --change "ENV GOPROXY=$(go env GOPROXY)" --change "ENV GOSUMDB=$(go env GOSUMDB)" \
-    --change "LABEL deploy-action.stand-in=$2" - "$1"
+    --transform="flags=rS;s,^${goroot##*/}\(/\|\$\),usr/local/go\1," -c -C "$tree" . -C "${goroot%/*}" "${goroot##*/}" \
+    | docker import --change 'ENV PATH=/go/bin:/usr/local/go/bin:/bin' \
+      --change 'ENV GOPATH=/go' --change 'ENV GOTOOLCHAIN=local' \
+      --change "ENV GOPROXY=$(go env GOPROXY)" --change "ENV GOSUMDB=$(go env GOSUMDB)" \
+      --change "LABEL deploy-action.stand-in=$2" - "$1"
 }
 
-# ensure_hosts RELEASE: the image of its hosts, and where they are needed those of hosts with more on them (e2e/host/with).
+# ensure_hosts RELEASE: the image of its hosts, and where they are needed those of hosts with more (e2e/host/with).
 ensure_hosts() {
   local list
   ensure_host "$1"
@@ -68,7 +69,7 @@ ensure_host() {
   during "building the host of Debian $1${2:+ with $2} (half a minute)" as_root "$root/e2e/host/build.sh" "$@"
 }
 
-# The action itself; the engine's own layer cache tells what is out of date. Other checkouts take the same name for theirs.
+# The action itself; the engine's own layer cache tells what is out of date. Other checkouts use the same name.
 ensure_action() {
   ensure_golang
   [[ -z ${ACTION_IMAGE-} ]] || return 0 # another image is tried
