@@ -21,7 +21,7 @@ main() {
     in_hand "$port"
     if [[ $hand == idle ]]; then idle=$((idle + 1)); else idle=0; fi
     left=$(sockets "$port" '01 03' | wc -l)
-    if [[ -e $path/slots/$port.adopted ]]; then left=$((left + $(pgrep -cf '^nginx: worker process is shutting down' || :))); fi
+    if [[ -e $path/slots/$port.adopted ]]; then left=$((left + $(retiring_workers))); fi
     if [[ $flag != right ]] || { ((left == 0)) && { ((idle >= 2)) || [[ $hand == unknown ]]; }; } || (($(now_ms) >= end)); then break; fi
     now="$left connection(s) to port $port still open"
     if [[ $hand == busy ]]; then now+=", and nginx has requests for it in hand"; fi

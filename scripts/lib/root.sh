@@ -58,6 +58,18 @@ all_seen() { [[ -r /proc/1/stat ]] || { ! rules_stand && free_root; }; }
 # masters COMMAND...: pid and title of each, as this pgrep sees them.
 masters() { { "$@" -U 0 -a -f '^nginx: master process ' || :; } 2>/dev/null </dev/null; }
 
+# retiring_workers: how many workers of these masters are shutting down. Anybody may call a process
+# so; theirs are their children.
+retiring_workers() {
+  local of
+  of=$(masters pgrep | cut -d ' ' -f 1 | tr '\n' ,)
+  if [[ -z $of ]]; then
+    printf 0
+  else
+    pgrep -c -P "${of%,}" -f '^nginx: worker process is shutting down' || :
+  fi
+}
+
 # roots_own FILE: prints its path without links if only root can write it, or put another one in its place. Blanks would not survive a title.
 roots_own() {
   local file=$1 at
