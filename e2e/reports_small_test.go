@@ -47,6 +47,19 @@ func TestMemoryIsTakenFromWhatIsNew(t *testing.T) {
 func TestReportsSmall(t *testing.T) {
 	tryReports(t, []report{
 		{
+			name: "a second repository with the same path", refused: []string{"/home/ubuntu/shop belongs to the application shop on this host", `set the input app to "shop"`, "input path"},
+			with: map[string]string{"app": "api", "path": "/home/ubuntu/shop", "ports": "8090,8091", "nginx-include": "/etc/nginx/conf.d/api.inc", "server-name": "api.example"},
+		},
+		{
+			name: "the same, of a deploy root from before it had a mark", setup: "mv /home/ubuntu/shop/.app /tmp", undo: "mv /tmp/.app /home/ubuntu/shop",
+			refused: []string{"/home/ubuntu/shop belongs to the application shop on this host"},
+			with:    map[string]string{"app": "api", "path": "/home/ubuntu/shop", "ports": "8090,8091", "nginx-include": "/etc/nginx/conf.d/api.inc", "server-name": "api.example"},
+		},
+		{
+			name: "the repository was renamed", with: map[string]string{"app": "store"},
+			refused: []string{"that of the application shop", `if this is shop under a new name, as when its repository was renamed, set the input app to "shop" and the input path to "/home/ubuntu/shop"`},
+		},
+		{
 			name: "before-start: false on line 1, echo seeded on line 2", with: map[string]string{"before-start": "false\necho seeded"},
 			failed: []string{`before-start: the command of input "before-start" exited with status 1`},
 		},

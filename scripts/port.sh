@@ -6,6 +6,8 @@
 #         line_port: the port that such a line names, else 0; site (ours, theirs): whose server block includes the file
 #         routed: where nginx itself says it sends requests, empty when our site is not loaded
 #         strays: flags of ports outside the pair, blank-separated
+#         include_app, include_path: the other application of this action's whose the file is, and its deploy root, or nothing
+#         last_repository: whose releases are here, or nothing
 #         boot: names the host's boot; recipe_key: by which recipes are told, or nothing before the first deployment
 #         and for each port N: flag_N (yes, no), listen_N (none, ours, foreign), adopted_N (yes, no), pid_N, enabled_N (yes, no),
 #         release_N, commit_N, recipe_N, proved_N (yes, no: it has served and come through its probation), by_N (JSON: the run that
@@ -23,6 +25,8 @@ main() {
   fit_root
   include_state
   result include "$include"
+  include_app
+  result last_repository "$(sed -n '2{s,[^A-Za-z0-9._/-],,g;p;q}' "$path/.app" 2>/dev/null || :)"
   result line_port "$line_port"
   result site "$(site_state)"
   routed
@@ -77,6 +81,18 @@ include_state() {
     && ((10#${BASH_REMATCH[2]} > 0 && 10#${BASH_REMATCH[2]} < 65536)); then
     include=line line_port=$((10#${BASH_REMATCH[2]}))
   fi
+}
+
+# include_app: one whose service this action wrote.
+include_app() {
+  local other='' root=''
+  if [[ $include == other ]]; then
+    other=$(grep -oE '/var/lib/deploy-action/[a-z][a-z0-9-]{0,31}/active/' "$nginx_include" 2>/dev/null | head -n 1) || :
+    other=${other%/active/} other=${other##*/}
+    root=$(sed -n 's,^WorkingDirectory=\(/[A-Za-z0-9._/-]*\)/slots/%i$,\1,p' "/etc/systemd/system/$other@.service" 2>/dev/null | head -n 1) || :
+  fi
+  result include_app "$other"
+  result include_path "$root"
 }
 
 # site_state: what this action has written for a server block of the user's has none itself. Before that, such a block is one that includes the file.

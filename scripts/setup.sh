@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes the folders, the systemd template, the sudoers rules and a swap file, where they are missing or differ.
 #
-# Values: app, path, lock_token, template (of the systemd unit)
+# Values: app, path, lock_token, template (of the systemd unit), repository (owner/name)
 # Prints: changed (what was written, or nothing)
 # Exits:  EX_CHECK when the unit's name is somebody else's, when its running instances have another folder or user, or when something has to be
 #         written for which this user lacks the rights; EX_NGINX when the site is not ours to write. Nothing is touched then.
@@ -36,12 +36,18 @@ main() {
       changed+=("$path/$dir")
     fi
   done
+  mark_root
   if ((${#changed[@]} == 0)); then say "already there: the folders in $path"; fi
   if has_systemd; then see_to "$file" write_template; fi
   see_to "$flags" make_flags
   if ((EUID > 0)); then see_to "$rules_file" write_rules; fi
   if [[ -n $swap ]]; then see_to "$swap_file" make_swap; fi
   result changed "${changed[*]-}"
+}
+
+# mark_root: it is this application's from now on, as this repository's.
+mark_root() {
+  [[ $(cat -- "$path/.app" 2>/dev/null) == "$app"$'\n'"$repository" ]] || printf '%s\n' "$app" "$repository" | write "$path/.app" 0644
 }
 
 # see_to FILE COMMAND: runs it if the file is to be written.

@@ -382,7 +382,7 @@ func (f *fakeHost) detection() string {
 	case f.byHand != "":
 		include, line = oneLine, f.byHand
 	}
-	fmt.Fprintf(&b, "include=%s\nline_port=%s\nsite=ours\nrouted=%s\nstrays=\nrecipe_key=\nboot=%d\n", include, line, routed, f.restarts)
+	fmt.Fprintf(&b, "include=%s\ninclude_app=\ninclude_path=\nlast_repository=\nline_port=%s\nsite=ours\nrouted=%s\nstrays=\nrecipe_key=\nboot=%d\n", include, line, routed, f.restarts)
 	for _, port := range []string{"8080", "8081"} {
 		listen, pid, release := none, 0, ""
 		if f.running[port] {

@@ -14,5 +14,7 @@ var (
 	releaseOr   = regexp.MustCompile("^$|" + inputs.ReleaseID.String()) // or nothing
 	commitForm  = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
 	folderForm  = regexp.MustCompile(`^(/[A-Za-z0-9_+@-][A-Za-z0-9._+@-]*){1,20}$`) // of nginx's, into which root writes
+	appOr       = regexp.MustCompile(`^([a-z][a-z0-9-]{0,31})?$`)
+	pathOr      = regexp.MustCompile(`^[A-Za-z0-9._/-]{0,200}$`)
 	numberForm  = regexp.MustCompile(`^[0-9]{1,20}$`)
 )

@@ -149,6 +149,10 @@ func (d *Deployment) detect(ctx context.Context, h *host) (string, error) {
 		return "", err
 	}
 	h.seen = f.Slots
+	if last := f.LastRepository; last != "" && !strings.EqualFold(last, d.in.Repository) {
+		d.rep.Warn("Repository of "+d.in.App, fmt.Sprintf("until now %s came from %s, and this run deploys %s: if that is another application, give it a name and a folder of its own with the inputs app and path",
+			d.in.App, last, d.in.Repository))
+	}
 	h.app.TheirSite = h.TheirSite
 	for _, note := range h.Notes {
 		d.rep.Warn("State of "+h.target.Name, note)
@@ -172,6 +176,7 @@ func (d *Deployment) detection() scripts.Values {
 
 func (d *Deployment) setup(ctx context.Context, h *host) (string, error) {
 	values := d.siteValues(h)
+	values["repository"] = d.in.Repository
 	values["template"], values["swap"] = h.app.Unit(), ""
 	if d.in.SwapMB > 0 {
 		values["swap"] = strconv.Itoa(d.in.SwapMB)

@@ -54,15 +54,18 @@ const (
 
 // facts is all that detection gathers.
 type facts struct {
-	Slots      [2]slot
-	Include    string   // the nginx include on disk: absent, ours, line (of a hand-written script) or other
-	Line       uint16   // the port that the line names, 0 when there is none
-	Outside    *process // who listens there when the port is not one of the pair
-	TheirSite  bool     // the server block that includes it is the user's own
-	Routed     uint16   // the port nginx itself says it chooses; 0 when our site is not loaded
-	Strays     []string // flags of ports outside the pair
-	Spare      string   // two ports on which nothing listens, for people; empty where both of the pair can be had
-	Repository string
+	Slots          [2]slot
+	Include        string   // the nginx include on disk: absent, ours, line (of a hand-written script) or other
+	IncludeApp     string   // the other application of this action's whose the include is, empty when there is none
+	IncludePath    string   // and its deploy root
+	LastRepository string   // whose releases are in the deploy root
+	Line           uint16   // the port that the line names, 0 when there is none
+	Outside        *process // who listens there when the port is not one of the pair
+	TheirSite      bool     // the server block that includes it is the user's own
+	Routed         uint16   // the port nginx itself says it chooses; 0 when our site is not loaded
+	Strays         []string // flags of ports outside the pair
+	Spare          string   // two ports on which nothing listens, for people; empty where both of the pair can be had
+	Repository     string
 }
 
 // position is what the facts mean.
@@ -84,6 +87,7 @@ type heal struct{ From, To string }
 func readFacts(res *scripts.Results, ports [2]uint16, repository string) (facts, error) {
 	f := facts{
 		Include: res.OneOf("include", absent, ours, oneLine, other), Line: res.Port("line_port"),
+		IncludeApp: res.Form("include_app", appOr), IncludePath: res.Form("include_path", pathOr), LastRepository: res.Form("last_repository", pathOr),
 		TheirSite: res.OneOf("site", ours, theirs) == theirs, Strays: strings.Fields(res.Text("strays")), Repository: repository,
 	}
 	routed := res.Text("routed")
@@ -130,7 +134,10 @@ func readFacts(res *scripts.Results, ports [2]uint16, repository string) (facts,
 // other in a way that has no safe reading it refuses with what it saw (invariant 4). What is in the way is named all at once.
 func decide(f *facts, include string) (position, error) {
 	var obstacles []error
-	if f.Include == other {
+	switch {
+	case f.Include == other && f.IncludeApp != "":
+		return position{}, renamedError(f, include)
+	case f.Include == other:
 		obstacles = append(obstacles, fmt.Errorf("%s exists and was not written for this application; choose another file with the input nginx-include", include))
 	}
 	if len(f.Strays) > 0 {
@@ -171,6 +178,13 @@ func decide(f *facts, include string) (position, error) {
 		}
 	}
 	return p, nil
+}
+
+// renamedError is about a file that is another application's: as often as not the same one, whose repository got another name.
+func renamedError(f *facts, include string) error {
+	return fmt.Errorf("%[1]s is that of the application %[2]s, which this action runs on this host: if this is %[2]s under a new name, as when its repository was renamed, set the input app to %[2]q and the input path to %[3]q; "+
+		"another application needs a file of its own (input nginx-include), two ports of its own (input ports) and a name for its site (input server-name)",
+		include, f.IncludeApp, orElse(f.IncludePath, "its folder"))
 }
 
 // strayError names the way from one pair of ports to another: over a pair that has the active port and one new one.

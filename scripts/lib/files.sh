@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Files that are whole or not there, and logs.
 #
-# Values: path
+# Values: app, path
 
 # write_root FILE MODE [TEST...]: standard input becomes FILE, whole or not at all, owned by root, once a command approves of it under another name.
 write_root() {
@@ -25,8 +25,10 @@ write() {
 
 # fit_root: the deploy root is a folder of its own. A clone, or a folder with somebody's files in it, would get ours among them.
 fit_root() {
-  local name theirs ours=()
+  local name theirs owner ours=()
   [[ ! -e $path/.git ]] || die "$EX_CHECK" "$path is a git work tree, and releases need a folder of their own: choose another one with the input path"
+  owner=$(root_owner)
+  [[ -z $owner || $owner == "$app" ]] || die "$EX_CHECK" "$path belongs to the application $owner on this host: if this is $owner under a new name, as when its repository was renamed, set the input app to \"$owner\"; another application needs another folder, by the input path"
   [[ -d $path && ! -e $path/.lock ]] || return 0
   for name in releases slots shared venvs assets logs repo.git lost+found; do ours+=(! -name "$name"); done
   theirs=$(find "$path" -mindepth 1 -maxdepth 1 "${ours[@]}" -printf '%f' -quit 2>/dev/null | tr -cd '[:print:]' || :)
@@ -62,6 +64,18 @@ recipe_keys() {
       printf '%s\n' "${text%% *}" | write "$file" 0600
     fi
   done
+}
+
+# root_owner: the application whose the deploy root is, by its mark, or by the service that works there.
+root_owner() {
+  local unit
+  if [[ -r $path/.app ]]; then
+    head -n 1 -- "$path/.app" | grep -xE '[a-z][a-z0-9-]{0,31}' || :
+    return
+  fi
+  unit=$(grep -lxF "WorkingDirectory=$path/slots/%i" /etc/systemd/system/*@.service 2>/dev/null | head -n 1) || :
+  unit=${unit##*/}
+  printf '%s' "${unit%@.service}"
 }
 
 # free_kb FOLDER, free_inodes FOLDER: what its file system has left; used_percent FOLDER: what it has not. Some have no table of inodes, 0 of 0: then nothing is printed.
