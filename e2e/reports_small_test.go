@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/clothesme/deploy-action/e2e/lab"
@@ -43,6 +45,35 @@ func TestMemoryIsTakenFromWhatIsNew(t *testing.T) {
 	w.Deploy(w.Commit(nil), nil) // a small one fits
 }
 
+// On a small disk, with requirements that change each time, no deployment gets stuck: what is not needed goes before the next venv is made.
+func TestADiskForAFewVenvs(t *testing.T) {
+	w := world.New(t, lab.HostOptions{Tmpfs: map[string]string{"/srv": "size=700m,mode=1777"}})
+	w.Exec(`cd "$(sed -n 's/^find-links = //p' /etc/pip.conf)" && python3 - <<'END'
+import zipfile
+with zipfile.ZipFile("big-1.0-py3-none-any.whl", "w", zipfile.ZIP_DEFLATED) as z:
+    z.writestr("big/data", b"\0" * (105 << 20))
+    z.writestr("big-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: big\nVersion: 1.0\n")
+    z.writestr("big-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nGenerator: us\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+    z.writestr("big-1.0.dist-info/RECORD", "")
+END`)
+	with := map[string]string{"path": "/srv/shop", "start": "exec python3 app.py", "watch-for": "0s", "drain-timeout": "1s"}
+	warned := 0
+	for n := range 15 {
+		result := w.Deploy(w.Commit(map[string]string{"app.py": echoApp, "requirements.txt": fmt.Sprintf("big==1.0\n# %d\n", n)}), with)
+		if strings.Contains(result.Log(), "the disk has no room for 5 releases besides a new one") {
+			warned++
+		}
+	}
+	if warned == 0 {
+		t.Error("nobody was told that older releases had to go")
+	}
+	t.Log(w.Exec("df -m /srv; ls /srv/shop/releases /srv/shop/venvs"))
+	result := w.Run(w.Job("", merged(with, map[string]string{"operation": "rollback"})))
+	if result.ExitCode != 0 || result.Outputs["outcome"] != "rolled-back" {
+		t.Errorf("rolling back: outcome %q\n%s", result.Outputs["outcome"], result.Log())
+	}
+}
+
 // What people report of their builds, commands and hosts' settings.
 func TestReportsSmall(t *testing.T) {
 	tryReports(t, []report{
@@ -58,6 +89,28 @@ func TestReportsSmall(t *testing.T) {
 		{
 			name: "the repository was renamed", with: map[string]string{"app": "store"},
 			refused: []string{"that of the application shop", `if this is shop under a new name, as when its repository was renamed, set the input app to "shop" and the input path to "/home/ubuntu/shop"`},
+		},
+		{
+			name:   "a build that leaves a folder without write permission, and fails",
+			with:   map[string]string{"build": "mkdir -p .go/x && touch .go/x/y && chmod a-w .go/x && exit 3"},
+			failed: []string{"build: the build command exited with status 3"},
+			check: func(w *world.World, _ *lab.Result) {
+				left := w.Exec("ls -d /home/ubuntu/shop/releases/*/.go")
+				w.Deploy(w.Commit(map[string]string{"app.py": echoApp}), echoing)
+				if now := w.Exec("ls -d /home/ubuntu/shop/releases/*/.go 2>/dev/null || :"); now != "" || left == "" {
+					w.T.Errorf("still there: %q, of %q", now, left)
+				}
+			},
+		},
+		{
+			name: "another user's file in a release that goes", with: map[string]string{"keep-releases": "2"},
+			setup: `dir=/home/ubuntu/shop/releases/20200101T000000Z-0000000; mkdir -p $dir/theirs && touch $dir/theirs/file && chown -R ubuntu: $dir && chown -R root: $dir/theirs`,
+			undo:  "rm -rf /home/ubuntu/shop/releases/20200101T000000Z-0000000*",
+			check: func(w *world.World, _ *lab.Result) {
+				if left := w.Exec("ls -d /home/ubuntu/shop/releases/20200101* 2>/dev/null || :"); left != "" {
+					w.T.Errorf("still there, although the user may become root: %s", left)
+				}
+			},
 		},
 		{
 			name: "before-start: false on line 1, echo seeded on line 2", with: map[string]string{"before-start": "false\necho seeded"},

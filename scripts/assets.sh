@@ -4,7 +4,8 @@
 # Values: app, path, lock_token, release, target (where in the release), url (signed: a secret), etag, size (bytes),
 #         asset (names the content), download (names what of it came so far), digest (sha256:HEX, md5:HEX, parts:ETAG, or nothing), recipe,
 #         clone (of a version started by hand, or nothing), last (yes, no: more assets follow before the release is complete)
-# Prints: fetched (bytes that came over the network), from (host: it was here already, clone, store), proved (yes, no: by its size alone)
+# Prints: fetched (bytes that came over the network), from (host: it was here already, clone, store), proved (yes, no: by its size alone),
+#         kept (how many releases stay, where the disk has no room for more)
 # Exits:  EX_ASSET_PATH (it can't be put there), EX_DISK, EX_ASSET_REFUSED, EX_ASSET_MISSING, EX_ASSET_CUT (the network),
 #         EX_ASSET_STALE (what came so far is of no use any more; gone), EX_ASSET_WRONG (not the file it should be; gone)
 #

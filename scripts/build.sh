@@ -4,7 +4,7 @@
 # Values: app, path, lock_token, release, build (a command, or nothing for a venv from requirements.txt), shared (paths,
 #         blank-separated), start_file and environment (the texts of what the unit runs, and of what it reads first),
 #         more (yes, no: assets follow before the release is complete), clone (of a version started by hand, or nothing)
-# Prints: built (command, venv, reused, nothing)
+# Prints: built (command, venv, reused, nothing), kept (how many releases stay, where the disk has no room for more)
 # Exits:  EX_BUILD when the command or pip fails, EX_MEMORY when it does for want of memory
 
 main() {

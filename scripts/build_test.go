@@ -24,7 +24,7 @@ func runCommand(t *testing.T, verb Verb, command string) (code int, out string) 
 	}
 	text, err := Compose(verb, Values{
 		"app": "a", "path": dir, "lock_token": "t", "step_id": "", "undo": "no", "release": "r", "build": command, "command": command,
-		"shared": "", "clone": "", "port": "1", "ports": "1 2", "name": "before-start", "more": "no", "start_file": "", "environment": "",
+		"shared": "", "clone": "", "port": "1", "ports": "1 2", "keep_releases": "2", "keep": "", "name": "before-start", "more": "no", "start_file": "", "environment": "",
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -7,7 +7,7 @@
 # Prints: note_N, one for each thing that the owner of the host should know; site_folder and listen (both, v6): where
 #         the site goes, and what it listens on; installed (packages), coming (packages: what a deployment would install), os, systemd (yes, no), ipv6 (yes, no), nginx (version, or
 #         nothing where it is coming), realip (yes, no: nginx tells from where a connection really
-#         comes), disk_mb, disk_used (percent), memory_mb (free), memory_total_mb, swap_mb, skew (seconds)
+#         comes), disk_mb, disk_used (percent), occupied (by what, for people), memory_mb (free), memory_total_mb, swap_mb, skew (seconds)
 #         or fault_N, one for each thing that is missing or wrong
 # Exits:  EX_CHECK after faults
 
@@ -86,6 +86,7 @@ main() {
   while [[ ! -d $folder ]]; do folder=$(dirname -- "$folder"); done
   result disk_mb "$(($(free_kb "$folder") / 1024))"
   result disk_used "$(used_percent "$folder")"
+  result occupied "$(sizes)"
   result memory_mb "$(memory_mb available)"
   result memory_total_mb "$(memory_mb total)"
   result swap_mb "$(memory_mb swap)"

@@ -3,7 +3,8 @@
 #
 # Values: app, path, lock_token, git_url, ref (a commit, in full or abbreviated, or a ref name), branch (on which a full one must be, or
 #         nothing), token (may be empty), stamp, recipe, active_commit, active_recipe
-# Prints: commit; then either unchanged=yes (the active release is this commit, made the same way) or release
+# Prints: commit; then either unchanged=yes (the active release is this commit, made the same way) or release; kept (how many releases
+#         stay, where the disk has no room for more)
 # Exits:  EX_FETCH when git can't have the commit
 
 main() {
@@ -30,6 +31,7 @@ main() {
 
   release=$stamp-${commit:0:7}
   partial=$path/releases/$release.partial
+  make_room "$(serving_kb .)" "the release"
   rm -rf -- "$partial" # of this run, when it was cut off here
   [[ -e $path/releases/$release/.deploy-action/complete ]] || rm -rf -- "$path/releases/$release"
   mkdir -- "$partial"

@@ -9,9 +9,9 @@
 # change, as they were when it was whole. What differs from it is not offered, so it is sent again; nothing is read for that.
 
 main() {
-  local transfer=$path/.transfer base=''
+  local transfer=$path/.transfer base='' partial
   own_lock
-  rm -rf -- "$transfer" "$path"/releases/[0-9]*T[0-9]*Z-???????.partial # a dead run's
+  for partial in "$transfer" "$path"/releases/[0-9]*T[0-9]*Z-???????.partial; do delete "$partial"; done # a dead run's
   mkdir -m 0700 -- "$transfer"
   mkfifo -m 0600 -- "$transfer/stream"
   find_base

@@ -83,18 +83,6 @@ include_state() {
   fi
 }
 
-# include_app: one whose service this action wrote.
-include_app() {
-  local other='' root=''
-  if [[ $include == other ]]; then
-    other=$(grep -oE '/var/lib/deploy-action/[a-z][a-z0-9-]{0,31}/active/' "$nginx_include" 2>/dev/null | head -n 1) || :
-    other=${other%/active/} other=${other##*/}
-    root=$(sed -n 's,^WorkingDirectory=\(/[A-Za-z0-9._/-]*\)/slots/%i$,\1,p' "/etc/systemd/system/$other@.service" 2>/dev/null | head -n 1) || :
-  fi
-  result include_app "$other"
-  result include_path "$root"
-}
-
 # site_state: what this action has written for a server block of the user's has none itself. Before that, such a block is one that includes the file.
 site_state() {
   local rows including faults=() written=/var/lib/deploy-action/$app/site.conf state=ours

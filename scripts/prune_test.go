@@ -59,7 +59,7 @@ func (r *root) release(id, turn string) {
 
 func (r *root) prune(values Values) {
 	r.t.Helper()
-	all := Values{"app": "a", "path": r.path, "lock_token": "t", "step_id": "", "undo": "no", "keep_releases": "2", "keep": "", "live": "yes"}
+	all := Values{"app": "a", "path": r.path, "lock_token": "t", "ports": "8080 8081", "step_id": "", "undo": "no", "keep_releases": "2", "keep": "", "live": "yes"}
 	maps.Copy(all, values)
 	text, err := Compose(Prune, all)
 	if err != nil {

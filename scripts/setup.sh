@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the folders, the systemd template, the sudoers rules and a swap file, where they are missing or differ.
+# Makes the folders, the systemd template, the sudoers rules, the rotation of logs and a swap file, where they are missing or differ.
 #
 # Values: app, path, lock_token, template (of the systemd unit), repository (owner/name)
 # Prints: changed (what was written, or nothing)
@@ -26,6 +26,7 @@ main() {
       todo+=("$rules_file")
     fi
   fi
+  if rotates && [[ $(cat -- "$rotation_file" 2>/dev/null) != "$(rotation)" ]]; then todo+=("$rotation_file"); fi
   if lacks_swap; then todo+=("$swap_file"); fi
   if ((${#todo[@]} + ${#differing[@]} > 0)) && ! free_root; then
     die "$EX_CHECK" "$(id -un) has the rights for routine deployments only, and these files have to be written: ${todo[*]} ${differing[*]}: put the inputs back that changed, or run operation: setup once while $(id -un) can run all commands as root"
@@ -41,6 +42,7 @@ main() {
   if has_systemd; then see_to "$file" write_template; fi
   see_to "$flags" make_flags
   if ((EUID > 0)); then see_to "$rules_file" write_rules; fi
+  if rotates; then see_to "$rotation_file" write_rotation; fi
   if [[ -n $swap ]]; then see_to "$swap_file" make_swap; fi
   result changed "${changed[*]-}"
 }

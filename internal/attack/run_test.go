@@ -22,11 +22,11 @@ func answers() map[string]string {
 	commit := strings.Repeat("a", 40)
 	return map[string]string{
 		"lock":  "open=no\nwaited=0\nlocked=yes\n",
-		"check": "installed=\ncoming=\nos=Debian\nsystemd=yes\nipv6=no\nsite_folder=/etc/nginx/conf.d\nlisten=both\nnginx=1.24.0\nrealip=yes\ndisk_mb=9000\ndisk_used=40\nmemory_mb=900\nmemory_total_mb=2000\nswap_mb=0\nskew=0\n",
+		"check": "installed=\ncoming=\nos=Debian\nsystemd=yes\nipv6=no\nsite_folder=/etc/nginx/conf.d\nlisten=both\nnginx=1.24.0\nrealip=yes\ndisk_mb=9000\ndisk_used=40\noccupied=\nmemory_mb=900\nmemory_total_mb=2000\nswap_mb=0\nskew=0\n",
 		"port":  "include=absent\ninclude_app=\ninclude_path=\nlast_repository=\nline_port=0\nsite=ours\nrouted=\nstrays=\nrecipe_key=\nboot=1\n" + fmt.Sprintf(slot, 8080) + fmt.Sprintf(slot, 8081),
 		"setup": "changed=\n", "fetch": "commit=" + commit + "\nrelease=20261123T101500Z-aaaaaaa\n", "build": "built=nothing\n",
 		"start": "log_offset=0\npid=7\nstarttime=7\n", "health": "boot_ms=5\ntries=1\nopen=no\n", "site": "reloaded=yes\nedited=no\n", "switch": "switched=yes\nswitched_at=1795400000000\n",
-		"verify": "live=1795400000000\nprobes=1\n", "stop": "stopped=yes\nstop_ms=1\n", "drain": "left=0\ndrain_ms=1\n", "prune": "pruned=0\nfreed_mb=0\n", "record": "recorded=yes\n",
+		"verify": "live=1795400000000\nprobes=1\n", "stop": "stopped=yes\nstop_ms=1\n", "drain": "left=0\ndrain_ms=1\n", "prune": "pruned=0\nfreed_mb=0\nstuck=\n", "record": "recorded=yes\n",
 		"releases": "release_0=20261122T000000Z-aaaaaaa " + commit + " 1\nhistory_0={}\n",
 	}
 }

@@ -95,6 +95,7 @@ func (d *Deployment) fetchAssets(ctx context.Context, h *host) (string, error) {
 		if err != nil {
 			return "", err
 		}
+		d.warnOfRoom(h, res)
 		a := h.assets[i]
 		if !res.Yes("proved") && a.proof != cloud.Unproved {
 			a.proof = cloud.Unproved

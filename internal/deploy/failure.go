@@ -279,7 +279,7 @@ func (d *Deployment) next(s step, cause error) string {
 	case scripts.ExitMemory:
 		return "give the host swap (input \"swap\", such as \"1G\"), or a bigger instance: two versions run at once for as long as the new one proves itself; what a build takes, the runner can do with source \"workspace\""
 	case scripts.ExitDisk:
-		return "free disk space on the host, or lower the input \"keep-releases\", and run this workflow again; what has come already is kept"
+		return "give the host a bigger disk, or free some of it (see what takes it: ssh " + sshTarget(h.target) + " sudo du -xhd 2 / | sort -h | tail), and run this workflow again; what has come already is kept"
 	case scripts.ExitReadOnly:
 		return "see why: ssh " + sshTarget(h.target) + " sudo dmesg, whose last lines name a disk that fails; else remount it (sudo mount -o remount,rw and the folder it is mounted at), and run this workflow again"
 	case scripts.ExitAssetPath:

@@ -275,7 +275,7 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 		if f.note != "" {
 			note = "note_0=" + f.note + "\n"
 		}
-		return note + fmt.Sprintf("installed=%s\ncoming=%s\nos=Debian\nsystemd=yes\nipv6=no\nsite_folder=/etc/nginx/conf.d\nlisten=both\nnginx=%s\nrealip=yes\ndisk_mb=9000\ndisk_used=%d\nmemory_mb=900\nmemory_total_mb=2000\nswap_mb=0\nskew=0\n", installed, coming, cmp.Or(f.nginx, "1.24.0"), f.diskUsed)
+		return note + fmt.Sprintf("installed=%s\ncoming=%s\nos=Debian\nsystemd=yes\nipv6=no\nsite_folder=/etc/nginx/conf.d\nlisten=both\nnginx=%s\nrealip=yes\ndisk_mb=9000\ndisk_used=%d\noccupied=\nmemory_mb=900\nmemory_total_mb=2000\nswap_mb=0\nskew=0\n", installed, coming, cmp.Or(f.nginx, "1.24.0"), f.diskUsed)
 	case scripts.Port:
 		return f.detection()
 	case scripts.Fetch:
@@ -349,9 +349,11 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 		return "release_0=20261122T000000Z-aaaaaaa " + oldCommit + " 2\nrelease_1=20261121T000000Z-9999999 " + oldCommit + " 1\nrelease_2=20261120T000000Z-8888888 " + oldCommit + " never\nhistory_0={}\n"
 	case scripts.Hook:
 		return "hook_ms=5\n"
+	case scripts.Room:
+		return "kept=2\ndisk_kb=9000\n"
 	case scripts.Prune:
 		f.pruned = v
-		return "pruned=1\nfreed_mb=5\n"
+		return "pruned=1\nstuck=\nfreed_mb=5\n"
 	case scripts.Record:
 		f.recorded = append(f.recorded, v["line"])
 		return "history_0=not ours\nhistory_1=" + v["line"] + "\nrecorded=yes\n"

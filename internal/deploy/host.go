@@ -85,13 +85,23 @@ func (d *Deployment) execInto(ctx context.Context, h *host, results *scripts.Res
 func (d *Deployment) values(h *host, own scripts.Values) scripts.Values {
 	all := scripts.Values{
 		"app": d.in.App, "path": d.in.Path, "lock_token": fmt.Sprintf("%s-%d", d.token, h.dials), "step_id": h.stepID(), "undo": yes(h.undoing),
-		"ports":       fmt.Sprintf("%d %d", d.in.Ports[0], d.in.Ports[1]),
+		"ports":         fmt.Sprintf("%d %d", d.in.Ports[0], d.in.Ports[1]),
+		"keep_releases": strconv.Itoa(d.in.KeepReleases), "keep": h.keep(),
 		"health_path": d.in.Health.Path, "health_status": strconv.Itoa(d.in.Health.Status), "health_body": d.in.Health.Body,
 	}
 	for key, value := range own {
 		all[key] = value
 	}
 	return all
+}
+
+// keep names the releases that stay on the host in any case.
+func (h *host) keep() string {
+	keep := h.release
+	if h.Active != nil {
+		keep += " " + h.Active.Release
+	}
+	return keep
 }
 
 func seconds(d time.Duration) string { return strconv.Itoa(int((d + time.Second - 1) / time.Second)) }

@@ -65,11 +65,15 @@ func (d *Deployment) check(ctx context.Context, h *host) (string, error) {
 	if err := res.Err(); err != nil {
 		return "", err
 	}
-	if disk < minDiskMB {
-		return "", fmt.Errorf("only %d MB of disk are free at %s; a release needs at least %d MB: delete what is not needed, or lower keep-releases", disk, d.in.Path, minDiskMB)
+	occupied := res.Text("occupied")
+	if disk < minDiskMB && occupied == "" && d.in.Operation == inputs.Deploy { // with releases there room can be made
+		return "", fmt.Errorf("only %d MB of disk are free at %s, and a first release needs at least %d MB: give the host a bigger disk, or delete there what is not needed", disk, d.in.Path, minDiskMB)
 	}
 	if used := res.Int("disk_used"); used > fullDisk {
-		d.rep.Warn("Disk of "+h.target.Name, fmt.Sprintf("the disk of %s is %d %% full at %s: free some of it before a deployment has no room, or lower the input \"keep-releases\"", h.target, used, d.in.Path))
+		d.rep.Warn("Disk of "+h.target.Name, fmt.Sprintf("the disk of %s is %d %% full at %s, with %d MB free (%s)", h.target, used, d.in.Path, disk, orElse(occupied, "no release is there yet")))
+	}
+	if d.in.Operation == inputs.Check && occupied != "" {
+		d.rep.Info(d.in.Path + " has " + occupied)
 	}
 	if olderThan(version, neededNginx) {
 		return "", fmt.Errorf("nginx %s is too old: keepalive_timeout in an upstream, by which an old version's connections come to an end, needs %s; upgrade it", version, neededNginx)
@@ -309,6 +313,7 @@ func (d *Deployment) fetch(ctx context.Context, h *host) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	d.warnOfRoom(h, res)
 	h.commit = res.Form("commit", commitForm)
 	if res.Has("unchanged") {
 		h.unchanged = res.Yes("unchanged")
@@ -328,6 +333,7 @@ func (d *Deployment) build(ctx context.Context, h *host) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	d.warnOfRoom(h, res)
 	switch res.OneOf("built", "command", "venv", "reused", "nothing") {
 	case "command":
 		return "the build command succeeded", res.Err()
@@ -337,6 +343,14 @@ func (d *Deployment) build(ctx context.Context, h *host) (string, error) {
 		return "requirements unchanged, venv reused", res.Err()
 	default:
 		return "no requirements.txt and no build command: nothing to do", res.Err()
+	}
+}
+
+// warnOfRoom says that older releases had to go for a new one.
+func (d *Deployment) warnOfRoom(h *host, res *scripts.Results) {
+	if res.Has("kept") {
+		d.rep.Warn("Disk of "+h.target.Name, fmt.Sprintf("the disk has no room for %d releases besides a new one: all but %d that have served were deleted; a bigger disk has room for more to roll back to",
+			d.in.KeepReleases, res.Int("kept")))
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/clothesme/deploy-action/scripts"
@@ -94,13 +95,12 @@ func flagged(err error) bool {
 
 // prune also ends a run that failed, or failures in a row would fill the disk.
 func (d *Deployment) prune(ctx context.Context, h *host) (string, error) {
-	keep := h.release
-	if h.Active != nil {
-		keep += " " + h.Active.Release
-	}
-	res, err := d.exec(ctx, h, scripts.Prune, scripts.Values{"keep_releases": fmt.Sprint(d.in.KeepReleases), "keep": keep, "live": yes(h.switched)})
+	res, err := d.exec(ctx, h, scripts.Prune, scripts.Values{"live": yes(h.switched)})
 	if err != nil {
 		return "", err
+	}
+	if stuck := strings.TrimSpace(res.Text("stuck")); stuck != "" {
+		d.rep.Warn("Could not delete", fmt.Sprintf("%s on %s: the user %s may not delete it; it takes room until somebody does", stuck, h.target.Name, h.target.User))
 	}
 	return fmt.Sprintf("%d old release(s) deleted", res.Int("pruned")), res.Err()
 }

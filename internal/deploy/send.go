@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -71,7 +72,15 @@ func (d *Deployment) send(ctx context.Context, h *host) (string, error) {
 		return "", err
 	}
 	if err := d.fits(o, change); err != nil {
-		return "", err
+		if err := d.makeRoom(ctx, h, change); err != nil {
+			return "", err
+		}
+		if o, change, err = d.offer(ctx, h, tree); err != nil { // what it was based on may be gone
+			return "", err
+		}
+		if err := d.fits(o, change); err != nil {
+			return "", err
+		}
 	}
 	h.release = d.stamp() + "-" + tree.ID[:7]
 	sent, res, err := d.transfer(ctx, h, tree, o, change)
@@ -158,14 +167,29 @@ func (c *capped) Write(p []byte) (int, error) {
 // spare is what must be left of the disk after the release is there, in bytes.
 const spare = 64 << 20
 
-// fits compares what is needed with what is free.
-func (d *Deployment) fits(o *offered, c *workspace.Change) error {
+// makeRoom has the host delete what no release needs and, if that is not enough, older releases.
+func (d *Deployment) makeRoom(ctx context.Context, h *host, c *workspace.Change) error {
+	res, err := d.exec(ctx, h, scripts.Room, scripts.Values{"need_kb": strconv.FormatInt(d.needs(c)>>10, 10)})
+	if err != nil {
+		return err
+	}
+	d.warnOfRoom(h, res)
+	return res.Err()
+}
+
+// needs is what a release takes on the host besides what is there, in bytes.
+func (d *Deployment) needs(c *workspace.Change) int64 {
 	need := c.Bytes + int64(c.Entries)*4096 + spare
 	if !d.shares() {
 		need += c.Kept
 	}
-	if o.free < need {
-		return fmt.Errorf("only %d MB of disk are free at %s, and sending needs %d MB: delete what is not needed, lower keep-releases, or send less with the input \"exclude\"",
+	return need
+}
+
+// fits compares what is needed with what is free.
+func (d *Deployment) fits(o *offered, c *workspace.Change) error {
+	if need := d.needs(c); o.free < need {
+		return fmt.Errorf("only %d MB of disk are free at %s, with all deleted that no release needs, and sending needs %d MB: give the host a bigger disk, or send less with the input \"exclude\"",
 			o.free>>20, d.in.Path, need>>20)
 	}
 	if o.inodes > 0 && o.inodes < int64(c.Entries)+1000 {

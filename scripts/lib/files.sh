@@ -78,6 +78,17 @@ root_owner() {
   printf '%s' "${unit%@.service}"
 }
 
+# delete PATH: with what somebody has left in it without write permission. What still can't be deleted, such as another user's file, is
+# noted in stuck: it fails nothing.
+delete() {
+  rm -rf -- "$1" 2>/dev/null && return
+  find "$1" -type d ! -perm -u=rwx -exec chmod u+rwx -- {} + 2>/dev/null || :
+  rm -rf -- "$1" 2>/dev/null && return
+  if free_root && as_root rm -rf --one-file-system -- "$1" 2>/dev/null </dev/null; then return; fi
+  stuck+=("$(find "$1" -depth -print 2>/dev/null | head -n 1 || :)")
+}
+stuck=()
+
 # free_kb FOLDER, free_inodes FOLDER: what its file system has left; used_percent FOLDER: what it has not. Some have no table of inodes, 0 of 0: then nothing is printed.
 free_kb() { df -Pk -- "$1" | awk 'NR == 2 { print $4 }'; }
 used_percent() { df -Pk -- "$1" | awk 'NR == 2 { print $5 + 0 }'; }

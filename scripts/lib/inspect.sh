@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Who listens on a port, and whether it is a version of the repository that was started by hand.
 #
-# Values: app, ports (two, blank-separated), repository
+# Values: app, ports (two, blank-separated), repository, nginx_include
 
 # inspect PORT: prints what port.sh says of a process that we did not start. Sets pid.
 inspect() {
@@ -54,4 +54,16 @@ work_tree() {
   url=${url%/}
   url=/${url%.git}
   if [[ ${url,,} == *[/:]"${repository,,}" ]]; then printf '%s' "$top"; fi
+}
+
+# include_app: one whose service this action wrote.
+include_app() {
+  local other='' root=''
+  if [[ $include == other ]]; then
+    other=$(grep -oE '/var/lib/deploy-action/[a-z][a-z0-9-]{0,31}/active/' "$nginx_include" 2>/dev/null | head -n 1) || :
+    other=${other%/active/} other=${other##*/}
+    root=$(sed -n 's,^WorkingDirectory=\(/[A-Za-z0-9._/-]*\)/slots/%i$,\1,p' "/etc/systemd/system/$other@.service" 2>/dev/null | head -n 1) || :
+  fi
+  result include_app "$other"
+  result include_path "$root"
 }

@@ -14,6 +14,7 @@ venv() {
     result built reused
   else
     rm -rf -- "$dir"
+    make_room "$(serving_kb .venv)" "a new venv"
     before=$(oom_kills)
     nice -n 10 python3 -m venv -- "$dir" >&2 || die "$EX_BUILD" "python3 -m venv failed"
     if ! nice -n 10 "$dir/bin/python" -m pip install --no-input --disable-pip-version-check --no-color --no-cache-dir --progress-bar off \
