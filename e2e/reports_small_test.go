@@ -87,6 +87,20 @@ func TestReportsSmall(t *testing.T) {
 			with:    map[string]string{"app": "api", "path": "/home/ubuntu/shop", "ports": "8090,8091", "nginx-include": "/etc/nginx/conf.d/api.inc", "server-name": "api.example"},
 		},
 		{
+			name: "before-start stops both units, and the release is bad", asks: []ask{},
+			with:   map[string]string{"before-start": "sudo systemctl stop shop@8080 shop@8081; exit 1"},
+			undo:   "systemctl start shop@8080; timeout 20 bash -c 'until curl -fsS http://127.0.0.1/; do sleep 0.1; done' >/dev/null",
+			failed: []string{"it is down (answered 502", "on port 8080 listens"},
+			check: func(w *world.World, _ *lab.Result) {
+				down := map[string]string{"operation": "status"}
+				world.Failed(t, w.Run(w.Job("", down)), "failed", "up: the site is down: GET /health for localhost through nginx: answered 502", "sudo systemctl restart shop@8080", `input "allow-down"`)
+				down["allow-down"] = "true"
+				if result := w.Run(w.Job("", down)); result.ExitCode != 0 {
+					w.T.Errorf("with allow-down:\n%s", result.Log())
+				}
+			},
+		},
+		{
 			name: "the repository was renamed", with: map[string]string{"app": "store"},
 			refused: []string{"that of the application shop", `if this is shop under a new name, as when its repository was renamed, set the input app to "shop" and the input path to "/home/ubuntu/shop"`},
 		},

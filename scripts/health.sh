@@ -21,7 +21,7 @@ main() {
     pause 0.1
   done
   runs "$pid" "$starttime" || died
-  result boot_ms "$(age_ms)"
+  result boot_ms "$(age_ms "$starttime")"
   result tries "$tries"
   if open_to_others "$port"; then result open yes; else result open no; fi
 }
@@ -63,14 +63,6 @@ elsewhere() {
   local ports
   ports=$(ports_of "$port" | sort -nu)
   if [[ -n $ports ]]; then say "it listens on ${ports//$'\n'/ and } instead"; fi
-}
-
-# age_ms: how long the process has lived, from its start time in clock ticks and the kernel's uptime.
-age_ms() {
-  local up ticks
-  ticks=$(getconf CLK_TCK)
-  read -r up _ </proc/uptime
-  printf '%s' "$((${up/./} * 10 - starttime * 1000 / ticks))"
 }
 
 main "$@" </dev/null

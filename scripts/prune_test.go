@@ -291,7 +291,7 @@ func TestReleasesAreNumberedAsTheyComeToServe(t *testing.T) {
 	r.release(r1, "-")
 	r.release(r2, "") // of a time without numbers
 	for _, id := range []string{r5, r1, r2, r5} {
-		text, err := Compose(Releases, Values{"app": "a", "path": r.path, "history": "0"})
+		text, err := Compose(Releases, Values{"app": "a", "path": r.path, "history": "0", "list": "no"})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Lists the complete releases on the host and the last deployments. Changes nothing.
 #
-# Values: path, history (how many deployments)
+# Values: path, history (how many deployments), list (yes: with sizes)
 # Prints: release_N (newest first): id, commit, and where it stands among those that have served (see mark_live), or `never`
+#         mb_N: what that release takes; sizes: what takes how much, for people
 #         history_N (oldest first): a line of deploys.jsonl
 
 main() {
@@ -12,8 +13,10 @@ main() {
     [[ $id =~ ^[0-9]{8}T[0-9]{6}Z-[0-9a-f]{7}$ && -e $dir/complete ]] || continue
     if [[ -e $dir/live ]]; then printf -v live '%d' "$(<"$dir/live")"; else live=never; fi
     result "release_$n" "$id $(<"$dir/commit") $live"
+    if [[ $list == yes ]]; then result "mb_$n" "$(($(size_kb "$path/releases/$id") / 1024))"; fi
     n=$((n + 1))
   done < <(find "$path/releases" -mindepth 1 -maxdepth 1 -type d -printf '%f\n' 2>/dev/null | sort -r)
+  if [[ $list == yes ]]; then result sizes "$(sizes)"; fi
   print_history "$history"
 }
 

@@ -45,6 +45,7 @@ const (
 	Prune   Verb = "prune"
 	Record  Verb = "record"
 
+	Ask      Verb = "ask"
 	Releases Verb = "releases"
 )
 

@@ -96,11 +96,16 @@ func (d *Deployment) steps() []step {
 		{retire, "record", "Recording the deployment", brief, d.recordSuccess, nil, nil, true},
 		{retire, "unlock", "Releasing the deploy lock", 2 * heartbeat, d.unlock, nil, nil, true},
 	}
+	ask := step{prepare, "ask", "Asking the site", brief, d.askNow, nil, nil, false}
 	switch {
 	case in.Operation == inputs.Check:
-		return only(deployment, "connect", "check", "detect")
+		return append(only(deployment, "connect", "check", "detect", "resolve"), ask)
 	case in.Operation == inputs.Status:
-		return append(only(deployment, "connect", "detect"), step{prepare, "status", "Listing releases", brief, d.status, nil, nil, false})
+		return append(
+			only(deployment, "connect", "detect"), ask,
+			step{prepare, "status", "Listing releases", brief, d.status, nil, nil, false},
+			step{prepare, "up", "Looking whether the site is up", brief, d.isUp, nil, nil, false},
+		)
 	case in.DryRun:
 		return only(deployment, "connect", "read", "check", "detect", "resolve", "plan")
 	case in.Operation == inputs.Setup: // no new version is live at its end, so a failure is one to the last
@@ -109,7 +114,7 @@ func (d *Deployment) steps() []step {
 		return append(only(deployment, "connect", "lock", "check", "detect", "plan", "setup", "adopt", "heal"), site, unlock)
 	case in.Operation == inputs.Tidy:
 		record := step{retire, "record", "Recording what became of the deployment", brief, d.recordCutOff, nil, nil, false}
-		return slices.Concat(only(deployment, "connect", "lock", "detect", "heal", "clear"), []step{record}, only(deployment, "unlock"))
+		return slices.Concat(only(deployment, "connect", "lock", "detect", "heal", "clear"), []step{ask, record}, only(deployment, "unlock"))
 	}
 	return deployment
 }
@@ -231,13 +236,16 @@ func (d *Deployment) fail(ctx context.Context, s step, cause error) (*Result, er
 	undone := d.takeBack(ctx)
 	taken := overtaken(cause) || overtaken(undone)
 	d.untidy = undone != nil && !taken
-	f := d.failure(s, cause, undone)
 	limit, cancelled := time.Minute, ctx.Err() != nil
 	if cancelled {
 		limit = cancelBudget / 3
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	defer cancel()
+	if !taken {
+		d.askAll(ctx, limit/2)
+	}
+	f := d.failure(s, cause, undone)
 	for _, h := range d.hosts {
 		if h.lock == nil || h.Idle.Port == 0 || taken {
 			continue

@@ -191,10 +191,63 @@ func TestSameReleaseThatAilsIsStartedAnew(t *testing.T) {
 
 func TestAnAilingReleaseIsNotSaidToBeWell(t *testing.T) {
 	f := newFakeHost(t)
-	f.faults[scripts.Confirm], f.faults[scripts.Health] = ails, ails
+	f.faults[scripts.Confirm], f.faults[scripts.Health], f.unwell = ails, ails, true
 	_, _, err := deployTo(t, f, again(t))
-	if err == nil || !strings.Contains(err.Error(), "site: unchanged; 20261122T000000Z-aaaaaaa on port 8080 serves; it did not answer the health check when this run began either") {
+	if err == nil || !strings.Contains(err.Error(), "site: unchanged; it does not answer right, as it did not when this run began (answered 502); 20261122T000000Z-aaaaaaa on port 8080 is active") {
 		t.Errorf("err = %v", err)
+	}
+}
+
+// What serves is said as it is when a run fails, whatever it was when it began: a command of the workflow's may have stopped it.
+func TestAFailureAsksTheSite(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		then func(*fakeHost)
+		want string
+	}{
+		{"all is well", func(*fakeHost) {}, "site: unchanged; 20261122T000000Z-aaaaaaa on port 8080 serves\n"},
+		{"it was stopped", func(f *fakeHost) { delete(f.running, "8080") }, "site: unchanged; it is down (answered 502): nothing of 20261122T000000Z-aaaaaaa on port 8080 listens\n"},
+		{"it answers otherwise", func(f *fakeHost) { f.unwell = true }, "site: unchanged; it does not answer right (answered 502); 20261122T000000Z-aaaaaaa on port 8080 is active\n"},
+		{"it can't be asked", func(f *fakeHost) { f.faults[scripts.Ask] = fault{kind: "error", code: 1, words: "no"} }, " on port 8080 serves, as far as is known: it could not be asked\n"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := newFakeHost(t)
+			f.faults[scripts.Health] = ails
+			tt.then(f)
+			if _, _, err := deployTo(t, f, testInputs()); err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("err = %v\nwant %q", err, tt.want)
+			}
+		})
+	}
+}
+
+// The operation status tells the truth of this moment, and fails when the site is down.
+func TestStatusAsksTheSite(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		then func(*fakeHost, *inputs.Inputs)
+		want []string
+		fail string
+	}{
+		{"it is up", func(*fakeHost, *inputs.Inputs) {}, []string{"GET /health through nginx answered 200", "8080  active  right", "1d1h", "9 MB", "venvs 119 MB"}, ""},
+		{"it is down", func(f *fakeHost, _ *inputs.Inputs) { f.unwell = true }, []string{"the site does not answer right", "20261121T000000Z-9999999"}, "up: the site is down: GET /health for localhost through nginx: answered 502"},
+		{"it may be", func(f *fakeHost, in *inputs.Inputs) { f.unwell, in.AllowDown = true, true }, []string{"the site does not answer right"}, ""},
+		{"nothing was deployed", func(f *fakeHost, _ *inputs.Inputs) { f.flag, f.running = "", map[string]bool{} }, []string{"nothing was deployed yet"}, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f, in := newFakeHost(t), testInputs()
+			in.Operation = inputs.Status
+			tt.then(f, in)
+			_, log, err := deployTo(t, f, in)
+			if (err != nil) != (tt.fail != "") || err != nil && (!strings.Contains(err.Error(), tt.fail) || !strings.Contains(err.Error(), `input "allow-down"`)) {
+				t.Errorf("err = %v, want %q", err, tt.fail)
+			}
+			for _, want := range tt.want {
+				if !strings.Contains(log, want) {
+					t.Errorf("the log lacks %q:\n%s", want, log)
+				}
+			}
+		})
 	}
 }
 

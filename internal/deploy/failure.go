@@ -111,6 +111,9 @@ func (d *Deployment) failure(s step, cause, undone error) *Failure {
 			f.Hosts = append(f.Hosts, h.target.String())
 		}
 		f.Serving = serving(h)
+		if h.Active != nil && h.answer == nil {
+			f.Serving += ", as far as is known: it could not be asked"
+		}
 		switch {
 		case h.switched && undone != nil:
 			f.Site = SiteSwitched
@@ -156,6 +159,9 @@ func serving(h *host) string {
 			return "nothing was touched"
 		}
 		return "there is no earlier release to serve"
+	}
+	if h.answer != nil {
+		return h.answer.serving(h)
 	}
 	if h.Active.Listen != ours {
 		return fmt.Sprintf("nothing listened on its port %d when this run began, so it is down as it was", h.Active.Port)
@@ -222,6 +228,7 @@ func (d *Deployment) next(s step, cause error) string {
 	var host *HostError
 	var order *OrderError
 	var none *choiceError
+	var down *downError
 	h := d.hosts[0]
 	mend := "fix the release or the input \"start\" and push again"
 	if d.in.Operation == inputs.Rollback {
@@ -237,6 +244,9 @@ func (d *Deployment) next(s step, cause error) string {
 		return "nothing, if the newer release is what should be live; else run the newest run again, or set the input \"allow-older\""
 	case errors.As(cause, &none):
 		return none.next
+	case errors.As(cause, &down):
+		return "see the application's last lines above; start it anew by a deployment, or with: ssh " + sshTarget(h.target) + " " + d.restartCommand(h) +
+			"; with the input \"allow-down\" the operation status reports and passes"
 	case !errors.As(cause, &host):
 		var lost *remote.LostError
 		if s.name == "connect" || s.name == "read" || s.name == "resolve" || s.name == "detect" && !errors.As(cause, &lost) { // their errors carry the remedy

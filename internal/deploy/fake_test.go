@@ -52,6 +52,7 @@ type fakeHost struct {
 	missing  string       // packages that apt can install
 	diskUsed int          // percent
 	note     string       // what check says of the host's nginx
+	unwell   bool         // what runs does not answer right
 	rssMB    int          // of the running version; 0 for 30
 	received bytes.Buffer // what was uploaded
 	uploaded chan error   // how that ended
@@ -212,7 +213,9 @@ func (s *fakeShell) Run(ctx context.Context, verb scripts.Verb, v scripts.Values
 	answer, again := f.done[v["step_id"]]
 	again = again && v["step_id"] != ""
 	if !again {
-		f.calls = append(f.calls, call(verb, v))
+		if verb != scripts.Ask { // which changes nothing, and ends each run that failed
+			f.calls = append(f.calls, call(verb, v))
+		}
 		if verb == scripts.Stop && (f.flag == v["port"] || f.flag == "both") {
 			return &remote.ExitError{Code: scripts.ExitFlag}
 		}
@@ -246,7 +249,7 @@ func (s *fakeShell) Run(ctx context.Context, verb scripts.Verb, v scripts.Values
 
 // lockless are the verbs that change nothing, so that they need no lock and are done again rather than remembered.
 var lockless = map[scripts.Verb]bool{
-	scripts.Port: true, scripts.Check: true, scripts.Health: true, scripts.Verify: true, scripts.Drain: true, scripts.Releases: true,
+	scripts.Port: true, scripts.Check: true, scripts.Health: true, scripts.Verify: true, scripts.Drain: true, scripts.Releases: true, scripts.Ask: true,
 }
 
 func call(verb scripts.Verb, v scripts.Values) string {
@@ -346,9 +349,11 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 		delete(f.running, v["port"])
 		return "stopped=yes\nstop_ms=20\n"
 	case scripts.Releases:
-		return "release_0=20261122T000000Z-aaaaaaa " + oldCommit + " 2\nrelease_1=20261121T000000Z-9999999 " + oldCommit + " 1\nrelease_2=20261120T000000Z-8888888 " + oldCommit + " never\nhistory_0={}\n"
+		return "release_0=20261122T000000Z-aaaaaaa " + oldCommit + " 2\nrelease_1=20261121T000000Z-9999999 " + oldCommit + " 1\nrelease_2=20261120T000000Z-8888888 " + oldCommit + " never\nmb_0=9\nmb_1=8\nmb_2=7\nsizes=releases 24 MB, venvs 119 MB\nhistory_0={}\n"
 	case scripts.Hook:
 		return "hook_ms=5\n"
+	case scripts.Ask:
+		return f.answers(v)
 	case scripts.Room:
 		return "kept=2\ndisk_kb=9000\n"
 	case scripts.Prune:
@@ -402,6 +407,25 @@ func (f *fakeHost) detection() string {
 		}
 		fmt.Fprintf(&b, "flag_%[1]s=%[2]s\nlisten_%[1]s=%[3]s\npid_%[1]s=%[4]d\nrss_mb_%[1]s=%[9]d\nenabled_%[1]s=no\nproved_%[1]s=%[6]s\nrelease_%[1]s=%[5]s\nadopted_%[1]s=%[7]s\nby_%[1]s=%[8]s\nclaimed_%[1]s=\nmine_%[1]s=yes\n",
 			port, yes(f.flag == port), listen, pid, release, yes(f.proved[port]), yes(adopted), f.by[port], cmp.Or(f.rssMB, 30))
+	}
+	return b.String()
+}
+
+// answers are those of the site at this moment.
+func (f *fakeHost) answers(v scripts.Values) string {
+	serving := cmp.Or(f.flag, f.byHand)
+	right, said := "wrong", "answered 502"
+	if f.running[serving] && !f.unwell {
+		right, said = "right", "answered 200"
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "answer=%s\nsaid=%s\nnginx=%s\n", right, said, serving)
+	for _, port := range strings.Fields(v["ports"]) {
+		health, uptime := "", ""
+		if f.running[port] {
+			health, uptime = "right", "90061"
+		}
+		fmt.Fprintf(&b, "health_%[1]s=%[2]s\nuptime_%[1]s=%[3]s\nrestarts_%[1]s=3\n", port, health, uptime)
 	}
 	return b.String()
 }

@@ -24,6 +24,7 @@ type host struct {
 	memoryMB  int     // free; 0 where nobody has asked
 	coming    string  // packages that are missing, and that a deployment would install
 	seen      [2]slot // as detection found them
+	answer    *answer // of the site, the last time that it was asked
 	position
 
 	commit, release string

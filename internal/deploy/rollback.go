@@ -98,7 +98,7 @@ type choiceError struct {
 
 // choose takes fetch's place in a rollback.
 func (d *Deployment) choose(ctx context.Context, h *host) (string, error) {
-	res, err := d.exec(ctx, h, scripts.Releases, scripts.Values{"history": "0"})
+	res, err := d.exec(ctx, h, scripts.Releases, scripts.Values{"history": "0", "list": "no"})
 	if err != nil {
 		return "", err
 	}

@@ -16,7 +16,7 @@ const statusHistory = 10
 
 // status lists slots, releases and the last deployments, in the log and in the summary.
 func (d *Deployment) status(ctx context.Context, h *host) (string, error) {
-	res, err := d.exec(ctx, h, scripts.Releases, scripts.Values{"history": fmt.Sprint(statusHistory)})
+	res, err := d.exec(ctx, h, scripts.Releases, scripts.Values{"history": fmt.Sprint(statusHistory), "list": "yes"})
 	if err != nil {
 		return "", err
 	}
@@ -24,13 +24,16 @@ func (d *Deployment) status(ctx context.Context, h *host) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	slots := grid{{"slot", "state", "release", "pid", "memory"}}
+	slots := grid{{"slot", "state", "health", "release", "pid", "up for", "restarts", "memory"}}
 	for _, s := range h.seen {
-		slots = append(slots, []string{fmt.Sprint(s.Port), slotState(h, s), orDash(shown(s)), orDash(nonZero(s.PID)), orDash(memoryText(s.RSSMB))})
+		a := h.answer.Slots[s.Port]
+		slots = append(slots, []string{
+			fmt.Sprint(s.Port), slotState(h, s), healthText(a), orDash(shown(s)), orDash(nonZero(s.PID)), orDash(uptimeText(a.Uptime)), orDash(a.Restarts), orDash(memoryText(s.RSSMB)),
+		})
 	}
-	known := grid{{"release", "commit", "has served"}}
-	for _, r := range releases {
-		known = append(known, []string{r.ID, fmt.Sprintf("%.7s", r.Commit), yes(r.Live)})
+	known := grid{{"release", "commit", "has served", "size"}}
+	for n, r := range releases {
+		known = append(known, []string{r.ID, fmt.Sprintf("%.7s", r.Commit), yes(r.Live), sizeText(res, n)})
 	}
 	past := grid{{"time", "outcome", "release", "by"}}
 	for _, line := range slices.Backward(history) {
@@ -42,7 +45,46 @@ func (d *Deployment) status(ctx context.Context, h *host) (string, error) {
 			d.rep.Info(line)
 		}
 	}
-	return fmt.Sprintf("%d releases on the host", len(releases)), nil
+	if len(releases) == 0 {
+		return "no release in " + d.in.Path, res.Err()
+	}
+	line := fmt.Sprintf("%d releases in %s", len(releases), d.in.Path)
+	if res.Has("sizes") {
+		line += "; " + res.Text("sizes")
+	}
+	return line, res.Err()
+}
+
+// sizeText is what the n-th release takes.
+func sizeText(res *scripts.Results, n int) string {
+	if key := fmt.Sprintf("mb_%d", n); res.Has(key) {
+		return fmt.Sprintf("%d MB", res.Int(key))
+	}
+	return "-"
+}
+
+func healthText(a slotAnswer) string {
+	switch {
+	case a.Right:
+		return "right"
+	case a.Listens:
+		return "wrong"
+	}
+	return "-"
+}
+
+// uptimeText says how long something has run, in two units at most.
+func uptimeText(d time.Duration) string {
+	days, hours, minutes := d/(24*time.Hour), d/time.Hour%24, d/time.Minute%60
+	switch {
+	case d == 0:
+		return ""
+	case days > 0:
+		return fmt.Sprintf("%dd%dh", days, hours)
+	case hours > 0:
+		return fmt.Sprintf("%dh%dm", hours, minutes)
+	}
+	return d.String()
 }
 
 // shown is what a slot has, in the table's column of releases.

@@ -161,7 +161,7 @@ func TestStatusAndPlanOfAHostSetUpByHand(t *testing.T) {
 	}
 	in.DryRun, in.Operation = false, inputs.Status
 	result, log, err := deployTo(t, f, in)
-	if err != nil || !strings.Contains(result.Details, "| 8080 | active, started by hand | /home/ubuntu/AI-Server at aaaaaaa | 7 |") {
+	if err != nil || !strings.Contains(result.Details, "| 8080 | active, started by hand | right | /home/ubuntu/AI-Server at aaaaaaa | 7 |") {
 		t.Errorf("err %v; details:\n%s\n%s", err, result.Details, log)
 	}
 	in.Operation = inputs.Rollback

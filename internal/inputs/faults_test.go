@@ -75,6 +75,7 @@ func TestFaults(t *testing.T) {
 		{"release", "v1", `must be the id of a release, such as "20261123T101500Z-1a2b3c4"; operation "status" lists them (got "v1")`},
 		{"release", "20261123T101500Z-1a2b3c4", `is for operation "rollback" only: leave it out, or set that operation`},
 		{"allow-older", "1", `must be "true" or "false" (got "1")`},
+		{"allow-down", "yes", `must be "true" or "false" (got "yes")`},
 		{"dry-run", "yes", `must be "true" or "false" (got "yes")`},
 		{"setup", "sometimes", `must be "auto", "always" or "never" (got "sometimes")`},
 		{"packages", "libgl1 -y", `must be names of Debian packages, such as "libgl1 unzip" (got "libgl1 -y")`},

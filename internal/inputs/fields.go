@@ -12,6 +12,7 @@ const (
 	defaultLockTimeout    = "10m"
 	defaultOperation      = string(Deploy)
 	defaultAllowOlder     = "false"
+	defaultAllowDown      = "false"
 	defaultDryRun         = "false"
 	defaultSetup          = string(SetupAuto)
 	defaultSource         = Git
@@ -64,6 +65,7 @@ func fields() []field {
 		{name: "operation", def: defaultOperation, set: setOperation},
 		{name: "release", set: setRelease},
 		{name: "allow-older", def: defaultAllowOlder, set: setAllowOlder},
+		{name: "allow-down", def: defaultAllowDown, set: setAllowDown},
 		{name: "dry-run", def: defaultDryRun, set: setDryRun},
 		{name: "setup", def: defaultSetup, set: setSetup},
 		{name: "packages", shape: text, set: setPackages},

@@ -40,6 +40,7 @@ type Inputs struct {
 	Release   string // for Rollback: which; "": the one before the active
 
 	Setup      SetupMode
+	AllowDown  bool     // the operation status may find the site down
 	AllowOlder bool     // put an older run's commit live over a newer one's
 	DryRun     bool     // say what would be done, and do nothing
 	Packages   []string // of the distribution, wanted besides what a deployment needs

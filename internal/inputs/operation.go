@@ -49,6 +49,11 @@ func setAllowOlder(p *parser, value string) (err error) {
 	return err
 }
 
+func setAllowDown(p *parser, value string) (err error) {
+	p.in.AllowDown, err = boolean(value)
+	return err
+}
+
 func setDryRun(p *parser, value string) (err error) {
 	p.in.DryRun, err = boolean(value)
 	return err

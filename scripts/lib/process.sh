@@ -13,6 +13,14 @@ starttime() {
   [[ $1 != Z ]] && printf '%s' "${20}"
 }
 
+# age_ms STARTTIME: how long a process has lived, from its start time in clock ticks and the kernel's uptime.
+age_ms() {
+  local up ticks
+  ticks=$(getconf CLK_TCK)
+  read -r up _ </proc/uptime
+  printf '%s' "$((${up/./} * 10 - $1 * 1000 / ticks))"
+}
+
 # runs PID STARTTIME: is it still that very process?
 runs() { [[ -n $1 && $1 != 0 && -n $2 && $(starttime "$1") == "$2" ]]; }
 

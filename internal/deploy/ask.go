@@ -1,0 +1,122 @@
+package deploy
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"time"
+
+	"github.com/clothesme/deploy-action/internal/inputs"
+	"github.com/clothesme/deploy-action/scripts"
+)
+
+// answer is what the site said to a request that was made at some moment, as a visitor would make it.
+type answer struct {
+	Right bool
+	Said  string // what came, for people
+	Port  uint16 // that nginx names, 0 when it names none
+	Slots map[uint16]slotAnswer
+}
+
+// slotAnswer is what a slot itself said then.
+type slotAnswer struct {
+	Listens, Right bool
+	Uptime         time.Duration // of its main process, 0 when there is none
+	Restarts       string        // by systemd, since somebody started it; empty where it is not known
+}
+
+var secondsOr = regexp.MustCompile(`^[0-9]{0,12}$`)
+
+// ask asks the site; log is for the application's last lines, too.
+func (d *Deployment) ask(ctx context.Context, h *host, log bool) error {
+	res, err := d.exec(ctx, h, scripts.Ask, scripts.Values{
+		"active": h.activePort(), "health_host": d.in.Health.Host, "verify_host": d.verifyHost(), "site": h.site(), "log": yes(log), "step_id": "",
+	})
+	if err != nil {
+		return err
+	}
+	a := answer{Right: res.OneOf("answer", "wrong", "right") == "right", Said: res.Text("said"), Slots: map[uint16]slotAnswer{}}
+	if res.Text("nginx") != "" {
+		a.Port = res.Port("nginx")
+	}
+	for _, port := range d.in.Ports {
+		key := func(name string) string { return fmt.Sprintf("%s_%d", name, port) }
+		health := res.OneOf(key("health"), "", "right", "wrong")
+		up, _ := time.ParseDuration(res.Form(key("uptime"), secondsOr) + "s")
+		a.Slots[port] = slotAnswer{Listens: health != "", Right: health == "right", Uptime: up, Restarts: res.Form(key("restarts"), secondsOr)}
+	}
+	if res.Err() == nil {
+		h.answer = &a
+	}
+	return res.Err()
+}
+
+// askNow is a step: what the site answers is said in words that later steps, the result and a failure use.
+func (d *Deployment) askNow(ctx context.Context, h *host) (string, error) {
+	if err := d.ask(ctx, h, d.in.Operation == inputs.Status && h.Active != nil); err != nil {
+		return "", err
+	}
+	if h.answer.Right {
+		return fmt.Sprintf("GET %s through nginx %s", d.in.Health.Path, h.answer.Said), nil
+	}
+	line := fmt.Sprintf("the site does not answer right: GET %s for %s through nginx: %s", d.in.Health.Path, d.verifyHost(), h.answer.Said)
+	if h.Active == nil && h.Outside == nil {
+		return "nothing was deployed yet; " + line, nil
+	}
+	d.rep.Warn("Site of "+h.target.Name, line)
+	return "the site does not answer right", nil
+}
+
+// downError is a site that does not answer right when somebody asks for its status.
+type downError struct{ path, host, said string }
+
+func (e *downError) Error() string {
+	return fmt.Sprintf("the site is down: GET %s for %s through nginx: %s", e.path, e.host, e.said)
+}
+
+// isUp ends an operation that reports, after it has reported all, when the site is down.
+func (d *Deployment) isUp(_ context.Context, h *host) (string, error) {
+	if h.answer.Right || h.Active == nil && h.Outside == nil || d.in.AllowDown {
+		return "looked", nil
+	}
+	return "", &downError{d.in.Health.Path, d.verifyHost(), h.answer.Said}
+}
+
+// askAll asks all hosts that can still be asked, for a failure: what serves is said as it is then, not as it was when the run began.
+func (d *Deployment) askAll(ctx context.Context, limit time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	for _, h := range d.hosts {
+		h.answer = nil
+		if h.shell == nil || h.Idle.Port == 0 {
+			continue
+		}
+		if err := d.ask(ctx, h, false); err != nil {
+			d.rep.Debug(fmt.Sprintf("ask on %s: %v", h.target, err))
+		}
+	}
+}
+
+// serving says what the site answered, where a version should serve.
+func (a *answer) serving(h *host) string {
+	version := fmt.Sprintf("%s on port %d", h.Active.version(), h.Active.Port)
+	switch {
+	case a.Right && (a.Port == 0 || a.Port == h.Active.Port):
+		return version + " serves"
+	case a.Right:
+		return fmt.Sprintf("port %d serves, and not %s", a.Port, version)
+	case h.ailing:
+		return fmt.Sprintf("it does not answer right, as it did not when this run began (%s); %s is active", a.Said, version)
+	case !a.Slots[h.Active.Port].Listens:
+		return fmt.Sprintf("it is down (%s): nothing of %s listens", a.Said, version)
+	}
+	return fmt.Sprintf("it does not answer right (%s); %s is active", a.Said, version)
+}
+
+// restartCommand is what starts the active version again, by hand.
+func (d *Deployment) restartCommand(h *host) string {
+	if h.Active == nil {
+		return "sudo systemctl status nginx"
+	}
+	return fmt.Sprintf("sudo systemctl restart %s@%d", d.in.App, h.Active.Port)
+}
