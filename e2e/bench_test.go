@@ -1,72 +1,17 @@
 package e2e
 
 import (
-	"context"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
-	"strconv"
 	"testing"
 	"time"
 
 	"github.com/clothesme/deploy-action/e2e/lab"
 	"github.com/clothesme/deploy-action/e2e/world"
 )
-
-// BenchmarkSiteThroughput compares the managed site with the include that people write by hand, in one nginx, before one application, in
-// alternating rounds. The application is as fast as can be, so that the difference is nginx's; `make bench` runs it.
-func BenchmarkSiteThroughput(b *testing.B) {
-	ctx := b.Context()
-	w, result, _ := benchHost(b)
-	_, err := w.Host.Exec(ctx, `cat >/etc/nginx/conf.d/service-url-hand.inc <<'X'
-set $service_url http://127.0.0.1:`+result.Outputs["active-port"]+`;
-X
-cat >/etc/nginx/conf.d/hand.conf <<'X'
-server { listen 81; include /etc/nginx/conf.d/service-url-hand.inc; location / { proxy_pass $service_url; proxy_set_header Host $host; } }
-X
-old=$(pgrep -P "$(cat /run/nginx.pid)") # they close what they have accepted, and must be gone before anything is measured
-nginx -t && nginx -s reload && timeout 10 bash -c 'while kill -0 '"${old//$'\n'/ || kill -0 }"' || ! curl -fs http://127.0.0.1:81/health; do sleep 0.05; done'`)
-	if err != nil {
-		b.Fatal(err)
-	}
-	for b.Loop() {
-		var managed, hand []float64
-		for range 3 {
-			managed = append(managed, wrk(b, ctx, w.Host.URL()+"/health"))
-			hand = append(hand, wrk(b, ctx, w.Host.URL()+":81/health"))
-		}
-		b.ReportMetric(median(managed), "managed-req/s")
-		b.ReportMetric(median(hand), "by-hand-req/s")
-		b.ReportMetric(median(managed)/median(hand), "ratio")
-	}
-}
-
-func median(of []float64) float64 {
-	of = slices.Sorted(slices.Values(of))
-	return of[len(of)/2]
-}
-
-var requestsPerSecond = regexp.MustCompile(`Requests/sec:\s+([0-9.]+)`)
-
-func wrk(b *testing.B, ctx context.Context, url string) float64 {
-	b.Helper()
-	out, err := exec.CommandContext(ctx, "wrk", "-t1", "-c32", "-d5s", url).CombinedOutput()
-	if err != nil {
-		b.Fatalf("wrk: %v\n%s", err, out)
-	}
-	found := requestsPerSecond.FindSubmatch(out)
-	if found == nil || regexp.MustCompile(`Non-2xx|Socket errors`).Match(out) {
-		b.Fatalf("wrk on %s:\n%s", url, out)
-	}
-	rate, err := strconv.ParseFloat(string(found[1]), 64)
-	if err != nil {
-		b.Fatal(err)
-	}
-	return rate
-}
 
 // benchHost is a world with a tiny compiled application deployed to it by the action, and the job that did it.
 func benchHost(b *testing.B) (*world.World, *lab.Result, lab.Job) {

@@ -1,12 +1,8 @@
 package e2e
 
 import (
-	"bufio"
 	"encoding/json"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
 	"os/exec"
 	"slices"
 	"strconv"
@@ -77,30 +73,12 @@ func TestThirtyDeploymentsInARowLoseNothing(t *testing.T) {
 func TestAnUploadThatOutlivesTheOldVersion(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
 	w.Deploy(w.Commit(nil), nil)
-	conn, err := (&net.Dialer{}).DialContext(w.Ctx, "tcp", net.JoinHostPort(w.Host.IP, "80"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = conn.Close() }()
-	half := strings.Repeat("x", 50_000)
-	if _, err := fmt.Fprintf(conn, "POST /upload HTTP/1.1\r\nHost: shop\r\nContent-Length: %d\r\n\r\n%s", 2*len(half), half); err != nil {
-		t.Fatal(err)
-	}
+	upload := beginUpload(w)
 	next := w.Deploy(w.Commit(nil), nil)
 	if out := w.Exec("ss -Hltn 'sport = :8080'"); out != "" {
 		t.Fatalf("the old version still listens: %s", out)
 	}
-	if _, err := io.WriteString(conn, half); err != nil {
-		t.Fatal(err)
-	}
-	answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = answer.Body.Close() }()
-	if got := answer.Header.Get("X-Release"); answer.StatusCode != http.StatusOK || got != next.Outputs["release"] {
-		t.Errorf("status %d from release %q, want 200 from %s", answer.StatusCode, got, next.Outputs["release"])
-	}
+	upload.answeredBy(next.Outputs["release"])
 }
 
 func TestImageIsSmall(t *testing.T) {

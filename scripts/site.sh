@@ -57,6 +57,7 @@ put_in_place() {
   set_aside "$site_file"
   set_aside "$site_written"
   set_aside "$nginx_include"
+  [[ -e /etc/nginx/$app.d ]] || set_aside "/etc/nginx/$app.d"
   if [[ -e $nginx_include ]] && ! grep -Fq "$flags/" "$nginx_include"; then
     set_aside "$nginx_include.$release.bak"
     as_root cp -a -- "$nginx_include" "$nginx_include.$release.bak"

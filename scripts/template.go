@@ -25,6 +25,8 @@ type App struct {
 	TheirSite  bool   // the server block is the user's own, and includes ours; only the upstream groups are this action's
 	NoRealIP   bool   // the host's nginx lacks the realip module, and with it the address that a connection really comes from
 
+	NoDryRun bool // nor can it count without refusing
+
 	TrustedProxies  []string      // CIDRs; what they say of a visitor is believed
 	MaxBodySize     string        // of a request, as nginx writes sizes; "0": any
 	ResponseTimeout time.Duration // how long the application may be silent
@@ -78,12 +80,12 @@ func (a App) render(file string, fallback uint16) string {
 	if fallback == other {
 		other = a.Ports[1]
 	}
-	proxy := text("proxy.conf")
+	proxy := a.sent().Replace(text("proxy.conf"))
 	if file == "site.conf" {
 		proxy = "    " + strings.ReplaceAll(proxy, "\n", "\n    ")
 	}
 	// The outer texts hold the inner ones, so they are filled in first.
-	filled := strings.NewReplacer("@PROXY@", proxy, "@TRUSTED@", a.trusted(), "@REAL_IP@\n", a.realIP()).Replace(text(file))
+	filled := strings.NewReplacer("@PROXY@", proxy, "@TRUSTED@", a.trusted(), "@REAL_IP@\n", a.realIP(), "@DRY_RUN@\n", a.dryRun()).Replace(text(file))
 	return strings.NewReplacer(
 		"@APP@", a.Name, "@USER@", a.User, "@PATH@", a.Path, "@GROUP@", a.group(),
 		"@PORT1@", fmt.Sprint(a.Ports[0]), "@PORT2@", fmt.Sprint(a.Ports[1]),
@@ -125,6 +127,14 @@ func (a App) peer() string {
 	return "$realip_remote_addr"
 }
 
+// dryRun takes away what would have nginx count without refusing, where it knows of that.
+func (a App) dryRun() string {
+	if a.NoDryRun {
+		return ""
+	}
+	return "    limit_conn_dry_run off;\n"
+}
+
 // siteName is the Host that the application gets with a request that names none, as HTTP/1.0 lets it: the first name
 // of the site that is one, else the address that was asked.
 func (a App) siteName() string {
@@ -136,12 +146,21 @@ func (a App) siteName() string {
 	return "$" + a.group() + "_address"
 }
 
-// trusted defines a variable that is 1 for connections from the trusted proxies.
+// trusted are the variables of what a trusted proxy says; nothing without one.
 func (a App) trusted() string {
 	if len(a.TrustedProxies) == 0 {
-		return "map '' $@GROUP@_trusted {\n    default '';\n}"
+		return ""
 	}
-	return "geo $realip_remote_addr $@GROUP@_trusted {\n    default '';\n    " + strings.Join(a.TrustedProxies, " 1;\n    ") + " 1;\n}"
+	return strings.Replace(text("trusted.conf"), "@NETWORKS@", strings.Join(a.TrustedProxies, " 1;\n    ")+" 1;", 1)
+}
+
+// sent is what the application gets of how the visitor came: as nginx itself knows it, or as a trusted proxy says.
+func (a App) sent() *strings.Replacer {
+	proto, asked, port, forwarded := "$scheme", "$@GROUP@_host", "$server_port", "''"
+	if len(a.TrustedProxies) > 0 {
+		proto, asked, port, forwarded = "$@GROUP@_proto", "$@GROUP@_asked", "$@GROUP@_port", "$@GROUP@_forwarded"
+	}
+	return strings.NewReplacer("@PROTO@", proto, "@ASKED@", asked, "@PORT@", port, "@FORWARDED@", forwarded)
 }
 
 // realIP makes the visitor's address that of the connection, for requests that come through the trusted proxies, and

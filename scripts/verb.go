@@ -13,7 +13,7 @@ import (
 	"al.essio.dev/pkg/shellescape"
 )
 
-//go:embed *.sh lib/*.sh upstreams.conf site.conf service-url.inc proxy.conf late.conf unit.service
+//go:embed *.sh lib/*.sh upstreams.conf site.conf service-url.inc proxy.conf trusted.conf late.conf unit.service
 var files embed.FS
 
 // Verb names one script.

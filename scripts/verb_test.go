@@ -318,13 +318,3 @@ func TestAFlagThatCannotBePutBack(t *testing.T) {
 		t.Errorf("it says %q", out)
 	}
 }
-
-// By default nginx takes server names of 46 characters: server_names_hash_bucket_size is 64, of which two pointers and a length go off.
-func TestTheLongestApplicationNameFitsNginx(t *testing.T) {
-	app := App{Name: strings.Repeat("a", 32), Path: "/srv/a", Ports: [2]uint16{8080, 8081}, Include: "/etc/nginx/conf.d/service-url.inc", ServerName: "_"}
-	for line := range strings.Lines(app.SiteConf()) {
-		if name, ok := strings.CutPrefix(strings.TrimSpace(line), "server_name "); ok && len(strings.TrimSuffix(name, ";")) > 46 {
-			t.Errorf("server_name %s has %d characters", name, len(name)-1)
-		}
-	}
-}

@@ -1,4 +1,4 @@
-// Hello is the smallest application that can be deployed: it listens on $PORT and answers everything. The benchmarks put it behind nginx,
+// Hello is the smallest application that can be deployed: it listens on $PORT and answers everything, /slow after two seconds. The benchmarks put it behind nginx,
 // so that what they measure is nginx.
 package main
 
@@ -14,7 +14,18 @@ func main() {
 	server := &http.Server{
 		Addr:              "127.0.0.1:" + os.Getenv("PORT"),
 		ReadHeaderTimeout: 10 * time.Second,
-		Handler:           http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "healthy\n") }),
+		Handler:           http.HandlerFunc(answer),
 	}
 	log.Fatal(server.ListenAndServe())
+}
+
+// answer takes two seconds for /slow.
+func answer(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == "/slow" {
+		select {
+		case <-time.After(2 * time.Second):
+		case <-r.Context().Done():
+		}
+	}
+	_, _ = io.WriteString(w, "healthy\n")
 }

@@ -28,6 +28,7 @@ type fakeHost struct {
 	flag     string            // the active port, empty for none
 	running  map[string]bool   // by port
 	proved   map[string]bool   // by port
+	standby  map[string]bool   // by port: may stand in for the active one
 	releases map[string]string // by port, of those that were started here
 	loaded   bool              // nginx has the site
 	holder   string            // the token of who has the deploy lock
@@ -74,7 +75,7 @@ type fault struct {
 
 func newFakeHost(t *testing.T) *fakeHost {
 	t.Helper()
-	return &fakeHost{t: t, flag: "8080", running: map[string]bool{"8080": true}, proved: map[string]bool{"8080": true}, releases: map[string]string{}, by: map[string]string{}, done: map[string]string{}, loaded: true, faults: map[scripts.Verb]fault{}, uploaded: make(chan error, 1)}
+	return &fakeHost{t: t, flag: "8080", running: map[string]bool{"8080": true}, proved: map[string]bool{"8080": true}, standby: map[string]bool{}, releases: map[string]string{}, by: map[string]string{}, done: map[string]string{}, loaded: true, faults: map[scripts.Verb]fault{}, uploaded: make(chan error, 1)}
 }
 
 var errLink = &remote.LostError{Err: errors.New("connection reset by peer")}
@@ -314,6 +315,7 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 		f.adopted = true
 		return "adopted=yes\n"
 	case scripts.Start:
+		delete(f.standby, v["port"])
 		f.running[v["port"]], f.proved[v["port"]], f.releases[v["port"]] = true, false, v["release"]
 		return "log_offset=0\npid=42\nstarttime=4200\n"
 	case scripts.Health:
@@ -346,6 +348,7 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 		}
 		return "flag=" + flag + "\nleft=0\nhand=idle\ndrain_ms=20\n"
 	case scripts.Stop:
+		delete(f.standby, v["port"])
 		delete(f.running, v["port"])
 		return "stopped=yes\nstop_ms=20\n"
 	case scripts.Releases:
@@ -368,6 +371,11 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 }
 
 func (f *fakeHost) rename(from, to string) string {
+	delete(f.standby, from)
+	if to != "" && f.running[from] && f.proved[from] {
+		f.standby[from] = true
+	}
+	delete(f.standby, to)
 	switched := "already"
 	if f.flag != to && (to != "" || f.flag == from) {
 		f.flag, switched = to, "yes"

@@ -307,6 +307,11 @@ func (s *modelShell) Hold(ctx context.Context, verb scripts.Verb, v scripts.Valu
 // invariants hold after every verb.
 func (m *model) invariants() {
 	other := map[string]string{"8080": "8081", "8081": "8080"}[m.flag]
+	for port := range m.standby {
+		if !m.running[port] || !m.proved[port] {
+			m.t.Errorf("port %s may stand in for the active one: running %v, proved %v", port, m.running, m.proved)
+		}
+	}
 	switch {
 	case m.flag == "" || !m.running[m.flag]:
 		m.t.Errorf("the site is down: flag %q, running %v", m.flag, m.running)

@@ -78,6 +78,7 @@ func (d *Deployment) check(ctx context.Context, h *host) (string, error) {
 	if olderThan(version, neededNginx) {
 		return "", fmt.Errorf("nginx %s is too old: keepalive_timeout in an upstream, by which an old version's connections come to an end, needs %s; upgrade it", version, neededNginx)
 	}
+	h.app.NoDryRun = olderThan(version, dryRunNginx)
 	if olderThan(version, keptNginx) {
 		d.rep.Warn("Nginx of "+h.target.Name, fmt.Sprintf("nginx %s works, and no distribution that is still maintained has one older than %s: upgrade the host", version, keptNginx))
 	}
@@ -119,6 +120,7 @@ const (
 
 const (
 	neededNginx = "1.15.3" // nginx.org/en/docs/http/ngx_http_upstream_module.html#keepalive_timeout
+	dryRunNginx = "1.17.6" // nginx.org/en/docs/http/ngx_http_limit_conn_module.html#limit_conn_dry_run
 	keptNginx   = "1.18.0" // of Debian 11 and Ubuntu 20.04
 )
 

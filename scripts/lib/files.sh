@@ -198,7 +198,9 @@ put_back() {
   for kept in "$1"/*; do
     [[ -e $kept || -L $kept ]] || continue
     file=$(basename -- "$kept" .absent | tr : /)
-    if [[ $kept == *.absent ]]; then
+    if [[ $kept == *.absent && -d $file ]]; then
+      as_root rmdir -- "$file" 2>/dev/null || : # somebody has used it since
+    elif [[ $kept == *.absent ]]; then
       as_root rm -f -- "$file" || return 1
     else
       { as_root cp -a -- "$kept" "$file.restored" && as_root mv -fT -- "$file.restored" "$file"; } || return 1

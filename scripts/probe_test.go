@@ -1,0 +1,129 @@
+package scripts
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// asking is a host whose nginx answers by the table in its function curl: url is what was asked, body yes where a body was sent.
+const asking = `verify_host=shop.example
+curl() {
+  local url=${*: -1} body=no
+  if [[ $* == *--data-binary* ]]; then body=yes; fi
+  answer
+}
+slot() { printf 'HTTP/1.1 200 OK\r\nServer: nginx\r\n\r\nhttp://my_app_%s 0123456789ab' "$1"; }
+page() { printf 'HTTP/1.1 %s\r\n\r\n<html>\nhttp://my_app_8080 0123456789ab' "$1"; }
+`
+
+// Nginx's own word is its answer alone, from wherever it can be had.
+func TestNginxsOwnWord(t *testing.T) {
+	for _, tt := range []struct{ name, answer, want string }{
+		{"a kept group", `slot 8081_kept`, "http://my_app_8081 0123456789ab http://127.0.0.1"},
+		{"the texts of before", `slot 8081`, "http://my_app_8081 0123456789ab http://127.0.0.1"},
+		{"only over TLS", `case $url in https:*) slot 8080_kept ;; *) page "301 Moved" ;; esac`, "http://my_app_8080 0123456789ab https://127.0.0.1"},
+		{"an application's page", `page "200 OK"`, "  http://127.0.0.1"},
+		{"another application of this action", `printf 'HTTP/1.1 200 OK\r\n\r\nhttp://other_8080_kept 0123456789ab'`, "  http://127.0.0.1"},
+		{"a port that is none", `slot 8080x`, "  http://127.0.0.1"},
+		{"nobody", `return 7`, "  http://127.0.0.1"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			out := bash(t, "app=my-app\n"+read(t, "lib/base.sh")+read(t, "lib/probe.sh")+asking+"answer() { "+tt.answer+"; }\nrouted; printf '%s %s %s' \"$chosen\" \"$loaded\" \"$front\"")
+			if out != tt.want {
+				t.Errorf("it says %q, want %q", out, tt.want)
+			}
+		})
+	}
+}
+
+// It holds for everybody only where it is the same at the address that SSH came to and for a request with a body; an address at which
+// nothing listens is nobody's.
+func TestNginxsWordForAll(t *testing.T) {
+	for _, tt := range []struct{ name, ssh, answer, want string }{
+		{"the same everywhere", "192.0.2.1 5000 10.0.0.5 22", "slot 8080_kept", "yes"},
+		{"by IPv6", "2001:db8::1 5000 2001:db8::5 22", `case $url in */\[2001:db8::5\]/*) page "404 Not Found" ;; *) slot 8080_kept ;; esac`, "no the address [2001:db8::5]"},
+		{"another site there", "192.0.2.1 5000 10.0.0.5 22", `case $url in *10.0.0.5*) page "200 OK" ;; *) slot 8080_kept ;; esac`, "no the address 10.0.0.5"},
+		{"a redirect there, and the site over TLS", "192.0.2.1 5000 10.0.0.5 22", `case $url in http://10.0.0.5*) page "301 Moved" ;; *) slot 8080_kept ;; esac`, "yes"},
+		{"another slot there", "192.0.2.1 5000 10.0.0.5 22", `case $url in *10.0.0.5*) slot 8081_kept ;; *) slot 8080_kept ;; esac`, "no the address 10.0.0.5"},
+		{"nobody there", "192.0.2.1 5000 10.0.0.5 22", `case $url in *10.0.0.5*) return 7 ;; *) slot 8080_kept ;; esac`, "yes"},
+		{"loopback", "127.0.0.1 5000 127.0.0.1 22", "slot 8080_kept", "yes"},
+		{"no SSH", "", "slot 8080_kept", "yes"},
+		{"a link-local address", "fe80::1 5000 fe80::5%eth0 22", `case $url in *fe80*) page "200 OK" ;; *) slot 8080_kept ;; esac`, "yes"},
+		{"another answer to a body", "", `if [[ $body == yes ]]; then page "405 Not Allowed"; else slot 8080_kept; fi`, "no a request with a body"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			out := bash(t, "app=my-app\n"+read(t, "lib/base.sh")+read(t, "lib/probe.sh")+asking+"SSH_CONNECTION='"+tt.ssh+"'\nanswer() { "+tt.answer+
+				"; }\nrouted; if routed_for_all; then printf yes; else printf 'no %s' \"$elsewhere\"; fi")
+			if out != tt.want {
+				t.Errorf("it says %q, want %q", out, tt.want)
+			}
+		})
+	}
+}
+
+// A page of the application's for the path is no count.
+func TestWhatIsInHand(t *testing.T) {
+	for answer, want := range map[string]string{
+		`printf 'HTTP/1.1 200 OK\r\n\r\nidle 0123456789ab'`: "idle",
+		`printf 'HTTP/1.1 409 Conflict\r\n\r\n<html>'`:      "busy",
+		`printf 'HTTP/1.1 200 OK\r\n\r\nidle ba9876543210'`: "unknown",
+		`page "200 OK"`:        "unknown",
+		`page "404 Not Found"`: "unknown",
+		`return 7`:             "unknown",
+	} {
+		out := bash(t, "app=my-app\n"+read(t, "lib/base.sh")+read(t, "lib/probe.sh")+asking+"front=http://127.0.0.1 loaded=0123456789ab\nanswer() { "+answer+
+			"; }\nin_hand 8080; printf '%s' \"$hand\"")
+		if out != want {
+			t.Errorf("%s is %q, want %q", answer, out, want)
+		}
+	}
+}
+
+// Only a version that is ours, proved and there stands by; what says so leads to its process, and goes with it.
+func TestWhoStandsBy(t *testing.T) {
+	for _, tt := range []struct {
+		name, host string
+		adopted    bool
+		live       bool
+		want       bool
+	}{
+		{"a proved version", "listener() { owner=ours; }; slot_pid() { pid=$$; }", false, true, true},
+		{"one that has not proved itself", "listener() { owner=ours; }; slot_pid() { pid=$$; }", false, false, false},
+		{"one that does not listen", "listener() { owner=none; }; slot_pid() { pid=$$; }", false, true, false},
+		{"a stranger", "listener() { owner=foreign; }; slot_pid() { pid=$$; }", false, true, false},
+		{"one without a main process", "listener() { owner=ours; }; slot_pid() { return 1; }", false, true, false},
+		{"one that was started by hand", "listener() { owner=ours; }; adopted() { echo $$; }", true, false, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			if tt.live {
+				marker := filepath.Join(dir, "slots", "8080", ".deploy-action")
+				if err := os.MkdirAll(marker, 0o700); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(filepath.Join(marker, "live"), nil, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			out := bash(t, "app=a path="+dir+"\n"+read(t, "lib/base.sh")+read(t, "lib/files.sh")+"flags="+dir+"\nadopted() { :; }\n"+tt.host+`
+ln -s /etc/passwd "$flags/.standby-8080" # of a run that was killed
+stand_by 8080
+if [[ -f $flags/.standby-8080 ]]; then readlink "$flags/.standby-8080"; fi
+echo $$
+stand_down 8080
+stand_down 8080
+ls -A "$flags" | grep standby || :`)
+			pid := strings.TrimSpace(out[strings.LastIndex("\n"+strings.TrimSpace(out), "\n"):])
+			want := pid + "\n"
+			if tt.want {
+				want = fmt.Sprintf("/proc/%s/stat\n%s\n", pid, pid)
+			}
+			if out != want {
+				t.Errorf("it is %q, want %q", out, want)
+			}
+		})
+	}
+}
