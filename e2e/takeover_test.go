@@ -401,14 +401,14 @@ func TestOnlyWhatIsStillTheOldVersionIsStopped(t *testing.T) {
 	}
 }
 
-func TestAnIncludeInsideALocationIsPutBack(t *testing.T) {
+func TestAnIncludeInsideALocationIsRefused(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
 	byHand(w, 8080)
 	inside := strings.Replace(theirSite, "    include /etc/nginx/conf.d/service-url.inc;\n", "", 1)
 	siteByHand(w, 8080, strings.Replace(inside, "location / {\n", "location / {\n        include /etc/nginx/conf.d/service-url.inc;\n", 1))
 	_, before := snapshot(w)
 	result := w.Run(w.Job(w.Commit(nil), nil))
-	world.Failed(t, result, "failed", "/etc/nginx/conf.d/service-url.inc must be included at server level, not in a location", "site: unchanged")
+	world.Failed(t, result, "failed", "check: ", " includes /etc/nginx/conf.d/service-url.inc inside location: it must be included at server level", "site: unchanged")
 	if _, after := snapshot(w); after != before {
 		t.Errorf("nginx's files before:\n%s\nafter:\n%s", before, after)
 	}

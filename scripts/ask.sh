@@ -7,10 +7,9 @@
 #         or nothing), restarts_N (since it was started, by systemd's count, or nothing)
 
 main() {
-  local answer=right said='' via='' port owner pid start chosen loaded front seconds restarts health
-  routed "$verify_host"
-  chosen=${chosen%_kept}
-  probe "$front$health_path" "$verify_host" || answer=wrong
+  local answer=right said='' via='' port owner pid start chosen loaded front as way somebody status denied seconds restarts health
+  routed
+  probe_through || answer=wrong
   result answer "$answer"
   result said "$(printf '%s' "$said" | tr -cd '[:print:]')"
   if [[ $chosen =~ ^http://.*_([0-9]+)$ ]]; then result nginx "${BASH_REMATCH[1]}"; else result nginx ''; fi

@@ -12,7 +12,7 @@
 # come, too: those that nginx accepted before its one reload, and whose body it is still reading.
 
 main() {
-  local begin end left flag hand idle=0 last='' now chosen loaded front somebody
+  local begin end left flag hand idle=0 last='' now chosen loaded front as way somebody
   begin=$(now_ms)
   end=$((begin + drain_timeout * 1000))
   routed

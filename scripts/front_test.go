@@ -22,7 +22,7 @@ func judged(t *testing.T, otherwise, text string) string {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return bash(t, "EX_CHECK=64 app=shop\n"+read(t, "lib/base.sh")+read(t, "lib/root.sh")+read(t, "lib/nginx.sh")+read(t, "lib/front.sh")+nginxHost+"texts="+file+"\n"+otherwise+`
+	return bash(t, "EX_CHECK=64 app=shop\n"+read(t, "lib/base.sh")+read(t, "lib/root.sh")+read(t, "lib/nginx.sh")+read(t, "lib/answers.sh")+read(t, "lib/front.sh")+nginxHost+"texts="+file+"\n"+otherwise+`
 faults=() notes=()
 judge_nginx
 printf 'fault: %s\n' "${faults[@]}"

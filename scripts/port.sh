@@ -21,7 +21,7 @@
 #         spare (two ports, comma-separated, on which nothing listens, or nothing), where one of the pair is not ours
 
 main() {
-  local port pid start owner release dir strays others=no line_port=0 include chosen loaded front somebody claims other mine
+  local port pid start owner release dir strays others=no line_port=0 include chosen loaded front as way somebody claims other mine
   fit_root
   include_state
   result include "$include"

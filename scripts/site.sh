@@ -33,11 +33,11 @@ main() {
   until site_loaded; do
     if (($(now_ms) > end)); then
       { tail -c "+$((from + 1))" -- "$log" || as_root tail -c "+$((from + 1))" -- "$log"; } 2>/dev/null | tail -n 5 >&2 || :
-      who=$(who_answers '*:80' "$verify_host")
+      who=$(who_answers "$elsewhere" "$verify_host")
       put_back "$keep"
       nginx_reload >&2 || :
       if [[ -n $elsewhere ]]; then
-        die "$EX_NOT_ROUTED" "another site than this one answers for $verify_host to $elsewhere: visitors would get that; the files are as they were"
+        die "$EX_NOT_ROUTED" "another site than this one${who:+, $who,} answers for $verify_host to $elsewhere: visitors would get that; the files are as they were"
       fi
       if [[ -n $who ]]; then
         die "$EX_NOT_ROUTED" "nginx was told to reload, and for $verify_host it is $who that answers, not this site; the files are as they were"

@@ -3,23 +3,24 @@
 #
 # Values: app, path, lock_token, release, port, pid, starttime, log_offset, health_path, health_status, health_body, verify_host, site (ours,
 #         theirs: whose server block answers, for people), nginx_include, settle and watch_for (milliseconds), by (JSON: this run)
-# Prints: live (milliseconds since the epoch) as soon as the first such answer was seen; probes
+# Prints: live (milliseconds since the epoch) as soon as the first such answer was seen; probes; denied (the status with which nginx itself keeps
+#         visitors like this host out, or nothing)
 # Exits:  EX_NOT_ROUTED (nginx does not send requests to the slot), EX_FLAG, EX_DIED, EX_MEMORY,
 #         EX_FOREIGN (the port is somebody else's), EX_UNHEALTHY
 #
 # A release that came through is marked as proved, with the run that put it live. `nginx -t` can pass and a reload exit 0 while the old configuration stays; only a request through nginx proves anything.
 
 main() {
-  local end probes=0 said='' via='' hint elsewhere=''
+  local end probes=0 said='' via='' denied='' who elsewhere=''
   end=$(($(now_ms) + settle))
   while :; do
     ask || [[ $via != "127.0.0.1:$port" ]] || bad
     if [[ $via == "127.0.0.1:$port" ]] && for_all; then break; fi
     if (($(now_ms) > end)); then
       flag_stands
-      [[ -z $elsewhere ]] || die "$EX_NOT_ROUTED" "nginx sends requests for $verify_host to port $port, but another site answers to $elsewhere"
-      [[ $site == ours ]] || hint="; $nginx_include must be included at server level, not in a location"
-      die "$EX_NOT_ROUTED" "nginx does not send requests for $verify_host to port $port: GET $health_path: $(reply)${hint-}"
+      who=$(who_answers "$elsewhere" "$verify_host")
+      [[ -z $elsewhere ]] || die "$EX_NOT_ROUTED" "nginx sends requests for $verify_host to port $port, but another site${who:+, $who,} answers to $elsewhere"
+      die "$EX_NOT_ROUTED" "nginx does not send requests for $verify_host to port $port: GET $health_path: $(reply)${who:+; it is $who that answers}"
     fi
     pause 0.05
   done
@@ -38,6 +39,7 @@ main() {
   protect "$port"
   mark_live "$release"
   result probes "$probes"
+  result denied "$denied"
 }
 
 ask() {
@@ -61,7 +63,7 @@ own_port() {
 
 # for_all: does the switch show wherever visitors come in?
 for_all() {
-  local chosen loaded front somebody
+  local chosen loaded front as way somebody
   routed
   [[ $chosen == http://*_"$port" ]] && routed_for_all
 }

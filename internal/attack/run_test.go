@@ -26,7 +26,7 @@ func answers() map[string]string {
 		"port":  "include=absent\ninclude_app=\ninclude_path=\nlast_repository=\nline_port=0\nsite=ours\nrouted=\nstrays=\nrecipe_key=\nboot=1\n" + fmt.Sprintf(slot, 8080) + fmt.Sprintf(slot, 8081),
 		"setup": "changed=\n", "fetch": "commit=" + commit + "\nrelease=20261123T101500Z-aaaaaaa\n", "build": "built=nothing\n",
 		"start": "log_offset=0\npid=7\nstarttime=7\n", "health": "boot_ms=5\ntries=1\nopen=no\n", "site": "reloaded=yes\nedited=no\n", "switch": "switched=yes\nswitched_at=1795400000000\n",
-		"verify": "live=1795400000000\nprobes=1\n", "stop": "stopped=yes\nstop_ms=1\n", "drain": "left=0\ndrain_ms=1\n", "prune": "pruned=0\nfreed_mb=0\nstuck=\n", "record": "recorded=yes\n",
+		"verify": "live=1795400000000\nprobes=1\ndenied=\n", "stop": "stopped=yes\nstop_ms=1\n", "drain": "left=0\ndrain_ms=1\n", "prune": "pruned=0\nfreed_mb=0\nstuck=\n", "record": "recorded=yes\n",
 		"ask":      "answer=right\nsaid=answered 200\nnginx=\nhealth_8080=\nuptime_8080=\nrestarts_8080=\nhealth_8081=\nuptime_8081=\nrestarts_8081=\n",
 		"releases": "release_0=20261122T000000Z-aaaaaaa " + commit + " 1\nmb_0=1\nsizes=releases 1 MB\nhistory_0={}\n",
 	}

@@ -86,6 +86,10 @@ func (d *Deployment) verify(ctx context.Context, h *host) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if denied := res.Form("denied", statusOr); denied != "" {
+		d.rep.Warn("Access to "+h.target.Name, fmt.Sprintf("nginx answers GET %s with status %s: it asks visitors for a password, lets in certain addresses only, or limits how often one may ask; "+
+			"the application was asked past that, and is right", d.in.Health.Path, denied))
+	}
 	return fmt.Sprintf("%d right answers through nginx, all from port %s, over %s", res.Int("probes"), h.idlePort(), d.in.WatchFor), res.Err()
 }
 
@@ -104,6 +108,15 @@ func (d *Deployment) verifyHost() string {
 		return d.in.Health.Host
 	}
 	return strings.Replace(name, "*.", "www.", 1)
+}
+
+// anyHost is a name that nobody has: by it a site that answers for any is asked for, where another one has the name it is asked for first. Such is
+// localhost, which the package of nginx.org gives to its welcome page.
+func (d *Deployment) anyHost() string {
+	if d.in.ServerName == "_" {
+		return d.in.App + ".invalid"
+	}
+	return ""
 }
 
 func yes(b bool) string {

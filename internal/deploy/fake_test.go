@@ -337,7 +337,7 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 			f.t.Errorf("verify of port %s while %q is active", v["port"], f.flag)
 		}
 		f.proved[v["port"]], f.by[v["port"]] = true, v["by"]
-		return "live=1795400000000\nprobes=9\n"
+		return "live=1795400000000\nprobes=9\ndenied=\n"
 	case scripts.Drain:
 		flag := "right"
 		switch f.flag {

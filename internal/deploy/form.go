@@ -16,5 +16,6 @@ var (
 	folderForm  = regexp.MustCompile(`^(/[A-Za-z0-9_+@-][A-Za-z0-9._+@-]*){1,20}$`) // of nginx's, into which root writes
 	appOr       = regexp.MustCompile(`^([a-z][a-z0-9-]{0,31})?$`)
 	pathOr      = regexp.MustCompile(`^[A-Za-z0-9._/-]{0,200}$`)
+	statusOr    = regexp.MustCompile(`^([0-9]{3})?$`)
 	numberForm  = regexp.MustCompile(`^[0-9]{1,20}$`)
 )

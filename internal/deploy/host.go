@@ -88,6 +88,7 @@ func (d *Deployment) values(h *host, own scripts.Values) scripts.Values {
 		"app": d.in.App, "path": d.in.Path, "lock_token": fmt.Sprintf("%s-%d", d.token, h.dials), "step_id": h.stepID(), "undo": yes(h.undoing),
 		"ports":         fmt.Sprintf("%d %d", d.in.Ports[0], d.in.Ports[1]),
 		"keep_releases": strconv.Itoa(d.in.KeepReleases), "keep": h.keep(),
+		"any_host":    d.anyHost(),
 		"health_path": d.in.Health.Path, "health_status": strconv.Itoa(d.in.Health.Status), "health_body": d.in.Health.Body,
 	}
 	for key, value := range own {

@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
 # One HTTP request, judged; and what nginx says of itself.
 #
-# Values: app, health_path, health_status, health_body, verify_host, port
+# Values: app, health_path, health_status, health_body, verify_host, any_host (a name that nobody has, where the site answers for any; else
+#         nothing), port
 
-# probe URL HOST: asks once; succeeds when status and body are as wanted. Sets said (what came, for people). No proxy and no .curlrc of the
-# host's has a say in it, and brackets and braces in the path are none of curl's ranges.
+# probe URL HOST [CURL-OPTION...]: asks once; succeeds when status and body are as wanted. Sets said (what came, for people) and status. No proxy
+# and no .curlrc of the host's has a say in it, and brackets and braces in the path are none of curl's ranges.
 probe() {
-  local out head status
-  out=$(curl -q -gsSik --noproxy '*' --max-time 5 -H "Host: $2" -- "$1" 2>&1 </dev/null | head -c 65536 | tr -d '\0\r') || :
+  local out head
+  status=000
+  out=$(curl -q -gsSik --noproxy '*' --max-time 5 -H "Host: $2" "${@:3}" -- "$1" 2>&1 </dev/null | head -c 65536 | tr -d '\0\r') || :
   head=${out%%$'\n\n'*}
   if [[ $head =~ ^HTTP/[0-9.]+\ ([0-9]{3}) ]]; then
     status=${BASH_REMATCH[1]}
@@ -24,44 +26,55 @@ probe() {
   fi
 }
 
-# ask_nginx URL [CURL-OPTION...]: asks for what the include answers itself. Sets code (000: nobody speaks HTTP there) and word (its text).
+# ask_nginx URL [CURL-OPTION...]: asks for what the include answers itself, as `front` is asked. Sets code (000: nobody speaks HTTP there) and word (its
+# text); fails when nobody listens there.
 ask_nginx() {
-  local out=''
+  local out='' outcome=0
   code=000 word=''
   have curl || return 0
-  out=$(curl -q -gsik --noproxy '*' --max-time 5 -A deploy-action -H "Host: $verify_host" "${@:2}" -- "$1" 2>/dev/null </dev/null \
-    | head -c 8192 | tr -d '\0\r') || :
+  out=$(set -o pipefail && curl -q -gsik --noproxy '*' --max-time 5 -A deploy-action -H "Host: $as" "${way[@]}" "${@:2}" -- "$1" 2>/dev/null </dev/null \
+    | head -c 8192 | tr -d '\0\r') || outcome=$?
   if [[ $out =~ ^HTTP/[0-9.]+\ ([0-9]{3}) ]]; then code=${BASH_REMATCH[1]} word=${out#*$'\n\n'}; fi
+  ((outcome != 7))
 }
 
-# routed: sets chosen to where nginx itself says that it sends requests, and loaded to the name of the
-# texts by which it does so: an application that is slow or down has no say in it. Sets front to where it says so: where
-# port 80 only redirects, that is over TLS, whose certificate means nothing on this way.
+# routed: sets chosen to where nginx itself says that it sends requests, and loaded to the name of the texts by which it does so: an application that
+# is slow or down has no say in it. Sets front to where it says so, as to what name (as) and how (way). An address of the loopback that nobody has
+# to himself comes first: what others have on 127.0.0.1 does not matter then.
 routed() {
-  routed_at 127.0.0.1 || front=http://127.0.0.1
+  routed_at 127.84.0.1 || routed_at 127.0.0.1 || front=http://127.84.0.1 as=$verify_host way=()
 }
 
-# routed_at ADDRESS [CURL-OPTION...]: fails where the include does not answer; somebody is then yes if another does.
+# routed_at ADDRESS [CURL-OPTION...]: fails where the include does not answer; somebody is then yes if another does. Where port 80 only redirects,
+# it answers over TLS, whose certificate means nothing on this way; a port that belongs to a balancer hears what a balancer says first; and
+# where the site answers for any name, another may have the one that is asked for.
 routed_at() {
   local code word
   somebody=no
-  for front in "http://$1" "https://$1"; do
-    ask_nginx "$front/.deploy-action/slot" "${@:2}"
-    read -r chosen loaded <<<"${word%%$'\n'*}" || :
-    chosen=${chosen%_kept}
-    if [[ $chosen == http://"${app//-/_}"_+([0-9]) ]]; then return; fi
-    if [[ $code != 000 ]]; then somebody=yes; fi
+  for as in "$verify_host" $any_host; do
+    for front in "http://$1" "https://$1"; do
+      way=()
+      ask_nginx "$front/.deploy-action/slot" "${@:2}" || continue
+      if [[ $code == 000 ]]; then
+        way=(--haproxy-protocol)
+        ask_nginx "$front/.deploy-action/slot" "${@:2}" || :
+      fi
+      read -r chosen loaded <<<"${word%%$'\n'*}" || :
+      chosen=${chosen%_kept}
+      if [[ $chosen == http://"${app//-/_}"_+([0-9]) ]]; then return; fi
+      if [[ $code != 000 ]]; then somebody=yes; fi
+    done
   done
   chosen='' loaded=''
   return 1
 }
 
 # routed_for_all: what `routed` has found holds for a request with a body too, and at the address that SSH came to, which is what visitors
-# reach. Sets elsewhere to where it does not. An address at which nothing listens is nobody's.
+# reach. Sets elsewhere to where it does not. An address at which nothing listens is nobody's. Needs front.
 routed_for_all() {
-  local wanted=$chosen/$loaded address chosen loaded front somebody
+  local wanted=$chosen/$loaded address=${front#*://} chosen loaded front as way somebody
   elsewhere='a request with a body'
-  routed_at 127.0.0.1 --data-binary deploy-action || :
+  routed_at "$address" --data-binary deploy-action || :
   [[ $chosen/$loaded == "$wanted" ]] || return 1
   for address in $(addresses); do
     elsewhere="the address ${address}"
@@ -85,7 +98,7 @@ addresses() {
 # where the texts of before are loaded, or nothing answers. Needs front and loaded.
 in_hand() {
   local code word
-  ask_nginx "$front/.deploy-action/busy/$1"
+  ask_nginx "$front/.deploy-action/busy/$1" || :
   case $code-$word in
     409-*) hand=busy ;;
     "200-idle $loaded") hand=idle ;;
@@ -93,12 +106,24 @@ in_hand() {
   esac
 }
 
-# through_nginx: asks the site as a visitor would, for the health path. Sets via to the slot that has answered, as far as that is known: nginx's
-# own word names it, and its listener is ours, so that no other one had to stand in.
+# probe_through: asks the site as a visitor would, for the health path, where `routed` has found it. Where nginx asks visitors for a password, lets in
+# certain addresses only, or limits how often one may ask, denied is how it answered this host, and the application is asked past that.
+probe_through() {
+  denied=''
+  probe "$front$health_path" "$as" "${way[@]}" && return
+  [[ $status =~ ^(401|403|429|503)$ ]] || return 1
+  denied=$status
+  probe "$front/.deploy-action/through$health_path" "$as" "${way[@]}" && return
+  denied=''
+  return 1
+}
+
+# through_nginx: the same. Sets via to the slot that has answered, as far as that is known: nginx's own word names it, and its listener is ours, so that
+# no other one had to stand in.
 through_nginx() {
-  local right=0 owner chosen loaded front somebody
+  local right=0 owner chosen loaded front as way somebody status
   routed
-  probe "$front$health_path" "$verify_host" || right=1
+  probe_through || right=1
   via=''
   listener "$port"
   if [[ $chosen == http://*_"$port" && $owner == ours ]]; then via=127.0.0.1:$port; fi

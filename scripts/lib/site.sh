@@ -28,7 +28,7 @@ same() {
 
 # site_loaded: does nginx itself answer with these texts, whoever asks? Sets elsewhere to where it does not, if it does so here.
 site_loaded() {
-  local chosen loaded front somebody
+  local chosen loaded front as way somebody
   elsewhere=''
   routed
   [[ $loaded == "$site_id" ]] && routed_for_all
