@@ -85,7 +85,10 @@ func TestANameStandsForOneCommit(t *testing.T) {
 		{"a branch", "", "main", 3, ""},
 		{"a tag", "git tag v1 $one", "v1", 1, ""},
 		{"an annotated tag", "git tag -a -m x v1 $one", "v1", 1, ""},
-		{"a tag that has the branch's name", "git tag main $evil", "main", 0, "main is a branch (COMMIT3) and a tag (COMMIT4) of URL: write refs/heads/main or refs/tags/main"},
+		{
+			"a tag that has the branch's name", "git tag main $evil", "main", 0,
+			"main is a branch (COMMIT3) and a tag (COMMIT4) of URL: write refs/heads/main or refs/tags/main",
+		},
 		{"an annotated one", "git tag -a -m x main $evil", "main", 0, "is a branch (COMMIT3) and a tag (COMMIT4)"},
 		{"such a tag on the same commit", "git tag main main", "main", 3, ""},
 		{"such an annotated tag", "git tag -a -m x main main", "main", 3, ""},
@@ -93,7 +96,10 @@ func TestANameStandsForOneCommit(t *testing.T) {
 		{"the tag in full", "git tag main $one", "refs/tags/main", 1, ""},
 		{"a name below another", "git branch x/y $one", "y", 0, "there is no such branch or tag"},
 		{"an abbreviated commit", "", "COMMIT2", 2, ""},
-		{"a tag that has its name", "git tag ${two:0:10} $evil", "COMMIT2", 0, "is a branch or tag (COMMIT4) and begins a commit (COMMIT2)"},
+		{
+			"a tag that has its name", "git tag ${two:0:10} $evil", "COMMIT2", 0,
+			"is a branch or tag (COMMIT4) and begins a commit (COMMIT2)",
+		},
 		{"a tag of that commit", "git tag ${two:0:10} $two", "COMMIT2", 2, ""},
 		{"a name that looks like a commit", "git branch beefbeef $one", "beefbeef", 1, ""},
 	} {
@@ -104,7 +110,8 @@ func TestANameStandsForOneCommit(t *testing.T) {
 				ref = commits[1][:10]
 			}
 			commit, words := fetchRef(t, url, Values{"ref": ref})
-			want := strings.NewReplacer("COMMIT2", commits[1], "COMMIT3", commits[2], "COMMIT4", commits[3], "URL", "file://"+url).Replace(tt.words)
+			want := strings.NewReplacer("COMMIT2", commits[1], "COMMIT3", commits[2], "COMMIT4", commits[3],
+				"URL", "file://"+url).Replace(tt.words)
 			switch {
 			case tt.want > 0 && commit != commits[tt.want-1]:
 				t.Errorf("%q (%s), want %s", commit, words, commits[tt.want-1])

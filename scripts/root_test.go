@@ -64,9 +64,11 @@ func TestRootIsAskedForInFewPlaces(t *testing.T) {
 // Whoever calls a process of his own a worker that is shutting down must not hold up a drain.
 func TestOnlyNginxsOwnWorkersAreWaitedFor(t *testing.T) {
 	const worker = `(exec -a "nginx: worker process is shutting down" sleep 60) & pid=$!
-until [[ $(tr -d '\0' </proc/$pid/cmdline) == "nginx: worker process is shutting down"* ]]; do read -rt 0.01 _ <><(:) || :; done
+until [[ $(tr -d '\0' </proc/$pid/cmdline) == nginx:* ]]; do read -rt 0.01 _ <><(:) || :; done
 `
-	for masters, want := range map[string]string{`echo "$$ nginx: master process x"`: "1\n", `echo "1 nginx: master process x"`: "0\n", ":": "0"} {
+	for masters, want := range map[string]string{
+		`echo "$$ nginx: master process x"`: "1\n", `echo "1 nginx: master process x"`: "0\n", ":": "0",
+	} {
 		out := bash(t, "app=a ports=\n"+read(t, "lib/base.sh")+read(t, "lib/root.sh")+"\nmasters() { "+masters+"; }\n"+worker+
 			"retiring_workers\nkill $pid")
 		if out != want {

@@ -42,19 +42,44 @@ func noise(t *testing.T, table *Table) {
 		fails              bool
 		happened           string
 	}{
-		{name: "400 MB of a build's words", verb: "build", words: much(400, "Downloading\n"), output: answers()["build"], happened: "deployed; 4 MB are printed, the rest is counted"},
-		{name: "400 MB of them in one line", verb: "build", words: much(400, "x"), output: answers()["build"], happened: "deployed; the line is cut"},
-		{name: "100 MB of empty lines", verb: "build", words: much(100, "\n"), output: answers()["build"], happened: "deployed; 4 MB are printed, the rest is counted"},
-		{name: "400 MB of results", verb: "check", results: much(400, "a=b\n"), fails: true, happened: "failed: more than 1048576 bytes of results"},
-		{name: "400 MB of results in one line", verb: "check", results: much(400, "x"), fails: true, happened: "failed: more than 1048576 bytes of results"},
+		{
+			name: "400 MB of a build's words", verb: "build", words: much(400, "Downloading\n"),
+			output: answers()["build"], happened: "deployed; 4 MB are printed, the rest is counted",
+		},
+		{
+			name: "400 MB of them in one line", verb: "build", words: much(400, "x"), output: answers()["build"],
+			happened: "deployed; the line is cut",
+		},
+		{
+			name: "100 MB of empty lines", verb: "build", words: much(100, "\n"), output: answers()["build"],
+			happened: "deployed; 4 MB are printed, the rest is counted",
+		},
+		{
+			name: "400 MB of results", verb: "check", results: much(400, "a=b\n"), fails: true,
+			happened: "failed: more than 1048576 bytes of results",
+		},
+		{
+			name: "400 MB of results in one line", verb: "check", results: much(400, "x"), fails: true,
+			happened: "failed: more than 1048576 bytes of results",
+		},
 		{
 			name: "history lines of 125,000 characters", verb: "record",
 			output:   "history_0=" + history + "\nhistory_1=" + history + "\nhistory_2={}\nrecorded=yes\n",
 			happened: "deployed; what a person would read of them is in the summary",
 		},
-		{name: "a manifest without an end", source: "workspace", offer: func(t *testing.T, file string) { link(t, "/dev/zero", filepath.Dir(file), "offer") }, fails: true, happened: "failed: the download ends at the first byte that is too many"},
-		{name: "64 KB that unpack to 256 MB of lines", source: "workspace", offer: bomb, happened: "deployed; everything is sent"},
-		{name: "names that are not here, of 256 MB", source: "workspace", offer: strangers, happened: "deployed; everything is sent"},
+		{
+			name: "a manifest without an end", source: "workspace",
+			offer: func(t *testing.T, file string) { link(t, "/dev/zero", filepath.Dir(file), "offer") }, fails: true,
+			happened: "failed: the download ends at the first byte that is too many",
+		},
+		{
+			name: "64 KB that unpack to 256 MB of lines", source: "workspace", offer: bomb,
+			happened: "deployed; everything is sent",
+		},
+		{
+			name: "names that are not here, of 256 MB", source: "workspace", offer: strangers,
+			happened: "deployed; everything is sent",
+		},
 	} {
 		table.Try(t, "a host that does not stop", tt.name, func(t *testing.T) string {
 			dir := t.TempDir()
@@ -103,10 +128,12 @@ func noise(t *testing.T, table *Table) {
 			workspace := filepath.Join(dir, "workspace")
 			write(t, filepath.Join(workspace, "main.py"), "x")
 			log, used := act(t, binary, map[string]string{
-				"INPUT_HOST": fmt.Sprintf("ubuntu@127.0.0.1:%d", server.Port()), "INPUT_KEY": newKey(t), "INPUT_KNOWN-HOSTS": server.KnownHosts(),
-				"INPUT_WATCH-FOR": "0s", "INPUT_SOURCE": tt.source, "GITHUB_WORKSPACE": workspace,
-				"GITHUB_REPOSITORY": "acme/shop", "GITHUB_SHA": strings.Repeat("1", 40), "GITHUB_SERVER_URL": "https://github.com",
-				"GITHUB_RUN_ID": "4711", "GITHUB_RUN_NUMBER": "7", "GITHUB_STEP_SUMMARY": filepath.Join(dir, "summary"),
+				"INPUT_HOST": fmt.Sprintf("ubuntu@127.0.0.1:%d", server.Port()), "INPUT_KEY": newKey(t),
+				"INPUT_KNOWN-HOSTS": server.KnownHosts(),
+				"INPUT_WATCH-FOR":   "0s", "INPUT_SOURCE": tt.source, "GITHUB_WORKSPACE": workspace,
+				"GITHUB_REPOSITORY": "acme/shop", "GITHUB_SHA": strings.Repeat("1", 40),
+				"GITHUB_SERVER_URL": "https://github.com",
+				"GITHUB_RUN_ID":     "4711", "GITHUB_RUN_NUMBER": "7", "GITHUB_STEP_SUMMARY": filepath.Join(dir, "summary"),
 			})
 			if used.failed != tt.fails {
 				t.Fatalf("failed: %v\n%s", used.failed, log[max(len(log)-3000, 0):])

@@ -11,7 +11,9 @@ import (
 // FuzzPast: whatever stands in a host's history, it is a row of bounded length, and no more than a
 // row.
 func FuzzPast(f *testing.F) {
-	f.Add(`{"time":"2026-11-23T10:15:00Z","outcome":"deployed","release":"20261123T101500Z-1a2b3c4","actor":"ada","run":"https://github.com/acme/shop/actions/runs/1","run-id":"1","run-number":"7","workflow":"deploy","duration-ms":9}`)
+	f.Add(`{"time":"2026-11-23T10:15:00Z","outcome":"deployed","release":"20261123T101500Z-1a2b3c4",` +
+		`"actor":"ada","run":"https://github.com/acme/shop/actions/runs/1","run-id":"1","run-number":"7","workflow":"deploy",` +
+		`"duration-ms":9}`)
 	f.Add(`{"outcome":"<img src=x>|\n::error::","actor":"` + strings.Repeat("@", 5000) + `","release":"` + "`x" + `"}`)
 	f.Add(`{"duration-ms":-9223372036854775808,"outcome":"x","time":"9999-12-31T23:59:59Z"}`)
 	f.Add(`[[[[`)
