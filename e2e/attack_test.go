@@ -151,6 +151,18 @@ func forged(t *testing.T, w *world.World, table *attack.Table) {
 		}
 		return "files like any other"
 	})
+	lying := map[string]string{"app.py": liar}
+	const lies = "says in a header that another slot has answered"
+	table.Try(t, "application", lies, func(t *testing.T) string {
+		w := w.In(t)
+		result := w.Deploy(w.Commit(lying), map[string]string{"build": "true", "start": "exec python3 app.py"})
+		port := result.Outputs["active-port"]
+		out := w.Exec("curl -fs http://127.0.0.1/.deploy-action/slot; curl -fs http://127.0.0.1/")
+		if !strings.HasPrefix(out, "http://shop_"+port) || !strings.HasSuffix(out, "lies") {
+			t.Errorf("port %s is live, and nginx says %q", port, out)
+		}
+		return "deployed: only nginx itself is asked, by a place that no request to the application has"
+	})
 	table.Try(t, "build command", "what a release's build prints, to the runner", func(t *testing.T) string {
 		result := w.Deploy(w.Commit(nil), map[string]string{"build": `printf 'x\r::error::pwned\n##[error]pwned\n::set-output name=outcome::pwned\n::add-mask::e\n::stop-commands::x\n' >&2; ln -sfnT "../../venvs/$(ls ../../venvs)" .venv`})
 		for _, command := range result.Commands() {
@@ -164,6 +176,18 @@ func forged(t *testing.T, w *world.World, table *attack.Table) {
 		return "printed as text"
 	})
 }
+
+// liar answers everything, and says that it is somebody else.
+const liar = `import http.server, os
+class H(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200); self.send_header("Content-Length", "4")
+        self.send_header("X-Deploy-Action-Upstream", "127.0.0.1:1")
+        self.send_header("X-Deploy-Action", "http://shop_1")
+        self.end_headers(); self.wfile.write(b"lies")
+    do_POST = do_GET
+http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), H).serve_forever()
+`
 
 // widest are the longest and strangest names that inputs let through: systemd, nginx and sudo themselves say what they think.
 func widest(t *testing.T, w *world.World, table *attack.Table) {
@@ -220,6 +244,15 @@ func beyondTheRules(t *testing.T, w *world.World, table *attack.Table) {
 			return "sudo refuses"
 		})
 	}
+	const include = "an nginx-include in his home, which root would read"
+	table.Try(t, "sudo with the rules alone", include, func(t *testing.T) string {
+		w := w.In(t)
+		with := map[string]string{"nginx-include": "/home/ubuntu/conf/service-url.inc"}
+		world.Failed(t, w.Run(w.Job(w.Commit(nil), with)), "failed",
+			"check: ubuntu may write to /home/ubuntu, and root reads configuration there",
+			"sudo chown root:root /home/ubuntu && sudo chmod go-w /home/ubuntu, or choose", "site: unchanged")
+		return "refused before anything is touched"
+	})
 	table.Try(t, "sudo with the rules alone", "a search path of his own", func(*testing.T) string {
 		w.Exec("runuser -u ubuntu -- bash -c 'PATH=/home/ubuntu/evil:$PATH sudo -n nginx -t; PATH=/home/ubuntu/evil:$PATH sudo -n systemctl -q reset-failed -- shop@8080.service' >/dev/null 2>&1; test ! -e /pwned")
 		return "sudo looks on its own path"

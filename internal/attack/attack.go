@@ -30,6 +30,9 @@ func (tb *Table) Try(t *testing.T, area, name string, attempt func(t *testing.T)
 	})
 }
 
+// Add takes over the rows of another table, of attempts that were made beside this one's.
+func (tb *Table) Add(other *Table) { tb.rows = append(tb.rows, other.rows...) }
+
 // Check holds the section against the document, or writes it there.
 func (tb *Table) Check(t *testing.T, file string, write bool) {
 	t.Helper()
