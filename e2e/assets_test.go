@@ -167,7 +167,7 @@ func TestAssetDownloadOfAKilledRunIsGoneOnWith(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-arrived
-	w.Exec("timeout 10 bash -c 'until [ -s /home/ubuntu/shop/assets/*.partial ]; do sleep 0.05; done'")
+	w.Exec("timeout 120 bash -c 'until [ -s /home/ubuntu/shop/assets/*.partial ]; do sleep 0.05; done'")
 	if err := running.Kill(w.Ctx); err != nil {
 		t.Fatal(err)
 	}

@@ -70,7 +70,7 @@ func TestRebootBringsBackTheActiveRelease(t *testing.T) {
 			if err := w.Host.WaitReady(w.Ctx); err != nil {
 				t.Fatal(err)
 			}
-			w.Exec("timeout 30 bash -c 'until curl -fs http://127.0.0.1/health; do sleep 0.1; done'")
+			w.Exec("timeout 120 bash -c 'until curl -fs http://127.0.0.1/health; do sleep 0.1; done'")
 			w.Serves(second.Outputs["release"])
 			if out := w.Exec("ss -Hltn 'sport = :8080'"); out != "" {
 				t.Errorf("the retired version came back with the reboot: %s", out)
@@ -83,7 +83,7 @@ func TestRebootBringsBackTheActiveRelease(t *testing.T) {
 func TestACrashedVersionIsStartedAgain(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
 	first := w.Deploy(w.Commit(nil), nil)
-	w.Exec("systemctl kill -s KILL shop@8080; timeout 30 bash -c 'until curl -fs http://127.0.0.1/health; do sleep 0.1; done'")
+	w.Exec("systemctl kill -s KILL shop@8080; timeout 120 bash -c 'until curl -fs http://127.0.0.1/health; do sleep 0.1; done'")
 	w.Serves(first.Outputs["release"])
 }
 

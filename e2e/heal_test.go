@@ -36,7 +36,7 @@ func TestAnUnprovedReleaseIsNotTrusted(t *testing.T) {
 	bad := w.Commit(map[string]string{"BROKEN": "bad-after=2"})
 	job := w.Job(bad, map[string]string{"watch-for": "20s"})
 	killAt(w, "Verifying through nginx", job)
-	w.Exec("timeout 30 bash -c 'while curl -fs http://127.0.0.1/health >/dev/null; do sleep 0.1; done'")
+	w.Exec("timeout 120 bash -c 'while curl -fs http://127.0.0.1/health >/dev/null; do sleep 0.1; done'")
 	again := w.Run(job)
 	world.Failed(t, again, "restored", "verify: GET /health through nginx", "site: restored", good["release"]+" on port 8080 serves")
 	w.Serves(good["release"])
@@ -73,7 +73,7 @@ func TestADeadListenerBehindALiveParentIsNoticed(t *testing.T) {
 func TestACrashLoopingOldVersionIsRetired(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
 	w.Deploy(w.Commit(nil), nil)
-	w.Exec("echo exit-at-boot >/home/ubuntu/shop/slots/8080/BROKEN; systemctl kill -s KILL shop@8080; timeout 30 bash -c 'until [ $(systemctl show -p NRestarts --value shop@8080) -ge 2 ]; do sleep 0.1; done'")
+	w.Exec("echo exit-at-boot >/home/ubuntu/shop/slots/8080/BROKEN; systemctl kill -s KILL shop@8080; timeout 120 bash -c 'until [ $(systemctl show -p NRestarts --value shop@8080) -ge 2 ]; do sleep 0.1; done'")
 	broken := w.Run(w.Job(w.Commit(map[string]string{"BROKEN": "exit-at-boot"}), nil))
 	world.Failed(t, broken, "failed", "nothing listened on its port 8080")
 	next := w.Deploy(w.Commit(nil), nil)
@@ -123,7 +123,7 @@ func TestAnotherPathIsRefusedWhileTheOldOneRuns(t *testing.T) {
 	w.Deploy(w.Commit(nil), nil)
 	result := w.Run(w.Job(w.Commit(nil), map[string]string{"path": "/srv/shop"}))
 	world.Failed(t, result, "failed", "setup: shop already runs on this host with User=ubuntu WorkingDirectory=/home/ubuntu/shop/slots/%i")
-	w.Exec("systemctl kill -s KILL shop@8080; timeout 30 bash -c 'until curl -fs http://127.0.0.1/health; do sleep 0.1; done'")
+	w.Exec("systemctl kill -s KILL shop@8080; timeout 120 bash -c 'until curl -fs http://127.0.0.1/health; do sleep 0.1; done'")
 }
 
 func TestSomebodyElsesUnitIsLeftAlone(t *testing.T) {

@@ -2,9 +2,54 @@ package e2e
 
 import (
 	"os"
+	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/clothesme/deploy-action/e2e/world"
 )
 
-func TestMain(m *testing.M) { os.Exit(world.Main(m, nil)) }
+// longest are the scenarios that begin first, with how long they took, about, on two cores: those above two minutes. Each run prints its
+// ten longest.
+var longest = map[string]time.Duration{
+	"TestTwoHundredDeploymentsLeaveNoMoreThanTheirReleases": 8 * time.Minute,
+	"TestThirtyDeploymentsInARowLoseNothing":                6 * time.Minute,
+	"TestABadReleaseLeavesTheOldOneServing/Debian_12":       3 * time.Minute,
+	"TestABadReleaseLeavesTheOldOneServing/Debian_13":       3 * time.Minute,
+	"TestTakeoverUnderLoad/Debian_12":                       3 * time.Minute,
+	"TestTakeoverUnderLoad/Debian_13":                       3 * time.Minute,
+	"TestABareHostIsDeployedToInOneRun/Debian_12":           2 * time.Minute,
+	"TestABareHostIsDeployedToInOneRun/Debian_13":           2 * time.Minute,
+}
+
+func TestMain(m *testing.M) { os.Exit(world.Main(m, longest)) }
+
+// A test that was renamed would lose its place, or its hosts, and nobody would notice.
+func TestTheTablesNameTests(t *testing.T) {
+	names := map[string]bool{}
+	for name := range hostsOf {
+		names[name] = true
+	}
+	for name := range longest {
+		top, _, _ := strings.Cut(name, "/")
+		names[top] = true
+	}
+	var source strings.Builder
+	files, err := filepath.Glob("*_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		source.Write(text)
+	}
+	for name := range names {
+		if !strings.Contains(source.String(), "\nfunc "+name+"(t *testing.T) {") {
+			t.Errorf("there is no %s any more", name)
+		}
+	}
+}

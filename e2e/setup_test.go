@@ -41,7 +41,7 @@ open("/tmp/held", "w").close()
 signal.pause()
 PY
 setsid python3 /tmp/hold.py >/dev/null 2>&1 </dev/null & echo $! >/tmp/hold.pid
-timeout 10 bash -c 'until [ -e /tmp/held ]; do sleep 0.05; done'`)
+timeout 120 bash -c 'until [ -e /tmp/held ]; do sleep 0.05; done'`)
 			running, err := w.Runner.Start(w.Ctx, w.Job(w.Commit(nil), map[string]string{"packages": "unzip"}))
 			if err != nil {
 				t.Fatal(err)
@@ -164,7 +164,7 @@ printf 'Package: ourlib\nVersion: 1.0\nArchitecture: all\nMaintainer: a <a@examp
 printf '#!/bin/sh\ntouch /tmp/configuring; until [ -e /tmp/go-on ]; do sleep 0.1; done\n' >/tmp/pkg/DEBIAN/postinst; chmod 755 /tmp/pkg/DEBIAN/postinst
 dpkg-deb -b /tmp/pkg /tmp/ourlib.deb >/dev/null
 setsid dpkg -i /tmp/ourlib.deb >/dev/null 2>&1 </dev/null &
-timeout 20 bash -c 'until [ -e /tmp/configuring ]; do sleep 0.05; done'
+timeout 120 bash -c 'until [ -e /tmp/configuring ]; do sleep 0.05; done'
 kill -KILL $(pgrep -x 'dpkg|ourlib.postinst'); touch /tmp/go-on
 test "$(dpkg-query -W -f='${db:Status-Status}' ourlib)" = half-configured`)
 	result := w.Deploy(w.Commit(nil), map[string]string{"packages": "ourlib unzip"})
@@ -203,7 +203,7 @@ func TestWithoutAptWhatIsMissingIsNamed(t *testing.T) {
 func TestASiteThatNginxDoesNotTakeUpIsPutBack(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
 	const state = "cd /etc/nginx && find . -type f -o -type l | sort | xargs ls -l && cat conf.d/* sites-enabled/* 2>/dev/null || true"
-	const taken = "echo 'server { listen 8443; }' >/etc/nginx/conf.d/theirs.conf; setsid python3 -m http.server 8443 >/dev/null 2>&1 </dev/null & timeout 10 bash -c 'until curl -s http://127.0.0.1:8443/ >/dev/null; do sleep 0.05; done'; nginx -t"
+	const taken = "echo 'server { listen 8443; }' >/etc/nginx/conf.d/theirs.conf; setsid python3 -m http.server 8443 >/dev/null 2>&1 </dev/null & timeout 120 bash -c 'until curl -s http://127.0.0.1:8443/ >/dev/null; do sleep 0.05; done'; nginx -t"
 	w.Exec("echo 'server { listen 80; server_name shop.example; return 200 theirs; }' >/etc/nginx/conf.d/a.conf; nginx -s reload")
 	before := w.Exec(state)
 	other := map[string]string{"server-name": "shop.example"}

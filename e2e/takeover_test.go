@@ -93,7 +93,7 @@ func TestTakeoverFromTheSecondPort(t *testing.T) {
 func TestTakeoverOfWorkersOfRoot(t *testing.T) {
 	w := world.New(t, lab.HostOptions{NoSystemd: true})
 	byHand(w, 8081)
-	w.Exec("pkill -u ubuntu uvicorn; timeout 10 bash -c 'while pgrep -u ubuntu uvicorn; do sleep 0.05; done'")
+	w.Exec("pkill -u ubuntu uvicorn; timeout 120 bash -c 'while pgrep -u ubuntu uvicorn; do sleep 0.05; done'")
 	startByHand(w, "root", 8081, "--workers", "2")
 	first := w.Deploy(w.Commit(nil), patient)
 	w.Serves(first.Outputs["release"])
@@ -259,7 +259,7 @@ func TestWhatIsNotProvedIsNotTakenOver(t *testing.T) {
 	}{
 		{
 			name: "an older version on the idle port", begin: "cd " + clone + " && runuser -u ubuntu -- setsid venv/bin/uvicorn controller.main:app --port 8081 >/dev/null 2>&1 </dev/null &",
-			words: []string{"detect: port 8081 is held by a version started by hand from " + clone, "user ubuntu", "uvicorn controller.main:app --port 8081", "with `kill "},
+			words: []string{"detect: port 8081 is held by a version started by hand from " + clone, "user ubuntu, program uvicorn", "with `kill "},
 		},
 		{
 			name: "somebody else on the idle port", begin: "useradd bob; runuser -u bob -- setsid python3 -m http.server 8081 >/dev/null 2>&1 </dev/null &",
@@ -267,22 +267,22 @@ func TestWhatIsNotProvedIsNotTakenOver(t *testing.T) {
 		},
 		{
 			name: "another repository", with: map[string]string{"repository": "acme/other"},
-			words: []string{"is not taken over: it works in " + clone + ", which is in no clone of acme/other", `"8082,8083"`, "user ubuntu", "uvicorn controller.main:app"},
+			words: []string{"is not taken over: it works in " + clone + ", which is in no clone of acme/other", `"8082,8083"`, "user ubuntu, program uvicorn"},
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := w.In(t)
 			if tt.begin != "" {
-				w.Exec(tt.begin + " timeout 10 bash -c 'until curl -s http://127.0.0.1:8081/ >/dev/null; do sleep 0.05; done'")
+				w.Exec(tt.begin + " timeout 120 bash -c 'until curl -s http://127.0.0.1:8081/ >/dev/null; do sleep 0.05; done'")
 			}
 			world.Failed(t, w.Run(w.Job(sha, tt.with)), "failed", append(tt.words, "site: unchanged")...)
 			if tt.begin != "" {
-				w.Exec("curl -s http://127.0.0.1:8081/ >/dev/null && kill $(lsof -ti tcp:8081 -s tcp:listen) && timeout 10 bash -c 'while lsof -i tcp:8081 -s tcp:listen; do sleep 0.05; done'")
+				w.Exec("curl -s http://127.0.0.1:8081/ >/dev/null && kill $(lsof -ti tcp:8081 -s tcp:listen) && timeout 120 bash -c 'while lsof -i tcp:8081 -s tcp:listen; do sleep 0.05; done'")
 			}
 			oldServes(w)
 		})
 	}
-	w.Exec("kill $(lsof -ti tcp:8080 -s tcp:listen); timeout 10 bash -c 'while lsof -i tcp:8080 -s tcp:listen; do sleep 0.05; done'; cp -r " + clone + " /srv/copy && rm -rf /srv/copy/.git && chown -R ubuntu: /srv/copy")
+	w.Exec("kill $(lsof -ti tcp:8080 -s tcp:listen); timeout 120 bash -c 'while lsof -i tcp:8080 -s tcp:listen; do sleep 0.05; done'; cp -r " + clone + " /srv/copy && rm -rf /srv/copy/.git && chown -R ubuntu: /srv/copy")
 	unit := "[Service]\nUser=ubuntu\nWorkingDirectory=%s\nExecStart=" + clone + "/venv/bin/uvicorn controller.main:app --port 8080\nRestart=always\n"
 	for _, tt := range []struct{ name, folder, want string }{
 		{"works elsewhere", "/srv/copy", "it works in /srv/copy, which is in no clone of"},
@@ -290,7 +290,7 @@ func TestWhatIsNotProvedIsNotTakenOver(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := w.In(t)
-			w.Exec(fmt.Sprintf("printf '"+strings.ReplaceAll(unit, "\n", "\\n")+"' >/etc/systemd/system/ai.service; systemctl daemon-reload; systemctl restart ai; timeout 20 bash -c 'until curl -fs http://127.0.0.1/health; do sleep 0.05; done'", tt.folder))
+			w.Exec(fmt.Sprintf("printf '"+strings.ReplaceAll(unit, "\n", "\\n")+"' >/etc/systemd/system/ai.service; systemctl daemon-reload; systemctl restart ai; timeout 120 bash -c 'until curl -fs http://127.0.0.1/health; do sleep 0.05; done'", tt.folder))
 			world.Failed(t, w.Run(w.Job(sha, nil)), "failed", "detect: ", "is not taken over: "+tt.want, "site: unchanged")
 			oldServes(w)
 		})
@@ -382,11 +382,11 @@ func TestOnlyWhatIsStillTheOldVersionIsStopped(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			w := world.New(t, lab.HostOptions{})
 			byHand(w, 8080)
-			w.Exec("pkill -u ubuntu uvicorn; timeout 10 bash -c 'while pgrep -u ubuntu uvicorn; do sleep 0.05; done'")
+			w.Exec("pkill -u ubuntu uvicorn; timeout 120 bash -c 'while pgrep -u ubuntu uvicorn; do sleep 0.05; done'")
 			if err := w.Host.WriteFile(w.Ctx, clone+"/stubborn.py", 0o644, "ubuntu:", stubborn); err != nil {
 				t.Fatal(err)
 			}
-			w.Exec("cd " + clone + " && (runuser -u ubuntu -- setsid python3 stubborn.py >/dev/null 2>&1 </dev/null &); timeout 10 bash -c 'until curl -fs http://127.0.0.1/health; do sleep 0.05; done'; pgrep -f [s]tubborn.py | tail -1 >/tmp/pid")
+			w.Exec("cd " + clone + " && (runuser -u ubuntu -- setsid python3 stubborn.py >/dev/null 2>&1 </dev/null &); timeout 120 bash -c 'until curl -fs http://127.0.0.1/health; do sleep 0.05; done'; pgrep -f [s]tubborn.py | tail -1 >/tmp/pid")
 			result := w.Deploy(w.Commit(nil), map[string]string{"before-start": tt.meanwhile, "stop-timeout": "1s"})
 			world.Says(t, result, tt.want)
 			w.Serves(result.Outputs["release"])

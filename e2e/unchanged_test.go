@@ -28,7 +28,7 @@ func TestTheActiveReleaseIsAskedBeforeItIsLeftAsItIs(t *testing.T) {
 	unchanged(map[string]string{"operation": "rollback", "release": first["release"]})
 	// One answer that comes too late condemns nobody.
 	w.Exec(`systemctl kill -s STOP shop@8080
-setsid bash -c 'probe="[X]-Deploy-Action: probe"; until pgrep -f "$probe"; do sleep 0.05; done; while pgrep -f "$probe"; do sleep 0.05; done; systemctl kill -s CONT shop@8080' >/dev/null 2>&1 </dev/null &`)
+setsid bash -c 'probe="[1]27.0.0.1:8080/health"; until pid=$(pgrep -of "$probe"); do sleep 0.05; done; tail --pid "$pid" -s 0.05 -f /dev/null; systemctl kill -s CONT shop@8080' >/dev/null 2>&1 </dev/null &`)
 	unchanged(nil)
 	if after := w.Exec(state); after != before {
 		t.Errorf("before:\n%s\nafter:\n%s", before, after)
@@ -36,7 +36,7 @@ setsid bash -c 'probe="[X]-Deploy-Action: probe"; until pgrep -f "$probe"; do sl
 }
 
 func TestAnActiveReleaseThatAilsIsStartedAnew(t *testing.T) {
-	const turnedBad = "timeout 30 bash -c 'while curl -fs http://127.0.0.1/health >/dev/null; do sleep 0.1; done'"
+	const turnedBad = "timeout 120 bash -c 'while curl -fs http://127.0.0.1/health >/dev/null; do sleep 0.1; done'"
 	w := world.New(t, lab.HostOptions{})
 	sha := w.Commit(map[string]string{"BROKEN": "bad-after=4"})
 	first := w.Deploy(sha, nil).Outputs

@@ -330,7 +330,7 @@ func TestWorkspaceTransferCutShort(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			running := c.start(nil)
-			c.Exec("timeout 60 bash -c 'until [[ $(stat -c %s /home/ubuntu/shop/releases/*.partial/model.bin 2>/dev/null) -gt 1000000 ]]; do sleep 0.01; done'; test \"$(stat -c %a /home/ubuntu/shop/.transfer/stream)\" = 600")
+			c.Exec("timeout 120 bash -c 'until [[ $(stat -c %s /home/ubuntu/shop/releases/*.partial/model.bin 2>/dev/null) -gt 1000000 ]]; do sleep 0.01; done'; test \"$(stat -c %a /home/ubuntu/shop/.transfer/stream)\" = 600")
 			if err := end(running); err != nil {
 				t.Fatal(err)
 			}
@@ -342,7 +342,7 @@ func TestWorkspaceTransferCutShort(t *testing.T) {
 				world.Failed(t, result, "failed", "fetch: cancelled", "site: unchanged", good.Outputs["release"])
 			}
 			// The host notices by itself that nobody sends any more.
-			c.Exec("timeout 30 bash -c 'until [[ ! -e /home/ubuntu/shop/.transfer && $(ls /home/ubuntu/shop/releases | wc -l) == 1 ]]; do sleep 0.05; done'")
+			c.Exec("timeout 120 bash -c 'until [[ ! -e /home/ubuntu/shop/.transfer && $(ls /home/ubuntu/shop/releases | wc -l) == 1 ]]; do sleep 0.05; done'")
 		})
 	}
 	// What a host leaves that went down in the middle.

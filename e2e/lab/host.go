@@ -13,8 +13,8 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// bootTime is how long a host may take from its start until it is in service; 1.5 s is usual on two cores.
-const bootTime = 60 * time.Second
+// bootTime is how long a host may take from its start until it is in service; 1.5 s is usual on two cores that have nothing else to do.
+const bootTime = 3 * time.Minute
 
 // pollInterval is the pause between two questions whether something is ready.
 const pollInterval = 20 * time.Millisecond
