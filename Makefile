@@ -17,10 +17,10 @@ test: ## run all tests, end-to-end ones too
 	@e2e/prepare/run.sh test e2e/prepare/test.sh
 
 faults: ## let every fault come over every step of a deployment (takes hours; goes on where an earlier run of it was ended), and write docs/reliability.md
-	@e2e/prepare/run.sh faults go test -run TestFaults -timeout 24h -parallel 3 ./e2e/faults -places all -report
+	@e2e/prepare/run.sh faults go test -run TestFaults -timeout 24h ./e2e/faults -places all -report
 
 soak: ## deploy 1,000 times in a row with faults now and then (about an hour; Ctrl-C ends it with a result), and write docs/soak.md
-	@e2e/prepare/run.sh faults go test -run TestSoak -timeout 24h -parallel 3 ./e2e/faults -deployments 1000 -soak-report
+	@e2e/prepare/run.sh faults go test -run TestSoak -timeout 24h ./e2e/faults -deployments 1000 -soak-report
 
 bench: ## measure the site's throughput and the time to live
 	@e2e/prepare/run.sh bench go test -run '^$$' -bench . -benchtime 1x -timeout 60m ./e2e

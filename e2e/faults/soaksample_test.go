@@ -37,12 +37,8 @@ func (h *soaked) sample() sample {
 		h.T.Fatalf("%v in %q", err, out)
 	}
 	s.Disk -= s.logs
-	left, err := exec.CommandContext(h.Ctx, "docker", "ps", "--all", "--quiet", "--filter", "status=exited", "--filter", "label=a1b2c3").Output()
-	if err != nil {
-		h.T.Fatal(err)
-	}
-	s.containers = strings.Count(string(left), "\n")
-	err = filepath.WalkDir(filepath.Dir(filepath.Dir(h.Runner.Workspace)), func(_ string, entry fs.DirEntry, err error) error {
+	s.containers = h.leftContainers()
+	err := filepath.WalkDir(filepath.Dir(filepath.Dir(h.Runner.Workspace)), func(_ string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.Name() == "_runner_file_commands" {
 			return fs.SkipDir
 		}
@@ -55,6 +51,26 @@ func (h *soaked) sample() sample {
 		h.T.Fatal(err)
 	}
 	return s
+}
+
+// leftContainers are those of this lab's runs that have ended and are still there half a minute later: docker removes them, and other hosts'
+// runs end all the time.
+func (h *soaked) leftContainers() int {
+	h.T.Helper()
+	list := func() []string {
+		out, err := exec.CommandContext(h.Ctx, "docker", "ps", "--all", "--quiet", "--filter", "status=exited",
+			"--filter", "label=a1b2c3", "--filter", "label="+world.Shared.Lab.Label()).Output()
+		if err != nil {
+			h.T.Fatal(err)
+		}
+		return strings.Fields(string(out))
+	}
+	left := list()
+	for end := time.Now().Add(30 * time.Second); len(left) > 0 && time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+		now := list()
+		left = slices.DeleteFunc(left, func(id string) bool { return !slices.Contains(now, id) })
+	}
+	return len(left)
 }
 
 // growth names what is more than it was, and more than so many deployments write down.

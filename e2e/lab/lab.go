@@ -162,6 +162,9 @@ func (l *Lab) AtClose(closer func() error) {
 	l.closers = append(l.closers, closer)
 }
 
+// Label is what all of its containers carry, as a docker filter has it.
+func (l *Lab) Label() string { return ownerKey + "=" + l.label() }
+
 // label names the lab and the process it dies with.
 func (l *Lab) label() string { return l.owner + "-" + l.id }
 

@@ -8,7 +8,7 @@ main() {
   # Whole packages: `make test` runs the few tests without hosts that stand among those with.
   mapfile -t packages < <(go list ./... | grep -vE '/e2e(/lab|/faults)?$')
   go test -shuffle=on "${packages[@]}"
-  go test -count=1 -run '^TestFirstDeploymentAndTheNext$/^systemd$' ./e2e
+  go test -count=1 -run '^TestFirstDeploymentAndTheNext$/^Debian_12$' ./e2e
 }
 
 main "$@"
