@@ -39,7 +39,7 @@ func TestThirtyDeploymentsInARowLoseNothing(t *testing.T) {
 	const deployments = 30
 	w := world.New(t, lab.HostOptions{})
 	w.Deploy(w.Commit(nil), nil)
-	w.UnderLoad()
+	w.UnderFullLoad()
 	var own []time.Duration
 	reloads := 0
 	for range deployments {
