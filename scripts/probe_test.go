@@ -9,7 +9,7 @@ import (
 )
 
 // asking is a host whose nginx answers by the table in its function curl: url is what was asked, body yes where a body was sent.
-const asking = `verify_host=shop.example
+const asking = `verify_host=shop.example any_host=
 curl() {
   local url=${*: -1} body=no
   if [[ $* == *--data-binary* ]]; then body=yes; fi
@@ -22,13 +22,13 @@ page() { printf 'HTTP/1.1 %s\r\n\r\n<html>\nhttp://my_app_8080 0123456789ab' "$1
 // Nginx's own word is its answer alone, from wherever it can be had.
 func TestNginxsOwnWord(t *testing.T) {
 	for _, tt := range []struct{ name, answer, want string }{
-		{"a kept group", `slot 8081_kept`, "http://my_app_8081 0123456789ab http://127.0.0.1"},
-		{"the texts of before", `slot 8081`, "http://my_app_8081 0123456789ab http://127.0.0.1"},
-		{"only over TLS", `case $url in https:*) slot 8080_kept ;; *) page "301 Moved" ;; esac`, "http://my_app_8080 0123456789ab https://127.0.0.1"},
-		{"an application's page", `page "200 OK"`, "  http://127.0.0.1"},
-		{"another application of this action", `printf 'HTTP/1.1 200 OK\r\n\r\nhttp://other_8080_kept 0123456789ab'`, "  http://127.0.0.1"},
-		{"a port that is none", `slot 8080x`, "  http://127.0.0.1"},
-		{"nobody", `return 7`, "  http://127.0.0.1"},
+		{"a kept group", `slot 8081_kept`, "http://my_app_8081 0123456789ab http://127.84.0.1"},
+		{"the texts of before", `slot 8081`, "http://my_app_8081 0123456789ab http://127.84.0.1"},
+		{"only over TLS", `case $url in https:*) slot 8080_kept ;; *) page "301 Moved" ;; esac`, "http://my_app_8080 0123456789ab https://127.84.0.1"},
+		{"an application's page", `page "200 OK"`, "  http://127.84.0.1"},
+		{"another application of this action", `printf 'HTTP/1.1 200 OK\r\n\r\nhttp://other_8080_kept 0123456789ab'`, "  http://127.84.0.1"},
+		{"a port that is none", `slot 8080x`, "  http://127.84.0.1"},
+		{"nobody", `return 7`, "  http://127.84.0.1"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			out := bash(t, "app=my-app\n"+read(t, "lib/base.sh")+read(t, "lib/probe.sh")+asking+"answer() { "+tt.answer+"; }\nrouted; printf '%s %s %s' \"$chosen\" \"$loaded\" \"$front\"")
@@ -74,7 +74,7 @@ func TestWhatIsInHand(t *testing.T) {
 		`page "404 Not Found"`: "unknown",
 		`return 7`:             "unknown",
 	} {
-		out := bash(t, "app=my-app\n"+read(t, "lib/base.sh")+read(t, "lib/probe.sh")+asking+"front=http://127.0.0.1 loaded=0123456789ab\nanswer() { "+answer+
+		out := bash(t, "app=my-app\n"+read(t, "lib/base.sh")+read(t, "lib/probe.sh")+asking+"front=http://127.84.0.1 loaded=0123456789ab as=shop.example way=()\nanswer() { "+answer+
 			"; }\nin_hand 8080; printf '%s' \"$hand\"")
 		if out != want {
 			t.Errorf("%s is %q, want %q", answer, out, want)
