@@ -73,7 +73,7 @@ func planted(t *testing.T, w *world.World, table *attack.Table) {
 	t.Helper()
 	const root = "/home/ubuntu/shop"
 	w.Exec("rm -f /var/lib/deploy-action/shop/active/8081 " + root + "/slots/8081; runuser -u ubuntu -- bash -ec 'ln -s /etc/cron.d/flag /var/lib/deploy-action/shop/active/8081; cd " + root + `
-		ln -s /etc slots/8081; ln -s /etc slots/8081.next; ln -sf /etc/cron.d/holder .lock.holder; ln -sf /etc/cron.d/history deploys.jsonl.next
+		ln -s /etc slots/8081; ln -s /etc slots/8081.next; ln -sf /etc/cron.d/holder .lock.holder; ln -sf /etc/cron.d/steps .lock.step; ln -sf /etc/cron.d/history deploys.jsonl.next
 		mkdir -p shared; ln -s /etc/cron.d shared/uploads'`)
 	before := w.Exec("find /etc/cron.d /etc/slots* -printf '%p %T@\\n' 2>/dev/null; ls -A /etc | sort | md5sum")
 	result := w.Run(w.Job(w.Commit(nil), nil))
@@ -82,6 +82,7 @@ func planted(t *testing.T, w *world.World, table *attack.Table) {
 		{"the idle slot", root + "/slots/8081"},
 		{"the idle slot's next", root + "/slots/8081.next"},
 		{"the lock's holder", root + "/.lock.holder"},
+		{"the lock of steps", root + "/.lock.step"},
 	} {
 		table.Try(t, "link planted as", link.name, func(t *testing.T) string {
 			if after := w.Exec("find /etc/cron.d /etc/slots* -printf '%p %T@\\n' 2>/dev/null; ls -A /etc | sort | md5sum"); after != before {
@@ -101,7 +102,6 @@ func planted(t *testing.T, w *world.World, table *attack.Table) {
 		{"the log of the next start", root + "/logs/8080.log", "start: "},
 		{"the leader of a step", root + "/.lock.leader", "setup: "},
 		{"the results of a step", root + "/.lock.results", "setup: "},
-		{"the lock of steps", root + "/.lock.step", "setup: "},
 		{"the deploy lock", root + "/.lock", "lock: /home/ubuntu/shop holds what is not this action's"},
 	} {
 		table.Try(t, "link planted as", link.name, func(t *testing.T) string {

@@ -269,3 +269,22 @@ func TestALeaderFromBeforeARebootIsNotEnded(t *testing.T) {
 		})
 	}
 }
+
+// A link is nothing that an earlier run has made: it is not followed.
+func TestALinkInThePlaceOfTheStepLockIsReplaced(t *testing.T) {
+	dir, away := t.TempDir(), filepath.Join(t.TempDir(), "planted")
+	if err := os.Symlink(away, filepath.Join(dir, ".lock.step")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, ".lock"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	takeLock(t, dir)
+	record(t, dir)
+	if info, err := os.Lstat(filepath.Join(dir, ".lock.step")); err != nil || !info.Mode().IsRegular() {
+		t.Errorf("%v, %v", info, err)
+	}
+	if _, err := os.Lstat(away); err == nil {
+		t.Error("it was followed")
+	}
+}
