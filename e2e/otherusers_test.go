@@ -32,6 +32,7 @@ http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), H).serve_foreve
 // Other users of the host, on hosts whose homes are open and closed, with the application in the home and elsewhere, with and without
 // systemd: what they read, hold, take and write.
 func TestAttacksOfOtherUsersOfTheHost(t *testing.T) {
+	t.Parallel()
 	hosts := []struct {
 		home, path string
 		options    lab.HostOptions
@@ -177,7 +178,7 @@ func (m *mallory) attack(t *testing.T) {
 }
 
 func waitFor(port string) string {
-	return "timeout 20 bash -c 'until ss -Hltn sport = :" + port + " | grep -q .; do sleep 0.05; done'"
+	return "timeout 120 bash -c 'until ss -Hltn sport = :" + port + " | grep -q .; do sleep 0.05; done'"
 }
 
 // squats: the idle port, before a run and while the new version boots.

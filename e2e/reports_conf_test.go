@@ -24,7 +24,7 @@ nginx -s reload; ` + untilTheirs("== 418")
 var notBesides = `rm /etc/nginx/conf.d/00-theirs.conf; nginx -s reload; ` + untilTheirs("!= 418")
 
 func untilTheirs(is string) string {
-	return `timeout 10 bash -c 'until [[ $(curl -so /dev/null -w "%{http_code}" -H "Host: theirs.example" http://127.84.0.1/) ` + is + ` ]]; do sleep 0.05; done'`
+	return `timeout 120 bash -c 'until [[ $(curl -so /dev/null -w "%{http_code}" -H "Host: theirs.example" http://127.84.0.1/) ` + is + ` ]]; do sleep 0.05; done'`
 }
 
 // clients ask from so many addresses of the host, each so often a second, GET and POST by turns, until ended; all they want is echoApp's answer.
@@ -34,7 +34,7 @@ func clients(addresses int, each float64, options string) string {
 PY
 rm -f /tmp/clients.end /tmp/clients.json
 setsid python3 /tmp/clients.py %d %g '%s' >/tmp/clients.log 2>&1 </dev/null &
-timeout 10 bash -c 'until [[ -e /tmp/clients.begun ]]; do sleep 0.05; done'; rm /tmp/clients.begun`, clientsPy, addresses, each, options)
+timeout 120 bash -c 'until [[ -e /tmp/clients.begun ]]; do sleep 0.05; done'; rm /tmp/clients.begun`, clientsPy, addresses, each, options)
 }
 
 const clientsPy = `import http.client, json, os, socket, sys, threading, time
@@ -79,7 +79,7 @@ os.rename("/tmp/clients.json.new", "/tmp/clients.json")`
 // allRight ends the clients, and wants all of their answers to have been right, and some to have come.
 func allRight(w *world.World, _ *lab.Result) {
 	w.T.Helper()
-	out := w.Exec(`touch /tmp/clients.end; timeout 30 bash -c 'until [[ -e /tmp/clients.json ]]; do sleep 0.1; done'; cat /tmp/clients.log /tmp/clients.json`)
+	out := w.Exec(`touch /tmp/clients.end; timeout 120 bash -c 'until [[ -e /tmp/clients.json ]]; do sleep 0.1; done'; cat /tmp/clients.log /tmp/clients.json`)
 	var got struct {
 		GET, POST int
 		Wrong     []string
@@ -116,14 +116,14 @@ func TestReportsConf(t *testing.T) {
 			refused: []string{"check: /etc/nginx/conf.d/own.conf:4 includes /etc/nginx/conf.d/service-url.inc inside location: it must be included at server level"},
 		},
 		{
-			name: "another program has port 80", bare: true, setup: "systemctl disable -q --now nginx; systemd-run -q --unit apache2 python3 -m http.server 80; timeout 10 bash -c 'until curl -s http://127.0.0.1/ >/dev/null; do sleep 0.05; done'",
+			name: "another program has port 80", bare: true, setup: "systemctl disable -q --now nginx; systemd-run -q --unit apache2 python3 -m http.server 80; timeout 120 bash -c 'until curl -s http://127.0.0.1/ >/dev/null; do sleep 0.05; done'",
 			refused: []string{"check: port 80, which nginx needs, is another program's (pid ", "user root, program python3): end it, with sudo systemctl disable --now apache2.service", "site: unchanged; nothing was touched"},
 			check:   func(w *world.World, _ *lab.Result) { w.Exec("! systemctl is-enabled -q nginx && ! pgrep -x nginx") },
 		},
 		{
 			name: "another program has port 80, and nginx is not installed", bare: true, setup: `systemctl stop nginx
 				DEBIAN_FRONTEND=noninteractive apt-get purge -y nginx nginx-common >/dev/null 2>&1; rm -rf /etc/nginx
-				systemd-run -q --unit apache2 python3 -m http.server 80; timeout 10 bash -c 'until curl -s http://127.0.0.1/ >/dev/null; do sleep 0.05; done'`,
+				systemd-run -q --unit apache2 python3 -m http.server 80; timeout 120 bash -c 'until curl -s http://127.0.0.1/ >/dev/null; do sleep 0.05; done'`,
 			refused: []string{"check: port 80, which nginx needs, is another program's (pid "},
 			check:   func(w *world.World, _ *lab.Result) { w.Exec("! command -v nginx") },
 		},
@@ -207,8 +207,8 @@ func TestReportsConf(t *testing.T) {
 		},
 		{
 			name: "a site that a balancer's protocol comes to on port 80", setup: "cat >/etc/nginx/conf.d/00-theirs.conf <<<'server { listen 80 proxy_protocol; server_name theirs.example; return 418; }'; nginx -s reload\n" +
-				`timeout 10 bash -c 'until [[ $(curl -so /dev/null --haproxy-protocol -w "%{http_code}" -H "Host: theirs.example" http://127.0.0.2/) == 418 ]]; do sleep 0.05; done'` + "\n" + clients(5, 4, `{"proxied": true}`),
-			undo: `rm /etc/nginx/conf.d/00-theirs.conf; nginx -s reload; timeout 10 bash -c 'until [[ $(curl -so /dev/null -w "%{http_code}" http://127.0.0.2/) == 200 ]]; do sleep 0.05; done'`,
+				`timeout 120 bash -c 'until [[ $(curl -so /dev/null --haproxy-protocol -w "%{http_code}" -H "Host: theirs.example" http://127.0.0.2/) == 418 ]]; do sleep 0.05; done'` + "\n" + clients(5, 4, `{"proxied": true}`),
+			undo: `rm /etc/nginx/conf.d/00-theirs.conf; nginx -s reload; timeout 120 bash -c 'until [[ $(curl -so /dev/null -w "%{http_code}" http://127.0.0.2/) == 200 ]]; do sleep 0.05; done'`,
 			asks: []ask{}, warned: []string{"/etc/nginx/conf.d/00-theirs.conf:1 says proxy_protocol for port 80"}, check: allRight,
 		},
 		{

@@ -89,7 +89,7 @@ func TestReportsSmall(t *testing.T) {
 		{
 			name: "before-start stops both units, and the release is bad", asks: []ask{},
 			with:   map[string]string{"before-start": "sudo systemctl stop shop@8080 shop@8081; exit 1"},
-			undo:   "systemctl start shop@8080; timeout 20 bash -c 'until curl -fsS http://127.0.0.1/; do sleep 0.1; done' >/dev/null",
+			undo:   "systemctl start shop@8080; timeout 120 bash -c 'until curl -fsS http://127.0.0.1/; do sleep 0.1; done' >/dev/null",
 			failed: []string{"it is down (answered 502", "on port 8080 listens"},
 			check: func(w *world.World, _ *lab.Result) {
 				down := map[string]string{"operation": "status"}

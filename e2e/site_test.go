@@ -130,8 +130,8 @@ func TestACrashedWorkerOfNginxHoldsADrainForItsTimeOut(t *testing.T) {
 	w.Deploy(w.Commit(nil), nil)
 	w.Exec("nginx -s reload; sleep 1") // one set of workers
 	_ = beginUpload(w)
-	w.Exec(`timeout 10 bash -c 'until [[ $(curl -so /dev/null -w "%{http_code}" http://127.0.0.1/.deploy-action/busy/8080) == 409 ]]; do sleep 0.05; done'
-pkill -KILL -P "$(cat /run/nginx.pid)"; timeout 10 bash -c 'until curl -fso /dev/null http://127.0.0.1/health; do sleep 0.05; done'`)
+	w.Exec(`timeout 120 bash -c 'until [[ $(curl -so /dev/null -w "%{http_code}" http://127.0.0.1/.deploy-action/busy/8080) == 409 ]]; do sleep 0.05; done'
+pkill -KILL -P "$(cat /run/nginx.pid)"; timeout 120 bash -c 'until curl -fso /dev/null http://127.0.0.1/health; do sleep 0.05; done'`)
 	result := w.Deploy(w.Commit(nil), map[string]string{"drain-timeout": "2s"})
 	world.Says(t, result, "nginx still counted requests for port 8080 after 2s")
 	w.Serves(result.Outputs["release"])
@@ -169,7 +169,7 @@ class H(http.server.BaseHTTPRequestHandler):
 http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), H).serve_forever()
 P
 setsid nohup runuser -u nobody -- python3 /tmp/stranger.py ` + port + ` >/dev/null 2>&1 </dev/null &
-timeout 30 bash -c 'until curl -fso /dev/null http://127.0.0.1:` + port + `/; do sleep 0.05; done'`)
+timeout 120 bash -c 'until curl -fso /dev/null http://127.0.0.1:` + port + `/; do sleep 0.05; done'`)
 }
 
 // nobodyElse wants 502 for as long as the active version is down, and then its answers.
@@ -245,6 +245,7 @@ systemctl daemon-reload`)
 
 // A host with the site of before, in which requests with a body went through nginx twice and each group had a backup.
 func TestTheSiteOfBeforeIsReplacedUnderLoad(t *testing.T) {
+	t.Parallel()
 	t.Run("the action's own site", func(t *testing.T) {
 		w := world.New(t, lab.HostOptions{})
 		w.Deploy(w.Commit(nil), nil)
@@ -280,7 +281,7 @@ func siteOfBefore(w *world.World, files map[string]string, then string) {
 	}
 	w.Exec(then + `
 old=$(pgrep -P "$(cat /run/nginx.pid)"); nginx -t && nginx -s reload
-timeout 20 bash -c 'while kill -0 '"${old//$'\n'/ || kill -0 }"'; do sleep 0.05; done' 2>/dev/null
+timeout 120 bash -c 'while kill -0 '"${old//$'\n'/ || kill -0 }"'; do sleep 0.05; done' 2>/dev/null
 [[ $(curl -fs http://127.0.0.1/.deploy-action/slot) == "http://shop_8080 "* ]]`)
 }
 
