@@ -73,6 +73,8 @@ func (a App) IncludeConf(fallback uint16) string {
 // Default reports whether the managed site answers for every name.
 func (a App) Default() bool { return a.ServerName == "_" && !a.TheirSite }
 
+// group names the upstream groups and, behind "da_", the variables: without that an application called server would define
+// $server_port, which is nginx's own. Nginx takes names of 46 characters: see the test.
 func (a App) group() string { return strings.ReplaceAll(a.Name, "-", "_") }
 
 func (a App) render(file string, fallback uint16) string {
@@ -143,7 +145,7 @@ func (a App) siteName() string {
 			return name
 		}
 	}
-	return "$" + a.group() + "_address"
+	return "$da_" + a.group() + "_address"
 }
 
 // trusted are the variables of what a trusted proxy says; nothing without one.
@@ -156,9 +158,9 @@ func (a App) trusted() string {
 
 // sent is what the application gets of how the visitor came: as nginx itself knows it, or as a trusted proxy says.
 func (a App) sent() *strings.Replacer {
-	proto, asked, port, forwarded := "$scheme", "$@GROUP@_host", "$server_port", "''"
+	proto, asked, port, forwarded := "$scheme", "$da_@GROUP@_host", "$server_port", "''"
 	if len(a.TrustedProxies) > 0 {
-		proto, asked, port, forwarded = "$@GROUP@_proto", "$@GROUP@_asked", "$@GROUP@_port", "$@GROUP@_forwarded"
+		proto, asked, port, forwarded = "$da_@GROUP@_proto", "$da_@GROUP@_asked", "$da_@GROUP@_port", "$da_@GROUP@_forwarded"
 	}
 	return strings.NewReplacer("@PROTO@", proto, "@ASKED@", asked, "@PORT@", port, "@FORWARDED@", forwarded)
 }

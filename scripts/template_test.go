@@ -47,21 +47,21 @@ func TestTheSiteSaysWhatTheInputsSay(t *testing.T) {
 	site, include := app.SiteConf(), app.IncludeConf(8081)
 	for _, want := range []string{
 		"    client_max_body_size 100m;\n", "proxy_read_timeout 1500ms;", "    set_real_ip_from 10.0.0.0/16;\n    set_real_ip_from 2001:db8::/56;\n    real_ip_header X-Forwarded-For;\n",
-		"geo $realip_remote_addr $my_app_trusted {\n    default '';\n    10.0.0.0/16 1;\n    2001:db8::/56 1;\n}\n",
-		"X-Forwarded-Proto $my_app_proto;", "X-Forwarded-Host $my_app_asked;", "X-Forwarded-Port $my_app_port;", "Forwarded $my_app_forwarded;",
+		"geo $realip_remote_addr $da_my_app_trusted {\n    default '';\n    10.0.0.0/16 1;\n    2001:db8::/56 1;\n}\n",
+		"X-Forwarded-Proto $da_my_app_proto;", "X-Forwarded-Host $da_my_app_asked;", "X-Forwarded-Port $da_my_app_port;", "Forwarded $da_my_app_forwarded;",
 		"    keepalive_timeout 4100s;\n", "    include /etc/nginx/my-app.d/*.conf;\n", `"~ $"                          www.example.com;`,
 	} {
 		if !strings.Contains(site, want) {
 			t.Errorf("the site lacks %q", want)
 		}
 	}
-	for _, want := range []string{"set $my_app_slot 8081;\nset $my_app_other 8080;\n", "proxy_read_timeout 1500ms;"} {
+	for _, want := range []string{"set $da_my_app_slot 8081;\nset $da_my_app_other 8080;\n", "proxy_read_timeout 1500ms;"} {
 		if !strings.Contains(include, want) {
 			t.Errorf("the include lacks %q", want)
 		}
 	}
 	app.ServerName = "*.example.com"
-	if site := app.SiteConf(); !strings.Contains(site, `"~ $"                          $my_app_address;`) {
+	if site := app.SiteConf(); !strings.Contains(site, `"~ $"                          $da_my_app_address;`) {
 		t.Error("a request without a Host gets an invented one")
 	}
 	if app.SiteID() == testApp().SiteID() {
@@ -69,18 +69,57 @@ func TestTheSiteSaysWhatTheInputsSay(t *testing.T) {
 	}
 }
 
-// By default nginx takes names of variables of 46 characters: variables_hash_bucket_size is 64, of which two pointers and a length go
-// off. Only one word follows the application's name, or an application of the name's own could have the same.
+// By default nginx takes names of servers and variables of 46 characters: their hashes have buckets of 64, of which two pointers
+// and a length go off.
 func TestTheLongestApplicationNameFitsNginx(t *testing.T) {
-	app := testApp()
-	app.Name, app.TrustedProxies = strings.Repeat("a", 32), []string{"10.0.0.0/8"}
-	names := regexp.MustCompile(`\$(a{32}[a-z_]*)`).FindAllStringSubmatch(app.SiteConf()+app.IncludeConf(8080)+app.LateConf(), -1)
-	if len(names) < 30 {
-		t.Fatalf("variables %q", names)
+	app := App{
+		Name: strings.Repeat("a", 32), Path: "/srv/a", Ports: [2]uint16{8080, 8081}, ServerName: "_",
+		Include: "/etc/nginx/conf.d/service-url.inc", TrustedProxies: []string{"10.0.0.0/8"},
 	}
-	for _, name := range names {
-		if len(name[1]) > 46 || strings.Count(name[1], "_") != 1 {
-			t.Errorf("variable %s has %d characters", name[1], len(name[1]))
+	for line := range strings.Lines(app.SiteConf()) {
+		name, ok := strings.CutPrefix(strings.TrimSpace(line), "server_name ")
+		if ok && len(strings.TrimSuffix(name, ";")) > 46 {
+			t.Errorf("server_name %s has %d characters", name, len(name)-1)
 		}
 	}
+	for _, name := range defined(app) {
+		if len(name) > 46 {
+			t.Errorf("variable %s has %d characters", name, len(name))
+		}
+	}
+}
+
+// Nginx has variables of its own, such as $server_port, $http_host and $remote_port, and refuses others of that name.
+func TestNoApplicationNameMakesAVariableOfNginxs(t *testing.T) {
+	for _, name := range []string{"server", "http", "sent-http", "remote", "realip-remote", "proxy", "arg"} {
+		names := defined(App{Name: name, Ports: [2]uint16{8080, 8081}, TrustedProxies: []string{"10.0.0.0/8"}})
+		if len(names) < 15 {
+			t.Errorf("%s: only %d variables are found: %v", name, len(names), names)
+		}
+		for _, v := range names {
+			if !strings.HasPrefix(v, "da_") && v != "service_url" {
+				t.Errorf("an application called %s defines $%s", name, v)
+			}
+		}
+	}
+}
+
+// What is used is what is defined.
+func TestVariablesAreUsedByTheirNames(t *testing.T) {
+	app := App{Name: "shop", Ports: [2]uint16{8080, 8081}, TrustedProxies: []string{"10.0.0.0/8"}}
+	for line := range strings.Lines(app.SiteConf() + app.LateConf() + app.IncludeConf(8080)) {
+		if strings.Contains(line, "$shop_") {
+			t.Errorf("no variable begins with $shop_, but with $da_shop_: %s", line)
+		}
+	}
+}
+
+// defined are the variables that an application's texts define.
+func defined(app App) (names []string) {
+	text := app.SiteConf() + app.LateConf() + app.IncludeConf(8080)
+	define := regexp.MustCompile(`(?m)^ *(?:set|(?:map|geo) .*) \$(\w+)(?: \S+;| \{)$`)
+	for _, found := range define.FindAllStringSubmatch(text, -1) {
+		names = append(names, found[1])
+	}
+	return names
 }
