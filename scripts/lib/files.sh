@@ -118,9 +118,10 @@ put_flag() {
 }
 
 # stand_by PORT: from now on the slot may have requests for which no connection to the active one comes about. It is ours, it has served and
-# proved itself, and the flag that says so leads nowhere as soon as its process is gone. It is not worth a deployment.
+# proved itself, and the flag that says so leads nowhere as soon as it ends: systemd then removes the folder that the flag leads to, and a reboot
+# does. Where it runs without one the flag leads to its process; whose number that is after a reboot nobody knows. It is not worth a deployment.
 stand_by() {
-  local owner pid start
+  local owner pid start life=/run/deploy-action/$app-$1
   stand_down "$1"
   listener "$1"
   if [[ $owner != ours ]]; then return; fi
@@ -128,7 +129,8 @@ stand_by() {
   if [[ -z $pid ]]; then
     [[ -e $path/slots/$1/.deploy-action/live ]] && slot_pid "$1" || return 0
   fi
-  ln -sfnT -- "/proc/$pid/stat" "$flags/.standby-$1" 2>/dev/null || :
+  if [[ -O $life ]] && : >"$life/stands"; then life+=/stands; else life=/proc/$pid/stat; fi
+  ln -sfnT -- "$life" "$flags/.standby-$1" 2>/dev/null || :
 }
 
 # stand_down PORT: no more, before it is stopped, or while it is the active one anyway.
