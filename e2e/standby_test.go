@@ -11,7 +11,7 @@ import (
 // and what has its port after that gets nobody, also after a reboot, when numbers of processes are others'.
 func TestWhoStandsIn(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
-	w.Exec("echo 'proxy_request_buffering off; disable_symlinks on;' >/etc/nginx/conf.d/theirs.conf; nginx -t; nginx -s reload; head -c 300000 /dev/zero | tr '\\0' x >/tmp/body")
+	w.Exec("echo 'proxy_request_buffering off; disable_symlinks on; limit_conn_dry_run on;' >/etc/nginx/conf.d/theirs.conf; nginx -t; nginx -s reload; head -c 300000 /dev/zero | tr '\\0' x >/tmp/body")
 	asks := func(get, post string) {
 		t.Helper()
 		for option, want := range map[string]string{"": get, "--limit-rate 600k --data-binary @/tmp/body": post} {
@@ -27,6 +27,9 @@ except ValueError: print(text.partition("<title>")[2][:15])'`); got != want {
 	}
 	app := map[string]string{"app.py": echoApp}
 	w.Deploy(w.Commit(app), echoing)
+	w.Exec(`curl -s -m 60 --limit-rate 20k --data-binary @/tmp/body http://127.0.0.1/ >/dev/null & upload=$!
+		timeout 10 bash -c 'until [[ $(curl -so /dev/null -w "%{http_code}" http://127.0.0.1/.deploy-action/busy/8080) == 409 ]]; do sleep 0.1; done'
+		counted=$?; kill $upload; exit $counted`)
 	killAt(w, "Verifying through nginx", w.Job(w.Commit(app), merged(echoing, map[string]string{"watch-for": "60s"})))
 	w.OneFlag("8081")
 	w.Exec("systemctl stop shop@8081")
