@@ -103,20 +103,21 @@ func TestTakeoverOfWorkersOfRoot(t *testing.T) {
 	}
 }
 
-// certbot makes port 80 redirect.
+// certbot makes port 80 redirect, and who scans addresses gets nothing over TLS.
 func TestTakeoverBehindTLS(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
 	byHand(w, 8080)
 	certificate(w)
 	block := strings.Replace(theirSite, "listen 80 default_server;\n    server_name _;", "listen 443 ssl;\n    server_name shop.example;\n    ssl_certificate cert.pem;\n    ssl_certificate_key key.pem;", 1)
-	siteByHand(w, 8080, block+"server { listen 80; server_name shop.example; return 301 https://$host$request_uri; }\nserver { listen 80 default_server; return 200 up; }\n")
+	siteByHand(w, 8080, block+"server { listen 80; server_name shop.example; return 301 https://$host$request_uri; }\nserver { listen 80 default_server; return 200 up; }\n"+
+		"server { listen 443 ssl default_server; ssl_reject_handshake on; }\n")
 	with := map[string]string{"server-name": "shop.example", "drain-timeout": "20s"}
 	first := w.Deploy(w.Commit(nil), with)
 	second := w.Deploy(w.Commit(nil), with)
 	if !measured(t, first).Reloaded || measured(t, second).Reloaded {
 		t.Error("want one reload, the first time")
 	}
-	if out := w.Exec("curl -fsk -o /dev/null -D - -H 'Host: shop.example' https://127.0.0.1/version | grep -i x-release"); !strings.Contains(strings.ToLower(out), strings.ToLower(second.Outputs["release"])) {
+	if out := w.Exec("curl -fsk -o /dev/null -D - --connect-to ::127.0.0.1:443 https://shop.example/version | grep -i x-release"); !strings.Contains(strings.ToLower(out), strings.ToLower(second.Outputs["release"])) {
 		t.Errorf("%s answers", out)
 	}
 }

@@ -13,6 +13,10 @@ const asking = `verify_host=shop.example any_host=
 curl() {
   local url=${*: -1} body=no
   if [[ $* == *--data-binary* ]]; then body=yes; fi
+  if [[ $url == https:* ]]; then # to an address, in the name of the site
+    [[ $url == https://shop.example/* && $* =~ --connect-to\ ::([^\ ]+):443 ]] || return 35
+    url=https://${BASH_REMATCH[1]}/${url#https://*/}
+  fi
   answer
 }
 slot() { printf 'HTTP/1.1 200 OK\r\nServer: nginx\r\n\r\nhttp://my_app_%s 0123456789ab' "$1"; }

@@ -7,9 +7,10 @@
 # probe URL HOST [CURL-OPTION...]: asks once; succeeds when status and body are as wanted. Sets said (what came, for people) and status. No proxy
 # and no .curlrc of the host's has a say in it, and brackets and braces in the path are none of curl's ranges.
 probe() {
-  local out head
+  local out head url tls
   status=000
-  out=$(curl -q -gsSik --noproxy '*' --max-time 5 -H "Host: $2" "${@:3}" -- "$1" 2>&1 </dev/null | head -c 65536 | tr -d '\0\r') || :
+  by_name "$1" "$2"
+  out=$(curl -q -gsSik --noproxy '*' --max-time 5 -H "Host: $2" "${tls[@]}" "${@:3}" -- "$url" 2>&1 </dev/null | head -c 65536 | tr -d '\0\r') || :
   head=${out%%$'\n\n'*}
   if [[ $head =~ ^HTTP/[0-9.]+\ ([0-9]{3}) ]]; then
     status=${BASH_REMATCH[1]}
@@ -26,13 +27,22 @@ probe() {
   fi
 }
 
+# by_name URL HOST: sets url and tls to how curl asks it. TLS begins with the host's name: nginx may
+# refuse who says none there (ssl_reject_handshake).
+by_name() {
+  url=$1 tls=()
+  if [[ $1 =~ ^https://([^/]+)(/.*)$ ]]; then url=https://$2${BASH_REMATCH[2]} tls=(--connect-to "::${BASH_REMATCH[1]}:443"); fi
+}
+
 # ask_nginx URL [CURL-OPTION...]: asks for what the include answers itself, as `front` is asked. Sets code (000: nobody speaks HTTP there) and word (its
 # text); fails when nobody listens there.
 ask_nginx() {
-  local out='' outcome=0
+  local out='' outcome=0 url tls
   code=000 word=''
   have curl || return 0
-  out=$(set -o pipefail && curl -q -gsik --noproxy '*' --max-time 5 -A deploy-action -H "Host: $as" "${way[@]}" "${@:2}" -- "$1" 2>/dev/null </dev/null \
+  by_name "$1" "$as"
+  out=$(set -o pipefail && curl -q -gsik --noproxy '*' --max-time 5 -A deploy-action -H "Host: $as" "${tls[@]}" "${way[@]}" "${@:2}" -- "$url" \
+    2>/dev/null </dev/null \
     | head -c 8192 | tr -d '\0\r') || outcome=$?
   if [[ $out =~ ^HTTP/[0-9.]+\ ([0-9]{3}) ]]; then code=${BASH_REMATCH[1]} word=${out#*$'\n\n'}; fi
   ((outcome != 7))
