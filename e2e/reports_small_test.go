@@ -142,3 +142,35 @@ func TestReportsSmall(t *testing.T) {
 		},
 	})
 }
+
+// What the host's own settings do to a run: it gets through, or says whose words they are.
+func TestReportsSettings(t *testing.T) {
+	const rc = "cp -p /home/ubuntu/.bashrc /tmp/rc; "
+	tryReports(t, []report{
+		{
+			name: "the login's environment and ~/.gitconfig", with: map[string]string{"before-start": "[[ $TAR_OPTIONS == --frobnicate ]]"},
+			setup: rc + `printf 'export TAR_OPTIONS=--frobnicate GREP_OPTIONS=-q CDPATH=/ GIT_DIR=/nowhere\nawk() { false; }\nexport -f awk\n' | cat - /tmp/rc >/home/ubuntu/.bashrc
+				printf '[url "git@nowhere.invalid:"]\n\tinsteadOf = http://\n' >/home/ubuntu/.gitconfig`,
+			undo: "cp -p /tmp/rc /home/ubuntu/.bashrc; rm -f /home/ubuntu/.gitconfig",
+		},
+		{
+			name: "a start-up file that execs another shell", setup: rc + "echo 'exec dash' | cat - /tmp/rc >/home/ubuntu/.bashrc", undo: "cp -p /tmp/rc /home/ubuntu/.bashrc",
+			refused: []string{"the login of ubuntu does not run the commands that it is given: it ended with another shell than bash", "must not exec another shell"},
+		},
+		{
+			name: "a start-up file that reads standard input", setup: rc + "echo 'cat >/dev/null' | cat - /tmp/rc >/home/ubuntu/.bashrc", undo: "cp -p /tmp/rc /home/ubuntu/.bashrc",
+			with:    map[string]string{"connect-timeout": "2s"},
+			refused: []string{"the login shell of ubuntu has not run the commands that it was given within 10s", "reads standard input"},
+		},
+		{
+			name: "an account without a shell", setup: "usermod -s /usr/sbin/nologin ubuntu", undo: "usermod -s /bin/bash ubuntu",
+			refused: []string{"the login of ubuntu does not run the commands", "This account is currently not available", "getent passwd ubuntu"},
+		},
+		{
+			name: "MaxSessions 1", setup: "echo MaxSessions 1 >/etc/ssh/sshd_config.d/50-few.conf; systemctl reload ssh", undo: "rm /etc/ssh/sshd_config.d/50-few.conf; systemctl reload ssh",
+		},
+		{
+			name: "sshd is down for three seconds", setup: "systemctl stop ssh ssh.socket 2>/dev/null; systemd-run -q --on-active=3 systemctl start ssh", undo: "systemctl start ssh",
+		},
+	})
+}

@@ -57,9 +57,9 @@ func (cfg Config) normalize() (Config, error) {
 	return cfg, nil
 }
 
-// Dial connects and logs in. The context bounds the dialling only. Errors are
-// *[DialError], *[HostKeyError] and *[AuthError], in a *[JumpError] when they
-// are about a host on the way, or wrap context.Cause(ctx).
+// Dial connects and logs in, and tries again within [Config].ConnectTimeout what a busy sshd, or one that starts
+// again, refuses or cuts off. The context bounds the dialling only. Errors are *[DialError], *[HostKeyError] and
+// *[AuthError], in a *[JumpError] when they are about a host on the way, or wrap context.Cause(ctx).
 func Dial(ctx context.Context, host Host, cfg Config) (*Client, error) {
 	cfg, err := cfg.normalize()
 	if err != nil {
@@ -67,16 +67,47 @@ func Dial(ctx context.Context, host Host, cfg Config) (*Client, error) {
 	}
 	within, cancel := context.WithTimeout(ctx, cfg.ConnectTimeout)
 	defer cancel()
-	var client *Client
-	via, err := cfg.way(within, host)
-	if err == nil {
-		client, err = dialPinned(within, host, cfg, via)
+	var refusal error // the last that was one
+	for pause := firstPause; ; pause = min(2*pause, longestPause) {
+		client, err := dialOnce(within, host, cfg)
+		var failed *DialError
+		switch {
+		case err == nil:
+			return client, nil
+		case ctx.Err() != nil:
+			return nil, fmt.Errorf("connect to %s: %w", host, context.Cause(ctx))
+		case errors.As(err, &failed) && failed.Passing:
+			refusal = err
+		case refusal != nil && within.Err() != nil: // that time was over in another try says less
+			return nil, refusal
+		default:
+			return nil, err
+		}
+		select {
+		case <-within.Done():
+			if ctx.Err() != nil {
+				return nil, fmt.Errorf("connect to %s: %w", host, context.Cause(ctx))
+			}
+			return nil, refusal
+		case <-time.After(pause):
+		}
 	}
+}
+
+// The pauses between tries. An sshd that is full lets one in three in; one that starts again takes a second or two.
+const (
+	firstPause   = 200 * time.Millisecond
+	longestPause = 3 * time.Second
+)
+
+func dialOnce(ctx context.Context, host Host, cfg Config) (*Client, error) {
+	via, err := cfg.way(ctx, host)
+	if err != nil {
+		return nil, err
+	}
+	client, err := dialPinned(ctx, host, cfg, via)
 	if err != nil {
 		via.letGo()
-	}
-	if err != nil && ctx.Err() != nil {
-		return nil, fmt.Errorf("connect to %s: %w", host, context.Cause(ctx))
 	}
 	return client, err
 }
@@ -170,7 +201,9 @@ func connectError(ctx context.Context, host Host, cfg Config, err error) error {
 	case errors.As(err, &dns):
 		kind = Resolve
 	case errors.Is(err, syscall.ECONNREFUSED):
-		kind = Refused
+		return &DialError{Host: host, Kind: Refused, Passing: true, Err: err}
+	case errors.Is(err, syscall.ECONNRESET):
+		return &DialError{Host: host, Kind: Unreachable, Passing: true, Err: err}
 	case ctx.Err() != nil, errors.As(err, &netErr) && netErr.Timeout():
 		return timeoutError(host, cfg, false)
 	}

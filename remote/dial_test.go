@@ -161,44 +161,48 @@ func TestDialError(t *testing.T) {
 		host func(t *testing.T) remote.Host
 		kind remote.DialKind
 		want []string
+
+		passing bool // it is tried again
 	}{
 		{"name does not resolve", func(*testing.T) remote.Host {
 			return remote.Host{User: "ubuntu", Name: "no-such-host.invalid", Port: 22}
-		}, remote.Resolve, []string{"ubuntu@no-such-host.invalid", "does not resolve"}},
+		}, remote.Resolve, []string{"ubuntu@no-such-host.invalid", "does not resolve"}, false},
 		{"refused", func(t *testing.T) remote.Host {
 			t.Helper()
 			l := listen(t)
 			host := hostAt(t, l.Addr())
 			_ = l.Close()
 			return host
-		}, remote.Refused, []string{"nothing listens on port"}},
-		{"SYN dropped", fullBacklog, remote.Timeout, []string{"no answer within", "security group"}},
+		}, remote.Refused, []string{"nothing listens on port"}, true},
+		{"SYN dropped", fullBacklog, remote.Timeout, []string{"no answer within", "security group"}, false},
 		{"listener that never answers", func(t *testing.T) remote.Host {
 			t.Helper()
 			return hostAt(t, listen(t).Addr())
-		}, remote.Timeout, []string{"no answer within", "does not speak SSH in time"}},
+		}, remote.Timeout, []string{"no answer within", "does not speak SSH in time"}, false},
 		{"unreachable", func(*testing.T) remote.Host {
 			return remote.Host{User: "ubuntu", Name: "255.255.255.255", Port: 22}
-		}, remote.Unreachable, []string{"255.255.255.255", "no way leads to its network"}},
+		}, remote.Unreachable, []string{"255.255.255.255", "no way leads to its network"}, false},
 		{"HTTP server", func(t *testing.T) remote.Host {
 			t.Helper()
 			s := httptest.NewServer(http.NotFoundHandler())
 			t.Cleanup(s.Close)
 			return hostAt(t, s.Listener.Addr())
-		}, remote.Handshake, []string{"not an SSH server", "HTTP/1.1 400"}},
-		{"closed without a word", answer(""), remote.Handshake, []string{"without a word", "MaxStartups"}},
-		{"cut off in the handshake", answer("SSH-2.0-Test\r\n"), remote.Handshake, []string{"ended the connection during the handshake"}},
-		{"CBC only", server(onlyCBC), remote.Handshake, []string{"client to server cipher", "this side accepts", "aes128-gcm@openssh.com", "the host offers aes128-cbc", "sshd_config"}},
-		{"SHA-1 key exchange only", server(onlySHA1), remote.Handshake, []string{"key exchange", "mlkem768x25519-sha256", "the host offers diffie-hellman-group14-sha1"}},
-		{"SHA-1 MAC only", server(onlySHA1MAC), remote.Handshake, []string{"MAC", "hmac-sha2-256-etm@openssh.com", "the host offers hmac-sha1"}},
+		}, remote.Handshake, []string{"not an SSH server", "HTTP/1.1 400"}, false},
+		{"closed without a word", answer(""), remote.Handshake, []string{"without a word", "MaxStartups"}, true},
+		{"full", answer("Exceeded MaxStartups\r\n"), remote.Handshake, []string{"lets nobody more in", "MaxStartups"}, true},
+		{"cut off in the handshake", answer("SSH-2.0-Test\r\n"), remote.Handshake, []string{"ended the connection during the handshake"}, true},
+		{"CBC only", server(onlyCBC), remote.Handshake, []string{"client to server cipher", "this side accepts", "aes128-gcm@openssh.com", "the host offers aes128-cbc", "sshd_config"}, false},
+		{"SHA-1 key exchange only", server(onlySHA1), remote.Handshake, []string{"key exchange", "mlkem768x25519-sha256", "the host offers diffie-hellman-group14-sha1"}, false},
+		{"SHA-1 MAC only", server(onlySHA1MAC), remote.Handshake, []string{"MAC", "hmac-sha2-256-etm@openssh.com", "the host offers hmac-sha1"}, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			host := tt.host(t)
 			cfg := remote.Config{Signer: sshtest.Signer(t, "ed25519"), HostKeys: remote.InsecureHostKeys()}
-			if tt.kind == remote.Timeout {
+			if tt.kind == remote.Timeout || tt.passing {
 				cfg.ConnectTimeout = soon
 			}
+			began := time.Now()
 			client, err := remote.Dial(t.Context(), host, cfg)
 			if client != nil {
 				_ = client.Close()
@@ -206,6 +210,9 @@ func TestDialError(t *testing.T) {
 			var dialError *remote.DialError
 			if !errors.As(err, &dialError) {
 				t.Fatalf("Dial: %v, want a DialError", err)
+			}
+			if took := time.Since(began); tt.passing && took < soon/2 {
+				t.Errorf("it was given up after %s", took)
 			}
 			if dialError.Kind != tt.kind || dialError.Host != host {
 				t.Errorf("kind %d of host %s, want %d of %s: %v", dialError.Kind, dialError.Host, tt.kind, host, err)
@@ -216,6 +223,34 @@ func TestDialError(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// An sshd that is full, or starts again, lets in who comes back.
+func TestDialTriesAgain(t *testing.T) {
+	signer := sshtest.Signer(t, "ed25519")
+	s := sshtest.Start(t, sshtest.Options{Authorized: []ssh.PublicKey{signer.PublicKey()}})
+	for _, words := range []string{"", "Exceeded MaxStartups\r\n"} {
+		tries := 0
+		cfg := remote.Config{Signer: signer, HostKeys: remote.InsecureHostKeys()}
+		cfg.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			if tries++; tries > 2 {
+				return new(net.Dialer).DialContext(ctx, network, addr)
+			}
+			here, there := net.Pipe()
+			go func() {
+				_, _ = bufio.NewReader(there).ReadString('\n')
+				_, _ = there.Write([]byte(words))
+				_ = there.Close()
+			}()
+			return here, nil
+		}
+		client, err := remote.Dial(t.Context(), hostOf(s), cfg)
+		if err != nil || tries != 3 {
+			t.Errorf("after %q: %v after %d tries, want the third to get in", words, err, tries)
+			continue
+		}
+		_ = client.Close()
 	}
 }
 

@@ -99,7 +99,7 @@ func TestOpenSSHJumpSaysWhichHop(t *testing.T) {
 		hop    int // 0: the error is about the target
 		want   []string
 	}{
-		{"the first is down", func(cfg *remote.Config, _ *remote.Host) { cfg.Jumps[0].Host = nobody }, 1, []string{"refused: the host is up"}},
+		{"the first is down", func(cfg *remote.Config, _ *remote.Host) { cfg.Jumps[0].Host, cfg.ConnectTimeout = nobody, soon }, 1, []string{"refused: the host is up"}},
 		{"the second is down", func(cfg *remote.Config, _ *remote.Host) { cfg.Jumps[1].Host = nobody }, 2, []string{c.hosts[0].host.String() + " can't connect to it", "security group"}},
 		{"the first is another", func(cfg *remote.Config, _ *remote.Host) {
 			cfg.Jumps[0].HostKeys = pins(t, "", ssh.FingerprintSHA256(stranger.PublicKey()))

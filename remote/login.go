@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 
 	"golang.org/x/crypto/ssh"
@@ -66,10 +67,15 @@ func (l *login) explain(w *wire, err error) error {
 	failed := func(err error) error {
 		return &DialError{Host: l.host, Kind: Handshake, Connected: true, Err: err}
 	}
+	passing := func(err error) error {
+		return &DialError{Host: l.host, Kind: Handshake, Connected: true, Passing: true, Err: err}
+	}
 	words, isSSH := w.firstWords()
 	switch {
 	case !isSSH && words == "":
-		return failed(fmt.Errorf("port %d closed the connection without a word: sshd may be starting, full (MaxStartups) or blocking this address: %w", l.host.port(), err))
+		return passing(fmt.Errorf("port %d closed the connection without a word: sshd may be starting, full (MaxStartups) or blocking this address: %w", l.host.port(), err))
+	case !isSSH && (strings.Contains(words, "MaxStartups") || strings.Contains(words, "Not allowed at this time")): // sshd's own words
+		return passing(fmt.Errorf("port %d lets nobody more in at the moment: sshd says %q, since connections to it are open that have not logged in (MaxStartups)", l.host.port(), words))
 	case !isSSH:
 		return failed(fmt.Errorf("port %d is not an SSH server: it says %q", l.host.port(), words))
 	}
@@ -91,7 +97,7 @@ func (l *login) explain(w *wire, err error) error {
 		return failed(&AlgorithmError{nothingCommon.What, nothingCommon.SupportedAlgorithms, nothingCommon.RequestedAlgorithms})
 	}
 	if w.cut() {
-		return failed(fmt.Errorf("the host ended the connection during the handshake: %w", err))
+		return passing(fmt.Errorf("the host ended the connection during the handshake: %w", err))
 	}
 	return failed(err)
 }

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/clothesme/deploy-action/remote"
 	"github.com/clothesme/deploy-action/remote/sshtest"
@@ -46,7 +47,7 @@ func offerOf(t *testing.T, hostKeys *remote.HostKeys) offered {
 		}
 		came <- o
 	}()
-	_, _ = remote.Dial(t.Context(), hostAt(t, l.Addr()), remote.Config{Signer: sshtest.Signer(t, "ed25519"), HostKeys: hostKeys})
+	_, _ = remote.Dial(t.Context(), hostAt(t, l.Addr()), remote.Config{Signer: sshtest.Signer(t, "ed25519"), HostKeys: hostKeys, ConnectTimeout: time.Second})
 	return <-came
 }
 

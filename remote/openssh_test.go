@@ -277,7 +277,7 @@ func TestOpenSSHIsGone(t *testing.T) {
 		}
 		_ = conn.Close()
 	}
-	_, err := remote.Dial(t.Context(), s.host, remote.Config{Signer: signer, HostKeys: pins(t, "")})
+	_, err := remote.Dial(t.Context(), s.host, remote.Config{Signer: signer, HostKeys: pins(t, ""), ConnectTimeout: soon})
 	var dialError *remote.DialError
 	if !errors.As(err, &dialError) || dialError.Kind != remote.Refused {
 		t.Errorf("Dial: %v, want Refused", err)

@@ -42,7 +42,7 @@ main() {
     if [[ $list == yes ]] && ((EUID > 0)); then say "missing, and written by the next deployment: $rules_file"; fi
   else
     rooted=no
-    faults+=("$(id -un) can't run commands as root without a password, and $rules_file, which would be enough, is not there or is for other inputs (app $app, ports $ports): give it a NOPASSWD rule for all commands; after one run with operation: setup that can go again")
+    faults+=("$(id -un) can't run commands as root without a password (sudo says: $(sudo_words)), and $rules_file, which would be enough, is not there or is for other inputs (app $app, ports $ports): give it a NOPASSWD rule for all commands; after one run with operation: setup that can go again")
   fi
   if have python3 && [[ " $needs " == *" python3 "* ]]; then
     version=$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')

@@ -30,6 +30,9 @@ const (
 	ExitMemory                   // the kernel ended something for want of memory
 )
 
+// ExitNotBash is the exit code of another shell than bash that has got a script to read.
+const ExitNotBash = 97
+
 // Exit is an exit code and its name in the scripts.
 type Exit struct {
 	Name string

@@ -80,7 +80,8 @@ var name = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
 // last line alone would be run as far as it came. Values reach the script as they are, byte for byte; only NUL, which a shell variable can't hold, is refused.
 func Compose(verb Verb, values Values) ([]byte, error) {
 	var out bytes.Buffer
-	fmt.Fprintf(&out, "echo %s\n{\n", Begin)
+	// A start-up file may have put another shell in bash's place, which would read on.
+	fmt.Fprintf(&out, "[ -n \"${BASH_VERSION-}\" ] || exit %d\necho %s\n{\n", ExitNotBash, Begin)
 	for _, exit := range Exits {
 		fmt.Fprintf(&out, "readonly %s=%d\n", exit.Name, exit.Code)
 	}

@@ -68,7 +68,7 @@ func onShell(t *testing.T, table *Table) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for at := len(text) - len("}\n"); at > len(scripts.Begin)+len("echo \n"); at -= len(text) / 50 {
+		for at := len(text) - len("}\n"); at > strings.Index(string(text), "\n{\n"); at -= len(text) / 50 {
 			cmd := exec.CommandContext(t.Context(), "bash", "-s")
 			cmd.Stdin, cmd.Dir = strings.NewReader(string(text[:at])), t.TempDir()
 			out, _ := cmd.Output()

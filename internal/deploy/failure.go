@@ -249,7 +249,8 @@ func (d *Deployment) next(s step, cause error) string {
 			"; with the input \"allow-down\" the operation status reports and passes"
 	case !errors.As(cause, &host):
 		var lost *remote.LostError
-		if s.name == "connect" || s.name == "read" || s.name == "resolve" || s.name == "detect" && !errors.As(cause, &lost) { // their errors carry the remedy
+		var shell *ShellError
+		if errors.As(cause, &shell) || s.name == "connect" || s.name == "read" || s.name == "resolve" || s.name == "detect" && !errors.As(cause, &lost) { // their errors carry the remedy
 			return "put right what is named above and run this workflow again"
 		}
 		return "run this workflow again; it finds out what is there and goes on"

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,12 +21,15 @@ const needs = "awk cmp curl flock grep nginx pgrep sed sync timeout xargs"
 // needs of a source.
 var sourceNeeds = map[string]string{inputs.Git: " git", inputs.Workspace: " gzip sha256sum tar"}
 
+// pythonic is a build that may well make a virtual environment, whose module is a package of its own.
+var pythonic = regexp.MustCompile(`\b(python3?|pip3?|venv|virtualenv)\b`)
+
 func (d *Deployment) check(ctx context.Context, h *host) (string, error) {
 	need := needs
 	if d.in.Operation != inputs.Rollback {
 		need += sourceNeeds[d.in.Source]
 	}
-	if d.in.Build == "" && d.in.Operation != inputs.Rollback {
+	if (d.in.Build == "" || pythonic.MatchString(d.in.Build)) && d.in.Operation != inputs.Rollback {
 		need += " python3"
 	}
 	res, err := d.exec(ctx, h, scripts.Check, scripts.Values{

@@ -21,8 +21,8 @@ func TestFaults(t *testing.T) {
 		{"host", "a.example.com, b.example.com", `must be one host so far: run the action once for each of them, by a matrix for instance (got 2 hosts)`},
 		{"host", "a\nb\nc", `must be one host so far: run the action once for each of them, by a matrix for instance (got 3 hosts)`},
 		{"host", "ssh://web", `must be [user@]host[:port], without a scheme such as ssh:// (got "ssh://web")`},
-		{"host", "Admin@web", `must have a login name before the @, of at most 32 of a-z, 0-9, _ and - (got "Admin@web")`},
-		{"host", "@web", `must have a login name before the @, of at most 32 of a-z, 0-9, _ and - (got "@web")`},
+		{"host", "Admin@web", `must have a login name before the @, of at most 32 of a-z, 0-9, . _ and - (got "Admin@web")`},
+		{"host", "@web", `must have a login name before the @, of at most 32 of a-z, 0-9, . _ and - (got "@web")`},
 		{"host", "2001:db8::1", `must have the IPv6 address in brackets, such as [2001:db8::1] (got "2001:db8::1")`},
 		{"host", "[web]", `must have an IPv6 address in the brackets, such as [2001:db8::1] (got "[web]")`},
 		{"host", "[::1", `must have an IPv6 address in the brackets, such as [2001:db8::1] (got "[::1")`},
@@ -39,8 +39,8 @@ func TestFaults(t *testing.T) {
 		{"host", strings.Repeat("a.", 130) + "b", `must be [user@]host[:port], the host a DNS name or an IP address (got 261 characters)`},
 		{"host", "web\x00", "must not contain control characters (got \"web\\x00\")"},
 		{"host", "-----BEGIN OPENSSH PRIVATE KEY-----", `must be [user@]host[:port], the host a DNS name or an IP address (got a private key)`},
-		{"username", "Ubuntu", `must be a login name of at most 32 of a-z, 0-9, _ and -, not beginning with a digit or - (got "Ubuntu")`},
-		{"username", "-root", `must be a login name of at most 32 of a-z, 0-9, _ and -, not beginning with a digit or - (got "-root")`},
+		{"username", "Ubuntu", `must be a login name of at most 32 of a-z, 0-9, . _ and -, not beginning with a digit or - (got "Ubuntu")`},
+		{"username", "-root", `must be a login name of at most 32 of a-z, 0-9, . _ and -, not beginning with a digit or - (got "-root")`},
 		{"username", "a\nb", `must be one line (got "a\nb")`},
 		{"username", "a\x1bb", `must not contain control characters (got "a\x1bb")`},
 		{"username", "a\xff", `must be UTF-8 text (got "a\xff")`},
@@ -311,13 +311,13 @@ input "assets": must have a path within the release, without ".." and not beginn
 			map[string]string{"shared": "data/uploads", "assets": "s3://models/x -> data"},
 			`input "assets": must not have a file at data, which the input "shared" needs as a folder for data/uploads: choose another path for one of them (got "s3://models/x -> data")`,
 		},
-		{"one fault has one line", plain, nil, map[string]string{"username": "Bad User"}, `input "username": must be a login name of at most 32 of a-z, 0-9, _ and -, not beginning with a digit or - (got "Bad User")`},
+		{"one fault has one line", plain, nil, map[string]string{"username": "Bad User"}, `input "username": must be a login name of at most 32 of a-z, 0-9, . _ and -, not beginning with a digit or - (got "Bad User")`},
 		{
 			"all at once, in the order of action.yml", "",
 			map[string]string{"GITHUB_SERVER_URL": "file:///x"},
 			map[string]string{"keep-releases": "0", "ports": "1", "health-path": "x", "username": "A", "port": "x", "host": "a b", "timeout": "5", "fingerprint": "MD5:x", "repository": "r"},
 			`input "host": must be [user@]host[:port], the host a DNS name or an IP address (got "a b")
-input "username": must be a login name of at most 32 of a-z, 0-9, _ and -, not beginning with a digit or - (got "A")
+input "username": must be a login name of at most 32 of a-z, 0-9, . _ and -, not beginning with a digit or - (got "A")
 input "port": must be a port from 1 to 65535 (got "x")
 input "key": is required: pass the private key, such as ${{ secrets.DEPLOY_KEY }} (a secret that does not exist, or that a workflow from a fork may not see, is empty)
 input "fingerprint": ` + fingerprintFault(t) + `

@@ -12,7 +12,7 @@ import (
 )
 
 var (
-	userName = regexp.MustCompile(`^[a-z_][a-z0-9_-]{0,31}$`) // useradd's default pattern
+	userName = regexp.MustCompile(`^[a-z_][a-z0-9_.-]{0,31}$`) // useradd's default pattern, and the dot that --badname and directories add
 	dnsLabel = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?$`)
 )
 
@@ -35,7 +35,7 @@ func setHost(p *parser, value string) error {
 
 func setUsername(_ *parser, value string) error {
 	if !userName.MatchString(value) {
-		return fmt.Errorf("must be a login name of at most 32 of a-z, 0-9, _ and -, not beginning with a digit or - %s", got(value))
+		return fmt.Errorf("must be a login name of at most 32 of a-z, 0-9, . _ and -, not beginning with a digit or - %s", got(value))
 	}
 	return nil
 }
@@ -62,7 +62,7 @@ func parseHost(value, user string, port uint16) (remote.Host, error) {
 	if i := strings.LastIndex(value, "@"); i >= 0 {
 		host.User, host.Name = value[:i], value[i+1:]
 		if !userName.MatchString(host.User) {
-			return remote.Host{}, errors.New("must have a login name before the @, of at most 32 of a-z, 0-9, _ and -")
+			return remote.Host{}, errors.New("must have a login name before the @, of at most 32 of a-z, 0-9, . _ and -")
 		}
 	}
 	name, after, err := cutName(host.Name)

@@ -6,6 +6,23 @@
 #
 # Values: app
 set -euo pipefail
+
+# What a login has put into the environment is for the commands of the workflow, which get it back, and changes none of our own
+# tools, as TAR_OPTIONS, GIT_DIR or a function by the name of one would. Proxies, certificates and pip's settings are the host's own.
+login_environment=''
+for variable in $(compgen -e); do
+  case $variable in
+    HOME | USER | LOGNAME | SHELL | PATH | PWD | SHLVL | SHELLOPTS | BASHOPTS | LANG | TZ | TERM | TMPDIR | XDG_RUNTIME_DIR) ;;
+    _ | SSH_* | *_proxy | *_PROXY | PIP_* | UV_* | SSL_CERT_* | *_CA_BUNDLE) ;;
+    *)
+      login_environment+=$(declare -p "$variable")$'\n'
+      unset -v "$variable"
+      ;;
+  esac
+done
+while read -r _ _ variable; do unset -f "$variable"; done < <(declare -Fx)
+unset -v variable
+
 export LC_ALL=C
 umask 022
 PATH=$PATH:/usr/sbin:/sbin # a login user's PATH has no sbin on Debian

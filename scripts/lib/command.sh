@@ -14,6 +14,8 @@ user_command() {
     # As the application has it: compilers and interpreters take LC_ALL=C to mean that no text is anything but ASCII.
     LANG=$(service_locale)
     export LANG
+    # shellcheck source=/dev/null
+    . <(printf '%s' "$login_environment")
     unset -v LC_ALL
     expendable
     # The text is on no argument list, where a secret in it would show.

@@ -6,13 +6,21 @@
 
 in_mirror() { git --git-dir="$mirror" "$@" </dev/null; }
 
+# What the user has in ~/.gitconfig is meant for people: insteadOf leads elsewhere, or to SSH, without a key. What it takes to reach a
+# server at all, such as a proxy, is kept.
+network=()
+while IFS= read -r -d '' entry; do
+  network+=(-c "${entry%%$'\n'*}=${entry#*$'\n'}")
+done < <(git config --global -z --get-regexp '^http\.(.*\.)?(proxy|proxyauthmethod|sslcainfo|sslcapath|sslbackend)$' 2>/dev/null </dev/null || :)
+export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1
+
 # online ARGUMENT...: git with the network. The token reaches git through a pipe that only its credential helper reads: it is on no
 # argument list, in no environment, on no disk. Git asks that helper for git_url's own server and for no other, redirects included.
 online() {
   # shellcheck disable=SC2016 # git's shell expands it
   local helper='!f() { test "$1" = get && cat <&9; }; f'
   if [[ -z $token ]]; then helper=''; fi
-  GIT_TERMINAL_PROMPT=0 GIT_CONFIG_NOSYSTEM=1 git --git-dir="$mirror" -c credential.helper= -c "credential.$(server_of "$git_url").helper=$helper" \
+  GIT_TERMINAL_PROMPT=0 git --git-dir="$mirror" "${network[@]}" -c credential.helper= -c "credential.$(server_of "$git_url").helper=$helper" \
     -c protocol.allow=never -c protocol.http.allow=always -c protocol.https.allow=always -c protocol.version=2 \
     -c http.lowSpeedLimit=1000 -c http.lowSpeedTime=60 -c gc.auto=0 -c fetch.unpackLimit=1 "$@" \
     </dev/null 9< <(printf 'username=x-access-token\npassword=%s\n' "$token")

@@ -160,3 +160,6 @@ judge_rights() {
     faults+=("$(id -un) may write to $where, and root reads configuration there ($file), so the application could become root: sudo chown root:root $where && sudo chmod go-w $where, or choose a place that is root's")
   done
 }
+
+# sudo_words: why it is refused, such as a terminal that is required.
+sudo_words() { sudo -n -- true 2>&1 </dev/null | tail -n 1 | tr -cd '[:print:]' || :; }

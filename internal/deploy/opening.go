@@ -1,0 +1,136 @@
+package deploy
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/clothesme/deploy-action/remote"
+	"github.com/clothesme/deploy-action/scripts"
+)
+
+// ShellError is a login whose shell does not run what it is given: no script of this action has begun there.
+type ShellError struct {
+	User   string
+	Status string        // how it ended
+	Words  string        // its own, or those of what runs in its place
+	Silent time.Duration // it did not end either, in that time
+}
+
+func (e *ShellError) Error() string {
+	words := "nothing"
+	if e.Words != "" {
+		words = fmt.Sprintf("%q", e.Words)
+	}
+	if e.Silent > 0 {
+		return fmt.Sprintf("the login shell of %s has not run the commands that it was given within %s, and said %s: one of its start-up files "+
+			"(.bashrc, .zshenv, config.fish) reads standard input, or waits; it must do so in a shell for people only", e.User, e.Silent, words)
+	}
+	return fmt.Sprintf("the login of %s does not run the commands that it is given: it ended with %s, and said %s; its shell must run commands "+
+		"(see getent passwd %s), none may be forced (command= in authorized_keys, ForceCommand), and its start-up files (.bashrc, .zshenv, config.fish) must not exec another shell", e.User, e.Status, words, e.User)
+}
+
+// opening watches what a verb prints for the line that opens its results: what comes before that is not the verb's.
+type opening struct {
+	to     io.Writer
+	user   string
+	cancel context.CancelCauseFunc
+	timer  *time.Timer
+
+	mu     sync.Mutex
+	came   bool
+	line   []byte       // of standard output, as far as it came
+	before bytes.Buffer // of standard output and standard error, without that line
+	errors io.Writer
+}
+
+// opening gives a login shell its time to begin.
+func (s *sshShell) opening(ctx context.Context, results, words io.Writer) (context.Context, *opening) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	o := &opening{to: results, user: s.user, cancel: cancel, errors: words}
+	o.timer = time.AfterFunc(s.patience, func() {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		if !o.came {
+			cancel(&ShellError{User: s.user, Silent: s.patience, Words: o.said()})
+		}
+	})
+	return ctx, o
+}
+
+func (o *opening) over() {
+	o.timer.Stop()
+	o.cancel(nil)
+}
+
+const mostBefore = 64 << 10
+
+func (o *opening) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	for rest, found := p, true; found && !o.came; {
+		var part []byte
+		part, rest, found = bytes.Cut(rest, []byte("\n"))
+		if len(o.line) < mostBefore {
+			o.line = append(o.line, part...)
+		}
+		if found {
+			o.came = string(o.line) == scripts.Begin
+			o.keep(append(o.line, '\n'))
+			o.line = o.line[:0]
+		}
+	}
+	o.mu.Unlock()
+	return o.to.Write(p)
+}
+
+func (o *opening) keep(text []byte) {
+	o.before.Write(text[:min(len(text), max(0, mostBefore-o.before.Len()))])
+}
+
+// words is where standard error goes.
+func (o *opening) words() io.Writer { return openingWords{o} }
+
+type openingWords struct{ *opening }
+
+func (w openingWords) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	if !w.came {
+		w.keep(p)
+	}
+	w.mu.Unlock()
+	return w.errors.Write(p)
+}
+
+// said is the end of what came before, on one line.
+func (o *opening) said() string {
+	words := strings.Join(strings.Fields(o.before.String()+string(o.line)), " ")
+	return words[max(0, len(words)-300):]
+}
+
+// judge tells a verb's own end from that of a login shell that never came to it.
+func (o *opening) judge(err error) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var silent *ShellError
+	var exit *remote.ExitError
+	switch {
+	case o.came:
+		return err
+	case errors.As(err, &silent):
+		return silent
+	case errors.As(err, &exit) && exit.Signal == "":
+		status := exit.Error()
+		if exit.Code == scripts.ExitNotBash {
+			status = "another shell than bash"
+		}
+		return &ShellError{User: o.user, Status: status, Words: o.said()}
+	case err == nil:
+		return &ShellError{User: o.user, Status: "status 0", Words: o.said()}
+	}
+	return err
+}

@@ -1,0 +1,61 @@
+package deploy
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/clothesme/deploy-action/remote"
+	"github.com/clothesme/deploy-action/scripts"
+)
+
+// What a login shell does in the place of a verb is said to be that, with its own words.
+func TestALoginThatRunsSomethingElse(t *testing.T) {
+	lost := &remote.LostError{Started: true, Err: errors.New("gone")}
+	for _, tt := range []struct {
+		name, stdout, stderr string
+		err                  error
+		want                 string // "": the error as it is
+	}{
+		{"a verb", scripts.Begin + "\na=1\n", "no\n", &remote.ExitError{Code: 64}, ""},
+		{"a greeting", "Welcome\n" + scripts.Begin + "\n", "", nil, ""},
+		{"nologin", "This account is currently not available.\n", "", &remote.ExitError{Code: 1}, `it ended with exit status 1, and said "This account is currently not available."; its shell must run commands (see getent passwd ubuntu)`},
+		{"a forced command", "backup done\n", "", nil, `it ended with status 0, and said "backup done"; its shell must run commands (see getent passwd ubuntu), none may be forced`},
+		{"another shell", "", "", &remote.ExitError{Code: scripts.ExitNotBash}, "it ended with another shell than bash, and said nothing"},
+		{"no bash", "", "sh: 1: exec: bash: not found\n", &remote.ExitError{Code: 127}, `said "sh: 1: exec: bash: not found"`},
+		{"the connection is lost", "", "", lost, ""},
+		{"the host ends it", "", "", &remote.ExitError{Code: 143, Signal: "TERM"}, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var results scripts.Results
+			var words bytes.Buffer
+			_, o := (&sshShell{user: "ubuntu", patience: time.Minute}).opening(t.Context(), &results, &words)
+			defer o.over()
+			_, _ = io.WriteString(o, tt.stdout)
+			_, _ = io.WriteString(o.words(), tt.stderr)
+			err := o.judge(tt.err)
+			var shell *ShellError
+			if tt.want == "" && !errors.Is(err, tt.err) || tt.want != "" && (!errors.As(err, &shell) || !strings.Contains(err.Error(), tt.want)) {
+				t.Errorf("%v, want %q", err, tt.want)
+			}
+			if words.String() != tt.stderr {
+				t.Errorf("the log has %q", words.String())
+			}
+		})
+	}
+}
+
+// One that reads what was meant for bash, or waits, is not waited for until something else runs out.
+func TestALoginThatRunsNothing(t *testing.T) {
+	ctx, o := (&sshShell{user: "ubuntu", patience: time.Millisecond}).opening(t.Context(), io.Discard, io.Discard)
+	defer o.over()
+	<-ctx.Done()
+	err := o.judge(context.Cause(ctx))
+	if err == nil || !strings.Contains(err.Error(), "the login shell of ubuntu has not run the commands that it was given within 1ms, and said nothing: one of its start-up files") {
+		t.Errorf("%v", err)
+	}
+}
