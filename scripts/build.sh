@@ -18,6 +18,8 @@ main() {
     result built command
   elif [[ -f requirements.txt ]]; then
     venv
+  elif locked; then
+    result built command
   else
     result built nothing
   fi

@@ -14,6 +14,12 @@ import (
 // runCommand has a verb run a command of the user's in a release of its own, and returns its exit code and all it says.
 func runCommand(t *testing.T, verb Verb, command string) (code int, out string) {
 	t.Helper()
+	return runCommandIn(t, verb, command, nil, "")
+}
+
+// runCommandIn is runCommand in a release with some files, and with a folder in front of PATH.
+func runCommandIn(t *testing.T, verb Verb, command string, files map[string]string, bin string) (code int, out string) {
+	t.Helper()
 	dir := t.TempDir()
 	release := filepath.Join(dir, "releases", "r", ".deploy-action")
 	for _, err := range []error{
@@ -21,6 +27,11 @@ func runCommand(t *testing.T, verb Verb, command string) (code int, out string) 
 		os.WriteFile(filepath.Join(dir, ".lock.holder"), []byte("t\n"), 0o600),
 	} {
 		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(dir, "releases", "r", name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -33,6 +44,9 @@ func runCommand(t *testing.T, verb Verb, command string) (code int, out string) 
 	}
 	cmd := exec.CommandContext(t.Context(), "bash", "-s")
 	cmd.Stdin = bytes.NewReader(text)
+	if bin != "" {
+		cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"))
+	}
 	all, _ := cmd.CombinedOutput()
 	return cmd.ProcessState.ExitCode(), strings.TrimSpace(string(all))
 }

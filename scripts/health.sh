@@ -45,6 +45,7 @@ died() {
   fi
   app_log "$port" "$log_offset"
   out_of_memory
+  hints "$how"
   die "$EX_DIED" "the application exited with $how before it was healthy"
 }
 
@@ -55,6 +56,7 @@ timed_out() {
     elsewhere
     die "$EX_SILENT" "the application runs (pid $pid) but did not listen on port $port within ${health_timeout}s; it must listen on \$PORT"
   fi
+  if only_ipv6 "$port"; then say "it listens on ::1 alone, and nginx asks 127.0.0.1: have the input start name that address"; fi
   die "$EX_UNHEALTHY" "GET $health_path on port $port: $said; wanted $(wanted) ($tries tries in ${health_timeout}s)"
 }
 

@@ -35,7 +35,7 @@ main() {
     fi
     # Enabled before anything is switched to it: at no moment would a reboot come back without the active release.
     unit enable "$port"
-    slot_pid "$port" || :
+    slot_pid "$port" || start=${start:-0} # it may have ended already: health.sh says how
   else
     rm -f -- "$path/slots/$port.exit"
     # shellcheck disable=SC2016 # the inner shell expands it

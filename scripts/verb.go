@@ -60,7 +60,7 @@ var libraries = []string{"lib/base.sh", "lib/step.sh", "lib/root.sh", "lib/proce
 // extra are the shared files that few verbs need.
 var extra = map[Verb][]string{
 	Fetch: {"lib/room.sh", "lib/git.sh", "lib/ref.sh"}, Build: {"lib/room.sh", "lib/command.sh", "lib/venv.sh"},
-	Hook: {"lib/command.sh"}, Assets: {"lib/room.sh", "lib/asset.sh"}, Room: {"lib/room.sh"},
+	Health: {"lib/hints.sh"}, Hook: {"lib/command.sh"}, Assets: {"lib/room.sh", "lib/asset.sh"}, Room: {"lib/room.sh"},
 	Prune: {"lib/room.sh"}, Releases: {"lib/room.sh"}, Check: {"lib/nginx.sh", "lib/answers.sh", "lib/front.sh", "lib/room.sh"},
 	Port:   {"lib/inspect.sh", "lib/nginx.sh", "lib/claims.sh"},
 	Setup:  {"lib/site.sh", "lib/rotate.sh", "lib/swap.sh"},

@@ -26,7 +26,28 @@ venv() {
     : | write "$dir/.complete" 0644
     result built venv
   fi
+  if [[ -d .venv && ! -L .venv ]]; then
+    say "the .venv of the repository is not used, since it was made on another machine: leave it out, by .gitignore"
+    delete .venv
+  fi
   ln -sfnT -- "../../venvs/${dir##*/}" .venv
+}
+
+# locked: makes a virtual environment with the tool whose lock file the release has; fails when it has none. Without the tool it ends the
+# script: an application that lacks what it needs would only fail later.
+locked() {
+  local file tool
+  for file in uv.lock poetry.lock Pipfile.lock; do
+    [[ -f $file ]] || continue
+    case $file in
+      uv.lock) tool='uv sync --frozen --no-dev' ;;
+      poetry.lock) tool='POETRY_VIRTUALENVS_IN_PROJECT=1 poetry install --only main --no-interaction' ;;
+      *) tool='PIPENV_VENV_IN_PROJECT=1 pipenv sync' ;;
+    esac
+    user_command "$tool" || die "$EX_BUILD" "the release has a $file and no requirements.txt, and \`$tool\` exited with status $?: install that tool on the PATH of the host, write a requirements.txt, or give the input build"
+    return 0
+  done
+  return 1
 }
 
 # shellcheck disable=SC2094 # a file that names itself is read once
