@@ -127,8 +127,8 @@ func TestAForeignProcessIsNamedAndLeftAlone(t *testing.T) {
 	// Another application of this action's is named, too, with all that is in the way at once.
 	other := w.Deploy(w.Commit(nil), map[string]string{"app": "hello", "ports": "8080,8090"}).Outputs["release"]
 	for _, with := range []map[string]string{{"operation": "check"}, {"dry-run": "true"}} {
-		world.Failed(t, w.Run(w.Job(w.Commit(nil), with)), "failed", "detect: /etc/nginx/conf.d/service-url.inc exists and was not written for this application",
-			"port 8080 belongs to the pair of the application hello, which this action runs on this host", `the input ports, such as "8082,8083"`, "port 8081 is held by a process that is not this action's", "site: unchanged")
+		world.Failed(t, w.Run(w.Job(w.Commit(nil), with)), "failed", "detect: /etc/nginx/conf.d/service-url.inc is that of the application hello, which this action runs on this host",
+			"if this is hello under a new name", "(input ports, such as ", "port 8081 is held by a process that is not this action's", "site: unchanged")
 	}
 	w.Serves(other)
 }

@@ -359,7 +359,7 @@ func TestWorkspaceNeedsRoom(t *testing.T) {
 	c.put("health", "ok")
 	c.noise("model.bin", 300_000_000)
 	result := c.send(map[string]string{"path": "/srv/small/shop"})
-	world.Failed(t, result, "failed", "fetch: only 2", "MB of disk are free at /srv/small/shop, and sending needs 350 MB", "site: unchanged")
+	world.Failed(t, result, "failed", "fetch: only 2", "MB of disk are free at /srv/small/shop, with all deleted that no release needs, and sending needs 350 MB", "site: unchanged")
 	if out := c.Exec("du -sm /srv/small | cut -f1"); out != "0" && out != "1" {
 		t.Errorf("%s MB were sent all the same", out)
 	}

@@ -136,7 +136,7 @@ func decide(f *facts, include string) (position, error) {
 	var obstacles []error
 	switch {
 	case f.Include == other && f.IncludeApp != "":
-		return position{}, renamedError(f, include)
+		obstacles = append(obstacles, renamedError(f, include))
 	case f.Include == other:
 		obstacles = append(obstacles, fmt.Errorf("%s exists and was not written for this application; choose another file with the input nginx-include", include))
 	}
@@ -152,6 +152,7 @@ func decide(f *facts, include string) (position, error) {
 	for _, s := range f.Slots {
 		named := f.Include == oneLine && s.Port == f.Line // above
 		switch {
+		case f.IncludeApp != "" && (s.Claimed == f.IncludeApp || s.Process.App == f.IncludeApp): // renamedError has said it
 		case s.Claimed != "" && !s.Mine:
 			obstacles = append(obstacles, claimedError(s, f.Spare))
 		case s.Listen == foreign && !named:
@@ -183,8 +184,8 @@ func decide(f *facts, include string) (position, error) {
 // renamedError is about a file that is another application's: as often as not the same one, whose repository got another name.
 func renamedError(f *facts, include string) error {
 	return fmt.Errorf("%[1]s is that of the application %[2]s, which this action runs on this host: if this is %[2]s under a new name, as when its repository was renamed, set the input app to %[2]q and the input path to %[3]q; "+
-		"another application needs a file of its own (input nginx-include), two ports of its own (input ports) and a name for its site (input server-name)",
-		include, f.IncludeApp, orElse(f.IncludePath, "its folder"))
+		"another application needs a file of its own (input nginx-include), two ports of its own (input ports, such as %[4]q) and a name for its site (input server-name)",
+		include, f.IncludeApp, orElse(f.IncludePath, "its folder"), orElse(f.Spare, "8090,8091"))
 }
 
 // strayError names the way from one pair of ports to another: over a pair that has the active port and one new one.
