@@ -24,7 +24,8 @@ nginx -s reload; ` + untilTheirs("== 418")
 var notBesides = `rm /etc/nginx/conf.d/00-theirs.conf; nginx -s reload; ` + untilTheirs("!= 418")
 
 func untilTheirs(is string) string {
-	return `timeout 120 bash -c 'until [[ $(curl -so /dev/null -w "%{http_code}" -H "Host: theirs.example" http://127.84.0.1/) ` + is + ` ]]; do sleep 0.05; done'`
+	return `timeout 120 bash -c 'until [[ $(curl -so /dev/null -w "%{http_code}" -H "Host: theirs.example" http://127.84.0.1/) ` + is + ` ]]; do sleep 0.05; done'
+`
 }
 
 // clients ask from so many addresses of the host, each so often a second, GET and POST by turns, until ended; all they want is echoApp's answer.
@@ -186,7 +187,7 @@ func TestReportsConf(t *testing.T) {
 		{name: "proxy_bind", setup: besides("proxy_bind 127.0.0.5;") + clients(5, 4, ""), undo: notBesides, check: allRight},
 		{
 			name: "a password", setup: "echo 'ada:{PLAIN}secret' >/etc/nginx/theirs.passwd\n" + besides("auth_basic ours; auth_basic_user_file /etc/nginx/theirs.passwd;") +
-				clients(5, 4, `{"headers": {"Authorization": "Basic YWRhOnNlY3JldA=="}}`), undo: notBesides + "; rm /etc/nginx/theirs.passwd",
+				clients(5, 4, `{"headers": {"Authorization": "Basic YWRhOnNlY3JldA=="}}`), undo: notBesides + "rm /etc/nginx/theirs.passwd",
 			asks: []ask{
 				{status: http.StatusUnauthorized},
 				{body: "some=text", status: http.StatusUnauthorized},
