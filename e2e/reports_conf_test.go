@@ -96,7 +96,6 @@ func allRight(w *world.World, _ *lab.Result) {
 
 // What other people's nginx does to the site: it works, or it is refused with the file and the line.
 func TestReportsConf(t *testing.T) {
-	t.Parallel()
 	tryReports(t, []report{
 		{
 			name: "a server on the host's own address", setup: besides("server { listen $(hostname -I | cut -d' ' -f1):80; server_name blog.example; return 200 blog; }"), undo: notBesides,
