@@ -86,6 +86,28 @@ func TestWhatIsInHand(t *testing.T) {
 	}
 }
 
+// Where nginx keeps this host out, the slot itself is asked, and only one whose listener is ours.
+func TestPastWhatNginxAsksOfVisitors(t *testing.T) {
+	for _, tt := range []struct{ name, answer, owner, want string }{
+		{"nginx lets it in", `page "200 OK"`, "ours", "right "},
+		{"a password", `case $url in *:8080/*) page "200 OK" ;; *) page "401 Unauthorized" ;; esac`, "ours", "right 401"},
+		{"a limit", `case $url in *:8080/*) page "200 OK" ;; *) page "429 Too Many" ;; esac`, "ours", "right 429"},
+		{"a password, and the application is wrong", `case $url in *:8080/*) page "500 No" ;; *) page "401 No" ;; esac`, "ours", "wrong "},
+		{"a password of the application's own", `page "401 Unauthorized"`, "ours", "wrong "},
+		{"a password, and a stranger", `case $url in *:8080/*) page "200 OK" ;; *) page "401 No" ;; esac`, "foreign", "wrong "},
+		{"a failure", `case $url in *:8080/*) page "200 OK" ;; *) page "502 Bad Gateway" ;; esac`, "ours", "wrong "},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			out := bash(t, "app=my-app\n"+read(t, "lib/base.sh")+read(t, "lib/probe.sh")+asking+"answer() { "+tt.answer+"; }\nlistener() { owner="+tt.owner+`; }
+health_path=/health health_status=200 health_body='' front=http://127.84.0.1 as=shop.example way=() chosen=http://my_app_8080
+if probe_through; then printf right; else printf wrong; fi; printf ' %s' "$denied"`)
+			if out != tt.want {
+				t.Errorf("it is %q, want %q", out, tt.want)
+			}
+		})
+	}
+}
+
 // Only a version that is ours, proved and there stands by; what says so leads to its process, and goes with it.
 func TestWhoStandsBy(t *testing.T) {
 	for _, tt := range []struct {

@@ -116,14 +116,19 @@ in_hand() {
   esac
 }
 
-# probe_through: asks the site as a visitor would, for the health path, where `routed` has found it. Where nginx asks visitors for a password, lets in
-# certain addresses only, or limits how often one may ask, denied is how it answered this host, and the application is asked past that.
+# probe_through: asks the site as a visitor would, for the health path, where `routed` has found it. Where nginx asks visitors
+# for a password, lets in certain addresses only, or limits how often one may ask, denied is how it answered this host. No
+# path through nginx may lead past that, not even for this host, on which a tunnel or a proxy may pass visitors on: then the
+# slot that nginx names is asked itself.
 probe_through() {
+  local owner
   denied=''
   probe "$front$health_path" "$as" "${way[@]}" && return
-  [[ $status =~ ^(401|403|429|503)$ ]] || return 1
+  [[ $status =~ ^(401|403|429|503)$ && $chosen == http://*_+([0-9]) ]] || return 1
+  listener "${chosen##*_}"
+  [[ $owner == ours ]] || return 1
   denied=$status
-  probe "$front/.deploy-action/through$health_path" "$as" "${way[@]}" && return
+  probe "http://127.0.0.1:${chosen##*_}$health_path" "$as" && return
   denied=''
   return 1
 }
