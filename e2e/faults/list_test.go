@@ -211,7 +211,7 @@ func faults() []fault {
 			come: on("mount --bind $root $root; mount -o remount,bind,ro $root"), lift: on("umount -l $root"),
 		},
 		{
-			name: "too little memory for two versions", says: "exited with", at: before("start"),
+			name: "too little memory for two versions", says: "for want of memory", at: before("start"),
 			with:    map[string]string{"start": `python3 -c 'x = bytearray(1 << 30)' && exec uvicorn controller.main:app --port $PORT`},
 			telling: []string{"before start"}, come: func(x *trial) error { return x.Host.LimitMemory(x.Ctx, "700m") },
 			lift: func(x *trial) error { return x.Host.LimitMemory(x.Ctx, "8g") },

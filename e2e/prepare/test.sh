@@ -5,14 +5,15 @@
 # go test does.
 set -euo pipefail
 
-# with_times DIR: copies standard input, with the file in DIR that is named like a package before that package's line.
+# with_times DIR: copies standard input, with the file in DIR that is named like a package before that package's line. Each
+# line at once: awk would hold them back until there are many.
 with_times() {
-  awk -v dir="$1" '
-    $1 == "ok" || $1 == "FAIL" {
-      n = split($2, part, "/")
-      while (n && (getline line <(dir "/" part[n])) > 0) print line
-    }
-    { print; fflush() }'
+  local line verdict package
+  while IFS= read -r line || [[ -n $line ]]; do
+    read -r verdict package _ <<<"$line"
+    if [[ ($verdict == ok || $verdict == FAIL) && -e $1/${package##*/} ]]; then cat -- "$1/${package##*/}"; fi
+    printf '%s\n' "$line"
+  done
 }
 
 main() {
