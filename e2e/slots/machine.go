@@ -9,10 +9,11 @@ import (
 )
 
 // What one host takes of the machine while a scenario runs on it, at its most: two versions of an application, an
-// installation by pip, and half of the processor time of a core for a third of its life. systemd watches files.
+// installation by pip, and about half of a core: with three hosts a core, visitors were seen to wait for ten seconds.
+// systemd watches files.
 const (
 	hostMemory      = 600 << 20
-	hostsPerCore    = 3
+	hostsPerCore    = 2
 	inotifyPerHost  = 20
 	inotifyForOwner = 8 // what else this user has
 )
