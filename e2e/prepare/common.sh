@@ -1,6 +1,8 @@
 # shellcheck shell=bash
 # What the scripts of this folder share. Sourced.
 
+# shellcheck disable=SC2034 # used by who sources this
+callers_locale=${LC_ALL-}
 export LC_ALL=C
 
 prepare_dir=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
