@@ -12,7 +12,7 @@ set -euo pipefail
 login_environment=''
 for variable in $(compgen -e); do
   case $variable in
-    HOME | USER | LOGNAME | SHELL | PATH | PWD | SHLVL | SHELLOPTS | BASHOPTS | LANG | TZ | TERM | TMPDIR | XDG_RUNTIME_DIR) ;;
+    HOME | USER | LOGNAME | SHELL | PATH | PWD | SHLVL | SHELLOPTS | BASHOPTS | LANG | LC_ALL | TZ | TERM | TMPDIR | XDG_RUNTIME_DIR) ;;
     _ | SSH_* | *_proxy | *_PROXY | PIP_* | UV_* | SSL_CERT_* | *_CA_BUNDLE) ;;
     *)
       login_environment+=$(declare -p "$variable")$'\n'
