@@ -8,7 +8,8 @@
 # and no .curlrc of the host's has a say in it, and brackets and braces in the path are none of curl's ranges.
 probe() {
   local out head url tls
-  status=000
+  status=000 said='curl, which would ask, is not installed'
+  have curl || return 1
   by_name "$1" "$2"
   out=$(curl -q -gsSik --noproxy '*' --max-time 5 -H "Host: $2" "${tls[@]}" "${@:3}" -- "$url" 2>&1 </dev/null | head -c 65536 | tr -d '\0\r') || :
   head=${out%%$'\n\n'*}
