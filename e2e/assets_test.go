@@ -281,14 +281,14 @@ func TestAssetOnAFullDisk(t *testing.T) {
 	good := w.Deploy(w.Commit(nil), nil).Outputs
 	old := w.model
 	w.put(5 * megabyte)
-	world.Failed(t, w.Run(w.Job(w.Commit(nil), nil)), "failed", "assets: "+modelPath+" needs 6 MB of disk, a tenth to spare included; 4 MB are free at "+root+"/assets", "site: unchanged", "free disk space")
+	world.Failed(t, w.Run(w.Job(w.Commit(nil), nil)), "failed", "assets: "+modelPath+" needs 6 MB of disk, a tenth to spare included; 4 MB are free at "+root+"/assets", "site: unchanged", "or free some of it")
 	if gets := w.s3.Gets(); len(gets) != 1 {
 		t.Errorf("it was fetched all the same: %v", gets)
 	}
 	// Somebody else fills the disk meanwhile.
 	w.put(3 * megabyte)
 	w.s3.BeforeGet(func() { w.Exec("head -c 3m /dev/zero >" + root + "/assets/other") })
-	world.Failed(t, w.Run(w.Job(w.Commit(nil), nil)), "failed", "assets: the download of "+modelPath+" could not be written", "site: unchanged", "free disk space")
+	world.Failed(t, w.Run(w.Job(w.Commit(nil), nil)), "failed", "assets: the download of "+modelPath+" could not be written", "site: unchanged", "or free some of it")
 	w.Serves(good["release"])
 	w.has("8080", old)
 	w.Exec("rm " + root + "/assets/other")
