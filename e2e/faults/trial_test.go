@@ -67,7 +67,7 @@ func (x *trial) visit() {
 	x.T.Helper()
 	x.Load = load.Start(context.WithoutCancel(x.Ctx), load.Options{
 		URL: x.Host.URL(), Mix: load.Mix{Get: 12, Post: 3, Slow: 2, Upload: 2}, SlowFor: 500 * time.Millisecond, UploadFor: 4 * time.Second, Think: 400 * time.Millisecond, // several hosts share a machine
-		TolerateIdleClose: x.fault.closes,
+		TolerateIdleClose: x.fault.closes, Timeout: 20 * time.Second, // all hosts of a machine may stand still for ten
 	})
 	x.must(x.Load.WaitAnswers(x.Ctx, load.KindGet, 12))
 }

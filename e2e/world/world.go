@@ -156,6 +156,7 @@ func (w *World) UnderFullLoad() {
 func (w *World) underLoad(options load.Options) {
 	w.T.Helper()
 	options.URL = w.Host.URL()
+	options.Timeout = 30 * time.Second // where hosts share the cores, all of them may stand still for ten
 	w.Load = load.Start(context.WithoutCancel(w.Ctx), options)
 	w.T.Cleanup(w.EndLoad)
 	if err := w.Load.WaitAnswers(w.Ctx, load.KindGet, 50); err != nil {
@@ -168,7 +169,7 @@ func (w *World) EndLoad() {
 	if w.Load == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
 	defer cancel()
 	report := w.Load.Stop(ctx)
 	w.Load = nil
