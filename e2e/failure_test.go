@@ -114,11 +114,11 @@ func TestNginxRefusesTheSiteOnFirstUse(t *testing.T) {
 	w.Exec("sed -i 's/# Default server configuration/# ours/' /etc/nginx/sites-available/default && nginx -s reload")
 	before := w.Exec("cd /etc/nginx && find . -type f -o -type l | sort | xargs ls -l && cat conf.d/* sites-enabled/* 2>/dev/null || true")
 	result := w.Run(w.Job(w.Commit(nil), nil))
-	world.Failed(t, result, "failed", "switch: nginx refuses the configuration", "duplicate default server", "site: unchanged", "next: ")
+	world.Failed(t, result, "failed", "check: /etc/nginx/sites-enabled/default:", "is the default_server of port 80 already", "site: unchanged; nothing was touched", "next: ")
 	if after := w.Exec("cd /etc/nginx && find . -type f -o -type l | sort | xargs ls -l && cat conf.d/* sites-enabled/* 2>/dev/null || true"); after != before {
 		t.Errorf("nginx's files before:\n%s\nafter:\n%s", before, after)
 	}
-	w.Exec("nginx -t && curl -fs http://127.0.0.1/ >/dev/null && test -z \"$(ss -Hltn 'sport = :8080')\" && test -z \"$(ls /var/lib/deploy-action/shop/active)\"")
+	w.Exec("nginx -t && curl -fs http://127.0.0.1/ >/dev/null && test -z \"$(ss -Hltn 'sport = :8080')\" && test -z \"$(ls /var/lib/deploy-action/shop/active 2>/dev/null)\"")
 	w.Deploy(w.Commit(nil), map[string]string{"server-name": "shop.example"})
 	w.Exec("curl -fs -H 'Host: shop.example' http://127.0.0.1/health")
 }

@@ -109,7 +109,7 @@ func TestRoutineDeploymentsNeedNoGeneralSudo(t *testing.T) {
 	}{
 		{"stop-timeout", map[string]string{"stop-timeout": "6s"}, []string{"setup: ubuntu has the rights for routine deployments only", "/etc/systemd/system/shop@.service", "put the inputs back", "operation: setup"}},
 		{"server-name", map[string]string{"server-name": "shop.example"}, []string{"setup: ubuntu has the rights for routine deployments only", "/etc/nginx/conf.d/shop.conf", "operation: setup"}},
-		{"ports", map[string]string{"ports": "8080,9000"}, []string{"check: ubuntu can't run commands as root without a password, and " + rulesFile + ", which would be enough, is not there or is for other inputs (app shop, ports 8080 9000)", "operation: setup"}},
+		{"ports", map[string]string{"ports": "8080,9000"}, []string{"check: ubuntu can't run commands as root without a password (sudo says: sudo: a password is required), and " + rulesFile + ", which would be enough, is not there or is for other inputs (app shop, ports 8080 9000)", "operation: setup"}},
 		{"a package", map[string]string{"packages": "unzip"}, []string{"check: package unzip is not installed: apt-get install -y unzip"}},
 	} {
 		world.Failed(t, w.Run(w.Job(w.Commit(nil), tt.with)), "failed", append(tt.words, "site: unchanged")...)
