@@ -26,7 +26,7 @@ main() {
   else
     # To each member, not to the group: an application may have put its workers in groups of their own.
     members "$port" | xargs -r kill -TERM -- 2>/dev/null || :
-    while members "$port" | grep -q . && (($(now_ms) < end)); do pause 0.1; done
+    while [[ -n $(members "$port") ]] && (($(now_ms) < end)); do pause 0.1; done
     members "$port" | xargs -r kill -KILL -- 2>/dev/null || :
     rm -f -- "$path/slots/$port.pid" "$path/slots/$port.exit" || : # on a read-only disk
   fi

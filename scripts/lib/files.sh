@@ -125,7 +125,8 @@ stand_by() {
   stand_down "$1"
   listener "$1"
   if [[ $owner != ours ]]; then return; fi
-  pid=$(adopted "$1" | head -n 1)
+  pid=$(adopted "$1")
+  pid=${pid%%$'\n'*}
   if [[ -z $pid ]]; then
     [[ -e $path/slots/$1/.deploy-action/live ]] && slot_pid "$1" || return 0
   fi
