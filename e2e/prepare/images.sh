@@ -76,7 +76,9 @@ ensure_action() {
   during "building the action's image (a minute the first time)" build_action
 }
 
+# docker first removes the file that it is to write the id to: it must be a file of ours, or none.
 build_action() {
   sed "s|^\(FROM .*\)golang:[^ ]*|\1$base|" "$root/Dockerfile" \
-    | docker build --quiet --force-rm --iidfile "${ACTION_IMAGE_FILE:-/dev/null}" --tag "$action_image" --file - "$root"
+    | docker build --quiet --force-rm ${ACTION_IMAGE_FILE:+--iidfile "$ACTION_IMAGE_FILE"} --tag "$action_image" \
+      --file - "$root"
 }

@@ -11,16 +11,15 @@ with_times() {
   local line verdict package
   while IFS= read -r line || [[ -n $line ]]; do
     read -r verdict package _ <<<"$line"
-    if [[ ($verdict == ok || $verdict == FAIL) && -e $1/${package##*/} ]]; then cat -- "$1/${package##*/}"; fi
+    if [[ ($verdict == ok || $verdict == FAIL) && -f $1/${package##*/} ]]; then cat -- "$1/${package##*/}"; fi
     printf '%s\n' "$line"
   done
 }
 
 main() {
-  local times
   cd -- "$(dirname -- "$0")/../.."
   times=$(mktemp -d)
-  trap 'rm -rf -- "$times"' EXIT
+  trap 'rm -rf -- "$times"' EXIT # which stands when this function has ended
   go build -race ./... # first, with all cores: nothing that is measured waits for it
   SCENARIO_TIMES=$times go test -race -shuffle=on -timeout 80m ./... | with_times "$times"
 }
