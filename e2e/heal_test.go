@@ -75,7 +75,7 @@ func TestACrashLoopingOldVersionIsRetired(t *testing.T) {
 	w.Deploy(w.Commit(nil), nil)
 	w.Exec("echo exit-at-boot >/home/ubuntu/shop/slots/8080/BROKEN; systemctl kill -s KILL shop@8080; timeout 120 bash -c 'until [ $(systemctl show -p NRestarts --value shop@8080) -ge 2 ]; do sleep 0.1; done'")
 	broken := w.Run(w.Job(w.Commit(map[string]string{"BROKEN": "exit-at-boot"}), nil))
-	world.Failed(t, broken, "failed", "nothing listened on its port 8080")
+	world.Failed(t, broken, "failed", "site: unchanged; it is down (answered 502 ")
 	next := w.Deploy(w.Commit(nil), nil)
 	w.Serves(next.Outputs["release"])
 	if out := w.Exec("systemctl is-active shop@8080 || true; systemctl is-enabled shop@8080 || true"); strings.Contains(out, "activating") || strings.Contains(out, "enabled") {
@@ -227,7 +227,7 @@ func TestTheOldVersionStaysWhileTheNewOneIsDown(t *testing.T) {
 	w.Deploy(w.Commit(nil), nil)
 	w.Exec("mkdir /etc/systemd/system/shop@8081.service.d; printf '[Service]\\nRestartSec=6\\n' >/etc/systemd/system/shop@8081.service.d/slow.conf; systemctl daemon-reload")
 	running, err := w.Runner.Start(w.Ctx, w.Job(w.Commit(nil), map[string]string{
-		"after-switch": "kill -KILL $(systemctl show -p MainPID --value shop@8081); echo down; until [ -e /tmp/go ]; do sleep 0.1; done",
+		"after-switch": "kill -KILL $(systemctl show -p MainPID --value shop@8081); while [ -n \"$(ss -Hltn sport = :8081)\" ]; do sleep 0.1; done; echo down; until [ -e /tmp/go ]; do sleep 0.1; done",
 	}))
 	if err != nil {
 		t.Fatal(err)

@@ -17,11 +17,11 @@ func besides(text string) string {
 ` + text + `
 server { listen 80; server_name theirs.example; return 418; }
 CONF
-nginx -s reload; ` + untilTheirs("== 418")
+reload_nginx; ` + untilTheirs("== 418")
 }
 
 // notBesides takes it away again.
-var notBesides = `rm /etc/nginx/conf.d/00-theirs.conf; nginx -s reload; ` + untilTheirs("!= 418")
+var notBesides = `rm /etc/nginx/conf.d/00-theirs.conf; reload_nginx; ` + untilTheirs("!= 418")
 
 func untilTheirs(is string) string {
 	return `timeout 120 bash -c 'until [[ $(curl -so /dev/null -w "%{http_code}" -H "Host: theirs.example" http://127.84.0.1/) ` + is + ` ]]; do sleep 0.05; done'
