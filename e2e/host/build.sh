@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds a test host's image: build.sh RELEASE [LIST]. Needs root, mmdebstrap and a running engine; with a LIST (see
-# image.sh), only the engine and the release's own image.
+# Builds a test host's image: build.sh RELEASE [LIST]. Needs mmdebstrap, a running engine, and root or a kernel that
+# lets a user map further users; with a LIST (see image.sh), only the engine and the release's own image.
 #
 # mmdebstrap and not a Dockerfile: there may be no image registry in reach, while a Debian mirror is.
 set -euo pipefail
@@ -47,7 +47,7 @@ build() {
   scratch=$(mktemp -d)
   # shellcheck disable=SC2064 # the name of now, not of then
   trap "umount '$scratch' 2>/dev/null || :; rm -rf -- '$scratch'" EXIT
-  in_memory "$scratch" || :
+  if ((EUID == 0)); then in_memory "$scratch" || :; else chmod 0711 "$scratch"; fi # the users that are mapped go in there
   # The name comes last: an archive that was cut off may have been taken for a whole one. systemd learns from $container
   # where it is.
   id=$(TMPDIR=$scratch tree "$release" | docker import --change 'ENV container=docker' --change 'CMD ["/sbin/init"]' \
@@ -72,7 +72,7 @@ main() {
   image=$("$here/image.sh" "$@")
   if (($# == 2)); then
     build_with "$1" "$image" "$2"
-  elif [[ ${UNSHARED-} == "$BASHPID" ]]; then
+  elif ((EUID != 0)) || [[ ${UNSHARED-} == "$BASHPID" ]]; then
     build "$1" "$image"
   else
     UNSHARED=$BASHPID exec unshare --mount --propagation private -- "$0" "$@" # mounts of its own, which go with it

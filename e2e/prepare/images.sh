@@ -66,7 +66,13 @@ ensure_host() {
   local image
   image=$("$root/e2e/host/image.sh" "$@")
   docker image inspect "$image" >/dev/null 2>&1 && return
-  during "building the host of Debian $1${2:+ with $2} (half a minute)" as_root "$root/e2e/host/build.sh" "$@"
+  during "building the host of Debian $1${2:+ with $2} (half a minute)" unprivileged "$root/e2e/host/build.sh" "$@"
+}
+
+# unprivileged COMMAND...: a tree with files of many users can be made by anybody whom the kernel lets map further users,
+# as mmdebstrap then does; by root elsewhere.
+unprivileged() {
+  if unshare --map-root-user --map-auto true 2>/dev/null; then "$@"; else as_root "$@"; fi
 }
 
 # The action itself; the engine's own layer cache tells what is out of date. Other checkouts use the same name.

@@ -13,6 +13,7 @@ install_packages() {
   command -v go >/dev/null || die 'Go is missing; go.mod says which version. Install it from your vendor or go.dev.'
   need git git
   need mmdebstrap mmdebstrap
+  if ((EUID != 0)); then need newuidmap uidmap; fi
   need busybox busybox-static
   need ssh-keygen openssh-client
   [[ -e /usr/share/keyrings/debian-archive-keyring.gpg ]] || missing+=(debian-archive-keyring)

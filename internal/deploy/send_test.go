@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -172,5 +173,33 @@ func TestSendIsRefusedBeforeTheHostIsTouched(t *testing.T) {
 	}
 	if len(f.calls) > 0 {
 		t.Errorf("the host was asked for %q", f.calls)
+	}
+}
+
+// endless is a host whose offer has no end, and names nothing.
+type endless struct {
+	Shell
+	sent int
+}
+
+func (e *endless) Download(_ context.Context, _ string, to io.Writer) error {
+	packed, err := gzip.NewWriterLevel(to, gzip.NoCompression)
+	for err == nil {
+		var wrote int
+		wrote, err = fmt.Fprintf(packed, "f\t%s\t\n", strings.Repeat("x", 32<<10))
+		e.sent += wrote
+	}
+	return err
+}
+
+// What is read of an offer is bounded even where nothing of it is kept.
+func TestAnOfferWithoutAnEndIsNotReadOn(t *testing.T) {
+	shell := &endless{}
+	change, err := compare(t.Context(), shell, "/offer", &workspace.Tree{})
+	if want := fmt.Sprintf("the host offers more than %d bytes", maxOffer); err == nil || !strings.HasSuffix(err.Error(), want) {
+		t.Errorf("%+v, %v; want %s", change, err, want)
+	}
+	if shell.sent > maxOffer+1<<20 {
+		t.Errorf("%d bytes were read of it", shell.sent)
 	}
 }
