@@ -27,7 +27,7 @@ func TestABareHostIsDeployedToInOneRun(t *testing.T) {
 				if looked.ExitCode != 0 || looked.Outputs["outcome"] != "unchanged" {
 					t.Errorf("%v: outputs %v\n%s", with, looked.Outputs, looked.Log())
 				}
-				for _, word := range []string{"missing, and installed by the next deployment: ", "no nginx yet", "; the next deployment installs ", " " + venv + " unzip", "first deployment; it goes to port 8080"} {
+				for _, word := range []string{"missing, and installed by a deployment: ", "no nginx yet", "; the next deployment installs ", " " + venv + " unzip", "first deployment; it goes to port 8080"} {
 					if !strings.Contains(looked.Log(), word) || strings.Contains(looked.Log(), "not found") {
 						t.Errorf("%v: the log lacks %q, or misses a command:\n%s", with, word, looked.Log())
 					}

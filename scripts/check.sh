@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Says whether a deployment can run here, naming everything that is missing at once. Changes nothing but, where setup says so, installs what
-# is missing; in an operation that changes nothing that is no fault, but said.
+# Says whether a deployment can run here, naming everything that is missing at once. Changes nothing but, where setup and
+# may_install say so, installs what is missing; what can be installed later is no fault, but said.
 #
-# Values: path, setup (auto, always, never), may_install (yes, no), packages (wanted besides, blank-separated), needs (commands, blank-separated), clock (the runner's, seconds since the epoch), list (yes: name also what is right),
+# Values: path, setup (auto, always, never), may_install (yes; later: by this run, when all else is known to be right; no), packages (wanted besides, blank-separated), needs (commands, blank-separated), clock (the runner's, seconds since the epoch), list (yes: name also what is right),
 #         server_name, verify_host, nginx_include
 # Prints: note_N, one for each thing that the owner of the host should know; site_folder and listen (both, v6): where
 #         the site goes, and what it listens on; installed (packages), coming (packages: what a deployment would install), os, systemd (yes, no), ipv6 (yes, no), nginx (version, or
@@ -17,7 +17,7 @@ main() {
   judge_port
   judge_rights "$nginx_include" "$site_folder/$app.conf" /etc/nginx/nginx.conf "/etc/systemd/system/$app@.service" \
     "$rules_file"
-  if ((${#faults[@]} > 0)); then may_install=no; fi # on a host that has to be put right first
+  if ((${#faults[@]} > 0)) && [[ $may_install == yes ]]; then may_install=no; fi # on a host that has to be put right first
   install_missing
   result installed "$brought"
   result coming "$coming"
@@ -30,10 +30,11 @@ main() {
     fi
   done
   for name in $coming; do
-    if apt_knows "$name"; then known+=("$name"); else faults+=("apt's lists on this host have no package $name: correct the input packages, or add the source that has it and run sudo apt-get update"); fi
+    # What the lists lack may come with the next ones, which are fetched before anything is installed.
+    if [[ $may_install == later ]] || apt_knows "$name"; then known+=("$name"); else faults+=("apt's lists on this host have no package $name: correct the input packages, or add the source that has it and run sudo apt-get update"); fi
   done
   if ((${#known[@]} > 0)); then
-    say "missing, and installed by the next deployment: ${known[*]}$(apt_has_lists || printf ' (apt has fetched no lists yet, so it may not know all of them)')"
+    say "missing, and installed by a deployment: ${known[*]}$(apt_has_lists || printf ' (apt has fetched no lists yet, so it may not know all of them)')"
   fi
   if ((EUID > 0)) && rules_stand; then
     ok "the sudoers rules in $rules_file: a routine deployment needs no others"

@@ -42,17 +42,17 @@ func TestCheckLeavesToTheDeploymentWhatItInstalls(t *testing.T) {
 		results         []string
 		words           string
 	}{
-		{"auto", "", 0, []string{"coming=git nginx unzip\n", "nginx=\n"}, "missing, and installed by the next deployment: git nginx unzip\n"},
-		{"always", "setup=always", 0, []string{"coming=git nginx unzip\n"}, "missing, and installed by the next deployment: git nginx unzip\n"},
+		{"auto", "", 0, []string{"coming=git nginx unzip\n", "nginx=\n"}, "missing, and installed by a deployment: git nginx unzip\n"},
+		{"always", "setup=always", 0, []string{"coming=git nginx unzip\n"}, "missing, and installed by a deployment: git nginx unzip\n"},
 		{"all there", "have() { [[ $1 != nginx ]]; }; needs=awk packages=", 0, []string{"coming=\n"}, "ok: awk\n"},
 		{"never", "setup=never", 3, []string{
 			"coming=\n", "fault_0=git is not installed: apt-get install -y git\n", "fault_1=nginx is not installed", "fault_2=package unzip is not installed: apt-get install -y unzip\n",
 		}, "not fit"},
 		{"never, with a name that apt does not know", "setup=never packages=nosuchpkg needs=", 1, []string{"fault_0" + unknown}, "not fit"},
 		{"without the rights", "free_root() { false; }; needs=git; packages=", 2, []string{"fault_0=git is not installed: apt-get install -y git\n"}, "nothing can be installed"},
-		{"a name that apt does not know", `packages="unzip nosuchpkg bc"`, 1, []string{"coming=git nginx unzip nosuchpkg bc\nfault_0" + unknown}, "missing, and installed by the next deployment: git nginx unzip bc\n"},
+		{"a name that apt does not know", `packages="unzip nosuchpkg bc"`, 1, []string{"coming=git nginx unzip nosuchpkg bc\nfault_0" + unknown}, "missing, and installed by a deployment: git nginx unzip bc\n"},
 		{"a command that apt does not know", "apt-cache() { return 100; }; needs=git; packages=", 1, []string{"fault_0=apt's lists on this host have no package git: "}, "not fit"},
-		{"no lists yet", "apt_has_lists() { false; }; needs=; packages=nosuchpkg", 0, []string{"coming=nosuchpkg\n"}, "by the next deployment: nosuchpkg (apt has fetched no lists yet, so it may not know all of them)\n"},
+		{"no lists yet", "apt_has_lists() { false; }; needs=; packages=nosuchpkg", 0, []string{"coming=nosuchpkg\n"}, "by a deployment: nosuchpkg (apt has fetched no lists yet, so it may not know all of them)\n"},
 		{"port 80 is another program's", `sockets() { echo 1 0; }; holders() { echo $$; }; service_of() { echo apache2.service; }; who_has() { echo "pid 7, user root, program bash"; }; may_install=yes`, 1, []string{
 			"coming=git nginx unzip\nfault_0=port 80, which nginx needs, is another program's (pid ", "program bash): end it, with sudo systemctl disable --now apache2.service, or have it listen elsewhere\n",
 		}, "not fit"},

@@ -71,6 +71,7 @@ func (d *Deployment) steps() []step {
 		{prepare, "order", "Comparing with the last deployment", brief, d.inOrder, nil, d.anyOrder, false},
 		{prepare, "resolve", "Looking up the assets", brief, d.resolve, nil, d.noAssets, false},
 		{prepare, "plan", "", brief, d.showPlan, nil, nil, false},
+		{prepare, "install", "Installing what is missing", in.Timeout, d.install, nil, d.nothingToInstall, false},
 		{prepare, "setup", "Setting up folders, service and rights", brief, d.setup, nil, nil, false},
 		{prepare, "adopt", "Taking over the running version", brief, d.adopt, nil, nothingToAdopt, false},
 		{prepare, "heal", "Putting the flag right", brief, d.heal, nil, nothingToHeal, false},
@@ -111,7 +112,7 @@ func (d *Deployment) steps() []step {
 	case in.Operation == inputs.Setup: // no new version is live at its end, so a failure is one to the last
 		site := step{prepare, "site", "Setting up the nginx site", brief, d.setUpSite, nil, nil, false}
 		unlock := step{prepare, "unlock", "Releasing the deploy lock", 2 * heartbeat, d.unlock, nil, nil, true}
-		return append(only(deployment, "connect", "lock", "check", "detect", "plan", "setup", "adopt", "heal"), site, unlock)
+		return append(only(deployment, "connect", "lock", "check", "detect", "plan", "install", "setup", "adopt", "heal"), site, unlock)
 	case in.Operation == inputs.Tidy:
 		record := step{retire, "record", "Recording what became of the deployment", brief, d.recordCutOff, nil, nil, false}
 		return slices.Concat(only(deployment, "connect", "lock", "detect", "heal", "clear"), []step{ask, record}, only(deployment, "unlock"))

@@ -272,7 +272,9 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 	switch verb {
 	case scripts.Check:
 		installed, coming := f.missing, ""
-		if v["may_install"] == "no" {
+		if v["may_install"] == "yes" {
+			f.missing = ""
+		} else {
 			installed, coming = "", f.missing
 		}
 		note := ""

@@ -20,8 +20,9 @@ type host struct {
 	link
 	app       scripts.App
 	systemd   bool
-	recipeKey string  // by which this host tells recipes; empty before its first deployment
-	memoryMB  int     // free; 0 where nobody has asked
+	recipeKey string // by which this host tells recipes; empty before its first deployment
+	memoryMB  int    // free; 0 where nobody has asked
+	warned    []string
 	coming    string  // packages that are missing, and that a deployment would install
 	seen      [2]slot // as detection found them
 	answer    *answer // of the site, the last time that it was asked

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/clothesme/deploy-action/internal/inputs"
+	"github.com/clothesme/deploy-action/scripts"
 )
 
 func TestPlan(t *testing.T) {
@@ -77,6 +78,18 @@ func TestDryRunChangesNothing(t *testing.T) {
 	}
 	if got := strings.Join(f.calls, ","); got != "check,port" || result.Outcome != Unchanged || !strings.Contains(result.Details, "rename the flag") {
 		t.Errorf("calls %s, outcome %s, details %q", got, result.Outcome, result.Details)
+	}
+}
+
+// Nothing is installed on a host that is refused for another reason.
+func TestNothingIsInstalledBeforeAllElseIsRight(t *testing.T) {
+	for _, verb := range []scripts.Verb{scripts.Lock, scripts.Check, scripts.Port} {
+		f, in := newFakeHost(t), testInputs()
+		f.missing = "git unzip"
+		f.faults[verb] = fault{kind: "error", code: scripts.ExitCheck, words: "no"}
+		if _, log, err := deployTo(t, f, in); err == nil || f.missing == "" {
+			t.Errorf("%s: Run: %v, %q is still missing\n%s", verb, err, f.missing, log)
+		}
 	}
 }
 

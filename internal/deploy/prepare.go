@@ -24,7 +24,24 @@ var sourceNeeds = map[string]string{inputs.Git: " git", inputs.Workspace: " gzip
 // pythonic is a build that may well make a virtual environment, whose module is a package of its own.
 var pythonic = regexp.MustCompile(`\b(python3?|pip3?|venv|virtualenv)\b`)
 
+// check looks at all that a deployment needs, and changes nothing.
 func (d *Deployment) check(ctx context.Context, h *host) (string, error) {
+	return d.examine(ctx, h, false)
+}
+
+// install brings what check found missing, once it is known that nothing else is in the way, and checks again.
+func (d *Deployment) install(ctx context.Context, h *host) (string, error) {
+	line, err := d.examine(ctx, h, true)
+	h.app.TheirSite = h.TheirSite
+	return line, err
+}
+
+// nothingToInstall: with setup "always" apt is asked for newer versions, too.
+func (d *Deployment) nothingToInstall(h *host) bool {
+	return h.coming == "" && d.in.Setup != inputs.SetupAlways
+}
+
+func (d *Deployment) examine(ctx context.Context, h *host, install bool) (string, error) {
 	need := needs
 	if d.in.Operation != inputs.Rollback {
 		need += sourceNeeds[d.in.Source]
@@ -34,11 +51,11 @@ func (d *Deployment) check(ctx context.Context, h *host) (string, error) {
 	}
 	res, err := d.exec(ctx, h, scripts.Check, scripts.Values{
 		"needs": need, "clock": strconv.FormatInt(d.now().Unix(), 10), "list": yes(d.in.Operation == inputs.Check),
-		"setup": string(d.in.Setup), "may_install": yes(d.in.Operation != inputs.Check && !d.in.DryRun), "packages": strings.Join(d.in.Packages, " "),
+		"setup": string(d.in.Setup), "may_install": d.mayInstall(install), "packages": strings.Join(d.in.Packages, " "),
 		"server_name": d.in.ServerName, "verify_host": d.verifyHost(), "nginx_include": d.in.NginxInclude,
 	})
 	for n := 0; res.Has(fmt.Sprintf("note_%d", n)); n++ {
-		d.rep.Warn("Nginx of "+h.target.Name, res.Text(fmt.Sprintf("note_%d", n)))
+		d.warnOnce(h, "Nginx of "+h.target.Name, res.Text(fmt.Sprintf("note_%d", n)))
 	}
 	if err != nil {
 		return "", withFaults(err, res)
@@ -59,11 +76,14 @@ func (d *Deployment) check(ctx context.Context, h *host) (string, error) {
 	if installed != "" {
 		h.changed = true
 		installed = "; installed " + installed
-	} else if d.in.Operation == inputs.Setup {
-		installed = "; all packages are there already"
 	}
-	if h.coming = res.Text("coming"); h.coming != "" {
-		installed += "; the next deployment installs " + h.coming
+	switch h.coming = res.Text("coming"); {
+	case h.coming != "" && (d.in.Operation == inputs.Check || d.in.DryRun):
+		installed = "; the next deployment installs " + h.coming
+	case h.coming != "":
+		installed = "; missing, and yet to be installed: " + h.coming
+	case installed == "" && d.in.Operation == inputs.Setup:
+		installed = "; all packages are there already"
 	}
 	os, version, disk, skew := res.Text("os"), res.Text("nginx"), res.Int("disk_mb"), res.Int("skew")
 	if err := res.Err(); err != nil {
@@ -74,7 +94,7 @@ func (d *Deployment) check(ctx context.Context, h *host) (string, error) {
 		return "", fmt.Errorf("only %d MB of disk are free at %s, and a first release needs at least %d MB: give the host a bigger disk, or delete there what is not needed", disk, d.in.Path, minDiskMB)
 	}
 	if used := res.Int("disk_used"); used > fullDisk {
-		d.rep.Warn("Disk of "+h.target.Name, fmt.Sprintf("the disk of %s is %d %% full at %s, with %d MB free (%s)", h.target, used, d.in.Path, disk, orElse(occupied, "no release is there yet")))
+		d.warnOnce(h, "Disk of "+h.target.Name, fmt.Sprintf("the disk of %s is %d %% full at %s, with %d MB free (%s)", h.target, used, d.in.Path, disk, orElse(occupied, "no release is there yet")))
 	}
 	if d.in.Operation == inputs.Check && occupied != "" {
 		d.rep.Info(d.in.Path + " has " + occupied)
@@ -84,15 +104,30 @@ func (d *Deployment) check(ctx context.Context, h *host) (string, error) {
 	}
 	h.app.NoDryRun = olderThan(version, dryRunNginx)
 	if olderThan(version, keptNginx) {
-		d.rep.Warn("Nginx of "+h.target.Name, fmt.Sprintf("nginx %s works, and no distribution that is still maintained has one older than %s: upgrade the host", version, keptNginx))
+		d.warnOnce(h, "Nginx of "+h.target.Name, fmt.Sprintf("nginx %s works, and no distribution that is still maintained has one older than %s: upgrade the host", version, keptNginx))
 	}
 	if skew > maxSkew || skew < -maxSkew {
-		d.rep.Warn("Clock of "+h.target.Name, fmt.Sprintf("the clock of %s differs from the runner's by %d s: enable time synchronisation", h.target, skew))
+		d.warnOnce(h, "Clock of "+h.target.Name, fmt.Sprintf("the clock of %s differs from the runner's by %d s: enable time synchronisation", h.target, skew))
 	}
 	if !h.systemd {
-		d.rep.Warn("No systemd on "+h.target.Name, "systemd is not init here: the application is started with nohup and does not come back after a crash or a reboot")
+		d.warnOnce(h, "No systemd on "+h.target.Name, "systemd is not init here: the application is started with nohup and does not come back after a crash or a reboot")
 	}
 	return fmt.Sprintf("%s, %s, %.1f GB of disk free, %s%s", os, nginxText(version), float64(disk)/1024, memory, installed), nil
+}
+
+func (d *Deployment) mayInstall(now bool) string {
+	if !now && d.in.Operation != inputs.Check && !d.in.DryRun {
+		return "later"
+	}
+	return yes(now)
+}
+
+// warnOnce leaves out what was said of the host before.
+func (d *Deployment) warnOnce(h *host, title, text string) {
+	if !slices.Contains(h.warned, text) {
+		h.warned = append(h.warned, text)
+		d.rep.Warn(title, text)
+	}
 }
 
 func swapText(mb int) string {

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What the host's distribution provides.
 #
-# Values: setup, may_install (yes, no), packages, needs
+# Values: setup, may_install (yes, later, no), packages, needs
 
 # package_of COMMAND: the Debian packages that bring it.
 package_of() {
@@ -72,8 +72,8 @@ apt_has_lists() {
 apt_knows() { ! have apt-cache || ! apt_has_lists || [[ -n $(apt-cache show --no-all-versions -- "$1" 2>/dev/null </dev/null || :) ]]; }
 
 # install_missing: installs what lacks, and with setup=always brings up to date what is there, where there is apt. Sets brought (the packages
-# that came), refusal (apt's own words, when it did not get through), and coming (what an operation that changes nothing leaves to the next
-# deployment to install). What it can't mend is found by the checks that follow.
+# that came), refusal (apt's own words, when it did not get through), and coming (what is left to be
+# installed later). What it can't mend is found by the checks that follow.
 install_missing() {
   local lacks=() wanted=() before try options=(-o DPkg::Lock::Timeout=120 -o Acquire::Retries=3 -o Dpkg::Use-Pty=0
     -o APT::Cmd::Pattern-Only=true) # else what it does not know is a regular expression to it
@@ -87,7 +87,7 @@ install_missing() {
     say "nothing can be installed: $(id -un) can't run all commands as root without a password"
     return 0
   }
-  if [[ $may_install == no ]]; then
+  if [[ $may_install != yes ]]; then
     coming=${lacks[*]}
     return
   fi
