@@ -140,11 +140,11 @@ func (w *World) Exec(script string) string {
 	return out
 }
 
-// UnderLoad starts the load, once a release is live; at the test's end not one request may have failed. It makes 150 requests a second on
+// UnderLoad starts the load, once a release is live; at the test's end not one request may have failed. It makes 75 requests a second on
 // 44 connections, which leaves room for other hosts on the same cores.
 func (w *World) UnderLoad() {
 	w.T.Helper()
-	w.underLoad(load.Options{Think: 250 * time.Millisecond})
+	w.underLoad(load.Options{Think: 500 * time.Millisecond})
 }
 
 // UnderFullLoad is UnderLoad with 400 requests a second.
