@@ -127,7 +127,7 @@ func TestFindAndProve(t *testing.T) {
 }
 
 func TestFindExplains(t *testing.T) {
-	body := func(code string) string { return "<Error><Code>" + code + "</Code><Message>no</Message></Error>" }
+	body := func(code string) string { return "<Error><Code>" + code + "</Code><Message>stored with Server Side Encryption</Message></Error>" }
 	for _, tt := range []struct {
 		name   string
 		status int
@@ -137,9 +137,16 @@ func TestFindExplains(t *testing.T) {
 	}{
 		{"missing", 404, "", "NoSuchKey", "look up s3://m/k: no such object (404): correct its key"},
 		{"no bucket", 404, "", "NoSuchBucket", "look up s3://m/k: no such bucket (404): correct it"},
-		{"an unknown key, to some servers", 404, "", "InvalidAccessKeyId", "the credentials are refused (404 InvalidAccessKeyId)"},
-		{"refused", 403, "", "SignatureDoesNotMatch", "the credentials are refused (403 SignatureDoesNotMatch): they must be valid"},
-		{"a session that is over", 400, "", "ExpiredToken", "the credentials are refused (400 ExpiredToken)"},
+		{"an unknown key, to some servers", 404, "", "InvalidAccessKeyId", "there is no such access key: correct AWS_ACCESS_KEY_ID, or"},
+		{"refused", 403, "", "AccessDenied", "the credentials are refused (403 AccessDenied): they must be valid"},
+		{"a wrong secret key", 403, "", "SignatureDoesNotMatch", "the secret key is not this access key's: correct AWS_SECRET_ACCESS_KEY (403"},
+		{"a session that is over", 400, "", "ExpiredToken", "the credentials have expired: run aws-actions/configure-aws-credentials just"},
+		{"a token of others", 400, "", "InvalidToken", "the session token is not one of these credentials"},
+		{"a clock that is wrong", 403, "", "RequestTimeTooSkewed", "the runner's clock is wrong by more than 15 minutes"},
+		{"another region, of which the header says nothing", 400, "", "AuthorizationHeaderMalformed", `set the input "aws-region"`},
+		{"a name that can't be", 400, "", "InvalidBucketName", "no bucket can have that name"},
+		{"a key of the customer's", 400, "", "InvalidRequest", "encrypted with a key of the customer's (SSE-C)"},
+		{"an archived object", 200, "", "GLACIER", "it is archived (GLACIER), and can't be read before it is restored"},
 		{"another region", 301, "us-west-2", "PermanentRedirect", `the bucket is in region us-west-2, not in eu-central-1: set the input "aws-region"`},
 		{"no ETag", 200, "", "", `the server gives it the ETag ""`},
 		{"a broken server", 500, "", "InternalError", "look up s3://m/k: "},
@@ -148,6 +155,9 @@ func TestFindExplains(t *testing.T) {
 			store := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 				if tt.header != "" {
 					w.Header().Set("X-Amz-Bucket-Region", tt.header)
+				}
+				if tt.status == http.StatusOK {
+					w.Header().Set("X-Amz-Storage-Class", tt.code)
 				}
 				w.WriteHeader(tt.status)
 				fmt.Fprint(w, body(tt.code))

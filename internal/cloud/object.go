@@ -1,6 +1,7 @@
 package cloud
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
@@ -46,6 +47,13 @@ func (s *Store) Find(ctx context.Context, bucket, key string) (Object, error) {
 	if err != nil {
 		return o, s.explain(ctx, o, err)
 	}
+	// Objects of other classes are read at once. A HEAD says of an archived one whether it has been restored.
+	// docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html
+	archived := head.StorageClass == types.StorageClassGlacier || head.StorageClass == types.StorageClassDeepArchive || head.ArchiveStatus != ""
+	if archived && !strings.Contains(aws.ToString(head.Restore), `ongoing-request="false"`) {
+		return o, fmt.Errorf("look up %s: it is archived (%s), and can't be read before it is restored: "+
+			"restore it, or keep a copy of it in another storage class", o, cmp.Or(string(head.ArchiveStatus), string(head.StorageClass)))
+	}
 	o.Version, o.Size = aws.ToString(head.VersionId), aws.ToInt64(head.ContentLength)
 	if o.ETag = strings.Trim(aws.ToString(head.ETag), `"`); !plainETag.MatchString(o.ETag) {
 		return o, fmt.Errorf("look up %s: the server gives it the ETag %q, by which a change could not be noticed", o, o.ETag)
@@ -69,6 +77,24 @@ func (s *Store) Find(ctx context.Context, bucket, key string) (Object, error) {
 	return o, nil
 }
 
+// refusals are S3's reasons, with what to do about each: docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
+var refusals = map[string]string{
+	"ExpiredToken": "the credentials have expired: run aws-actions/configure-aws-credentials just before this step, " +
+		"with a role-duration-seconds that lasts until its end",
+	"InvalidToken": "the session token is not one of these credentials: AWS_SESSION_TOKEN must come from where " +
+		"AWS_ACCESS_KEY_ID comes from",
+	"InvalidAccessKeyId": "there is no such access key: correct AWS_ACCESS_KEY_ID, or use the credentials of the cloud " +
+		"whose endpoint this is",
+	"SignatureDoesNotMatch": "the secret key is not this access key's: correct AWS_SECRET_ACCESS_KEY",
+	"RequestTimeTooSkewed":  "the runner's clock is wrong by more than 15 minutes: put it right",
+	"AuthorizationHeaderMalformed": "the bucket is in another region than the one that was asked: set the input " +
+		"\"aws-region\" to the bucket's",
+	"PermanentRedirect": "the bucket is in another region than the one that was asked: set the input \"aws-region\" to " +
+		"the bucket's",
+	"InvalidBucketName": "no bucket can have that name: correct it in the input \"assets\"",
+	"AllAccessDisabled": "AWS has disabled access to the bucket",
+}
+
 // explain says what to do about an error. The answer to a HEAD has no body, so a GET of one byte asks for the reason.
 func (s *Store) explain(ctx context.Context, o Object, err error) error {
 	var response *smithyhttp.ResponseError
@@ -89,7 +115,16 @@ func (s *Store) explain(ctx context.Context, o Object, err error) error {
 	if _, err := s.client.GetObject(ctx, &s3.GetObjectInput{Bucket: &o.Bucket, Key: &o.Key, Range: aws.String("bytes=0-0")}); errors.As(err, &api) {
 		reason = api.ErrorCode()
 	}
+	if remedy := refusals[reason]; remedy != "" {
+		return fmt.Errorf("look up %s: %s (%d %s)", o, remedy, status, reason)
+	}
 	switch reason {
+	case "InvalidRequest": // docs.aws.amazon.com/AmazonS3/latest/userguide/ServerSideEncryptionCustomerKeys.html
+		if strings.Contains(api.ErrorMessage(), "Server Side Encryption") {
+			return fmt.Errorf("look up %s: it is encrypted with a key of the customer's (SSE-C), which the host can't be given: "+
+				"upload it with SSE-S3 or SSE-KMS", o)
+		}
+		return fmt.Errorf("look up %s: %d %s: %s", o, status, reason, api.ErrorMessage())
 	case "NoSuchBucket":
 		return fmt.Errorf("look up %s: no such bucket (404): correct it in the input \"assets\"", o)
 	case "NoSuchKey":
