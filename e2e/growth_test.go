@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"crypto/sha256"
+	"flag"
 	"fmt"
 	"strings"
 	"testing"
@@ -11,9 +12,13 @@ import (
 	"github.com/clothesme/deploy-action/e2e/world"
 )
 
-// A deployment leaves its line in the history, a few in the slot's log, and nothing else: what goes is worth as much as what comes.
-func TestTwoHundredDeploymentsLeaveNoMoreThanTheirReleases(t *testing.T) {
-	const warmUp, deployments = 20, 200
+var growing = flag.Int("deployments", 60, "how often TestDeploymentsLeaveNoMoreThanTheirReleases deploys, at least 40 times")
+
+// A deployment leaves its line in the history, a few in the slot's log, and nothing else: what goes is worth as much as what comes. What
+// stayed of each would be seen after a few; a thousand of them are the soak's.
+func TestDeploymentsLeaveNoMoreThanTheirReleases(t *testing.T) {
+	const warmUp = 20
+	deployments := max(*growing, 2*warmUp)
 	w := world.New(t, lab.HostOptions{})
 	begin := time.Now()
 	var before world.Footprint
@@ -32,7 +37,7 @@ func TestTwoHundredDeploymentsLeaveNoMoreThanTheirReleases(t *testing.T) {
 		}
 	}
 	after := w.Footprint()
-	t.Logf("%.1f s each; after %d deployments: %+v; after %d: %+v", time.Since(begin).Seconds()/deployments, warmUp, before, deployments, after)
+	t.Logf("%.1f s each; after %d deployments: %+v; after %d: %+v", time.Since(begin).Seconds()/float64(deployments), warmUp, before, deployments, after)
 	// The history has some 600 bytes a deployment, the log 300, and mirrors are collected in a rhythm of six.
 	if grown := after.Disk - before.Disk; grown > 512<<10 {
 		t.Errorf("%d bytes more are in use after %d deployments than after %d", grown, deployments, warmUp)

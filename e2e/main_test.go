@@ -13,14 +13,14 @@ import (
 // longest are the scenarios that begin first, with how long they took, about, on two cores: those above two minutes. Each run prints its
 // ten longest.
 var longest = map[string]time.Duration{
-	"TestTwoHundredDeploymentsLeaveNoMoreThanTheirReleases": 8 * time.Minute,
-	"TestThirtyDeploymentsInARowLoseNothing":                6 * time.Minute,
-	"TestABadReleaseLeavesTheOldOneServing/Debian_12":       3 * time.Minute,
-	"TestABadReleaseLeavesTheOldOneServing/Debian_13":       3 * time.Minute,
-	"TestTakeoverUnderLoad/Debian_12":                       3 * time.Minute,
-	"TestTakeoverUnderLoad/Debian_13":                       3 * time.Minute,
-	"TestABareHostIsDeployedToInOneRun/Debian_12":           2 * time.Minute,
-	"TestABareHostIsDeployedToInOneRun/Debian_13":           2 * time.Minute,
+	"TestDeploymentsLeaveNoMoreThanTheirReleases":     8 * time.Minute,
+	"TestThirtyDeploymentsInARowLoseNothing":          6 * time.Minute,
+	"TestABadReleaseLeavesTheOldOneServing/Debian_12": 3 * time.Minute,
+	"TestABadReleaseLeavesTheOldOneServing/Debian_13": 3 * time.Minute,
+	"TestTakeoverUnderLoad/Debian_12":                 3 * time.Minute,
+	"TestTakeoverUnderLoad/Debian_13":                 3 * time.Minute,
+	"TestABareHostIsDeployedToInOneRun/Debian_12":     2 * time.Minute,
+	"TestABareHostIsDeployedToInOneRun/Debian_13":     2 * time.Minute,
 }
 
 func TestMain(m *testing.M) { os.Exit(world.Main(m, longest)) }

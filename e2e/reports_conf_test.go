@@ -112,7 +112,7 @@ func TestReportsConf(t *testing.T) {
 		{
 			name: "the include in a location", bare: true, setup: `rm /etc/nginx/sites-enabled/default
 				printf 'set $service_url http://127.0.0.1:9000;\n' >/etc/nginx/conf.d/service-url.inc
-				printf 'server {\n listen 80;\n location / {\n  include conf.d/service-url.inc;\n proxy_pass $service_url; } }\n' >/etc/nginx/conf.d/own.conf; nginx -s reload`,
+				printf 'server {\n listen 80;\n location / {\n  include conf.d/service-url.inc;\n proxy_pass $service_url; } }\n' >/etc/nginx/conf.d/own.conf; reload_nginx`,
 			refused: []string{"check: /etc/nginx/conf.d/own.conf:4 includes /etc/nginx/conf.d/service-url.inc inside location: it must be included at server level"},
 		},
 		{
@@ -128,17 +128,17 @@ func TestReportsConf(t *testing.T) {
 			check:   func(w *world.World, _ *lab.Result) { w.Exec("! command -v nginx") },
 		},
 		{
-			name: "nginx.conf reads no folder of sites", bare: true, setup: `sed -i '/conf.d\|sites-enabled/d' /etc/nginx/nginx.conf; nginx -s reload`,
+			name: "nginx.conf reads no folder of sites", bare: true, setup: `sed -i '/conf.d\|sites-enabled/d' /etc/nginx/nginx.conf; reload_nginx`,
 			refused: []string{"check: the http block at /etc/nginx/nginx.conf:", "includes no folder that a site could be put into: add the line: include /etc/nginx/conf.d/*.conf;"},
 		},
 		{
-			name: "nginx.conf reads sites-enabled alone", bare: true, setup: `sed -i '/conf.d/d' /etc/nginx/nginx.conf; nginx -s reload`,
+			name: "nginx.conf reads sites-enabled alone", bare: true, setup: `sed -i '/conf.d/d' /etc/nginx/nginx.conf; reload_nginx`,
 			check: func(w *world.World, _ *lab.Result) {
 				w.Exec("test -e /etc/nginx/sites-enabled/shop.conf && test ! -e /etc/nginx/conf.d/shop.conf")
 			},
 		},
 		{
-			name: "the welcome page is enabled by a relative link", bare: true, setup: `ln -sfn ../sites-available/default /etc/nginx/sites-enabled/default; nginx -s reload`,
+			name: "the welcome page is enabled by a relative link", bare: true, setup: `ln -sfn ../sites-available/default /etc/nginx/sites-enabled/default; reload_nginx`,
 			check: func(w *world.World, _ *lab.Result) { w.Exec("test ! -L /etc/nginx/sites-enabled/default") },
 		},
 		{
@@ -205,14 +205,14 @@ func TestReportsConf(t *testing.T) {
 			asks: anybody[:2], check: allRight,
 		},
 		{
-			name: "a site that a balancer's protocol comes to on port 80", setup: "cat >/etc/nginx/conf.d/00-theirs.conf <<<'server { listen 80 proxy_protocol; server_name theirs.example; return 418; }'; nginx -s reload\n" +
+			name: "a site that a balancer's protocol comes to on port 80", setup: "cat >/etc/nginx/conf.d/00-theirs.conf <<<'server { listen 80 proxy_protocol; server_name theirs.example; return 418; }'; reload_nginx\n" +
 				`timeout 120 bash -c 'until [[ $(curl -so /dev/null --haproxy-protocol -w "%{http_code}" -H "Host: theirs.example" http://127.0.0.2/) == 418 ]]; do sleep 0.05; done'` + "\n" + clients(5, 4, `{"proxied": true}`),
-			undo: `rm /etc/nginx/conf.d/00-theirs.conf; nginx -s reload; timeout 120 bash -c 'until [[ $(curl -so /dev/null -w "%{http_code}" http://127.0.0.2/) == 200 ]]; do sleep 0.05; done'`,
+			undo: `rm /etc/nginx/conf.d/00-theirs.conf; reload_nginx; timeout 120 bash -c 'until [[ $(curl -so /dev/null -w "%{http_code}" http://127.0.0.2/) == 200 ]]; do sleep 0.05; done'`,
 			asks: []ask{}, warned: []string{"/etc/nginx/conf.d/00-theirs.conf:1 says proxy_protocol for port 80"}, check: allRight,
 		},
 		{
 			name: "the welcome page of nginx.org's package", bare: true, setup: `rm /etc/nginx/sites-enabled/default
-				printf 'server {\n    listen       80;\n    server_name  localhost;\n    location / {\n        root   /usr/share/nginx/html;\n        index  index.html;\n    }\n}\n' >/etc/nginx/conf.d/default.conf; nginx -s reload`,
+				printf 'server {\n    listen       80;\n    server_name  localhost;\n    location / {\n        root   /usr/share/nginx/html;\n        index  index.html;\n    }\n}\n' >/etc/nginx/conf.d/default.conf; reload_nginx`,
 			asks: anybody[:2], check: func(w *world.World, _ *lab.Result) { w.Exec("test -e /etc/nginx/conf.d/default.conf") },
 		},
 		{

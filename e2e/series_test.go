@@ -112,7 +112,7 @@ func TestDetectionHealsWhatHandsBroke(t *testing.T) {
 			w := w.In(t)
 			w.Exec(tt.damage)
 			// An upload that outlives the version it was meant for finds the next one by the flags, unless these are damaged then.
-			result := w.Deploy(w.Commit(nil), map[string]string{"drain-timeout": "1m"})
+			result := w.Deploy(w.Commit(nil), map[string]string{"drain-timeout": "12s"})
 			if !strings.Contains(result.Log(), tt.want) {
 				t.Errorf("the log lacks %q:\n%s", tt.want, result.Log())
 			}

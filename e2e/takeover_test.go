@@ -54,16 +54,16 @@ func TestTakeoverUnderLoad(t *testing.T) {
 
 			w.UnderLoad()
 			sha := w.Commit(nil)
-			second := w.Deploy(sha, nil)
+			second := w.Deploy(sha, patient) // their block has no error_page for uploads that outlive a drain
 			if measured(t, second).Reloaded {
 				t.Error("the second deployment reloaded nginx")
 			}
 			w.Serves(second.Outputs["release"])
 			w.OneFlag("8080")
-			if again := w.Run(w.Job(sha, nil)); again.Outputs["outcome"] != "unchanged" {
+			if again := w.Run(w.Job(sha, patient)); again.Outputs["outcome"] != "unchanged" {
 				t.Errorf("the same commit again: outputs %v\n%s", again.Outputs, again.Log())
 			}
-			third := w.Run(w.Job("", map[string]string{"operation": "rollback"}))
+			third := w.Run(w.Job("", merged(patient, map[string]string{"operation": "rollback"})))
 			if third.Outputs["outcome"] != "rolled-back" || third.Outputs["release"] != first.Outputs["release"] {
 				t.Errorf("outputs %v\n%s", third.Outputs, third.Log())
 			}
