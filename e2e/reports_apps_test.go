@@ -167,6 +167,8 @@ server.keepAliveTimeout = 5000
 server.listen(process.env.PORT, "127.0.0.1")
 `
 
+var nodeAtSocket = strings.Replace(nodeApp, `process.env.PORT, "127.0.0.1"`, "{fd: 3}", 1)
+
 // recycles wants not one answer to be wrong while nothing is deployed: the application ends connections, or its workers, as it likes.
 func recycles(w *world.World, _ *lab.Result) { recyclesBut(w, 0) }
 
@@ -206,6 +208,10 @@ func TestReportsApps(t *testing.T) {
 	brief.name, brief.with = "uvicorn --timeout-keep-alive 1", map[string]string{"build": "", "start": "exec uvicorn --port $PORT --timeout-keep-alive 1 asgi:app"}
 	tryReports(t, []report{
 		gunicorn("--worker-class sync wsgi:app"),
+		{
+			name: "gunicorn at a socket of systemd's", asks: answers, files: map[string]string{"requirements.txt": "gunicorn\n", "wsgi.py": wsgiApp},
+			with: inPlace(map[string]string{"build": "", "start": "exec gunicorn --bind fd://3 --workers 2 wsgi:app"}),
+		},
 		gunicorn("--worker-class gthread --threads 4 --keep-alive 5 wsgi:app"),
 		uvicorns,
 		brief,
@@ -222,6 +228,10 @@ func TestReportsApps(t *testing.T) {
 		{
 			name: "Node.js, which keeps connections for 5 s", host: lab.HostOptions{With: "node"}, asks: answers, check: recycles,
 			files: map[string]string{"server.js": nodeApp}, with: map[string]string{"start": "exec node server.js"},
+		},
+		{
+			name: "Node.js at a socket of systemd's", host: lab.HostOptions{With: "node"}, asks: answers,
+			files: map[string]string{"server.js": nodeAtSocket}, with: inPlace(map[string]string{"start": "exec node server.js"}),
 		},
 	})
 }

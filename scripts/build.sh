@@ -3,7 +3,8 @@
 #
 # Values: app, path, lock_token, release, build (a command, or nothing for a venv from requirements.txt), shared (paths,
 #         blank-separated), start_file and environment (the texts of what the unit runs, and of what it reads first),
-#         more (yes, no: assets follow before the release is complete), clone (of a version started by hand, or nothing)
+#         more (yes, no: assets follow before the release is complete), clone (of a version started by hand, or nothing),
+#         takes_socket (yes, no: how the start command listens)
 # Prints: built (command, venv, reused, nothing), kept (how many releases stay, where the disk has no room for more)
 # Exits:  EX_BUILD when the command or pip fails, EX_MEMORY when it does for want of memory
 
@@ -25,6 +26,7 @@ main() {
   fi
   printf '%s\n' "$start_file" | write .deploy-action/start 0755
   printf '%s' "$environment" | write .deploy-action/environment 0600
+  if [[ $takes_socket == yes ]]; then : | write .deploy-action/socket 0644; fi
   [[ $more == yes ]] || mark_complete
 }
 

@@ -5,66 +5,6 @@
 # Prints: boot_ms (start of the process to its first right answer), tries, open (yes: the port is so to others, past nginx)
 # Exits:  EX_DIED, EX_MEMORY (the kernel ended it), EX_FOREIGN, EX_SILENT (never listened), EX_UNHEALTHY (listened, never answered right)
 
-main() {
-  local begin end tries=0 owner=none said=''
-  begin=$(now_ms)
-  end=$((begin + health_timeout * 1000))
-  while :; do
-    runs "$pid" "$starttime" || died
-    if [[ $owner != ours ]]; then look; fi
-    if [[ $owner == ours ]]; then
-      tries=$((tries + 1))
-      # Who has answered is known once the port is still the application's.
-      if probe "http://127.0.0.1:$port$health_path" "$health_host" && look && [[ $owner == ours ]]; then break; fi
-    fi
-    if (($(now_ms) > end)); then timed_out; fi
-    pause 0.1
-  done
-  runs "$pid" "$starttime" || died
-  result boot_ms "$(age_ms "$starttime")"
-  result tries "$tries"
-  if open_to_others "$port"; then result open yes; else result open no; fi
-}
-
-# look: sets owner; nobody else may have the port.
-look() {
-  listener "$port"
-  if [[ $owner == foreign ]]; then
-    runs "$pid" "$starttime" || died
-    die "$EX_FOREIGN" "port $port is held by a process that does not belong to this release ($(who_has "$port"))"
-  fi
-}
-
-died() {
-  local how=unknown
-  if has_systemd; then
-    how=$(systemctl show -p ExecMainCode -p ExecMainStatus -- "$(unit_of "$port")" </dev/null \
-      | awk -F= '{ v[$1] = $2 } END { print v["ExecMainCode"] == 1 ? "status " v["ExecMainStatus"] : "signal " v["ExecMainStatus"] }')
-  elif [[ -r $path/slots/$port.exit ]]; then
-    how="status $(<"$path/slots/$port.exit")"
-  fi
-  app_log "$port" "$log_offset"
-  out_of_memory
-  hints "$how"
-  die "$EX_DIED" "the application exited with $how before it was healthy"
-}
-
-timed_out() {
-  app_log "$port" "$log_offset"
-  out_of_memory
-  if ((tries == 0)); then
-    elsewhere
-    die "$EX_SILENT" "the application runs (pid $pid) but did not listen on port $port within ${health_timeout}s; it must listen on \$PORT"
-  fi
-  if only_ipv6 "$port"; then say "it listens on ::1 alone, and nginx asks 127.0.0.1: have the input start name that address"; fi
-  die "$EX_UNHEALTHY" "GET $health_path on port $port: $said; wanted $(wanted) ($tries tries in ${health_timeout}s)"
-}
-
-# elsewhere: says on which other ports the application listens.
-elsewhere() {
-  local ports
-  ports=$(ports_of "$port" | sort -nu)
-  if [[ -n $ports ]]; then say "it listens on ${ports//$'\n'/ and } instead"; fi
-}
+main() { wait_healthy; }
 
 main "$@" </dev/null

@@ -9,13 +9,13 @@
 #         include_app, include_path: the other application of this action's whose the file is, and its deploy root, or nothing
 #         last_repository: whose releases are here, or nothing
 #         boot: names the host's boot; recipe_key: by which recipes are told, or nothing before the first deployment
-#         and for each port N: flag_N (yes, no), listen_N (none, ours, foreign), adopted_N (yes, no), pid_N, enabled_N (yes, no),
+#         and for each port N: flag_N (yes, no), listen_N (none, ours, held, foreign), socket_N (yes, no: systemd
+#         holds it), adopted_N (yes, no), pid_N, enabled_N (yes, no),
 #         release_N, commit_N, recipe_N, proved_N (yes, no: it has served and come through its probation), by_N (JSON: the run that
 #         put it live), rss_mb_N
 #         and for each port N, line_port too, on which a process listens that we did not start: who_N (for people), holders_N (pid:starttime
 #         of all that listen, blank-separated), folder_N (where they work), clone_N and head_N (the clone of the repository in which they all
-#         do, or nothing, and its commit), unit_N (the systemd service that runs them, or nothing), app_N (the other application that this
-#         action runs there, or nothing)
+#         do, or nothing, and its commit), unit_N (the systemd service that runs them), app_N (the other application that this action runs there)
 #         and for each port N: claimed_N: another application of this action's that has it in its pair, or nothing; mine_N (yes, no): it is of
 #         this application's pair from before
 #         spare (two ports, comma-separated, on which nothing listens, or nothing), where one of the pair is not ours
@@ -43,6 +43,7 @@ main() {
     result "flag_$port" "$(yes_if test -e "$flags/$port")"
     listener "$port"
     result "listen_$port" "$owner"
+    result "socket_$port" "$(yes_if socket_listens "$port")"
     slot_pid "$port" || pid=0
     if [[ $owner == ours && -n $(adopted "$port") ]]; then result "adopted_$port" yes; else result "adopted_$port" no; fi
     if [[ $owner == foreign || -n $(adopted "$port") ]]; then inspect "$port"; fi

@@ -1,6 +1,7 @@
 package scripts
 
 import (
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -9,14 +10,16 @@ import (
 
 // What a routine deployment runs as root is what the sudoers rules allow: each of these calls, made with a sudo that only shows its arguments.
 func TestTheRulesAllowWhatRoutineVerbsRunAsRoot(t *testing.T) {
-	calls := []string{"nginx_test", "nginx_reload", "rules_stand"}
+	calls := map[string]bool{"nginx_test": true, "nginx_reload": true, "rules_stand": true}
 	for _, verb := range verbs(t) {
-		for _, m := range regexp.MustCompile(`\bunit ([a-z-]+) "\$port"`).FindAllStringSubmatch(read(t, string(verb)+".sh"), -1) {
-			calls = append(calls, "unit "+m[1]+" 8080", "unit "+m[1]+" 8081")
+		for _, file := range sources(verb) {
+			for _, m := range regexp.MustCompile(`\b(unit|unit_socket) ([a-z-]+) "\$(port|1)"`).FindAllStringSubmatch(read(t, file), -1) {
+				calls[m[1]+" "+m[2]+" 8080"], calls[m[1]+" "+m[2]+" 8081"] = true, true
+			}
 		}
 	}
-	if len(calls) != 3+2*5 {
-		t.Fatalf("calls %q", calls)
+	if len(calls) != 3+2*(5+4) {
+		t.Fatalf("calls %v", calls)
 	}
 	const host = `app=shop ports="8080 8081"
 rules() { :; }
@@ -27,7 +30,7 @@ as_root() { printf 'ran %s\n' "$*" >&3; }
 exec 3>&1
 rules_copy=/dev/null
 `
-	out := bash(t, read(t, "lib/root.sh")+host+"rules_file=/etc/sudoers.d/deploy-action-shop\n"+strings.Join(calls, "\n")+"\nprintf 'may %s\\n' \"$(routine | sed ':a; N; $!ba; s/\\n/\\nmay /g')\"")
+	out := bash(t, read(t, "lib/socket.sh")+read(t, "lib/root.sh")+host+"rules_file=/etc/sudoers.d/deploy-action-shop\n"+strings.Join(slices.Collect(maps.Keys(calls)), "\n")+"\nprintf 'may %s\\n' \"$(routine | sed ':a; N; $!ba; s/\\n/\\nmay /g')\"")
 	var ran, may []string
 	for _, line := range strings.Split(strings.TrimSpace(out), "\n") {
 		if command, ok := strings.CutPrefix(line, "ran "); ok {
@@ -47,8 +50,9 @@ rules_copy=/dev/null
 func TestRootIsAskedForInFewPlaces(t *testing.T) {
 	places := []string{
 		"lib/base.sh", "lib/root.sh", "lib/files.sh", "lib/packages.sh", "lock.sh", "setup.sh", "lib/swap.sh", "site.sh",
-		"lib/process.sh", "lib/nginx.sh", "port.sh", // after free_root
-		"stop.sh", // a version that another user had started by hand
+		"lib/socket.sh", "lib/process.sh", "lib/nginx.sh", "port.sh", // after free_root
+		"lib/units.sh",
+		"lib/halt.sh", // a version that another user had started by hand
 	}
 	var files []string
 	for _, verb := range verbs(t) {

@@ -1,18 +1,20 @@
 #!/usr/bin/env bash
 # Makes the folders, the systemd template, the sudoers rules, the rotation of logs and a swap file, where they are missing or differ.
 #
-# Values: app, path, lock_token, template (of the systemd unit), repository (owner/name)
+# Values: app, path, lock_token, template and socket_template (of the systemd units), repository (owner/name)
 # Prints: changed (what was written, or nothing)
 # Exits:  EX_CHECK when the unit's name is somebody else's, when its running instances have another folder or user, or when something has to be
 #         written for which this user lacks the rights; EX_NGINX when the site is not ours to write. Nothing is touched then.
 
 main() {
-  local changed=() todo=() file=/etc/systemd/system/$app@.service dir
+  local changed=() todo=() file=/etc/systemd/system/$app@.service
+  local socket=${file%.service}.socket dir
   own_lock
   look_at_site
   if has_systemd; then
     unit_is_ours "$file"
     if [[ ! -e $file || $(<"$file") != "$template" ]]; then todo+=("$file"); fi
+    if [[ ! -e $socket || $(<"$socket") != "$socket_template" ]]; then todo+=("$socket"); fi
   fi
   if [[ ! -d $flags || ! -O $flags ]]; then
     todo+=("$flags")
@@ -39,7 +41,10 @@ main() {
   done
   mark_root
   if ((${#changed[@]} == 0)); then say "already there: the folders in $path"; fi
-  if has_systemd; then see_to "$file" write_template; fi
+  if has_systemd; then
+    see_to "$file" write_template
+    see_to "$socket" write_socket
+  fi
   see_to "$flags" make_flags
   if ((EUID > 0)); then see_to "$rules_file" write_rules; fi
   if rotates; then see_to "$rotation_file" write_rotation; fi
@@ -62,11 +67,6 @@ see_to() {
   fi
 }
 
-write_template() {
-  write_root "$1" 0644 <<<"$template"
-  as_root systemctl daemon-reload
-}
-
 # write_rules FILE: tested alone, before sudo sees them, and then with all that sudo reads. The copy comes last: it says that the rules stand.
 write_rules() {
   local sound=no
@@ -78,20 +78,5 @@ write_rules() {
   fi
   rules | write_root "$rules_copy" 0644
 }
-
-# unit_is_ours FILE: ends the script otherwise.
-unit_is_ours() {
-  local theirs
-  theirs=$(systemctl cat -- "$app@.service" 2>/dev/null </dev/null || :)
-  if [[ -n $theirs ]] && ! grep -qs '^# Written by deploy-action' "$1"; then
-    die "$EX_CHECK" "the host already has a unit $app@.service that this action did not write; choose another name with the input app"
-  fi
-  # A running version restarts by this file: it must not be led to another folder or user before the new one has proved itself.
-  if [[ -e $1 && $(identity <"$1") != "$(identity <<<"$template")" && -n $(systemctl list-units --plain --no-legend "$app@*.service" </dev/null) ]]; then
-    die "$EX_CHECK" "$app already runs on this host with $(identity <"$1"); keep path and username as they were, or choose another name with the input app"
-  fi
-}
-
-identity() { grep -E '^(User|WorkingDirectory)=' | tr '\n' ' '; }
 
 main "$@" </dev/null

@@ -38,6 +38,9 @@ func (a App) FlagDir() string { return "/var/lib/deploy-action/" + a.Name + "/ac
 // Unit is the systemd template, an instance a port.
 func (a App) Unit() string { return a.render("unit.service", 0) }
 
+// Socket is the systemd template of a slot's socket.
+func (a App) Socket() string { return a.render("unit.socket", 0) }
+
 // SiteFile is where SiteConf goes. The user's own server block may well have the application's name.
 func (a App) SiteFile() string {
 	if a.TheirSite {

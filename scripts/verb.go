@@ -13,7 +13,7 @@ import (
 	"al.essio.dev/pkg/shellescape"
 )
 
-//go:embed *.sh lib/*.sh upstreams.conf site.conf service-url.inc proxy.conf trusted.conf late.conf unit.service
+//go:embed *.sh lib/*.sh upstreams.conf site.conf service-url.inc proxy.conf trusted.conf late.conf unit.service unit.socket
 var files embed.FS
 
 // Verb names one script.
@@ -39,6 +39,8 @@ const (
 	Site    Verb = "site"
 	Switch  Verb = "switch"
 	Verify  Verb = "verify"
+	Replace Verb = "replace"
+	Resume  Verb = "resume"
 	Restore Verb = "restore"
 	Drain   Verb = "drain"
 	Stop    Verb = "stop"
@@ -55,15 +57,18 @@ func Command(verb Verb) string { return "exec bash -s -- " + string(verb) }
 // Values are a script's inputs, by variable name.
 type Values map[string]string
 
-var libraries = []string{"lib/base.sh", "lib/step.sh", "lib/root.sh", "lib/process.sh", "lib/memory.sh", "lib/files.sh", "lib/probe.sh", "lib/packages.sh"}
+var libraries = []string{"lib/base.sh", "lib/step.sh", "lib/root.sh", "lib/process.sh", "lib/socket.sh", "lib/memory.sh", "lib/files.sh", "lib/probe.sh", "lib/packages.sh"}
+
+var replacing = []string{"lib/launch.sh", "lib/health.sh", "lib/hints.sh", "lib/drain.sh", "lib/halt.sh", "lib/replace.sh"}
 
 // extra are the shared files that few verbs need.
 var extra = map[Verb][]string{
 	Fetch: {"lib/room.sh", "lib/git.sh", "lib/ref.sh"}, Build: {"lib/room.sh", "lib/command.sh", "lib/venv.sh"},
-	Health: {"lib/hints.sh"}, Hook: {"lib/command.sh"}, Assets: {"lib/room.sh", "lib/asset.sh"}, Room: {"lib/room.sh"},
+	Health: {"lib/health.sh", "lib/hints.sh"}, Start: {"lib/launch.sh"}, Drain: {"lib/drain.sh"}, Stop: {"lib/halt.sh"},
+	Replace: replacing, Resume: replacing, Hook: {"lib/command.sh"}, Assets: {"lib/room.sh", "lib/asset.sh"}, Room: {"lib/room.sh"},
 	Prune: {"lib/room.sh"}, Releases: {"lib/room.sh"}, Check: {"lib/nginx.sh", "lib/answers.sh", "lib/front.sh", "lib/room.sh"},
 	Port:   {"lib/inspect.sh", "lib/nginx.sh", "lib/claims.sh"},
-	Setup:  {"lib/site.sh", "lib/rotate.sh", "lib/swap.sh"},
+	Setup:  {"lib/site.sh", "lib/units.sh", "lib/rotate.sh", "lib/swap.sh"},
 	Verify: {"lib/nginx.sh", "lib/answers.sh"},
 	Site:   {"lib/site.sh", "lib/nginx.sh", "lib/answers.sh", "lib/front.sh"},
 }

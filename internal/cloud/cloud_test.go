@@ -127,7 +127,9 @@ func TestFindAndProve(t *testing.T) {
 }
 
 func TestFindExplains(t *testing.T) {
-	body := func(code string) string { return "<Error><Code>" + code + "</Code><Message>stored with Server Side Encryption</Message></Error>" }
+	body := func(code string) string {
+		return "<Error><Code>" + code + "</Code><Message>stored with Server Side Encryption</Message></Error>"
+	}
 	for _, tt := range []struct {
 		name   string
 		status int

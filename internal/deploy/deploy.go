@@ -61,6 +61,18 @@ func (d *Deployment) steps() []step {
 	}
 	anew := release
 	anew.skip = isChosen
+	change := []step{
+		{prepare, "start", "Starting the new version", brief, d.start, d.stopNew, isUnchanged, false},
+		{prepare, "health", "Waiting for the new version's health", in.Health.Timeout + brief, d.health, nil, isUnchanged, false},
+
+		// Requests go to the new version; one rename takes them back.
+		{commit, "switch", "Switching", brief, d.switchOver, d.switchBack, isUnchanged, false},
+	}
+	if in.Strategy == inputs.InPlace {
+		// Visitors wait until the new version is healthy, or the old one serves again.
+		limit := 2*in.DrainTimeout + 2*in.StopTimeout + 2*in.Health.Timeout + 2*brief
+		change = []step{{commit, "replace", "Replacing the version", limit, d.replace, d.replaceBack, isUnchanged, false}}
+	}
 	deployment := []step{
 		// The old version serves; nothing it needs is touched.
 		{prepare, "connect", "Connecting", in.ConnectTimeout + brief, d.connect, nil, nil, false},
@@ -82,11 +94,9 @@ func (d *Deployment) steps() []step {
 		{prepare, "build", "Building the release", in.Timeout, d.build, nil, d.isBuilt, false},
 		{prepare, "assets", "Fetching the assets", in.Timeout, d.fetchAssets, nil, d.noAssets, false},
 		{prepare, "before-start", "Running before-start", in.Timeout, d.beforeStart, nil, d.isPrepared, false},
-		{prepare, "start", "Starting the new version", brief, d.start, d.stopNew, isUnchanged, false},
-		{prepare, "health", "Waiting for the new version's health", in.Health.Timeout + brief, d.health, nil, isUnchanged, false},
-
-		// Requests go to the new version; one rename takes them back.
-		{commit, "switch", "Switching", brief, d.switchOver, d.switchBack, isUnchanged, false},
+	}
+	deployment = append(deployment, change...)
+	deployment = append(deployment, []step{
 		{commit, "verify", "Verifying through nginx", settle + in.WatchFor + brief, d.verify, nil, isUnchanged, false},
 
 		// The new version has proved itself: from here a failure is a warning.
@@ -96,7 +106,7 @@ func (d *Deployment) steps() []step {
 		{retire, "prune", "Pruning old releases", in.Timeout, d.prune, nil, isUnchanged, false},
 		{retire, "record", "Recording the deployment", brief, d.recordSuccess, nil, nil, true},
 		{retire, "unlock", "Releasing the deploy lock", 2 * heartbeat, d.unlock, nil, nil, true},
-	}
+	}...)
 	ask := step{prepare, "ask", "Asking the site", brief, d.askNow, nil, nil, false}
 	switch {
 	case in.Operation == inputs.Check:
@@ -149,7 +159,7 @@ func isUnchanged(h *host) bool     { return h.unchanged }
 func nothingToAdopt(h *host) bool  { return !h.Adopt }
 func nothingToHeal(h *host) bool   { return h.Heal == nil }
 func idleIsClear(h *host) bool     { return !h.Idle.runs() }
-func nothingToRetire(h *host) bool { return h.unchanged || h.Active == nil }
+func nothingToRetire(h *host) bool { return h.unchanged || h.Active == nil || h.retired }
 
 // Run goes through the list. It returns what happened and, when the release did not make it, a *Failure. The hosts' connections are closed
 // when it returns.

@@ -20,7 +20,7 @@ import (
 func testInputs() *inputs.Inputs {
 	return &inputs.Inputs{
 		Hosts: []remote.Host{{User: "ubuntu", Name: "web-1", Port: 22}}, ConnectTimeout: time.Second, Timeout: time.Minute, LockTimeout: time.Second,
-		App: "ai-server", Path: "/home/ubuntu/ai-server", Repository: "o/r", Ref: newCommit, ServerURL: "https://github.com", Start: "serve",
+		App: "ai-server", Path: "/home/ubuntu/ai-server", Repository: "o/r", Ref: newCommit, ServerURL: "https://github.com", Start: "serve", Strategy: inputs.BlueGreen,
 		Ports: [2]uint16{8080, 8081}, Health: inputs.Health{Path: "/health", Status: 200, Timeout: time.Second, Host: "localhost"},
 		DrainTimeout: time.Second, StopTimeout: time.Second, ServerName: "_", NginxInclude: "/etc/nginx/conf.d/service-url.inc", KeepReleases: 5,
 		MaxBodySize: "100m", ResponseTimeout: 5 * time.Minute,

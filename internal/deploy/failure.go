@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -234,7 +235,7 @@ func (d *Deployment) next(s step, cause error) string {
 	if d.in.Operation == inputs.Rollback {
 		mend = "choose another release with the input \"release\", or fix this one and push it"
 	}
-	log := fmt.Sprintf("; the whole log: ssh %s tail -n 100 %s/logs/%d.log", sshTarget(h.target), d.in.Path, h.Idle.Port)
+	log := fmt.Sprintf("; the whole log: ssh %s tail -n 100 %s/logs/%d.log", sshTarget(h.target), d.in.Path, cmp.Or(h.tried, h.Idle.Port))
 	switch {
 	case errors.Is(cause, context.Canceled):
 		return "run this workflow again when it suits"

@@ -44,21 +44,22 @@ type fakeHost struct {
 	calls    []string
 	recorded []string
 	pruned   scripts.Values
-	commit   string       // of the active release; "" for oldCommit
-	offer    string       // the manifest it offers; "" for no release to build on
-	disk     int          // KiB free
-	lacks    bool         // setup has something to do
-	public   bool         // the application listens on every address
-	nginx    string       // its version; "" for one that will do
-	missing  string       // packages that apt can install
-	diskUsed int          // percent
-	note     string       // what check says of the host's nginx
-	unwell   bool         // what runs does not answer right
-	rssMB    int          // of the running version; 0 for 30
-	received bytes.Buffer // what was uploaded
-	uploaded chan error   // how that ended
-	deaf     bool         // it does not notice when nobody sends any more
-	disks    string       // from a fault on: full (what takes back goes on), broken (nothing does)
+	commit   string          // of the active release; "" for oldCommit
+	offer    string          // the manifest it offers; "" for no release to build on
+	disk     int             // KiB free
+	lacks    bool            // setup has something to do
+	public   bool            // the application listens on every address
+	nginx    string          // its version; "" for one that will do
+	missing  string          // packages that apt can install
+	diskUsed int             // percent
+	note     string          // what check says of the host's nginx
+	unwell   bool            // what runs does not answer right
+	rssMB    int             // of the running version; 0 for 30
+	received bytes.Buffer    // what was uploaded
+	uploaded chan error      // how that ended
+	sockets  map[string]bool // that systemd holds, by port
+	deaf     bool            // it does not notice when nobody sends any more
+	disks    string          // from a fault on: full (what takes back goes on), broken (nothing does)
 	onOffer  func()
 
 	store  *fakeStore
@@ -75,7 +76,7 @@ type fault struct {
 
 func newFakeHost(t *testing.T) *fakeHost {
 	t.Helper()
-	return &fakeHost{t: t, flag: "8080", running: map[string]bool{"8080": true}, proved: map[string]bool{"8080": true}, standby: map[string]bool{}, releases: map[string]string{}, by: map[string]string{}, done: map[string]string{}, loaded: true, faults: map[scripts.Verb]fault{}, uploaded: make(chan error, 1)}
+	return &fakeHost{t: t, flag: "8080", running: map[string]bool{"8080": true}, proved: map[string]bool{"8080": true}, standby: map[string]bool{}, sockets: map[string]bool{}, releases: map[string]string{}, by: map[string]string{}, done: map[string]string{}, loaded: true, faults: map[scripts.Verb]fault{}, uploaded: make(chan error, 1)}
 }
 
 var errLink = &remote.LostError{Err: errors.New("connection reset by peer")}
@@ -193,6 +194,10 @@ func (s *fakeShell) Run(ctx context.Context, verb scripts.Verb, v scripts.Values
 			panic("at the disco")
 		case "error":
 			f.calls = append(f.calls, call(verb, v))
+			if verb == scripts.Replace && v["back"] != "" { // which goes back by itself
+				f.replaced(v["from"], v["port"], v["release"])
+				_, _ = fmt.Fprintf(results, "%s\n%s", scripts.Begin, f.resumed(v["from"], v["port"], v["back"]))
+			}
 			_, _ = fmt.Fprintln(words, bad.words)
 			return &remote.ExitError{Code: bad.code}
 		}
@@ -326,6 +331,11 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 		was := f.loaded
 		f.loaded = true
 		return "reloaded=" + yes(!was) + "\nedited=no\n"
+	case scripts.Replace:
+		f.replaced(v["from"], v["port"], v["release"])
+		return "switched_at=1795400000000\nlog_offset=0\npid=42\nstarttime=4200\nboot_ms=500\ntries=2\nopen=no\nflag=right\nleft=0\nhand=idle\ndrain_ms=20\nstopped=yes\nstop_ms=20\n"
+	case scripts.Resume:
+		return f.resumed(v["from"], v["port"], v["back"])
 	case scripts.Switch:
 		return f.rename(v["from"], v["to"])
 	case scripts.Restore:
@@ -372,6 +382,24 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 	return ""
 }
 
+// replaced has one version at a time.
+func (f *fakeHost) replaced(from, port, release string) {
+	delete(f.standby, from)
+	delete(f.running, from)
+	f.running[port], f.proved[port], f.releases[port], f.sockets[port], f.flag = true, false, release, true, port
+}
+
+func (f *fakeHost) resumed(from, port, back string) string {
+	if f.running[from] {
+		delete(f.running, port)
+		delete(f.sockets, port)
+		f.flag = from
+	} else {
+		f.running[port], f.proved[port], f.releases[port], f.flag = true, true, back, port
+	}
+	return "serves=" + f.flag + "\n"
+}
+
 func (f *fakeHost) rename(from, to string) string {
 	delete(f.standby, from)
 	if to != "" && f.running[from] && f.proved[from] {
@@ -415,8 +443,8 @@ func (f *fakeHost) detection() string {
 			release = cmp.Or(f.releases[port], "20261122T000000Z-aaaaaaa")
 			fmt.Fprintf(&b, "commit_%s=%s\nrecipe_%s=%s\n", port, cmp.Or(f.commit, oldCommit), port, activeRecipe)
 		}
-		fmt.Fprintf(&b, "flag_%[1]s=%[2]s\nlisten_%[1]s=%[3]s\npid_%[1]s=%[4]d\nrss_mb_%[1]s=%[9]d\nenabled_%[1]s=no\nproved_%[1]s=%[6]s\nrelease_%[1]s=%[5]s\nadopted_%[1]s=%[7]s\nby_%[1]s=%[8]s\nclaimed_%[1]s=\nmine_%[1]s=yes\n",
-			port, yes(f.flag == port), listen, pid, release, yes(f.proved[port]), yes(adopted), f.by[port], cmp.Or(f.rssMB, 30))
+		fmt.Fprintf(&b, "flag_%[1]s=%[2]s\nlisten_%[1]s=%[3]s\npid_%[1]s=%[4]d\nrss_mb_%[1]s=%[9]d\nenabled_%[1]s=no\nproved_%[1]s=%[6]s\nrelease_%[1]s=%[5]s\nadopted_%[1]s=%[7]s\nby_%[1]s=%[8]s\nclaimed_%[1]s=\nmine_%[1]s=yes\nsocket_%[1]s=%[10]s\n",
+			port, yes(f.flag == port), listen, pid, release, yes(f.proved[port]), yes(adopted), f.by[port], cmp.Or(f.rssMB, 30), yes(f.sockets[port]))
 	}
 	return b.String()
 }

@@ -36,14 +36,16 @@ type host struct {
 	pid, starttime  string // of the new process
 	logOffset       string
 
-	open        bool // others on the host may read the deploy root
-	changed     bool // something was installed or written in setting up
-	reloaded    bool // this deployment made nginx reload
-	undoing     bool // what was done is being taken back
-	routed      bool // requests may have gone to the new slot
-	unsure      bool // nor is it known whether they still do
-	switched    bool // requests go to the new slot
-	restored    bool // they went there, and go to the old one again
+	open        bool   // others on the host may read the deploy root
+	changed     bool   // something was installed or written in setting up
+	reloaded    bool   // this deployment made nginx reload
+	undoing     bool   // what was done is being taken back
+	routed      bool   // requests may have gone to the new slot
+	unsure      bool   // nor is it known whether they still do
+	switched    bool   // requests go to the new slot
+	tried       uint16 // the port of a replacement; it is the active one when the old version was started again there
+	resumed     bool   // a replacement was taken back: the release of before was started again
+	restored    bool   // they went there, and go to the old one again
 	switchedAt  time.Time
 	live        time.Duration // from the run's start to the first proved answer through nginx
 	boot        time.Duration // the application's own share of it

@@ -107,6 +107,9 @@ func (d *Deployment) plan(h *host) []string {
 	if in.Operation == inputs.Rollback {
 		start = "as it was deployed"
 	}
+	if in.Strategy == inputs.InPlace {
+		return append(lines, d.planReplacement(h, start)...)
+	}
 	add("start it on port %d: %s", h.Idle.Port, start)
 	add("ask GET %s there until it answers with status %d, for %s at most", in.Health.Path, in.Health.Status, in.Health.Timeout)
 	switch {
@@ -123,6 +126,32 @@ func (d *Deployment) plan(h *host) []string {
 	}
 	if h.Active != nil {
 		add("drain port %d for %s at most, and stop %s", h.Active.Port, in.DrainTimeout, h.Active.version())
+	}
+	add("delete all but the %d newest releases that have served, the active one and the one before it", in.KeepReleases)
+	return lines
+}
+
+// planReplacement is the rest of the plan for one version at a time.
+func (d *Deployment) planReplacement(h *host, start string) []string {
+	in := d.in
+	var lines []string
+	add := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
+	if !h.Loaded {
+		add("have nginx load the site for %s, reloading it once", in.ServerName)
+	}
+	add("open a socket at port %d, which systemd holds", h.Idle.Port)
+	if h.Active != nil {
+		add("rename the flag, so that visitors wait there; drain port %d for %s at most, and stop %s", h.Active.Port, in.DrainTimeout, h.Active.version())
+	}
+	add("start it at the socket: %s", start)
+	back := "stop it"
+	if h.Active != nil {
+		back = "start " + h.Active.version() + " again"
+	}
+	add("ask GET %s there until it answers with status %d, for %s at most; else %s", in.Health.Path, in.Health.Status, in.Health.Timeout, back)
+	add("ask through nginx until the answer comes from port %d, and on for %s", h.Idle.Port, in.WatchFor)
+	if in.AfterSwitch != "" {
+		add("run after-switch: %s", firstLine(in.AfterSwitch))
 	}
 	add("delete all but the %d newest releases that have served, the active one and the one before it", in.KeepReleases)
 	return lines

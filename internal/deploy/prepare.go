@@ -198,6 +198,9 @@ func (d *Deployment) detect(ctx context.Context, h *host) (string, error) {
 		d.rep.Warn("Repository of "+d.in.App, fmt.Sprintf("until now %s came from %s, and this run deploys %s: if that is another application, give it a name and a folder of its own with the inputs app and path",
 			d.in.App, last, d.in.Repository))
 	}
+	if err := d.canReplace(h); err != nil {
+		return "", err
+	}
 	h.app.TheirSite = h.TheirSite
 	for _, note := range h.Notes {
 		d.rep.Warn("State of "+h.target.Name, note)
@@ -222,7 +225,7 @@ func (d *Deployment) detection() scripts.Values {
 func (d *Deployment) setup(ctx context.Context, h *host) (string, error) {
 	values := d.siteValues(h)
 	values["repository"] = d.in.Repository
-	values["template"], values["swap"] = h.app.Unit(), ""
+	values["template"], values["socket_template"], values["swap"] = h.app.Unit(), h.app.Socket(), ""
 	if d.in.SwapMB > 0 {
 		values["swap"] = strconv.Itoa(d.in.SwapMB)
 	}
@@ -250,6 +253,15 @@ func (d *Deployment) adopt(ctx context.Context, h *host) (string, error) {
 
 // heal puts flags right that a dead run, or somebody's hand, has left wrong.
 func (d *Deployment) heal(ctx context.Context, h *host) (string, error) {
+	if h.Heal.Back != "" {
+		res, err := d.exec(ctx, h, scripts.Resume, d.replacing(h.Heal.From, h.Heal.To, h.Heal.Back))
+		if err != nil {
+			return "", err
+		}
+		h.changed = true
+		h.servesOn(res.Port("serves"))
+		return fmt.Sprintf("%s serves again, on port %d", h.Heal.Back, h.Active.Port), res.Err()
+	}
 	if _, err := d.exec(ctx, h, scripts.Switch, scripts.Values{"from": h.Heal.From, "to": h.Heal.To}); err != nil {
 		return "", err
 	}
@@ -300,6 +312,9 @@ func (d *Deployment) recipe(h *host) string {
 	}
 	if d.in.Source == inputs.Workspace {
 		parts = append(parts, d.in.Source)
+	}
+	if d.in.Strategy == inputs.InPlace {
+		parts = append(parts, string(d.in.Strategy))
 	}
 	for _, a := range h.assets {
 		parts = append(parts, a.Path, a.id())
@@ -369,7 +384,7 @@ func (d *Deployment) build(ctx context.Context, h *host) (string, error) {
 	res, err := d.exec(ctx, h, scripts.Build, scripts.Values{
 		"release": h.release, "build": d.in.Build, "shared": strings.Join(d.in.Shared, " "),
 		"start_file": scripts.StartFile(d.in.Start), "environment": d.environment(),
-		"more": yes(!d.noAssets(h)), "clone": h.clone(),
+		"more": yes(!d.noAssets(h)), "clone": h.clone(), "takes_socket": yes(d.in.Strategy == inputs.InPlace),
 	})
 	if err != nil {
 		return "", err

@@ -19,7 +19,15 @@ type release struct {
 	ID     string
 	Commit string
 	Live   bool // it has served, and proved itself, at some time
+	Socket bool // its start command takes a socket, as the strategy in-place has it
 	Turn   int  // its place in the order in which releases first did; 0 when not known
+}
+
+func (r release) strategy() inputs.Strategy {
+	if r.Socket {
+		return inputs.InPlace
+	}
+	return inputs.BlueGreen
 }
 
 // before tells whether a release came to serve before another. Ids decide only where the order is not known: they have a clock's time in them.
@@ -27,7 +35,7 @@ func (r release) before(other release) bool {
 	return r.Turn < other.Turn || r.Turn == other.Turn && r.ID < other.ID
 }
 
-var releaseLine = regexp.MustCompile("^(" + strings.Trim(inputs.ReleaseID.String(), "^$") + ") ([0-9a-f]{40,64}) ([0-9]{1,9}|never)$")
+var releaseLine = regexp.MustCompile("^(" + strings.Trim(inputs.ReleaseID.String(), "^$") + ") ([0-9a-f]{40,64}) ([0-9]{1,9}|never)( socket)?$")
 
 // readReleases returns what releases.sh lists, newest first, and the lines of the history, oldest first.
 func readReleases(res *scripts.Results) (releases []release, history []string, err error) {
@@ -38,7 +46,7 @@ func readReleases(res *scripts.Results) (releases []release, history []string, e
 			return nil, nil, fmt.Errorf("the host lists a release as %.80q", line)
 		}
 		turn, err := strconv.Atoi(m[3])
-		releases = append(releases, release{ID: m[1], Commit: m[2], Live: err == nil, Turn: turn})
+		releases = append(releases, release{ID: m[1], Commit: m[2], Live: err == nil, Socket: m[4] != "", Turn: turn})
 	}
 	history, err = readHistory(res)
 	return releases, history, err
@@ -113,6 +121,12 @@ func (d *Deployment) choose(ctx context.Context, h *host) (string, error) {
 	chosen, why, err := chooseRelease(releases, active, d.in.Release)
 	if err != nil {
 		return "", err
+	}
+	if took := chosen.strategy(); took != d.in.Strategy {
+		return "", &choiceError{
+			fmt.Errorf("release %s was deployed with the strategy %q, and a release is started as it was deployed", chosen.ID, took),
+			fmt.Sprintf("set the input strategy to %q for this rollback", took),
+		}
 	}
 	h.release, h.commit, h.served = chosen.ID, chosen.Commit, chosen.Live
 	if chosen.ID == active && d.servesAlready(h) {

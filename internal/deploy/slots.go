@@ -13,7 +13,8 @@ type slot struct {
 	Port    uint16
 	Flag    bool   // nginx's flag names it
 	Enabled bool   // a reboot starts it, and systemd starts it again when it dies
-	Listen  string // who listens: none, ours or foreign
+	Listen  string // who listens: none, ours, held or foreign
+	Socket  bool   // systemd holds it
 	Adopted bool   // what listens was started by hand, and an earlier run has found it proved to be the old version
 	Process process
 	Claimed string // the other application of this action's that has the port in its pair
@@ -45,6 +46,7 @@ func (s slot) version() string {
 const (
 	none    = "none"
 	ours    = "ours"
+	held    = "held" // a socket of ours, and nobody answers
 	foreign = "foreign"
 	absent  = "absent"
 	oneLine = "line"
@@ -80,8 +82,9 @@ type position struct {
 	Notes     []string // for people
 }
 
-// heal is a correction of the flags that switch.sh makes: From is removed, To is there.
-type heal struct{ From, To string }
+// heal is a correction of the flags that switch.sh makes: From is removed, To is there. With Back, a release, it is one that
+// resume.sh makes of a replacement that was cut off: From has the socket, To is the other port.
+type heal struct{ From, To, Back string }
 
 // readFacts takes detection's results apart.
 func readFacts(res *scripts.Results, ports [2]uint16, repository string) (facts, error) {
@@ -102,7 +105,8 @@ func readFacts(res *scripts.Results, ports [2]uint16, repository string) (facts,
 			Enabled: res.Yes(key("enabled")),
 			Adopted: res.Yes(key("adopted")),
 			Proved:  res.Yes(key("proved")),
-			Listen:  res.OneOf(key("listen"), none, ours, foreign),
+			Listen:  res.OneOf(key("listen"), none, ours, held, foreign),
+			Socket:  res.Yes(key("socket")),
 			PID:     res.Int(key("pid")),
 			Release: res.Form(key("release"), releaseOr),
 			RSSMB:   res.Int(key("rss_mb")),
@@ -204,6 +208,9 @@ func proved(f *facts, active int, p *position) int {
 		return active
 	}
 	flagged, before := f.Slots[active], f.Slots[1-active]
+	if flagged.Socket && !flagged.Proved && before.Proved && before.Release != "" {
+		return cutOff(f, active, p)
+	}
 	dead := flagged.Listen != ours && (flagged.PID == 0 || !flagged.Proved)
 	if !before.serves() || !before.Proved || (flagged.Proved && !dead) {
 		return active
@@ -212,6 +219,21 @@ func proved(f *facts, active int, p *position) int {
 	p.Notes = append(p.Notes, fmt.Sprintf("the flag is on port %d, whose release an earlier run did not see proved or that is dead; %s on port %d serves and gets it back",
 		flagged.Port, before.version(), before.Port))
 	return 1 - active
+}
+
+// cutOff: of a replacement whose new version an earlier run did not see proved. The old one serves still, or does again once it is
+// started, where visitors wait.
+func cutOff(f *facts, active int, p *position) int {
+	flagged, before := &f.Slots[active], f.Slots[1-active]
+	p.Heal = &heal{From: fmt.Sprint(flagged.Port), To: fmt.Sprint(before.Port), Back: before.Release}
+	p.Notes = append(p.Notes, fmt.Sprintf("a replacement at port %d was cut off before its release had proved itself; %s serves again",
+		flagged.Port, before.Release))
+	if before.serves() {
+		return 1 - active
+	}
+	flagged.Listen, flagged.Release, flagged.Commit, flagged.Recipe = ours, before.Release, before.Commit, before.Recipe
+	flagged.Proved, flagged.By = true, before.By
+	return active
 }
 
 // active returns the index of the active slot, -1 when there has never been one.

@@ -40,15 +40,15 @@ func TestDecideOnAHostSetUpByHand(t *testing.T) {
 		heal   *heal
 		want   string // an error or a note
 	}{
-		{"the old version on the first port", facts{Slots: [2]slot{held(8080, nil), idle(8081)}, Line: 8080}, 8080, true, &heal{"", "8080"}, ""},
-		{"the old version on the second port", facts{Slots: [2]slot{idle(8080), held(8081, nil)}, Line: 8081}, 8081, true, &heal{"", "8081"}, ""},
-		{"a run that died before the flag", facts{Slots: [2]slot{adopted(held(8080, nil)), idle(8081)}, Line: 8080}, 8080, false, &heal{"", "8080"}, ""},
+		{"the old version on the first port", facts{Slots: [2]slot{held(8080, nil), idle(8081)}, Line: 8080}, 8080, true, &heal{From: "", To: "8080"}, ""},
+		{"the old version on the second port", facts{Slots: [2]slot{idle(8080), held(8081, nil)}, Line: 8081}, 8081, true, &heal{From: "", To: "8081"}, ""},
+		{"a run that died before the flag", facts{Slots: [2]slot{adopted(held(8080, nil)), idle(8081)}, Line: 8080}, 8080, false, &heal{From: "", To: "8080"}, ""},
 		{"a run that died before the switch", facts{Slots: [2]slot{flagged(adopted(held(8080, nil))), fresh}, Line: 8080}, 8080, false, nil, ""},
-		{"a run that died in verify", facts{Slots: [2]slot{adopted(held(8080, nil)), flagged(fresh)}, Include: ours, Routed: 8081}, 8080, false, &heal{"8081", "8080"}, theVersionByHand + " on port 8080 serves and gets it back"},
+		{"a run that died in verify", facts{Slots: [2]slot{adopted(held(8080, nil)), flagged(fresh)}, Include: ours, Routed: 8081}, 8080, false, &heal{From: "8081", To: "8080"}, theVersionByHand + " on port 8080 serves and gets it back"},
 		{"a run that died before it retired the old one", facts{Slots: [2]slot{adopted(held(8080, nil)), flagged(proven)}, Include: ours, Routed: 8081}, 8081, false, nil, ""},
 		{"started anew by hand after a run that died", facts{Slots: [2]slot{flagged(held(8080, nil)), idle(8081)}, Line: 8080}, 8080, true, nil, ""},
 		{"gone after a run that died", facts{Slots: [2]slot{flagged(idle(8080)), idle(8081)}, Line: 8080}, 8080, false, nil, "site is down"},
-		{"both flags", facts{Slots: [2]slot{flagged(held(8080, nil)), flagged(fresh)}, Line: 8080}, 8080, true, &heal{"8081", "8080"}, "both flags"},
+		{"both flags", facts{Slots: [2]slot{flagged(held(8080, nil)), flagged(fresh)}, Line: 8080}, 8080, true, &heal{From: "8081", To: "8080"}, "both flags"},
 		{"the line put back over a release of ours", facts{Slots: [2]slot{flagged(proven), idle(8080)}, Line: 8081}, 8081, false, nil, ""},
 		{"the old scripts used again", facts{Slots: [2]slot{held(8080, nil), flagged(proven)}, Line: 8080}, 0, false, nil, "the flag names port 8081, but nginx sends requests to port 8080"},
 		{"works elsewhere", facts{Slots: [2]slot{held(8080, elsewhere), idle(8081)}, Line: 8080, Spare: "8084,8085"}, 0, false, nil, `(pid 812, user ubuntu, command uvicorn) is not taken over: it works in /srv/other, which is in no clone of o/r of this user's. With other ports, such as "8084,8085"`},

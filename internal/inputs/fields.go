@@ -19,6 +19,7 @@ const (
 	defaultWorkspacePath  = "."
 	defaultExclude        = ".git"
 	defaultStart          = "uvicorn controller.main:app --host 127.0.0.1 --port $PORT"
+	defaultStrategy       = string(BlueGreen)
 	defaultPorts          = "8080,8081"
 	defaultHealthPath     = "/health"
 	defaultHealthStatus   = "200"
@@ -80,6 +81,7 @@ func fields() []field {
 		{name: "token", context: "github.token", shape: password, set: setToken},
 		{name: "build", shape: text, set: script(func(in *Inputs) *string { return &in.Build })},
 		{name: "start", shape: text, def: defaultStart, set: script(func(in *Inputs) *string { return &in.Start })},
+		{name: "strategy", def: defaultStrategy, set: setStrategy},
 		{name: "before-start", shape: text, set: script(func(in *Inputs) *string { return &in.BeforeStart })},
 		{name: "after-switch", shape: text, set: script(func(in *Inputs) *string { return &in.AfterSwitch })},
 		{name: "env", shape: envText, set: setEnv},

@@ -65,6 +65,7 @@ type Inputs struct {
 
 	Build       string // "": what the release itself calls for
 	Start       string
+	Strategy    Strategy
 	BeforeStart string // "": nothing, as AfterSwitch
 	AfterSwitch string
 	Env         []Variable

@@ -117,6 +117,12 @@ put_flag() {
   sync "$flags"
 }
 
+# move_flag FROM TO: one rename(2), by which new requests go to another slot.
+move_flag() {
+  if [[ -n $1 && -e $flags/$1 ]]; then mv -fT -- "$flags/$1" "$flags/$2"; elif [[ ! -e $flags/$2 ]]; then put_flag "$2"; fi
+  stand_down "$2"
+}
+
 # stand_by PORT: from now on the slot may have requests for which no connection to the active one comes about. It is ours, it has served and
 # proved itself, and the flag that says so leads nowhere as soon as it ends: systemd then removes the folder that the flag leads to, and a reboot
 # does. Where it runs without one the flag leads to its process; whose number that is after a reboot nobody knows. It is not worth a deployment.

@@ -175,19 +175,28 @@ slot_pid() {
 }
 
 # listener PORT: sets owner to `none`, `ours` (the slot's own processes, and nobody else, take what
-# is sent to 127.0.0.1:PORT) or `foreign`.
+# is sent to 127.0.0.1:PORT), `held` (systemd has the socket for the slot, and nobody answers) or `foreign`.
 listener() {
   local pids='' rows again
   for again in yes no; do
     owner=none
     rows=$(takers "$1")
-    [[ -n $rows ]] || return 0
+    if [[ -z $rows ]]; then
+      # The kernel gives its table in pieces: a socket may be passed over while others come and go.
+      if [[ $again == no ]]; then return; fi
+      pause 0.02
+      continue
+    fi
     if has_systemd; then unit_group "$1" || :; fi # for members to know
     pids=$(members "$1")
     owner=foreign
-    if [[ -z $pids ]]; then return; fi
+    if [[ -z $pids ]]; then
+      if socket_listens "$1"; then owner=held; fi
+      return
+    fi
     if held_by "$pids" "$rows"; then
       owner=ours
+      if gated "$1"; then owner=held; fi
       return
     fi
     # One of several may have ended while it was looked at.

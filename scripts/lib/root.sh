@@ -107,6 +107,7 @@ routine() {
   has_systemd || return 0
   for port in $ports; do
     for verb in $unit_verbs; do printf 'systemctl -q %s -- %s\n' "$verb" "$(unit_of "$port")"; done
+    for verb in $socket_verbs; do printf 'systemctl -q %s -- %s\n' "$verb" "$(socket_of "$port")"; done
   done
 }
 

@@ -1,0 +1,149 @@
+package e2e
+
+import (
+	"flag"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/clothesme/deploy-action/e2e/lab"
+	"github.com/clothesme/deploy-action/e2e/world"
+)
+
+var replacements = flag.Int("replacements", 5, "how often TestOneVersionAtATimeLosesNothing deploys; every fifth release is bad")
+
+// inPlace are inputs with which one version runs at a time.
+func inPlace(more map[string]string) map[string]string {
+	return merged(map[string]string{"strategy": "in-place", "drain-timeout": "15s", "health-timeout": "20s"}, more)
+}
+
+// watchVersions counts, until versions is called, how many processes of the application run at once.
+const watchVersions = `cat >/tmp/watch.sh <<'SH'
+most=0
+until [ -e /tmp/watched ]; do
+  n=$(pgrep -cx uvicorn)
+  if [ "$n" -gt "$most" ]; then most=$n; fi
+  sleep 0.1
+done
+echo "$most" >/tmp/most
+SH
+setsid bash /tmp/watch.sh >/dev/null 2>&1 </dev/null &`
+
+const mostVersions = `touch /tmp/watched; timeout 120 bash -c 'until [ -s /tmp/most ]; do sleep 0.05; done'; cat /tmp/most`
+
+func TestOneVersionAtATimeLosesNothing(t *testing.T) {
+	w := world.New(t, lab.HostOptions{})
+	good := w.Deploy(w.Commit(nil), inPlace(nil)).Outputs["release"]
+	w.UnderLoad()
+	w.Exec(watchVersions)
+	for n := 1; n <= *replacements; n++ {
+		if n%5 == 3 {
+			bad := w.Run(w.Job(w.Commit(map[string]string{"BROKEN": "exit-at-boot"}), inPlace(nil)))
+			world.Failed(t, bad, "restored", "replace: the application exited with status 3 before it was healthy", "site: restored; "+good+" on port 808", "serves")
+			w.Serves(good)
+			continue
+		}
+		good = w.Deploy(w.Commit(map[string]string{"BROKEN": "slow-boot=3"}), inPlace(nil)).Outputs["release"]
+		w.Serves(good)
+	}
+	if most := strings.TrimSpace(w.Exec(mostVersions)); most != "1" {
+		t.Errorf("%s versions ran at once", most)
+	}
+	report := w.Load.Report()
+	t.Logf("%d replacements; the longest that a GET or POST waited for its answer: %s; the longest without any answer: %s",
+		*replacements, report.Latency.Max.Round(time.Millisecond), report.MaxGap.Round(time.Millisecond))
+	w.EndLoad()
+	w.Exec("nginx -t -q && [ $(ls /var/lib/deploy-action/shop/active | wc -l) = 1 ]")
+}
+
+// From two versions at once to one, and back; and a bad release in between whose predecessor takes no socket.
+func TestFromOneStrategyToTheOther(t *testing.T) {
+	w := world.New(t, lab.HostOptions{})
+	first := w.Deploy(w.Commit(nil), nil).Outputs["release"]
+	w.UnderLoad()
+	bad := w.Run(w.Job(w.Commit(map[string]string{"BROKEN": "health-500"}), inPlace(map[string]string{"health-timeout": "5s"})))
+	world.Failed(t, bad, "restored", "answered 500", "site: restored; "+first+" on port 8080 serves")
+	w.Serves(first)
+	w.Serves(w.Deploy(w.Commit(nil), inPlace(nil)).Outputs["release"])
+	second := w.Deploy(w.Commit(nil), map[string]string{"drain-timeout": "15s"}).Outputs["release"]
+	w.Serves(second)
+	refused := w.Run(w.Job(w.Commit(nil), map[string]string{"operation": "rollback"}))
+	world.Failed(t, refused, "failed", `was deployed with the strategy "in-place", and a release is started as it was deployed`, "site: unchanged", `set the input strategy to "in-place"`)
+	w.Serves(w.Deploy(w.Commit(nil), inPlace(nil)).Outputs["release"])
+	refused = w.Run(w.Job(w.Commit(nil), inPlace(map[string]string{"operation": "rollback"})))
+	world.Failed(t, refused, "failed", `was deployed with the strategy "blue-green"`, "site: unchanged", `set the input strategy to "blue-green"`)
+	w.EndLoad()
+	if out := w.Exec("systemctl list-units --plain --no-legend 'shop@*' | cut -d' ' -f1 | sort"); out != "shop@8081.service\nshop@8081.socket" {
+		t.Errorf("units:\n%s", out)
+	}
+}
+
+// What follows is as with two versions: rollback, a reboot, a crash, least privilege, an unchanged commit.
+func TestOneVersionAtATimeIsAsGood(t *testing.T) {
+	w := world.New(t, lab.HostOptions{})
+	first := w.Deploy(w.Commit(nil), inPlace(nil)).Outputs["release"]
+	sha := w.Commit(nil)
+	second := w.Deploy(sha, inPlace(nil)).Outputs["release"]
+	w.Exec("rm /etc/sudoers.d/90-cloud-init-users")
+	w.UnderLoad()
+	if again := w.Run(w.Job(sha, inPlace(nil))); again.Outputs["outcome"] != "unchanged" || again.Outputs["release"] != second {
+		t.Errorf("outputs %v\n%s", again.Outputs, again.Log())
+	}
+	back := w.Run(w.Job(sha, inPlace(map[string]string{"operation": "rollback"})))
+	if back.Outputs["outcome"] != "rolled-back" || back.Outputs["release"] != first {
+		t.Errorf("outputs %v\n%s", back.Outputs, back.Log())
+	}
+	w.Serves(first)
+	crashes := w.Run(w.Job(w.Commit(map[string]string{"BROKEN": "bad-after=1"}), inPlace(map[string]string{"watch-for": "20s"})))
+	world.Failed(t, crashes, "restored", "verify: ", "site: restored; "+first)
+	w.Serves(first)
+	w.EndLoad()
+	w.Exec("systemctl kill -s KILL 'shop@*.service'; timeout 120 bash -c 'until curl -fs http://127.0.0.1/health; do sleep 0.1; done'")
+	w.Serves(first)
+	if err := w.Host.Restart(w.Ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Host.WaitReady(w.Ctx); err != nil {
+		t.Fatal(err)
+	}
+	w.Exec("timeout 120 bash -c 'until curl -fs http://127.0.0.1/health; do sleep 0.1; done'")
+	w.Serves(first)
+	w.Serves(w.Deploy(w.Commit(nil), inPlace(nil)).Outputs["release"])
+}
+
+// The runner dies while visitors wait: the host ends what was begun, and the next run goes on from there.
+func TestARunnerThatDiesDuringAReplacement(t *testing.T) {
+	w := world.New(t, lab.HostOptions{})
+	good := w.Deploy(w.Commit(nil), inPlace(nil)).Outputs["release"]
+	w.UnderLoad()
+	for _, release := range []string{"slow-boot=3", "exit-at-boot", "health-500"} {
+		running, err := w.Runner.Start(w.Ctx, w.Job(w.Commit(map[string]string{"BROKEN": release}), inPlace(map[string]string{"health-timeout": "8s"})))
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Exec("active=$(ls /var/lib/deploy-action/shop/active); timeout 120 bash -c \"while [ -e /var/lib/deploy-action/shop/active/$active ]; do sleep 0.02; done\"")
+		if err := running.Kill(w.Ctx); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := running.Wait(); err != nil {
+			t.Fatal(err)
+		}
+		w.Exec("timeout 120 bash -c 'until curl -fs -m 5 http://127.0.0.1/health; do sleep 0.1; done'")
+		if release != "slow-boot=3" {
+			w.Serves(good)
+		}
+		good = w.Deploy(w.Commit(nil), inPlace(nil)).Outputs["release"]
+		w.Serves(good)
+	}
+	w.EndLoad()
+}
+
+// A command that does not take the socket, which nobody can tell before it is started: the old version answers who has waited.
+func TestACommandThatTakesNoSocket(t *testing.T) {
+	w := world.New(t, lab.HostOptions{})
+	good := w.Deploy(w.Commit(map[string]string{"app.py": printer}), map[string]string{"build": "true", "start": "python3 app.py"}).Outputs["release"]
+	w.Exec("curl -fs http://127.0.0.1/")
+	refused := w.Run(w.Job(w.Commit(map[string]string{"app.py": printer}), inPlace(map[string]string{"build": "true", "start": "python3 app.py"})))
+	world.Failed(t, refused, "restored", "the command of the input start must have it take the socket", "site: restored; "+good)
+	w.Exec("curl -fs http://127.0.0.1/")
+}

@@ -1,0 +1,110 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/clothesme/deploy-action/internal/inputs"
+	"github.com/clothesme/deploy-action/scripts"
+)
+
+// canReplace refuses the strategy in-place where the old version could not be had back.
+func (d *Deployment) canReplace(h *host) error {
+	if d.in.Strategy != inputs.InPlace || d.in.Operation != inputs.Deploy && d.in.Operation != inputs.Rollback {
+		return nil
+	}
+	if !h.systemd {
+		return errors.New("the strategy \"in-place\" needs systemd, which holds the socket at which visitors wait: " +
+			"set the input strategy to \"blue-green\"")
+	}
+	if h.Outside != nil || h.Active != nil && (h.Adopt || h.Active.Adopted) {
+		return errors.New("the version that runs was started by hand, and could not be started again if the new one is bad: " +
+			"deploy once with the strategy \"blue-green\", and from then on with \"in-place\"")
+	}
+	return nil
+}
+
+// replace is start, health, switch, drain and stop at once, for hosts that bear one version at a time. The host goes through it by itself,
+// and back to the old version when the new one is bad, whatever becomes of this run.
+func (d *Deployment) replace(ctx context.Context, h *host) (string, error) {
+	d.save(StateRelease, h.release)
+	if err := d.putSite(ctx, h, h.release); err != nil {
+		return "", err
+	}
+	h.routed, h.unsure, h.tried = true, true, h.Idle.Port
+	values := d.replacing(h.idlePort(), h.activePort(), "")
+	values["release"] = h.release
+	if h.Active != nil {
+		values["back"] = h.Active.Release
+	}
+	res, err := d.exec(ctx, h, scripts.Replace, values)
+	if err != nil && res.Has("serves") {
+		h.restored, h.unsure, h.resumed = true, false, true
+		h.servesOn(res.Port("serves"))
+	}
+	if err != nil {
+		return "", err
+	}
+	h.switched, h.unsure = true, false
+	h.pid, h.starttime, h.logOffset = res.Form("pid", numberForm), res.Form("starttime", numberForm), res.Form("log_offset", numberForm)
+	h.switchedAt = time.UnixMilli(res.Millis("switched_at").Milliseconds())
+	h.boot = res.Millis("boot_ms")
+	if h.Active == nil {
+		return fmt.Sprintf("pid %s answers right at the socket of port %s", h.pid, h.idlePort()), res.Err()
+	}
+	left := drained{took: res.Millis("drain_ms"), connections: res.Int("left"), hand: res.OneOf("hand", "unknown", "busy", "idle")}
+	h.drained, h.connections, h.wasDrained, h.retired = left.took, left.connections, true, true
+	return fmt.Sprintf("%s was stopped (%s), and pid %s answers right at the socket of port %s", h.Active.version(),
+		left.text(h.Active.Port, d.in.DrainTimeout), h.pid, h.idlePort()), res.Err()
+}
+
+// replacing are the values of a replacement: the port with the socket, the other one, and what to go back to.
+func (d *Deployment) replacing(port, from, back string) scripts.Values {
+	return scripts.Values{
+		"port": port, "from": from, "back": back, "drain_timeout": seconds(d.in.DrainTimeout), "stop_timeout": seconds(d.in.StopTimeout),
+		"verify_host": d.verifyHost(), "health_host": d.in.Health.Host, "health_timeout": seconds(d.in.Health.Timeout),
+	}
+}
+
+// replaceBack is replace's undo.
+func (d *Deployment) replaceBack(ctx context.Context, h *host) error {
+	switch {
+	case h.resumed:
+	case h.Active == nil:
+		res, err := d.exec(ctx, h, scripts.Switch, scripts.Values{"from": h.idlePort(), "to": ""})
+		if err != nil {
+			return err
+		}
+		h.restored = res.OneOf("switched", "yes", "already") == "yes" || h.switched
+	default:
+		res, err := d.exec(ctx, h, scripts.Resume, d.replacing(h.idlePort(), h.activePort(), h.Active.Release))
+		if err != nil {
+			return err
+		}
+		h.servesOn(res.Port("serves"))
+		h.restored, h.resumed = true, true
+		if err := res.Err(); err != nil {
+			return err
+		}
+	}
+	h.switched, h.unsure, h.retired = false, false, false
+	if _, err := d.exec(ctx, h, scripts.Restore, scripts.Values{"release": h.release}); err != nil {
+		return err
+	}
+	if h.Active == nil {
+		return d.stopSlot(ctx, h, h.idlePort(), "")
+	}
+	return nil
+}
+
+// servesOn: the release that served before does so on this port now.
+func (h *host) servesOn(port uint16) {
+	if h.Active == nil || port == 0 || port == h.Active.Port {
+		return
+	}
+	active := *h.Active
+	active.Port, h.Idle.Port = h.Idle.Port, active.Port
+	h.Active = &active
+}

@@ -1,0 +1,115 @@
+package deploy
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/clothesme/deploy-action/internal/inputs"
+	"github.com/clothesme/deploy-action/scripts"
+)
+
+func inPlace() *inputs.Inputs {
+	in := testInputs()
+	in.Strategy = inputs.InPlace
+	return in
+}
+
+func TestOneVersionAtATime(t *testing.T) {
+	f := newFakeHost(t)
+	result, log, err := deployTo(t, f, inPlace())
+	if err != nil {
+		t.Fatalf("Run: %v\n%s", err, log)
+	}
+	want := []string{"lock", "check", "port", "setup", "fetch", "build", "site", "replace", "verify", "prune", "record"}
+	if diff := cmp.Diff(want, f.calls); diff != "" {
+		t.Errorf("calls (-want +got):\n%s", diff)
+	}
+	h := result.Hosts[0]
+	if result.Outcome != Deployed || f.flag != "8081" || f.running["8080"] || h.ActivePort != 8081 || h.PreviousPort != 8080 {
+		t.Errorf("outcome %s, flag %s, running %v, host %+v", result.Outcome, f.flag, f.running, h)
+	}
+}
+
+func TestAReplacementIsTakenBack(t *testing.T) {
+	old := "20261122T000000Z-aaaaaaa"
+	for _, tt := range []struct {
+		name  string
+		fault scripts.Verb
+		calls string
+	}{
+		{"by the host itself", scripts.Replace, "replace restore"},
+		{"by this run", scripts.Verify, "replace verify resume restore"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := newFakeHost(t)
+			f.faults[tt.fault] = fault{kind: "error", code: scripts.ExitUnhealthy, words: "answered 500"}
+			result, log, err := deployTo(t, f, inPlace())
+			if err == nil || result.Outcome != Restored || !strings.Contains(err.Error(), "site: restored; "+old+" on port 8081 serves") ||
+				!strings.Contains(err.Error(), "answered 500") || !strings.Contains(err.Error(), "/logs/8081.log") {
+				t.Errorf("Run: %v\n%s", err, log)
+			}
+			if calls := strings.Join(f.calls, " "); !strings.Contains(calls, tt.calls) {
+				t.Errorf("calls %q", calls)
+			}
+			if f.flag != "8081" || f.releases["8081"] != old || f.running["8080"] {
+				t.Errorf("flag %s, releases %v, running %v", f.flag, f.releases, f.running)
+			}
+		})
+	}
+}
+
+func TestAFirstReplacementIsTakenBack(t *testing.T) {
+	for _, verb := range []scripts.Verb{scripts.Replace, scripts.Verify} {
+		f := newFakeHost(t)
+		f.flag, f.loaded = "", false
+		clear(f.running)
+		f.faults[verb] = fault{kind: "error", code: scripts.ExitUnhealthy, words: "answered 500"}
+		result, log, err := deployTo(t, f, inPlace())
+		if err == nil || result.Outcome != Failed || f.flag != "" || len(f.running) > 0 {
+			t.Errorf("%s: Run: %v, flag %q, running %v\n%s", verb, err, f.flag, f.running, log)
+		}
+	}
+}
+
+// The runner died in the middle: the next run finds what serves, or starts it again where visitors wait.
+func TestAReplacementThatWasCutOff(t *testing.T) {
+	before := slot{Port: 8080, Listen: none, Release: "old", Proved: true}
+	serving := slot{Port: 8080, Listen: ours, PID: 7, Release: "old", Proved: true}
+	waiting := slot{Port: 8081, Flag: true, Listen: held, PID: 9, Socket: true, Release: "new"}
+	ailing := slot{Port: 8081, Flag: true, Listen: ours, PID: 9, Socket: true, Release: "new"}
+	for _, tt := range []struct {
+		name   string
+		slots  [2]slot
+		active uint16
+		back   string
+	}{
+		{"the old version still runs", [2]slot{serving, waiting}, 8080, "old"},
+		{"nothing runs", [2]slot{before, waiting}, 8081, "old"},
+		{"the new version has not proved itself", [2]slot{before, ailing}, 8081, "old"},
+		{"there was none before", [2]slot{{Port: 8080, Listen: none}, ailing}, 8081, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p, err := decide(&facts{Slots: tt.slots, Include: ours, Routed: 8081}, "/etc/nginx/conf.d/service-url.inc")
+			if err != nil || p.Active == nil || p.Active.Port != tt.active {
+				t.Fatalf("position %+v, %v", p, err)
+			}
+			switch {
+			case tt.back == "" && p.Heal != nil:
+				t.Errorf("heal %+v", p.Heal)
+			case tt.back != "" && (p.Heal == nil || *p.Heal != heal{From: "8081", To: "8080", Back: tt.back} || p.Active.Release != tt.back || !p.Active.serves()):
+				t.Errorf("heal %+v, active %+v", p.Heal, p.Active)
+			}
+		})
+	}
+}
+
+func TestOneVersionAtATimeIsRefused(t *testing.T) {
+	f := newFakeHost(t)
+	f.byHand, f.loaded, f.flag = "8080", false, ""
+	if _, log, err := deployTo(t, f, inPlace()); err == nil || !strings.Contains(err.Error(), "was started by hand, and could not be started again") ||
+		!f.running["8080"] {
+		t.Errorf("Run: %v\n%s", err, log)
+	}
+}

@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# Waits until a slot that gets no new requests has none left.
+#
+# Values: path, drain_timeout (seconds), verify_host
+#
+# Nginx counts a request from its header on, so uploads that it still reads are among them. It must say twice that there is none: a request may be
+# between the choice of its slot and the count. Connections to the port that are established or about to be are counted besides, for what comes by
+# another way, and where nginx does not say; the application's own outgoing ones are not. A version that was started by hand has requests yet to
+# come, too: those that nginx accepted before its one reload, and whose body it is still reading.
+
+# drain PORT INSTEAD: prints the results left, hand, drain_ms and flag (see drain.sh). INSTEAD is the port that gets the requests.
+drain() {
+  local port=$1 instead=$2 begin end left flag hand idle=0 last='' now chosen loaded front as way somebody
+  begin=$(now_ms)
+  end=$((begin + drain_timeout * 1000))
+  routed
+  while :; do
+    flag_state
+    in_hand "$port"
+    if [[ $hand == idle ]]; then idle=$((idle + 1)); else idle=0; fi
+    left=$(sockets "$port" '01 03' | wc -l)
+    if [[ -e $path/slots/$port.adopted ]]; then left=$((left + $(retiring_workers))); fi
+    if [[ $flag != right ]] || { ((left == 0)) && { ((idle >= 2)) || [[ $hand == unknown ]]; }; } || (($(now_ms) >= end)); then break; fi
+    now="$left connection(s) to port $port still open"
+    if [[ $hand == busy ]]; then now+=", and nginx has requests for it in hand"; fi
+    if [[ $hand == unknown ]]; then now+="; nginx does not say what it has in hand"; fi
+    if [[ $now != "$last" ]] && ((left > 0 || idle == 0)); then say "$now"; fi
+    last=$now
+    pause 0.1
+  done
+  result flag "$flag"
+  result left "$left"
+  result hand "$hand"
+  result drain_ms "$(($(now_ms) - begin))"
+}
+
+flag_state() {
+  local mine=no theirs=no
+  if [[ -e $flags/$port ]]; then mine=yes; fi
+  if [[ -n $instead && -e $flags/$instead ]]; then theirs=yes; fi
+  case $mine$theirs in
+    noyes) flag=right ;;
+    yesno) flag=moved ;;
+    *) if [[ -z $instead ]]; then flag=right; else flag=unclear; fi ;;
+  esac
+}

@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# Stops a slot: SIGTERM, then SIGKILL after stop_timeout. Only what is proved ours: the unit, the session of the pid file's
+# process, or what adopt.sh has found proved to be the old version.
+#
+# Values: app, path, stop_timeout (seconds)
+
+# halt PORT INSTEAD: prints the results stopped and stop_ms. INSTEAD is the port that serves in its place, or nothing.
+halt() {
+  local port=$1 instead=$2 begin end owner
+  begin=$(now_ms)
+  if [[ -e $flags/$port ]]; then die "$EX_FLAG" "the flag $flags/$port makes port $port the active slot; it is not stopped"; fi
+  if [[ -n $instead ]]; then
+    [[ -e $flags/$instead ]] || die "$EX_FLAG" "no flag is in $flags, and nginx may turn to port $port without one; it is not stopped"
+    served_instead
+  fi
+  stand_down "$port"
+  if [[ -n $(members "$port") ]]; then result stopped yes; else result stopped already; fi
+  end=$(($(now_ms) + stop_timeout * 1000))
+  if [[ -e $path/slots/$port.adopted ]]; then stop_adopted; fi
+  if has_systemd; then
+    close_socket "$port"
+    unit disable "$port"
+    unit stop "$port"
+    unit reset-failed "$port" 2>/dev/null || :
+  else
+    # To each member, not to the group: an application may have put its workers in groups of their own.
+    members "$port" | xargs -r kill -TERM -- 2>/dev/null || :
+    while [[ -n $(members "$port") ]] && (($(now_ms) < end)); do pause 0.1; done
+    members "$port" | xargs -r kill -KILL -- 2>/dev/null || :
+    rm -f -- "$path/slots/$port.pid" "$path/slots/$port.exit" || : # on a read-only disk
+  fi
+  rm -f -- "$path/slots/$port".{trial,first,gate,relay} || :
+  [[ -z $(members "$port") ]] || die "$EX_STOP" "slot $port still runs: pid $(members "$port" | tr '\n' ' ')"
+  result stop_ms "$(($(now_ms) - begin))"
+}
+
+# served_instead: while the version that took over is down, this one stands in for it.
+served_instead() {
+  listener "$instead"
+  while [[ $owner != ours ]] && (($(now_ms) < begin + 10000)); do
+    pause 0.1
+    listener "$instead"
+  done
+  [[ $owner == ours ]] || die "$EX_STOP" "nothing listens on port $instead, to which requests go: the version on port $port is kept, since nginx turns to it"
+}
+
+# stop_adopted: one that no longer listens here or works elsewhere now is not what was proved, and is left alone.
+stop_adopted() {
+  local pid start boot clone
+  while read -r pid start boot clone; do
+    if grep -qx -- "$pid" <<<"$(adopted "$port")" && ! by_hand "$pid" "$port" "$clone"; then
+      say "pid $pid no longer listens on port $port from $clone; it is left alone"
+      sed -i "/^$pid /d" "$path/slots/$port.adopted"
+    fi
+  done < <(cat -- "$path/slots/$port.adopted")
+  signal TERM
+  while [[ -n $(adopted "$port") ]] && (($(now_ms) < end)); do pause 0.1; done
+  signal KILL
+  end=$(($(now_ms) + 2000))
+  while [[ -n $(adopted "$port")$(sockets "$port" 0A) ]] && (($(now_ms) < end)); do pause 0.1; done
+  if [[ -z $(adopted "$port") ]]; then rm -f -- "$path/slots/$port.adopted"; fi
+  listener "$port"
+  [[ $owner != foreign ]] || die "$EX_STOP" "the version started by hand is stopped, and something listens on port $port again (pid $(holders "$port" | tr '\n' ' ')): whatever starts it must be stopped by hand"
+}
+
+# signal NAME: to each adopted process; one that another user has started takes it from root only.
+signal() {
+  local pid
+  for pid in $(adopted "$port"); do
+    if [[ -O /proc/$pid ]]; then kill "-$1" "$pid" || :; else as_root kill "-$1" "$pid" || :; fi
+  done
+}

@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# Starts a release on a slot.
+#
+# Values: app, path
+
+# launch PORT RELEASE: prints the results pid, starttime and log_offset (see start.sh), and sets these.
+launch() {
+  local port=$1 release=$2 log=$path/logs/$1.log
+  pid='' starttime='' log_offset=''
+  stand_down "$port"
+  ln -sfnT -- "../releases/$release" "$path/slots/$port.next"
+  mv -fT -- "$path/slots/$port.next" "$path/slots/$port"
+  if [[ -s $log && $(stat -c %s "$log") -gt 10485760 ]]; then mv -f -- "$log" "$log.1"; fi
+  on_trial "$port"
+  printf '=== %s start of %s on port %s\n' "$(date -u +%FT%TZ)" "$release" "$port" >>"$log"
+  log_offset=$(stat -c %s "$log")
+  result log_offset "$log_offset"
+  if has_systemd; then
+    if ! unit restart "$port"; then
+      app_log "$port" "$log_offset"
+      die "$EX_START" "systemd could not start $(unit_of "$port")"
+    fi
+    # Enabled before anything is switched to it: at no moment would a reboot come back without the active release.
+    unit enable "$port"
+    starttime=0 # it may have ended already: health.sh says how
+    if slot_pid "$port"; then starttime=$start; fi
+  else
+    rm -f -- "$path/slots/$port.exit"
+    # shellcheck disable=SC2016 # the inner shell expands it
+    PORT=$port setsid nohup env -u LC_ALL bash -c 'ulimit -c 0; echo 1000 >/proc/self/oom_score_adj; cd "$1" && bash .deploy-action/start; printf "%s\n" "$?" >"$2"' \
+      "$app" "$path/slots/$port" "$path/slots/$port.exit" </dev/null >>"$log" 2>&1 {step_fd}>&- {pause_fd}>&- &
+    pid=$!
+    starttime=$(starttime "$pid") || starttime=0
+    printf '%s %s %s\n' "$pid" "$starttime" "$(</proc/sys/kernel/random/boot_id)" | write "$path/slots/$port.pid" 0644
+  fi
+  result pid "$pid"
+  result starttime "$starttime"
+}

@@ -1,0 +1,109 @@
+#!/usr/bin/env bash
+# One version at a time, at sockets that systemd holds.
+#
+# Values: app, path, port (with the socket), from (the other port of the pair), back (the release to go back to), drain_timeout and
+#         stop_timeout (seconds)
+
+# write_gate: from now on what is started in the slot waits for the gate to go, or passes on what comes. That is no rule of the unit's,
+# since only a replacement needs it. A host that starts anew in between waits for nothing, and neither does anybody for ever: when
+# this script is killed the version starts some time after all should be over.
+write_gate() {
+  local boot proxy
+  boot=$(</proc/sys/kernel/random/boot_id)
+  for proxy in /usr/lib/systemd/systemd-socket-proxyd /lib/systemd/systemd-socket-proxyd; do [[ ! -x $proxy ]] || break; done
+  write "$path/slots/$port.first" 0600 <<SNIPPET
+if { read -r boot until <$path/slots/$port.gate; } 2>/dev/null && [[ \$boot == $boot ]]; then
+  exec {wait}<> <(:)
+  while [[ -e $path/slots/$port.gate ]] && read -r up _ </proc/uptime && ((10#\${up/./} * 10 < until)); do
+    read -rt 0.1 -u "\$wait" _ || :
+  done
+  exec {wait}>&-
+fi
+if { read -r boot to <$path/slots/$port.relay; } 2>/dev/null && [[ \$boot == $boot ]]; then exec $proxy "127.0.0.1:\$to"; fi
+SNIPPET
+  printf '%s %s\n' "$boot" "$(($(now_ms) + (drain_timeout + stop_timeout + 60) * 1000))" | write "$path/slots/$port.gate" 0600
+}
+
+open_gate() { rm -f -- "$path/slots/$port.gate"; }
+
+# hold RELEASE: systemd listens, and the release is about to start. Prints what launch does.
+hold() {
+  local owner
+  if ! socket_listens "$port"; then
+    listener "$port"
+    [[ $owner == none ]] || die "$EX_FOREIGN" "port $port has been taken by another process since it was found free ($(who_has "$port"))"
+    unit_socket start "$port" || die "$EX_START" "systemd could not listen on 127.0.0.1:$port ($(socket_of "$port"))"
+  fi
+  unit_socket enable "$port"
+  rm -f -- "$path/slots/$port.relay"
+  write_gate
+  launch "$port" "$1"
+}
+
+# resume: what served before does so again, and answers whoever waits. Prints serves (its port).
+resume() {
+  local pid='' start='' starttime='' log_offset='' owner
+  listener "$from"
+  if [[ $owner == ours ]]; then
+    go_home
+  elif [[ -e $path/releases/$back/.deploy-action/socket ]]; then
+    if answers; then change_sides; else stay; fi
+    wait_healthy
+    protect "$port"
+    result serves "$port"
+  else
+    say "starting $back again, on its own port"
+    unit stop "$port"
+    port=$from start_again
+    go_home
+  fi
+}
+
+# answers: does the version at the socket take requests, whatever it makes of them?
+answers() {
+  local status=000 said
+  [[ -n $(members "$port") ]] && ! gated "$port" || return 1
+  probe "http://127.0.0.1:$port$health_path" "$health_host" || [[ $status != 000 ]]
+}
+
+# change_sides: visitors wait at a socket of the other port's until what is in hand here is answered. Sets port to that.
+change_sides() {
+  local left=$port
+  say "starting $back again, once what is in hand is answered"
+  port=$from
+  hold "$back"
+  move_flag "$left" "$port"
+  drain "$left" "$port"
+  halt "$left" ''
+  open_gate
+}
+
+# stay: who waits here is answered here.
+stay() {
+  say "starting $back again, at the socket where visitors wait"
+  rm -f -- "$path/slots/$port.relay"
+  open_gate
+  launch "$port" "$back"
+  move_flag "$from" "$port"
+}
+
+# start_again: of the slot whose port it is.
+start_again() {
+  launch "$port" "$back"
+  wait_healthy
+}
+
+# go_home: requests go to the other port again, and who waits here is passed on to it.
+go_home() {
+  move_flag "$port" "$from"
+  protect "$from"
+  result serves "$from"
+  if socket_listens "$port"; then
+    write_gate
+    printf '%s %s\n' "$(</proc/sys/kernel/random/boot_id)" "$from" | write "$path/slots/$port.relay" 0600
+    unit restart "$port"
+    open_gate
+    drain "$port" "$from"
+  fi
+  halt "$port" "$from"
+}

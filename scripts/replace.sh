@@ -1,0 +1,81 @@
+#!/usr/bin/env bash
+# Puts a release in the place of the one that serves, one version at a time: visitors wait at the new one's socket while the old one
+# ends and the new one boots. It goes on when the runner is gone, and goes back to the old release by itself.
+#
+# Values: app, path, lock_token, port, release, from (the port that serves, or nothing on first use), back (its release, or nothing),
+#         drain_timeout and stop_timeout (seconds), verify_host, health_path, health_status, health_body, health_host,
+#         health_timeout (seconds)
+# Prints: switched_at (milliseconds since the epoch: visitors wait from then on), what drain.sh, stop.sh, start.sh and health.sh print;
+#         serves (the port on which the old version does again, after a failure)
+# Exits:  as start.sh and health.sh, EX_FLAG, EX_STOP
+
+main() {
+  local pid='' start='' starttime='' log_offset='' words outcome out owner
+  own_lock
+  fits
+  exec {out}>&1
+  hold "$release"
+  if [[ -n $from ]]; then
+    move_flag "$from" "$port"
+    result switched_at "$(epoch_ms)"
+    attempt retire_old
+    if ((outcome != 0)); then
+      listener "$from"
+      if [[ $owner == ours ]]; then give_up; fi
+      say "$words"
+    fi
+  fi
+  open_gate
+  attempt wait_healthy
+  if ((outcome != 0)); then give_up; fi
+  if [[ -z $from ]]; then
+    move_flag '' "$port"
+    result switched_at "$(epoch_ms)"
+  fi
+}
+
+# fits: a release knows one way to listen.
+fits() {
+  [[ -e $path/releases/$release/.deploy-action/complete ]] || die "$EX_START" "release $release is not complete"
+  [[ -e $path/releases/$release/.deploy-action/socket ]] \
+    || die "$EX_CHECK" "release $release was deployed with strategy \"blue-green\", and its start command takes no socket: go back to it with that strategy"
+}
+
+retire_old() {
+  drain "$from" "$port"
+  halt "$from" ''
+}
+
+# in_part: a subshell ends at its first failure, but not because nobody listens any more.
+in_part() {
+  set -e
+  trap : PIPE
+}
+
+# attempt FUNCTION: sets outcome to its exit status, and words to what it says to people.
+attempt() {
+  set +e
+  words=$(
+    in_part
+    "$1" 2>&1 >&"$out"
+  )
+  outcome=$?
+  set -e
+}
+
+# give_up: with the words of what failed as the last ones.
+give_up() {
+  local status=$outcome
+  if [[ -n $back ]]; then
+    set +e
+    (
+      in_part
+      resume
+    )
+    set -e
+  fi
+  say "$words"
+  exit "$status"
+}
+
+main "$@" </dev/null
