@@ -13,14 +13,23 @@ import (
 // longest are the scenarios that begin first, with how long they took, about, on two cores: those above two minutes. Each run prints its
 // ten longest.
 var longest = map[string]time.Duration{
-	"TestDeploymentsLeaveNoMoreThanTheirReleases":     8 * time.Minute,
-	"TestThirtyDeploymentsInARowLoseNothing":          6 * time.Minute,
-	"TestABadReleaseLeavesTheOldOneServing/Debian_12": 3 * time.Minute,
-	"TestABadReleaseLeavesTheOldOneServing/Debian_13": 3 * time.Minute,
+	"TestThirtyDeploymentsInARowLoseNothing":          7 * time.Minute,
+	"TestDeploymentsLeaveNoMoreThanTheirReleases":     6 * time.Minute,
+	"TestADiskForAFewVenvs":                           5 * time.Minute,
+	"TestARunnerThatDiesDuringAReplacement":           4 * time.Minute,
+	"TestFromOneStrategyToTheOther":                   4 * time.Minute,
+	"TestABadReleaseLeavesTheOldOneServing/Debian_12": 4 * time.Minute,
+	"TestABadReleaseLeavesTheOldOneServing/Debian_13": 4 * time.Minute,
+	"TestRoutineDeploymentsNeedNoGeneralSudo":         4 * time.Minute,
+	"TestReportsApps/host_1":                          4 * time.Minute,
+	"TestDetectionHealsWhatHandsBroke":                4 * time.Minute,
+	"TestAttacksOnAHost":                              3 * time.Minute,
 	"TestTakeoverUnderLoad/Debian_12":                 3 * time.Minute,
 	"TestTakeoverUnderLoad/Debian_13":                 3 * time.Minute,
-	"TestABareHostIsDeployedToInOneRun/Debian_12":     2 * time.Minute,
-	"TestABareHostIsDeployedToInOneRun/Debian_13":     2 * time.Minute,
+	"TestAssetThatCannotBeHadLeavesTheOldVersion":     3 * time.Minute,
+	"TestOneVersionAtATimeLosesNothing":               3 * time.Minute,
+	"TestOneVersionAtATimeIsAsGood":                   3 * time.Minute,
+	"TestReportsConf/host_1":                          3 * time.Minute,
 }
 
 func TestMain(m *testing.M) { os.Exit(world.Main(m, longest)) }
