@@ -210,7 +210,7 @@ func TestReportsApps(t *testing.T) {
 		gunicorn("--worker-class sync wsgi:app"),
 		{
 			name: "gunicorn at a socket of systemd's", asks: answers, files: map[string]string{"requirements.txt": "gunicorn\n", "wsgi.py": wsgiApp},
-			with: inPlace(map[string]string{"build": "", "start": "exec gunicorn --bind fd://3 --workers 2 wsgi:app"}),
+			with: inPlace(map[string]string{"build": "", "start": "exec gunicorn --workers 2 wsgi:app"}),
 		},
 		gunicorn("--worker-class gthread --threads 4 --keep-alive 5 wsgi:app"),
 		uvicorns,

@@ -10,10 +10,11 @@ func TestStrategy(t *testing.T) {
 	for _, tt := range []struct{ operation, start, want, fault string }{
 		{"deploy", defaultStart, "uvicorn controller.main:app --fd 3", ""},
 		{"deploy", "node server.js", "node server.js", ""},
-		{"deploy", ".venv/bin/gunicorn --bind fd://3 app:app", ".venv/bin/gunicorn --bind fd://3 app:app", ""},
+		{"deploy", ".venv/bin/gunicorn app:app", ".venv/bin/gunicorn app:app", ""},
+		{"deploy", "gunicorn --bind fd://3 app:app", "", "gunicorn takes the socket by itself, and fails over --bind fd://3"},
 		{"deploy", "exec uvicorn app:app --fd=3 --workers 2", "exec uvicorn app:app --fd=3 --workers 2", ""},
 		{"deploy", "uvicorn app:app --port $PORT", "", `takes the socket that it is given as descriptor 3, and uvicorn listens by itself there: write`},
-		{"deploy", "/opt/venv/bin/gunicorn -b 127.0.0.1:$PORT app:app", "", "and gunicorn listens by itself"},
+		{"deploy", "/opt/venv/bin/hypercorn -b 127.0.0.1:$PORT app:app", "", "and hypercorn listens by itself"},
 		{"deploy", "cd web && flask run --port $PORT", "", "and flask listens by itself"},
 		{"rollback", "uvicorn app:app --port $PORT", "uvicorn app:app --port $PORT", ""},
 	} {

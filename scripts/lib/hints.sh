@@ -46,7 +46,7 @@ only_ipv6() {
 
 # leaves_socket dead|alive: says so of a version that does not take the socket it was given: the port is taken, or connections wait there.
 leaves_socket() {
-  local hex how='the socket that it is given as descriptor 3, as uvicorn does by --fd 3, gunicorn by --bind fd://3, and Node by server.listen({fd: 3})'
+  local hex how='the socket that it is given as descriptor 3, as uvicorn does by --fd 3 and Node by server.listen({fd: 3})'
   socket_listens "$port" || return 0
   printf -v hex '0100007F:%04X' "$port"
   if tail -c "+$((log_offset + 1))" -- "$path/logs/$port.log" 2>/dev/null | grep -qiE 'address (is )?already in use|EADDRINUSE'; then
