@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"al.essio.dev/pkg/shellescape"
 )
@@ -106,14 +107,29 @@ func Compose(verb Verb, values Values) ([]byte, error) {
 		fmt.Fprintf(&out, "unset -v %[1]s; %[1]s=%[2]s\n", key, shellescape.Quote(values[key]))
 	}
 	for _, file := range sources(verb) {
-		text, err := files.ReadFile(file)
+		text, err := bareFile(file)
 		if err != nil {
 			return nil, fmt.Errorf("compose %s: %w", verb, err)
 		}
-		out.Write(bare(text))
+		out.Write(text)
 	}
 	out.WriteString("keep_results\n}\n")
 	return out.Bytes(), nil
+}
+
+var bareFiles sync.Map // by name; each is read over and over
+
+func bareFile(file string) ([]byte, error) {
+	if text, done := bareFiles.Load(file); done {
+		return text.([]byte), nil //nolint:forcetypeassert // nothing else is stored
+	}
+	text, err := files.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	text = bare(text)
+	bareFiles.Store(file, text)
+	return text, nil
 }
 
 var aside = regexp.MustCompile(`(?m)^[ \t]*# .*\n`)
