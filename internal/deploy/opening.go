@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strings"
 	"sync"
 	"time"
@@ -40,6 +41,7 @@ type opening struct {
 	to     io.Writer
 	user   string
 	cancel context.CancelCauseFunc
+	begun  func()
 	timer  *time.Timer
 
 	mu     sync.Mutex
@@ -53,7 +55,12 @@ type opening struct {
 func (s *sshShell) opening(ctx context.Context, results, words io.Writer) (context.Context, *opening) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	o := &opening{to: results, user: s.user, cancel: cancel, errors: words}
-	o.timer = time.AfterFunc(s.patience, func() {
+	o.begun = func() { s.works.Store(true) }
+	patience := s.patience
+	if s.works.Load() { // that a shell which has run a verb does not run the next is the connection's doing, or the host's
+		patience = never
+	}
+	o.timer = time.AfterFunc(patience, func() {
 		o.mu.Lock()
 		defer o.mu.Unlock()
 		if !o.came {
@@ -68,6 +75,8 @@ func (o *opening) over() {
 	o.cancel(nil)
 }
 
+const never = math.MaxInt64
+
 const mostBefore = 64 << 10
 
 func (o *opening) Write(p []byte) (int, error) {
@@ -79,7 +88,9 @@ func (o *opening) Write(p []byte) (int, error) {
 			o.line = append(o.line, part...)
 		}
 		if found {
-			o.came = string(o.line) == scripts.Begin
+			if o.came = string(o.line) == scripts.Begin; o.came && o.begun != nil {
+				o.begun()
+			}
 			o.keep(append(o.line, '\n'))
 			o.line = o.line[:0]
 		}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -60,6 +61,7 @@ type sshShell struct {
 	*remote.Client // the first connection
 	dial           func(context.Context) (*remote.Client, error)
 	user           string
+	works          atomic.Bool   // the login shell has run a verb
 	patience       time.Duration // until a login shell must have begun with what it was given
 
 	mu   sync.Mutex
