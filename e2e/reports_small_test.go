@@ -45,6 +45,19 @@ func TestMemoryIsTakenFromWhatIsNew(t *testing.T) {
 	w.Deploy(w.Commit(nil), nil) // a small one fits
 }
 
+// The same host, with one version at a time: what does not fit beside it takes its place.
+func TestAHostWithMemoryForOneVersion(t *testing.T) {
+	w := world.New(t, lab.HostOptions{Memory: "700m"})
+	w.Deploy(w.Commit(ballast), inPlace(nil))
+	w.UnderLoad()
+	good := w.Deploy(w.Commit(ballast), inPlace(nil)).Outputs["release"]
+	bad := w.Run(w.Job(w.Commit(merged(ballast, map[string]string{"BROKEN": "health-500"})), inPlace(map[string]string{"health-timeout": "5s"})))
+	world.Failed(t, bad, "restored", "replace: GET /health on port 808", "answered 500", "site: restored; "+good+" on port 808")
+	build := w.Run(w.Job(w.Commit(ballast), inPlace(map[string]string{"build": "python3 -c 'x = b\"x\" * (600 << 20)'"})))
+	world.Failed(t, build, "failed", "build: the host ran out of memory", "site: unchanged")
+	w.Serves(good)
+}
+
 // On a small disk, with requirements that change each time, no deployment gets stuck: what is not needed goes before the next venv is made.
 func TestADiskForAFewVenvs(t *testing.T) {
 	w := world.New(t, lab.HostOptions{Tmpfs: map[string]string{"/srv": "size=700m,mode=1777"}})
@@ -140,6 +153,44 @@ func TestReportsSmall(t *testing.T) {
 			},
 			check: func(w *world.World, result *lab.Result) { world.Says(w.T, result, "빌드 0", "마이그레이션") },
 		},
+	})
+}
+
+// Start commands that are nearly right: what is said of each names the remedy.
+func TestReportsStart(t *testing.T) {
+	start := func(command string, words ...string) report {
+		return report{
+			name: command, failed: words, files: map[string]string{"app.py": echoApp},
+			with: map[string]string{"start": command, "health-timeout": "4s"},
+		}
+	}
+	server := func(command, requirements string, words ...string) report {
+		r := start(command, words...)
+		r.with["build"] = ""
+		r.files = map[string]string{"api/main.py": "from fastapi import FastAPI\napp = FastAPI()\n", "api/__init__.py": ""}
+		if requirements != "" {
+			r.files["requirements.txt"] = requirements
+		}
+		return r
+	}
+	foreign := report{
+		name: "a .venv in the repository", files: map[string]string{
+			"app.py": echoApp, "requirements.txt": "gunicorn\n", ".venv/bin/python3": "#!/bin/sh\nexit 9\n", ".venv/pyvenv.cfg": "home = /opt/theirs\n",
+		}, with: map[string]string{"build": ""},
+		check: func(w *world.World, result *lab.Result) {
+			world.Says(w.T, result, "the .venv of the repository is not used, since it was made on another machine")
+		},
+	}
+	tryReports(t, []report{
+		start("nohup python3 app.py &", "health: the application exited with status 0", "without & or nohup, and without --daemon"),
+		start("python3 -c 'import os; os.fork() and os._exit(0); os.setsid(); os.execvp(\"python3\", [\"python3\", \"app.py\"])'",
+			"health: the application exited with status 0", "it must run as long as the application does"),
+		start("PORT=9999 exec python3 app.py", "did not listen on port 808", "it listens on 9999 instead"),
+		start("exec no-such-server --port $PORT", "health: the application exited with status 127", "the command of the input start was not found: its package belongs in the input packages"),
+		server("exec uvicorn api.main:app --port $PORT", "gunicorn\n", "the virtual environment of the release has no uvicorn: name it in requirements.txt"),
+		start("exec uvicorn app:app --port $PORT", "the release has no virtual environment, since the input build makes none"),
+		server("exec uvicorn main:app --port $PORT", "fastapi\nuvicorn\n", "the input start names the module main, and the release has no main.py; the application looks to be in api.main"),
+		foreign,
 	})
 }
 

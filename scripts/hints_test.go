@@ -18,6 +18,7 @@ func TestHints(t *testing.T) {
 		{"another module", "main.py", "uvicorn controller.main:app", "status 1", "names the module controller.main, and the release has no controller/main.py; the application looks to be in main"},
 		{"that module", "controller/main.py", "uvicorn controller.main:app", "status 1", ""},
 		{"in a folder", "api/main.py", "cd api && exec uvicorn main:app", "status 1", ""},
+		{"a build of one's own", "requirements.txt", "exec uvicorn app:app", "status 127", "the release has no virtual environment, since the input build makes none"},
 		{"a signal", "", "uvicorn controller.main:app", "signal 9", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

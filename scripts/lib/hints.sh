@@ -11,7 +11,10 @@ hints() {
     'status 127')
       if [[ $text =~ (uvicorn|gunicorn|hypercorn|daphne|flask) ]]; then
         found=${BASH_REMATCH[1]}
-        if [[ ! -e $path/slots/$port/.venv ]]; then
+        if [[ ! -e $path/slots/$port/.venv && -e $path/slots/$port/requirements.txt ]]; then
+          say "the release has no virtual environment, since the input build makes none: have it make one, or leave it empty for one from requirements.txt"
+          return
+        elif [[ ! -e $path/slots/$port/.venv ]]; then
           say "the release has no virtual environment, as it has no requirements.txt: add one that names $found, or make one with the input build"
           return
         elif [[ ! -x $path/slots/$port/.venv/bin/$found ]]; then
