@@ -14,7 +14,13 @@ main() {
   own_lock
   fits
   exec {out}>&1
+  # Without a flag nginx follows the include's fall-back, which may name this very port.
+  if [[ -n $from && ! -e $flags/$from && ! -e $flags/$port ]]; then
+    say "the flag of port $from was gone; it is back"
+    put_flag "$from"
+  fi
   hold "$release"
+  : >>"$path/logs/$port.log" # what can't be written to could start nothing, and the old version goes on
   if [[ -n $from ]]; then
     move_flag "$from" "$port"
     result switched_at "$(epoch_ms)"
@@ -28,7 +34,9 @@ main() {
   open_gate
   attempt wait_healthy
   if ((outcome != 0)); then give_up; fi
-  if [[ -z $from ]]; then
+  if [[ -n $from ]]; then
+    pass_on "$from" "$port"
+  else
     move_flag '' "$port"
     result switched_at "$(epoch_ms)"
   fi
@@ -41,9 +49,16 @@ fits() {
     || die "$EX_CHECK" "release $release was deployed with strategy \"blue-green\", and its start command takes no socket: go back to it with that strategy"
 }
 
+# retire_old: what is late, since the time for draining was over before it was all read, finds the old socket still there.
 retire_old() {
+  local quiet
   drain "$from" "$port"
-  halt "$from" ''
+  if [[ $quiet == no ]] && socket_listens "$from"; then
+    unit disable "$from"
+    unit stop "$from"
+  else
+    halt "$from" ''
+  fi
 }
 
 # in_part: a subshell ends at its first failure, but not because nobody listens any more.

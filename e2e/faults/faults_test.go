@@ -31,9 +31,9 @@ func TestFaults(t *testing.T) {
 			world.Turn(t)
 			sieges := map[string]*siege{} // by what a fault wants its host to be
 			for next, found := l.next(); found; next, found = l.next() {
-				f, p, host := next.fault, next.place, fmt.Sprint(next.fault.host)
+				f, p, host := next.fault, next.place, fmt.Sprint(next.fault.host, next.fault.inPlace)
 				if sieges[host] == nil && !f.first {
-					sieges[host] = newSiege(t, f.host)
+					sieges[host] = newSiege(t, f.host, f.inPlace)
 				}
 				if !t.Run(f.name+", "+p.String(), func(t *testing.T) {
 					s := sieges[host]
@@ -75,5 +75,7 @@ func (f fault) chosen(nth int) []place {
 
 // anywhere are the places where a fault means something.
 func (f fault) anywhere() []place {
-	return slices.DeleteFunc(places(), func(p place) bool { return f.at != nil && !f.at(p) })
+	return slices.DeleteFunc(places(), func(p place) bool {
+		return f.at != nil && !f.at(p) || p.step == "replace" && !f.inPlace
+	})
 }

@@ -30,6 +30,7 @@ type fault struct {
 	down       bool              // the site is down until the next run
 	mended     bool              // the next run reloads nginx to mend it
 	first      bool              // the host was never deployed to, and each trial has one of its own
+	inPlace    bool              // one version runs at a time, and visitors wait meanwhile
 	again      bool              // the next run has the same inputs
 	healed     func(x *trial, next *lab.Result)
 	telling    []string // the places that every test run takes
@@ -130,7 +131,31 @@ func slow(delay time.Duration, rate int64) func(*trial) error {
 func resetAll(x *trial) error { x.link.Reset(); return nil }
 
 // faults are all that the suite knows, in the order of the report.
-func faults() []fault {
+func faults() []fault { return append(withTwoVersions(), withOne()...) }
+
+// withOne are those that may come while visitors wait for a version, or meet one that has not proved itself.
+func withOne() []fault {
+	telling := map[string][]string{
+		"runner killed": {"inside replace"}, "job cancelled": nil, "a step hangs until the run's time is over": nil,
+		"connection reset": {"before replace"}, "black hole, both ways": {"inside replace"}, "host rebooted": nil, "power cut": {"inside replace"},
+		"host frozen": nil, "disk full (deploy root)": nil, "deploy root read-only": nil, "nginx restarted": nil, "flag deleted": nil,
+		"old version crashes": nil, "new version crashes": {"before verify"},
+	}
+	var all []fault
+	for _, f := range withTwoVersions() {
+		if told, found := telling[f.name]; found {
+			f.name, f.inPlace, f.telling = "in-place, "+f.name, true, told
+			f.at = func(p place) bool { return p.step == "replace" || p.step == "verify" }
+			if f.name == "in-place, flag deleted" { // else the new version is up, and nginx's fall-back is one of the two
+				f.impossible = "all until it is back, where nginx's fall-back names the other port"
+			}
+			all = append(all, f)
+		}
+	}
+	return all
+}
+
+func withTwoVersions() []fault {
 	return []fault{
 		// The runner.
 		{

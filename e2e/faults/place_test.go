@@ -61,6 +61,7 @@ func places() []place {
 		{"health", preparing, lab.Place{Verb: "health"}},
 		{"site", switching, lab.Place{Verb: "site"}},
 		{"switch", switching, lab.Place{Verb: "switch"}},
+		{"replace", switching, lab.Place{Verb: "replace"}}, // start, health, switch, drain and stop at once, with the strategy in-place
 		{"verify", probation, lab.Place{Verb: "verify"}},
 		{"after-switch", retiring, lab.Place{Verb: "hook", Nth: 1}},
 		{"drain", retiring, lab.Place{Verb: "drain"}},

@@ -21,9 +21,12 @@ type siege struct {
 }
 
 // newSiege makes a host with both slots used once, so that every deployment to come is like the ones that users make.
-func newSiege(t *testing.T, options lab.HostOptions) *siege {
+func newSiege(t *testing.T, options lab.HostOptions, inPlace bool) *siege {
 	t.Helper()
 	s := newHost(t, options)
+	if inPlace {
+		s.with = map[string]string{"strategy": "in-place"}
+	}
 	for range 2 {
 		if result := s.Run(s.Job(s.Commit(nil), nil)); result.ExitCode != 0 {
 			t.Fatal(result.Log())

@@ -51,7 +51,7 @@ func TestSoak(t *testing.T) {
 	t.Logf("go test -run TestSoak ./e2e/faults -deployments %d -share %g -seed %d", *soakDeployments, *soakShare, s.seed)
 	s.random = rand.New(rand.NewPCG(s.seed, 0)) //nolint:gosec // draws faults
 	for _, f := range faults() {
-		if f.host.Tmpfs == nil && !f.first { // those hosts have no long life
+		if f.host.Tmpfs == nil && !f.first && !f.inPlace { // those hosts have no long life
 			for _, p := range f.anywhere() {
 				s.drawn = append(s.drawn, todo{f, p})
 			}
@@ -75,7 +75,7 @@ func TestSoak(t *testing.T) {
 	hosts := min(world.HostsAtOnce(), max(1, *soakDeployments/6)) // a few on each, so that two samples can be compared
 	for n := range hosts {
 		t.Run(fmt.Sprintf("host %d", n+1), func(t *testing.T) {
-			h := &soaked{siege: newSiege(t, lab.HostOptions{}), soak: s, warm: min(max(*soakDeployments/hosts/5, 4), 20)}
+			h := &soaked{siege: newSiege(t, lab.HostOptions{}, false), soak: s, warm: min(max(*soakDeployments/hosts/5, 4), 20)}
 			h.with = map[string]string{"keep-releases": "2"}
 			h.live()
 		})

@@ -68,7 +68,7 @@ func (x *trial) tidy(s state) {
 
 // listeners are the pair's ports on which something listens, each with the unit it belongs to.
 const listeners = `ss -Hltnp 'sport = :8080 or sport = :8081' | while read -r _ _ _ local _ users; do
-		for pid in $(grep -o 'pid=[0-9]*' <<<"$users" | cut -d= -f2); do
+		for pid in $(grep -o 'pid=[0-9]*' <<<"$users" | cut -d= -f2 | grep -vx 1); do # systemd holds a socket for one version at a time
 			echo "${local##*:} $(grep -om1 'shop@[0-9]*' "/proc/$pid/cgroup" || ps -o pid=,args= -p "$pid")"
 		done
 	done | sort -u`

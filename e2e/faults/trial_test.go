@@ -43,7 +43,7 @@ func (r row) of(f fault, p place) bool { return r.Fault == f.name && r.Place == 
 func (s *siege) try(t *testing.T, l *list, f fault, p place) {
 	t.Helper()
 	begun := time.Now()
-	x := &trial{siege: &siege{World: s.In(t), link: s.link, s3: s.s3}, fault: f, place: p, row: row{Fault: f.name, Place: p.String(), Stage: p.stage, Said: "dead", Next: "failed"}}
+	x := &trial{siege: &siege{World: s.In(t), link: s.link, s3: s.s3, with: s.with}, fault: f, place: p, row: row{Fault: f.name, Place: p.String(), Stage: p.stage, Said: "dead", Next: "failed"}}
 	x.was = x.state()
 	t.Cleanup(func() {
 		x.requests()

@@ -18,7 +18,7 @@ import (
 
 // answers are those of an honest, empty host, by verb.
 func answers() map[string]string {
-	slot := "flag_%[1]d=no\nlisten_%[1]d=none\npid_%[1]d=0\nrss_mb_%[1]d=0\nenabled_%[1]d=no\nproved_%[1]d=no\nrelease_%[1]d=\nadopted_%[1]d=no\nby_%[1]d=\nclaimed_%[1]d=\nmine_%[1]d=yes\n"
+	slot := "flag_%[1]d=no\nlisten_%[1]d=none\npid_%[1]d=0\nrss_mb_%[1]d=0\nenabled_%[1]d=no\nproved_%[1]d=no\nrelease_%[1]d=\nadopted_%[1]d=no\nby_%[1]d=\nclaimed_%[1]d=\nmine_%[1]d=yes\nsocket_%[1]d=no\n"
 	commit := strings.Repeat("a", 40)
 	return map[string]string{
 		"lock":  "open=no\nwaited=0\nlocked=yes\n",

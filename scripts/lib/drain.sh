@@ -8,7 +8,7 @@
 # another way, and where nginx does not say; the application's own outgoing ones are not. A version that was started by hand has requests yet to
 # come, too: those that nginx accepted before its one reload, and whose body it is still reading.
 
-# drain PORT INSTEAD: prints the results left, hand, drain_ms and flag (see drain.sh). INSTEAD is the port that gets the requests.
+# drain PORT INSTEAD: prints the results left, hand, drain_ms and flag (see drain.sh), and sets quiet (yes, no: nothing is left). INSTEAD is the port that gets the requests.
 drain() {
   local port=$1 instead=$2 begin end left flag hand idle=0 last='' now chosen loaded front as way somebody
   begin=$(now_ms)
@@ -28,6 +28,8 @@ drain() {
     last=$now
     pause 0.1
   done
+  quiet=no
+  if ((left == 0)) && [[ $hand != busy ]]; then quiet=yes; fi
   result flag "$flag"
   result left "$left"
   result hand "$hand"

@@ -8,6 +8,11 @@
 # since only a replacement needs it. A host that starts anew in between waits for nothing, and neither does anybody for ever: when
 # this script is killed the version starts some time after all should be over.
 write_gate() {
+  write_first
+  printf '%s %s\n' "$(</proc/sys/kernel/random/boot_id)" "$(($(now_ms) + (drain_timeout + stop_timeout + 60) * 1000))" | write "$path/slots/$port.gate" 0600
+}
+
+write_first() {
   local boot proxy
   boot=$(</proc/sys/kernel/random/boot_id)
   for proxy in /usr/lib/systemd/systemd-socket-proxyd /lib/systemd/systemd-socket-proxyd; do [[ ! -x $proxy ]] || break; done
@@ -21,7 +26,6 @@ if { read -r boot until <$path/slots/$port.gate; } 2>/dev/null && [[ \$boot == $
 fi
 if { read -r boot to <$path/slots/$port.relay; } 2>/dev/null && [[ \$boot == $boot ]]; then exec $proxy "127.0.0.1:\$to"; fi
 SNIPPET
-  printf '%s %s\n' "$boot" "$(($(now_ms) + (drain_timeout + stop_timeout + 60) * 1000))" | write "$path/slots/$port.gate" 0600
 }
 
 open_gate() { rm -f -- "$path/slots/$port.gate"; }
@@ -51,6 +55,7 @@ resume() {
     wait_healthy
     protect "$port"
     result serves "$port"
+    if [[ $port != "$from" ]]; then pass_on "$from" "$port"; fi
   else
     say "starting $back again, on its own port"
     unit stop "$port"
@@ -98,12 +103,31 @@ go_home() {
   move_flag "$port" "$from"
   protect "$from"
   result serves "$from"
-  if socket_listens "$port"; then
-    write_gate
-    printf '%s %s\n' "$(</proc/sys/kernel/random/boot_id)" "$from" | write "$path/slots/$port.relay" 0600
-    unit restart "$port"
-    open_gate
-    drain "$port" "$from"
-  fi
-  halt "$port" "$from"
+  if ! awaited; then halt "$port" "$from"; else pass_on "$port" "$from"; fi
+}
+
+# awaited: does anybody wait at the socket here, or has nginx requests in hand for it? Else nothing needs to be written, as on a disk that is
+# read-only by now.
+awaited() {
+  local chosen loaded front as way somebody hand
+  socket_listens "$port" || return 1
+  routed
+  in_hand "$port"
+  [[ $hand != idle ]]
+}
+
+# pass_on PORT TO: what waits at a socket whose own version is gone, or is late, is answered by the version at the other port.
+pass_on() {
+  local port=$1
+  socket_listens "$port" || return 0
+  write_first
+  printf '%s %s\n' "$(</proc/sys/kernel/random/boot_id)" "$2" | write "$path/slots/$port.relay" 0600
+  open_gate
+  unit restart "$port"
+  ( # what is drained and stopped here is nobody's result
+    trap : PIPE
+    results_fd=''
+    drain "$port" "$2"
+    halt "$port" "$2"
+  ) >/dev/null
 }
