@@ -368,7 +368,7 @@ func TestOnlyWhatShrinksIsCompressed(t *testing.T) {
 		t.Errorf("hexadecimal digits shrink: %t, %v", shrinks, err)
 	}
 	packed.Reset()
-	if err := tree.Pack(t.Context(), &packed, tree.All(), true); err != nil || packed.Len() > len(noise)+4*len(noise)*6/10 {
+	if err := tree.Pack(t.Context(), &packed, tree.All(), true); err != nil || packed.Len() > len(noise)+4*len(noise)*7/10 { // by which of two ways a block is compressed, a sample of it decides
 		t.Errorf("%v, %d bytes of noise and %d of digits became %d", err, len(noise), 4*len(noise), packed.Len())
 	}
 	if shrinks, err := tree.Shrinks(&Change{}); !shrinks || err != nil {
