@@ -56,8 +56,13 @@ ask() {
 # own_port: what has answered was the release: its port is its own, as it was when it was asked
 # directly.
 own_port() {
-  local owner
+  local owner end
+  end=$(($(now_ms) + 1000))
   listener "$port"
+  while [[ $owner != ours ]] && (($(now_ms) < end)); do
+    pause 0.1
+    listener "$port"
+  done
   [[ $owner == ours ]] \
     || die "$EX_FOREIGN" "what answers on port $port does not belong to this release ($(who_has "$port"))"
 }

@@ -191,6 +191,11 @@ listener() {
     pids=$(members "$1")
     owner=foreign
     if [[ -z $pids ]]; then
+      # While systemd reads its files anew it knows a unit, and not its control group.
+      if [[ $again == yes ]]; then
+        pause 0.05
+        continue
+      fi
       if socket_listens "$1"; then owner=held; fi
       return
     fi
