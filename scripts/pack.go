@@ -9,7 +9,7 @@ import (
 // Pack returns a composed script in the form that is sent: a line for bash, and behind it the script as gzip makes it.
 // bash reads a script from a pipe byte by byte, so that it takes no more than is its own; what comes after the script
 // on standard input stays there here, too, since the line says how many bytes are the script's. Sent like this it is a
-// third as long, fits into what a connection may send before the first answer, and is read at once.
+// third as long, and is read at once.
 //
 // The script runs only if all of it has come: gzip checks it, and [Compose] puts it between braces.
 func Pack(script []byte) []byte {

@@ -86,7 +86,7 @@ func (d *Deployment) steps() []step {
 		{prepare, "install", "Installing what is missing", in.Timeout, d.install, nil, d.nothingToInstall, false},
 		{prepare, "setup", "Setting up folders, service and rights", brief, d.setup, nil, nil, false},
 		{prepare, "adopt", "Taking over the running version", brief, d.adopt, nil, nothingToAdopt, false},
-		{prepare, "heal", "Putting the flag right", brief, d.heal, nil, nothingToHeal, false},
+		{prepare, "heal", "Putting the flag right", d.takesBack(), d.heal, nil, nothingToHeal, false},
 		{prepare, "clear", "Clearing the idle slot", in.DrainTimeout + in.StopTimeout + brief, d.clear, nil, idleIsClear, false},
 		release,
 		{prepare, "confirm", "Asking the active version for its health", brief, d.confirm, nil, isChanged, false},

@@ -108,7 +108,7 @@ type undo struct {
 
 // takeBack runs the undo stack from the top. It uses a context of its own: the one that failed the run may be over.
 func (d *Deployment) takeBack(ctx context.Context) error {
-	limit := d.in.DrainTimeout + d.in.StopTimeout + time.Minute
+	limit := d.takesBack()
 	if ctx.Err() != nil {
 		limit = cancelBudget
 	}
@@ -146,6 +146,12 @@ func (d *Deployment) takeBack(ctx context.Context) error {
 		group.Done(u.step.name + " taken back")
 	}
 	return errors.Join(errs...)
+}
+
+// takesBack is how long it may take to go back to what served before, by this run's strategy or by that of one that was cut
+// off: both slots may have to be drained, and a version that was stopped has to boot again.
+func (d *Deployment) takesBack() time.Duration {
+	return 2*d.in.DrainTimeout + d.in.StopTimeout + d.in.Health.Timeout + time.Minute
 }
 
 // cancelBudget is how long undoing may take after a signal: the runner sends SIGINT, SIGTERM 7.5 s later, and SIGKILL 2.5 s after that

@@ -15,8 +15,7 @@ write_socket() {
 
 # unit_is_ours FILE: ends the script otherwise.
 unit_is_ours() {
-  local theirs
-  local kind
+  local theirs kind
   for kind in service socket; do
     theirs=$(systemctl cat -- "$app@.$kind" 2>/dev/null </dev/null || :)
     if [[ -n $theirs ]] && ! grep -qs '^# Written by deploy-action' "${1%.service}.$kind"; then
