@@ -14,7 +14,7 @@ var replacements = flag.Int("replacements", 5, "how often TestOneVersionAtATimeL
 
 // inPlace are inputs with which one version runs at a time.
 func inPlace(more map[string]string) map[string]string {
-	return merged(map[string]string{"strategy": "in-place", "drain-timeout": "15s", "health-timeout": "20s"}, more)
+	return merged(map[string]string{"strategy": "in-place", "drain-timeout": "10s", "health-timeout": "20s"}, more)
 }
 
 // watchVersions counts, until versions is called, how many processes of the application run at once.

@@ -179,7 +179,7 @@ func TestAMirrorOutOfReachIsSaidInAptsWords(t *testing.T) {
 	w.Exec(`rm -rf /var/lib/apt/lists/* /etc/apt/sources.list.d/*; echo 'deb http://127.0.0.1:9/debian bookworm main' >/etc/apt/sources.list
 printf 'Acquire::http::Proxy "DIRECT";\n' >/etc/apt/apt.conf.d/zz-direct`)
 	result := w.Run(w.Job(w.Commit(nil), map[string]string{"packages": "unzip"}))
-	world.Failed(t, result, "failed", "check: apt did not get through: ", "127.0.0.1:9", "Unable to locate package unzip", "package unzip is not installed: apt-get install -y unzip", "site: unchanged")
+	world.Failed(t, result, "failed", "install: apt did not get through: ", "127.0.0.1:9", "Unable to locate package unzip", "package unzip is not installed: apt-get install -y unzip", "site: unchanged")
 	if strings.Count(result.Log(), "apt did not get through (try ") != 3 {
 		t.Errorf("log:\n%s", result.Log())
 	}

@@ -29,12 +29,13 @@ var interrupts struct {
 // EndOnSignal has SIGINT and SIGTERM end this process by exit, once all that its labs have started is removed. A test binary that dies of
 // them leaves containers behind. To be called before the first lab is opened.
 func EndOnSignal(exit func(code int)) {
+	// Whoever reads our output, the go command or tee, may have died, of the same signal or another: nobody is to die of a line that is
+	// written between the two. Not ignored, which what is started from here would inherit.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	go func() {
 		for s := range signals {
-			// Whoever reads our output, the go command or tee, may have died of the same signal.
-			signal.Ignore(syscall.SIGPIPE)
 			if waits() {
 				fmt.Fprintf(os.Stderr, "\n%s: coming to an end; once more to end at once\n", s)
 				continue

@@ -35,6 +35,11 @@ func TestBusy(t *testing.T) {
 		t.Fatal(err)
 	}
 	fmt.Printf("\nbusy: %s %s %s\n", shared.label(), shared.dir, t.TempDir())
+	go func() { // somebody always has something to say
+		for {
+			fmt.Println("still busy")
+		}
+	}()
 	for {
 		if _, err := shared.Host(t.Context(), HostOptions{NoSystemd: true}); err != nil {
 			fmt.Println("\nrefused:", err)

@@ -16,7 +16,7 @@ launch() {
   log_offset=$(stat -c %s "$log")
   result log_offset "$log_offset"
   if has_systemd; then
-    if ! unit restart "$port"; then
+    if ! unit restart "$port" && ! was_there "$port"; then
       app_log "$port" "$log_offset"
       die "$EX_START" "systemd could not start $(unit_of "$port")"
     fi
@@ -35,4 +35,14 @@ launch() {
   fi
   result pid "$pid"
   result starttime "$starttime"
+}
+
+# was_there PORT: did its version run at all? One that ends at once may have ended before systemd, on a busy host, took note that it
+# had begun; health.sh says how. From 200 on the status is systemd's own (systemd.exec(5), "process exit codes").
+was_there() {
+  local key value pid='' code='' status=''
+  while IFS='=' read -r key value; do
+    case $key in ExecMainPID) pid=$value ;; ExecMainCode) code=$value ;; ExecMainStatus) status=$value ;; esac
+  done < <(systemctl show -p ExecMainPID -p ExecMainCode -p ExecMainStatus -- "$(unit_of "$1")" </dev/null)
+  ((${pid:-0} > 0)) && ! ((${code:-0} == 1 && ${status:-0} >= 200))
 }
