@@ -100,6 +100,22 @@ func TestReportsSmall(t *testing.T) {
 			with:    map[string]string{"app": "api", "path": "/home/ubuntu/shop", "ports": "8090,8091", "nginx-include": "/etc/nginx/conf.d/api.inc", "server-name": "api.example"},
 		},
 		{
+			name: "another path than the application runs from", with: map[string]string{"path": "/srv/elsewhere"},
+			refused: []string{`lock: shop runs on this host from /home/ubuntu/shop, and not from /srv/elsewhere: set the input path to "/home/ubuntu/shop"`},
+			check: func(w *world.World, _ *lab.Result) {
+				for _, operation := range []string{"status", "check", "rollback", "setup"} {
+					with := map[string]string{"operation": operation, "path": "/srv/elsewhere"}
+					world.Failed(t, w.Run(w.Job("", with)), "failed", `set the input path to "/home/ubuntu/shop"`)
+				}
+				w.Exec("test ! -e /srv/elsewhere")
+			},
+		},
+		{
+			name: "a path through links in a circle", setup: "ln -s b /srv/a; ln -s a /srv/b", undo: "rm /srv/a /srv/b",
+			with: map[string]string{"app": "api", "path": "/srv/a/api", "ports": "8090,8091", "nginx-include": "/etc/nginx/conf.d/api.inc", "server-name": "api.example"},
+			refused: []string{"lock: can't create the deploy root /srv/a/api", "Too many levels of symbolic links"},
+		},
+		{
 			name: "before-start stops both units, and the release is bad", asks: []ask{},
 			with:   map[string]string{"before-start": "sudo systemctl stop shop@8080 shop@8081; exit 1"},
 			undo:   "systemctl start shop@8080; timeout 120 bash -c 'until curl -fsS http://127.0.0.1/; do sleep 0.1; done' >/dev/null",

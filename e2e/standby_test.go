@@ -27,6 +27,11 @@ except ValueError: print(text.partition("<title>")[2][:15])'`); got != want {
 	}
 	app := map[string]string{"app.py": echoApp}
 	w.Deploy(w.Commit(app), echoing)
+	w.Deploy(w.Commit(app), echoing)
+	w.Exec("rm -r /var/lib/deploy-action/shop/active") // nginx falls back to 8080, where the first one was set up
+	asks("8081 GET 0", "8081 POST 300000")
+	w.Deploy(w.Commit(app), echoing)
+	w.OneFlag("8080")
 	w.Exec(`curl -s -m 60 --limit-rate 20k --data-binary @/tmp/body http://127.0.0.1/ >/dev/null & upload=$!
 		timeout 10 bash -c 'until [[ $(curl -so /dev/null -w "%{http_code}" http://127.0.0.1/.deploy-action/busy/8080) == 409 ]]; do sleep 0.1; done'
 		counted=$?; kill $upload; exit $counted`)

@@ -1,11 +1,13 @@
 package remote
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/pkg/sftp"
@@ -96,8 +98,12 @@ func (c *Client) overSFTP(over, stop <-chan struct{}, work func(*sftp.Client) er
 	if err != nil {
 		return c.explain(err)
 	}
-	s, err := sftp.NewClientPipe(ch, ch, sftp.UseConcurrentWrites(true))
+	begins := &beginning{Reader: bufio.NewReader(ch), bytes: make([]byte, 0, 4)}
+	s, err := sftp.NewClientPipe(begins, ch, sftp.UseConcurrentWrites(true))
 	if err != nil {
+		if said := begins.words(); said != "" {
+			return fmt.Errorf("begin SFTP: the login prints %q before it: a start-up file such as ~/.bashrc must print nothing where nobody reads it", said)
+		}
 		return c.explain(fmt.Errorf("begin SFTP: %w", err))
 	}
 	// Any server takes 32 KiB at a time. One with this extension, OpenSSH from 8.5
@@ -111,6 +117,29 @@ func (c *Client) overSFTP(over, stop <-chan struct{}, work func(*sftp.Client) er
 		return c.explain(err)
 	}
 	return nil
+}
+
+// beginning keeps the first bytes that come.
+type beginning struct {
+	*bufio.Reader
+	bytes []byte
+}
+
+func (b *beginning) Read(p []byte) (int, error) {
+	n, err := b.Reader.Read(p)
+	b.bytes = append(b.bytes, p[:min(n, cap(b.bytes)-len(b.bytes))]...)
+	return n, err
+}
+
+// words returns the first line of what came, if it is not SFTP: that begins with the length of a short packet, in four bytes of which the
+// first is 0 (draft-ietf-secsh-filexfer-02, section 3).
+func (b *beginning) words() string {
+	if len(b.bytes) == 0 || b.bytes[0] == 0 {
+		return ""
+	}
+	rest, _ := b.Peek(min(b.Buffered(), 80))
+	line, _, _ := strings.Cut(strings.TrimLeft(string(b.bytes)+string(rest), "\r\n"), "\n")
+	return strings.TrimRight(line, "\r")
 }
 
 // explain prefers the reason why the connection is gone, if it is.

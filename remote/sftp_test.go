@@ -77,6 +77,26 @@ func TestOpenSSHUploadIntoAPipe(t *testing.T) {
 	}
 }
 
+// As of a start-up file that greets, and an sftp-server that is a program of its own.
+func TestWhatIsPrintedBeforeSFTPIsSaid(t *testing.T) {
+	for _, tt := range []struct{ prints, want string }{
+		{"Welcome to Ubuntu", `the login prints "Welcome to Ubuntu" before it`},
+		{`\n\033[1mhello\nthere`, `the login prints "\x1b[1mhello" before it`},
+		{strings.Repeat("x", 9000), `the login prints "` + strings.Repeat("x", 84) + `" before it`},
+	} {
+		noisy := filepath.Join(t.TempDir(), "sftp-server")
+		text := "#!/bin/sh\nprintf '" + tt.prints + "\\n'\nexec /usr/lib/openssh/sftp-server\n"
+		if err := os.WriteFile(noisy, []byte(text), 0o700); err != nil { //nolint:gosec // it is to be run
+			t.Fatal(err)
+		}
+		client := sftpHost(t, "Subsystem sftp "+noisy)
+		err := client.Upload(t.Context(), filepath.Join(t.TempDir(), "x"), strings.NewReader("x"))
+		if err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%v, want an error with %s", err, tt.want)
+		}
+	}
+}
+
 func TestOpenSSHSFTPRefusals(t *testing.T) {
 	client := sftpHost(t, withSFTP)
 	missing := filepath.Join(t.TempDir(), "missing")

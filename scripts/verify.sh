@@ -39,6 +39,8 @@ main() {
   printf '%s\n' "$by" | write "$path/releases/$release/.deploy-action/by" 0644
   protect "$port"
   mark_live "$release"
+  # Without a flag, which a hand has deleted, nginx follows the include's fall-back, and that may be the slot where nothing runs.
+  stand_by "$port"
   result probes "$probes"
   result denied "$denied"
 }

@@ -348,7 +348,7 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 		if f.flag != v["port"] {
 			f.t.Errorf("verify of port %s while %q is active", v["port"], f.flag)
 		}
-		f.proved[v["port"]], f.by[v["port"]] = true, v["by"]
+		f.proved[v["port"]], f.standby[v["port"]], f.by[v["port"]] = true, true, v["by"]
 		return "live=1795400000000\nprobes=9\ndenied=\n"
 	case scripts.Drain:
 		flag := "right"

@@ -17,6 +17,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 
 	"github.com/clothesme/deploy-action/internal/exclude"
 )
@@ -52,6 +53,8 @@ const (
 	gitName  = ".git"
 	ownName  = ".deploy-action"
 	maxNamed = 5 // how many names a message repeats
+	// What a path may have, in bytes: Linux takes 4,095 (PATH_MAX), and on the host the deploy root stands before it.
+	maxPath = 3800
 )
 
 // Read walks the folder. The tree keeps it open, and is to be hashed before it is compared or packed.
@@ -82,10 +85,10 @@ func Read(ctx context.Context, o Options) (*Tree, error) {
 }
 
 type walker struct {
-	tree             *Tree
-	options          Options
-	names, escapes   []string // faults
-	unnamed, escaped int      // how many more of each
+	tree                      *Tree
+	options                   Options
+	names, escapes, long      []string // faults
+	unnamed, escaped, tooLong int      // how many more of each
 }
 
 func (w *walker) walk(ctx context.Context, dir string) error {
@@ -121,6 +124,10 @@ func (w *walker) add(ctx context.Context, name string, item fs.DirEntry) error {
 		note(&w.names, &w.unnamed, fmt.Sprintf("%q", name))
 		return nil
 	}
+	if len(name) > maxPath {
+		note(&w.long, &w.tooLong, fmt.Sprintf("%.100q…", name))
+		return nil
+	}
 	switch item.Type() {
 	case fs.ModeDir:
 		t.entries = append(t.entries, entry{path: name, kind: folder, mode: 0o755})
@@ -147,14 +154,14 @@ func (w *walker) add(ctx context.Context, name string, item fs.DirEntry) error {
 	return nil
 }
 
-// inside reports whether a link ends within the folder, both by its words and by what is there; one that leads to nothing is the
-// application's own business.
+// inside reports whether a link ends within the folder, both by its words and by what is there; one that leads to nothing, or
+// in a circle, is the application's own business. What is behind more links than are followed is each link's own question.
 func (w *walker) inside(name, target string) bool {
 	if target == "" || filepath.IsAbs(target) || !filepath.IsLocal(path.Join(path.Dir(name), target)) {
 		return false
 	}
 	_, err := w.tree.root.Stat(name)
-	return err == nil || errors.Is(err, fs.ErrNotExist)
+	return err == nil || errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ELOOP)
 }
 
 func (w *walker) faults() error {
@@ -166,6 +173,10 @@ func (w *walker) faults() error {
 	if len(w.escapes) > 0 {
 		errs = append(errs, fmt.Errorf("links that leave the folder would point to something else on the host; replace them by what they point to, or leave them out with the input \"exclude\": %s%s",
 			strings.Join(w.escapes, ", "), more(w.escaped)))
+	}
+	if len(w.long) > 0 {
+		errs = append(errs, fmt.Errorf("paths of more than %d bytes have no place on the host; shorten them, or leave them out with the input \"exclude\": %s%s",
+			maxPath, strings.Join(w.long, ", "), more(w.tooLong)))
 	}
 	return errors.Join(errs...)
 }

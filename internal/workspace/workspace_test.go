@@ -69,6 +69,7 @@ func TestManifest(t *testing.T) {
 	put(t, dir, "\xff -n\\t", "", 0o644)
 	put(t, dir, "link", "-> app/main.py", 0)
 	put(t, dir, "dangling", "-> app/none", 0)
+	put(t, dir, "loop", "-> app/../loop", 0)
 	for _, left := range []string{".git/config", "app/vendor/.git", ".deploy-action/complete", "cache/x"} {
 		put(t, dir, left, "token", 0o644)
 	}
@@ -81,7 +82,7 @@ func TestManifest(t *testing.T) {
 	got := strings.Join(lines(readTree(t, o)), "\n")
 	for _, want := range []string{
 		"d\t755\t-\t-\tapp", "d\t755\t-\t-\tempty", "f\t644\t1\t" + x + "\tapp/main.py", "f\t755\t2\t", "f\t600\t1\t" + x + "\tsecret",
-		"f\t444\t1\t" + x + "\tunreadable", "f\t644\t0\t" + none + "\t\xff -n\\t", "l\t-\t-\tapp/main.py\tlink", "l\t-\t-\tapp/none\tdangling",
+		"f\t444\t1\t" + x + "\tunreadable", "f\t644\t0\t" + none + "\t\xff -n\\t", "l\t-\t-\tapp/../loop\tloop", "l\t-\t-\tapp/main.py\tlink", "l\t-\t-\tapp/none\tdangling",
 		"f\t644\t0\t" + none + "\tapp/.deploy-action/x",
 	} {
 		if !strings.Contains("\n"+got, "\n"+want) {
@@ -140,7 +141,8 @@ func TestReadRefuses(t *testing.T) {
 		{"a link that leaves", ".", map[string]string{"a/l": "-> ../../x"}, `"a/l" -> "../../x"`},
 		{"a link that leaves by another", ".", map[string]string{"here": "-> .", "l": "-> here/../x", "x": ""}, `"l" -> "here/../x"`},
 		{"a chain that leaves", ".", map[string]string{"l": "-> m", "m": "-> " + outside}, `"l" -> "m", "m" -> `},
-		{"a loop", ".", map[string]string{"l": "-> l"}, `"l" -> "l"`},
+		{"a path that is too long", ".", map[string]string{strings.Repeat("folder/", 545) + "x": ""}, "paths of more than 3800 bytes"},
+		{"a loop that leaves", ".", map[string]string{"l": "-> ../l"}, `"l" -> "../l"`},
 		{"a link to what is beside the folder", "app", map[string]string{"app/l": "-> ../secret", "secret": ""}, `"l" -> "../secret"`},
 		{"a folder that is a link outside", "app", map[string]string{"app": "-> " + outside}, `folder "app"`},
 		{"a folder that is not there", "app", map[string]string{"x": ""}, `folder "app"`},

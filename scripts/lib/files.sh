@@ -29,10 +29,20 @@ fit_root() {
   [[ ! -e $path/.git ]] || die "$EX_CHECK" "$path is a git work tree, and releases need a folder of their own: choose another one with the input path"
   owner=$(root_owner)
   [[ -z $owner || $owner == "$app" ]] || die "$EX_CHECK" "$path belongs to the application $owner on this host: if this is $owner under a new name, as when its repository was renamed, set the input app to \"$owner\"; another application needs another folder, by the input path"
+  theirs=$(runs_in)
+  [[ -z $theirs || $theirs == "$path" ]] || die "$EX_CHECK" "$app runs on this host from $theirs, and not from $path: set the input path to \"$theirs\", or choose another name with the input app"
   [[ -d $path && ! -e $path/.lock ]] || return 0
   for name in releases slots shared venvs assets logs repo.git lost+found; do ours+=(! -name "$name"); done
   theirs=$(find "$path" -mindepth 1 -maxdepth 1 "${ours[@]}" -printf '%f' -quit 2>/dev/null | tr -cd '[:print:]' || :)
   [[ -z $theirs ]] || die "$EX_CHECK" "$path holds what is not this action's ($theirs), and releases need a folder of their own: choose another one with the input path"
+}
+
+# runs_in: prints the deploy root that a version of the application runs from by its service, if one does.
+runs_in() {
+  local unit=/etc/systemd/system/$app@.service
+  grep -qs '^# Written by deploy-action' "$unit" || return 0
+  [[ -z $(systemctl list-units --plain --no-legend "$app@*.service" </dev/null) ]] \
+    || sed -n 's,^WorkingDirectory=\(/.*\)/slots/%i$,\1,p' "$unit"
 }
 
 # close_root: what is in the deploy root is nobody else's on the host: releases, logs, the mirror,
@@ -123,9 +133,10 @@ move_flag() {
   stand_down "$2"
 }
 
-# stand_by PORT: from now on the slot may have requests for which no connection to the active one comes about. It is ours, it has served and
-# proved itself, and the flag that says so leads nowhere as soon as it ends: systemd then removes the folder that the flag leads to, and a reboot
-# does. Where it runs without one the flag leads to its process; whose number that is after a reboot nobody knows. It is not worth a deployment.
+# stand_by PORT: from now on the slot may have requests for which no connection to the chosen one comes about. It is ours, it has served and
+# proved itself, and what says so ends with it: systemd removes the folder that it is in, which is not where a hand that deletes flags
+# looks. Where the version runs without a folder a link leads to its process; whose number that is after a reboot nobody knows. It is not
+# worth a deployment.
 stand_by() {
   local owner pid start life=/run/deploy-action/$app-$1
   stand_down "$1"
@@ -136,12 +147,12 @@ stand_by() {
   if [[ -z $pid ]]; then
     [[ -e $path/slots/$1/.deploy-action/live ]] && slot_pid "$1" || return 0
   fi
-  if [[ -O $life ]] && : >"$life/stands"; then life+=/stands; else life=/proc/$pid/stat; fi
-  ln -sfnT -- "$life" "$flags/.standby-$1" 2>/dev/null || :
+  if [[ -O $life ]] && : >"$life/stands"; then return; fi
+  ln -sfnT -- "/proc/$pid/stat" "$flags/.standby-$1" 2>/dev/null || :
 }
 
-# stand_down PORT: no more, before it is stopped, or while it is the active one anyway.
-stand_down() { rm -f -- "$flags/.standby-$1" || :; }
+# stand_down PORT: no more, before it is stopped, or while it is active and not proved.
+stand_down() { rm -f -- "$flags/.standby-$1" "/run/deploy-action/$app-$1/stands" || :; }
 
 # seal RELEASE-FOLDER: inode, mode, size and time of the last change of each of its files, and the path, sorted.
 seal() {

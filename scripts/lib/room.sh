@@ -19,7 +19,7 @@ clear_out() {
     fi
     delete "$path/releases/$id"
     pruned=$((pruned + 1))
-  done < <(find "$path/releases" -mindepth 1 -maxdepth 1 -type d -printf '%f\n')
+  done < <(find "$path/releases" -mindepth 1 -maxdepth 1 -type d -printf '%f\n' 2>/dev/null)
   venvs
   assets
 }
@@ -91,7 +91,7 @@ in_use() {
 staying() {
   local file
   xargs -n 1 <<<"$keep"
-  find "$path/slots" -type l -printf '%l\n' | sed 's,.*/,,'
+  find "$path/slots" -type l -printf '%l\n' 2>/dev/null | sed 's,.*/,,'
   sed -n 's,^/releases/,,p' <<<"$used"
   for file in "$path"/releases/*/.deploy-action/live; do
     if [[ -e ${file%live}complete ]]; then printf '%d %s\n' "$(<"$file")" "$(basename -- "${file%/.deploy-action/live}")"; fi
@@ -100,7 +100,7 @@ staying() {
 
 venvs() {
   local venv
-  used+=$'\n'$(find "$path/releases" -mindepth 2 -maxdepth 2 -name .venv -type l -printf '%l\n')
+  used+=$'\n'$(find "$path/releases" -mindepth 2 -maxdepth 2 -name .venv -type l -printf '%l\n' 2>/dev/null)
   for venv in "$path"/venvs/*/; do
     venv=$(basename -- "$venv")
     if [[ $venv =~ ^[0-9a-f]{16}$ ]] && ! grep -qF "/$venv" <<<"$used"; then delete "$path/venvs/$venv"; fi
