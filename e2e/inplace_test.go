@@ -2,26 +2,29 @@ package e2e
 
 import (
 	"flag"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/clothesme/deploy-action/e2e/lab"
+	"github.com/clothesme/deploy-action/e2e/load"
 	"github.com/clothesme/deploy-action/e2e/world"
 )
 
-var replacements = flag.Int("replacements", 5, "how often TestOneVersionAtATimeLosesNothing deploys; every fifth release is bad")
+var replacements = flag.Int("replacements", 3, "how often TestOneVersionAtATimeLosesNothing deploys; every fifth release is bad")
 
 // inPlace are inputs with which one version runs at a time.
 func inPlace(more map[string]string) map[string]string {
 	return merged(map[string]string{"strategy": "in-place", "drain-timeout": "10s", "health-timeout": "20s"}, more)
 }
 
-// watchVersions counts, until versions is called, how many processes of the application run at once.
+// watchVersions counts, until mostVersions is run, how many versions of the application run at once: by the service that a process of that
+// name belongs to.
 const watchVersions = `cat >/tmp/watch.sh <<'SH'
 most=0
 until [ -e /tmp/watched ]; do
-  n=$(pgrep -cx uvicorn)
+  n=$(for pid in $(pgrep -x %s); do grep -o 'shop@[0-9]*' /proc/$pid/cgroup 2>/dev/null; done | sort -u | wc -l)
   if [ "$n" -gt "$most" ]; then most=$n; fi
   sleep 0.1
 done
@@ -31,29 +34,71 @@ setsid bash /tmp/watch.sh >/dev/null 2>&1 </dev/null &`
 
 const mostVersions = `touch /tmp/watched; timeout 120 bash -c 'until [ -s /tmp/most ]; do sleep 0.05; done'; cat /tmp/most`
 
+// nodeService does what examples/fastapi does, but for WebSockets, at a socket that systemd holds.
+const nodeService = `const http = require("http"), crypto = require("crypto"), fs = require("fs"), path = require("path")
+const release = path.basename(process.cwd()), broken = fs.existsSync("BROKEN") ? fs.readFileSync("BROKEN", "utf8").trim() : ""
+if (broken === "exit-at-boot") { console.error("no model"); process.exit(3) }
+const server = http.createServer((q, a) => {
+  const url = new URL(q.url, "http://localhost"), parts = []
+  const says = (body, type = "application/json") => { a.writeHead(200, {"X-Release": release, "Content-Type": type}); a.end(body) }
+  q.on("data", part => parts.push(part))
+  q.on("end", () => {
+    const body = Buffer.concat(parts), own = more => JSON.stringify({release, ...more})
+    switch (url.pathname) {
+      case "/slow": return setTimeout(() => says(own()), 1000 * url.searchParams.get("seconds"))
+      case "/echo": return says(body, q.headers["content-type"])
+      case "/upload": return says(own({size: body.length, sha256: crypto.createHash("sha256").update(body).digest("hex")}))
+    }
+    says(own({health: "ok"}))
+  })
+})
+setTimeout(() => server.listen({fd: 3}), broken.startsWith("slow-boot=") ? 1000 * broken.slice(10) : 0)
+process.on("SIGTERM", () => server.close(() => process.exit(0)))
+`
+
 func TestOneVersionAtATimeLosesNothing(t *testing.T) {
-	w := world.New(t, lab.HostOptions{})
-	good := w.Deploy(w.Commit(nil), inPlace(nil)).Outputs["release"]
-	w.UnderLoad()
-	w.Exec(watchVersions)
-	for n := 1; n <= *replacements; n++ {
-		if n%5 == 3 {
-			bad := w.Run(w.Job(w.Commit(map[string]string{"BROKEN": "exit-at-boot"}), inPlace(nil)))
-			world.Failed(t, bad, "restored", "replace: the application exited with status 3 before it was healthy", "site: restored; "+good+" on port 808", "serves")
-			w.Serves(good)
-			continue
-		}
-		good = w.Deploy(w.Commit(map[string]string{"BROKEN": "slow-boot=3"}), inPlace(nil)).Outputs["release"]
-		w.Serves(good)
+	for _, tt := range []struct {
+		name, process string
+		host          lab.HostOptions
+		files, with   map[string]string
+		mix           load.Mix
+	}{
+		{name: "uvicorn", process: "uvicorn", mix: load.DefaultMix},
+		{
+			name: "gunicorn", process: "gunicorn", mix: load.DefaultMix, files: map[string]string{"requirements.txt": "fastapi\nuvicorn\nwebsockets\ngunicorn\n"},
+			with: map[string]string{"start": "exec gunicorn --worker-class uvicorn.workers.UvicornWorker --workers 2 controller.main:app"},
+		},
+		{
+			name: "Node.js", process: "node", host: lab.HostOptions{With: "node"}, mix: load.Mix{Get: 32, Post: 4, Slow: 4, Upload: 3},
+			files: map[string]string{"server.js": nodeService}, with: map[string]string{"build": "true", "start": "exec node server.js"},
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := world.New(t, tt.host)
+			with := inPlace(tt.with)
+			good := w.Deploy(w.Commit(tt.files), with).Outputs["release"]
+			w.UnderLoadOf(tt.mix)
+			w.Exec(fmt.Sprintf(watchVersions, tt.process))
+			for n := 1; n <= *replacements; n++ {
+				if n%5 == 3 {
+					bad := w.Run(w.Job(w.Commit(merged(tt.files, map[string]string{"BROKEN": "exit-at-boot"})), with))
+					world.Failed(t, bad, "restored", "replace: the application exited with status 3 before it was healthy", "site: restored; "+good+" on port 808", "serves")
+					w.Serves(good)
+					continue
+				}
+				good = w.Deploy(w.Commit(merged(tt.files, map[string]string{"BROKEN": "slow-boot=3"})), with).Outputs["release"]
+				w.Serves(good)
+			}
+			if most := strings.TrimSpace(w.Exec(mostVersions)); most != "1" {
+				t.Errorf("%s versions ran at once", most)
+			}
+			report := w.Load.Report()
+			t.Logf("%d replacements; the longest that a GET or POST waited for its answer: %s; the longest without any answer: %s",
+				*replacements, report.Latency.Max.Round(time.Millisecond), report.MaxGap.Round(time.Millisecond))
+			w.EndLoad()
+			w.Exec("nginx -t -q && [ $(ls /var/lib/deploy-action/shop/active | wc -l) = 1 ]")
+		})
 	}
-	if most := strings.TrimSpace(w.Exec(mostVersions)); most != "1" {
-		t.Errorf("%s versions ran at once", most)
-	}
-	report := w.Load.Report()
-	t.Logf("%d replacements; the longest that a GET or POST waited for its answer: %s; the longest without any answer: %s",
-		*replacements, report.Latency.Max.Round(time.Millisecond), report.MaxGap.Round(time.Millisecond))
-	w.EndLoad()
-	w.Exec("nginx -t -q && [ $(ls /var/lib/deploy-action/shop/active | wc -l) = 1 ]")
 }
 
 // From two versions at once to one, and back; and a bad release in between whose predecessor takes no socket.

@@ -217,16 +217,17 @@ func (m *mallory) squats(t *testing.T) {
 func (m *mallory) wasThereBefore(t *testing.T, first string) {
 	t.Helper()
 	m.w.Exec(fmt.Sprintf("cd %s && chmod 0755 . && chmod 0644 .lock .lock.step .lock.holder 2>/dev/null; true", m.path))
-	m.does("setsid flock " + m.path + "/.lock.step sleep 999 >/dev/null 2>&1 & sleep 0.3")
+	m.does("setsid flock " + m.path + "/.lock.step sleep 999 >/dev/null 2>&1 & setsid flock " + m.path + "/.lock sleep 997 >/dev/null 2>&1 & sleep 0.3")
 	m.does("setsid bash -c " + quoted("exec -a "+m.path+"/releases/"+first+"/app sleep 998") + " >/dev/null 2>&1 & sleep 0.1")
 	m.w.Exec(`setsid bash -c 'until [ -e /run/enough ]; do ls -A /tmp /var/tmp; sleep 0.05; done >/run/seen' >/dev/null 2>&1 </dev/null & true`)
-	m.tries(t, "holds the step lock of an earlier version since", func(t *testing.T) string {
+	m.tries(t, "holds both locks of an earlier version since", func(t *testing.T) string {
 		t.Helper()
+		m.w.Exec("pgrep -f '[s]leep 999' && pgrep -f '[s]leep 997'")
 		m.deploy(nil)
 		if out := m.w.Exec("stat -c %a " + m.path + " " + m.path + "/.lock " + m.path + "/.lock.step"); out != "750\n600\n600" {
 			t.Errorf("modes %q", out)
 		}
-		return "deployed: the lock is another file now, and the folder is closed"
+		return "deployed: the locks are other files now, and the folder is closed"
 	})
 	m.tries(t, "has the name of a release on her command line, so that the disk fills", func(t *testing.T) string {
 		t.Helper()

@@ -112,7 +112,7 @@ func TestReportsSmall(t *testing.T) {
 		},
 		{
 			name: "a path through links in a circle", setup: "ln -s b /srv/a; ln -s a /srv/b", undo: "rm /srv/a /srv/b",
-			with: map[string]string{"app": "api", "path": "/srv/a/api", "ports": "8090,8091", "nginx-include": "/etc/nginx/conf.d/api.inc", "server-name": "api.example"},
+			with:    map[string]string{"app": "api", "path": "/srv/a/api", "ports": "8090,8091", "nginx-include": "/etc/nginx/conf.d/api.inc", "server-name": "api.example"},
 			refused: []string{"lock: can't create the deploy root /srv/a/api", "Too many levels of symbolic links"},
 		},
 		{

@@ -462,3 +462,30 @@ func TestModelAndSharedFoldersComeFromTheClone(t *testing.T) {
 		t.Errorf("GETs %+v", gets)
 	}
 }
+
+// Somebody goes back to the scripts as docs/migrating.md shows, and later deploys again.
+func TestDeployingAgainAfterTheWayBack(t *testing.T) {
+	w := world.New(t, lab.HostOptions{})
+	byHand(w, 8080)
+	w.Deploy(w.Commit(nil), patient)
+	startByHand(w, "ubuntu", 8090)
+	text, err := os.ReadFile("../docs/migrating.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ = bytes.Cut(text, []byte("The way back to the scripts"))
+	block := regexp.MustCompile("(?s)\n```\n(.*?)```").FindSubmatch(text)
+	if block == nil {
+		t.Fatal("docs/migrating.md does not show the way back")
+	}
+	w.Exec("runuser -u ubuntu -- bash -ec " + quoted(string(block[1])))
+	w.Exec("timeout 20 bash -c 'until curl -fsS -D - -o /dev/null http://127.0.0.1/version | grep -i \"x-release: v1\"; do sleep 0.1; done'")
+	sha := w.Commit(nil)
+	refused := w.Run(w.Job(sha, patient))
+	world.Failed(t, refused, "failed", "detect: requests go to port 8090, by a line that somebody has put into /etc/nginx/conf.d/service-url.inc, and not to ", "site: unchanged")
+	commands := regexp.MustCompile(`sudo systemctl disable --now \S+; sudo rm [^;]+`).FindString(refused.Annotations()[0].Message)
+	w.Exec("runuser -u ubuntu -- bash -ec " + quoted(commands))
+	again := w.Deploy(sha, patient)
+	world.Says(t, again, "port 8090, to which /etc/nginx/conf.d/service-url.inc sends requests, is not one of the pair")
+	w.Serves(again.Outputs["release"])
+}

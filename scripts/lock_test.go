@@ -13,6 +13,67 @@ import (
 	"testing"
 )
 
+// What another user's process holds, which has had the file open since it could be read by all, is no run's lock.
+func TestAStrangersHoldOfTheLockIsNone(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root can be two users")
+	}
+	dir := t.TempDir()
+	for folder := dir; folder != "/tmp" && folder != "/"; folder = filepath.Dir(folder) {
+		if err := os.Chmod(folder, 0o755); err != nil { //nolint:gosec // as an earlier version left it
+			t.Fatal(err)
+		}
+	}
+	file := filepath.Join(dir, ".lock")
+	if err := os.WriteFile(file, []byte("t-0\n"), 0o644); err != nil { //nolint:gosec // as an earlier version left it
+		t.Fatal(err)
+	}
+	stranger := exec.CommandContext(t.Context(), "setpriv", "--reuid=65534", "--clear-groups", "flock", file, "sh", "-c", "echo held; exec sleep 600")
+	out, err := stranger.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stranger.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = stranger.Process.Kill()
+		_ = stranger.Wait()
+	}()
+	if line, _ := bufio.NewReader(out).ReadString('\n'); line != "held\n" {
+		t.Fatalf("the stranger does not hold it: %q", line)
+	}
+	text, err := Compose(Lock, Values{
+		"app": "a", "path": dir, "lock_token": "t-1", "step_id": "", "undo": "no", "lock_note": "ada", "lock_timeout": "1", "beat": "600", "resume": "no",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), "setpriv", "--reuid=0", "bash", "-c", Command(Lock))
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	in, _ := cmd.StdinPipe()
+	results, _ := cmd.StdoutPipe()
+	cmd.Stderr = os.Stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := in.Write(text); err != nil {
+		t.Fatal(err)
+	}
+	all := bufio.NewScanner(results)
+	locked := false
+	for !locked && all.Scan() {
+		locked = all.Text() == "locked=yes"
+	}
+	if !locked {
+		t.Error("the run did not get its lock")
+	}
+	_ = in.Close()
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
+	}
+}
+
 // Who waits for the deploy lock is ended with its run: it must not get the lock later, and take it from the record of a run that resumes.
 func TestAWaiterForTheLockEndsWithItsRun(t *testing.T) {
 	for _, tt := range []struct {

@@ -147,6 +147,12 @@ func (w *World) UnderLoad() {
 	w.underLoad(load.Options{Think: 500 * time.Millisecond})
 }
 
+// UnderLoadOf is UnderLoad with another mix, as for an application that knows no WebSockets.
+func (w *World) UnderLoadOf(mix load.Mix) {
+	w.T.Helper()
+	w.underLoad(load.Options{Think: 500 * time.Millisecond, Mix: mix})
+}
+
 // UnderFullLoad is UnderLoad with 400 requests a second.
 func (w *World) UnderFullLoad() {
 	w.T.Helper()

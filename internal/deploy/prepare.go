@@ -187,6 +187,7 @@ func (d *Deployment) detect(ctx context.Context, h *host) (string, error) {
 	}
 	h.bootID, h.recipeKey = res.Text("boot"), res.Form("recipe_key", keyForm)
 	f, err := readFacts(res, d.in.Ports, d.in.Repository)
+	f.App = d.in.App
 	if err != nil {
 		return "", err
 	}

@@ -56,6 +56,7 @@ const (
 
 // facts is all that detection gathers.
 type facts struct {
+	App            string
 	Slots          [2]slot
 	Include        string   // the nginx include on disk: absent, ours, line (of a hand-written script) or other
 	IncludeApp     string   // the other application of this action's whose the include is, empty when there is none
@@ -168,7 +169,7 @@ func decide(f *facts, include string) (position, error) {
 	if len(obstacles) > 0 {
 		return position{}, errors.Join(obstacles...)
 	}
-	active, err := active(f, &p)
+	active, err := active(f, &p, include)
 	if err != nil {
 		return position{}, err
 	}
@@ -237,7 +238,7 @@ func cutOff(f *facts, active int, p *position) int {
 }
 
 // active returns the index of the active slot, -1 when there has never been one.
-func active(f *facts, p *position) (int, error) {
+func active(f *facts, p *position, include string) (int, error) {
 	a, b := f.Slots[0], f.Slots[1]
 	routed := f.Routed
 	if f.Include == oneLine { // which looks at no flag
@@ -250,7 +251,7 @@ func active(f *facts, p *position) (int, error) {
 			i = 1
 		}
 		if routed != 0 && routed != f.Slots[i].Port && f.Slots[i].Listen == ours {
-			return 0, fmt.Errorf("the flag names port %d, but nginx sends requests to port %d; look at %s", f.Slots[i].Port, routed, saw(f))
+			return 0, elsewhereError(f, f.Slots[i], routed, include)
 		}
 		return i, nil
 	case a.Flag: // both: the include's last match wins, and the other one when nothing listens there
@@ -263,6 +264,16 @@ func active(f *facts, p *position) (int, error) {
 		return i, nil
 	}
 	return unflagged(f, p)
+}
+
+// elsewhereError is about requests that do not go where the flag is, as after the way back to scripts that docs/migrating.md shows.
+func elsewhereError(f *facts, flagged slot, routed uint16, include string) error {
+	if f.Include == oneLine {
+		return fmt.Errorf("requests go to port %d, by a line that somebody has put into %s, and not to %s of this action on port %d, which has the flag: "+
+			"to deploy over the former, end the latter first: sudo systemctl disable --now %s@%[4]d; sudo rm /var/lib/deploy-action/%[5]s/active/%[4]d; to stay with it, have the line name port %[4]d",
+			routed, include, flagged.version(), flagged.Port, f.App)
+	}
+	return fmt.Errorf("the flag names port %d, but nginx sends requests to port %d; look at %s", flagged.Port, routed, saw(f))
 }
 
 // unflagged reads a host without any flag: new, set up by hand, or robbed of it. Nginx then follows the include's line or its fall-back, which

@@ -50,7 +50,7 @@ func TestDecideOnAHostSetUpByHand(t *testing.T) {
 		{"gone after a run that died", facts{Slots: [2]slot{flagged(idle(8080)), idle(8081)}, Line: 8080}, 8080, false, nil, "site is down"},
 		{"both flags", facts{Slots: [2]slot{flagged(held(8080, nil)), flagged(fresh)}, Line: 8080}, 8080, true, &heal{From: "8081", To: "8080"}, "both flags"},
 		{"the line put back over a release of ours", facts{Slots: [2]slot{flagged(proven), idle(8080)}, Line: 8081}, 8081, false, nil, ""},
-		{"the old scripts used again", facts{Slots: [2]slot{held(8080, nil), flagged(proven)}, Line: 8080}, 0, false, nil, "the flag names port 8081, but nginx sends requests to port 8080"},
+		{"the old scripts used again", facts{Slots: [2]slot{held(8080, nil), flagged(proven)}, Line: 8080}, 0, false, nil, "requests go to port 8080, by a line that somebody has put into /etc/nginx/conf.d/service-url.inc, and not to new of this action on port 8081"},
 		{"works elsewhere", facts{Slots: [2]slot{held(8080, elsewhere), idle(8081)}, Line: 8080, Spare: "8084,8085"}, 0, false, nil, `(pid 812, user ubuntu, command uvicorn) is not taken over: it works in /srv/other, which is in no clone of o/r of this user's. With other ports, such as "8084,8085"`},
 		{"run by a service", facts{Slots: [2]slot{held(8080, func(p *process) { p.Unit = "ai.service" }), idle(8081)}, Line: 8080}, 0, false, nil, "ai.service runs it, and would start it again"},
 		{"an older version on the idle port", facts{Slots: [2]slot{held(8080, nil), held(8081, nil)}, Line: 8080}, 0, false, nil, "port 8081 is held by a version started by hand from /home/ubuntu/AI-Server (pid 812, user ubuntu, command uvicorn), to which requests do not go; it is left alone: end it, with `kill 812`"},
