@@ -192,3 +192,32 @@ func TestACommandThatTakesNoSocket(t *testing.T) {
 	world.Failed(t, refused, "restored", "the command of the input start must have it take the socket", "site: restored; "+good)
 	w.Exec("curl -fs http://127.0.0.1/")
 }
+
+// On a host with a server block and a version of their own, and with somebody else at the idle port.
+func TestOneVersionAtATimeOnTheirHost(t *testing.T) {
+	w := world.New(t, lab.HostOptions{})
+	byHand(w, 8080)
+	with := inPlace(patient)
+	refused := w.Run(w.Job(w.Commit(nil), with))
+	world.Failed(t, refused, "failed", "detect: the version that runs was started by hand", `deploy once with the strategy "blue-green"`, "site: unchanged")
+	end := underReload(w)
+	first := w.Deploy(w.Commit(nil), patient)
+	end(first)
+	w.Serves(first.Outputs["release"])
+	w.OneFlag("8081")
+	w.Exec("test -z \"$(ss -Hltn 'sport = :8080')\" && curl -fsI http://127.0.0.1/version -X GET | grep -q 'X-Theirs: kept'")
+
+	w.UnderLoad() // their block has no error_page for uploads that outlive a drain
+	squatter := strings.TrimSpace(w.Exec("useradd bob; setsid runuser -u bob -- python3 -m http.server --bind 127.0.0.1 8080 >/dev/null 2>&1 </dev/null & timeout 20 bash -c 'until ss -Hltn \"sport = :8080\" | grep -q .; do sleep 0.05; done'; pgrep -u bob python3"))
+	refused = w.Run(w.Job(w.Commit(nil), with))
+	world.Failed(t, refused, "failed", "detect: port 8080 is held by a process that is not this action's", "user bob, program python3", "site: unchanged")
+	w.Serves(first.Outputs["release"])
+	w.Exec("kill " + squatter + "; timeout 20 bash -c 'while ss -Hltn \"sport = :8080\" | grep -q .; do sleep 0.05; done'")
+
+	second := w.Deploy(w.Commit(nil), with).Outputs["release"]
+	w.Serves(second)
+	bad := w.Run(w.Job(w.Commit(map[string]string{"BROKEN": "health-500"}), merged(with, map[string]string{"health-timeout": "5s"})))
+	world.Failed(t, bad, "restored", "answered 500", "site: restored; "+second+" on port 808")
+	w.Serves(second)
+	w.EndLoad()
+}

@@ -152,7 +152,8 @@ func cutLast(s, sep string) (before, after string, found bool) {
 
 // merged is both, where the second has the last word.
 func merged(first, second map[string]string) map[string]string {
-	all := maps.Clone(first)
+	all := map[string]string{}
+	maps.Copy(all, first)
 	maps.Copy(all, second)
 	return all
 }

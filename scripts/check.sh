@@ -7,12 +7,12 @@
 # Prints: note_N, one for each thing that the owner of the host should know; site_folder and listen (both, v6): where
 #         the site goes, and what it listens on; installed (packages), coming (packages: what a deployment would install), os, systemd (yes, no), ipv6 (yes, no), nginx (version, or
 #         nothing where it is coming), realip (yes, no: nginx tells from where a connection really
-#         comes), disk_mb, disk_used (percent), occupied (by what, for people), memory_mb (free), memory_total_mb, swap_mb, skew (seconds)
+#         comes), disk_mb, disk_used (percent), occupied (by what, for people, where it is asked for or the disk is nearly full), memory_mb (free), memory_total_mb, swap_mb, skew (seconds)
 #         or fault_N, one for each thing that is missing or wrong
 # Exits:  EX_CHECK after faults
 
 main() {
-  local faults=() notes=() known=() rooted=yes cmd name version folder=$path site_folder listen
+  local faults=() notes=() known=() rooted=yes cmd name version folder=$path site_folder listen built='' used free
   judge_nginx
   judge_port
   judge_rights "$nginx_include" "$site_folder/$app.conf" /etc/nginx/nginx.conf "/etc/systemd/system/$app@.service" \
@@ -46,11 +46,12 @@ main() {
     faults+=("$(id -un) can't run commands as root without a password (sudo says: $(sudo_words)), and $rules_file, which would be enough, is not there or is for other inputs (app $app, ports $ports): give it a NOPASSWD rule for all commands; after one run with operation: setup that can go again")
   fi
   if have python3 && [[ " $needs " == *" python3 "* ]]; then
-    version=$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-    if python3 -c 'import venv, ensurepip' 2>/dev/null; then
+    version=$(python3 -ISc 'import sys, importlib.util as u
+print("%d.%d" % sys.version_info[:2], *(name for name in ("venv", "ensurepip") if not u.find_spec(name)))')
+    if [[ $version != *' '* ]]; then
       ok "venv module of python $version"
     elif [[ -z $coming ]]; then
-      faults+=("python3 has no venv module$(how_to_install "python$version-venv")")
+      faults+=("python3 has no venv module$(how_to_install "python${version%% *}-venv")")
     fi
   fi
   for name in $packages; do
@@ -79,15 +80,17 @@ main() {
   if [[ -e /proc/net/if_inet6 ]]; then result ipv6 yes; else result ipv6 no; fi
   result site_folder "$site_folder"
   result listen "$listen"
-  version=''
-  if found nginx; then version=$("${nginx[0]}" -v 2>&1 </dev/null); fi
+  if found nginx; then built=$("${nginx[0]}" -V 2>&1 </dev/null); fi
+  version=${built%%$'\n'*}
   version=${version##*nginx/}
   result nginx "${version%% *}"
-  if found nginx && [[ $("${nginx[0]}" -V 2>&1 </dev/null) != *--with-http_realip_module* ]]; then result realip no; else result realip yes; fi
+  if [[ -n $built && $built != *--with-http_realip_module* ]]; then result realip no; else result realip yes; fi
   while [[ ! -d $folder ]]; do folder=$(dirname -- "$folder"); done
-  result disk_mb "$(($(free_kb "$folder") / 1024))"
-  result disk_used "$(used_percent "$folder")"
-  result occupied "$(sizes)"
+  used=$(used_percent "$folder") free=$(($(free_kb "$folder") / 1024))
+  result disk_mb "$free"
+  result disk_used "$used"
+  # Adding up takes time, where releases are large.
+  if [[ $list == yes ]] || ((used > 80 || free < 1024)); then result occupied "$(sizes)"; else result occupied ''; fi
   result memory_mb "$(memory_mb available)"
   result memory_total_mb "$(memory_mb total)"
   result swap_mb "$(memory_mb swap)"

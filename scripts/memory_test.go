@@ -130,3 +130,25 @@ func TestASwapFile(t *testing.T) {
 		})
 	}
 }
+
+// With the kernel's own mkswap(8) and swapon(8), where this machine lets a test have them.
+func TestASwapFileIsUsed(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root can switch swap on")
+	}
+	out := bash(t, memoryLibraries(t)+"swap=64\n"+read(t, "lib/swap.sh")+`
+		swap_file=$path/swap fstab=$path/fstab
+		echo 'UUID=1 / ext4 defaults 0 1' >"$fstab"
+		trap 'swapoff "$swap_file" 2>/dev/null || :' EXIT
+		if (($(wc -l </proc/swaps) < 2)); then lacks_swap; fi
+		make_swap "$swap_file" 2>&1
+		! lacks_swap
+		awk -v file="$swap_file" '$1 == file { print $2, $3 }' /proc/swaps
+		cat "$fstab"`)
+	if strings.Contains(out, "take the input swap out") {
+		t.Skip(out)
+	}
+	if !strings.Contains(out, "\nfile 65532\nUUID=1 / ext4 defaults 0 1\n") || !strings.HasSuffix(out, "/swap none swap sw 0 0\n") {
+		t.Errorf("it says\n%s", out)
+	}
+}

@@ -30,19 +30,19 @@ fit_root() {
   owner=$(root_owner)
   [[ -z $owner || $owner == "$app" ]] || die "$EX_CHECK" "$path belongs to the application $owner on this host: if this is $owner under a new name, as when its repository was renamed, set the input app to \"$owner\"; another application needs another folder, by the input path"
   theirs=$(runs_in)
-  [[ -z $theirs || $theirs == "$path" ]] || die "$EX_CHECK" "$app runs on this host from $theirs, and not from $path: set the input path to \"$theirs\", or choose another name with the input app"
+  [[ -z $theirs ]] || die "$EX_CHECK" "$app runs on this host from $theirs, and not from $path: set the input path to \"$theirs\", or choose another name with the input app"
   [[ -d $path && ! -e $path/.lock ]] || return 0
   for name in releases slots shared venvs assets logs repo.git lost+found; do ours+=(! -name "$name"); done
   theirs=$(find "$path" -mindepth 1 -maxdepth 1 "${ours[@]}" -printf '%f' -quit 2>/dev/null | tr -cd '[:print:]' || :)
   [[ -z $theirs ]] || die "$EX_CHECK" "$path holds what is not this action's ($theirs), and releases need a folder of their own: choose another one with the input path"
 }
 
-# runs_in: prints the deploy root that a version of the application runs from by its service, if one does.
+# runs_in: prints the deploy root that a version of the application runs from by its service, if it is another one.
 runs_in() {
-  local unit=/etc/systemd/system/$app@.service
+  local unit=/etc/systemd/system/$app@.service folder
   grep -qs '^# Written by deploy-action' "$unit" || return 0
-  [[ -z $(systemctl list-units --plain --no-legend "$app@*.service" </dev/null) ]] \
-    || sed -n 's,^WorkingDirectory=\(/.*\)/slots/%i$,\1,p' "$unit"
+  folder=$(sed -n 's,^WorkingDirectory=\(/.*\)/slots/%i$,\1,p' "$unit")
+  if [[ $folder != "$path" && -n $(systemctl list-units --plain --no-legend "$app@*.service" </dev/null) ]]; then printf '%s' "$folder"; fi
 }
 
 # close_root: what is in the deploy root is nobody else's on the host: releases, logs, the mirror,

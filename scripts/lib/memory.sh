@@ -50,7 +50,15 @@ memory_mb() {
   printf '%d' "$((kb > 0 ? kb / 1024 : 0))"
 }
 
-meminfo() { awk -v name="$1:" '$1 == name { kb = $2 } END { print kb + 0 }' /proc/meminfo; }
+# No process more than needed: each deployment asks.
+meminfo() {
+  local name kb
+  while read -r name kb _; do
+    if [[ $name == "$1:" ]]; then break; fi
+    kb=0
+  done </proc/meminfo
+  printf '%d' "$kb"
+}
 
 # memory_limits: of the control groups above this process: limit, use, and what of that are files that can be let go; in bytes.
 # Version 2 of them, then version 1.
@@ -63,7 +71,8 @@ memory_limits() {
       *) continue ;;
     esac
     while [[ $dir == /sys/fs/cgroup/* ]]; do
-      limit=$(cat -- "$dir/memory.max" "$dir/memory.limit_in_bytes" 2>/dev/null) || :
+      limit=''
+      { read -r limit <"$dir/memory.max" || read -r limit <"$dir/memory.limit_in_bytes" || :; } 2>/dev/null
       if [[ $limit =~ ^[0-9]{1,17}$ ]]; then
         printf '%s %s %s\n' "$limit" "$(cat -- "$dir/memory.current" "$dir/memory.usage_in_bytes" 2>/dev/null)" \
           "$(awk '$1 == "inactive_file" || $1 == "total_inactive_file" { n = $2 } END { print n + 0 }' "$dir/memory.stat" 2>/dev/null)"
