@@ -12,6 +12,7 @@ func TestFirstDeploymentAndTheNext(t *testing.T) {
 	for _, host := range itsHosts(t) {
 		t.Run(host.name, func(t *testing.T) {
 			w := world.New(t, host.options)
+			w.Cold = true
 			first := w.Deploy(w.Commit(nil), nil)
 			if first.Outputs["active-port"] != "8080" || first.Outputs["previous-port"] != "" {
 				t.Errorf("outputs %v", first.Outputs)

@@ -19,6 +19,7 @@ func TestABareHostIsDeployedToInOneRun(t *testing.T) {
 	for _, host := range itsHosts(t) {
 		t.Run(host.name, func(t *testing.T) {
 			w := world.New(t, host.options)
+			w.Cold = true
 			venv := w.Exec(`python3 -c 'import sys; print("python3.%d-venv" % sys.version_info[1])'`)
 			w.Exec(strip)
 			for _, with := range []map[string]string{{"operation": "check"}, {"dry-run": "true"}} {
@@ -87,6 +88,7 @@ timeout 120 bash -c 'until [ -e /tmp/held ]; do sleep 0.05; done'`)
 
 func TestSetupNeverOnlyNamesWhatIsMissing(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
+	w.Cold = true
 	result := w.Run(w.Job(w.Commit(nil), map[string]string{"setup": "never", "packages": "unzip"}))
 	world.Failed(t, result, "failed", "check: package unzip is not installed: apt-get install -y unzip", "site: unchanged")
 	none := w.Run(w.Job(w.Commit(nil), map[string]string{"packages": "no-such-package-of-ours"}))
@@ -96,6 +98,7 @@ func TestSetupNeverOnlyNamesWhatIsMissing(t *testing.T) {
 // Setup makes all that takes root: what follows it, the first deployment included, does without.
 func TestSetupAloneMakesTheHostReady(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
+	w.Cold = true
 	w.Exec(strip)
 	job := w.Job(w.Commit(nil), map[string]string{"operation": "setup"})
 	first := w.Run(job)
@@ -137,6 +140,7 @@ func TestSetupAloneMakesTheHostReady(t *testing.T) {
 
 func TestSetupAlwaysBringsUpToDate(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
+	w.Cold = true
 	w.Exec(`mkdir -p /repo /tmp/pkg/DEBIAN; cd /repo
 for v in 1.0 2.0; do
   printf 'Package: ourlib\nVersion: %s\nArchitecture: all\nMaintainer: a <a@example.com>\nDescription: x\n' $v >/tmp/pkg/DEBIAN/control
@@ -159,6 +163,7 @@ dpkg -i ourlib_1.0.deb >/dev/null; rm -f /etc/apt/sources.list.d/*; echo 'deb [t
 // dpkg was killed while it set a package up: it wants to be asked to go on before it does anything else.
 func TestAnInstallationThatWasCutOffIsFinished(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
+	w.Cold = true
 	w.Exec(`mkdir -p /tmp/pkg/DEBIAN
 printf 'Package: ourlib\nVersion: 1.0\nArchitecture: all\nMaintainer: a <a@example.com>\nDescription: x\n' >/tmp/pkg/DEBIAN/control
 printf '#!/bin/sh\ntouch /tmp/configuring; until [ -e /tmp/go-on ]; do sleep 0.1; done\n' >/tmp/pkg/DEBIAN/postinst; chmod 755 /tmp/pkg/DEBIAN/postinst
@@ -176,6 +181,7 @@ test "$(dpkg-query -W -f='${db:Status-Status}' ourlib)" = half-configured`)
 
 func TestAMirrorOutOfReachIsSaidInAptsWords(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
+	w.Cold = true
 	w.Exec(`rm -rf /var/lib/apt/lists/* /etc/apt/sources.list.d/*; echo 'deb http://127.0.0.1:9/debian bookworm main' >/etc/apt/sources.list
 printf 'Acquire::http::Proxy "DIRECT";\n' >/etc/apt/apt.conf.d/zz-direct`)
 	result := w.Run(w.Job(w.Commit(nil), map[string]string{"packages": "unzip"}))
@@ -192,6 +198,7 @@ printf 'Acquire::http::Proxy "DIRECT";\n' >/etc/apt/apt.conf.d/zz-direct`)
 // On another system than Debian's all depends on what is there.
 func TestWithoutAptWhatIsMissingIsNamed(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
+	w.Cold = true
 	w.Exec("cd /usr/bin && for f in apt-get apt dpkg dpkg-query; do mv $f $f.gone; done; mv git git.gone; mv /usr/sbin/nginx /usr/sbin/nginx.gone")
 	result := w.Run(w.Job(w.Commit(nil), map[string]string{"packages": "unzip"}))
 	world.Failed(t, result, "failed", "check: nginx is not installed\ngit is not installed\npackage unzip can't be looked up, since this host has no dpkg", "site: unchanged")
@@ -202,6 +209,7 @@ func TestWithoutAptWhatIsMissingIsNamed(t *testing.T) {
 // `nginx -t` passes and `nginx -s reload` exits 0, yet nginx keeps what it had: somebody else's port is taken, or another site has the name.
 func TestASiteThatNginxDoesNotTakeUpIsPutBack(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
+	w.Cold = true
 	const state = "cd /etc/nginx && find . -type f -o -type l | sort | xargs ls -l && cat conf.d/* sites-enabled/* 2>/dev/null || true"
 	const taken = "echo 'server { listen 8443; }' >/etc/nginx/conf.d/theirs.conf; setsid python3 -m http.server 8443 >/dev/null 2>&1 </dev/null & timeout 120 bash -c 'until curl -s http://127.0.0.1:8443/ >/dev/null; do sleep 0.05; done'; nginx -t"
 	w.Exec("echo 'server { listen 80; server_name shop.example; return 200 theirs; }' >/etc/nginx/conf.d/a.conf; nginx -s reload")
@@ -231,6 +239,7 @@ func TestASiteThatNginxDoesNotTakeUpIsPutBack(t *testing.T) {
 // What the README says to do leaves nothing of an application, and another one on the same host as it is.
 func TestTheWayAwayThatTheReadmeShows(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
+	w.Cold = true
 	for range 2 {
 		w.Deploy(w.Commit(nil), nil)
 	}

@@ -25,8 +25,11 @@ type World struct {
 	Repo   *lab.Repo
 	Runner *lab.Runner
 	Load   *load.Load // UnderLoad's
+	Cold   bool       // the first deployment makes its venv, see bringVenvs
 
-	n int // commits so far
+	n        int // commits so far
+	kind     string
+	deployed bool
 }
 
 var notInRepo = regexp.MustCompile(`[^A-Za-z0-9]+`)
@@ -38,7 +41,7 @@ func New(tb testing.TB, options lab.HostOptions) *World {
 	if t, ok := tb.(*testing.T); ok { // benchmarks run one by one
 		Turn(t)
 	}
-	w := &World{T: tb, Ctx: tb.Context()}
+	w := &World{T: tb, Ctx: tb.Context(), kind: kind(options)}
 	var err error
 	if w.Host, err = Shared.Lab.Host(w.Ctx, options); err != nil {
 		tb.Fatal(err)
@@ -122,11 +125,13 @@ func (w *World) Run(job lab.Job) *lab.Result {
 // Deploy deploys a commit and wants it live.
 func (w *World) Deploy(sha string, with map[string]string) *lab.Result {
 	w.T.Helper()
+	w.bringVenvs(with)
 	result := w.Run(w.Job(sha, with))
 	if result.ExitCode != 0 || result.Outputs["outcome"] != "deployed" {
 		w.T.Fatalf("deployment of %.7s: exit code %d, outcome %q\n%s",
 			sha, result.ExitCode, result.Outputs["outcome"], result.Log())
 	}
+	w.keepVenvs(with)
 	return result
 }
 

@@ -296,7 +296,7 @@ func TestTheOutputOfAHostIsBounded(t *testing.T) {
 			sent := 0
 			for range 3 { // verbs
 				w := r.Remote("web")
-				for range 20 {
+				for range 5 {
 					_, _ = w.Write(chunk)
 					sent += len(chunk)
 				}

@@ -1,0 +1,56 @@
+package world
+
+import (
+	"context"
+	"strings"
+	"sync"
+
+	"github.com/clothesme/deploy-action/e2e/lab"
+)
+
+// venvs are what deployments of the example have made on a kind of host: archives of the deploy root's folder, by kind.
+var venvs = struct {
+	sync.Mutex
+	of map[string]string
+}{of: map[string]string{}}
+
+// kind is what a venv depends on: the distribution's Python, and what else the host has.
+func kind(options lab.HostOptions) string { return options.Release + "+" + options.With }
+
+// The deploy root of most scenarios, and who has it.
+const venvsRoot = "/home/ubuntu/shop"
+
+// bringVenvs puts what the same requirements came to on a host of this kind into the deploy root of one that has none yet: a venv costs more
+// processor time than three deployments. A scenario that is about first deployments is Cold.
+func (w *World) bringVenvs(with map[string]string) {
+	w.T.Helper()
+	if w.Cold || w.deployed || with["path"]+with["app"]+with["username"]+with["build"] != "" {
+		return
+	}
+	venvs.Lock()
+	archive := venvs.of[w.kind]
+	venvs.Unlock()
+	if archive == "" || w.Exec("[ -e "+venvsRoot+" ] || echo new") != "new" {
+		return
+	}
+	const file = "/var/tmp/venvs.tar"
+	if err := w.Host.WriteFile(w.Ctx, file, 0o600, "root", archive); err != nil {
+		w.T.Fatal(err)
+	}
+	w.Exec("install -d -m 0700 -o ubuntu -g ubuntu " + venvsRoot + " && tar -C " + venvsRoot + " -xpf " + file + " && rm " + file)
+}
+
+// keepVenvs keeps those of the first such deployment.
+func (w *World) keepVenvs(with map[string]string) {
+	first := !w.deployed
+	w.deployed = true
+	venvs.Lock()
+	defer venvs.Unlock()
+	if !first || w.Cold || venvs.of[w.kind] != "" || with["path"]+with["app"]+with["username"]+with["build"] != "" {
+		return
+	}
+	out, err := w.Host.Exec(context.WithoutCancel(w.Ctx), "cd "+venvsRoot+" && [ -e venvs/*/.complete ] && tar -c venvs")
+	if err == nil && strings.HasPrefix(out, "venvs/") {
+		venvs.of[w.kind] = out
+	}
+}
