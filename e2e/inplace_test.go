@@ -77,7 +77,7 @@ func TestOneVersionAtATimeLosesNothing(t *testing.T) {
 			w := world.New(t, tt.host)
 			with := inPlace(tt.with)
 			good := w.Deploy(w.Commit(tt.files), with).Outputs["release"]
-			w.UnderLoadOf(tt.mix)
+			w.UnderPatientLoad(tt.mix)
 			w.Exec(fmt.Sprintf(watchVersions, tt.process))
 			for n := 1; n <= *replacements; n++ {
 				if n%5 == 3 {
@@ -105,7 +105,7 @@ func TestOneVersionAtATimeLosesNothing(t *testing.T) {
 func TestFromOneStrategyToTheOther(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
 	first := w.Deploy(w.Commit(nil), nil).Outputs["release"]
-	w.UnderLoad()
+	w.UnderPatientLoad(load.DefaultMix)
 	bad := w.Run(w.Job(w.Commit(map[string]string{"BROKEN": "health-500"}), inPlace(map[string]string{"health-timeout": "5s"})))
 	world.Failed(t, bad, "restored", "answered 500", "site: restored; "+first+" on port 8080 serves")
 	w.Serves(first)
@@ -130,7 +130,7 @@ func TestOneVersionAtATimeIsAsGood(t *testing.T) {
 	sha := w.Commit(nil)
 	second := w.Deploy(sha, inPlace(nil)).Outputs["release"]
 	w.Exec("rm /etc/sudoers.d/90-cloud-init-users")
-	w.UnderLoad()
+	w.UnderPatientLoad(load.DefaultMix)
 	if again := w.Run(w.Job(sha, inPlace(nil))); again.Outputs["outcome"] != "unchanged" || again.Outputs["release"] != second {
 		t.Errorf("outputs %v\n%s", again.Outputs, again.Log())
 	}
@@ -160,7 +160,7 @@ func TestOneVersionAtATimeIsAsGood(t *testing.T) {
 func TestARunnerThatDiesDuringAReplacement(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
 	good := w.Deploy(w.Commit(nil), inPlace(nil)).Outputs["release"]
-	w.UnderLoad()
+	w.UnderPatientLoad(load.DefaultMix)
 	for _, release := range []string{"slow-boot=3", "exit-at-boot", "health-500"} {
 		running, err := w.Runner.Start(w.Ctx, w.Job(w.Commit(map[string]string{"BROKEN": release}), inPlace(map[string]string{"health-timeout": "8s"})))
 		if err != nil {
@@ -207,7 +207,7 @@ func TestOneVersionAtATimeOnTheirHost(t *testing.T) {
 	w.OneFlag("8081")
 	w.Exec("test -z \"$(ss -Hltn 'sport = :8080')\" && curl -fsI http://127.0.0.1/version -X GET | grep -q 'X-Theirs: kept'")
 
-	w.UnderLoad() // their block has no error_page for uploads that outlive a drain
+	w.UnderPatientLoad(load.DefaultMix) // their block has no error_page for uploads that outlive a drain
 	squatter := strings.TrimSpace(w.Exec("useradd bob; setsid runuser -u bob -- python3 -m http.server --bind 127.0.0.1 8080 >/dev/null 2>&1 </dev/null & timeout 20 bash -c 'until ss -Hltn \"sport = :8080\" | grep -q .; do sleep 0.05; done'; pgrep -u bob python3"))
 	refused = w.Run(w.Job(w.Commit(nil), with))
 	world.Failed(t, refused, "failed", "detect: port 8080 is held by a process that is not this action's", "user bob, program python3", "site: unchanged")

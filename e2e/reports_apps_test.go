@@ -212,6 +212,11 @@ func TestReportsApps(t *testing.T) {
 			name: "gunicorn at a socket of systemd's", asks: answers, files: map[string]string{"requirements.txt": "gunicorn\n", "wsgi.py": wsgiApp},
 			with: inPlace(map[string]string{"build": "", "start": "exec gunicorn --workers 2 wsgi:app"}),
 		},
+		{
+			name: "uvicorn --limit-max-requests at a socket of systemd's", asks: answers, check: recyclesGET,
+			files: map[string]string{"requirements.txt": "uvicorn\n", "asgi.py": asgiApp},
+			with:  inPlace(map[string]string{"build": "", "start": "exec uvicorn --fd 3 --limit-max-requests 300 asgi:app"}),
+		},
 		gunicorn("--worker-class gthread --threads 4 --keep-alive 5 wsgi:app"),
 		uvicorns,
 		brief,

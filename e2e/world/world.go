@@ -152,10 +152,11 @@ func (w *World) UnderLoad() {
 	w.underLoad(load.Options{Think: 500 * time.Millisecond})
 }
 
-// UnderLoadOf is UnderLoad with another mix, as for an application that knows no WebSockets.
-func (w *World) UnderLoadOf(mix load.Mix) {
+// UnderPatientLoad is UnderLoad for versions that run one at a time, for which visitors wait, and of another mix where an application knows
+// no WebSockets.
+func (w *World) UnderPatientLoad(mix load.Mix) {
 	w.T.Helper()
-	w.underLoad(load.Options{Think: 500 * time.Millisecond, Mix: mix})
+	w.underLoad(load.Options{Think: 500 * time.Millisecond, Mix: mix, Timeout: time.Minute})
 }
 
 // UnderFullLoad is UnderLoad with 400 requests a second.
@@ -167,7 +168,9 @@ func (w *World) UnderFullLoad() {
 func (w *World) underLoad(options load.Options) {
 	w.T.Helper()
 	options.URL = w.Host.URL()
-	options.Timeout = 30 * time.Second // where hosts share the cores, all of them may stand still for ten
+	if options.Timeout == 0 {
+		options.Timeout = 30 * time.Second // where hosts share the cores, all of them may stand still for ten
+	}
 	w.Load = load.Start(context.WithoutCancel(w.Ctx), options)
 	w.T.Cleanup(w.EndLoad)
 	if err := w.Load.WaitAnswers(w.Ctx, load.KindGet, 50); err != nil {
