@@ -197,7 +197,12 @@ func TestReportsStart(t *testing.T) {
 			world.Says(w.T, result, "the .venv of the repository is not used, since it was made on another machine")
 		},
 	}
+	six := start("exec python3 -m http.server --bind ::1 $PORT")
+	six.failed = []string{"health: GET /health on port 8081: ", "it listens on ::1 alone, and nginx asks 127.0.0.1: have the input start name that address"}
+	six.setup = "mount -o remount,rw /proc/sys; sysctl -qw net.ipv6.conf.lo.disable_ipv6=0" // an engine's networks have none
+	six.undo = "sysctl -qw net.ipv6.conf.lo.disable_ipv6=1"
 	tryReports(t, []report{
+		six,
 		start("nohup python3 app.py &", "health: the application exited with status 0", "without & or nohup, and without --daemon"),
 		start("python3 -c 'import os; os.fork() and os._exit(0); os.setsid(); os.execvp(\"python3\", [\"python3\", \"app.py\"])'",
 			"health: the application exited with status 0", "it must run as long as the application does"),

@@ -84,30 +84,49 @@ roots_own() {
 unit_verbs='restart enable disable stop reset-failed'
 
 # unit VERB PORT: one of these, of a slot's unit.
-unit() { as_root systemctl -q "$1" -- "$(unit_of "$2")" </dev/null; }
+unit() {
+  local words
+  told "$1"
+  as_root systemctl -q "${words[@]}" -- "$(unit_of "$2")" </dev/null
+}
+
+# told VERB: sets words to what systemctl gets, and so what sudo lets through. systemd goes by the link that enabling makes when it boots, and
+# need not read all units again for it.
+told() {
+  words=("$1")
+  if [[ $1 == *able ]]; then words=(--no-reload "$1"); fi
+}
 
 # rules: the text of the sudoers rules. Paths are looked up where sudo looks, not on the user's own PATH: what a user may write must never run as
 # root. Fails when a command is somewhere else.
 rules() {
   local user command arguments
+  local -A where=()
   user=$(id -un)
   # Other names may mean something else to sudo: an alias, a group, all.
   [[ $user =~ ^[a-z_][a-z0-9_-]*$ ]] || user="#$(id -u)"
   printf '# Written by deploy-action for %s: what a deployment runs as root once the host is set up.\n' "$app"
   while read -r command arguments; do
-    command=$(root_path "$command") || return
-    printf '%s ALL=(root) NOPASSWD: %s %s\n' "$user" "$command" "$arguments"
+    if [[ -z ${where[$command]-} ]]; then where[$command]=$(root_path "$command") || return; fi
+    printf '%s ALL=(root) NOPASSWD: %s %s\n' "$user" "${where[$command]}" "$arguments"
   done < <(routine)
 }
 
 routine() {
-  local port verb
+  local port verb words unit socket
   find_nginx
   printf '%s\n' "${nginx[*]} -t" "${nginx[*]} -s reload" "cmp -s -- $rules_file $rules_copy"
   has_systemd || return 0
   for port in $ports; do
-    for verb in $unit_verbs; do printf 'systemctl -q %s -- %s\n' "$verb" "$(unit_of "$port")"; done
-    for verb in $socket_verbs; do printf 'systemctl -q %s -- %s\n' "$verb" "$(socket_of "$port")"; done
+    unit=$(unit_of "$port") socket=$(socket_of "$port")
+    for verb in $unit_verbs; do
+      told "$verb"
+      printf 'systemctl -q %s -- %s\n' "${words[*]}" "$unit"
+    done
+    for verb in $socket_verbs; do
+      told "$verb"
+      printf 'systemctl -q %s -- %s\n' "${words[*]}" "$socket"
+    done
   done
 }
 

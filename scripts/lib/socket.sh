@@ -8,7 +8,11 @@ socket_of() { printf '%s@%s.socket' "$app" "$1"; }
 socket_verbs='start enable disable stop'
 
 # unit_socket VERB PORT: one of these, of a slot's socket.
-unit_socket() { as_root systemctl -q "$1" -- "$(socket_of "$2")" </dev/null; }
+unit_socket() {
+  local words
+  told "$1"
+  as_root systemctl -q "${words[@]}" -- "$(socket_of "$2")" </dev/null
+}
 
 # socket_listens PORT: does systemd hold the slot's socket? Nobody else can listen at that address then.
 socket_listens() {
