@@ -45,15 +45,7 @@ main() {
     rooted=no
     faults+=("$(id -un) can't run commands as root without a password (sudo says: $(sudo_words)), and $rules_file, which would be enough, is not there or is for other inputs (app $app, ports $ports): give it a NOPASSWD rule for all commands; after one run with operation: setup that can go again")
   fi
-  if have python3 && [[ " $needs " == *" python3 "* ]]; then
-    version=$(python3 -ISc 'import sys, importlib.util as u
-print("%d.%d" % sys.version_info[:2], *(name for name in ("venv", "ensurepip") if not u.find_spec(name)))')
-    if [[ $version != *' '* ]]; then
-      ok "venv module of python $version"
-    elif [[ -z $coming ]]; then
-      faults+=("python3 has no venv module$(how_to_install "python${version%% *}-venv")")
-    fi
-  fi
+  if have python3 && [[ " $needs " == *" python3 "* ]]; then judge_python; fi
   for name in $packages; do
     if installed "$name"; then
       ok "package $name"

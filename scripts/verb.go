@@ -68,6 +68,7 @@ var extra = map[Verb][]string{
 	Health: {"lib/health.sh", "lib/hints.sh"}, Start: {"lib/launch.sh"}, Drain: {"lib/drain.sh"}, Stop: {"lib/halt.sh"},
 	Replace: replacing, Resume: replacing, Hook: {"lib/command.sh"}, Assets: {"lib/room.sh", "lib/asset.sh"}, Room: {"lib/room.sh"},
 	Prune: {"lib/room.sh"}, Releases: {"lib/room.sh"}, Check: {"lib/nginx.sh", "lib/answers.sh", "lib/front.sh", "lib/room.sh"},
+	Lock:   {"lib/hold.sh"},
 	Port:   {"lib/inspect.sh", "lib/nginx.sh", "lib/claims.sh"},
 	Setup:  {"lib/site.sh", "lib/units.sh", "lib/rotate.sh", "lib/swap.sh"},
 	Verify: {"lib/nginx.sh", "lib/answers.sh"},

@@ -125,3 +125,15 @@ apt() {
   refusal+=${said:+${said//$'\n'/ } }
   return "$status"
 }
+
+# judge_python: adds to faults that it can make no virtual environment.
+judge_python() {
+  local version
+  version=$(python3 -ISc 'import sys, importlib.util as u
+print("%d.%d" % sys.version_info[:2], *(name for name in ("venv", "ensurepip") if not u.find_spec(name)))')
+  if [[ $version != *' '* ]]; then
+    ok "venv module of python $version"
+  elif [[ -z $coming ]]; then
+    faults+=("python3 has no venv module$(how_to_install "python${version%% *}-venv")")
+  fi
+}
