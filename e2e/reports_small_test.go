@@ -105,7 +105,7 @@ func TestReportsSmall(t *testing.T) {
 			check: func(w *world.World, _ *lab.Result) {
 				for _, operation := range []string{"status", "check", "rollback", "setup"} {
 					with := map[string]string{"operation": operation, "path": "/srv/elsewhere"}
-					world.Failed(t, w.Run(w.Job("", with)), "failed", `set the input path to "/home/ubuntu/shop"`)
+					world.Failed(w.T, w.Run(w.Job("", with)), "failed", `set the input path to "/home/ubuntu/shop"`)
 				}
 				w.Exec("test ! -e /srv/elsewhere")
 			},
@@ -122,7 +122,7 @@ func TestReportsSmall(t *testing.T) {
 			failed: []string{"it is down (answered 502", "on port 8080 listens"},
 			check: func(w *world.World, _ *lab.Result) {
 				down := map[string]string{"operation": "status"}
-				world.Failed(t, w.Run(w.Job("", down)), "failed", "up: the site is down: GET /health for localhost through nginx: answered 502", "sudo systemctl restart shop@8080", `input "allow-down"`)
+				world.Failed(w.T, w.Run(w.Job("", down)), "failed", "up: the site is down: GET /health for localhost through nginx: answered 502", "sudo systemctl restart shop@8080", `input "allow-down"`)
 				down["allow-down"] = "true"
 				if result := w.Run(w.Job("", down)); result.ExitCode != 0 {
 					w.T.Errorf("with allow-down:\n%s", result.Log())

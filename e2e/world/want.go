@@ -26,10 +26,10 @@ func (w *World) OneFlag(port string) {
 }
 
 // Failed wants a step that failed and said so in one error annotation holding all of the words.
-func Failed(t *testing.T, result *lab.Result, outcome string, words ...string) {
-	t.Helper()
+func Failed(tb testing.TB, result *lab.Result, outcome string, words ...string) {
+	tb.Helper()
 	if result.ExitCode == 0 || result.Outputs["outcome"] != outcome {
-		t.Errorf("exit code %d, outcome %q; want a failure with outcome %q\n%s",
+		tb.Errorf("exit code %d, outcome %q; want a failure with outcome %q\n%s",
 			result.ExitCode, result.Outputs["outcome"], outcome, result.Log())
 	}
 	var errs []lab.Annotation
@@ -39,11 +39,11 @@ func Failed(t *testing.T, result *lab.Result, outcome string, words ...string) {
 		}
 	}
 	if len(errs) != 1 {
-		t.Fatalf("%d error annotations, want 1\n%s", len(errs), result.Log())
+		tb.Fatalf("%d error annotations, want 1\n%s", len(errs), result.Log())
 	}
 	for _, word := range words {
 		if !strings.Contains(errs[0].Message, word) {
-			t.Errorf("the annotation lacks %q:\n%s", word, errs[0].Message)
+			tb.Errorf("the annotation lacks %q:\n%s", word, errs[0].Message)
 		}
 	}
 }
