@@ -26,7 +26,7 @@ most=0
 until [ -e /tmp/watched ]; do
   n=$(for pid in $(pgrep -x %s); do grep -o 'shop@[0-9]*' /proc/$pid/cgroup 2>/dev/null; done | sort -u | wc -l)
   if [ "$n" -gt "$most" ]; then most=$n; fi
-  sleep 0.1
+  sleep 0.2
 done
 echo "$most" >/tmp/most
 SH

@@ -87,3 +87,7 @@ epoch_ms() {
 # pause SECONDS: the interval of a poll, without a process. Only loops that test a condition may call it.
 exec {pause_fd}<> <(:)
 pause() { read -rt "$1" -u "$pause_fd" _ || :; }
+
+# pace BEGIN: pauses between two looks at what has been awaited since then (milliseconds, now_ms): each look costs the host processor time,
+# which what is awaited may need.
+pace() { if (($(now_ms) - $1 < 2000)); then pause 0.1; else pause 0.25; fi; }

@@ -26,7 +26,7 @@ drain() {
     if [[ $hand == unknown ]]; then now+="; nginx does not say what it has in hand"; fi
     if [[ $now != "$last" ]] && ((left > 0 || idle == 0)); then say "$now"; fi
     last=$now
-    pause 0.1
+    if ((idle > 0)); then pause 0.1; else pace "$begin"; fi
   done
   quiet=no
   if ((left == 0)) && [[ $hand != busy ]]; then quiet=yes; fi

@@ -17,7 +17,7 @@ wait_healthy() {
       if asked "http://127.0.0.1:$port$health_path" "$health_host" && look && [[ $owner == ours ]]; then break; fi
     fi
     if (($(now_ms) > end)); then timed_out; fi
-    pause 0.1
+    pace "$begin"
   done
   runs "$pid" "$starttime" || died
   result boot_ms "$(age_ms "$starttime")"
