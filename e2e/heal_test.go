@@ -124,7 +124,8 @@ func TestAnotherPathIsRefusedWhileTheOldOneRuns(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
 	w.Deploy(w.Commit(nil), nil)
 	result := w.Run(w.Job(w.Commit(nil), map[string]string{"path": "/srv/shop"}))
-	world.Failed(t, result, "failed", "setup: shop already runs on this host with User=ubuntu WorkingDirectory=/home/ubuntu/shop/slots/%i")
+	world.Failed(t, result, "failed", "lock: shop runs on this host from /home/ubuntu/shop, and not from /srv/shop", "site: unchanged")
+	w.Exec("test ! -e /srv/shop")
 	w.Exec("systemctl kill -s KILL shop@8080; timeout 120 bash -c 'until curl -fs http://127.0.0.1/health; do sleep 0.1; done'")
 }
 

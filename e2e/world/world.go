@@ -146,10 +146,11 @@ func (w *World) Exec(script string) string {
 }
 
 // UnderLoad starts the load, once a release is live; at the test's end not one request may have failed. It makes 75 requests a second on
-// 44 connections, which leaves room for other hosts on the same cores.
+// 44 connections, which leaves room for other hosts on the same cores. Its uploads take two seconds, less than Job's drain-timeout: what
+// outlives that may meet the moment in which the old version closes its socket, and is lost.
 func (w *World) UnderLoad() {
 	w.T.Helper()
-	w.underLoad(load.Options{Think: 500 * time.Millisecond})
+	w.underLoad(load.Options{Think: 500 * time.Millisecond, UploadFor: 2 * time.Second})
 }
 
 // UnderPatientLoad is UnderLoad for versions that run one at a time, for which visitors wait, and of another mix where an application knows
