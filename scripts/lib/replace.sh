@@ -35,6 +35,10 @@ hold() {
   local owner
   if ! socket_listens "$port"; then
     listener "$port"
+    if [[ $owner == ours || $owner == held ]]; then # a step was cut off between the end of the socket and that of what had it
+      unit stop "$port"
+      listener "$port"
+    fi
     [[ $owner == none ]] || die "$EX_FOREIGN" "port $port has been taken by another process since it was found free ($(who_has "$port"))"
     unit_socket start "$port" || die "$EX_START" "systemd could not listen on 127.0.0.1:$port ($(socket_of "$port"))"
   fi
