@@ -28,6 +28,7 @@ const (
 	ExitReadOnly                 // a file system that must be written to is read-only
 	ExitFlag                     // the flags are not as the switch left them
 	ExitMemory                   // the kernel ended something for want of memory
+	ExitHalt                     // the host is being shut down or restarted
 )
 
 // ExitNotBash is the exit code of another shell than bash that has got a script to read.
@@ -67,4 +68,5 @@ var Exits = []Exit{
 	{"EX_READ_ONLY", ExitReadOnly},
 	{"EX_FLAG", ExitFlag},
 	{"EX_MEMORY", ExitMemory},
+	{"EX_HALT", ExitHalt},
 }

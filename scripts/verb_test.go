@@ -285,7 +285,7 @@ func TestAFullDiskIsBlamed(t *testing.T) {
 		{"df() { if [[ $1 == -Pk ]]; then printf 'h\\n/dev/x 1 1 99999 1%% /\\n'; else printf 'h\\n/dev/x 9999 9998 1 1%% /\\n'; fi; }", "3", "80"},
 		{"df() { if [[ $1 == -Pk ]]; then printf 'h\\n/dev/x 1 1 99999 1%% /\\n'; else printf 'h\\n/dev/x 0 0 0 - /\\n'; fi; }", "3", "3"},
 	} {
-		out := bash(t, "app=a EX_CHECK=64 EX_FETCH=68 EX_RECEIVE=69 EX_BUILD=70 EX_DISK=80\n"+read(t, "lib/base.sh")+read(t, "lib/files.sh")+read(t, "lib/step.sh")+tt.df+
+		out := bash(t, "app=a EX_CHECK=64 EX_LOCK_LOST=66 EX_HALT=90 EX_FETCH=68 EX_RECEIVE=69 EX_BUILD=70 EX_DISK=80\n"+read(t, "lib/base.sh")+read(t, "lib/files.sh")+read(t, "lib/step.sh")+"has_systemd() { false; }\n"+tt.df+
 			"\nset +e; (trap leave EXIT; path=$(mktemp -d); exit "+tt.status+") 2>/dev/null; printf '%s' \"$?\"")
 		if out != tt.want {
 			t.Errorf("%s became %s, want %s", tt.status, out, tt.want)
@@ -302,10 +302,30 @@ func TestAReadOnlyDiskIsBlamed(t *testing.T) {
 		{"/ ro", "66", "66"},
 		{"/ ro", "0", "0"},
 	} {
-		out := bash(t, "app=a EX_CHECK=64 EX_FETCH=68 EX_RECEIVE=69 EX_BUILD=70 EX_DISK=80 EX_READ_ONLY=87\n"+read(t, "lib/base.sh")+read(t, "lib/files.sh")+read(t, "lib/step.sh")+
-			"findmnt() { printf '%s' '"+tt.mounts+"'; }\ndf() { return 1; }\nrm() { return 1; }\nset +e; (set -e; trap leave EXIT; path=/srv/a; exit "+tt.status+") 2>&1; printf '%s' \"$?\"")
+		out := bash(t, "app=a EX_CHECK=64 EX_LOCK_LOST=66 EX_HALT=90 EX_FETCH=68 EX_RECEIVE=69 EX_BUILD=70 EX_DISK=80 EX_READ_ONLY=87\n"+read(t, "lib/base.sh")+read(t, "lib/files.sh")+read(t, "lib/step.sh")+
+			"has_systemd() { false; }\nfindmnt() { printf '%s' '"+tt.mounts+"'; }\ndf() { return 1; }\nrm() { return 1; }\nset +e; (set -e; trap leave EXIT; path=/srv/a; exit "+tt.status+") 2>&1; printf '%s' \"$?\"")
 		if out != tt.want {
 			t.Errorf("%q, %s: it says %q, want %q", tt.mounts, tt.status, out, tt.want)
+		}
+	}
+}
+
+// On a host that is being shut down no release is to blame, whatever a step has met.
+func TestAHostThatGoesDownIsBlamed(t *testing.T) {
+	for _, tt := range []struct{ state, status, want string }{
+		{"stopping", "74", "the host is being shut down or restarted\n90"},
+		{"stopping", "1", "the host is being shut down or restarted\n90"},
+		{"stopping", "66", "66"}, // another run has the lock
+		{"stopping", "0", "0"},
+		{"running", "74", "74"},
+		{"degraded", "74", "74"},
+		{"", "74", "74"}, // no systemd
+	} {
+		out := bash(t, "app=a EX_CHECK=64 EX_LOCK_LOST=66 EX_FETCH=68 EX_RECEIVE=69 EX_BUILD=70 EX_HALT=90\n"+read(t, "lib/base.sh")+read(t, "lib/files.sh")+
+			read(t, "lib/step.sh")+"has_systemd() { [[ -n '"+tt.state+"' ]]; }\nsystemctl() { echo '"+tt.state+"'; return 1; }\nfree_kb() { return 1; }\n"+
+			"read_only() { return 1; }\nrm() { :; }\nset +e; (set -e; trap leave EXIT; path=/srv/a flags=/srv/a; exit "+tt.status+") 2>&1; printf '%s' \"$?\"")
+		if out != tt.want {
+			t.Errorf("%s, %s: it says %q, want %q", tt.state, tt.status, out, tt.want)
 		}
 	}
 }

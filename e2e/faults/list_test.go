@@ -89,6 +89,7 @@ func underWay(p place) bool { return p != after }
 const (
 	first  = "all until the first version is live"
 	lost   = `(?i)connection|lost|reset|silent|keepalive`
+	halt   = lost + "|restarted"
 	reload = "idle connections are closed by nginx, and a request may be on its way on one"
 )
 
@@ -213,11 +214,11 @@ func withTwoVersions() []fault {
 		{name: "sshd restarted", come: on("systemctl restart ssh"), telling: []string{"inside fetch"}},
 		// The host.
 		{
-			name: "host rebooted", says: lost + "|restarted", impossible: "all while it is down", closes: true, telling: []string{"before verify"},
+			name: "host rebooted", says: halt, impossible: "all while it is down", closes: true, telling: []string{"before verify"},
 			come: func(x *trial) error { return x.Host.Restart(x.Ctx) },
 		},
 		{
-			name: "power cut", says: lost + "|restarted", impossible: "all while it is down", closes: true, telling: []string{"inside start"},
+			name: "power cut", says: halt, impossible: "all while it is down", closes: true, telling: []string{"inside start"},
 			come: func(x *trial) error { return x.Host.PowerCycle(x.Ctx) },
 		},
 		{name: "host frozen", says: lost, impossible: "all while it is frozen, which is 20 s, and a minute with all places", closes: true, come: freeze, telling: []string{"before switch"}},

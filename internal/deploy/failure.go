@@ -288,6 +288,8 @@ func (d *Deployment) next(s step, cause error) string {
 			sshTarget(h.target) + " sudo nginx -T"
 	case scripts.ExitFlag:
 		return "see who else writes to " + d.flagDir() + "; run this workflow again, it puts the flag right"
+	case scripts.ExitHalt:
+		return "run this workflow again once the host is back"
 	case scripts.ExitMemory:
 		return "give the host swap (input \"swap\", such as \"1G\"), or a bigger instance: two versions run at once for as long as the new one proves itself; what a build takes, the runner can do with source \"workspace\""
 	case scripts.ExitDisk:

@@ -62,7 +62,17 @@ leave() {
   local status=$?
   if declare -F cleanup >/dev/null; then cleanup; fi
   rm -f -- "$path/.lock.leader" || : # on a read-only disk
+  blame_halt "$status"
   blame_disk "$status"
+}
+
+# blame_halt STATUS: on a host that is being shut down everything ends, and nothing that a step meets
+# says more than that.
+blame_halt() {
+  case $1 in 0 | "$EX_LOCK_LOST") return ;; esac
+  if has_systemd && [[ $(systemctl is-system-running 2>/dev/null </dev/null) == stopping ]]; then
+    die "$EX_HALT" "the host is being shut down or restarted"
+  fi
 }
 
 # blame_disk STATUS: what failed on a full or read-only disk without a reason of ours, or by another program's doing, failed because of it. The
