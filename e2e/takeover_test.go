@@ -387,7 +387,7 @@ func TestOnlyWhatIsStillTheOldVersionIsStopped(t *testing.T) {
 			if err := w.Host.WriteFile(w.Ctx, clone+"/stubborn.py", 0o644, "ubuntu:", stubborn); err != nil {
 				t.Fatal(err)
 			}
-			w.Exec("cd " + clone + " && (runuser -u ubuntu -- setsid python3 stubborn.py >/dev/null 2>&1 </dev/null &); timeout 120 bash -c 'until curl -fs http://127.0.0.1/health; do sleep 0.05; done'; pgrep -f [s]tubborn.py | tail -1 >/tmp/pid")
+			w.Exec("cd " + clone + " && (runuser -u ubuntu -- setsid python3 stubborn.py >/dev/null 2>&1 </dev/null &); timeout 120 bash -c 'until curl -fs http://127.0.0.1/health; do sleep 0.05; done'; ss -Hltnp 'sport = :8080' | grep -oP 'pid=\\K[0-9]+' >/tmp/pid")
 			result := w.Deploy(w.Commit(nil), map[string]string{"before-start": tt.meanwhile, "stop-timeout": "1s"})
 			world.Says(t, result, tt.want)
 			w.Serves(result.Outputs["release"])

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -211,12 +212,7 @@ func TestWhoTakesThePort(t *testing.T) {
 		{"nobody's", nil, nil, "none"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			free, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-			if err != nil {
-				t.Fatal(err)
-			}
-			port := free.Addr().(*net.TCPAddr).Port
-			_ = free.Close()
+			port := spare(t)
 			mine := "$$" // a process that holds none of the sockets
 			if len(tt.ours) > 0 {
 				mine = holder(t, tt.ours, port)
@@ -229,6 +225,21 @@ func TestWhoTakesThePort(t *testing.T) {
 			}
 		})
 	}
+}
+
+// spare returns a port that nobody has, and that Linux gives to nobody who asks for any: those end at 60999.
+func spare(t *testing.T) int {
+	t.Helper()
+	for range 100 {
+		port := 61000 + rand.IntN(4000)
+		l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", fmt.Sprintf(":%d", port))
+		if err == nil {
+			_ = l.Close()
+			return port
+		}
+	}
+	t.Fatal("no port is free from 61000 on")
+	return 0
 }
 
 // holder listens with a process of its own until the test ends, and returns its pid.
