@@ -18,7 +18,7 @@ func TestFirstDeploymentAndTheNext(t *testing.T) {
 				t.Errorf("outputs %v", first.Outputs)
 			}
 			w.Serves(first.Outputs["release"])
-			w.UnderLoad()
+			w.UnderDenseLoad()
 
 			second := w.Deploy(w.Commit(nil), nil)
 			if second.Outputs["active-port"] != "8081" || second.Outputs["previous-port"] != "8080" ||

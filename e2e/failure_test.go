@@ -17,7 +17,7 @@ func TestABadReleaseLeavesTheOldOneServing(t *testing.T) {
 		t.Run(host.name, func(t *testing.T) {
 			w := world.New(t, host.options)
 			good := w.Deploy(w.Commit(nil), nil).Outputs
-			w.UnderLoad()
+			w.UnderDenseLoad()
 			log := "/home/ubuntu/shop/logs/8081.log"
 			for _, tt := range []struct {
 				name    string

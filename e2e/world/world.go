@@ -145,10 +145,20 @@ func (w *World) Exec(script string) string {
 	return out
 }
 
-// UnderLoad starts the load, once a release is live; at the test's end not one request may have failed. It makes 75 requests a second on
-// 44 connections, which leaves room for other hosts on the same cores. Its uploads take two seconds, less than Job's drain-timeout: what
-// outlives that may meet the moment in which the old version closes its socket, and is lost.
+// UnderLoad starts the load, once a release is live; at the test's end not one request may have
+// failed. It makes 40 requests a second on 25 connections, which leaves room for other hosts on the
+// same cores: an application that answers is what a test run takes most of its time for. Its uploads
+// take two seconds, less than Job's drain-timeout: what outlives that may meet the moment in which
+// the old version closes its socket, and is lost.
 func (w *World) UnderLoad() {
+	w.T.Helper()
+	w.underLoad(load.Options{Think: 500 * time.Millisecond, UploadFor: 2 * time.Second, Mix: lightMix})
+}
+
+var lightMix = load.Mix{Get: 16, Post: 4, Slow: 2, Upload: 2, WebSocket: 1}
+
+// UnderDenseLoad is UnderLoad with twice as many requests, for the main scenarios.
+func (w *World) UnderDenseLoad() {
 	w.T.Helper()
 	w.underLoad(load.Options{Think: 500 * time.Millisecond, UploadFor: 2 * time.Second})
 }
@@ -160,10 +170,10 @@ func (w *World) UnderPatientLoad(mix load.Mix) {
 	w.underLoad(load.Options{Think: 500 * time.Millisecond, Mix: mix, Timeout: time.Minute})
 }
 
-// UnderFullLoad is UnderLoad with 400 requests a second.
+// UnderFullLoad is UnderLoad with 200 requests a second.
 func (w *World) UnderFullLoad() {
 	w.T.Helper()
-	w.underLoad(load.Options{})
+	w.underLoad(load.Options{Think: 180 * time.Millisecond})
 }
 
 func (w *World) underLoad(options load.Options) {
