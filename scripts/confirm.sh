@@ -9,11 +9,12 @@
 
 main() {
   local end tries=0 owner pid start said='' via=''
-  end=$(($(now_ms) + 3000))
+  now_ms
+  end=$((ms + 3000))
   while :; do
     tries=$((tries + 1))
     if healthy; then break; fi
-    if ((tries >= 3 && $(now_ms) > end)); then
+    if ((tries >= 3)) && past "$end"; then
       app_log "$port" 0
       die "$EX_UNHEALTHY" "$said; wanted $(wanted) ($tries tries)"
     fi

@@ -8,11 +8,13 @@
 main() {
   local begin
   own_lock
-  begin=$(now_ms)
+  now_ms
+  begin=$ms
   cd -P -- "$path/releases/$release"
   export PORT=$port
   user_command "$command" .deploy-action/environment || die "$EX_HOOK" "the command of input \"$name\" exited with status $?$(not_found "$?")"
-  result hook_ms "$(($(now_ms) - begin))"
+  now_ms
+  result hook_ms "$((ms - begin))"
 }
 
 main "$@" </dev/null

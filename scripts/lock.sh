@@ -26,7 +26,8 @@ hush() {
 
 main() {
   local begin last leader open
-  begin=$(now_ms)
+  now_ms
+  begin=$ms
   listen <&0 >/dev/null 2>&1 & # before the lock's file is open: it has no part in the lock
   listener=$!
   trap 'status=$?; hush; blame_disk "$status"' EXIT
@@ -55,7 +56,8 @@ main() {
     recipe_keys
   fi
   result open "$open"
-  result waited "$(($(now_ms) - begin))"
+  now_ms
+  result waited "$((ms - begin))"
   result locked yes
   hush
   while IFS= read -r -t "$beat" _; do :; done

@@ -11,8 +11,9 @@ import (
 // on standard input stays there here, too, since the line says how many bytes are the script's. Sent like this it is a
 // third as long, and is read at once.
 //
-// The script runs only if all of it has come: gzip checks it, and [Compose] puts it between braces.
-func Pack(script []byte) []byte {
+// The script runs only if all of it has come: gzip checks it, and [Compose] puts it between braces. Where nothing
+// follows (more is false) gzip reads to the end by itself, which is a process less.
+func Pack(script []byte, more bool) []byte {
 	var packed bytes.Buffer
 	w, err := gzip.NewWriterLevel(&packed, gzip.BestCompression)
 	if err == nil {
@@ -26,7 +27,11 @@ func Pack(script []byte) []byte {
 	}
 	// The line stands between braces for the case that it is cut off itself. An option that the host's environment has for
 	// gzip is not for this one, and the script's text is not for its children.
+	first := ""
+	if more {
+		first = fmt.Sprintf("head -c %d | ", packed.Len())
+	}
 	line := fmt.Sprintf("{ [ -n \"${BASH_VERSION-}\" ] || exit %d; set -o pipefail; unset -v GZIP script; "+
-		"script=$(head -c %d | gzip -dc) || exit; eval \"$script\"; }\n", ExitNotBash, packed.Len())
+		"script=$(%sgzip -dc) || exit; eval \"$script\"; }\n", ExitNotBash, first)
 	return append([]byte(line), packed.Bytes()...)
 }

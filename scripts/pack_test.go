@@ -23,18 +23,24 @@ func packed(t *testing.T, input string, env ...string) (string, int) {
 func TestAPackedScriptRunsAsItIs(t *testing.T) {
 	script := "{\nread -r next\nprintf '%s:%s:%s' \"$1\" \"$next\" \"${script+left}\"\nexit 7\n}\n"
 	for _, env := range []string{"A=b", "GZIP=--bogus", "script=theirs"} {
-		out, code := packed(t, string(Pack([]byte(script)))+"what follows\nmore\n", env)
+		out, code := packed(t, string(Pack([]byte(script), true))+"what follows\nmore\n", env)
 		if want := "verb:what follows:left"; out != want || code != 7 {
 			t.Errorf("%s: %q and exit status %d, want %q and 7", env, out, code, want)
 		}
-		if out, _ := packed(t, string(Pack([]byte("bash -c 'printf %s \"${script-none}\"'\n"))), env); out != "none" {
+		if out, _ := packed(t, string(Pack([]byte("bash -c 'printf %s \"${script-none}\"'\n"), false)), env); out != "none" {
 			t.Errorf("%s: a child sees the script: %q", env, out)
 		}
 	}
 }
 
 func TestAPackedScriptThatIsCutOffRunsNothing(t *testing.T) {
-	whole := Pack([]byte("{\n: >made\necho ran\n}\n" + strings.Repeat("# padding\n", 100)))
+	for _, more := range []bool{true, false} {
+		cutOff(t, Pack([]byte("{\n: >made\necho ran\n}\n"+strings.Repeat("# padding\n", 100)), more))
+	}
+}
+
+func cutOff(t *testing.T, whole []byte) {
+	t.Helper()
 	if out, code := packed(t, string(whole)); out != "ran\n" || code != 0 {
 		t.Fatalf("whole: %q, exit status %d", out, code)
 	}
@@ -83,7 +89,7 @@ func TestPackedScriptsAreSmall(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		whole := len(Pack(text))
+		whole := len(Pack(text, true))
 		t.Logf("%s: %d bytes, of %d", verb, whole, len(text))
 		if whole > 25_000 {
 			t.Errorf("%s is sent in %d bytes", verb, whole)

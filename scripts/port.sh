@@ -26,7 +26,7 @@ main() {
   include_state
   result include "$include"
   include_app
-  result last_repository "$(sed -n '2{s,[^A-Za-z0-9._/-],,g;p;q}' "$path/.app" 2>/dev/null || :)"
+  result last_repository "$(sed -n '2{s,[^A-Za-z0-9._/-],,g;p;q}' "$path/.app" 2>/dev/null)"
   result line_port "$line_port"
   result site "$(site_state)"
   routed
@@ -40,24 +40,24 @@ main() {
     claimed "$port"
     result "claimed_$port" "$other"
     result "mine_$port" "$mine"
-    result "flag_$port" "$(yes_if test -e "$flags/$port")"
+    result_if "flag_$port" test -e "$flags/$port"
     listener "$port"
     result "listen_$port" "$owner"
-    result "socket_$port" "$(yes_if socket_listens "$port")"
+    result_if "socket_$port" socket_listens "$port"
     slot_pid "$port" || pid=0
     if [[ $owner == ours && -n $(adopted "$port") ]]; then result "adopted_$port" yes; else result "adopted_$port" no; fi
     if [[ $owner == foreign || -n $(adopted "$port") ]]; then inspect "$port"; fi
     if [[ $owner == foreign ]]; then others=yes; fi
     result "pid_$port" "$pid"
     result "rss_mb_$port" "$(resident_mb "$port")"
-    result "enabled_$port" "$(yes_if is_enabled "$port")"
+    result_if "enabled_$port" is_enabled "$port"
     release='' dir=$path/slots/$port
     if [[ -e $dir/.deploy-action/complete ]]; then
       release=$(readlink -- "$dir")
       result "commit_$port" "$(<"$dir/.deploy-action/commit")"
       result "recipe_$port" "$(<"$dir/.deploy-action/recipe")"
     fi
-    result "proved_$port" "$(yes_if test -e "$dir/.deploy-action/live")"
+    result_if "proved_$port" test -e "$dir/.deploy-action/live"
     result "by_$port" "$(head -n 1 -- "$dir/.deploy-action/by" 2>/dev/null || :)"
     result "release_$port" "${release##*/}"
     if [[ -n $other && $mine == no ]]; then others=yes; fi
@@ -66,10 +66,9 @@ main() {
   if [[ $line_port != 0 && " $ports " != *" $line_port "* ]]; then inspect "$line_port"; fi
 }
 
-yes_if() { if "$@"; then printf 'yes'; else printf 'no'; fi; }
+result_if() { if "${@:2}"; then result "$1" yes; else result "$1" no; fi; }
 
 is_enabled() { has_systemd && systemctl is-enabled -q -- "$(unit_of "$1")" 2>/dev/null; }
-
 # include_state: sets include, and line_port for a file that has nothing but comments and the line that the hand-written scripts wrote.
 include_state() {
   local text='^set[[:blank:]]+[$]service_url[[:blank:]]+"?http://(127\.0\.0\.1|localhost):([0-9]{1,5})"?[[:blank:]]*;$'

@@ -29,9 +29,10 @@ main() {
   # A reload exits 0 as soon as nginx is told; a port that somebody else has makes it keep the old configuration.
   from=$(stat -c %s -- "$log" 2>/dev/null || printf 0)
   nginx_reload >&2 || :
-  end=$(($(now_ms) + 10000))
+  now_ms
+  end=$((ms + 10000))
   until site_loaded; do
-    if (($(now_ms) > end)); then
+    if past "$end"; then
       { tail -c "+$((from + 1))" -- "$log" || as_root tail -c "+$((from + 1))" -- "$log"; } 2>/dev/null | tail -n 5 >&2 || :
       who=$(who_answers "$elsewhere" "$verify_host")
       put_back "$keep"

@@ -12,11 +12,12 @@
 
 main() {
   local end probes=0 said='' via='' denied='' who elsewhere=''
-  end=$(($(now_ms) + settle))
+  now_ms
+  end=$((ms + settle))
   while :; do
     ask || [[ $via != "127.0.0.1:$port" ]] || bad
     if [[ $via == "127.0.0.1:$port" ]] && for_all; then break; fi
-    if (($(now_ms) > end)); then
+    if past "$end"; then
       flag_stands
       who=$(who_answers "$elsewhere" "$verify_host")
       [[ -z $elsewhere ]] || die "$EX_NOT_ROUTED" "nginx sends requests for $verify_host to port $port, but another site${who:+, $who,} answers to $elsewhere"
@@ -26,8 +27,9 @@ main() {
   done
   own_port
   result live "$(epoch_ms)"
-  end=$(($(now_ms) + watch_for))
-  while (($(now_ms) < end)); do
+  now_ms
+  end=$((ms + watch_for))
+  until past "$end"; do
     pause 0.2
     ask || bad
     # The old slot would stand in for a new version that no longer listens. Who answered is told by looks at the host, of
@@ -59,9 +61,10 @@ ask() {
 # directly.
 own_port() {
   local owner end
-  end=$(($(now_ms) + 1000))
+  now_ms
+  end=$((ms + 1000))
   listener "$port"
-  while [[ $owner != ours ]] && (($(now_ms) < end)); do
+  while [[ $owner != ours ]] && ! past "$end"; do
     pause 0.1
     listener "$port"
   done

@@ -76,7 +76,7 @@ func (s *sshShell) Run(ctx context.Context, verb scripts.Verb, values scripts.Va
 	ctx, o := s.opening(ctx, results, words)
 	defer o.over()
 	return o.judge(s.over(ctx, func(c *remote.Client) error {
-		return c.Run(ctx, remote.Command{Line: scripts.Command(verb), Stdin: bytes.NewReader(scripts.Pack(script)), Stdout: o, Stderr: o.words()})
+		return c.Run(ctx, remote.Command{Line: scripts.Command(verb), Stdin: bytes.NewReader(scripts.Pack(script, false)), Stdout: o, Stderr: o.words()})
 	}))
 }
 
@@ -90,7 +90,7 @@ func (s *sshShell) Hold(ctx context.Context, verb scripts.Verb, values scripts.V
 	var process *remote.Process
 	err = s.over(ctx, func(c *remote.Client) (err error) {
 		process, err = c.Start(ctx, remote.Command{
-			Line: scripts.Command(verb), Stdin: io.MultiReader(bytes.NewReader(scripts.Pack(script)), pr), Stdout: o, Stderr: o.words(),
+			Line: scripts.Command(verb), Stdin: io.MultiReader(bytes.NewReader(scripts.Pack(script, true)), pr), Stdout: o, Stderr: o.words(),
 		})
 		return err
 	})

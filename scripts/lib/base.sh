@@ -71,11 +71,18 @@ unit_of() { printf '%s@%s.service' "$app" "$1"; }
 
 flags=/var/lib/deploy-action/$app/active
 
-# now_ms: milliseconds since the boot, without a process. A clock that jumps must not end a wait, or make it last.
+# now_ms: sets ms to the milliseconds since the boot, without a process. A clock that jumps must not
+# end a wait, or make it last.
 now_ms() {
   local up
   read -r up _ </proc/uptime
-  printf '%s' "$((10#${up/./} * 10))"
+  ms=$((10#${up/./} * 10))
+}
+
+# past TIME: is it that late (milliseconds, now_ms)?
+past() {
+  now_ms
+  ((ms >= $1))
 }
 
 # epoch_ms: milliseconds since the epoch, for people and for the runner.
@@ -85,9 +92,11 @@ epoch_ms() {
 }
 
 # pause SECONDS: the interval of a poll, without a process. Only loops that test a condition may call it.
-exec {pause_fd}<> <(:)
-pause() { read -rt "$1" -u "$pause_fd" _ || :; }
+pause() {
+  if [[ -z ${pause_fd-} ]]; then exec {pause_fd}<> <(:); fi
+  read -rt "$1" -u "$pause_fd" _ || :
+}
 
 # pace BEGIN: pauses between two looks at what has been awaited since then (milliseconds, now_ms): each look costs the host processor time,
 # which what is awaited may need.
-pace() { if (($(now_ms) - $1 < 2000)); then pause 0.1; else pause 0.25; fi; }
+pace() { if past "$(($1 + 2000))"; then pause 0.25; else pause 0.1; fi; }

@@ -7,7 +7,8 @@
 # halt PORT INSTEAD: prints the results stopped and stop_ms. INSTEAD is the port that serves in its place, or nothing.
 halt() {
   local port=$1 instead=$2 begin end owner
-  begin=$(now_ms)
+  now_ms
+  begin=$ms
   if [[ -e $flags/$port ]]; then die "$EX_FLAG" "the flag $flags/$port makes port $port the active slot; it is not stopped"; fi
   if [[ -n $instead ]]; then
     [[ -e $flags/$instead ]] || die "$EX_FLAG" "no flag is in $flags, and nginx may turn to port $port without one; it is not stopped"
@@ -15,7 +16,8 @@ halt() {
   fi
   stand_down "$port"
   if [[ -n $(members "$port") ]]; then result stopped yes; else result stopped already; fi
-  end=$(($(now_ms) + stop_timeout * 1000))
+  now_ms
+  end=$((ms + stop_timeout * 1000))
   if [[ -e $path/slots/$port.adopted ]]; then stop_adopted; fi
   if has_systemd; then
     close_socket "$port"
@@ -25,19 +27,20 @@ halt() {
   else
     # To each member, not to the group: an application may have put its workers in groups of their own.
     members "$port" | xargs -r kill -TERM -- 2>/dev/null || :
-    while [[ -n $(members "$port") ]] && (($(now_ms) < end)); do pause 0.1; done
+    while [[ -n $(members "$port") ]] && ! past "$end"; do pause 0.1; done
     members "$port" | xargs -r kill -KILL -- 2>/dev/null || :
     rm -f -- "$path/slots/$port.pid" "$path/slots/$port.exit" || : # on a read-only disk
   fi
   rm -f -- "$path/slots/$port".{trial,first,gate,relay} || :
   [[ -z $(members "$port") ]] || die "$EX_STOP" "slot $port still runs: pid $(members "$port" | tr '\n' ' ')"
-  result stop_ms "$(($(now_ms) - begin))"
+  now_ms
+  result stop_ms "$((ms - begin))"
 }
 
 # served_instead: while the version that took over is down, this one stands in for it.
 served_instead() {
   listener "$instead"
-  while [[ $owner != ours ]] && (($(now_ms) < begin + 10000)); do
+  while [[ $owner != ours ]] && ! past "$((begin + 10000))"; do
     pause 0.1
     listener "$instead"
   done
@@ -54,10 +57,11 @@ stop_adopted() {
     fi
   done < <(cat -- "$path/slots/$port.adopted")
   signal TERM
-  while [[ -n $(adopted "$port") ]] && (($(now_ms) < end)); do pause 0.1; done
+  while [[ -n $(adopted "$port") ]] && ! past "$end"; do pause 0.1; done
   signal KILL
-  end=$(($(now_ms) + 2000))
-  while [[ -n $(adopted "$port")$(sockets "$port" 0A) ]] && (($(now_ms) < end)); do pause 0.1; done
+  now_ms
+  end=$((ms + 2000))
+  while [[ -n $(adopted "$port")$(sockets "$port" 0A) ]] && ! past "$end"; do pause 0.1; done
   if [[ -z $(adopted "$port") ]]; then rm -f -- "$path/slots/$port.adopted"; fi
   listener "$port"
   [[ $owner != foreign ]] || die "$EX_STOP" "the version started by hand is stopped, and something listens on port $port again (pid $(holders "$port" | tr '\n' ' ')): whatever starts it must be stopped by hand"

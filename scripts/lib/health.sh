@@ -6,7 +6,8 @@
 # wait_healthy: asks the process until it answers right; prints the results boot_ms, tries and open (see health.sh). Ends the script when it does not.
 wait_healthy() {
   local begin end tries=0 owner=none said=''
-  begin=$(now_ms)
+  now_ms
+  begin=$ms
   end=$((begin + health_timeout * 1000))
   while :; do
     runs "$pid" "$starttime" || died
@@ -16,7 +17,7 @@ wait_healthy() {
       # Who has answered is known once the port is still the application's.
       if asked "http://127.0.0.1:$port$health_path" "$health_host" && look && [[ $owner == ours ]]; then break; fi
     fi
-    if (($(now_ms) > end)); then timed_out; fi
+    if past "$end"; then timed_out; fi
     pace "$begin"
   done
   runs "$pid" "$starttime" || died

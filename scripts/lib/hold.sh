@@ -18,7 +18,7 @@ take_lock() {
     elif ! is_held && is_lock "/proc/$$/fd/$lock_fd"; then
       say "the deploy lock is held by another user's process, which can be no run: it is made anew"
       rm -f -- "$path/.lock"
-    elif (($(now_ms) >= end)); then
+    elif past "$end"; then
       [[ $resume == no ]] || die "$EX_LOCK_LOST" "the deploy lock went to ${note:-another run} while the connection was lost"
       die "$EX_LOCK_BUSY" "the deploy lock is still held by ${note:-another run}"
     fi

@@ -11,7 +11,7 @@ probe() {
   status=000 said='curl, which would ask, is not installed'
   have curl || return 1
   by_name "$1" "$2"
-  out=$(curl -q -gsSik --noproxy '*' --max-time 5 -H "Host: $2" "${tls[@]}" "${@:3}" -- "$url" 2>&1 </dev/null | head -c 65536 | tr -d '\0\r') || :
+  heard 65536 curl -q -gsSik --stderr - --noproxy '*' --max-time 5 -H "Host: $2" "${tls[@]}" "${@:3}" -- "$url" || :
   head=${out%%$'\n\n'*}
   if [[ $head =~ ^HTTP/[0-9.]+\ ([0-9]{3}) ]]; then
     status=${BASH_REMATCH[1]}
@@ -28,6 +28,18 @@ probe() {
   fi
 }
 
+# heard BYTES COMMAND...: sets out to what a command prints, no more of it than that, without carriage
+# returns and NUL; returns its exit status. It takes one process, since waiting is asking over and
+# over.
+heard() {
+  local from
+  exec {from}< <("${@:2}" </dev/null)
+  IFS= read -r -N "$1" -u "$from" out || :
+  exec {from}<&-
+  out=${out//$'\r'/}
+  wait "$!"
+}
+
 # by_name URL HOST: sets url and tls to how curl asks it. TLS begins with the host's name: nginx may
 # refuse who says none there (ssl_reject_handshake).
 by_name() {
@@ -42,9 +54,8 @@ ask_nginx() {
   code=000 word=''
   have curl || return 0
   by_name "$1" "$as"
-  out=$(set -o pipefail && curl -q -gsik --noproxy '*' --max-time 5 -A deploy-action -H "Host: $as" "${tls[@]}" "${way[@]}" "${@:2}" -- "$url" \
-    2>/dev/null </dev/null \
-    | head -c 8192 | tr -d '\0\r') || outcome=$?
+  heard 8192 curl -q -gsik --noproxy '*' --max-time 5 -A deploy-action -H "Host: $as" "${tls[@]}" "${way[@]}" "${@:2}" \
+    -- "$url" 2>/dev/null || outcome=$?
   if [[ $out =~ ^HTTP/[0-9.]+\ ([0-9]{3}) ]]; then code=${BASH_REMATCH[1]} word=${out#*$'\n\n'}; fi
   ((outcome != 7))
 }

@@ -3,14 +3,16 @@
 #
 # Values: app, path
 
-# starttime PID: the 22nd field of /proc/PID/stat (proc(5)), which with the pid names one process for ever; fails when it is gone.
+# starttime PID [VARIABLE]: the 22nd field of /proc/PID/stat (proc(5)), which with the pid names one
+# process for ever; fails when it is gone. Prints it, or sets a variable to it without a process.
 starttime() {
-  local stat
+  local stat variable=${2-}
   { read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 1
   stat=${stat##*) }
   # shellcheck disable=SC2086 # the fields are split on purpose
   set -- $stat
-  [[ $1 != Z ]] && printf '%s' "${20}"
+  [[ $1 != Z ]] || return 1
+  if [[ -n $variable ]]; then printf -v "$variable" '%s' "${20}"; else printf '%s' "${20}"; fi
 }
 
 # age_ms STARTTIME: how long a process has lived, from its start time in clock ticks and the kernel's uptime.
@@ -22,7 +24,10 @@ age_ms() {
 }
 
 # runs PID STARTTIME: is it still that very process?
-runs() { [[ -n $1 && $1 != 0 && -n $2 && $(starttime "$1") == "$2" ]]; }
+runs() {
+  local began=''
+  [[ -n $1 && $1 != 0 && -n $2 ]] && starttime "$1" began && [[ $began == "$2" ]]
+}
 
 # sockets PORT STATE: inode and uid of the sockets bound to a local port, from the kernel's own tables (proc(5)); states: 0A listening, 01
 # established, 03 half open. `ss` would need iproute2 and prints for people; this is there on every Linux.
@@ -99,7 +104,7 @@ members() {
   adopted "$1"
   if has_systemd; then
     unit_group "$1" || return 0
-    { grep -sF -- ":$group" /proc/[0-9]*/cgroup || :; } | in_group # one may have ended meanwhile
+    in_group < <(grep -sF -- ":$group" /proc/[0-9]*/cgroup) # one may have ended meanwhile
     return
   fi
   [[ -r $path/slots/$1.pid ]] && read -r pid start boot <"$path/slots/$1.pid" || return 0
@@ -230,7 +235,7 @@ takers() {
 held_by() {
   local inode uid pid held folders=()
   for pid in $1; do folders+=("/proc/$pid/fd"); done
-  held=$(find "${folders[@]}" -maxdepth 1 -lname 'socket:*' -printf '%l ' 2>/dev/null || :)
+  held=$(find "${folders[@]}" -maxdepth 1 -lname 'socket:*' -printf '%l ' 2>/dev/null) || :
   while read -r inode uid; do
     if [[ $held == *"socket:[$inode]"* ]]; then continue; fi
     for pid in $1; do

@@ -9,7 +9,8 @@
 # this script is killed the version starts some time after all should be over.
 write_gate() {
   write_first
-  printf '%s %s\n' "$(</proc/sys/kernel/random/boot_id)" "$(($(now_ms) + (drain_timeout + stop_timeout + 60) * 1000))" | write "$path/slots/$port.gate" 0600
+  now_ms
+  printf '%s %s\n' "$(</proc/sys/kernel/random/boot_id)" "$((ms + (drain_timeout + stop_timeout + 60) * 1000))" | write "$path/slots/$port.gate" 0600
 }
 
 write_first() {

@@ -32,7 +32,7 @@ gated() {
   local boot='' until='' file
   for file in "$path/slots/$1.gate" "$path/slots/$1.relay"; do
     if { read -r boot until <"$file"; } 2>/dev/null && [[ $boot == "$(</proc/sys/kernel/random/boot_id)" ]]; then
-      [[ $file == *.relay ]] || (($(now_ms) >= until)) || return 0
+      [[ $file == *.relay ]] || past "$until" || return 0
       [[ $file == *.gate ]] || return 0
     fi
   done

@@ -30,7 +30,10 @@ own_lock() {
 }
 
 note_step() {
-  printf '%s %s %s\n' "$$" "$(starttime "$$")" "$(</proc/sys/kernel/random/boot_id)" >"$path/.lock.leader" \
+  local began boot
+  starttime "$$" began
+  read -r boot </proc/sys/kernel/random/boot_id
+  printf '%s %s %s\n' "$$" "$began" "$boot" >"$path/.lock.leader" \
     && exec {results_fd}>"$path/.lock.results"
 }
 
@@ -47,7 +50,7 @@ end_cut_off() {
   local start='' boot='' here
   leader=''
   if [[ -r $path/.lock.leader ]]; then read -r leader start boot <"$path/.lock.leader" || :; fi
-  here=$(</proc/sys/kernel/random/boot_id)
+  read -r here </proc/sys/kernel/random/boot_id
   # From before a reboot, its number is somebody else's.
   if [[ -n $boot && $boot != "$here" ]]; then leader=''; fi
   # A leader that died alone leaves its session behind, whose number is not given out again before it is empty.
@@ -99,9 +102,10 @@ keep_results() {
 
 end_session() {
   local end
-  end=$(($(now_ms) + 5000))
+  now_ms
+  end=$((ms + 5000))
   session "$1" | xargs -r kill -TERM -- 2>/dev/null || :
-  while [[ -n $(session "$1") ]] && (($(now_ms) < end)); do pause 0.1; done
+  while [[ -n $(session "$1") ]] && ! past "$end"; do pause 0.1; done
   for _ in {1..20}; do # what is ended may just have started something
     session "$1" | xargs -r kill -KILL -- 2>/dev/null || :
     [[ -n $(session "$1") ]] || break
