@@ -29,8 +29,24 @@ walk_texts() {
     while read -r pattern; do
       [[ $pattern == /* ]] || pattern=$(dirname -- "$(nginx_conf)")/$pattern
       mapfile -t -O "${#queue[@]}" queue < <(compgen -G "$pattern")
-    done < <(sed 's/^[[:blank:]]*#.*//' "$file" | grep -oE '(^|[;{}[:blank:]])include[[:blank:]]+[^;]+;' | sed -E 's/.*include[[:blank:]]+//; s/[[:blank:]]*;$//' | tr -d "\"'")
+    done < <(includes <"$file")
   done
+}
+
+# includes: reads such a file; prints the pattern of each include in it.
+includes() {
+  awk '
+    /^[ \t]*#/ { next }
+    {
+      while (match($0, /(^|[;{} \t])include[ \t]+[^;]+;/)) {
+        pattern = substr($0, RSTART, RLENGTH)
+        $0 = substr($0, RSTART + RLENGTH - 1)
+        sub(/^.?include[ \t]+/, "", pattern)
+        sub(/[ \t]*;$/, "", pattern)
+        gsub(/["\047]/, "", pattern)
+        print pattern
+      }
+    }'
 }
 
 # nginx_conf: the path of its main file, as it was started or built.

@@ -89,12 +89,13 @@ in_use() {
 # staying COUNT: the releases that are not deleted, among them the newest that served: by the order in which they came to serve, not by their
 # names, which a clock has made. One that never served has no claim.
 staying() {
-  local file
+  local file name
   xargs -n 1 <<<"$keep"
   find "$path/slots" -type l -printf '%l\n' 2>/dev/null | sed 's,.*/,,'
   sed -n 's,^/releases/,,p' <<<"$used"
   for file in "$path"/releases/*/.deploy-action/live; do
-    if [[ -e ${file%live}complete ]]; then printf '%d %s\n' "$(<"$file")" "$(basename -- "${file%/.deploy-action/live}")"; fi
+    name=${file%/.deploy-action/live}
+    if [[ -e ${file%live}complete ]]; then printf '%d %s\n' "$(<"$file")" "${name##*/}"; fi
   done | sort -n | tail -n "$1" | cut -d ' ' -f 2
 }
 
@@ -102,8 +103,8 @@ venvs() {
   local venv
   used+=$'\n'$(find "$path/releases" -mindepth 2 -maxdepth 2 -name .venv -type l -printf '%l\n' 2>/dev/null)
   for venv in "$path"/venvs/*/; do
-    venv=$(basename -- "$venv")
-    if [[ $venv =~ ^[0-9a-f]{16}$ ]] && ! grep -qF "/$venv" <<<"$used"; then delete "$path/venvs/$venv"; fi
+    venv=${venv%/} venv=${venv##*/}
+    if [[ $venv =~ ^[0-9a-f]{16}$ ]] && [[ $used != *"/$venv"* ]]; then delete "$path/venvs/$venv"; fi
   done
 }
 
@@ -111,7 +112,7 @@ assets() {
   local needed asset
   needed=$(cat -- "$path"/releases/*/.deploy-action/assets 2>/dev/null || :)
   for asset in "$path"/assets/*/; do
-    asset=$(basename -- "$asset")
-    if [[ $asset =~ ^[0-9a-f]{32,64}(-[0-9]+)?$ ]] && ! grep -qxF -- "$asset" <<<"$needed"; then delete "$path/assets/$asset"; fi
+    asset=${asset%/} asset=${asset##*/}
+    if [[ $asset =~ ^[0-9a-f]{32,64}(-[0-9]+)?$ ]] && [[ $'\n'$needed$'\n' != *$'\n'"$asset"$'\n'* ]]; then delete "$path/assets/$asset"; fi
   done
 }
