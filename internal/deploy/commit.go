@@ -118,10 +118,3 @@ func (d *Deployment) anyHost() string {
 	}
 	return ""
 }
-
-func yes(b bool) string {
-	if b {
-		return "yes"
-	}
-	return "no"
-}

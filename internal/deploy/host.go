@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -79,7 +80,7 @@ func (d *Deployment) execInto(ctx context.Context, h *host, results *scripts.Res
 	err := h.shell.Run(ctx, verb, d.values(h, values), results, io.MultiWriter(words, &last))
 	_ = words.Close()
 	// What went to the host may be secret, and is not said.
-	d.rep.Debug(fmt.Sprintf("%s: %s.sh took %s, said %s", h.target, verb, d.now().Sub(began).Round(time.Millisecond), orElse(results.String(), "nothing")))
+	d.rep.Debug(fmt.Sprintf("%s: %s.sh took %s, said %s", h.target, verb, d.now().Sub(began).Round(time.Millisecond), cmp.Or(results.String(), "nothing")))
 	if err == nil {
 		err = results.Err()
 	}
@@ -107,6 +108,14 @@ func (h *host) keep() string {
 		keep += " " + h.Active.Release
 	}
 	return keep
+}
+
+// yes, seconds and millis write values as scripts take them.
+func yes(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
 }
 
 func seconds(d time.Duration) string { return strconv.Itoa(int((d + time.Second - 1) / time.Second)) }

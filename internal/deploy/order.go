@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -69,7 +70,7 @@ func (d *Deployment) inOrder(_ context.Context, h *host) (string, error) {
 	if newer(h.Active.By, d.in.Run) {
 		return "", &OrderError{h.Active.By}
 	}
-	return fmt.Sprintf("%s was put live by run %s", orNone(h.Active.Release), orDash(h.Active.By.RunNo)), nil
+	return fmt.Sprintf("%s was put live by run %s", cmp.Or(h.Active.Release, noRelease), cmp.Or(h.Active.By.RunNo, "-")), nil
 }
 
 // anyOrder: who starts a run by hand, or an old one again, means just that commit.

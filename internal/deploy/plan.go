@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -78,7 +79,7 @@ func (d *Deployment) plan(h *host) []string {
 		return lines
 	}
 	if in.Operation == inputs.Setup {
-		add("install what is missing of the commands that a deployment needs and of these packages: %s", orElse(strings.Join(in.Packages, " "), "none"))
+		add("install what is missing of the commands that a deployment needs and of these packages: %s", cmp.Or(strings.Join(in.Packages, " "), "none"))
 		add("make the folders in %s and the flag's folder, the service %s@, and the rules for sudo, where they are missing or differ", in.Path, in.App)
 		add("write the nginx site for %s, test it and reload nginx once, unless it has just that loaded", in.ServerName)
 		return lines
@@ -87,14 +88,14 @@ func (d *Deployment) plan(h *host) []string {
 		add("drain and stop what an earlier run left on port %d", h.Idle.Port)
 	}
 	if in.Operation == inputs.Rollback {
-		add("choose the release: %s", orElse(in.Release, "the newest that is older than the active one and has served before"))
+		add("choose the release: %s", cmp.Or(in.Release, "the newest that is older than the active one and has served before"))
 	} else {
 		if in.Source == inputs.Workspace {
 			add("send the workspace's folder %s into %s/releases", in.WorkspacePath, in.Path)
 		} else {
 			add("fetch %s at %s into %s/releases", in.Repository, shortCommit(in.Ref), in.Path)
 		}
-		add("build it: %s", orElse(firstLine(in.Build), "a venv from requirements.txt where there is one, reused while it is unchanged"))
+		add("build it: %s", cmp.Or(firstLine(in.Build), "a venv from requirements.txt where there is one, reused while it is unchanged"))
 	}
 	switch {
 	case in.BeforeStart == "":
@@ -160,13 +161,6 @@ func (d *Deployment) planReplacement(h *host, start string) []string {
 // servesAlready tells whether the active release is there to be left alone: one that does not serve is not.
 func (d *Deployment) servesAlready(h *host) bool {
 	return h.Active != nil && h.Active.serves() && h.Active.Proved && h.Loaded && !h.ailing
-}
-
-func orElse(s, other string) string {
-	if s == "" {
-		return other
-	}
-	return s
 }
 
 func firstLine(s string) string {

@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -94,7 +95,7 @@ func (d *Deployment) examine(ctx context.Context, h *host, install bool) (string
 		return "", fmt.Errorf("only %d MB of disk are free at %s, and a first release needs at least %d MB: give the host a bigger disk, or delete there what is not needed", disk, d.in.Path, minDiskMB)
 	}
 	if used := res.Int("disk_used"); used > fullDisk {
-		d.warnOnce(h, "Disk of "+h.target.Name, fmt.Sprintf("the disk of %s is %d %% full at %s, with %d MB free (%s)", h.target, used, d.in.Path, disk, orElse(occupied, "no release is there yet")))
+		d.warnOnce(h, "Disk of "+h.target.Name, fmt.Sprintf("the disk of %s is %d %% full at %s, with %d MB free (%s)", h.target, used, d.in.Path, disk, cmp.Or(occupied, "no release is there yet")))
 	}
 	if d.in.Operation == inputs.Check && occupied != "" {
 		d.rep.Info(d.in.Path + " has " + occupied)
@@ -466,11 +467,4 @@ func (d *Deployment) health(ctx context.Context, h *host) (string, error) {
 			"have the input \"start\" name 127.0.0.1, and the security group let nobody in there", h.idlePort()))
 	}
 	return fmt.Sprintf("pid %s answers right, %.1fs after its start", h.pid, h.boot.Seconds()), res.Err()
-}
-
-func orNone(s string) string {
-	if s == "" {
-		return "no release of ours"
-	}
-	return s
 }

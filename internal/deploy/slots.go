@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -34,12 +35,15 @@ func (s slot) runs() bool { return s.PID != 0 || s.Listen == ours || s.Enabled }
 // serves reports whether a release of ours, or an adopted version, listens in the slot.
 func (s slot) serves() bool { return s.Listen == ours && (s.Release != "" || s.Adopted) }
 
+// noRelease stands for the name of what this action has not deployed.
+const noRelease = "no release of ours"
+
 // version names what the slot has, for people.
 func (s slot) version() string {
 	if s.Adopted {
 		return s.Process.version()
 	}
-	return orNone(s.Release)
+	return cmp.Or(s.Release, noRelease)
 }
 
 // Words of port.sh.
@@ -190,7 +194,7 @@ func decide(f *facts, include string) (position, error) {
 func renamedError(f *facts, include string) error {
 	return fmt.Errorf("%[1]s is that of the application %[2]s, which this action runs on this host: if this is %[2]s under a new name, as when its repository was renamed, set the input app to %[2]q and the input path to %[3]q; "+
 		"another application needs a file of its own (input nginx-include), two ports of its own (input ports, such as %[4]q) and a name for its site (input server-name)",
-		include, f.IncludeApp, orElse(f.IncludePath, "its folder"), orElse(f.Spare, "8090,8091"))
+		include, f.IncludeApp, cmp.Or(f.IncludePath, "its folder"), cmp.Or(f.Spare, "8090,8091"))
 }
 
 // strayError names the way from one pair of ports to another: over a pair that has the active port and one new one.

@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -28,7 +29,7 @@ func (d *Deployment) status(ctx context.Context, h *host) (string, error) {
 	for _, s := range h.seen {
 		a := h.answer.Slots[s.Port]
 		slots = append(slots, []string{
-			fmt.Sprint(s.Port), slotState(h, s), healthText(a), orDash(shown(s)), orDash(nonZero(s.PID)), orDash(uptimeText(a.Uptime)), orDash(a.Restarts), orDash(memoryText(s.RSSMB)),
+			fmt.Sprint(s.Port), slotState(h, s), healthText(a), cmp.Or(shown(s), "-"), cmp.Or(nonZero(s.PID), "-"), cmp.Or(uptimeText(a.Uptime), "-"), cmp.Or(a.Restarts, "-"), cmp.Or(memoryText(s.RSSMB), "-"),
 		})
 	}
 	known := grid{{"release", "commit", "has served", "size"}}
@@ -115,7 +116,7 @@ func pastRow(line string) []string {
 	if p.Outcome == "" {
 		return []string{"?", "?", fmt.Sprintf("%.60q", line), "?"}
 	}
-	return []string{p.Time.UTC().Format(time.DateTime), p.Outcome, orDash(p.Release), p.Actor}
+	return []string{p.Time.UTC().Format(time.DateTime), p.Outcome, cmp.Or(p.Release, "-"), p.Actor}
 }
 
 // grid is a table with a header.
@@ -150,13 +151,6 @@ func (g grid) markdown() string {
 		}
 	}
 	return b.String()
-}
-
-func orDash(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return s
 }
 
 func nonZero(n int) string {

@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -52,8 +53,8 @@ func (h HostResult) row() string {
 		port = portText(h.ActivePort)
 	}
 	serves = strings.TrimSuffix(serves, " serves")
-	return fmt.Sprintf("| %s | %s | %s | %s | %s | %s | %s | %s |\n", report.MarkdownCode(h.Host), orDash(release), port,
-		tookText(h.Live), tookText(h.Boot), tookText(h.Drained), h.Outcome, report.MarkdownText(orDash(serves)))
+	return fmt.Sprintf("| %s | %s | %s | %s | %s | %s | %s | %s |\n", report.MarkdownCode(h.Host), cmp.Or(release, "-"), port,
+		tookText(h.Live), tookText(h.Boot), tookText(h.Drained), h.Outcome, report.MarkdownText(cmp.Or(serves, "-")))
 }
 
 // markdown are the four facts, in their order; the host's own words are folded.
@@ -97,7 +98,7 @@ func pastTable(all []past, server string) string {
 			url = ""
 		}
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", report.MarkdownLink(p.Time.UTC().Format(time.DateTime), url), report.MarkdownText(p.Outcome),
-			orDash(report.MarkdownCode(p.Release)), report.MarkdownText(orDash(p.Actor)), tookText(p.Millis))
+			cmp.Or(report.MarkdownCode(p.Release), "-"), report.MarkdownText(cmp.Or(p.Actor, "-")), tookText(p.Millis))
 	}
 	return b.String()
 }

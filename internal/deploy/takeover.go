@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -44,7 +45,7 @@ func (p process) version() string {
 func (p process) unproved(repository string) string {
 	switch {
 	case p.Clone == "":
-		return fmt.Sprintf("it works in %s, which is in no clone of %s of this user's", orElse(p.Folder, "an unknown folder"), repository)
+		return fmt.Sprintf("it works in %s, which is in no clone of %s of this user's", cmp.Or(p.Folder, "an unknown folder"), repository)
 	case p.Unit != "":
 		return fmt.Sprintf("%s runs it, and would start it again", p.Unit)
 	}
@@ -68,7 +69,7 @@ func takeOver(f *facts, p *position, include string) error {
 		}
 		if why := s.Process.unproved(f.Repository); why != "" {
 			return fmt.Errorf("%s sends requests to port %d, whose process (%s) is not taken over: %s. With other ports, such as %q in the input ports, it serves until the switch, and is left running",
-				include, s.Port, s.Process.Who, why, orElse(f.Spare, "8090,8091"))
+				include, s.Port, s.Process.Who, why, cmp.Or(f.Spare, "8090,8091"))
 		}
 		s.adopt()
 		p.Adopt = true
@@ -98,7 +99,7 @@ func (p position) clone() string {
 func foreignError(s slot, spare string) error {
 	if s.Process.App != "" {
 		return fmt.Errorf("port %d is held by the application %s, which this action runs there (%s); it is left alone: choose two other ports with the input ports, such as %q",
-			s.Port, s.Process.App, s.Process.Who, orElse(spare, "8090,8091"))
+			s.Port, s.Process.App, s.Process.Who, cmp.Or(spare, "8090,8091"))
 	}
 	if s.Process.Clone != "" {
 		return fmt.Errorf("port %d is held by a version started by hand from %s (%s), to which requests do not go; it is left alone: end it, with `kill %s`, and run this workflow again, or choose other ports with the input ports",
@@ -111,10 +112,10 @@ func foreignError(s slot, spare string) error {
 // of the two would be in the other's way, and its visitors with it.
 func claimedError(s slot, spare string) error {
 	return fmt.Errorf("port %d belongs to the pair of the application %s, which this action runs on this host: choose two other ports with the input ports, such as %q; if that application is gone, delete what is left of it: sudo rm -r /var/lib/deploy-action/%[2]s",
-		s.Port, s.Claimed, orElse(spare, "8090,8091"))
+		s.Port, s.Claimed, cmp.Or(spare, "8090,8091"))
 }
 
 // claimedNote is about two applications that have met already, from before this was refused: each goes on while the other is not in its way.
 func claimedNote(s slot, spare string) string {
-	return fmt.Sprintf("port %d belongs to the pair of the application %s, too: the two will be in each other's way; give one of them two ports of its own with the input ports, such as %q", s.Port, s.Claimed, orElse(spare, "8090,8091"))
+	return fmt.Sprintf("port %d belongs to the pair of the application %s, too: the two will be in each other's way; give one of them two ports of its own with the input ports, such as %q", s.Port, s.Claimed, cmp.Or(spare, "8090,8091"))
 }
