@@ -99,7 +99,7 @@ func (d *Deployment) askAll(ctx context.Context, limit time.Duration) {
 
 // serving says what the site answered, where a version should serve.
 func (a *answer) serving(h *host) string {
-	version := fmt.Sprintf("%s on port %d", h.Active.version(), h.Active.Port)
+	version := fmt.Sprintf("%s on port %d", h.Active.Version(), h.Active.Port)
 	switch {
 	case a.Right && (a.Port == 0 || a.Port == h.Active.Port):
 		return version + " serves"

@@ -105,7 +105,7 @@ func (d *Deployment) fetchAssets(ctx context.Context, h *host) (string, error) {
 		case "host":
 			lines[i] = fmt.Sprintf("%s is here already, nothing fetched", a.Path)
 		case "clone":
-			lines[i] = fmt.Sprintf("%s is taken from %s, nothing fetched, proved by %s", a.Path, h.clone(), a.proof.By)
+			lines[i] = fmt.Sprintf("%s is taken from %s, nothing fetched, proved by %s", a.Path, h.Clone(), a.proof.By)
 		case "store":
 			lines[i] = fmt.Sprintf("%s, %s of %s fetched, proved by %s", a.Path, megabytes(fetched), megabytes(a.object.Size), a.proof.By)
 		}
@@ -134,7 +134,8 @@ func (d *Deployment) fetchAsset(ctx context.Context, h *host, i int) (*scripts.R
 		d.rep.Mask(signatures(signed)...)
 		res, err := d.exec(ctx, h, scripts.Assets, scripts.Values{
 			"release": h.release, "target": a.Path, "url": signed, "etag": a.object.ETag, "size": strconv.FormatInt(a.object.Size, 10),
-			"asset": a.id(), "download": a.object.Download(), "digest": a.proof.Digest, "recipe": d.recipe(h), "clone": h.clone(), "last": yes(i == len(h.assets)-1),
+			"asset": a.id(), "download": a.object.Download(), "digest": a.proof.Digest, "recipe": d.recipe(h), "clone": h.Clone(),
+			"last": yes(i == len(h.assets)-1),
 		})
 		if err == nil {
 			return res, nil

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/clothesme/deploy-action/internal/state"
 	"github.com/clothesme/deploy-action/scripts"
 )
 
@@ -86,7 +87,7 @@ func (d *Deployment) verify(ctx context.Context, h *host) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if denied := res.Form("denied", statusOr); denied != "" {
+	if denied := res.Form("denied", state.StatusOr); denied != "" {
 		d.rep.Warn("Access to "+h.target.Name, fmt.Sprintf("nginx answers GET %s with status %s: it asks visitors for a password, lets in certain addresses only, or limits how often one may ask; "+
 			"the application was asked past that, and is right", d.in.Health.Path, denied))
 	}
@@ -96,9 +97,9 @@ func (d *Deployment) verify(ctx context.Context, h *host) (string, error) {
 // site says whose server block answers.
 func (h *host) site() string {
 	if h.TheirSite {
-		return theirs
+		return state.Theirs
 	}
-	return ours
+	return state.Ours
 }
 
 // verifyHost is the name under which the site is asked for through nginx: its own, or any when it answers for all.

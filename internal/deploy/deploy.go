@@ -158,7 +158,7 @@ func (d *Deployment) sendsNothing(*host) bool {
 func isUnchanged(h *host) bool     { return h.unchanged }
 func nothingToAdopt(h *host) bool  { return !h.Adopt }
 func nothingToHeal(h *host) bool   { return h.Heal == nil }
-func idleIsClear(h *host) bool     { return !h.Idle.runs() }
+func idleIsClear(h *host) bool     { return !h.Idle.Runs() }
 func nothingToRetire(h *host) bool { return h.unchanged || h.Active == nil || h.retired }
 
 // Run goes through the list. It returns what happened and, when the release did not make it, a *Failure. The hosts' connections are closed

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/clothesme/deploy-action/internal/inputs"
+	"github.com/clothesme/deploy-action/internal/state"
 	"github.com/clothesme/deploy-action/remote"
 	"github.com/clothesme/deploy-action/scripts"
 )
@@ -164,13 +165,14 @@ func serving(h *host) string {
 	if h.answer != nil {
 		return h.answer.serving(h)
 	}
-	if h.Active.Listen != ours {
+	if h.Active.Listen != state.Ours {
 		return fmt.Sprintf("nothing listened on its port %d when this run began, so it is down as it was", h.Active.Port)
 	}
 	if h.ailing {
-		return fmt.Sprintf("%s on port %d serves; it did not answer the health check when this run began either", h.Active.version(), h.Active.Port)
+		return fmt.Sprintf("%s on port %d serves; it did not answer the health check when this run began either",
+			h.Active.Version(), h.Active.Port)
 	}
-	return fmt.Sprintf("%s on port %d serves", h.Active.version(), h.Active.Port)
+	return fmt.Sprintf("%s on port %d serves", h.Active.Version(), h.Active.Port)
 }
 
 // describe says what went wrong without the Go around it: for each host the step and the reason.
@@ -227,8 +229,8 @@ func headline(errs []error) string {
 // next is the remedy for what failed; remote's errors carry theirs in their own text.
 func (d *Deployment) next(s step, cause error) string {
 	var host *HostError
-	var order *OrderError
-	var none *choiceError
+	var order *state.OrderError
+	var none *state.ChoiceError
 	var down *downError
 	h := d.hosts[0]
 	mend := "fix the release or the input \"start\" and push again"
@@ -244,7 +246,7 @@ func (d *Deployment) next(s step, cause error) string {
 	case errors.As(cause, &order):
 		return "nothing, if the newer release is what should be live; else run the newest run again, or set the input \"allow-older\""
 	case errors.As(cause, &none):
-		return none.next
+		return none.Next
 	case errors.As(cause, &down):
 		return "see the application's last lines above; start it anew by a deployment, or with: ssh " + sshTarget(h.target) + " " + d.restartCommand(h) +
 			"; with the input \"allow-down\" the operation status reports and passes"

@@ -420,23 +420,23 @@ const (
 
 func (f *fakeHost) detection() string {
 	var b strings.Builder
-	include, routed, line := absent, "", "0"
+	include, routed, line := "absent", "", "0"
 	switch {
 	case f.loaded:
-		include, routed = ours, "http://ai_server_"+f.flag
+		include, routed = "ours", "http://ai_server_"+f.flag
 	case f.byHand != "":
-		include, line = oneLine, f.byHand
+		include, line = "line", f.byHand
 	}
 	fmt.Fprintf(&b, "include=%s\ninclude_app=\ninclude_path=\nlast_repository=\nline_port=%s\nsite=ours\nrouted=%s\nstrays=\nrecipe_key=\nboot=%d\n", include, line, routed, f.restarts)
 	for _, port := range []string{"8080", "8081"} {
-		listen, pid, release := none, 0, ""
+		listen, pid, release := "none", 0, ""
 		if f.running[port] {
-			listen, pid = ours, 7
+			listen, pid = "ours", 7
 		}
 		adopted := f.byHand == port && f.adopted && f.running[port]
 		if f.byHand == port && f.running[port] {
 			if !adopted {
-				listen = foreign
+				listen = "foreign"
 			}
 			fmt.Fprintf(&b, "who_%[1]s=pid 812, user ubuntu, command uvicorn\nholders_%[1]s=812:4711\nfolder_%[1]s=/home/ubuntu/AI-Server\nclone_%[1]s=/home/ubuntu/AI-Server\nhead_%[1]s=%[2]s\nunit_%[1]s=\napp_%[1]s=\n", port, oldCommit)
 		} else if f.running[port] || f.flag == port {

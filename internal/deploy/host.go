@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/clothesme/deploy-action/internal/state"
 	"github.com/clothesme/deploy-action/remote"
 	"github.com/clothesme/deploy-action/scripts"
 )
@@ -24,10 +25,10 @@ type host struct {
 	recipeKey string // by which this host tells recipes; empty before its first deployment
 	memoryMB  int    // free; 0 where nobody has asked
 	warned    []string
-	coming    string  // packages that are missing, and that a deployment would install
-	seen      [2]slot // as detection found them
-	answer    *answer // of the site, the last time that it was asked
-	position
+	coming    string        // packages that are missing, and that a deployment would install
+	seen      [2]state.Slot // as detection found them
+	answer    *answer       // of the site, the last time that it was asked
+	state.Position
 
 	commit, release string
 	assets          []asset
@@ -54,7 +55,7 @@ type host struct {
 	drained     time.Duration
 	connections int // open ones that the drain time-out ended
 	retired     bool
-	history     []past // newest first, this run's own line among them
+	history     []state.Past // newest first, this run's own line among them
 }
 
 func (h *host) activePort() string {

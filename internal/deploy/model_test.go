@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/clothesme/deploy-action/internal/report"
+	"github.com/clothesme/deploy-action/internal/state"
 	"github.com/clothesme/deploy-action/remote"
 	"github.com/clothesme/deploy-action/scripts"
 )
@@ -350,7 +351,7 @@ type coverage struct{ deployed, failed, restored, killed, late, overtaken, refus
 func (c *coverage) add(m *model) {
 	c.late += m.lates
 	for _, r := range m.runs {
-		var order *OrderError
+		var order *state.OrderError
 		switch {
 		case r.dead:
 			c.killed++

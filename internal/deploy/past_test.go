@@ -6,6 +6,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/clothesme/deploy-action/internal/inputs"
+	"github.com/clothesme/deploy-action/internal/state"
 )
 
 // FuzzPast: whatever stands in a host's history, it is a row of bounded length, and no more than a
@@ -18,8 +19,8 @@ func FuzzPast(f *testing.F) {
 	f.Add(`{"duration-ms":-9223372036854775808,"outcome":"x","time":"9999-12-31T23:59:59Z"}`)
 	f.Add(`[[[[`)
 	f.Fuzz(func(t *testing.T, line string) {
-		p := readPast(line)
-		table := pastTable([]past{p}, "https://github.com")
+		p := state.ReadPast(line)
+		table := pastTable([]state.Past{p}, "https://github.com")
 		if rows := strings.Count(table, "\n"); rows != 3 || !utf8.ValidString(table) {
 			t.Errorf("%d lines: %q", rows, table)
 		}
@@ -31,6 +32,6 @@ func FuzzPast(f *testing.F) {
 				t.Errorf("a cell of %d bytes", len(cell))
 			}
 		}
-		newer(p, inputs.Run{ID: "1", Number: "1"})
+		p.NewerThan(inputs.Run{ID: "1", Number: "1"})
 	})
 }

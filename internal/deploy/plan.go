@@ -84,7 +84,7 @@ func (d *Deployment) plan(h *host) []string {
 		add("write the nginx site for %s, test it and reload nginx once, unless it has just that loaded", in.ServerName)
 		return lines
 	}
-	if h.Idle.runs() {
+	if h.Idle.Runs() {
 		add("drain and stop what an earlier run left on port %d", h.Idle.Port)
 	}
 	if in.Operation == inputs.Rollback {
@@ -126,7 +126,7 @@ func (d *Deployment) plan(h *host) []string {
 		add("run after-switch: %s", firstLine(in.AfterSwitch))
 	}
 	if h.Active != nil {
-		add("drain port %d for %s at most, and stop %s", h.Active.Port, in.DrainTimeout, h.Active.version())
+		add("drain port %d for %s at most, and stop %s", h.Active.Port, in.DrainTimeout, h.Active.Version())
 	}
 	add("delete all but the %d newest releases that have served, the active one and the one before it", in.KeepReleases)
 	return lines
@@ -142,12 +142,13 @@ func (d *Deployment) planReplacement(h *host, start string) []string {
 	}
 	add("open a socket at port %d, which systemd holds", h.Idle.Port)
 	if h.Active != nil {
-		add("rename the flag, so that visitors wait there; drain port %d for %s at most, and stop %s", h.Active.Port, in.DrainTimeout, h.Active.version())
+		add("rename the flag, so that visitors wait there; drain port %d for %s at most, and stop %s",
+			h.Active.Port, in.DrainTimeout, h.Active.Version())
 	}
 	add("start it at the socket: %s", start)
 	back := "stop it"
 	if h.Active != nil {
-		back = "start " + h.Active.version() + " again"
+		back = "start " + h.Active.Version() + " again"
 	}
 	add("ask GET %s there until it answers with status %d, for %s at most; else %s", in.Health.Path, in.Health.Status, in.Health.Timeout, back)
 	add("ask through nginx until the answer comes from port %d, and on for %s", h.Idle.Port, in.WatchFor)
@@ -160,7 +161,7 @@ func (d *Deployment) planReplacement(h *host, start string) []string {
 
 // servesAlready tells whether the active release is there to be left alone: one that does not serve is not.
 func (d *Deployment) servesAlready(h *host) bool {
-	return h.Active != nil && h.Active.serves() && h.Active.Proved && h.Loaded && !h.ailing
+	return h.Active != nil && h.Active.Serves() && h.Active.Proved && h.Loaded && !h.ailing
 }
 
 func firstLine(s string) string {

@@ -5,37 +5,53 @@ import (
 	"testing"
 
 	"github.com/clothesme/deploy-action/internal/inputs"
+	"github.com/clothesme/deploy-action/internal/state"
 	"github.com/clothesme/deploy-action/scripts"
 )
 
 func TestPlan(t *testing.T) {
-	active := &slot{Port: 8080, Flag: true, Listen: ours, PID: 7, Release: "20261122T000000Z-aaaaaaa", Commit: oldCommit, Proved: true}
+	active := &state.Slot{
+		Port: 8080, Flag: true, Listen: state.Ours, PID: 7, Release: "20261122T000000Z-aaaaaaa",
+		Commit: oldCommit, Proved: true,
+	}
 	for _, tt := range []struct {
 		name     string
-		position position
+		position state.Position
 		change   func(*inputs.Inputs)
 		want     []string // in this order
 		not      string
 	}{
-		{"first", position{Idle: slot{Port: 8080}}, nil, []string{"fetch o/r at bbbbbbb", "start it on port 8080", "reload nginx once"}, "drain"},
+		{
+			"first",
+			state.Position{Idle: state.Slot{Port: 8080}},
+			nil,
+			[]string{"fetch o/r at bbbbbbb", "start it on port 8080", "reload nginx once"},
+			"drain",
+		},
 		{
 			"next",
-			position{Active: active, Idle: slot{Port: 8081}, Loaded: true},
+			state.Position{Active: active, Idle: state.Slot{Port: 8081}, Loaded: true},
 			nil,
 			[]string{"fetch", "start it on port 8081", "rename the flag, so that requests go to port 8081 instead of 8080", "drain port 8080 for 1s at most, and stop 20261122T000000Z-aaaaaaa"},
 			"earlier run",
 		},
-		{"leftover", position{Active: active, Idle: slot{Port: 8081, PID: 9}, Loaded: true}, nil, []string{"what an earlier run left on port 8081", "fetch"}, ""},
+		{
+			"leftover",
+			state.Position{Active: active, Idle: state.Slot{Port: 8081, PID: 9}, Loaded: true},
+			nil,
+			[]string{"what an earlier run left on port 8081", "fetch"},
+			"",
+		},
 		{
 			"rollback",
-			position{Active: active, Idle: slot{Port: 8081}, Loaded: true},
+			state.Position{Active: active, Idle: state.Slot{Port: 8081}, Loaded: true},
 			func(in *inputs.Inputs) { in.Operation, in.BeforeStart = inputs.Rollback, "migrate" },
 			[]string{"choose the release: the newest", "run before-start if that release has never served: migrate", "start it on port 8081"},
 			"fetch",
 		},
 		{
 			"the same again",
-			position{Active: active, Idle: slot{Port: 8081}, Loaded: true},
+			state.Position{Active: active, Idle: state.Slot{Port: 8081}, Loaded: true},
 			func(in *inputs.Inputs) { in.Ref = oldCommit },
 			[]string{"leave everything as it is"},
 			"start",
@@ -48,7 +64,7 @@ func TestPlan(t *testing.T) {
 			}
 			d := &Deployment{in: in}
 			active.Recipe = d.recipe(&host{})
-			got := strings.Join(d.plan(&host{position: tt.position}), "\n")
+			got := strings.Join(d.plan(&host{Position: tt.position}), "\n")
 			rest := got
 			for _, want := range tt.want {
 				_, after, found := strings.Cut(rest, want)
@@ -96,7 +112,11 @@ func TestNothingIsInstalledBeforeAllElseIsRight(t *testing.T) {
 // What is missing and can be installed is the next deployment's to install, and no reason not to look on.
 func TestWhatIsMissingIsPartOfThePlan(t *testing.T) {
 	d := &Deployment{in: testInputs()}
-	serving := &host{coming: "ffmpeg", position: position{Active: &slot{Port: 8080, Flag: true, Listen: ours, PID: 7, Release: "20261122T000000Z-bbbbbbb", Commit: d.in.Ref, Proved: true}, Loaded: true}}
+	active := &state.Slot{
+		Port: 8080, Flag: true, Listen: state.Ours, PID: 7, Release: "20261122T000000Z-bbbbbbb",
+		Commit: d.in.Ref, Proved: true,
+	}
+	serving := &host{coming: "ffmpeg", Position: state.Position{Active: active, Loaded: true}}
 	serving.Active.Recipe = d.recipe(serving)
 	if got := strings.Join(d.plan(serving), "\n"); !strings.HasPrefix(got, "install ffmpeg\nleave everything as it is") {
 		t.Errorf("plan for a release that serves already:\n%s", got)

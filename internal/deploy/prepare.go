@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/clothesme/deploy-action/internal/inputs"
+	"github.com/clothesme/deploy-action/internal/state"
 	"github.com/clothesme/deploy-action/scripts"
 )
 
@@ -65,7 +66,8 @@ func (d *Deployment) examine(ctx context.Context, h *host, install bool) (string
 	memory := fmt.Sprintf("%d of %d MB of memory and %s", h.memoryMB, res.Int("memory_total_mb"), swapText(res.Int("swap_mb")))
 	h.app = scripts.App{
 		Name: d.in.App, User: h.target.User, Path: d.in.Path, Ports: d.in.Ports, Include: d.in.NginxInclude,
-		ServerName: d.in.ServerName, IPv6: res.Yes("ipv6"), OneSocket: res.OneOf("listen", "both", "v6") == "v6", Folder: res.Form("site_folder", folderForm), StopSecs: int(d.in.StopTimeout / time.Second),
+		ServerName: d.in.ServerName, IPv6: res.Yes("ipv6"), OneSocket: res.OneOf("listen", "both", "v6") == "v6",
+		Folder: res.Form("site_folder", state.FolderForm), StopSecs: int(d.in.StopTimeout / time.Second),
 		NoRealIP: !res.Yes("realip"), MaxBodySize: d.in.MaxBodySize, ResponseTimeout: d.in.ResponseTimeout,
 		TrustedProxies: d.in.TrustedProxies,
 	}
@@ -186,13 +188,13 @@ func (d *Deployment) detect(ctx context.Context, h *host) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	h.bootID, h.recipeKey = res.Text("boot"), res.Form("recipe_key", keyForm)
-	f, err := readFacts(res, d.in.Ports, d.in.Repository)
+	h.bootID, h.recipeKey = res.Text("boot"), res.Form("recipe_key", state.KeyForm)
+	f, err := state.ReadFacts(res, d.in.Ports, d.in.Repository)
 	f.App = d.in.App
 	if err != nil {
 		return "", err
 	}
-	if h.position, err = decide(&f, d.in.NginxInclude); err != nil {
+	if h.Position, err = state.Decide(&f, d.in.NginxInclude); err != nil {
 		return "", err
 	}
 	h.seen = f.Slots
@@ -213,7 +215,8 @@ func (d *Deployment) detect(ctx context.Context, h *host) (string, error) {
 	if h.memoryMB > 0 && h.Active.RSSMB > h.memoryMB {
 		d.rep.Warn("Memory of "+h.target.Name, fmt.Sprintf("the running version uses %d MB and %d MB are free: two versions may not fit at once", h.Active.RSSMB, h.memoryMB))
 	}
-	return fmt.Sprintf("port %d is active with %s; port %d is idle", h.Active.Port, h.Active.version(), h.Idle.Port), nil
+	return fmt.Sprintf("port %d is active with %s; port %d is idle",
+		h.Active.Port, h.Active.Version(), h.Idle.Port), nil
 }
 
 // detection are the values of port.sh.
@@ -250,7 +253,7 @@ func (d *Deployment) adopt(ctx context.Context, h *host) (string, error) {
 		return "", err
 	}
 	h.changed = true
-	return fmt.Sprintf("%s is the active slot's from now on", h.Active.version()), res.Err()
+	return fmt.Sprintf("%s is the active slot's from now on", h.Active.Version()), res.Err()
 }
 
 // heal puts flags right that a dead run, or somebody's hand, has left wrong.
@@ -290,7 +293,7 @@ func (d *Deployment) setUpSite(ctx context.Context, h *host) (string, error) {
 // clear ends what a dead run left in the idle slot: a version never switched to, or one that was never retired.
 func (d *Deployment) clear(ctx context.Context, h *host) (string, error) {
 	instead := ""
-	if h.Active != nil && h.Active.serves() {
+	if h.Active != nil && h.Active.Serves() {
 		instead = h.activePort()
 	}
 	if _, err := d.drainSlot(ctx, h, h.idlePort(), instead, d.in.DrainTimeout); err != nil {
@@ -372,13 +375,13 @@ func (d *Deployment) fetch(ctx context.Context, h *host) (string, error) {
 		return "", err
 	}
 	d.warnOfRoom(h, res)
-	h.commit = res.Form("commit", commitForm)
+	h.commit = res.Form("commit", state.CommitForm)
 	if res.Has("unchanged") {
 		h.unchanged = res.Yes("unchanged")
 		h.release = h.Active.Release
 		return fmt.Sprintf("release %s already serves this commit, made the same way", h.release), res.Err()
 	}
-	h.release = res.Form("release", releaseForm)
+	h.release = res.Form("release", state.ReleaseForm)
 	return fmt.Sprintf("commit %.7s as release %s", h.commit, h.release), res.Err()
 }
 
@@ -386,7 +389,7 @@ func (d *Deployment) build(ctx context.Context, h *host) (string, error) {
 	res, err := d.exec(ctx, h, scripts.Build, scripts.Values{
 		"release": h.release, "build": d.in.Build, "shared": strings.Join(d.in.Shared, " "),
 		"start_file": scripts.StartFile(d.in.Start), "environment": d.environment(),
-		"more": yes(!d.noAssets(h)), "clone": h.clone(), "takes_socket": yes(d.in.Strategy == inputs.InPlace),
+		"more": yes(!d.noAssets(h)), "clone": h.Clone(), "takes_socket": yes(d.in.Strategy == inputs.InPlace),
 	})
 	if err != nil {
 		return "", err
@@ -430,7 +433,8 @@ func (d *Deployment) start(ctx context.Context, h *host) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	h.pid, h.starttime, h.logOffset = res.Form("pid", numberForm), res.Form("starttime", numberForm), res.Form("log_offset", numberForm)
+	h.pid, h.starttime = res.Form("pid", state.NumberForm), res.Form("starttime", state.NumberForm)
+	h.logOffset = res.Form("log_offset", state.NumberForm)
 	return fmt.Sprintf("%s on port %s, pid %s", h.release, h.idlePort(), h.pid), res.Err()
 }
 

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/clothesme/deploy-action/internal/inputs"
+	"github.com/clothesme/deploy-action/internal/state"
 )
 
 const aKey = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
@@ -68,7 +69,7 @@ func TestOldRecipesGetTheHostsKey(t *testing.T) {
 			t.Fatalf("%v\n%s", err, out)
 		}
 		key = read(filepath.Join(path, ".recipe-key"))
-		if !keyForm.MatchString(key) || key == "" {
+		if !state.KeyForm.MatchString(key) || key == "" {
 			t.Fatalf("key %q", key)
 		}
 		if got, want := read(file("old")), d.recipe(&host{recipeKey: key}); got != want {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/clothesme/deploy-action/internal/inputs"
+	"github.com/clothesme/deploy-action/internal/state"
 	"github.com/clothesme/deploy-action/scripts"
 )
 
@@ -48,7 +49,8 @@ func (d *Deployment) replace(ctx context.Context, h *host) (string, error) {
 		return "", err
 	}
 	h.switched, h.unsure = true, false
-	h.pid, h.starttime, h.logOffset = res.Form("pid", numberForm), res.Form("starttime", numberForm), res.Form("log_offset", numberForm)
+	h.pid, h.starttime = res.Form("pid", state.NumberForm), res.Form("starttime", state.NumberForm)
+	h.logOffset = res.Form("log_offset", state.NumberForm)
 	h.switchedAt = time.UnixMilli(res.Millis("switched_at").Milliseconds())
 	h.boot = res.Millis("boot_ms")
 	if h.Active == nil {
@@ -56,7 +58,7 @@ func (d *Deployment) replace(ctx context.Context, h *host) (string, error) {
 	}
 	left := drained{took: res.Millis("drain_ms"), connections: res.Int("left"), hand: res.OneOf("hand", "unknown", "busy", "idle")}
 	h.drained, h.connections, h.wasDrained, h.retired = left.took, left.connections, true, true
-	return fmt.Sprintf("%s was stopped (%s), and pid %s answers right at the socket of port %s", h.Active.version(),
+	return fmt.Sprintf("%s was stopped (%s), and pid %s answers right at the socket of port %s", h.Active.Version(),
 		left.text(h.Active.Port, d.in.DrainTimeout), h.pid, h.idlePort()), res.Err()
 }
 

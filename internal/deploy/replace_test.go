@@ -73,38 +73,6 @@ func TestAFirstReplacementIsTakenBack(t *testing.T) {
 	}
 }
 
-// The runner died in the middle: the next run finds what serves, or starts it again where visitors wait.
-func TestAReplacementThatWasCutOff(t *testing.T) {
-	before := slot{Port: 8080, Listen: none, Release: "old", Proved: true}
-	serving := slot{Port: 8080, Listen: ours, PID: 7, Release: "old", Proved: true}
-	waiting := slot{Port: 8081, Flag: true, Listen: held, PID: 9, Socket: true, Release: "new"}
-	ailing := slot{Port: 8081, Flag: true, Listen: ours, PID: 9, Socket: true, Release: "new"}
-	for _, tt := range []struct {
-		name   string
-		slots  [2]slot
-		active uint16
-		back   string
-	}{
-		{"the old version still runs", [2]slot{serving, waiting}, 8080, "old"},
-		{"nothing runs", [2]slot{before, waiting}, 8081, "old"},
-		{"the new version has not proved itself", [2]slot{before, ailing}, 8081, "old"},
-		{"there was none before", [2]slot{{Port: 8080, Listen: none}, ailing}, 8081, ""},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			p, err := decide(&facts{Slots: tt.slots, Include: ours, Routed: 8081}, "/etc/nginx/conf.d/service-url.inc")
-			if err != nil || p.Active == nil || p.Active.Port != tt.active {
-				t.Fatalf("position %+v, %v", p, err)
-			}
-			switch {
-			case tt.back == "" && p.Heal != nil:
-				t.Errorf("heal %+v", p.Heal)
-			case tt.back != "" && (p.Heal == nil || *p.Heal != heal{From: "8081", To: "8080", Back: tt.back} || p.Active.Release != tt.back || !p.Active.serves()):
-				t.Errorf("heal %+v, active %+v", p.Heal, p.Active)
-			}
-		})
-	}
-}
-
 func TestOneVersionAtATimeIsRefused(t *testing.T) {
 	f := newFakeHost(t)
 	f.byHand, f.loaded, f.flag = "8080", false, ""

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/clothesme/deploy-action/internal/inputs"
+	"github.com/clothesme/deploy-action/internal/state"
 	"github.com/clothesme/deploy-action/scripts"
 )
 
@@ -34,7 +35,7 @@ type Result struct {
 	Server    string // whose links the summary may hold
 	begin     time.Time
 	timeline  []span
-	history   []past // of the first host, newest first
+	history   []state.Past // of the first host, newest first
 }
 
 // HostResult is one host's part of it, as the output hosts gives it. Durations are milliseconds.
@@ -122,7 +123,7 @@ func (d *Deployment) hostResult(h *host, outcome Outcome) HostResult {
 		r.ActivePort, r.serving = 0, "the flag on the host tells what serves"
 	}
 	if h.retired {
-		r.retired = h.Active.version()
+		r.retired = h.Active.Version()
 	}
 	return r
 }
@@ -161,7 +162,7 @@ func (d *Deployment) record(ctx context.Context, h *host, outcome Outcome, reaso
 		HostResult
 	}{
 		d.now().UTC().Truncate(time.Millisecond), d.in.Run.URL(), d.in.Run.ID, d.in.Run.Number, d.in.Run.Workflow, d.in.Run.Actor, d.in.Run.SHA,
-		cutText(reason, maxReason), d.now().Sub(d.begin).Milliseconds(), d.hostResult(h, outcome),
+		state.CutText(reason, maxReason), d.now().Sub(d.begin).Milliseconds(), d.hostResult(h, outcome),
 	})
 	if err != nil {
 		return fmt.Errorf("encode history line: %w", err)
@@ -170,9 +171,9 @@ func (d *Deployment) record(ctx context.Context, h *host, outcome Outcome, reaso
 	if err != nil {
 		return err
 	}
-	lines, err := readHistory(res)
+	lines, err := state.ReadHistory(res)
 	for _, line := range lines {
-		h.history = append([]past{readPast(line)}, h.history...)
+		h.history = append([]state.Past{state.ReadPast(line)}, h.history...)
 	}
 	return err
 }

@@ -69,7 +69,7 @@ func (d *Deployment) stop(ctx context.Context, h *host) (string, error) {
 		return "", err
 	}
 	h.retired = true
-	return fmt.Sprintf("%s on port %d is stopped", h.Active.version(), h.Active.Port), nil
+	return fmt.Sprintf("%s on port %d is stopped", h.Active.Version(), h.Active.Port), nil
 }
 
 // stopSlot stops what runs on a port, once something listens on the one that serves in its place, if there is one. Flags that a hand has changed

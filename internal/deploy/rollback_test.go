@@ -7,42 +7,6 @@ import (
 	"github.com/clothesme/deploy-action/internal/inputs"
 )
 
-func TestChooseRelease(t *testing.T) {
-	const a, b, c, d = "20261120T000000Z-aaaaaaa", "20261121T000000Z-bbbbbbb", "20261122T000000Z-ccccccc", "20261123T000000Z-ddddddd"
-	all := []release{{ID: d, Live: true}, {ID: c}, {ID: b, Live: true}, {ID: a, Live: true}}                              // newest first; c never served
-	clock := []release{{ID: d, Live: true, Turn: 1}, {ID: c}, {ID: b, Live: true, Turn: 3}, {ID: a, Live: true, Turn: 2}} // set right after d
-	for _, tt := range []struct {
-		name, active, named string
-		releases            []release
-		want, words         string
-	}{
-		{"the one before, over one that never served", d, "", all, b, "served before"},
-		{"again, one further back", b, "", all, a, "served before"},
-		{"a named one", d, a, all, a, "asked for"},
-		{"a named one that never served", d, c, all, c, "never served"},
-		{"forward by name", a, d, all, d, "asked for"},
-		{"the active one by name", d, d, all, d, "asked for"},
-		{"nothing older", a, "", all, "", "no release older than " + a},
-		{"only one that never served", d, "", all[:2], "", "has served before; other complete releases"},
-		{"the one before, whatever the clock said", b, "", clock, a, "served before"},
-		{"again, back to the time of the wrong clock", a, "", clock, d, "served before"},
-		{"nothing before the first that served", d, "", clock, "", "no release older than " + d},
-		{"the active one is not listed", "20261124T000000Z-fffffff", "", clock, b, "served before"},
-		{"a name that is gone", d, "20250101T000000Z-eeeeeee", all, "", "not on the host any more; other complete releases on the host: " + c},
-		{"nothing there", "", "", nil, "", "no release is active"},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			got, said, err := chooseRelease(tt.releases, tt.active, tt.named)
-			if err != nil {
-				said = err.Error()
-			}
-			if got.ID != tt.want || (err == nil) != (tt.want != "") || !strings.Contains(said, tt.words) {
-				t.Errorf("chooseRelease = %q, %q, %v; want %q and %q", got.ID, said, err, tt.want, tt.words)
-			}
-		})
-	}
-}
-
 func TestRollbackIsTheSameListWithoutFetchAndBuild(t *testing.T) {
 	f := newFakeHost(t)
 	in := testInputs()

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/clothesme/deploy-action/internal/state"
 	"github.com/clothesme/deploy-action/internal/workspace"
 	"github.com/clothesme/deploy-action/scripts"
 )
@@ -112,7 +113,7 @@ func (d *Deployment) offer(ctx context.Context, h *host, tree *workspace.Tree) (
 		return nil, nil, err
 	}
 	o := &offered{
-		transfer: res.Text("transfer"), base: res.Form("base", releaseOr),
+		transfer: res.Text("transfer"), base: res.Form("base", state.ReleaseOr),
 		free: int64(res.Int("disk_kb")) << 10, inodes: int64(res.Int("inodes")),
 	}
 	if res.Err() != nil || o.base == "" {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/clothesme/deploy-action/internal/report"
+	"github.com/clothesme/deploy-action/internal/state"
 	"github.com/clothesme/deploy-action/scripts"
 )
 
@@ -21,7 +22,7 @@ func (d *Deployment) status(ctx context.Context, h *host) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	releases, history, err := readReleases(res)
+	releases, history, err := state.ReadReleases(res)
 	if err != nil {
 		return "", err
 	}
@@ -89,22 +90,22 @@ func uptimeText(d time.Duration) string {
 }
 
 // shown is what a slot has, in the table's column of releases.
-func shown(s slot) string {
+func shown(s state.Slot) string {
 	if s.Adopted {
 		return fmt.Sprintf("%s at %.7s", s.Process.Clone, s.Process.Head)
 	}
 	return s.Release
 }
 
-func slotState(h *host, s slot) string {
+func slotState(h *host, s state.Slot) string {
 	switch {
 	case h.Active != nil && s.Port == h.Active.Port && s.Adopted:
 		return "active, started by hand"
-	case h.Active != nil && s.Port == h.Active.Port && s.Listen == ours:
+	case h.Active != nil && s.Port == h.Active.Port && s.Listen == state.Ours:
 		return "active"
 	case h.Active != nil && s.Port == h.Active.Port:
 		return "active, but nothing listens"
-	case s.runs():
+	case s.Runs():
 		return "idle, running"
 	}
 	return "idle"
@@ -112,7 +113,7 @@ func slotState(h *host, s slot) string {
 
 // pastRow reads a line of the history; one that is not ours to read shows as it is.
 func pastRow(line string) []string {
-	p := readPast(line)
+	p := state.ReadPast(line)
 	if p.Outcome == "" {
 		return []string{"?", "?", fmt.Sprintf("%.60q", line), "?"}
 	}

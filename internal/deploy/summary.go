@@ -9,6 +9,7 @@ import (
 
 	"github.com/clothesme/deploy-action/internal/inputs"
 	"github.com/clothesme/deploy-action/internal/report"
+	"github.com/clothesme/deploy-action/internal/state"
 )
 
 // marks stand before the headline; GitHub's page shows them in colour.
@@ -85,7 +86,7 @@ func (r *Result) live() time.Time {
 }
 
 // pastTable lists deployments, newest first. Links go to the server of this run and nowhere else, whatever the history says.
-func pastTable(all []past, server string) string {
+func pastTable(all []state.Past, server string) string {
 	var b strings.Builder
 	b.WriteString("| time (UTC) | outcome | release | started by | took |\n|---|---|---|---|---|\n")
 	for _, p := range all {

@@ -18,6 +18,7 @@ import (
 	"github.com/yuin/goldmark/renderer/html"
 
 	"github.com/clothesme/deploy-action/internal/report"
+	"github.com/clothesme/deploy-action/internal/state"
 	"github.com/clothesme/deploy-action/scripts"
 )
 
@@ -49,7 +50,7 @@ func examples() map[string]struct {
 	}
 	last := len(spans) - 1
 	switched := slices.Concat(spans, []span{ran("commit", "switch", 3150, 60), ran("commit", "verify", 3210, 5040)})
-	history := []past{
+	history := []state.Past{
 		{Time: began.Add(9 * time.Second), Outcome: "deployed", Release: "20261123T101500Z-1a2b3c4", Actor: "ada", Run: page + "/actions/runs/42", Millis: 9100},
 		{},
 		{Time: began.Add(-time.Hour), Outcome: "failed", Release: "", Actor: "bob", Run: "https://elsewhere.example/actions/runs/41", Millis: 3000},

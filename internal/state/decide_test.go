@@ -1,0 +1,244 @@
+package state
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestDecide(t *testing.T) {
+	live := func(port uint16, flag bool) Slot {
+		return Slot{Port: port, Flag: flag, Listen: Ours, PID: 7, Release: "r", Proved: true}
+	}
+	fresh := func(port uint16, flag bool) Slot {
+		return Slot{Port: port, Flag: flag, Listen: Ours, PID: 8, Release: "new"}
+	}
+	idle := func(port uint16, flag bool) Slot { return Slot{Port: port, Flag: flag, Listen: none} }
+	theirs := func(port uint16) Slot {
+		return Slot{Port: port, Listen: foreign, Process: Process{Who: "pid 9", App: "hello"}}
+	}
+	const everything = "/etc/nginx/conf.d/service-url.inc exists and was not written for this application; " +
+		"choose another file with the input nginx-include\n" +
+		"port 9000 is active, and not one of the pair; to move, deploy once with the input ports set to " +
+		"\"9000,8080\", and from then on with \"8080,8081\"\n" +
+		"port 8080 is held by the application hello, which this action runs there (pid 9); it is left alone: " +
+		"choose two other ports with the input ports, such as \"8082,8083\"\n" +
+		"port 8081 is held by the application hello,"
+	for _, tt := range []struct {
+		name   string
+		facts  Facts
+		active uint16 // 0: none
+		heal   *Heal
+		want   string // an error or a note
+	}{
+		{name: "a bare host", facts: Facts{Slots: [2]Slot{idle(8080, false), idle(8081, false)}, Include: absent}},
+		{
+			name:   "first slot active",
+			facts:  Facts{Slots: [2]Slot{live(8080, true), idle(8081, false)}, Include: Ours, Routed: 8080},
+			active: 8080,
+		},
+		{
+			name:   "second slot active, old one left over",
+			facts:  Facts{Slots: [2]Slot{live(8080, false), live(8081, true)}, Include: Ours, Routed: 8081},
+			active: 8081,
+		},
+		{
+			name:   "active version crashed",
+			facts:  Facts{Slots: [2]Slot{idle(8080, false), idle(8081, true)}, Include: Ours, Routed: 8081},
+			active: 8081,
+			want:   "site is down",
+		},
+		{
+			name:   "crashed, so the version before it serves again",
+			facts:  Facts{Slots: [2]Slot{live(8080, false), idle(8081, true)}, Include: Ours, Routed: 8081},
+			active: 8080,
+			heal:   &Heal{From: "8081", To: "8080"},
+			want:   "serves and gets it back",
+		},
+		{
+			name:   "killed in verify: unproved, with the one before",
+			facts:  Facts{Slots: [2]Slot{live(8080, false), fresh(8081, true)}, Include: Ours, Routed: 8081},
+			active: 8080,
+			heal:   &Heal{From: "8081", To: "8080"},
+			want:   "serves and gets it back",
+		},
+		{
+			name:   "killed in the first verify: unproved, nothing before",
+			facts:  Facts{Slots: [2]Slot{fresh(8080, true), idle(8081, false)}, Include: Ours, Routed: 8080},
+			active: 8080,
+		},
+		{
+			name: "proved, between two lives",
+			facts: Facts{
+				Slots: [2]Slot{
+					live(8080, false),
+					{Port: 8081, Flag: true, Listen: none, PID: 9, Release: "r", Proved: true},
+				},
+				Include: Ours,
+				Routed:  8081,
+			},
+			active: 8081,
+			want:   "site is down",
+		},
+		{
+			name:  "another pair of ports",
+			facts: Facts{Slots: [2]Slot{idle(9000, false), idle(9001, false)}, Include: Ours, Strays: []string{"8081"}},
+			want:  `"8081,9000", and from then on with "9000,9001"`,
+		},
+		{
+			name: "several flags outside the pair",
+			facts: Facts{
+				Slots:   [2]Slot{idle(9000, false), idle(9001, false)},
+				Include: Ours,
+				Strays:  []string{"8080", "8081"},
+			},
+			want: "delete all but the one",
+		},
+		{
+			name:   "killed before the site was loaded",
+			facts:  Facts{Slots: [2]Slot{live(8080, true), idle(8081, false)}, Include: Ours},
+			active: 8080,
+		},
+		{
+			name:  "killed before its first switch",
+			facts: Facts{Slots: [2]Slot{live(8080, false), idle(8081, false)}, Include: absent},
+		},
+		{
+			name:  "flag and nginx disagree",
+			facts: Facts{Slots: [2]Slot{live(8080, true), live(8081, false)}, Include: Ours, Routed: 8081},
+			want:  "the flag names port 8080, but nginx sends requests to port 8081",
+		},
+		{
+			name:   "both flags",
+			facts:  Facts{Slots: [2]Slot{live(8080, true), live(8081, true)}, Include: Ours, Routed: 8081},
+			active: 8081,
+			heal:   &Heal{From: "8080", To: "8081"},
+			want:   "both flags",
+		},
+		{
+			name:   "both flags, the second slot dead",
+			facts:  Facts{Slots: [2]Slot{live(8080, true), idle(8081, true)}, Include: Ours, Routed: 8081},
+			active: 8080,
+			heal:   &Heal{From: "8081", To: "8080"},
+			want:   "both flags",
+		},
+		{
+			name:   "no flag, one slot runs",
+			facts:  Facts{Slots: [2]Slot{idle(8080, false), live(8081, false)}, Include: Ours},
+			active: 8081,
+			heal:   &Heal{From: "", To: "8081"},
+			want:   "flag was gone",
+		},
+		{
+			name:   "no flag, both run, nginx falls back",
+			facts:  Facts{Slots: [2]Slot{live(8080, false), live(8081, false)}, Include: Ours, Routed: 8081},
+			active: 8081,
+			heal:   &Heal{From: "", To: "8081"},
+			want:   "flag was gone",
+		},
+		{
+			name:  "no flag, both run, nginx silent",
+			facts: Facts{Slots: [2]Slot{live(8080, false), live(8081, false)}, Include: Ours},
+			want:  "create the right one by hand",
+		},
+		{
+			name: "foreign process",
+			facts: Facts{
+				Slots: [2]Slot{
+					idle(8080, false),
+					{Port: 8081, Listen: foreign, Process: Process{Who: "pid 9, user bob, command x"}},
+				},
+				Include: absent,
+			},
+			want: "pid 9, user bob, command x",
+		},
+		{
+			name:  "another application's process",
+			facts: Facts{Slots: [2]Slot{idle(8080, false), theirs(8081)}, Include: absent, Spare: "8084,8085"},
+			want: "port 8081 is held by the application hello, which this action runs there (pid 9); " +
+				"it is left alone: choose two other ports with the input ports, such as \"8084,8085\"",
+		},
+		{
+			name: "a port of another application's pair, on which nothing listens",
+			facts: Facts{
+				Slots:   [2]Slot{idle(8080, false), {Port: 8081, Listen: none, Claimed: "hello"}},
+				Include: absent,
+				Spare:   "8084,8085",
+			},
+			want: "port 8081 belongs to the pair of the application hello, which this action runs on this host: " +
+				"choose two other ports with the input ports, such as \"8084,8085\"; " +
+				"if that application is gone, delete what is left of it: sudo rm -r /var/lib/deploy-action/hello",
+		},
+		{
+			name: "such a port that was of the pair before",
+			facts: Facts{
+				Slots:   [2]Slot{live(8080, true), {Port: 8081, Listen: none, Claimed: "hello", Mine: true}},
+				Include: Ours,
+				Routed:  8080,
+			},
+			active: 8080,
+			want: "port 8081 belongs to the pair of the application hello, too: " +
+				"the two will be in each other's way; give one of them two ports of its own with the input ports, " +
+				"such as \"8090,8091\"",
+		},
+		{
+			name: "such a port on which that application listens",
+			facts: Facts{
+				Slots: [2]Slot{
+					live(8080, true),
+					{
+						Port:    8081,
+						Listen:  foreign,
+						Claimed: "hello",
+						Mine:    true,
+						Process: Process{Who: "pid 9", App: "hello"},
+					},
+				},
+				Include: Ours,
+				Routed:  8080,
+			},
+			want: "port 8081 is held by the application hello",
+		},
+		{
+			name: "all that is in the way",
+			facts: Facts{
+				Slots:   [2]Slot{theirs(8080), theirs(8081)},
+				Include: other,
+				Strays:  []string{"9000"},
+				Spare:   "8082,8083",
+			},
+			want: everything,
+		},
+		{
+			name:  "somebody else's include",
+			facts: Facts{Slots: [2]Slot{idle(8080, false), idle(8081, false)}, Include: other},
+			want:  "nginx-include",
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p, err := Decide(&tt.facts, "/etc/nginx/conf.d/service-url.inc")
+			said := strings.Join(p.Notes, "\n")
+			if err != nil {
+				said = err.Error()
+				if tt.active != 0 || tt.want == "" {
+					t.Fatalf("decide: %v", err)
+				}
+			}
+			if !strings.Contains(said, tt.want) || tt.want == "" && said != "" {
+				t.Errorf("said %q, want %q", said, tt.want)
+			}
+			var got uint16
+			if p.Active != nil {
+				got = p.Active.Port
+				if p.Idle.Port == got {
+					t.Errorf("idle and active are both %d", got)
+				}
+			}
+			if got != tt.active {
+				t.Errorf("active = %d, want %d", got, tt.active)
+			}
+			if (p.Heal == nil) != (tt.heal == nil) || p.Heal != nil && *p.Heal != *tt.heal {
+				t.Errorf("heal = %+v, want %+v", p.Heal, tt.heal)
+			}
+		})
+	}
+}
