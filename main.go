@@ -16,6 +16,7 @@ import (
 	"github.com/clothesme/deploy-action/internal/cloud"
 	"github.com/clothesme/deploy-action/internal/deploy"
 	"github.com/clothesme/deploy-action/internal/inputs"
+	"github.com/clothesme/deploy-action/internal/outcome"
 	"github.com/clothesme/deploy-action/internal/report"
 	"github.com/clothesme/deploy-action/remote"
 )
@@ -52,13 +53,13 @@ func run(ctx context.Context, getenv func(string) string, stdout io.Writer, begi
 	in, err := inputs.Parse(getenv)
 	rep.Mask(in.Secrets()...)
 	if err != nil {
-		refusal := deploy.Refuse(err)
+		refusal := outcome.Refuse(err)
 		rep.Error("Invalid inputs", refusal.Error())
-		return finish(rep, &deploy.Result{Outcome: deploy.Failed, Duration: time.Since(begin)}, refusal)
+		return finish(rep, &outcome.Result{Outcome: outcome.Failed, Duration: time.Since(begin)}, refusal)
 	}
 	result, err := deployment(in, rep, begin).Run(ctx)
 	if err != nil {
-		var failure *deploy.Failure
+		var failure *outcome.Failure
 		title := "Deployment failed"
 		if errors.As(err, &failure) {
 			title = fmt.Sprintf("Deployment failed: %s", failure.Step)
@@ -98,8 +99,8 @@ func post(ctx context.Context, getenv func(string) string, stdout io.Writer, beg
 const postLimit = 2 * time.Minute
 
 // finish sets the outputs and the summary, which later steps and people read also after a failure.
-func finish(rep *report.Report, result *deploy.Result, cause error) int {
-	err := deploy.Publish(rep, result, cause)
+func finish(rep *report.Report, result *outcome.Result, cause error) int {
+	err := outcome.Publish(rep, result, cause)
 	if err != nil {
 		rep.Error("Outputs", err.Error())
 	}

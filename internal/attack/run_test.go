@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/clothesme/deploy-action/internal/deploy"
+	"github.com/clothesme/deploy-action/internal/outcome"
 	"github.com/clothesme/deploy-action/remote"
 	"github.com/clothesme/deploy-action/remote/sshtest"
 	"github.com/clothesme/deploy-action/scripts"
@@ -100,7 +101,7 @@ func fromHost(t *testing.T, table *Table) {
 			if err != nil {
 				r.Error("Deployment failed", err.Error())
 			}
-			if err := deploy.Publish(r, result, err); err != nil {
+			if err := outcome.Publish(r, result, err); err != nil {
 				t.Fatal(err)
 			}
 			for _, line := range commands(log.String()) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/clothesme/deploy-action/internal/cloud"
 	"github.com/clothesme/deploy-action/internal/inputs"
+	"github.com/clothesme/deploy-action/internal/outcome"
 	"github.com/clothesme/deploy-action/scripts"
 )
 
@@ -36,7 +37,7 @@ func assetCalls(f *fakeHost) []string {
 func TestAssetsAreFetchedBetweenBuildAndStart(t *testing.T) {
 	f, in := withAssets(t)
 	result, log, err := deployTo(t, f, in)
-	if err != nil || result.Outcome != Deployed {
+	if err != nil || result.Outcome != outcome.Deployed {
 		t.Fatalf("Run: %v\n%s", err, log)
 	}
 	b := "assets " + strings.Repeat("b", 32) + "-2 https://models/b?signature=2"
@@ -74,17 +75,19 @@ func TestAChangedAssetMakesAnotherRelease(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		change func(*fakeStore, *inputs.Inputs)
-		want   Outcome
+		want   outcome.Outcome
 	}{
-		{"nothing", func(*fakeStore, *inputs.Inputs) {}, Unchanged},
+		{"nothing", func(*fakeStore, *inputs.Inputs) {}, outcome.Unchanged},
 		{"another version of the same content", func(s *fakeStore, _ *inputs.Inputs) {
 			o := s.objects["models/a"]
 			o.Version = "v2"
 			s.objects["models/a"] = o
-		}, Unchanged},
-		{"another content", func(s *fakeStore, _ *inputs.Inputs) { s.objects["models/a"] = cloud.Object{ETag: "x", MD5: "cc"} }, Deployed},
-		{"another place", func(_ *fakeStore, in *inputs.Inputs) { in.Assets[0].Path = "m/c" }, Deployed},
-		{"one less", func(_ *fakeStore, in *inputs.Inputs) { in.Assets = in.Assets[:1] }, Deployed},
+		}, outcome.Unchanged},
+		{"another content", func(s *fakeStore, _ *inputs.Inputs) {
+			s.objects["models/a"] = cloud.Object{ETag: "x", MD5: "cc"}
+		}, outcome.Deployed},
+		{"another place", func(_ *fakeStore, in *inputs.Inputs) { in.Assets[0].Path = "m/c" }, outcome.Deployed},
+		{"one less", func(_ *fakeStore, in *inputs.Inputs) { in.Assets = in.Assets[:1] }, outcome.Deployed},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			f, in := withAssets(t)
@@ -101,7 +104,7 @@ func TestAChangedAssetMakesAnotherRelease(t *testing.T) {
 			if err != nil || result.Outcome != tt.want {
 				t.Errorf("err %v, outcome %s, want %s\n%s", err, result.Outcome, tt.want, log)
 			}
-			if tt.want == Unchanged && len(assetCalls(f)) > 0 {
+			if tt.want == outcome.Unchanged && len(assetCalls(f)) > 0 {
 				t.Errorf("calls %v", f.calls)
 			}
 		})

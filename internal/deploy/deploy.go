@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/clothesme/deploy-action/internal/inputs"
+	"github.com/clothesme/deploy-action/internal/outcome"
 	"github.com/clothesme/deploy-action/internal/report"
 	"github.com/clothesme/deploy-action/internal/workspace"
 )
@@ -27,7 +28,7 @@ type Deployment struct {
 	hosts      []*host
 	undos      []undo
 	details    string                          // Markdown for the summary
-	timeline   []span                          // what ran when, for the summary
+	timeline   []outcome.Span                  // what ran when, for the summary
 	stepsBegun int                             // how many steps and undos have begun
 	untidy     bool                            // something is left for the post step
 	cutOff     string                          // for Tidy: the release of the run that was cut off
@@ -163,7 +164,7 @@ func nothingToRetire(h *host) bool { return h.unchanged || h.Active == nil || h.
 
 // Run goes through the list. It returns what happened and, when the release did not make it, a *Failure. The hosts' connections are closed
 // when it returns.
-func (d *Deployment) Run(ctx context.Context) (*Result, error) {
+func (d *Deployment) Run(ctx context.Context) (*outcome.Result, error) {
 	ctx, stop := context.WithTimeoutCause(ctx, d.in.Timeout, fmt.Errorf("%w after %s (input \"timeout\")", errTimeout, d.in.Timeout))
 	defer stop()
 	defer d.hangUp()
@@ -199,16 +200,19 @@ func (d *Deployment) Run(ctx context.Context) (*Result, error) {
 		switch {
 		case err == nil:
 		case s.phase == retire && overtaken(err):
-			d.rep.Warn("Overtaken", fmt.Sprintf("the new version was proved; what was left to do is another deployment's now: %s", describe(err)))
+			d.rep.Warn("Overtaken", "the new version was proved; what was left to do is another deployment's now: "+
+				outcome.Describe(err))
 			return d.result(d.success()), nil
 		case s.phase == retire && flagged(err):
-			d.rep.Warn("Flag changed", "the new version was proved, and somebody has changed the flag since: "+describe(err))
+			d.rep.Warn("Flag changed", "the new version was proved, and somebody has changed the flag since: "+
+				outcome.Describe(err))
 		case s.phase == retire:
 			left := s.name + " is left to the next deployment"
 			if s.name == "after-switch" {
 				left = "the command of after-switch is not run again"
 			}
-			d.rep.Warn("Could not "+s.name, fmt.Sprintf("the new version is live; %s: %s%s", left, describe(err), said(err)))
+			d.rep.Warn("Could not "+s.name, fmt.Sprintf("the new version is live; %s: %s%s",
+				left, outcome.Describe(err), said(err)))
 		default:
 			return d.fail(ctx, s, err)
 		}
@@ -237,7 +241,7 @@ var errTimeout = errors.New("time-out")
 
 // fail takes back what was done, writes it down on the hosts that still answer, and explains. A host that another run has taken over is
 // that run's: nothing on it is touched.
-func (d *Deployment) fail(ctx context.Context, s step, cause error) (*Result, error) {
+func (d *Deployment) fail(ctx context.Context, s step, cause error) (*outcome.Result, error) {
 	if overtaken(cause) {
 		d.undos = nil
 	}
@@ -262,7 +266,7 @@ func (d *Deployment) fail(ctx context.Context, s step, cause error) (*Result, er
 			continue
 		}
 		if d.in.Operation != inputs.Setup {
-			if err := d.record(ctx, h, f.Outcome, describe(cause)); err != nil {
+			if err := d.record(ctx, h, f.Outcome, outcome.Describe(cause)); err != nil {
 				d.rep.Debug(fmt.Sprintf("record on %s: %v", h.target, err))
 			}
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/clothesme/deploy-action/internal/inputs"
+	"github.com/clothesme/deploy-action/internal/outcome"
 	"github.com/clothesme/deploy-action/internal/report"
 	"github.com/clothesme/deploy-action/remote"
 	"github.com/clothesme/deploy-action/scripts"
@@ -28,7 +29,7 @@ func testInputs() *inputs.Inputs {
 	}
 }
 
-func deployTo(t *testing.T, f *fakeHost, in *inputs.Inputs) (*Result, string, error) {
+func deployTo(t *testing.T, f *fakeHost, in *inputs.Inputs) (*outcome.Result, string, error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -56,7 +57,7 @@ func TestDeploymentIsThisList(t *testing.T) {
 	if diff := cmp.Diff(want, f.calls); diff != "" {
 		t.Errorf("calls (-want +got):\n%s", diff)
 	}
-	if result.Outcome != Deployed || f.flag != "8081" || f.running["8080"] || f.holder != "" {
+	if result.Outcome != outcome.Deployed || f.flag != "8081" || f.running["8080"] || f.holder != "" {
 		t.Errorf("outcome %s, flag %s, old runs %t, lock held by %q", result.Outcome, f.flag, f.running["8080"], f.holder)
 	}
 	h := result.Hosts[0]
@@ -95,7 +96,7 @@ func TestSetupIsThisListAndDeploysNothing(t *testing.T) {
 	in := testInputs()
 	in.Operation = inputs.Setup
 	in.Assets = []inputs.Asset{{Bucket: "b", Key: "k", Path: "p"}} // not looked up
-	for _, want := range []Outcome{SetUp, Unchanged} {
+	for _, want := range []outcome.Outcome{outcome.SetUp, outcome.Unchanged} {
 		f.calls = nil
 		result, log, err := deployTo(t, f, in)
 		if err != nil {
@@ -124,8 +125,9 @@ func TestSetupFailingInEveryWay(t *testing.T) {
 				in := testInputs()
 				in.Operation = inputs.Setup
 				result, _, err := deployTo(t, f, in)
-				var failure *Failure
-				if !errors.As(err, &failure) || result.Outcome != Failed || failure.Site != SiteUnchanged || len(f.recorded) > 0 {
+				var failure *outcome.Failure
+				if !errors.As(err, &failure) || result.Outcome != outcome.Failed ||
+					failure.Site != outcome.SiteUnchanged || len(f.recorded) > 0 {
 					t.Errorf("err %v, outcome %s, recorded %q", err, result.Outcome, f.recorded)
 				}
 				checkServing(t, f)
@@ -158,7 +160,8 @@ func TestSameReleaseChangesNothing(t *testing.T) {
 	if diff := cmp.Diff(want, f.calls); diff != "" {
 		t.Errorf("calls (-want +got):\n%s", diff)
 	}
-	if result.Outcome != Unchanged || f.flag != "8080" || !strings.Contains(log, "20261122T000000Z-aaaaaaa answers right") {
+	if result.Outcome != outcome.Unchanged || f.flag != "8080" ||
+		!strings.Contains(log, "20261122T000000Z-aaaaaaa answers right") {
 		t.Errorf("outcome %s, flag %s\n%s", result.Outcome, f.flag, log)
 	}
 }
@@ -171,15 +174,17 @@ func TestSameReleaseThatAilsIsStartedAnew(t *testing.T) {
 			f := newFakeHost(t)
 			f.faults[scripts.Confirm] = ails
 			in := again(t)
-			want, outcome := "fetch,confirm,fetch,build,start 8081", Deployed
+			want, became := "fetch,confirm,fetch,build,start 8081", outcome.Deployed
 			if in.Operation = operation; operation == inputs.Rollback {
-				in.Release, want, outcome = "20261122T000000Z-aaaaaaa", "releases,confirm,releases,start 8081", RolledBack
+				in.Release = "20261122T000000Z-aaaaaaa"
+				want, became = "releases,confirm,releases,start 8081", outcome.RolledBack
 			}
 			result, log, err := deployTo(t, f, in)
 			if err != nil {
 				t.Fatalf("Run: %v\n%s", err, log)
 			}
-			if !strings.Contains(strings.Join(f.calls, ","), want) || result.Outcome != outcome || f.flag != "8081" || f.running["8080"] {
+			if !strings.Contains(strings.Join(f.calls, ","), want) || result.Outcome != became || f.flag != "8081" ||
+				f.running["8080"] {
 				t.Errorf("outcome %s, flag %s, calls %v, want %s", result.Outcome, f.flag, f.calls, want)
 			}
 			if !strings.Contains(log, "is active and not healthy, so it is started anew beside itself: answered 500") {
@@ -255,7 +260,7 @@ func TestAHostThatCannotBeAskedIsAFailure(t *testing.T) {
 	f := newFakeHost(t)
 	f.faults[scripts.Confirm] = fault{kind: "gone-before"}
 	result, log, err := deployTo(t, f, again(t))
-	if err == nil || result.Outcome != Failed || f.flag != "8080" {
+	if err == nil || result.Outcome != outcome.Failed || f.flag != "8080" {
 		t.Errorf("err %v, outcome %s, flag %s\n%s", err, result.Outcome, f.flag, log)
 	}
 }
@@ -265,7 +270,7 @@ func TestFirstDeploymentFailingLeavesNothingActive(t *testing.T) {
 	f.flag, f.running, f.loaded = "", map[string]bool{}, false
 	f.faults[scripts.Verify] = fault{kind: "error", code: scripts.ExitUnhealthy, words: "answered 500"}
 	result, log, err := deployTo(t, f, testInputs())
-	if err == nil || result.Outcome != Failed || f.flag != "" || len(f.running) > 0 {
+	if err == nil || result.Outcome != outcome.Failed || f.flag != "" || len(f.running) > 0 {
 		t.Errorf("err %v, outcome %s, flag %q, running %v\n%s", err, result.Outcome, f.flag, f.running, log)
 	}
 	if !f.ran("switch 8080>") || !f.ran("restore") {
@@ -329,7 +334,7 @@ func TestEveryStepFailingInEveryWay(t *testing.T) {
 					checkGoneOn(t, f, result, log, err)
 					return
 				case committed[verb]:
-					if err != nil || result.Outcome != Deployed || f.flag != "8081" {
+					if err != nil || result.Outcome != outcome.Deployed || f.flag != "8081" {
 						t.Errorf("after verify: err %v, outcome %s, flag %s", err, result.Outcome, f.flag)
 					}
 					if !strings.Contains(log, "::warning ") {
@@ -338,9 +343,9 @@ func TestEveryStepFailingInEveryWay(t *testing.T) {
 					return
 				}
 				checkFailure(t, f, err, kind)
-				wantOutcome := Failed
+				wantOutcome := outcome.Failed
 				if f.ran("switch 8081>8080") && (verb == scripts.Verify || verb == scripts.Switch && kind == "cancel") {
-					wantOutcome = Restored
+					wantOutcome = outcome.Restored
 				}
 				if result.Outcome != wantOutcome {
 					t.Errorf("outcome %s, want %s", result.Outcome, wantOutcome)
@@ -356,9 +361,9 @@ func TestEveryStepFailingInEveryWay(t *testing.T) {
 }
 
 // checkGoneOn wants a deployment that a lost connection has not changed: nothing that changes the host was done twice.
-func checkGoneOn(t *testing.T, f *fakeHost, result *Result, log string, err error) {
+func checkGoneOn(t *testing.T, f *fakeHost, result *outcome.Result, log string, err error) {
 	t.Helper()
-	if err != nil || result.Outcome != Deployed || f.flag != "8081" || f.running["8080"] || f.holder != "" {
+	if err != nil || result.Outcome != outcome.Deployed || f.flag != "8081" || f.running["8080"] || f.holder != "" {
 		t.Errorf("err %v, outcome %s, flag %s, running %v, lock held by %q\n%s", err, result.Outcome, f.flag, f.running, f.holder, log)
 	}
 	if f.dials != 2 || !strings.Contains(log, "connected again") {
@@ -386,19 +391,19 @@ func TestASwitchThatIsNotWrittenDown(t *testing.T) {
 	for _, tt := range []struct {
 		verb    scripts.Verb
 		disk    string
-		site    Site
-		outcome Outcome
+		site    outcome.Site
+		outcome outcome.Outcome
 		flag    string
 	}{
-		{scripts.Switch, "full", SiteRestored, Restored, "8080"},
-		{scripts.Switch, "broken", SiteUnknown, Failed, "8081"},
-		{scripts.Verify, "full", SiteRestored, Restored, "8080"},
-		{scripts.Verify, "broken", SiteSwitched, Failed, "8081"},
+		{scripts.Switch, "full", outcome.SiteRestored, outcome.Restored, "8080"},
+		{scripts.Switch, "broken", outcome.SiteUnknown, outcome.Failed, "8081"},
+		{scripts.Verify, "full", outcome.SiteRestored, outcome.Restored, "8080"},
+		{scripts.Verify, "broken", outcome.SiteSwitched, outcome.Failed, "8081"},
 	} {
 		f := newFakeHost(t)
 		f.faults[tt.verb] = fault{kind: tt.disk}
 		result, log, err := deployTo(t, f, testInputs())
-		var failure *Failure
+		var failure *outcome.Failure
 		if !errors.As(err, &failure) || failure.Site != tt.site || result.Outcome != tt.outcome || f.flag != tt.flag {
 			t.Errorf("%s, disk %s: outcome %s, flag %s, err %v\n%s", tt.verb, tt.disk, result.Outcome, f.flag, err, log)
 		}
@@ -454,11 +459,12 @@ func TestWhatAnotherRunHasTakenOverIsLeftAlone(t *testing.T) {
 		f := newFakeHost(t)
 		f.faults[verb] = fault{kind: "overtaken"}
 		result, log, err := deployTo(t, f, testInputs())
-		var failure *Failure
-		if !errors.As(err, &failure) || failure.Site != SiteUnknown || !strings.Contains(err.Error(), "in the hands of the other deployment") {
+		var failure *outcome.Failure
+		if !errors.As(err, &failure) || failure.Site != outcome.SiteUnknown ||
+			!strings.Contains(err.Error(), "in the hands of the other deployment") {
 			t.Errorf("%s: err = %v\n%s", verb, err, log)
 		}
-		if result.Outcome != Failed || f.calls[len(f.calls)-1] != "lock" {
+		if result.Outcome != outcome.Failed || f.calls[len(f.calls)-1] != "lock" {
 			t.Errorf("%s: outcome %s, calls %v", verb, result.Outcome, f.calls)
 		}
 	}
@@ -468,7 +474,8 @@ func TestARestartOfTheHostIsNoticed(t *testing.T) {
 	f := newFakeHost(t)
 	f.faults[scripts.Health] = fault{kind: "restarted"}
 	result, log, err := deployTo(t, f, testInputs())
-	if err == nil || !strings.Contains(err.Error(), "health: the host was restarted during this run") || result.Outcome != Failed {
+	if err == nil || !strings.Contains(err.Error(), "health: the host was restarted during this run") ||
+		result.Outcome != outcome.Failed {
 		t.Errorf("err = %v, outcome %s\n%s", err, result.Outcome, log)
 	}
 	if f.flag != "8080" || f.running["8081"] || f.holder != "" {
@@ -525,7 +532,7 @@ func checkServing(t *testing.T, f *fakeHost) {
 
 func checkFailure(t *testing.T, f *fakeHost, err error, kind string) {
 	t.Helper()
-	var failure *Failure
+	var failure *outcome.Failure
 	if !errors.As(err, &failure) {
 		t.Fatalf("err = %v, want a *Failure", err)
 	}
@@ -538,7 +545,7 @@ func checkFailure(t *testing.T, f *fakeHost, err error, kind string) {
 		t.Errorf("message lacks the host's own words:\n%v", err)
 	}
 	if f.gone {
-		if switched := f.flag == "8081"; switched && failure.Site != SiteUnknown {
+		if switched := f.flag == "8081"; switched && failure.Site != outcome.SiteUnknown {
 			t.Errorf("the link died with the flag at %s, yet the site is said to be %s", f.flag, failure.Site)
 		}
 		return

@@ -14,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/clothesme/deploy-action/internal/outcome"
 	"github.com/clothesme/deploy-action/internal/report"
 	"github.com/clothesme/deploy-action/internal/state"
 	"github.com/clothesme/deploy-action/remote"
@@ -68,7 +69,7 @@ type modelRun struct {
 	dead    bool
 	cut     cut // of its next verb
 	shells  []*modelShell
-	result  *Result
+	result  *outcome.Result
 	err     error
 	done    bool
 }
@@ -326,7 +327,7 @@ func (m *model) invariants() {
 // heal judges what the two say, and wants a clean run to succeed on whatever they have left.
 func (m *model) heal() {
 	for i, r := range m.runs {
-		if r.err == nil && !r.dead && (r.result.Outcome != Deployed || r.quality != good) {
+		if r.err == nil && !r.dead && (r.result.Outcome != outcome.Deployed || r.quality != good) {
 			m.t.Errorf("run %d, with a %s release, ended well: %s", i, r.quality, r.result.Outcome)
 		}
 	}
@@ -340,7 +341,8 @@ func (m *model) heal() {
 	in := testInputs()
 	in.Ref, in.AllowOlder = strings.Repeat("d", 40), true
 	result, log, err := deployTo(m.t, m.fakeHost, in)
-	if err != nil || result.Outcome != Deployed || len(m.running) != 1 || !m.running[m.flag] || !m.proved[m.flag] || m.holder != "" {
+	if err != nil || result.Outcome != outcome.Deployed || len(m.running) != 1 || !m.running[m.flag] ||
+		!m.proved[m.flag] || m.holder != "" {
 		m.t.Errorf("the next run does not heal: err %v, running %v, flag %s\n%s", err, m.running, m.flag, log)
 	}
 }
@@ -361,7 +363,7 @@ func (c *coverage) add(m *model) {
 			c.refused++
 		case overtaken(r.err):
 			c.overtaken++
-		case r.result.Outcome == Restored:
+		case r.result.Outcome == outcome.Restored:
 			c.restored++
 		default:
 			c.failed++

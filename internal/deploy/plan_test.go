@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/clothesme/deploy-action/internal/inputs"
+	"github.com/clothesme/deploy-action/internal/outcome"
 	"github.com/clothesme/deploy-action/internal/state"
 	"github.com/clothesme/deploy-action/scripts"
 )
@@ -92,7 +93,8 @@ func TestDryRunChangesNothing(t *testing.T) {
 	if strings.Contains(result.Details, "install") {
 		t.Errorf("details %q of a host that lacks nothing", result.Details)
 	}
-	if got := strings.Join(f.calls, ","); got != "check,port" || result.Outcome != Unchanged || !strings.Contains(result.Details, "rename the flag") {
+	if got := strings.Join(f.calls, ","); got != "check,port" || result.Outcome != outcome.Unchanged ||
+		!strings.Contains(result.Details, "rename the flag") {
 		t.Errorf("calls %s, outcome %s, details %q", got, result.Outcome, result.Details)
 	}
 }

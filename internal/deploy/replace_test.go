@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/clothesme/deploy-action/internal/inputs"
+	"github.com/clothesme/deploy-action/internal/outcome"
 	"github.com/clothesme/deploy-action/scripts"
 )
 
@@ -27,7 +28,8 @@ func TestOneVersionAtATime(t *testing.T) {
 		t.Errorf("calls (-want +got):\n%s", diff)
 	}
 	h := result.Hosts[0]
-	if result.Outcome != Deployed || f.flag != "8081" || f.running["8080"] || h.ActivePort != 8081 || h.PreviousPort != 8080 {
+	if result.Outcome != outcome.Deployed || f.flag != "8081" || f.running["8080"] || h.ActivePort != 8081 ||
+		h.PreviousPort != 8080 {
 		t.Errorf("outcome %s, flag %s, running %v, host %+v", result.Outcome, f.flag, f.running, h)
 	}
 }
@@ -46,7 +48,8 @@ func TestAReplacementIsTakenBack(t *testing.T) {
 			f := newFakeHost(t)
 			f.faults[tt.fault] = fault{kind: "error", code: scripts.ExitUnhealthy, words: "answered 500"}
 			result, log, err := deployTo(t, f, inPlace())
-			if err == nil || result.Outcome != Restored || !strings.Contains(err.Error(), "site: restored; "+old+" on port 8081 serves") ||
+			if err == nil || result.Outcome != outcome.Restored ||
+				!strings.Contains(err.Error(), "site: restored; "+old+" on port 8081 serves") ||
 				!strings.Contains(err.Error(), "answered 500") || !strings.Contains(err.Error(), "/logs/8081.log") {
 				t.Errorf("Run: %v\n%s", err, log)
 			}
@@ -67,7 +70,7 @@ func TestAFirstReplacementIsTakenBack(t *testing.T) {
 		clear(f.running)
 		f.faults[verb] = fault{kind: "error", code: scripts.ExitUnhealthy, words: "answered 500"}
 		result, log, err := deployTo(t, f, inPlace())
-		if err == nil || result.Outcome != Failed || f.flag != "" || len(f.running) > 0 {
+		if err == nil || result.Outcome != outcome.Failed || f.flag != "" || len(f.running) > 0 {
 			t.Errorf("%s: Run: %v, flag %q, running %v\n%s", verb, err, f.flag, f.running, log)
 		}
 	}

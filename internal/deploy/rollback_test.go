@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/clothesme/deploy-action/internal/inputs"
+	"github.com/clothesme/deploy-action/internal/outcome"
 )
 
 func TestRollbackIsTheSameListWithoutFetchAndBuild(t *testing.T) {
@@ -19,7 +20,7 @@ func TestRollbackIsTheSameListWithoutFetchAndBuild(t *testing.T) {
 	if got := strings.Join(f.calls, ","); got != want {
 		t.Errorf("calls %s, want %s", got, want)
 	}
-	if result.Outcome != RolledBack || result.Hosts[0].Release != "20261121T000000Z-9999999" {
+	if result.Outcome != outcome.RolledBack || result.Hosts[0].Release != "20261121T000000Z-9999999" {
 		t.Errorf("result %+v", result)
 	}
 }
@@ -43,7 +44,7 @@ func TestStatusAndCheckTakeNoLockAndChangeNothing(t *testing.T) {
 		if err != nil {
 			t.Fatalf("Run: %v\n%s", err, log)
 		}
-		if got := strings.Join(f.calls, ","); got != want || result.Outcome != Unchanged {
+		if got := strings.Join(f.calls, ","); got != want || result.Outcome != outcome.Unchanged {
 			t.Errorf("%s: calls %s, want %s; outcome %s", operation, got, want, result.Outcome)
 		}
 		if h := result.Hosts[0]; h.Release != "20261122T000000Z-aaaaaaa" || h.Commit != oldCommit || h.PreviousRelease != "" || h.PreviousPort != 0 || h.ActivePort != 8080 {

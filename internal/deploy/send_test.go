@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/clothesme/deploy-action/internal/inputs"
+	"github.com/clothesme/deploy-action/internal/outcome"
 	"github.com/clothesme/deploy-action/internal/workspace"
 	"github.com/clothesme/deploy-action/scripts"
 )
@@ -109,7 +110,7 @@ func TestSendNothingWhenTheCheckoutServes(t *testing.T) {
 	activeRecipe = (&Deployment{in: in}).recipe(&host{})
 	t.Cleanup(func() { activeRecipe = "other" })
 	result, log, err := deployTo(t, f, in)
-	if err != nil || result.Outcome != Unchanged || f.ran("offer") {
+	if err != nil || result.Outcome != outcome.Unchanged || f.ran("offer") {
 		t.Errorf("%v, outcome %s, calls %q\n%s", err, result.Outcome, f.calls, log)
 	}
 }
@@ -135,7 +136,8 @@ func TestSendFails(t *testing.T) {
 				f.faults[scripts.Verb(tt.at)] = tt.fault
 			}
 			result, log, err := deployTo(t, f, checkout(t, map[string]string{"a": "1"}))
-			if err == nil || !strings.Contains(err.Error(), tt.want) || result.Outcome != Failed || f.flag != "8080" {
+			if err == nil || !strings.Contains(err.Error(), tt.want) || result.Outcome != outcome.Failed ||
+				f.flag != "8080" {
 				t.Errorf("%v, outcome %s, want an error with %q\n%s", err, result.Outcome, tt.want, log)
 			}
 		})
@@ -164,10 +166,10 @@ func TestSendIsRefusedBeforeTheHostIsTouched(t *testing.T) {
 	}
 	f := newFakeHost(t)
 	result, log, err := deployTo(t, f, in)
-	if err == nil || !strings.Contains(err.Error(), `"users" -> "/etc/passwd"`) || result.Outcome != Failed {
+	if err == nil || !strings.Contains(err.Error(), `"users" -> "/etc/passwd"`) || result.Outcome != outcome.Failed {
 		t.Errorf("%v, outcome %s\n%s", err, result.Outcome, log)
 	}
-	var failure *Failure
+	var failure *outcome.Failure
 	if !errors.As(err, &failure) || !strings.Contains(failure.Next, "put right what is named above") {
 		t.Errorf("the remedy is not to mend the checkout: %+v", failure)
 	}

@@ -5,10 +5,9 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
-	"github.com/clothesme/deploy-action/internal/report"
+	"github.com/clothesme/deploy-action/internal/outcome"
 	"github.com/clothesme/deploy-action/internal/state"
 	"github.com/clothesme/deploy-action/scripts"
 )
@@ -26,24 +25,24 @@ func (d *Deployment) status(ctx context.Context, h *host) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	slots := grid{{"slot", "state", "health", "release", "pid", "up for", "restarts", "memory"}}
+	slots := outcome.Grid{{"slot", "state", "health", "release", "pid", "up for", "restarts", "memory"}}
 	for _, s := range h.seen {
 		a := h.answer.Slots[s.Port]
 		slots = append(slots, []string{
 			fmt.Sprint(s.Port), slotState(h, s), healthText(a), cmp.Or(shown(s), "-"), cmp.Or(nonZero(s.PID), "-"), cmp.Or(uptimeText(a.Uptime), "-"), cmp.Or(a.Restarts, "-"), cmp.Or(memoryText(s.RSSMB), "-"),
 		})
 	}
-	known := grid{{"release", "commit", "has served", "size"}}
+	known := outcome.Grid{{"release", "commit", "has served", "size"}}
 	for n, r := range releases {
 		known = append(known, []string{r.ID, fmt.Sprintf("%.7s", r.Commit), yes(r.Live), sizeText(res, n)})
 	}
-	past := grid{{"time", "outcome", "release", "by"}}
+	past := outcome.Grid{{"time", "outcome", "release", "by"}}
 	for _, line := range slices.Backward(history) {
-		past = append(past, pastRow(line))
+		past = append(past, outcome.PastRow(line))
 	}
-	for _, g := range []grid{slots, known, past} {
-		d.details += "\n" + g.markdown()
-		for _, line := range g.text() {
+	for _, g := range []outcome.Grid{slots, known, past} {
+		d.details += "\n" + g.Markdown()
+		for _, line := range g.Text() {
 			d.rep.Info(line)
 		}
 	}
@@ -109,49 +108,6 @@ func slotState(h *host, s state.Slot) string {
 		return "idle, running"
 	}
 	return "idle"
-}
-
-// pastRow reads a line of the history; one that is not ours to read shows as it is.
-func pastRow(line string) []string {
-	p := state.ReadPast(line)
-	if p.Outcome == "" {
-		return []string{"?", "?", fmt.Sprintf("%.60q", line), "?"}
-	}
-	return []string{p.Time.UTC().Format(time.DateTime), p.Outcome, cmp.Or(p.Release, "-"), p.Actor}
-}
-
-// grid is a table with a header.
-type grid [][]string
-
-func (g grid) text() []string {
-	widths := make([]int, len(g[0]))
-	for _, row := range g {
-		for i, cell := range row {
-			widths[i] = max(widths[i], len([]rune(cell)))
-		}
-	}
-	lines := make([]string, len(g))
-	for i, row := range g {
-		for j, cell := range row {
-			lines[i] += cell + strings.Repeat(" ", widths[j]-len([]rune(cell))+2)
-		}
-		lines[i] = strings.TrimRight(lines[i], " ")
-	}
-	return lines
-}
-
-func (g grid) markdown() string {
-	var b strings.Builder
-	for i, row := range g {
-		for _, cell := range row {
-			b.WriteString("| " + report.MarkdownText(cell) + " ")
-		}
-		b.WriteString("|\n")
-		if i == 0 {
-			b.WriteString(strings.Repeat("|---", len(row)) + "|\n")
-		}
-	}
-	return b.String()
 }
 
 func nonZero(n int) string {

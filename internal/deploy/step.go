@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/clothesme/deploy-action/internal/outcome"
 )
 
 // phase groups steps by what a failure in them means.
@@ -18,7 +20,9 @@ const (
 	retire               // the new version is proved; a failure is a warning
 )
 
-func (p phase) String() string { return [...]string{"prepare", "commit", "retire"}[p] }
+func (p phase) String() string {
+	return [...]string{"prepare", outcome.SectionCommit, outcome.SectionRetire}[p]
+}
 
 // step is one line of the deployment. It runs on all hosts at once, and the next starts when every host is through.
 type step struct {
@@ -57,9 +61,11 @@ func (d *Deployment) do(ctx context.Context, s step) error {
 	}
 	wg.Wait()
 	err := errors.Join(errs...)
-	d.timeline = append(d.timeline, span{s.phase.String(), s.name, began, d.now(), err != nil})
+	d.timeline = append(d.timeline, outcome.Span{
+		Section: s.phase.String(), Name: s.name, Start: began, End: d.now(), Failed: err != nil,
+	})
 	if err != nil {
-		group.Fail(s.name + ": " + headline(errs))
+		group.Fail(s.name + ": " + outcome.Headline(errs))
 		return err
 	}
 	group.Done(s.name + ": " + strings.Join(lines, "; "))
@@ -75,7 +81,7 @@ func (d *Deployment) on(ctx context.Context, h *host, s step) (line string, err 
 			return line, err
 		}
 		if err := d.reconnect(ctx, h, err); err != nil {
-			return "", &StepError{Step: s.name, Host: h.target, Err: err}
+			return "", &outcome.StepError{Step: s.name, Host: h.target, Err: err}
 		}
 	}
 }
@@ -93,7 +99,7 @@ func (d *Deployment) try(ctx context.Context, h *host, s step) (line string, err
 			err = &cutShort{context.Cause(ctx), err}
 		}
 		if err != nil {
-			err = &StepError{Step: s.name, Host: h.target, Err: err}
+			err = &outcome.StepError{Step: s.name, Host: h.target, Err: err}
 		} else if len(d.hosts) > 1 {
 			line = h.target.Name + " " + line
 		}
@@ -134,9 +140,12 @@ func (d *Deployment) takeBack(ctx context.Context) error {
 		}
 		wg.Wait()
 		err := errors.Join(results...)
-		d.timeline = append(d.timeline, span{"taking back", u.step.name, began, d.now(), err != nil})
+		d.timeline = append(d.timeline, outcome.Span{
+			Section: "taking back", Name: u.step.name, Start: began, End: d.now(),
+			Failed: err != nil,
+		})
 		if err != nil {
-			group.Fail("taking back " + u.step.name + ": " + headline(results))
+			group.Fail("taking back " + u.step.name + ": " + outcome.Headline(results))
 			errs = append(errs, err)
 			if overtaken(err) {
 				d.undos = nil // see fail

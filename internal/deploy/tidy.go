@@ -3,6 +3,8 @@ package deploy
 import (
 	"context"
 	"fmt"
+
+	"github.com/clothesme/deploy-action/internal/outcome"
 )
 
 // Tidy is what the action's post step does for a run that was killed before it could take anything back: the flag goes to the version that
@@ -23,13 +25,13 @@ func (d *Deployment) Tidy(ctx context.Context, release string) error {
 
 // recordCutOff writes the history line that the run itself had no time for.
 func (d *Deployment) recordCutOff(ctx context.Context, h *host) (string, error) {
-	outcome := Failed
+	how := outcome.Failed
 	h.release = d.cutOff
 	if h.Active != nil && h.Active.Proved && h.Active.Release == d.cutOff {
-		outcome, h.commit = Deployed, h.Active.Commit // it died while the old version was being retired
+		how, h.commit = outcome.Deployed, h.Active.Commit // it died while the old version was being retired
 	}
-	if err := d.record(ctx, h, outcome, "the run was ended before it was through"); err != nil {
+	if err := d.record(ctx, h, how, "the run was ended before it was through"); err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("as %s", outcome), nil
+	return fmt.Sprintf("as %s", how), nil
 }

@@ -1,4 +1,4 @@
-package deploy
+package outcome
 
 import (
 	"encoding/json"
@@ -11,8 +11,9 @@ import (
 	"github.com/clothesme/deploy-action/internal/report"
 )
 
-// Publish sets the action's outputs, one value each for the first host and the whole fleet in hosts, writes the summary, and closes the log
-// of a run that succeeded: one that failed ends with its error.
+// Publish sets the action's outputs, one value each for the first host and the whole fleet in
+// hosts, writes the summary, and closes the log of a run that succeeded: one that failed ends with
+// its error.
 func Publish(rep *report.Report, r *Result, cause error) error {
 	if cause == nil {
 		rep.Closing(r.headline(nil), r.closing()...)
@@ -62,23 +63,28 @@ func portText(port uint16) string {
 func (r *Result) closing() []string {
 	var lines []string
 	for _, h := range r.Hosts {
-		line := h.Host + ": " + h.serving
+		line := h.Host + ": " + h.Serving
 		if h.SwitchedAt == nil {
-			if h.serving != "" {
+			if h.Serving != "" {
 				lines = append(lines, line)
 			}
 			continue
 		}
-		lines = append(lines, line+fmt.Sprintf(" since %s UTC, %s after this run began", h.SwitchedAt.Format(time.TimeOnly), tookText(h.Live)))
+		lines = append(lines, line+fmt.Sprintf(" since %s UTC, %s after this run began",
+			h.SwitchedAt.Format(time.TimeOnly), tookText(h.Live)))
 		switch {
-		case h.retired != "" && h.Cut > 0:
-			lines = append(lines, fmt.Sprintf("%s: %s was stopped, with %d connection(s) still open after %s", h.Host, h.retired, h.Cut, tookText(h.Drained)))
-		case h.retired != "" && !h.wasDrained:
-			lines = append(lines, fmt.Sprintf("%s: %s was stopped; whether requests to it were still open is not known", h.Host, h.retired))
-		case h.retired != "":
-			lines = append(lines, fmt.Sprintf("%s: %s was drained in %s and stopped", h.Host, h.retired, tookText(h.Drained)))
+		case h.Retired != "" && h.Cut > 0:
+			lines = append(lines, fmt.Sprintf("%s: %s was stopped, with %d connection(s) still open after %s",
+				h.Host, h.Retired, h.Cut, tookText(h.Drained)))
+		case h.Retired != "" && !h.WasDrained:
+			lines = append(lines, fmt.Sprintf("%s: %s was stopped; whether requests to it were still open is not known",
+				h.Host, h.Retired))
+		case h.Retired != "":
+			lines = append(lines, fmt.Sprintf("%s: %s was drained in %s and stopped",
+				h.Host, h.Retired, tookText(h.Drained)))
 		case h.PreviousPort != 0:
-			lines = append(lines, fmt.Sprintf("%s: what ran on port %d was not retired; the next deployment does that", h.Host, h.PreviousPort))
+			lines = append(lines, fmt.Sprintf("%s: what ran on port %d was not retired; the next deployment does that",
+				h.Host, h.PreviousPort))
 		}
 	}
 	return append(lines, "the whole run took "+report.Elapsed(r.Duration))
@@ -92,7 +98,8 @@ func (r *Result) headline(f *Failure) string {
 	}
 	switch r.Outcome {
 	case Deployed, RolledBack:
-		return fmt.Sprintf("%s: %s is live on port %d", title(strings.Replace(string(r.Outcome), "-", " ", 1)), first.Release, first.ActivePort)
+		return fmt.Sprintf("%s: %s is live on port %d",
+			title(strings.Replace(string(r.Outcome), "-", " ", 1)), first.Release, first.ActivePort)
 	case SetUp:
 		return "Set up: the host is ready for deployments"
 	case Restored:

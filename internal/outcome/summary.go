@@ -1,4 +1,4 @@
-package deploy
+package outcome
 
 import (
 	"cmp"
@@ -17,8 +17,8 @@ var marks = map[Outcome]string{
 	Deployed: "✅", RolledBack: "✅", SetUp: "✅", Unchanged: "✅", Restored: "↩️", Failed: "❌",
 }
 
-// summary is the page of the run: what came of it, where, how long each part took, and what was before. Everything in it that comes from a
-// host, a commit or an input is escaped.
+// summary is the page of the run: what came of it, where, how long each part took, and what was
+// before. Everything in it that comes from a host, a commit or an input is escaped.
 func summary(r *Result, cause error) string {
 	var b strings.Builder
 	var failure *Failure
@@ -28,7 +28,8 @@ func summary(r *Result, cause error) string {
 		b.WriteString(failure.markdown())
 	}
 	if len(r.Hosts) > 0 {
-		b.WriteString("| host | release | port | live after | of which its own boot | drained after | outcome | serves now |\n|---|---|---|---|---|---|---|---|\n")
+		b.WriteString("| host | release | port | live after | of which its own boot | drained after | " +
+			"outcome | serves now |\n|---|---|---|---|---|---|---|---|\n")
 		for _, h := range r.Hosts {
 			b.WriteString(h.row())
 		}
@@ -36,17 +37,18 @@ func summary(r *Result, cause error) string {
 	if r.Details != "" {
 		b.WriteString("\n" + r.Details)
 	}
-	if chart := gantt(r.begin, r.timeline, r.live()); chart != "" && r.Operation != inputs.Status && r.Operation != inputs.Check {
+	chart := gantt(r.Begin, r.Timeline, r.live())
+	if chart != "" && r.Operation != inputs.Status && r.Operation != inputs.Check {
 		b.WriteString("\n" + chart)
 	}
-	if len(r.history) > 1 {
-		b.WriteString("\n#### Last deployments\n\n" + pastTable(r.history, r.Server))
+	if len(r.History) > 1 {
+		b.WriteString("\n#### Last deployments\n\n" + pastTable(r.History, r.Server))
 	}
 	return b.String()
 }
 
 func (h HostResult) row() string {
-	release, port, serves := report.MarkdownCode(h.Release), "-", h.serving
+	release, port, serves := report.MarkdownCode(h.Release), "-", h.Serving
 	if h.Commit != "" {
 		release += " " + report.MarkdownLink(fmt.Sprintf("%.7s", h.Commit), h.CommitURL)
 	}
@@ -54,7 +56,8 @@ func (h HostResult) row() string {
 		port = portText(h.ActivePort)
 	}
 	serves = strings.TrimSuffix(serves, " serves")
-	return fmt.Sprintf("| %s | %s | %s | %s | %s | %s | %s | %s |\n", report.MarkdownCode(h.Host), cmp.Or(release, "-"), port,
+	return fmt.Sprintf("| %s | %s | %s | %s | %s | %s | %s | %s |\n",
+		report.MarkdownCode(h.Host), cmp.Or(release, "-"), port,
 		tookText(h.Live), tookText(h.Boot), tookText(h.Drained), h.Outcome, report.MarkdownText(cmp.Or(serves, "-")))
 }
 
@@ -70,7 +73,8 @@ func (f *Failure) markdown() string {
 	fmt.Fprintf(&b, "- **The site now:** %s; %s\n", f.Site, report.MarkdownText(f.Serving))
 	fmt.Fprintf(&b, "- **Next:** %s\n\n", report.MarkdownText(f.Next))
 	if len(f.Evidence) > 0 {
-		fmt.Fprintf(&b, "<details><summary>The host's own last lines</summary>\n\n%s\n</details>\n\n", report.MarkdownBlock(strings.Join(f.Evidence, "\n")))
+		fmt.Fprintf(&b, "<details><summary>The host's own last lines</summary>\n\n%s\n</details>\n\n",
+			report.MarkdownBlock(strings.Join(f.Evidence, "\n")))
 	}
 	return b.String()
 }
@@ -79,13 +83,14 @@ func (f *Failure) markdown() string {
 func (r *Result) live() time.Time {
 	for _, h := range r.Hosts {
 		if h.SwitchedAt != nil && h.Live > 0 {
-			return r.begin.Add(time.Duration(h.Live) * time.Millisecond)
+			return r.Begin.Add(time.Duration(h.Live) * time.Millisecond)
 		}
 	}
 	return time.Time{}
 }
 
-// pastTable lists deployments, newest first. Links go to the server of this run and nowhere else, whatever the history says.
+// pastTable lists deployments, newest first. Links go to the server of this run and nowhere else,
+// whatever the history says.
 func pastTable(all []state.Past, server string) string {
 	var b strings.Builder
 	b.WriteString("| time (UTC) | outcome | release | started by | took |\n|---|---|---|---|---|\n")
@@ -98,7 +103,8 @@ func pastTable(all []state.Past, server string) string {
 		if server == "" || !strings.HasPrefix(url, server+"/") {
 			url = ""
 		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", report.MarkdownLink(p.Time.UTC().Format(time.DateTime), url), report.MarkdownText(p.Outcome),
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n",
+			report.MarkdownLink(p.Time.UTC().Format(time.DateTime), url), report.MarkdownText(p.Outcome),
 			cmp.Or(report.MarkdownCode(p.Release), "-"), report.MarkdownText(cmp.Or(p.Actor, "-")), tookText(p.Millis))
 	}
 	return b.String()

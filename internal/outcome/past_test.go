@@ -1,4 +1,4 @@
-package deploy
+package outcome
 
 import (
 	"strings"
@@ -13,8 +13,8 @@ import (
 // row.
 func FuzzPast(f *testing.F) {
 	f.Add(`{"time":"2026-11-23T10:15:00Z","outcome":"deployed","release":"20261123T101500Z-1a2b3c4",` +
-		`"actor":"ada","run":"https://github.com/acme/shop/actions/runs/1","run-id":"1","run-number":"7","workflow":"deploy",` +
-		`"duration-ms":9}`)
+		`"actor":"ada","run":"https://github.com/acme/shop/actions/runs/1","run-id":"1","run-number":"7",` +
+		`"workflow":"deploy","duration-ms":9}`)
 	f.Add(`{"outcome":"<img src=x>|\n::error::","actor":"` + strings.Repeat("@", 5000) + `","release":"` + "`x" + `"}`)
 	f.Add(`{"duration-ms":-9223372036854775808,"outcome":"x","time":"9999-12-31T23:59:59Z"}`)
 	f.Add(`[[[[`)
@@ -27,7 +27,7 @@ func FuzzPast(f *testing.F) {
 		if len(table) > 64<<10 {
 			t.Errorf("%d bytes of a line of %d", len(table), len(line))
 		}
-		for _, cell := range pastRow(line) {
+		for _, cell := range PastRow(line) {
 			if len(cell) > 1<<10 {
 				t.Errorf("a cell of %d bytes", len(cell))
 			}

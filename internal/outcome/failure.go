@@ -1,0 +1,110 @@
+package outcome
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/clothesme/deploy-action/remote"
+)
+
+// Site says what the site does after a failure.
+type Site string
+
+// The states.
+const (
+	SiteUnchanged Site = "unchanged" // nothing was switched
+	SiteRestored  Site = "restored"  // it was switched, and switched back
+	SiteSwitched  Site = "switched"  // it could not be switched back: the new version answers
+	SiteUnknown   Site = "unknown"   // the switch, or what takes it back, ended without a word of what it came to
+)
+
+// Failure is the run's error: the four facts that whoever reads it needs, in this order.
+type Failure struct {
+	Outcome  Outcome
+	Step     string
+	What     string   // what failed
+	Evidence []string // the host's own last lines
+	Hosts    []string
+	Site     Site
+	Serving  string // for people: what serves now
+	Next     string // what to do
+	Err      error
+}
+
+func (f *Failure) Unwrap() error { return f.Err }
+
+func (f *Failure) Error() string {
+	var b strings.Builder
+	b.WriteString(f.What)
+	evidence := f.Evidence
+	for len(strings.Join(evidence, "\n  ")) > evidenceBytes {
+		evidence = evidence[1:]
+	}
+	for _, line := range evidence {
+		b.WriteString("\n  " + line)
+	}
+	if len(f.Hosts) > 0 {
+		fmt.Fprintf(&b, "\nhost: %s", strings.Join(f.Hosts, ", "))
+	}
+	fmt.Fprintf(&b, "\nsite: %s; %s\nnext: %s", f.Site, f.Serving, f.Next)
+	return b.String()
+}
+
+// Refuse is the failure of a run whose inputs are wrong: no host was dialled.
+func Refuse(cause error) *Failure {
+	return &Failure{
+		Outcome: Failed, Step: "inputs", What: cause.Error(), Site: SiteUnchanged, Serving: "no host was dialled",
+		Next: "put right what is named above and run this workflow again", Err: cause,
+	}
+}
+
+// evidenceBytes leaves room for the other facts in an annotation, which is cut at 4096 characters;
+// the log has it all.
+const evidenceBytes = 2600
+
+// StepError is a step that failed on one host.
+type StepError struct {
+	Step string
+	Host remote.Host
+	Err  error
+}
+
+func (e *StepError) Error() string { return fmt.Sprintf("%s on %s: %v", e.Step, e.Host, e.Err) }
+func (e *StepError) Unwrap() error { return e.Err }
+
+// Describe says what went wrong without the Go around it: for each host the step and the reason.
+func Describe(err error) string {
+	//nolint:errorlint // only the join of several hosts' errors itself
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		parts := make([]string, 0, 2)
+		for _, e := range joined.Unwrap() {
+			parts = append(parts, Describe(e))
+		}
+		return strings.Join(parts, "\n")
+	}
+	var s *StepError
+	if errors.As(err, &s) {
+		return s.Step + ": " + s.Err.Error()
+	}
+	return err.Error()
+}
+
+// Headline is the first line of the first error that is one.
+func Headline(errs []error) string {
+	for _, err := range errs {
+		if err != nil {
+			var s *StepError
+			if errors.As(err, &s) {
+				err = s.Err
+			}
+			line, rest, _ := strings.Cut(err.Error(), "\n")
+			if strings.HasSuffix(line, ":") { // what it announces is a line of its own
+				announced, _, _ := strings.Cut(rest, "\n")
+				line += " " + announced
+			}
+			return line
+		}
+	}
+	return ""
+}

@@ -1,0 +1,243 @@
+package outcome
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/yuin/goldmark"
+	"github.com/yuin/goldmark/extension"
+	"github.com/yuin/goldmark/renderer/html"
+
+	"github.com/clothesme/deploy-action/internal/report"
+	"github.com/clothesme/deploy-action/internal/state"
+)
+
+var update = flag.Bool("update", false, "write testdata anew")
+
+var began = time.Date(2026, 11, 23, 10, 15, 0, 0, time.UTC)
+
+// ran is a step that began so many milliseconds after the run, and took so many.
+func ran(section, name string, from, took int) Span {
+	start := began.Add(time.Duration(from) * time.Millisecond)
+	return Span{section, name, start, start.Add(time.Duration(took) * time.Millisecond), false}
+}
+
+func broke(s Span) Span {
+	s.Failed = true
+	return s
+}
+
+// examples are runs of each kind, as a real one leaves them behind.
+func examples() map[string]struct {
+	result *Result
+	cause  error
+} {
+	const page = "https://github.com/clothesme/shop"
+	commit := strings.Repeat("b", 40)
+	at := began.Add(3200 * time.Millisecond)
+	spans := []Span{
+		ran("prepare", "connect", 10, 420), ran("prepare", "lock", 430, 90), ran("prepare", "order", 520, 0),
+		ran("prepare", "fetch", 530, 900),
+		ran("prepare", "start", 1500, 200), ran("prepare", "health", 1700, 1400),
+	}
+	last := len(spans) - 1
+	switched := slices.Concat(spans, []Span{ran("commit", "switch", 3150, 60), ran("commit", "verify", 3210, 5040)})
+	history := []state.Past{
+		{
+			Time: began.Add(9 * time.Second), Outcome: "deployed", Release: "20261123T101500Z-1a2b3c4", Actor: "ada",
+			Run: page + "/actions/runs/42", Millis: 9100,
+		},
+		{},
+		{
+			Time: began.Add(-time.Hour), Outcome: "failed", Actor: "bob",
+			Run: "https://elsewhere.example/actions/runs/41", Millis: 3000,
+		},
+	}
+	host := HostResult{
+		Host: "ubuntu@203.0.113.7", Outcome: Deployed, Release: "20261123T101500Z-1a2b3c4",
+		Commit: commit, CommitURL: page + "/commit/" + commit, PreviousRelease: "20261122T090000Z-aaaaaaa",
+		ActivePort: 8081, PreviousPort: 8080, SwitchedAt: &at, Live: 3300, Boot: 1380, Drained: 800,
+		Serving: "20261123T101500Z-1a2b3c4 on port 8081 serves", Retired: "20261122T090000Z-aaaaaaa", WasDrained: true,
+	}
+	old := host
+	old.Outcome, old.ActivePort, old.SwitchedAt, old.Live, old.Drained = Failed, 8080, nil, 0, 0
+	old.Serving = "20261122T090000Z-aaaaaaa on port 8080 serves"
+	back := old
+	back.Outcome = Restored
+	result := func(h HostResult, timeline []Span) *Result {
+		return &Result{
+			Outcome: h.Outcome, Duration: 9100 * time.Millisecond, Hosts: []HostResult{h}, Operation: "deploy",
+			Server: "https://github.com",
+			Begin:  began, Timeline: timeline, History: history,
+		}
+	}
+	failed := &Failure{
+		Outcome: Failed, Step: "health", What: "health: the application exited with status 3 before it was healthy",
+		Evidence: []string{
+			"the application's last lines (/home/ubuntu/shop/logs/8081.log):",
+			"  | RuntimeError: DATABASE_URL is not set",
+		},
+		Hosts: []string{"ubuntu@203.0.113.7"}, Site: SiteUnchanged, Serving: old.Serving,
+		Next: "fix the release and push again",
+	}
+	restored := &Failure{
+		Outcome: Restored, Step: "verify", What: "verify: GET /health through nginx: answered 500",
+		Hosts: []string{"ubuntu@203.0.113.7"}, Site: SiteRestored, Serving: old.Serving, Next: "make it answer right",
+	}
+	retired := slices.Concat(switched, []Span{ran("retire", "drain", 8250, 800), ran("retire", "stop", 9050, 40)})
+	unhealthy := slices.Concat(spans[:last], []Span{
+		broke(ran("prepare", "health", 1700, 700)), ran("taking back", "start", 2400, 30),
+	})
+	unverified := slices.Concat(switched[:last+2], []Span{
+		broke(ran("commit", "verify", 3210, 900)), ran("taking back", "switch", 4110, 50),
+	})
+	return map[string]struct {
+		result *Result
+		cause  error
+	}{
+		"deployed": {result(host, retired), nil},
+		"failed":   {result(old, unhealthy), failed},
+		"restored": {result(back, unverified), restored},
+		"inputs":   {&Result{Outcome: Failed}, Refuse(errors.New(`input "key": is required`))},
+	}
+}
+
+func TestSummaries(t *testing.T) {
+	for name, x := range examples() {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join("testdata", "summary-"+name+".md")
+			got := summary(x.result, x.cause)
+			if *update {
+				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(string(want), got); diff != "" {
+				t.Errorf("summary (-want +got); `go test ./internal/outcome -update` writes it anew:\n%s", diff)
+			}
+		})
+	}
+}
+
+// hostile is text that would like to be more than text, in every language that a summary is written
+// in.
+const hostile = "x\n```\n# head\n</details><img src=x onerror=alert(1)>|`</code><script>alert(1)</script>]" +
+	"(javascript:alert(1)) [l](https://evil.example) ![i](https://evil.example/i.png) https://evil.example " +
+	"www.evil.example a@evil.example <https://evil.example> &lt;b&gt; ~~s~~ **b** \\| %%{init:{}}%% " +
+	";click x href \"javascript:0\"\r\n| a |\n|---|\n- [ ] t\n$`x`$"
+
+func TestNothingOfOthersBecomesMarkup(t *testing.T) {
+	for name, x := range examples() {
+		t.Run(name, func(t *testing.T) {
+			r := x.result
+			for i := range r.Hosts {
+				h := &r.Hosts[i]
+				h.Host, h.Release, h.Commit, h.Serving, h.Retired = hostile, hostile, hostile, hostile, hostile
+				h.CommitURL = "https://github.com/" + hostile
+			}
+			for i := range r.History {
+				p := &r.History[i]
+				p.Outcome, p.Release, p.Actor, p.Run = hostile, hostile, hostile, r.Server+"/"+hostile
+			}
+			cause := x.cause
+			var f *Failure
+			if errors.As(cause, &f) {
+				f.What, f.Serving, f.Next = hostile, hostile, hostile
+				f.Evidence, f.Hosts = []string{hostile, "```", "~~~"}, []string{hostile, hostile}
+			} else if cause != nil {
+				cause = errors.New(hostile)
+			}
+			text := summary(r, cause)
+			checkMarkup(t, render(t, text))
+			checkCharts(t, text)
+		})
+	}
+}
+
+// ownMarkup is all the markup that a summary has.
+var ownMarkup = regexp.MustCompile(
+	`^</?(h3|h4|p|ul|li|strong|code|pre|table|thead|tbody|tr|th|td|details|summary)>$|` +
+		`^<code class="language-(text|mermaid)">$|^<!--.*-->$`)
+
+func checkMarkup(t *testing.T, page string) {
+	t.Helper()
+	for _, tag := range regexp.MustCompile(`(?s)<.*?>`).FindAllString(page, -1) {
+		if !ownMarkup.MatchString(tag) {
+			t.Errorf("the page has %s", tag)
+		}
+	}
+	if head := strings.Count(page, "<h3"); head != 1 {
+		t.Errorf("%d headlines", head)
+	}
+}
+
+var chartLine = regexp.MustCompile(`^(gantt|  dateFormat [-A-Za-z :.]+|  axisFormat %M:%S|  tickInterval [0-9a-z]+|` +
+	`  section [a-z ]+|  [a-z -]+ [0-9.hms]+ :((crit|active|done|milestone), )?[-0-9:. ]+, [0-9]+ms)$`)
+
+func checkCharts(t *testing.T, text string) {
+	t.Helper()
+	for _, chart := range regexp.MustCompile("(?s)```mermaid\n(.*?)\n```").FindAllStringSubmatch(text, -1) {
+		for line := range strings.SplitSeq(chart[1], "\n") {
+			if !chartLine.MatchString(line) {
+				t.Errorf("the chart has %q", line)
+			}
+		}
+	}
+}
+
+// render is GitHub's dialect, with raw HTML let through: more than GitHub does, so nothing is
+// excused by its sanitiser.
+func render(t *testing.T, text string) string {
+	t.Helper()
+	var page bytes.Buffer
+	github := goldmark.New(goldmark.WithExtensions(extension.GFM), goldmark.WithRendererOptions(html.WithUnsafe()))
+	if err := github.Convert([]byte(text), &page); err != nil {
+		t.Fatal(err)
+	}
+	return page.String()
+}
+
+func TestClosing(t *testing.T) {
+	for name, want := range map[string]string{
+		"deployed": "✓ Deployed: 20261123T101500Z-1a2b3c4 is live on port 8081\x1b[0m\n" +
+			"  ubuntu@203.0.113.7: 20261123T101500Z-1a2b3c4 on port 8081 serves " +
+			"since 10:15:03 UTC, 3.3s after this run began\n" +
+			"  ubuntu@203.0.113.7: 20261122T090000Z-aaaaaaa was drained in 0.8s and stopped\n" +
+			"  the whole run took 9.1s\n",
+		"failed": "",
+	} {
+		var log bytes.Buffer
+		x := examples()[name]
+		if err := Publish(report.New(&log, func(string) string { return "" }), x.result, x.cause); err != nil {
+			t.Error(err)
+		}
+		if diff := cmp.Diff(want, strings.TrimPrefix(log.String(), "\x1b[32m")); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+func TestHeadlineHasWhatItAnnounces(t *testing.T) {
+	for text, want := range map[string]string{
+		"put this line there:\n203.0.113.7 ssh-ed25519 AAAA\nand so on": "put this line there: " +
+			"203.0.113.7 ssh-ed25519 AAAA",
+		"no\nthe details": "no",
+	} {
+		if got := Headline([]error{nil, &StepError{Step: "connect", Err: errors.New(text)}}); got != want {
+			t.Errorf("headline(%q) = %q, want %q", text, got, want)
+		}
+	}
+}
