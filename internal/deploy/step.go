@@ -18,31 +18,47 @@ const (
 	prepare phase = iota // the old version serves and nothing it needs was touched
 	commit               // requests may go to the new version; all of it can be taken back
 	retire               // the new version is proved; a failure is a warning
+	ending               // of retire, and also done when the run was cancelled or its time is over
 )
 
+// String is the section of the summary's chart.
 func (p phase) String() string {
-	return [...]string{"prepare", outcome.SectionCommit, outcome.SectionRetire}[p]
+	return [...]string{"prepare", outcome.SectionCommit, outcome.SectionRetire, outcome.SectionRetire}[p]
 }
 
-// step is one line of the deployment. It runs on all hosts at once, and the next starts when every host is through.
+// proved tells whether the new version has proved itself: nothing is taken back any more.
+func (p phase) proved() bool { return p >= retire }
+
+// of puts steps into the phase.
+func (p phase) of(steps []step) []step {
+	for i := range steps {
+		steps[i].phase = p
+	}
+	return steps
+}
+
+// step is one line of the deployment. It runs on all hosts at once, and the next starts when every
+// host is through.
 type step struct {
-	phase    phase
-	name     string        // one word, for outcomes and errors
-	title    string        // a present participle, for the log
-	deadline time.Duration // of run, on each host
-	run      func(context.Context, *host) (string, error)
-	undo     func(context.Context, *host) error // tolerates that run did nothing, half or all of its work, and being called twice
-	skip     func(*host) bool
-	always   bool // in retire: also when the run was cancelled or its time is over
+	phase phase
+	name  string // one word, for outcomes and errors
+	title string // a present participle, for the log
+	each  func(context.Context, *host) (string, error)
+	// undo takes back what each has done: it tolerates that this was nothing, half or all of its
+	// work, and being called twice.
+	undo   func(context.Context, *host) error
+	unless func(*host) bool // there is nothing to do there
+	within time.Duration    // that each may take, on each host
 }
 
 var errDeadline = errors.New("step time-out")
 
-// do runs a step on the hosts that need it and returns what failed, joined; every host's undo stands on the stack before its run begins.
+// do runs a step on the hosts that need it and returns what failed, joined; every host's undo
+// stands on the stack before its run begins.
 func (d *Deployment) do(ctx context.Context, s step) error {
 	var todo []*host
 	for _, h := range d.hosts {
-		if s.skip == nil || !s.skip(h) {
+		if s.unless == nil || !s.unless(h) {
 			todo = append(todo, h)
 		}
 	}
@@ -86,10 +102,11 @@ func (d *Deployment) on(ctx context.Context, h *host, s step) (line string, err 
 	}
 }
 
-// try runs a step on one host, within its deadline; a panic is that host's failure, so that the others' and its own undo still run.
+// try runs a step on one host, within its deadline; a panic is that host's failure, so that the
+// others' and its own undo still run.
 func (d *Deployment) try(ctx context.Context, h *host, s step) (line string, err error) {
 	h.journal = fmt.Sprintf("%d-%s", d.stepsBegun, s.name)
-	ctx, cancel := context.WithTimeoutCause(ctx, s.deadline, fmt.Errorf("%w after %s", errDeadline, s.deadline))
+	ctx, cancel := context.WithTimeoutCause(ctx, s.within, fmt.Errorf("%w after %s", errDeadline, s.within))
 	defer cancel()
 	defer func() {
 		if r := recover(); r != nil {
@@ -104,7 +121,7 @@ func (d *Deployment) try(ctx context.Context, h *host, s step) (line string, err
 			line = h.target.Name + " " + line
 		}
 	}()
-	return s.run(ctx, h)
+	return s.each(ctx, h)
 }
 
 type undo struct {
@@ -112,7 +129,8 @@ type undo struct {
 	hosts []*host
 }
 
-// takeBack runs the undo stack from the top. It uses a context of its own: the one that failed the run may be over.
+// takeBack runs the undo stack from the top. It uses a context of its own: the one that failed the
+// run may be over.
 func (d *Deployment) takeBack(ctx context.Context) error {
 	limit := d.takesBack()
 	if ctx.Err() != nil {
@@ -134,7 +152,8 @@ func (d *Deployment) takeBack(ctx context.Context) error {
 		for i, h := range u.hosts {
 			wg.Go(func() {
 				s := u.step
-				s.deadline, s.run = limit, func(ctx context.Context, h *host) (string, error) { return "", s.undo(ctx, h) }
+				s.within = limit
+				s.each = func(ctx context.Context, h *host) (string, error) { return "", s.undo(ctx, h) }
 				_, results[i] = d.on(ctx, h, s)
 			})
 		}
@@ -157,12 +176,13 @@ func (d *Deployment) takeBack(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// takesBack is how long it may take to go back to what served before, by this run's strategy or by that of one that was cut
-// off: both slots may have to be drained, and a version that was stopped has to boot again.
+// takesBack is how long it may take to go back to what served before, by this run's strategy or by
+// that of one that was cut off: both slots may have to be drained, and a version that was stopped
+// has to boot again.
 func (d *Deployment) takesBack() time.Duration {
 	return 2*d.in.DrainTimeout + d.in.StopTimeout + d.in.Health.Timeout + time.Minute
 }
 
-// cancelBudget is how long undoing may take after a signal: the runner sends SIGINT, SIGTERM 7.5 s later, and SIGKILL 2.5 s after that
-// (actions/runner ProcessInvoker.cs).
+// cancelBudget is how long undoing may take after a signal: the runner sends SIGINT, SIGTERM 7.5 s
+// later, and SIGKILL 2.5 s after that (actions/runner ProcessInvoker.cs).
 const cancelBudget = 6 * time.Second

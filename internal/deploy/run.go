@@ -1,0 +1,139 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/clothesme/deploy-action/internal/inputs"
+	"github.com/clothesme/deploy-action/internal/outcome"
+)
+
+// Run goes through the list. It returns what happened and, when the release did not make it, a
+// *Failure. The hosts' connections are closed when it returns.
+func (d *Deployment) Run(ctx context.Context) (*outcome.Result, error) {
+	ctx, stop := context.WithTimeoutCause(ctx, d.in.Timeout,
+		fmt.Errorf("%w after %s (input \"timeout\")", errTimeout, d.in.Timeout))
+	defer stop()
+	defer d.hangUp()
+	d.rep.Info(d.intent())
+	d.warnOfEmpty()
+	if d.changes() {
+		d.save(StateBegun, "yes")
+		defer func() {
+			if !d.untidy {
+				d.save(StateEnded, "yes")
+			}
+		}()
+	}
+	d.readAhead(ctx)
+	for _, s := range d.steps() {
+		if s.phase.proved() {
+			d.undos = nil // the commit point: what was verified stays
+		}
+		if s.phase == retire && ctx.Err() != nil {
+			d.untidy = true
+			d.rep.Warn("Left to the post step", fmt.Sprintf("%s was not done: %v; the new version is live",
+				s.name, context.Cause(ctx)))
+			continue
+		}
+		if s.phase == ending && ctx.Err() != nil {
+			var release context.CancelFunc
+			ctx, release = context.WithTimeout(context.WithoutCancel(ctx), cancelBudget)
+			defer release()
+		}
+		err := context.Cause(ctx)
+		if err == nil {
+			err = d.do(ctx, s)
+		}
+		switch {
+		case err == nil:
+		case s.phase.proved() && overtaken(err):
+			d.rep.Warn("Overtaken", "the new version was proved; what was left to do is another deployment's now: "+
+				outcome.Describe(err))
+			return d.result(d.success()), nil
+		case s.phase.proved() && flagged(err):
+			d.rep.Warn("Flag changed", "the new version was proved, and somebody has changed the flag since: "+
+				outcome.Describe(err))
+		case s.phase.proved():
+			left := s.name + " is left to the next deployment"
+			if s.name == "after-switch" {
+				left = "the command of after-switch is not run again"
+			}
+			d.rep.Warn("Could not "+s.name, fmt.Sprintf("the new version is live; %s: %s%s",
+				left, outcome.Describe(err), said(err)))
+		default:
+			return d.fail(ctx, s, err)
+		}
+	}
+	return d.result(d.success()), nil
+}
+
+// What Run saves for the post step, as it goes.
+const (
+	StateBegun   = "begun"   // a host may be changed from here on
+	StateRelease = "release" // the release that goes live
+	StateEnded   = "ended"   // nothing is left to tidy
+)
+
+func (d *Deployment) changes() bool {
+	return !d.in.DryRun && (d.in.Operation == inputs.Deploy || d.in.Operation == inputs.Rollback)
+}
+
+func (d *Deployment) save(name, value string) {
+	if err := d.rep.State(name, value); err != nil {
+		d.rep.Debug(err.Error()) // the next deployment tidies too
+	}
+}
+
+var errTimeout = errors.New("time-out")
+
+// fail takes back what was done, writes it down on the hosts that still answer, and explains. A
+// host that another run has taken over is that run's: nothing on it is touched.
+func (d *Deployment) fail(ctx context.Context, s step, cause error) (*outcome.Result, error) {
+	if overtaken(cause) {
+		d.undos = nil
+	}
+	if errors.Is(cause, errGone) {
+		d.patience = min(d.patience, time.Second) // it was long enough
+	}
+	undone := d.takeBack(ctx)
+	taken := overtaken(cause) || overtaken(undone)
+	d.untidy = undone != nil && !taken
+	limit, cancelled := time.Minute, ctx.Err() != nil
+	if cancelled {
+		limit = cancelBudget / 3
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
+	defer cancel()
+	if !taken {
+		d.askAll(ctx, limit/2)
+	}
+	f := d.failure(s, cause, undone)
+	for _, h := range d.hosts {
+		if h.lock == nil || h.Idle.Port == 0 || taken {
+			continue
+		}
+		if d.in.Operation != inputs.Setup {
+			if err := d.record(ctx, h, f.Outcome, outcome.Describe(cause)); err != nil {
+				d.rep.Debug(fmt.Sprintf("record on %s: %v", h.target, err))
+			}
+		}
+		if !cancelled {
+			if _, err := d.prune(ctx, h); err != nil {
+				d.rep.Debug(fmt.Sprintf("prune on %s: %v", h.target, err))
+			}
+		}
+		if _, err := d.unlock(ctx, h); err != nil {
+			d.rep.Debug(fmt.Sprintf("unlock %s: %v", h.target, err))
+		}
+	}
+	return d.result(f.Outcome), f
+}
+
+func (d *Deployment) hangUp() {
+	for _, h := range d.hosts {
+		h.hangUp()
+	}
+}
