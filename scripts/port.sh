@@ -66,9 +66,8 @@ main() {
   if [[ $line_port != 0 && " $ports " != *" $line_port "* ]]; then inspect "$line_port"; fi
 }
 
-result_if() { if "${@:2}"; then result "$1" yes; else result "$1" no; fi; }
-
 is_enabled() { has_systemd && systemctl is-enabled -q -- "$(unit_of "$1")" 2>/dev/null; }
+
 # include_state: sets include, and line_port for a file that has nothing but comments and the line that the hand-written scripts wrote.
 include_state() {
   local text='^set[[:blank:]]+[$]service_url[[:blank:]]+"?http://(127\.0\.0\.1|localhost):([0-9]{1,5})"?[[:blank:]]*;$'

@@ -36,6 +36,9 @@ result() {
   printf '%s=%s\n' "$1" "$2" || :
 }
 
+# result_if KEY COMMAND...: yes where the command succeeds, else no.
+result_if() { if "${@:2}"; then result "$1" yes; else result "$1" no; fi; }
+
 # die CODE WORDS: the last words, and the exit code Go decides by.
 die() {
   local code=$1

@@ -13,11 +13,11 @@ write_root() {
   fi
 }
 
-# write FILE MODE: the same for a file of the login user's.
+# write FILE MODE: the same for a file of the login user's. mktemp makes it 0600.
 write() {
   local tmp
   tmp=$(mktemp "$1.XXXXXX")
-  if ! { cat >"$tmp" && chmod "$2" "$tmp" && sync "$tmp" && mv -fT -- "$tmp" "$1"; }; then
+  if ! { cat >"$tmp" && { [[ $2 == 0600 ]] || chmod "$2" "$tmp"; } && sync "$tmp" && mv -fT -- "$tmp" "$1"; }; then
     rm -f -- "$tmp"
     return 1
   fi

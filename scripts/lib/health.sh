@@ -45,7 +45,7 @@ asked() {
 
 # look: sets owner; nobody else may have the port.
 look() {
-  listener "$port"
+  listener "$port" polled
   if [[ $owner == foreign ]]; then
     runs "$pid" "$starttime" || died
     die "$EX_FOREIGN" "port $port is held by a process that does not belong to this release ($(who_has "$port"))"

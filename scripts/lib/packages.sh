@@ -46,7 +46,7 @@ lacking() {
     printf '\n'
   done
   # The venv module is a package of the interpreter's own version: python3.12-venv on Ubuntu 24.04.
-  if [[ " $needs " == *" python3 "* ]] && have python3 && ! python3 -c 'import venv, ensurepip' 2>/dev/null; then
+  if [[ " $needs " == *" python3 "* ]] && have python3 && [[ $(python_lacks) == *' '* ]]; then
     python3 -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])'
   fi
   for name in $packages; do
@@ -126,11 +126,16 @@ apt() {
   return "$status"
 }
 
+# python_lacks: python3's version, and which of the modules that make a virtual environment it has not.
+python_lacks() {
+  python3 -ISc 'import sys, importlib.util as u
+print("%d.%d" % sys.version_info[:2], *(name for name in ("venv", "ensurepip") if not u.find_spec(name)))'
+}
+
 # judge_python: adds to faults that it can make no virtual environment.
 judge_python() {
   local version
-  version=$(python3 -ISc 'import sys, importlib.util as u
-print("%d.%d" % sys.version_info[:2], *(name for name in ("venv", "ensurepip") if not u.find_spec(name)))')
+  version=$(python_lacks)
   if [[ $version != *' '* ]]; then
     ok "venv module of python $version"
   elif [[ -z $coming ]]; then

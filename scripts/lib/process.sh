@@ -179,8 +179,9 @@ slot_pid() {
   fi
 }
 
-# listener PORT: sets owner to `none`, `ours` (the slot's own processes, and nobody else, take what
-# is sent to 127.0.0.1:PORT), `held` (systemd has the socket for the slot, and nobody answers) or `foreign`.
+# listener PORT [polled]: sets owner to `none`, `ours` (the slot's own processes, and nobody else, take what
+# is sent to 127.0.0.1:PORT), `held` (systemd has the socket for the slot, and nobody answers) or
+# `foreign`. Who asks over and over, as long as there is none (polled), is told at the first look.
 listener() {
   local pids='' rows again
   for again in yes no; do
@@ -188,7 +189,7 @@ listener() {
     rows=$(takers "$1")
     if [[ -z $rows ]]; then
       # The kernel gives its table in pieces: a socket may be passed over while others come and go.
-      if [[ $again == no ]]; then return; fi
+      if [[ $again == no || ${2-} == polled ]]; then return; fi
       pause 0.02
       continue
     fi
