@@ -630,6 +630,16 @@ func TestRootIsWarnedOf(t *testing.T) {
 }
 
 // Debug logging adds what each script said, and nothing of what went to it.
+// Results and words take two ways: what the lock's verb says before its result may come after it.
+func TestWhatTheLockSaysIsNotLost(t *testing.T) {
+	f := newFakeHost(t)
+	const words = "a step that was cut off is still at work"
+	f.lockSays = words
+	if _, log, err := deployTo(t, f, testInputs()); err != nil || !strings.Contains(log, "│ "+words) {
+		t.Errorf("%v:\n%s", err, log)
+	}
+}
+
 func TestDebugSaysWhatTheHostSaid(t *testing.T) {
 	in := testInputs()
 	in.Token, in.Env = "ghs_theToken", []inputs.Variable{{Name: "PASSWORD", Value: "the-password"}}

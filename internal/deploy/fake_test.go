@@ -35,6 +35,8 @@ type fakeHost struct {
 	had      string            // the token of who had it last
 	done     map[string]string // the results of finished steps, by their id
 	session  *fakeSession      // that holds the lock
+	lockSays string            // what it says reaches the run after its result
+	lateTo   io.Writer         // takes that
 	gone     bool              // nobody gets through to it
 	restarts int
 	dials    int
@@ -175,6 +177,10 @@ func (s *fakeShell) Run(ctx context.Context, verb scripts.Verb, v scripts.Values
 	}
 	if _, err := scripts.Compose(verb, v); err != nil {
 		f.t.Errorf("compose %s: %v", verb, err)
+	}
+	if f.lateTo != nil && f.lockSays != "" {
+		_, _ = fmt.Fprintln(f.lateTo, f.lockSays)
+		f.lockSays = ""
 	}
 	bad, isBad := f.faults[verb]
 	delete(f.faults, verb)
@@ -503,7 +509,7 @@ func (s *fakeShell) Hold(_ context.Context, verb scripts.Verb, v scripts.Values,
 		if v["resume"] == "no" {
 			f.done = map[string]string{}
 		}
-		f.had = v["lock_token"]
+		f.had, f.lateTo = v["lock_token"], words
 		f.holder, f.session = v["lock_token"], held
 		_, _ = fmt.Fprintf(results, "%s\nopen=no\nwaited=3\nlocked=yes\n", scripts.Begin)
 		if isBad {

@@ -73,7 +73,12 @@ func (d *Deployment) lock(ctx context.Context, h *host, resume bool, limit time.
 	var results scripts.Results
 	locked := results.Came("locked")
 	words := d.rep.Remote(h.target.Name)
-	defer func() { _ = words.Close() }()
+	kept := false
+	defer func() {
+		if !kept {
+			_ = words.Close()
+		}
+	}()
 	var last tail
 	// The lock outlives this step and the run's cancellation: what is undone is undone under it.
 	session, err := h.shell.Hold(context.WithoutCancel(ctx), scripts.Lock, d.values(h, scripts.Values{
@@ -105,15 +110,17 @@ func (d *Deployment) lock(ctx context.Context, h *host, resume bool, limit time.
 	}
 	ctx, over := context.WithCancel(context.WithoutCancel(ctx))
 	h.lock = &heldLock{session: session, over: over}
-	go keepLock(ctx, h.shell, session, beat)
+	kept = true // what it has said before may come after its result, which takes another way
+	go keepLock(ctx, h.shell, session, beat, words)
 	h.open = results.Yes("open")
 	return results.Millis("waited"), results.Err()
 }
 
 // keepLock sends the heartbeat. When the lock is lost without our doing the connection is given up with it: the step under way then ends, and
 // takes both again.
-func keepLock(ctx context.Context, shell Shell, session Session, beat *time.Ticker) {
+func keepLock(ctx context.Context, shell Shell, session Session, beat *time.Ticker, words io.Closer) {
 	defer beat.Stop()
+	defer func() { _ = words.Close() }()
 	for {
 		select {
 		case <-beat.C:
