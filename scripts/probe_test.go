@@ -154,3 +154,24 @@ ls -A "$flags" | grep standby || :`)
 		})
 	}
 }
+
+// What has come is said in one line, and an answer is bounded, whoever gives it.
+func TestWhatAProbeHears(t *testing.T) {
+	for _, tt := range []struct{ name, curl, want string }{
+		{"nobody", `echo 'curl: (7) Failed to connect'; return 7`, "000 curl: (7) Failed to connect"},
+		{"silence", `return 28`, "000 no answer"},
+		{"right", `printf 'HTTP/1.1 200 OK\r\n\r\nhealthy\n'`, "200 answered 200"},
+		{"no body", `printf 'HTTP/1.1 204 No Content\r\n\r\n'`, `204 answered 204 ""`},
+		{"another word", `printf 'HTTP/1.1 200 OK\r\nA: b\r\n\r\nill\nat ease\n\n'`, `200 answered 200 "ill at ease"`},
+		{"NUL", `printf 'HTTP/1.1 200 OK\r\n\r\nheal\0thy'`, "200 answered 200"},
+		{"without an end", `printf 'HTTP/1.1 500 No\r\n\r\n'; yes 2>/dev/null`, `500 answered 500 "` + strings.Repeat("y ", 100) + `"`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			out := bash(t, "app=a health_status=200 health_body=healthy\n"+read(t, "lib/base.sh")+read(t, "lib/probe.sh")+
+				"curl() { "+tt.curl+"; }\nprobe http://127.0.0.1:1/ a || :\nprintf '%s %s' \"$status\" \"$said\"")
+			if out != tt.want {
+				t.Errorf("%q, want %q", out, tt.want)
+			}
+		})
+	}
+}

@@ -29,14 +29,15 @@ probe() {
 }
 
 # heard BYTES COMMAND...: sets out to what a command prints, no more of it than that, without carriage
-# returns and NUL; returns its exit status. It takes one process, since waiting is asking over and
-# over.
+# returns, NUL, and line breaks at its end; returns its exit status. It takes one process, since
+# waiting is asking over and over.
 heard() {
   local from
   exec {from}< <("${@:2}" </dev/null)
   IFS= read -r -N "$1" -u "$from" out || :
   exec {from}<&-
   out=${out//$'\r'/}
+  while [[ $out == *$'\n' ]]; do out=${out%$'\n'}; done
   wait "$!"
 }
 
