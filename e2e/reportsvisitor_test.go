@@ -38,7 +38,7 @@ func (v *visitor) keepAsking() (ended func()) {
 	var all sync.WaitGroup
 	wrong, tries := make([]string, len(v.list)), make([]int, len(v.list))
 	for i, a := range v.list {
-		exec, leave := v.onHost, func() {}
+		exec, leave := executor(v.onHost), func() {}
 		if a.from != "" {
 			shell, err := v.w.Host.Shell(v.w.Ctx)
 			if err != nil {
@@ -77,9 +77,12 @@ func (v *visitor) onHost(ctx context.Context, script string) (string, error) {
 	return v.w.Host.Exec(ctx, script)
 }
 
-// answer makes a request over a connection of its own, and says what is wrong with its answer; nothing when it is right. From the host it is
-// made by exec.
-func (v *visitor) answer(ctx context.Context, a ask, exec func(context.Context, string) (string, error)) (wrong string) {
+// executor runs a script on the host, and returns what it said.
+type executor func(ctx context.Context, script string) (string, error)
+
+// answer makes a request over a connection of its own, and says what is wrong with its answer;
+// nothing when it is right. From the host it is made by exec.
+func (v *visitor) answer(ctx context.Context, a ask, exec executor) (wrong string) {
 	a.method = cmp.Or(a.method, map[bool]string{true: http.MethodPost}[a.body != ""], http.MethodGet)
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
@@ -143,9 +146,7 @@ func (v *visitor) fromOutside(ctx context.Context, a ask) (status int, text stri
 }
 
 // fromHost asks with the host's own curl.
-func (v *visitor) fromHost(ctx context.Context, a ask, exec func(context.Context, string) (string, error)) (
-	status int, text string, err error,
-) {
+func (v *visitor) fromHost(ctx context.Context, a ask, exec executor) (status int, text string, err error) {
 	args := []string{"curl", "-sS", "-i", "-m", "15", "-H", "Expect:", "-o", "-", "-w", quoted(`\n%{http_code}`), "-X", a.method, "--interface", a.from}
 	for _, name := range slices.Sorted(maps.Keys(a.header)) {
 		args = append(args, "-H", quoted(name+": "+a.header[name]))

@@ -211,3 +211,17 @@ func TestWhereTheSiteGoes(t *testing.T) {
 		})
 	}
 }
+
+// A user without root reads nginx's files as nginx does, from include to include.
+func TestTheIncludesOfAFile(t *testing.T) {
+	out := bash(t, "app=a\n"+read(t, "lib/nginx.sh")+"includes <<'X'\n"+`
+http { include a.conf; include "b c.conf"  ;include c;
+  # include no;
+	include	/e/*.conf; server { include '/f'; } }
+myinclude no; include
+X
+`)
+	if want := "a.conf\nb c.conf\nc\n/e/*.conf\n/f\n"; out != want {
+		t.Errorf("%q, want %q", out, want)
+	}
+}

@@ -30,7 +30,7 @@ main() {
   begin=$ms
   listen <&0 >/dev/null 2>&1 & # before the lock's file is open: it has no part in the lock
   listener=$!
-  trap 'status=$?; hush; blame_disk "$status"' EXIT
+  trap 'status=$?; hush; blame "$status"' EXIT
   fit_root
   if [[ ! -d $path ]]; then
     { mkdir -p -- "${path%/*}" && mkdir -m 0700 -- "$path"; } 2>/dev/null \

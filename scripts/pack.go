@@ -27,11 +27,11 @@ func Pack(script []byte, more bool) []byte {
 	}
 	// The line stands between braces for the case that it is cut off itself. An option that the host's environment has for
 	// gzip is not for this one, and the script's text is not for its children.
-	first := ""
+	bounded := ""
 	if more {
-		first = fmt.Sprintf("head -c %d | ", packed.Len())
+		bounded = fmt.Sprintf("head -c %d | ", packed.Len())
 	}
 	line := fmt.Sprintf("{ [ -n \"${BASH_VERSION-}\" ] || exit %d; set -o pipefail; unset -v GZIP script; "+
-		"script=$(%sgzip -dc) || exit; eval \"$script\"; }\n", ExitNotBash, first)
+		"script=$(%sgzip -dc) || exit; eval \"$script\"; }\n", ExitNotBash, bounded)
 	return append([]byte(line), packed.Bytes()...)
 }

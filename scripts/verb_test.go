@@ -312,6 +312,8 @@ func TestAReadOnlyDiskIsBlamed(t *testing.T) {
 
 // On a host that is being shut down no release is to blame, whatever a step has met.
 func TestAHostThatGoesDownIsBlamed(t *testing.T) {
+	libraries := "app=a EX_CHECK=64 EX_LOCK_LOST=66 EX_FETCH=68 EX_RECEIVE=69 EX_BUILD=70 EX_HALT=90\n" +
+		read(t, "lib/base.sh") + read(t, "lib/files.sh") + read(t, "lib/step.sh")
 	for _, tt := range []struct{ state, status, want string }{
 		{"stopping", "74", "the host is being shut down or restarted\n90"},
 		{"stopping", "1", "the host is being shut down or restarted\n90"},
@@ -321,11 +323,20 @@ func TestAHostThatGoesDownIsBlamed(t *testing.T) {
 		{"degraded", "74", "74"},
 		{"", "74", "74"}, // no systemd
 	} {
-		out := bash(t, "app=a EX_CHECK=64 EX_LOCK_LOST=66 EX_FETCH=68 EX_RECEIVE=69 EX_BUILD=70 EX_HALT=90\n"+read(t, "lib/base.sh")+read(t, "lib/files.sh")+
-			read(t, "lib/step.sh")+"has_systemd() { [[ -n '"+tt.state+"' ]]; }\nsystemctl() { echo '"+tt.state+"'; return 1; }\nfree_kb() { return 1; }\n"+
-			"read_only() { return 1; }\nrm() { :; }\nset +e; (set -e; trap leave EXIT; path=/srv/a flags=/srv/a; exit "+tt.status+") 2>&1; printf '%s' \"$?\"")
-		if out != tt.want {
-			t.Errorf("%s, %s: it says %q, want %q", tt.state, tt.status, out, tt.want)
+		stubs := "has_systemd() { [[ -n '" + tt.state + "' ]]; }\nsystemctl() { echo '" + tt.state + "'; return 1; }\n" +
+			"free_kb() { return 1; }\nread_only() { return 1; }\nrm() { :; }\npath=/srv/a flags=/srv/a\n"
+		for name, script := range map[string]string{
+			"a step that holds the step lock": "trap leave EXIT\n", "a verb that only asks, as health and verify": "",
+		} {
+			// A verb is a shell of its own, whose end its traps see.
+			cmd := exec.CommandContext(t.Context(), "bash", "-c", libraries+stubs+script+"exit "+tt.status)
+			out, err := cmd.CombinedOutput()
+			if err != nil && cmd.ProcessState == nil {
+				t.Fatal(err)
+			}
+			if got := fmt.Sprintf("%s%d", out, cmd.ProcessState.ExitCode()); got != tt.want {
+				t.Errorf("%s, %s, %s: it says %q, want %q", name, tt.state, tt.status, got, tt.want)
+			}
 		}
 	}
 }

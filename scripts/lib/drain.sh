@@ -10,7 +10,8 @@
 
 # drain PORT INSTEAD: prints the results left, hand, drain_ms and flag (see drain.sh), and sets quiet (yes, no: nothing is left). INSTEAD is the port that gets the requests.
 drain() {
-  local port=$1 instead=$2 begin end left flag hand idle=0 last='' now chosen loaded front as way somebody open=()
+  local port=$1 instead=$2 begin end left flag hand idle=0 last='' now chosen loaded front as way somebody
+  local open breaks
   now_ms
   begin=$ms
   end=$((begin + drain_timeout * 1000))
@@ -19,10 +20,13 @@ drain() {
     flag_state
     in_hand "$port"
     if [[ $hand == idle ]]; then idle=$((idle + 1)); else idle=0; fi
-    mapfile -t open < <(sockets "$port" '01 03')
-    left=${#open[@]}
+    open=$(sockets "$port" '01 03') left=0
+    if [[ -n $open ]]; then
+      breaks=${open//[!$'\n']/} left=$((${#breaks} + 1))
+    fi
     if [[ -e $path/slots/$port.adopted ]]; then left=$((left + $(retiring_workers))); fi
-    if [[ $flag != right ]] || { ((left == 0)) && { ((idle >= 2)) || [[ $hand == unknown ]]; }; } || past "$end"; then break; fi
+    if [[ $flag != right ]] || past "$end"; then break; fi
+    if ((left == 0)) && { ((idle >= 2)) || [[ $hand == unknown ]]; }; then break; fi
     now="$left connection(s) to port $port still open"
     if [[ $hand == busy ]]; then now+=", and nginx has requests for it in hand"; fi
     if [[ $hand == unknown ]]; then now+="; nginx does not say what it has in hand"; fi

@@ -8,7 +8,7 @@
 own_lock() {
   local leader
   holds_lock
-  trap 'blame_disk $?' EXIT
+  trap 'blame $?' EXIT
   end_cut_off
   umask 077
   if [[ $undo == yes && -e $path/.lock.step && ! -w $path/.lock.step ]]; then # the disk is read-only by now
@@ -65,12 +65,18 @@ leave() {
   local status=$?
   if declare -F cleanup >/dev/null; then cleanup; fi
   rm -f -- "$path/.lock.leader" || : # on a read-only disk
-  blame_halt "$status"
-  blame_disk "$status"
+  blame "$status"
 }
 
-# blame_halt STATUS: on a host that is being shut down everything ends, and nothing that a step meets
-# says more than that.
+# blame STATUS: says what else has made a verb fail than what it has met.
+blame() {
+  blame_halt "$1"
+  blame_disk "$1"
+}
+
+# blame_halt STATUS: on a host that is being shut down everything ends, and nothing that a verb meets
+# says more than that, whether it changes anything or only asks.
+trap 'blame_halt $?' EXIT
 blame_halt() {
   case $1 in 0 | "$EX_LOCK_LOST") return ;; esac
   if has_systemd && [[ $(systemctl is-system-running 2>/dev/null </dev/null) == stopping ]]; then
