@@ -42,16 +42,15 @@ main() {
   close_root
   take_lock
   read -r last <"$path/.lock" || :
-  if [[ $resume == no ]]; then
-    rm -rf -- "$path/.lock.steps"
-    mkdir -m 0700 -- "$path/.lock.steps"
-  elif [[ ${last%-*} != "${lock_token%-*}" ]]; then
+  if [[ $resume == yes && ${last%-*} != "${lock_token%-*}" ]]; then
     die "$EX_LOCK_LOST" "another deployment had the lock while the connection was lost; what it did is not touched"
   fi
   printf '%s\n' "$lock_token" >"$path/.lock" # who had it last
   printf '%s\n%s\n' "$lock_token" "$lock_note, since $(date -u +%FT%TZ)" | write "$path/.lock.holder" 0600
-  end_cut_off # before anybody looks at what it leaves
+  end_cut_off # before anybody looks at what it leaves, or takes it away
   if [[ $resume == no ]]; then
+    rm -rf -- "$path/.lock.steps"
+    mkdir -m 0700 -- "$path/.lock.steps"
     close_step
     recipe_keys
   fi

@@ -349,3 +349,41 @@ func TestALinkInThePlaceOfTheStepLockIsReplaced(t *testing.T) {
 		t.Error("it was followed")
 	}
 }
+
+// A step of a run that is gone may come to its end, and leave what it has found, at any moment: it is
+// ended before anything of its run is taken away.
+func TestAStepIsEndedBeforeItsResultsAreTakenAway(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, ".lock"), []byte("t-0\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), "bash", "-c", `mkdir "$0/.lock.steps" && echo $$
+		for ((i = 0; ; i++)); do : >"$0/.lock.steps/$i"; done 2>/dev/null`, dir)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	out, _ := cmd.StdoutPipe()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+		_ = cmd.Wait()
+	}()
+	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	start := bash(t, read(t, "lib/process.sh")+fmt.Sprintf("starttime %d", cmd.Process.Pid))
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		t.Fatal(err)
+	}
+	leader := fmt.Sprintf("%d %s %s", cmd.Process.Pid, start, boot)
+	if err := os.WriteFile(filepath.Join(dir, ".lock.leader"), []byte(leader), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if said := takeLock(t, dir); !strings.Contains(said, "locked=yes") {
+		t.Errorf("the lock was not taken: %s", said)
+	}
+	if left, err := os.ReadDir(filepath.Join(dir, ".lock.steps")); err != nil || len(left) > 0 {
+		t.Errorf("%d results are left, %v", len(left), err)
+	}
+}

@@ -17,14 +17,15 @@ own_lock() {
     exec {step_fd}>>"$path/.lock.step"
   fi
   flock -w 10 "$step_fd" || die "$EX_STEP_BUSY" "a step that was cut off still runs on this host: pid ${leader:-unknown}"
-  holds_lock
   if [[ -n $step_id && -e $path/.lock.steps/$step_id ]]; then
+    holds_lock
     cat -- "$path/.lock.steps/$step_id"
     exit 0
   fi
   trap leave EXIT
   # A disk on which nothing can be written down ends a deployment, and must not keep it from being taken back.
   if [[ $undo == no ]]; then note_step; else note_step 2>/dev/null || :; fi
+  holds_lock # once it has left its name: who takes the lock now finds that, and ends it
   umask 022
   trap : PIPE # whoever listened is gone: the work is still finished, for the run to find when it is back
 }
