@@ -44,6 +44,9 @@ func TestALostConnectionIsMadeAnew(t *testing.T) {
 			if err := running.WaitLog(w.Ctx, during.then); err != nil {
 				t.Fatal(err)
 			}
+			if during.then == ended { // and what was ended begins anew: it would go on otherwise, before it is told to end
+				w.Exec(fmt.Sprintf(`timeout 60 bash -c 'until [ "$(grep -c %s /tmp/ran)" = 2 ]; do sleep 0.1; done'`, during.name))
+			}
 			w.Exec("rm /tmp/" + during.name)
 			result, err := running.Wait()
 			if err != nil {

@@ -4,6 +4,7 @@ set -euo pipefail
 
 main() {
   trap 'exit 0' TERM INT
+  [[ -e /etc/ssh/ssh_host_rsa_key ]] || ssh-keygen -q -t rsa -b 2048 -N '' -f /etc/ssh/ssh_host_rsa_key
   ssh-keygen -A
   mkdir -p /run/sshd
   /usr/sbin/sshd

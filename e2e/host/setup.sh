@@ -26,12 +26,14 @@ wheels() {
     'disable-pip-version-check = true' >/etc/pip.conf
 }
 
-# Each host makes its own host keys at its first boot, and password logins are off: both as on EC2.
+# Each host makes its own host keys at its first boot, and password logins are off: both as on EC2. A shorter RSA key
+# than by default takes a fifth of the time, on hundreds of hosts.
 sshd() {
   rm -f /etc/ssh/ssh_host_*
   install -D -m 0644 /dev/stdin /etc/systemd/system/ssh.service.d/host-keys.conf <<'UNIT'
 [Service]
 ExecStartPre=
+ExecStartPre=/bin/sh -c 'f=/etc/ssh/ssh_host_rsa_key; [ -e $f ] || ssh-keygen -q -t rsa -b 2048 -N "" -f $f'
 ExecStartPre=/usr/bin/ssh-keygen -A
 ExecStartPre=/usr/sbin/sshd -t
 UNIT
