@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -36,28 +37,30 @@ setsid bash -c 'probe="[1]27.0.0.1:8080/health"; until pid=$(pgrep -of "$probe")
 }
 
 func TestAnActiveReleaseThatAilsIsStartedAnew(t *testing.T) {
-	const turnedBad = "timeout 120 bash -c 'while curl -fs http://127.0.0.1/health >/dev/null; do sleep 0.1; done'"
+	// The process that runs now does, and not the next one of the same release.
+	const turnedBad = `file=/home/ubuntu/shop/slots/%s/bad; touch "$file"
+timeout 120 bash -c 'while curl -fs http://127.0.0.1/health >/dev/null; do sleep 0.1; done'; rm "$file"`
 	w := world.New(t, lab.HostOptions{})
-	sha := w.Commit(map[string]string{"BROKEN": "bad-after=4"})
+	sha := w.Commit(map[string]string{"BROKEN": "bad-when=bad"})
 	first := w.Deploy(sha, nil).Outputs
 	w.UnderLoad() // it asks for anything but the health
-	w.Exec(turnedBad)
+	w.Exec(fmt.Sprintf(turnedBad, "8080"))
 	again := w.Deploy(sha, nil)
 	if again.Outputs["release"] == first["release"] || again.Outputs["active-port"] != "8081" {
 		t.Errorf("outputs %v", again.Outputs)
 	}
-	for _, word := range []string{first["release"] + " is active and not healthy, so it is started anew beside itself: GET /health on port 8080: answered 500", "lost its model (BROKEN says bad-after)"} {
+	for _, word := range []string{first["release"] + " is active and not healthy, so it is started anew beside itself: GET /health on port 8080: answered 500", "lost its model (BROKEN says bad-when)"} {
 		if !strings.Contains(again.Log(), word) {
 			t.Errorf("the log lacks %q:\n%s", word, again.Log())
 		}
 	}
-	w.Exec(turnedBad)
+	w.Exec(fmt.Sprintf(turnedBad, "8081"))
 	back := w.Run(w.Job(sha, map[string]string{"operation": "rollback", "release": again.Outputs["release"]}))
 	if back.Outputs["outcome"] != "rolled-back" || back.Outputs["release"] != again.Outputs["release"] || back.Outputs["active-port"] != "8080" {
 		t.Errorf("outputs %v\n%s", back.Outputs, back.Log())
 	}
 	w.OneFlag("8080")
-	w.Exec(turnedBad)
+	w.Exec(fmt.Sprintf(turnedBad, "8080"))
 	w.Exec("echo exit-at-boot >/home/ubuntu/shop/slots/8080/BROKEN")
 	world.Failed(t, w.Run(w.Job(sha, map[string]string{"operation": "rollback", "release": again.Outputs["release"]})), "failed",
 		"health: ", "site: unchanged; it does not answer right, as it did not when this run began (answered 500", again.Outputs["release"]+" on port 8080 is active")

@@ -9,6 +9,7 @@ A file BROKEN in the working directory names the way. It is read once, at boot: 
     health-hang            /health never answers
     wrong-path             /health answers 404, /healthz answers 200
     bad-after=SECONDS      /health turns to 500 so long after its first good answer; everything else goes on answering
+    bad-when=FILE          the same, as soon as that file is there, and for as long as this process lives
 """
 
 import sys
@@ -18,7 +19,7 @@ import traceback
 from pathlib import Path
 
 AT_BOOT = ("exit-at-boot", "slow-boot", "never-listen")
-AT_HEALTH = ("health-500", "health-hang", "wrong-path", "bad-after")
+AT_HEALTH = ("health-500", "health-hang", "wrong-path", "bad-after", "bad-when")
 WITH_SECONDS = ("slow-boot", "bad-after")
 
 
@@ -26,14 +27,16 @@ class Broken:
     """The way this release is broken; `way` is empty when it is not."""
 
     def __init__(self, text: str) -> None:
-        self.way, _, seconds = text.strip().partition("=")
+        self.way, _, value = text.strip().partition("=")
         if self.way and self.way not in AT_BOOT + AT_HEALTH:
             sys.exit(f"BROKEN: unknown way {text.strip()!r}")
         try:
-            self.seconds = float(seconds) if self.way in WITH_SECONDS else 0.0
+            self.seconds = float(value) if self.way in WITH_SECONDS else 0.0
         except ValueError:
-            sys.exit(f"BROKEN: {self.way} needs a number of seconds, got {seconds!r}")
+            sys.exit(f"BROKEN: {self.way} needs a number of seconds, got {value!r}")
+        self.file = Path(value) if self.way == "bad-when" else None
         self._first_good = None
+        self._bad = self.way == "health-500"
 
     def boot(self) -> None:
         """Fail, dawdle or hang as told. Called while the module loads, so uvicorn has opened no port yet."""
@@ -51,13 +54,13 @@ class Broken:
 
     def turned_bad(self) -> bool:
         """Whether /health must answer 500 now."""
-        if self.way == "health-500":
-            return True
-        if self.way != "bad-after":
-            return False
-        if self._first_good is None:
-            self._first_good = time.monotonic()
-        return time.monotonic() - self._first_good >= self.seconds
+        if self.way == "bad-after":
+            if self._first_good is None:
+                self._first_good = time.monotonic()
+            self._bad = time.monotonic() - self._first_good >= self.seconds
+        if self.file is not None and self.file.exists():
+            self._bad = True
+        return self._bad
 
 
 def read(file: str = "BROKEN") -> Broken:
