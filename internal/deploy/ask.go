@@ -30,7 +30,8 @@ var secondsOr = regexp.MustCompile(`^[0-9]{0,12}$`)
 // ask asks the site; log is for the application's last lines, too.
 func (d *Deployment) ask(ctx context.Context, h *host, log bool) error {
 	res, err := d.exec(ctx, h, scripts.Ask, scripts.Values{
-		"active": h.activePort(), "health_host": d.in.Health.Host, "verify_host": d.verifyHost(), "site": h.site(), "log": yes(log), "step_id": "",
+		"active": h.activePort(), "health_host": d.in.Health.Host, "verify_host": d.verifyHost(), "site": h.site(),
+		"log": scripts.Yes(log), "step_id": "",
 	})
 	if err != nil {
 		return err

@@ -135,7 +135,7 @@ func (d *Deployment) fetchAsset(ctx context.Context, h *host, i int) (*scripts.R
 		res, err := d.exec(ctx, h, scripts.Assets, scripts.Values{
 			"release": h.release, "target": a.Path, "url": signed, "etag": a.object.ETag, "size": strconv.FormatInt(a.object.Size, 10),
 			"asset": a.id(), "download": a.object.Download(), "digest": a.proof.Digest, "recipe": d.recipe(h), "clone": h.Clone(),
-			"last": yes(i == len(h.assets)-1),
+			"last": scripts.Yes(i == len(h.assets)-1),
 		})
 		if err == nil {
 			return res, nil

@@ -32,7 +32,7 @@ func (d *Deployment) switchOver(ctx context.Context, h *host) (string, error) {
 // putSite has nginx load the site and the include, where it does not have them; the files they replace are kept under a name.
 func (d *Deployment) putSite(ctx context.Context, h *host, keep string) error {
 	values := d.siteValues(h)
-	values["release"], values["default_site"], values["late"] = keep, yes(h.app.Default()), h.app.LateConf()
+	values["release"], values["default_site"], values["late"] = keep, scripts.Yes(h.app.Default()), h.app.LateConf()
 	res, err := d.exec(ctx, h, scripts.Site, values)
 	if err != nil {
 		return err
@@ -78,7 +78,8 @@ const settle = 10 * time.Second
 func (d *Deployment) verify(ctx context.Context, h *host) (string, error) {
 	var live time.Time
 	res, err := d.exec(ctx, h, scripts.Verify, d.process(h, scripts.Values{
-		"release": h.release, "verify_host": d.verifyHost(), "site": h.site(), "nginx_include": d.in.NginxInclude, "settle": millis(settle), "watch_for": millis(d.in.WatchFor),
+		"release": h.release, "verify_host": d.verifyHost(), "site": h.site(), "nginx_include": d.in.NginxInclude,
+		"settle": scripts.Millis(settle), "watch_for": scripts.Millis(d.in.WatchFor),
 		"by": d.by(h),
 	}))
 	if live = res.At("live"); !live.IsZero() {

@@ -317,7 +317,8 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 	case scripts.Build:
 		return "built=reused\n"
 	case scripts.Assets:
-		return "fetched=" + v["size"] + "\nfrom=store\nproved=" + yes(!strings.HasSuffix(v["asset"], "-9")) + "\n"
+		proved := scripts.Yes(!strings.HasSuffix(v["asset"], "-9"))
+		return "fetched=" + v["size"] + "\nfrom=store\nproved=" + proved + "\n"
 	case scripts.Setup:
 		changed := ""
 		if f.lacks {
@@ -332,11 +333,11 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 		f.running[v["port"]], f.proved[v["port"]], f.releases[v["port"]] = true, false, v["release"]
 		return "log_offset=0\npid=42\nstarttime=4200\n"
 	case scripts.Health:
-		return "boot_ms=500\ntries=2\nopen=" + yes(f.public) + "\n"
+		return "boot_ms=500\ntries=2\nopen=" + scripts.Yes(f.public) + "\n"
 	case scripts.Site:
 		was := f.loaded
 		f.loaded = true
-		return "reloaded=" + yes(!was) + "\nedited=no\n"
+		return "reloaded=" + scripts.Yes(!was) + "\nedited=no\n"
 	case scripts.Replace:
 		f.replaced(v["from"], v["port"], v["release"])
 		return "switched_at=1795400000000\nlog_offset=0\npid=42\nstarttime=4200\nboot_ms=500\ntries=2\nopen=no\nflag=right\nleft=0\nhand=idle\ndrain_ms=20\nstopped=yes\nstop_ms=20\n"
@@ -450,7 +451,8 @@ func (f *fakeHost) detection() string {
 			fmt.Fprintf(&b, "commit_%s=%s\nrecipe_%s=%s\n", port, cmp.Or(f.commit, oldCommit), port, activeRecipe)
 		}
 		fmt.Fprintf(&b, "flag_%[1]s=%[2]s\nlisten_%[1]s=%[3]s\npid_%[1]s=%[4]d\nrss_mb_%[1]s=%[9]d\nenabled_%[1]s=no\nproved_%[1]s=%[6]s\nrelease_%[1]s=%[5]s\nadopted_%[1]s=%[7]s\nby_%[1]s=%[8]s\nclaimed_%[1]s=\nmine_%[1]s=yes\nsocket_%[1]s=%[10]s\n",
-			port, yes(f.flag == port), listen, pid, release, yes(f.proved[port]), yes(adopted), f.by[port], cmp.Or(f.rssMB, 30), yes(f.sockets[port]))
+			port, scripts.Yes(f.flag == port), listen, pid, release, scripts.Yes(f.proved[port]), scripts.Yes(adopted),
+			f.by[port], cmp.Or(f.rssMB, 30), scripts.Yes(f.sockets[port]))
 	}
 	return b.String()
 }

@@ -90,7 +90,8 @@ func (d *Deployment) execInto(ctx context.Context, h *host, results *scripts.Res
 
 func (d *Deployment) values(h *host, own scripts.Values) scripts.Values {
 	all := scripts.Values{
-		"app": d.in.App, "path": d.in.Path, "lock_token": fmt.Sprintf("%s-%d", d.token, h.dials), "step_id": h.stepID(), "undo": yes(h.undoing),
+		"app": d.in.App, "path": d.in.Path, "lock_token": fmt.Sprintf("%s-%d", d.token, h.dials), "step_id": h.stepID(),
+		"undo":          scripts.Yes(h.undoing),
 		"ports":         fmt.Sprintf("%d %d", d.in.Ports[0], d.in.Ports[1]),
 		"keep_releases": strconv.Itoa(d.in.KeepReleases), "keep": h.keep(),
 		"any_host":    d.anyHost(),
@@ -110,18 +111,6 @@ func (h *host) keep() string {
 	}
 	return keep
 }
-
-// yes, seconds and millis write values as scripts take them.
-func yes(b bool) string {
-	if b {
-		return "yes"
-	}
-	return "no"
-}
-
-func seconds(d time.Duration) string { return strconv.Itoa(int((d + time.Second - 1) / time.Second)) }
-
-func millis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
 
 // tail keeps the end of what a script said, for its error.
 type tail struct {

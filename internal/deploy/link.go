@@ -82,7 +82,8 @@ func (d *Deployment) lock(ctx context.Context, h *host, resume bool, limit time.
 	var last tail
 	// The lock outlives this step and the run's cancellation: what is undone is undone under it.
 	session, err := h.shell.Hold(context.WithoutCancel(ctx), scripts.Lock, d.values(h, scripts.Values{
-		"lock_note": d.in.Run.Actor + " " + d.in.Run.URL(), "lock_timeout": seconds(limit), "beat": seconds(silence), "resume": yes(resume),
+		"lock_note": d.in.Run.Actor + " " + d.in.Run.URL(), "lock_timeout": scripts.Seconds(limit),
+		"beat": scripts.Seconds(silence), "resume": scripts.Yes(resume),
 	}), &results, io.MultiWriter(words, &last))
 	if err != nil {
 		return 0, err

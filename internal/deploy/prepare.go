@@ -52,8 +52,9 @@ func (d *Deployment) examine(ctx context.Context, h *host, install bool) (string
 		need += " python3"
 	}
 	res, err := d.exec(ctx, h, scripts.Check, scripts.Values{
-		"needs": need, "clock": strconv.FormatInt(d.now().Unix(), 10), "list": yes(d.in.Operation == inputs.Check),
-		"setup": string(d.in.Setup), "may_install": d.mayInstall(install), "packages": strings.Join(d.in.Packages, " "),
+		"needs": need, "clock": strconv.FormatInt(d.now().Unix(), 10),
+		"list": scripts.Yes(d.in.Operation == inputs.Check), "setup": string(d.in.Setup),
+		"may_install": d.mayInstall(install), "packages": strings.Join(d.in.Packages, " "),
 		"server_name": d.in.ServerName, "verify_host": d.verifyHost(), "nginx_include": d.in.NginxInclude,
 	})
 	for n := 0; res.Has(fmt.Sprintf("note_%d", n)); n++ {
@@ -122,7 +123,7 @@ func (d *Deployment) mayInstall(now bool) string {
 	if !now && d.in.Operation != inputs.Check && !d.in.DryRun {
 		return "later"
 	}
-	return yes(now)
+	return scripts.Yes(now)
 }
 
 // warnOnce leaves out what was said of the host before.
@@ -389,7 +390,8 @@ func (d *Deployment) build(ctx context.Context, h *host) (string, error) {
 	res, err := d.exec(ctx, h, scripts.Build, scripts.Values{
 		"release": h.release, "build": d.in.Build, "shared": strings.Join(d.in.Shared, " "),
 		"start_file": scripts.StartFile(d.in.Start), "environment": d.environment(),
-		"more": yes(!d.noAssets(h)), "clone": h.Clone(), "takes_socket": yes(d.in.Strategy == inputs.InPlace),
+		"more": scripts.Yes(!d.noAssets(h)), "clone": h.Clone(),
+		"takes_socket": scripts.Yes(d.in.Strategy == inputs.InPlace),
 	})
 	if err != nil {
 		return "", err
@@ -460,7 +462,7 @@ func (d *Deployment) process(h *host, own scripts.Values) scripts.Values {
 
 func (d *Deployment) health(ctx context.Context, h *host) (string, error) {
 	res, err := d.exec(ctx, h, scripts.Health, d.process(h, scripts.Values{
-		"health_host": d.in.Health.Host, "health_timeout": seconds(d.in.Health.Timeout),
+		"health_host": d.in.Health.Host, "health_timeout": scripts.Seconds(d.in.Health.Timeout),
 	}))
 	if err != nil {
 		return "", err

@@ -65,8 +65,9 @@ func (d *Deployment) replace(ctx context.Context, h *host) (string, error) {
 // replacing are the values of a replacement: the port with the socket, the other one, and what to go back to.
 func (d *Deployment) replacing(port, from, back string) scripts.Values {
 	return scripts.Values{
-		"port": port, "from": from, "back": back, "drain_timeout": seconds(d.in.DrainTimeout), "stop_timeout": seconds(d.in.StopTimeout),
-		"verify_host": d.verifyHost(), "health_host": d.in.Health.Host, "health_timeout": seconds(d.in.Health.Timeout),
+		"port": port, "from": from, "back": back, "drain_timeout": scripts.Seconds(d.in.DrainTimeout),
+		"stop_timeout": scripts.Seconds(d.in.StopTimeout), "verify_host": d.verifyHost(),
+		"health_host": d.in.Health.Host, "health_timeout": scripts.Seconds(d.in.Health.Timeout),
 	}
 }
 

@@ -47,7 +47,10 @@ func (l drained) text(port uint16, limit time.Duration) string {
 // that serves in its place; a flag that somebody has moved is theirs: what it is on goes on, since stop refuses it.
 func (d *Deployment) drainSlot(ctx context.Context, h *host, port, instead string, limit time.Duration) (left drained, err error) {
 	for again := true; ; again = false {
-		res, err := d.exec(ctx, h, scripts.Drain, scripts.Values{"port": port, "instead": instead, "drain_timeout": seconds(max(limit-left.took, 0)), "verify_host": d.verifyHost()})
+		res, err := d.exec(ctx, h, scripts.Drain, scripts.Values{
+			"port": port, "instead": instead, "drain_timeout": scripts.Seconds(max(limit-left.took, 0)),
+			"verify_host": d.verifyHost(),
+		})
 		if err != nil {
 			return left, err
 		}
@@ -75,7 +78,7 @@ func (d *Deployment) stop(ctx context.Context, h *host) (string, error) {
 // stopSlot stops what runs on a port, once something listens on the one that serves in its place, if there is one. Flags that a hand has changed
 // at the last moment are looked at once more.
 func (d *Deployment) stopSlot(ctx context.Context, h *host, port, instead string) error {
-	values := scripts.Values{"port": port, "stop_timeout": seconds(d.in.StopTimeout), "instead": instead}
+	values := scripts.Values{"port": port, "stop_timeout": scripts.Seconds(d.in.StopTimeout), "instead": instead}
 	_, err := d.exec(ctx, h, scripts.Stop, values)
 	if instead == "" || !flagged(err) {
 		return err
@@ -95,7 +98,7 @@ func flagged(err error) bool {
 
 // prune also ends a run that failed, or failures in a row would fill the disk.
 func (d *Deployment) prune(ctx context.Context, h *host) (string, error) {
-	res, err := d.exec(ctx, h, scripts.Prune, scripts.Values{"live": yes(h.switched)})
+	res, err := d.exec(ctx, h, scripts.Prune, scripts.Values{"live": scripts.Yes(h.switched)})
 	if err != nil {
 		return "", err
 	}

@@ -226,8 +226,8 @@ func (d *Deployment) transfer(ctx context.Context, h *host, tree *workspace.Tree
 	}()
 	err = d.execInto(ctx, h, &res, scripts.Receive, scripts.Values{
 		"step_id":  "",
-		"transfer": o.transfer, "base": o.base, "identity": tree.ID, "share": yes(d.shares()), "compressed": yes(compressed),
-		"release": h.release, "recipe": d.recipe(h), "sha": d.in.Run.SHA,
+		"transfer": o.transfer, "base": o.base, "identity": tree.ID, "share": scripts.Yes(d.shares()),
+		"compressed": scripts.Yes(compressed), "release": h.release, "recipe": d.recipe(h), "sha": d.in.Run.SHA,
 	})
 	if err != nil {
 		cancel(err)

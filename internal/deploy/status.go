@@ -34,7 +34,7 @@ func (d *Deployment) status(ctx context.Context, h *host) (string, error) {
 	}
 	known := outcome.Grid{{"release", "commit", "has served", "size"}}
 	for n, r := range releases {
-		known = append(known, []string{r.ID, fmt.Sprintf("%.7s", r.Commit), yes(r.Live), sizeText(res, n)})
+		known = append(known, []string{r.ID, fmt.Sprintf("%.7s", r.Commit), scripts.Yes(r.Live), sizeText(res, n)})
 	}
 	past := outcome.Grid{{"time", "outcome", "release", "by"}}
 	for _, line := range slices.Backward(history) {
