@@ -15,6 +15,7 @@ import (
 
 	"github.com/clothesme/deploy-action/internal/cloud"
 	"github.com/clothesme/deploy-action/internal/deploy"
+	"github.com/clothesme/deploy-action/internal/host"
 	"github.com/clothesme/deploy-action/internal/inputs"
 	"github.com/clothesme/deploy-action/internal/outcome"
 	"github.com/clothesme/deploy-action/internal/report"
@@ -70,7 +71,7 @@ func run(ctx context.Context, getenv func(string) string, stdout io.Writer, begi
 }
 
 func deployment(in *inputs.Inputs, rep *report.Report, begin time.Time) *deploy.Deployment {
-	return deploy.New(in, rep, deploy.SSH(remote.Config{
+	return deploy.New(in, rep, host.SSH(remote.Config{
 		Signer: in.Signer, HostKeys: in.HostKeys, Jumps: in.Jumps, ConnectTimeout: in.ConnectTimeout,
 	}), deploy.S3(cloud.Config{Region: in.AWSRegion, Endpoint: in.S3Endpoint}), begin)
 }

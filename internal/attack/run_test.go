@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/clothesme/deploy-action/internal/deploy"
+	"github.com/clothesme/deploy-action/internal/host"
 	"github.com/clothesme/deploy-action/internal/outcome"
 	"github.com/clothesme/deploy-action/remote"
 	"github.com/clothesme/deploy-action/remote/sshtest"
@@ -93,7 +94,7 @@ func fromHost(t *testing.T, table *Table) {
 			dir := t.TempDir()
 			env := map[string]string{"GITHUB_OUTPUT": filepath.Join(dir, "output"), "GITHUB_STEP_SUMMARY": filepath.Join(dir, "summary"), "GITHUB_STATE": filepath.Join(dir, "state")}
 			r, log := newReport(env)
-			dial := deploy.SSH(remote.Config{Signer: in.Signer, HostKeys: in.HostKeys})
+			dial := host.SSH(remote.Config{Signer: in.Signer, HostKeys: in.HostKeys})
 			result, err := deploy.New(in, r, dial, nil, time.Now()).Run(t.Context())
 			if (err != nil) != tt.fails {
 				t.Fatalf("Run: %v\n%s", err, log)

@@ -28,8 +28,8 @@ type slotAnswer struct {
 var secondsOr = regexp.MustCompile(`^[0-9]{0,12}$`)
 
 // ask asks the site; log is for the application's last lines, too.
-func (d *Deployment) ask(ctx context.Context, h *host, log bool) error {
-	res, err := d.exec(ctx, h, scripts.Ask, scripts.Values{
+func (d *Deployment) ask(ctx context.Context, h *target, log bool) error {
+	res, err := h.Exec(ctx, scripts.Ask, scripts.Values{
 		"active": h.activePort(), "health_host": d.in.Health.Host, "verify_host": d.verifyHost(), "site": h.site(),
 		"log": scripts.Yes(log), "step_id": "",
 	})
@@ -53,7 +53,7 @@ func (d *Deployment) ask(ctx context.Context, h *host, log bool) error {
 }
 
 // askNow is a step: what the site answers is said in words that later steps, the result and a failure use.
-func (d *Deployment) askNow(ctx context.Context, h *host) (string, error) {
+func (d *Deployment) askNow(ctx context.Context, h *target) (string, error) {
 	if err := d.ask(ctx, h, d.in.Operation == inputs.Status && h.Active != nil); err != nil {
 		return "", err
 	}
@@ -64,7 +64,7 @@ func (d *Deployment) askNow(ctx context.Context, h *host) (string, error) {
 	if h.Active == nil && h.Outside == nil {
 		return "nothing was deployed yet; " + line, nil
 	}
-	d.rep.Warn("Site of "+h.target.Name, line)
+	d.rep.Warn("Site of "+h.Address.Name, line)
 	return "the site does not answer right", nil
 }
 
@@ -76,7 +76,7 @@ func (e *downError) Error() string {
 }
 
 // isUp ends an operation that reports, after it has reported all, when the site is down.
-func (d *Deployment) isUp(_ context.Context, h *host) (string, error) {
+func (d *Deployment) isUp(_ context.Context, h *target) (string, error) {
 	if h.answer.Right || h.Active == nil && h.Outside == nil || d.in.AllowDown {
 		return "looked", nil
 	}
@@ -89,17 +89,17 @@ func (d *Deployment) askAll(ctx context.Context, limit time.Duration) {
 	defer cancel()
 	for _, h := range d.hosts {
 		h.answer = nil
-		if h.shell == nil || h.Idle.Port == 0 {
+		if h.Idle.Port == 0 { // it was not asked what is there, let alone changed
 			continue
 		}
 		if err := d.ask(ctx, h, false); err != nil {
-			d.rep.Debug(fmt.Sprintf("ask on %s: %v", h.target, err))
+			d.rep.Debug(fmt.Sprintf("ask on %s: %v", h.Address, err))
 		}
 	}
 }
 
 // serving says what the site answered, where a version should serve.
-func (a *answer) serving(h *host) string {
+func (a *answer) serving(h *target) string {
 	version := fmt.Sprintf("%s on port %d", h.Active.Version(), h.Active.Port)
 	switch {
 	case a.Right && (a.Port == 0 || a.Port == h.Active.Port):
@@ -115,7 +115,7 @@ func (a *answer) serving(h *host) string {
 }
 
 // restartCommand is what starts the active version again, by hand.
-func (d *Deployment) restartCommand(h *host) string {
+func (d *Deployment) restartCommand(h *target) string {
 	if h.Active == nil {
 		return "sudo systemctl status nginx"
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/clothesme/deploy-action/internal/cloud"
+	"github.com/clothesme/deploy-action/internal/host"
 	"github.com/clothesme/deploy-action/internal/inputs"
 	"github.com/clothesme/deploy-action/scripts"
 )
@@ -40,12 +41,12 @@ type asset struct {
 // id names the asset's content.
 func (a asset) id() string { return a.object.ID(a.proof) }
 
-func (d *Deployment) noAssets(h *host) bool {
+func (d *Deployment) noAssets(h *target) bool {
 	return len(d.in.Assets) == 0 || h.unchanged || d.in.Operation == inputs.Rollback || d.in.Operation == inputs.Setup
 }
 
 // resolve asks the store what the assets are now: a changed one makes another release of the same commit. All hosts get the same.
-func (d *Deployment) resolve(ctx context.Context, h *host) (string, error) {
+func (d *Deployment) resolve(ctx context.Context, h *target) (string, error) {
 	d.resolving.Lock()
 	defer d.resolving.Unlock()
 	if d.assets == nil {
@@ -88,7 +89,7 @@ func (d *Deployment) warnUnproved(a asset) {
 }
 
 // fetchAssets has the host fetch what it does not have yet, and link everything into the release.
-func (d *Deployment) fetchAssets(ctx context.Context, h *host) (string, error) {
+func (d *Deployment) fetchAssets(ctx context.Context, h *target) (string, error) {
 	lines := make([]string, len(h.assets))
 	for i := range h.assets {
 		res, err := d.fetchAsset(ctx, h, i)
@@ -121,7 +122,7 @@ var errCredentialsEnded = errors.New("the AWS credentials have ended: they must 
 
 // fetchAsset brings one asset to the host. A URL that has ended is signed again, and the download goes on; an object that was replaced
 // is looked up again, and the download starts over, once.
-func (d *Deployment) fetchAsset(ctx context.Context, h *host, i int) (*scripts.Results, error) {
+func (d *Deployment) fetchAsset(ctx context.Context, h *target, i int) (*scripts.Results, error) {
 	for again, ended := false, false; ; {
 		a := h.assets[i]
 		signed, until, err := d.store.Sign(ctx, a.object)
@@ -132,7 +133,7 @@ func (d *Deployment) fetchAsset(ctx context.Context, h *host, i int) (*scripts.R
 			return nil, errCredentialsEnded
 		}
 		d.rep.Mask(signatures(signed)...)
-		res, err := d.exec(ctx, h, scripts.Assets, scripts.Values{
+		res, err := h.Exec(ctx, scripts.Assets, scripts.Values{
 			"release": h.release, "target": a.Path, "url": signed, "etag": a.object.ETag, "size": strconv.FormatInt(a.object.Size, 10),
 			"asset": a.id(), "download": a.object.Download(), "digest": a.proof.Digest, "recipe": d.recipe(h), "clone": h.Clone(),
 			"last": scripts.Yes(i == len(h.assets)-1),
@@ -140,7 +141,7 @@ func (d *Deployment) fetchAsset(ctx context.Context, h *host, i int) (*scripts.R
 		if err == nil {
 			return res, nil
 		}
-		var no *HostError
+		var no *host.Error
 		switch {
 		case !errors.As(err, &no):
 			return nil, err

@@ -92,7 +92,7 @@ func TestAChangedAssetMakesAnotherRelease(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			f, in := withAssets(t)
 			in.Ref = oldCommit
-			var had host
+			var had target
 			for _, a := range in.Assets {
 				o := f.store.objects[a.Bucket+"/"+a.Key]
 				had.assets = append(had.assets, asset{a, o, o.Proof("")})

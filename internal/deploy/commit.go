@@ -11,12 +11,12 @@ import (
 )
 
 // switchOver sends new requests to the new slot: by the rename alone, but for the first time or when the site's own files changed.
-func (d *Deployment) switchOver(ctx context.Context, h *host) (string, error) {
+func (d *Deployment) switchOver(ctx context.Context, h *target) (string, error) {
 	if err := d.putSite(ctx, h, h.release); err != nil {
 		return "", err
 	}
 	h.routed, h.unsure = true, true
-	res, err := d.exec(ctx, h, scripts.Switch, scripts.Values{"from": h.activePort(), "to": h.idlePort()})
+	res, err := h.Exec(ctx, scripts.Switch, scripts.Values{"from": h.activePort(), "to": h.idlePort()})
 	if err != nil {
 		return "", err
 	}
@@ -30,22 +30,23 @@ func (d *Deployment) switchOver(ctx context.Context, h *host) (string, error) {
 }
 
 // putSite has nginx load the site and the include, where it does not have them; the files they replace are kept under a name.
-func (d *Deployment) putSite(ctx context.Context, h *host, keep string) error {
+func (d *Deployment) putSite(ctx context.Context, h *target, keep string) error {
 	values := d.siteValues(h)
 	values["release"], values["default_site"], values["late"] = keep, scripts.Yes(h.app.Default()), h.app.LateConf()
-	res, err := d.exec(ctx, h, scripts.Site, values)
+	res, err := h.Exec(ctx, scripts.Site, values)
 	if err != nil {
 		return err
 	}
 	h.reloaded = res.Yes("reloaded")
 	if res.Yes("edited") {
-		d.rep.Warn("Site of "+h.target.Name, h.app.SiteFile()+" was edited since this action wrote it, and is left as it is; edits are safer in a file of their own")
+		d.rep.Warn("Site of "+h.Address.Name, h.app.SiteFile()+" was edited since this action wrote it, and is left "+
+			"as it is; edits are safer in a file of their own")
 	}
 	return res.Err()
 }
 
 // siteValues are the texts of the site, and how to ask nginx for them.
-func (d *Deployment) siteValues(h *host) scripts.Values {
+func (d *Deployment) siteValues(h *target) scripts.Values {
 	fallback := h.Idle.Port
 	if h.Active != nil {
 		fallback = h.Active.Port
@@ -57,8 +58,8 @@ func (d *Deployment) siteValues(h *host) scripts.Values {
 
 // switchBack is switch's undo: the rename the other way, then the nginx files as they were. Both verbs say "already" when there is nothing
 // to take back, so what is not known of an interrupted switch does not matter.
-func (d *Deployment) switchBack(ctx context.Context, h *host) error {
-	res, err := d.exec(ctx, h, scripts.Switch, scripts.Values{"from": h.idlePort(), "to": h.activePort()})
+func (d *Deployment) switchBack(ctx context.Context, h *target) error {
+	res, err := h.Exec(ctx, scripts.Switch, scripts.Values{"from": h.idlePort(), "to": h.activePort()})
 	if err != nil {
 		return err
 	}
@@ -66,7 +67,7 @@ func (d *Deployment) switchBack(ctx context.Context, h *host) error {
 		h.restored = true
 	}
 	h.switched, h.unsure = false, false
-	if _, err := d.exec(ctx, h, scripts.Restore, scripts.Values{"release": h.release}); err != nil {
+	if _, err := h.Exec(ctx, scripts.Restore, scripts.Values{"release": h.release}); err != nil {
 		return err
 	}
 	return res.Err()
@@ -75,9 +76,9 @@ func (d *Deployment) switchBack(ctx context.Context, h *host) error {
 // settle is how long nginx may take until a request provably reaches the new slot; the rename acts at once, a reload within a second.
 const settle = 10 * time.Second
 
-func (d *Deployment) verify(ctx context.Context, h *host) (string, error) {
+func (d *Deployment) verify(ctx context.Context, h *target) (string, error) {
 	var live time.Time
-	res, err := d.exec(ctx, h, scripts.Verify, d.process(h, scripts.Values{
+	res, err := h.Exec(ctx, scripts.Verify, d.process(h, scripts.Values{
 		"release": h.release, "verify_host": d.verifyHost(), "site": h.site(), "nginx_include": d.in.NginxInclude,
 		"settle": scripts.Millis(settle), "watch_for": scripts.Millis(d.in.WatchFor),
 		"by": d.by(h),
@@ -89,14 +90,15 @@ func (d *Deployment) verify(ctx context.Context, h *host) (string, error) {
 		return "", err
 	}
 	if denied := res.Form("denied", state.StatusOr); denied != "" {
-		d.rep.Warn("Access to "+h.target.Name, fmt.Sprintf("nginx answers GET %s with status %s: it asks visitors for a password, lets in certain addresses only, or limits how often one may ask; "+
+		d.rep.Warn("Access to "+h.Address.Name, fmt.Sprintf("nginx answers GET %s with status %s: it asks visitors "+
+			"for a password, lets in certain addresses only, or limits how often one may ask; "+
 			"the application was asked past that, and is right", d.in.Health.Path, denied))
 	}
 	return fmt.Sprintf("%d right answers through nginx, all from port %s, over %s", res.Int("probes"), h.idlePort(), d.in.WatchFor), res.Err()
 }
 
 // site says whose server block answers.
-func (h *host) site() string {
+func (h *target) site() string {
 	if h.TheirSite {
 		return state.Theirs
 	}

@@ -5,25 +5,27 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/clothesme/deploy-action/internal/host"
 	"github.com/clothesme/deploy-action/scripts"
 )
 
 // confirm asks a release that would be left as it is whether it is healthy. One that is not, is treated like one that does not serve: who
 // runs the workflow again hopes for a fresh start of it, which then comes by the same steps as any other release.
-func (d *Deployment) confirm(ctx context.Context, h *host) (string, error) {
-	_, err := d.exec(ctx, h, scripts.Confirm, scripts.Values{
+func (d *Deployment) confirm(ctx context.Context, h *target) (string, error) {
+	_, err := h.Exec(ctx, scripts.Confirm, scripts.Values{
 		"port": h.activePort(), "health_host": d.in.Health.Host, "verify_host": d.verifyHost(),
 	})
-	var no *HostError
+	var no *host.Error
 	if !errors.As(err, &no) || no.Code != scripts.ExitUnhealthy {
 		return fmt.Sprintf("%s answers right, directly and through nginx", h.release), err
 	}
 	h.ailing, h.unchanged, h.release = true, false, ""
-	d.rep.Warn("Health of "+h.target.Name, fmt.Sprintf("%s is active and not healthy, so it is started anew beside itself: %s", h.Active.Release, no.Reason))
+	d.rep.Warn("Health of "+h.Address.Name, fmt.Sprintf("%s is active and not healthy, so it is started anew "+
+		"beside itself: %s", h.Active.Release, no.Reason))
 	return "not healthy", nil
 }
 
-func isChanged(h *host) bool { return !h.unchanged }
+func isChanged(h *target) bool { return !h.unchanged }
 
 // isChosen: the release step has nothing to do a second time but where the active release turned out not to be healthy.
-func isChosen(h *host) bool { return h.release != "" }
+func isChosen(h *target) bool { return h.release != "" }

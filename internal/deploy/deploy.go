@@ -9,22 +9,22 @@ import (
 	"sync"
 	"time"
 
+	"github.com/clothesme/deploy-action/internal/host"
 	"github.com/clothesme/deploy-action/internal/inputs"
 	"github.com/clothesme/deploy-action/internal/outcome"
 	"github.com/clothesme/deploy-action/internal/report"
 	"github.com/clothesme/deploy-action/internal/workspace"
+	"github.com/clothesme/deploy-action/scripts"
 )
 
 // Deployment is one run of the action.
 type Deployment struct {
 	in         *inputs.Inputs
 	rep        *report.Report
-	dial       Dialer
 	open       Opener
 	now        func() time.Time
 	begin      time.Time
-	token      string // names this run, and with the number of its connection the holder of the lock
-	hosts      []*host
+	hosts      []*target
 	undos      []undo
 	details    string                          // Markdown for the summary
 	timeline   []outcome.Span                  // what ran when, for the summary
@@ -42,13 +42,18 @@ type Deployment struct {
 }
 
 // New prepares a run that began at begin; nothing is dialled yet.
-func New(in *inputs.Inputs, rep *report.Report, dial Dialer, open Opener, begin time.Time) *Deployment {
+func New(in *inputs.Inputs, rep *report.Report, dial host.Dialer, open Opener, begin time.Time) *Deployment {
 	d := &Deployment{
-		in: in, rep: rep, dial: dial, open: open, now: time.Now, begin: begin,
-		token: fmt.Sprintf("%s-%s", in.Run.ID, rand.Text()), patience: reconnectFor,
+		in: in, rep: rep, open: open, now: time.Now, begin: begin, patience: reconnectFor,
 	}
-	for _, target := range in.Hosts {
-		d.hosts = append(d.hosts, &host{target: target, undoing: in.Operation == inputs.Tidy})
+	token := fmt.Sprintf("%s-%s", in.Run.ID, rand.Text())
+	for _, address := range in.Hosts {
+		h := &target{undoing: in.Operation == inputs.Tidy}
+		h.Host = host.New(host.Options{
+			Address: address, Dial: dial, Report: rep, Token: token,
+			Values: func() scripts.Values { return d.values(h) },
+		})
+		d.hosts = append(d.hosts, h)
 	}
 	return d
 }
@@ -130,7 +135,7 @@ func (d *Deployment) steps() []step {
 		}),
 		ending.of([]step{ // Whatever came of what is left to do.
 			{name: "record", title: "Recording the deployment", each: d.recordSuccess, within: brief},
-			{name: "unlock", title: "Releasing the deploy lock", each: d.unlock, within: 2 * heartbeat},
+			{name: "unlock", title: "Releasing the deploy lock", each: unlock, within: 2 * host.Heartbeat},
 		}),
 	)
 	ask := step{name: "ask", title: "Asking the site", each: d.askNow, within: brief}
@@ -149,7 +154,7 @@ func (d *Deployment) steps() []step {
 		before := only(deployment, "connect", "lock", "check", "detect", "plan", "install", "setup", "adopt", "heal")
 		return append(before, prepare.of([]step{ // no new version is live at its end, so a failure is one to the last
 			{name: "site", title: "Setting up the nginx site", each: d.setUpSite, within: brief},
-			{name: "unlock", title: "Releasing the deploy lock", each: d.unlock, within: 2 * heartbeat},
+			{name: "unlock", title: "Releasing the deploy lock", each: unlock, within: 2 * host.Heartbeat},
 		})...)
 	case in.Operation == inputs.Tidy:
 		return slices.Concat(
@@ -166,6 +171,10 @@ func (d *Deployment) steps() []step {
 
 // brief is what a step may take that waits for nothing of the user's.
 const brief = time.Minute
+
+// reconnectFor is as long as a reboot or a change of the network may take; more often than not the
+// host is then gone for good.
+const reconnectFor = 5 * time.Minute
 
 // goLive brings the new version to where requests go to it.
 func (d *Deployment) goLive() []step {
@@ -207,23 +216,23 @@ func only(all []step, names ...string) []step {
 	return picked
 }
 
-func (d *Deployment) isBuilt(h *host) bool { return h.unchanged || d.in.Operation == inputs.Rollback }
+func (d *Deployment) isBuilt(h *target) bool { return h.unchanged || d.in.Operation == inputs.Rollback }
 
 // isPrepared tells whether there is nothing to run before the start. In a release that a rollback
 // goes back to it ran when that was new: a migration would not know what newer releases have made
 // of the schema.
-func (d *Deployment) isPrepared(h *host) bool {
+func (d *Deployment) isPrepared(h *target) bool {
 	return h.unchanged || h.served || d.in.BeforeStart == ""
 }
 
-func (d *Deployment) nothingAfter(h *host) bool { return h.unchanged || d.in.AfterSwitch == "" }
+func (d *Deployment) nothingAfter(h *target) bool { return h.unchanged || d.in.AfterSwitch == "" }
 
-func (d *Deployment) sendsNothing(*host) bool {
+func (d *Deployment) sendsNothing(*target) bool {
 	return d.in.Source != inputs.Workspace || d.in.Operation != inputs.Deploy
 }
 
-func isUnchanged(h *host) bool     { return h.unchanged }
-func nothingToAdopt(h *host) bool  { return !h.Adopt }
-func nothingToHeal(h *host) bool   { return h.Heal == nil }
-func idleIsClear(h *host) bool     { return !h.Idle.Runs() }
-func nothingToRetire(h *host) bool { return h.unchanged || h.Active == nil || h.retired }
+func isUnchanged(h *target) bool     { return h.unchanged }
+func nothingToAdopt(h *target) bool  { return !h.Adopt }
+func nothingToHeal(h *target) bool   { return h.Heal == nil }
+func idleIsClear(h *target) bool     { return !h.Idle.Runs() }
+func nothingToRetire(h *target) bool { return h.unchanged || h.Active == nil || h.retired }

@@ -145,7 +145,7 @@ func again(t *testing.T) *inputs.Inputs {
 	t.Helper()
 	in := testInputs()
 	in.Ref = oldCommit
-	activeRecipe = (&Deployment{in: in}).recipe(&host{})
+	activeRecipe = (&Deployment{in: in}).recipe(&target{})
 	t.Cleanup(func() { activeRecipe = "other" })
 	return in
 }

@@ -7,11 +7,11 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/clothesme/deploy-action/internal/host"
 	"github.com/clothesme/deploy-action/internal/inputs"
 	"github.com/clothesme/deploy-action/internal/outcome"
 	"github.com/clothesme/deploy-action/internal/state"
 	"github.com/clothesme/deploy-action/remote"
-	"github.com/clothesme/deploy-action/scripts"
 )
 
 // cutShort is a step whose context ended: the cause is what people need, how the step then ended is not.
@@ -26,31 +26,19 @@ func (e *cutShort) Error() string {
 
 func (e *cutShort) Unwrap() []error { return []error{e.cause, e.outcome} }
 
-// HostError is the host's own no: a script that ended with an exit code other than 0.
-type HostError struct {
-	Verb     scripts.Verb
-	Code     int      // one of the scripts package's
-	Reason   string   // the script's last line
-	Evidence []string // the lines before it, the application's own among them
-	err      error
-}
-
-func (e *HostError) Error() string { return e.Reason }
-func (e *HostError) Unwrap() error { return e.err }
-
 // failure puts the four facts together. undone is what went wrong in taking back.
 func (d *Deployment) failure(s step, cause, undone error) *outcome.Failure {
 	f := &outcome.Failure{
 		Outcome: outcome.Failed, Step: s.name, What: outcome.Describe(cause), Site: outcome.SiteUnchanged,
 		Err: cause,
 	}
-	var host *HostError
-	if errors.As(cause, &host) {
-		f.Evidence = host.Evidence
+	var no *host.Error
+	if errors.As(cause, &no) {
+		f.Evidence = no.Evidence
 	}
 	for _, h := range d.hosts {
 		if s.phase == prepare || len(d.hosts) == 1 || failedOn(cause, h) {
-			f.Hosts = append(f.Hosts, h.target.String())
+			f.Hosts = append(f.Hosts, h.Address.String())
 		}
 		f.Serving = serving(h)
 		if h.Active != nil && h.answer == nil {
@@ -74,12 +62,13 @@ func (d *Deployment) failure(s step, cause, undone error) *outcome.Failure {
 	}
 	f.Next = d.next(s, cause)
 	switch {
-	case overtaken(cause) || overtaken(undone):
+	case host.Overtaken(cause) || host.Overtaken(undone):
 		f.Site, f.Serving = outcome.SiteUnknown, "it is in the hands of the other deployment"
 	case f.Site == outcome.SiteUnknown || f.Site == outcome.SiteSwitched:
 		h := d.hosts[0]
 		f.Serving = "the flag on the host tells"
-		f.Next = fmt.Sprintf("see which port is active: ssh %s ls %s; then run this workflow again, it finds out and goes on from there", sshTarget(h.target), d.flagDir())
+		f.Next = fmt.Sprintf("see which port is active: ssh %s ls %s; then run this workflow again, it finds out "+
+			"and goes on from there", sshTarget(h.Address), d.flagDir())
 	}
 	if undone != nil {
 		f.What += "\nand taking it back failed too: " + outcome.Describe(undone)
@@ -87,12 +76,12 @@ func (d *Deployment) failure(s step, cause, undone error) *outcome.Failure {
 	return f
 }
 
-func failedOn(err error, h *host) bool {
+func failedOn(err error, h *target) bool {
 	var s *outcome.StepError
-	return errors.As(err, &s) && s.Host == h.target
+	return errors.As(err, &s) && s.Host == h.Address
 }
 
-func serving(h *host) string {
+func serving(h *target) string {
 	if h.Active == nil {
 		if h.Outside != nil {
 			return "the version that was there (" + h.Outside.Who + ") serves"
@@ -118,12 +107,12 @@ func serving(h *host) string {
 // said are the host's own last lines before the reason, such as sudo's: a warning has no place of
 // its own for them.
 func said(err error) string {
-	var host *HostError
-	if !errors.As(err, &host) {
+	var no *host.Error
+	if !errors.As(err, &no) {
 		return ""
 	}
 	var b strings.Builder
-	for _, line := range host.Evidence[max(len(host.Evidence)-saidLines, 0):] {
+	for _, line := range no.Evidence[max(len(no.Evidence)-saidLines, 0):] {
 		b.WriteString("\n  " + line)
 	}
 	return b.String()
@@ -133,7 +122,7 @@ const saidLines = 5
 
 // next is the remedy for what failed; remote's errors carry theirs in their own text.
 func (d *Deployment) next(s step, cause error) string {
-	var host *HostError
+	var no *host.Error
 	var order *state.OrderError
 	var none *state.ChoiceError
 	var down *downError
@@ -150,24 +139,23 @@ func (d *Deployment) next(s step, cause error) string {
 		return none.Next
 	case errors.As(cause, &down):
 		return "see the application's last lines above; start it anew by a deployment, or with: ssh " +
-			sshTarget(h.target) + " " + d.restartCommand(h) +
+			sshTarget(h.Address) + " " + d.restartCommand(h) +
 			"; with the input \"allow-down\" the operation status reports and passes"
-	case errors.As(cause, &host):
-		return d.place(h).Remedy(host.Code)
+	case errors.As(cause, &no):
+		return d.place(h).Remedy(no.Code)
 	}
-	var lost *remote.LostError
-	var shell *ShellError
+	var shell *host.ShellError
 	if errors.As(cause, &shell) || s.name == "connect" || s.name == "read" || s.name == "resolve" ||
-		s.name == "detect" && !errors.As(cause, &lost) { // their errors carry the remedy
+		s.name == "detect" && !host.Lost(cause) { // their errors carry the remedy
 		return "put right what is named above and run this workflow again"
 	}
 	return "run this workflow again; it finds out what is there and goes on"
 }
 
 // place is what a remedy names of this run.
-func (d *Deployment) place(h *host) outcome.Place {
+func (d *Deployment) place(h *target) outcome.Place {
 	return outcome.Place{
-		SSH: sshTarget(h.target), Path: d.in.Path, Flags: d.flagDir(), Repository: d.in.Repository,
+		SSH: sshTarget(h.Address), Path: d.in.Path, Flags: d.flagDir(), Repository: d.in.Repository,
 		LogPort: cmp.Or(h.tried, h.Idle.Port), Rollback: d.in.Operation == inputs.Rollback,
 	}
 }

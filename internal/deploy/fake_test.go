@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/clothesme/deploy-action/internal/cloud"
+	"github.com/clothesme/deploy-action/internal/host"
 	"github.com/clothesme/deploy-action/remote"
 	"github.com/clothesme/deploy-action/scripts"
 )
@@ -83,11 +84,11 @@ func newFakeHost(t *testing.T) *fakeHost {
 
 var errLink = &remote.LostError{Err: errors.New("connection reset by peer")}
 
-func (f *fakeHost) dial(_ context.Context, host remote.Host) (Shell, error) {
+func (f *fakeHost) dial(_ context.Context, at remote.Host) (host.Shell, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.gone {
-		return nil, &remote.DialError{Host: host, Kind: remote.Timeout, Err: errors.New("no answer")}
+		return nil, &remote.DialError{Host: at, Kind: remote.Timeout, Err: errors.New("no answer")}
 	}
 	f.dials++
 	return &fakeShell{fakeHost: f}, nil
@@ -479,7 +480,9 @@ func (f *fakeHost) answers(v scripts.Values) string {
 var activeRecipe = "other"
 
 // Hold is the lock.
-func (s *fakeShell) Hold(_ context.Context, verb scripts.Verb, v scripts.Values, results, words io.Writer) (Session, error) {
+func (s *fakeShell) Hold(
+	_ context.Context, verb scripts.Verb, v scripts.Values, results, words io.Writer,
+) (host.Session, error) {
 	f := s.fakeHost
 	f.mu.Lock()
 	defer f.mu.Unlock()

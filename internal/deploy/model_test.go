@@ -14,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/clothesme/deploy-action/internal/host"
 	"github.com/clothesme/deploy-action/internal/outcome"
 	"github.com/clothesme/deploy-action/internal/report"
 	"github.com/clothesme/deploy-action/internal/state"
@@ -136,11 +137,11 @@ func (m *model) start(i int) {
 	in.Ref = strings.Repeat([]string{"b", "c"}[i], 40)
 	in.Timeout, in.LockTimeout = time.Hour, 10*time.Minute
 	in.Run.ID, in.Run.Number = fmt.Sprint(7+i), fmt.Sprint(3+i)
-	dial := func(_ context.Context, host remote.Host) (Shell, error) {
+	dial := func(_ context.Context, at remote.Host) (host.Shell, error) {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		if m.runs[i].dead {
-			return nil, &remote.DialError{Host: host, Kind: remote.Timeout, Err: errors.New("dead")}
+			return nil, &remote.DialError{Host: at, Kind: remote.Timeout, Err: errors.New("dead")}
 		}
 		s := &modelShell{fakeShell: &fakeShell{fakeHost: m.fakeHost}, m: m, run: m.runs[i], number: i}
 		m.runs[i].shells = append(m.runs[i].shells, s)
@@ -287,7 +288,9 @@ func (m *model) refusal(verb scripts.Verb, port string) int {
 }
 
 // Hold waits as flock does.
-func (s *modelShell) Hold(ctx context.Context, verb scripts.Verb, v scripts.Values, results, words io.Writer) (Session, error) {
+func (s *modelShell) Hold(
+	ctx context.Context, verb scripts.Verb, v scripts.Values, results, words io.Writer,
+) (host.Session, error) {
 	for {
 		if !s.m.wait(s.number) || s.lost {
 			return nil, errLink
@@ -361,7 +364,7 @@ func (c *coverage) add(m *model) {
 			c.deployed++
 		case errors.As(r.err, &order):
 			c.refused++
-		case overtaken(r.err):
+		case host.Overtaken(r.err):
 			c.overtaken++
 		case r.result.Outcome == outcome.Restored:
 			c.restored++

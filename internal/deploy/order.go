@@ -12,7 +12,7 @@ import (
 )
 
 // by is this run, for the mark of the release that it puts live.
-func (d *Deployment) by(h *host) string {
+func (d *Deployment) by(h *target) string {
 	run := d.in.Run
 	line, err := json.Marshal(state.Past{
 		Time: d.now().UTC().Truncate(time.Second), Release: h.release, Actor: run.Actor, Run: run.URL(), RunID: run.ID, RunNo: run.Number, Workflow: run.Workflow,
@@ -25,7 +25,7 @@ func (d *Deployment) by(h *host) string {
 
 // inOrder refuses to put an older commit live over a newer one: runs that wait for the lock get it in no order, and one whose runner hung
 // may come late. GitHub gives runs ids that only grow, and numbers those of a workflow.
-func (d *Deployment) inOrder(_ context.Context, h *host) (string, error) {
+func (d *Deployment) inOrder(_ context.Context, h *target) (string, error) {
 	if h.Active == nil {
 		return "nothing was deployed before", nil
 	}
@@ -37,7 +37,7 @@ func (d *Deployment) inOrder(_ context.Context, h *host) (string, error) {
 }
 
 // anyOrder: who starts a run by hand, or an old one again, means just that commit.
-func (d *Deployment) anyOrder(*host) bool {
+func (d *Deployment) anyOrder(*target) bool {
 	run := d.in.Run
 	return d.in.AllowOlder || d.in.Operation != inputs.Deploy || run.Event == "workflow_dispatch" || run.Attempt != "" && run.Attempt != "1"
 }

@@ -14,7 +14,7 @@ import (
 func (d *Deployment) intent() string {
 	in, targets := d.in, make([]string, len(d.hosts))
 	for i, h := range d.hosts {
-		targets[i] = h.target.String()
+		targets[i] = h.Address.String()
 	}
 	what := string(in.Operation) + " of " + in.App
 	switch {
@@ -35,16 +35,16 @@ func (d *Deployment) intent() string {
 }
 
 // showPlan says what is about to be done to this host, by what detection found; a dry run ends with it.
-func (d *Deployment) showPlan(_ context.Context, h *host) (string, error) {
+func (d *Deployment) showPlan(_ context.Context, h *target) (string, error) {
 	lines := d.plan(h)
-	d.rep.Info("plan for " + h.target.String() + ":")
+	d.rep.Info("plan for " + h.Address.String() + ":")
 	for n, line := range lines {
 		d.rep.Info(fmt.Sprintf("  %d. %s", n+1, line))
 	}
 	if !d.in.DryRun {
 		return things(len(lines)) + " to do", nil
 	}
-	d.details += "\nPlan for " + report.MarkdownCode(h.target.String()) + ":\n\n"
+	d.details += "\nPlan for " + report.MarkdownCode(h.Address.String()) + ":\n\n"
 	for n, line := range lines {
 		d.details += fmt.Sprintf("%d. %s\n", n+1, report.MarkdownText(line))
 	}
@@ -67,7 +67,7 @@ func shortCommit(ref string) string {
 }
 
 // plan lists in plain words what a deployment does to a host in this position. It is pure: detection has gathered all it needs.
-func (d *Deployment) plan(h *host) []string {
+func (d *Deployment) plan(h *target) []string {
 	in := d.in
 	var lines []string
 	add := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
@@ -133,7 +133,7 @@ func (d *Deployment) plan(h *host) []string {
 }
 
 // planReplacement is the rest of the plan for one version at a time.
-func (d *Deployment) planReplacement(h *host, start string) []string {
+func (d *Deployment) planReplacement(h *target, start string) []string {
 	in := d.in
 	var lines []string
 	add := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
@@ -160,7 +160,7 @@ func (d *Deployment) planReplacement(h *host, start string) []string {
 }
 
 // servesAlready tells whether the active release is there to be left alone: one that does not serve is not.
-func (d *Deployment) servesAlready(h *host) bool {
+func (d *Deployment) servesAlready(h *target) bool {
 	return h.Active != nil && h.Active.Serves() && h.Active.Proved && h.Loaded && !h.ailing
 }
 

@@ -64,8 +64,8 @@ func TestPlan(t *testing.T) {
 				tt.change(in)
 			}
 			d := &Deployment{in: in}
-			active.Recipe = d.recipe(&host{})
-			got := strings.Join(d.plan(&host{Position: tt.position}), "\n")
+			active.Recipe = d.recipe(&target{})
+			got := strings.Join(d.plan(&target{Position: tt.position}), "\n")
 			rest := got
 			for _, want := range tt.want {
 				_, after, found := strings.Cut(rest, want)
@@ -118,7 +118,7 @@ func TestWhatIsMissingIsPartOfThePlan(t *testing.T) {
 		Port: 8080, Flag: true, Listen: state.Ours, PID: 7, Release: "20261122T000000Z-bbbbbbb",
 		Commit: d.in.Ref, Proved: true,
 	}
-	serving := &host{coming: "ffmpeg", Position: state.Position{Active: active, Loaded: true}}
+	serving := &target{coming: "ffmpeg", Position: state.Position{Active: active, Loaded: true}}
 	serving.Active.Recipe = d.recipe(serving)
 	if got := strings.Join(d.plan(serving), "\n"); !strings.HasPrefix(got, "install ffmpeg\nleave everything as it is") {
 		t.Errorf("plan for a release that serves already:\n%s", got)

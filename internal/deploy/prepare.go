@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/clothesme/deploy-action/internal/host"
 	"github.com/clothesme/deploy-action/internal/inputs"
 	"github.com/clothesme/deploy-action/internal/state"
 	"github.com/clothesme/deploy-action/scripts"
@@ -27,23 +28,23 @@ var sourceNeeds = map[string]string{inputs.Git: " git", inputs.Workspace: " gzip
 var pythonic = regexp.MustCompile(`\b(python3?|pip3?|venv|virtualenv)\b`)
 
 // check looks at all that a deployment needs, and changes nothing.
-func (d *Deployment) check(ctx context.Context, h *host) (string, error) {
+func (d *Deployment) check(ctx context.Context, h *target) (string, error) {
 	return d.examine(ctx, h, false)
 }
 
 // install brings what check found missing, once it is known that nothing else is in the way, and checks again.
-func (d *Deployment) install(ctx context.Context, h *host) (string, error) {
+func (d *Deployment) install(ctx context.Context, h *target) (string, error) {
 	line, err := d.examine(ctx, h, true)
 	h.app.TheirSite = h.TheirSite
 	return line, err
 }
 
 // nothingToInstall: with setup "always" apt is asked for newer versions, too.
-func (d *Deployment) nothingToInstall(h *host) bool {
+func (d *Deployment) nothingToInstall(h *target) bool {
 	return h.coming == "" && d.in.Setup != inputs.SetupAlways
 }
 
-func (d *Deployment) examine(ctx context.Context, h *host, install bool) (string, error) {
+func (d *Deployment) examine(ctx context.Context, h *target, install bool) (string, error) {
 	need := needs
 	if d.in.Operation != inputs.Rollback {
 		need += sourceNeeds[d.in.Source]
@@ -51,14 +52,14 @@ func (d *Deployment) examine(ctx context.Context, h *host, install bool) (string
 	if (d.in.Build == "" || pythonic.MatchString(d.in.Build)) && d.in.Operation != inputs.Rollback {
 		need += " python3"
 	}
-	res, err := d.exec(ctx, h, scripts.Check, scripts.Values{
+	res, err := h.Exec(ctx, scripts.Check, scripts.Values{
 		"needs": need, "clock": strconv.FormatInt(d.now().Unix(), 10),
 		"list": scripts.Yes(d.in.Operation == inputs.Check), "setup": string(d.in.Setup),
 		"may_install": d.mayInstall(install), "packages": strings.Join(d.in.Packages, " "),
 		"server_name": d.in.ServerName, "verify_host": d.verifyHost(), "nginx_include": d.in.NginxInclude,
 	})
 	for n := 0; res.Has(fmt.Sprintf("note_%d", n)); n++ {
-		d.warnOnce(h, "Nginx of "+h.target.Name, res.Text(fmt.Sprintf("note_%d", n)))
+		d.warnOnce(h, "Nginx of "+h.Address.Name, res.Text(fmt.Sprintf("note_%d", n)))
 	}
 	if err != nil {
 		return "", withFaults(err, res)
@@ -66,7 +67,7 @@ func (d *Deployment) examine(ctx context.Context, h *host, install bool) (string
 	h.systemd, h.memoryMB = res.Yes("systemd"), res.Int("memory_mb")
 	memory := fmt.Sprintf("%d of %d MB of memory and %s", h.memoryMB, res.Int("memory_total_mb"), swapText(res.Int("swap_mb")))
 	h.app = scripts.App{
-		Name: d.in.App, User: h.target.User, Path: d.in.Path, Ports: d.in.Ports, Include: d.in.NginxInclude,
+		Name: d.in.App, User: h.Address.User, Path: d.in.Path, Ports: d.in.Ports, Include: d.in.NginxInclude,
 		ServerName: d.in.ServerName, IPv6: res.Yes("ipv6"), OneSocket: res.OneOf("listen", "both", "v6") == "v6",
 		Folder: res.Form("site_folder", state.FolderForm), StopSecs: int(d.in.StopTimeout / time.Second),
 		NoRealIP: !res.Yes("realip"), MaxBodySize: d.in.MaxBodySize, ResponseTimeout: d.in.ResponseTimeout,
@@ -98,7 +99,8 @@ func (d *Deployment) examine(ctx context.Context, h *host, install bool) (string
 		return "", fmt.Errorf("only %d MB of disk are free at %s, and a first release needs at least %d MB: give the host a bigger disk, or delete there what is not needed", disk, d.in.Path, minDiskMB)
 	}
 	if used := res.Int("disk_used"); used > fullDisk {
-		d.warnOnce(h, "Disk of "+h.target.Name, fmt.Sprintf("the disk of %s is %d %% full at %s, with %d MB free (%s)", h.target, used, d.in.Path, disk, cmp.Or(occupied, "no release is there yet")))
+		d.warnOnce(h, "Disk of "+h.Address.Name, fmt.Sprintf("the disk of %s is %d %% full at %s, with "+
+			"%d MB free (%s)", h.Address, used, d.in.Path, disk, cmp.Or(occupied, "no release is there yet")))
 	}
 	if d.in.Operation == inputs.Check && occupied != "" {
 		d.rep.Info(d.in.Path + " has " + occupied)
@@ -108,13 +110,16 @@ func (d *Deployment) examine(ctx context.Context, h *host, install bool) (string
 	}
 	h.app.NoDryRun = olderThan(version, dryRunNginx)
 	if olderThan(version, keptNginx) {
-		d.warnOnce(h, "Nginx of "+h.target.Name, fmt.Sprintf("nginx %s works, and no distribution that is still maintained has one older than %s: upgrade the host", version, keptNginx))
+		d.warnOnce(h, "Nginx of "+h.Address.Name, fmt.Sprintf("nginx %s works, and no distribution that is still "+
+			"maintained has one older than %s: upgrade the host", version, keptNginx))
 	}
 	if skew > maxSkew || skew < -maxSkew {
-		d.warnOnce(h, "Clock of "+h.target.Name, fmt.Sprintf("the clock of %s differs from the runner's by %d s: enable time synchronisation", h.target, skew))
+		d.warnOnce(h, "Clock of "+h.Address.Name, fmt.Sprintf("the clock of %s differs from the runner's by %d s: "+
+			"enable time synchronisation", h.Address, skew))
 	}
 	if !h.systemd {
-		d.warnOnce(h, "No systemd on "+h.target.Name, "systemd is not init here: the application is started with nohup and does not come back after a crash or a reboot")
+		d.warnOnce(h, "No systemd on "+h.Address.Name, "systemd is not init here: the application is started with "+
+			"nohup and does not come back after a crash or a reboot")
 	}
 	return fmt.Sprintf("%s, %s, %.1f GB of disk free, %s%s", os, nginxText(version), float64(disk)/1024, memory, installed), nil
 }
@@ -127,7 +132,7 @@ func (d *Deployment) mayInstall(now bool) string {
 }
 
 // warnOnce leaves out what was said of the host before.
-func (d *Deployment) warnOnce(h *host, title, text string) {
+func (d *Deployment) warnOnce(h *target, title, text string) {
 	if !slices.Contains(h.warned, text) {
 		h.warned = append(h.warned, text)
 		d.rep.Warn(title, text)
@@ -143,15 +148,15 @@ func swapText(mb int) string {
 
 // withFaults puts what check.sh found wrong, all of it, in the place of its last words.
 func withFaults(err error, res *scripts.Results) error {
-	var host *HostError
-	if !errors.As(err, &host) || !res.Has("fault_0") {
+	var no *host.Error
+	if !errors.As(err, &no) || !res.Has("fault_0") {
 		return err
 	}
 	var faults []string
 	for n := 0; res.Has(fmt.Sprintf("fault_%d", n)); n++ {
 		faults = append(faults, res.Text(fmt.Sprintf("fault_%d", n)))
 	}
-	host.Reason, host.Evidence = strings.Join(faults, "\n"), nil
+	no.Reason, no.Evidence = strings.Join(faults, "\n"), nil
 	return err
 }
 
@@ -184,8 +189,8 @@ func olderThan(version, other string) bool {
 	return slices.Compare(v[:], o[:]) < 0
 }
 
-func (d *Deployment) detect(ctx context.Context, h *host) (string, error) {
-	res, err := d.exec(ctx, h, scripts.Port, d.detection())
+func (d *Deployment) detect(ctx context.Context, h *target) (string, error) {
+	res, err := h.Exec(ctx, scripts.Port, d.detection())
 	if err != nil {
 		return "", err
 	}
@@ -208,13 +213,14 @@ func (d *Deployment) detect(ctx context.Context, h *host) (string, error) {
 	}
 	h.app.TheirSite = h.TheirSite
 	for _, note := range h.Notes {
-		d.rep.Warn("State of "+h.target.Name, note)
+		d.rep.Warn("State of "+h.Address.Name, note)
 	}
 	if h.Active == nil {
 		return fmt.Sprintf("first deployment; it goes to port %d", h.Idle.Port), nil
 	}
 	if h.memoryMB > 0 && h.Active.RSSMB > h.memoryMB {
-		d.rep.Warn("Memory of "+h.target.Name, fmt.Sprintf("the running version uses %d MB and %d MB are free: two versions may not fit at once", h.Active.RSSMB, h.memoryMB))
+		d.rep.Warn("Memory of "+h.Address.Name, fmt.Sprintf("the running version uses %d MB and %d MB are free: two "+
+			"versions may not fit at once", h.Active.RSSMB, h.memoryMB))
 	}
 	return fmt.Sprintf("port %d is active with %s; port %d is idle",
 		h.Active.Port, h.Active.Version(), h.Idle.Port), nil
@@ -228,14 +234,14 @@ func (d *Deployment) detection() scripts.Values {
 	}
 }
 
-func (d *Deployment) setup(ctx context.Context, h *host) (string, error) {
+func (d *Deployment) setup(ctx context.Context, h *target) (string, error) {
 	values := d.siteValues(h)
 	values["repository"] = d.in.Repository
 	values["template"], values["socket_template"], values["swap"] = h.app.Unit(), h.app.Socket(), ""
 	if d.in.SwapMB > 0 {
 		values["swap"] = strconv.Itoa(d.in.SwapMB)
 	}
-	res, err := d.exec(ctx, h, scripts.Setup, values)
+	res, err := h.Exec(ctx, scripts.Setup, values)
 	if err != nil {
 		return "", err
 	}
@@ -248,8 +254,10 @@ func (d *Deployment) setup(ctx context.Context, h *host) (string, error) {
 
 // adopt writes down that a version started by hand is the active slot's: before the flag, so that a version that has it is one that later
 // runs know.
-func (d *Deployment) adopt(ctx context.Context, h *host) (string, error) {
-	res, err := d.exec(ctx, h, scripts.Adopt, scripts.Values{"port": h.activePort(), "holders": h.Active.Process.Holders, "clone": h.Active.Process.Clone})
+func (d *Deployment) adopt(ctx context.Context, h *target) (string, error) {
+	res, err := h.Exec(ctx, scripts.Adopt, scripts.Values{
+		"port": h.activePort(), "holders": h.Active.Process.Holders, "clone": h.Active.Process.Clone,
+	})
 	if err != nil {
 		return "", err
 	}
@@ -258,9 +266,9 @@ func (d *Deployment) adopt(ctx context.Context, h *host) (string, error) {
 }
 
 // heal puts flags right that a dead run, or somebody's hand, has left wrong.
-func (d *Deployment) heal(ctx context.Context, h *host) (string, error) {
+func (d *Deployment) heal(ctx context.Context, h *target) (string, error) {
 	if h.Heal.Back != "" {
-		res, err := d.exec(ctx, h, scripts.Resume, d.replacing(h.Heal.From, h.Heal.To, h.Heal.Back))
+		res, err := h.Exec(ctx, scripts.Resume, d.replacing(h.Heal.From, h.Heal.To, h.Heal.Back))
 		if err != nil {
 			return "", err
 		}
@@ -268,7 +276,7 @@ func (d *Deployment) heal(ctx context.Context, h *host) (string, error) {
 		h.servesOn(res.Port("serves"))
 		return fmt.Sprintf("%s serves again, on port %d", h.Heal.Back, h.Active.Port), res.Err()
 	}
-	if _, err := d.exec(ctx, h, scripts.Switch, scripts.Values{"from": h.Heal.From, "to": h.Heal.To}); err != nil {
+	if _, err := h.Exec(ctx, scripts.Switch, scripts.Values{"from": h.Heal.From, "to": h.Heal.To}); err != nil {
 		return "", err
 	}
 	h.changed = true
@@ -276,7 +284,7 @@ func (d *Deployment) heal(ctx context.Context, h *host) (string, error) {
 }
 
 // setUpSite is switch's first half, for a host that is only set up.
-func (d *Deployment) setUpSite(ctx context.Context, h *host) (string, error) {
+func (d *Deployment) setUpSite(ctx context.Context, h *target) (string, error) {
 	if err := d.putSite(ctx, h, d.stamp()+"-setup"); err != nil {
 		return "", err
 	}
@@ -292,7 +300,7 @@ func (d *Deployment) setUpSite(ctx context.Context, h *host) (string, error) {
 }
 
 // clear ends what a dead run left in the idle slot: a version never switched to, or one that was never retired.
-func (d *Deployment) clear(ctx context.Context, h *host) (string, error) {
+func (d *Deployment) clear(ctx context.Context, h *target) (string, error) {
 	instead := ""
 	if h.Active != nil && h.Active.Serves() {
 		instead = h.activePort()
@@ -310,7 +318,7 @@ func (d *Deployment) clear(ctx context.Context, h *host) (string, error) {
 // the same. It is told by a key of the host's: values of env are in it, and whoever reads it must
 // not be able to find them by trying. recipe_keys in scripts/lib/files.sh makes the same of those
 // that were written without a key.
-func (d *Deployment) recipe(h *host) string {
+func (d *Deployment) recipe(h *target) string {
 	parts := []string{
 		d.in.Repository, d.in.Build, d.in.Start, strings.Join(d.in.Shared, " "), d.environment(),
 		d.in.ServerName, d.in.NginxInclude, fmt.Sprint(d.in.Ports),
@@ -356,7 +364,7 @@ func (d *Deployment) environment() string {
 // stamp begins the ids of this run's releases.
 func (d *Deployment) stamp() string { return d.begin.UTC().Format("20060102T150405Z") }
 
-func (d *Deployment) fetch(ctx context.Context, h *host) (string, error) {
+func (d *Deployment) fetch(ctx context.Context, h *target) (string, error) {
 	if d.in.Source == inputs.Workspace {
 		return d.send(ctx, h)
 	}
@@ -371,7 +379,7 @@ func (d *Deployment) fetch(ctx context.Context, h *host) (string, error) {
 	if d.servesAlready(h) {
 		values["active_commit"], values["active_recipe"] = h.Active.Commit, h.Active.Recipe
 	}
-	res, err := d.exec(ctx, h, scripts.Fetch, values)
+	res, err := h.Exec(ctx, scripts.Fetch, values)
 	if err != nil {
 		return "", err
 	}
@@ -386,8 +394,8 @@ func (d *Deployment) fetch(ctx context.Context, h *host) (string, error) {
 	return fmt.Sprintf("commit %.7s as release %s", h.commit, h.release), res.Err()
 }
 
-func (d *Deployment) build(ctx context.Context, h *host) (string, error) {
-	res, err := d.exec(ctx, h, scripts.Build, scripts.Values{
+func (d *Deployment) build(ctx context.Context, h *target) (string, error) {
+	res, err := h.Exec(ctx, scripts.Build, scripts.Values{
 		"release": h.release, "build": d.in.Build, "shared": strings.Join(d.in.Shared, " "),
 		"start_file": scripts.StartFile(d.in.Start), "environment": d.environment(),
 		"more": scripts.Yes(!d.noAssets(h)), "clone": h.Clone(),
@@ -410,28 +418,33 @@ func (d *Deployment) build(ctx context.Context, h *host) (string, error) {
 }
 
 // warnOfRoom says that older releases had to go for a new one.
-func (d *Deployment) warnOfRoom(h *host, res *scripts.Results) {
+func (d *Deployment) warnOfRoom(h *target, res *scripts.Results) {
 	if res.Has("kept") {
-		d.rep.Warn("Disk of "+h.target.Name, fmt.Sprintf("the disk has no room for %d releases besides a new one: all but %d that have served were deleted; a bigger disk has room for more to roll back to",
+		d.rep.Warn("Disk of "+h.Address.Name, fmt.Sprintf("the disk has no room for %d releases besides a new one: "+
+			"all but %d that have served were deleted; a bigger disk has room for more to roll back to",
 			d.in.KeepReleases, res.Int("kept")))
 	}
 }
 
-func (d *Deployment) beforeStart(ctx context.Context, h *host) (string, error) {
+func (d *Deployment) beforeStart(ctx context.Context, h *target) (string, error) {
 	return d.hook(ctx, h, "before-start", d.in.BeforeStart)
 }
 
-func (d *Deployment) hook(ctx context.Context, h *host, name, command string) (string, error) {
-	res, err := d.exec(ctx, h, scripts.Hook, scripts.Values{"release": h.release, "port": h.idlePort(), "name": name, "command": command})
+func (d *Deployment) hook(ctx context.Context, h *target, name, command string) (string, error) {
+	res, err := h.Exec(ctx, scripts.Hook, scripts.Values{
+		"release": h.release, "port": h.idlePort(), "name": name, "command": command,
+	})
 	if err != nil {
 		return "", err
 	}
 	return fmt.Sprintf("the command succeeded after %s", res.Millis("hook_ms")), res.Err()
 }
 
-func (d *Deployment) start(ctx context.Context, h *host) (string, error) {
+func (d *Deployment) start(ctx context.Context, h *target) (string, error) {
 	d.save(StateRelease, h.release)
-	res, err := d.exec(ctx, h, scripts.Start, scripts.Values{"port": h.idlePort(), "release": h.release, "active": h.activePort()})
+	res, err := h.Exec(ctx, scripts.Start, scripts.Values{
+		"port": h.idlePort(), "release": h.release, "active": h.activePort(),
+	})
 	if err != nil {
 		return "", err
 	}
@@ -441,7 +454,7 @@ func (d *Deployment) start(ctx context.Context, h *host) (string, error) {
 }
 
 // stopNew is start's undo. A version that may have been switched to may still be answering requests: it is drained like an old one.
-func (d *Deployment) stopNew(ctx context.Context, h *host) error {
+func (d *Deployment) stopNew(ctx context.Context, h *target) error {
 	if h.routed {
 		limit := d.in.DrainTimeout
 		if deadline, ok := ctx.Deadline(); ok {
@@ -455,13 +468,13 @@ func (d *Deployment) stopNew(ctx context.Context, h *host) error {
 }
 
 // process are the values that name the new process and say how to judge its answers.
-func (d *Deployment) process(h *host, own scripts.Values) scripts.Values {
+func (d *Deployment) process(h *target, own scripts.Values) scripts.Values {
 	own["port"], own["pid"], own["starttime"], own["log_offset"] = h.idlePort(), h.pid, h.starttime, h.logOffset
 	return own
 }
 
-func (d *Deployment) health(ctx context.Context, h *host) (string, error) {
-	res, err := d.exec(ctx, h, scripts.Health, d.process(h, scripts.Values{
+func (d *Deployment) health(ctx context.Context, h *target) (string, error) {
+	res, err := h.Exec(ctx, scripts.Health, d.process(h, scripts.Values{
 		"health_host": d.in.Health.Host, "health_timeout": scripts.Seconds(d.in.Health.Timeout),
 	}))
 	if err != nil {
@@ -469,8 +482,10 @@ func (d *Deployment) health(ctx context.Context, h *host) (string, error) {
 	}
 	h.boot = res.Millis("boot_ms")
 	if res.Yes("open") {
-		d.rep.Warn("Port "+h.idlePort()+" of "+h.target.Name, fmt.Sprintf("the application listens on more than 127.0.0.1: whoever reaches port %s of the host gets past nginx; "+
-			"have the input \"start\" name 127.0.0.1, and the security group let nobody in there", h.idlePort()))
+		d.rep.Warn("Port "+h.idlePort()+" of "+h.Address.Name,
+			fmt.Sprintf("the application listens on more than 127.0.0.1: whoever reaches port %s of the host gets "+
+				"past nginx; have the input \"start\" name 127.0.0.1, and the security group let nobody in there",
+				h.idlePort()))
 	}
 	return fmt.Sprintf("pid %s answers right, %.1fs after its start", h.pid, h.boot.Seconds()), res.Err()
 }

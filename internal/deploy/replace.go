@@ -12,7 +12,7 @@ import (
 )
 
 // canReplace refuses the strategy in-place where the old version could not be had back.
-func (d *Deployment) canReplace(h *host) error {
+func (d *Deployment) canReplace(h *target) error {
 	if d.in.Strategy != inputs.InPlace || d.in.Operation != inputs.Deploy && d.in.Operation != inputs.Rollback {
 		return nil
 	}
@@ -29,7 +29,7 @@ func (d *Deployment) canReplace(h *host) error {
 
 // replace is start, health, switch, drain and stop at once, for hosts that bear one version at a time. The host goes through it by itself,
 // and back to the old version when the new one is bad, whatever becomes of this run.
-func (d *Deployment) replace(ctx context.Context, h *host) (string, error) {
+func (d *Deployment) replace(ctx context.Context, h *target) (string, error) {
 	d.save(StateRelease, h.release)
 	if err := d.putSite(ctx, h, h.release); err != nil {
 		return "", err
@@ -40,7 +40,7 @@ func (d *Deployment) replace(ctx context.Context, h *host) (string, error) {
 	if h.Active != nil {
 		values["back"] = h.Active.Release
 	}
-	res, err := d.exec(ctx, h, scripts.Replace, values)
+	res, err := h.Exec(ctx, scripts.Replace, values)
 	if err != nil && res.Has("serves") {
 		h.restored, h.unsure, h.resumed = true, false, true
 		h.servesOn(res.Port("serves"))
@@ -72,17 +72,17 @@ func (d *Deployment) replacing(port, from, back string) scripts.Values {
 }
 
 // replaceBack is replace's undo.
-func (d *Deployment) replaceBack(ctx context.Context, h *host) error {
+func (d *Deployment) replaceBack(ctx context.Context, h *target) error {
 	switch {
 	case h.resumed:
 	case h.Active == nil:
-		res, err := d.exec(ctx, h, scripts.Switch, scripts.Values{"from": h.idlePort(), "to": ""})
+		res, err := h.Exec(ctx, scripts.Switch, scripts.Values{"from": h.idlePort(), "to": ""})
 		if err != nil {
 			return err
 		}
 		h.restored = res.OneOf("switched", "yes", "already") == "yes" || h.switched
 	default:
-		res, err := d.exec(ctx, h, scripts.Resume, d.replacing(h.idlePort(), h.activePort(), h.Active.Release))
+		res, err := h.Exec(ctx, scripts.Resume, d.replacing(h.idlePort(), h.activePort(), h.Active.Release))
 		if err != nil {
 			return err
 		}
@@ -93,7 +93,7 @@ func (d *Deployment) replaceBack(ctx context.Context, h *host) error {
 		}
 	}
 	h.switched, h.unsure, h.retired = false, false, false
-	if _, err := d.exec(ctx, h, scripts.Restore, scripts.Values{"release": h.release}); err != nil {
+	if _, err := h.Exec(ctx, scripts.Restore, scripts.Values{"release": h.release}); err != nil {
 		return err
 	}
 	if h.Active == nil {
@@ -103,7 +103,7 @@ func (d *Deployment) replaceBack(ctx context.Context, h *host) error {
 }
 
 // servesOn: the release that served before does so on this port now.
-func (h *host) servesOn(port uint16) {
+func (h *target) servesOn(port uint16) {
 	if h.Active == nil || port == 0 || port == h.Active.Port {
 		return
 	}

@@ -49,9 +49,9 @@ func (d *Deployment) result(how outcome.Outcome) *outcome.Result {
 	return r
 }
 
-func (d *Deployment) hostResult(h *host, how outcome.Outcome) outcome.HostResult {
+func (d *Deployment) hostResult(h *target, how outcome.Outcome) outcome.HostResult {
 	r := outcome.HostResult{
-		Host: h.target.String(), Outcome: how, Release: h.release, Commit: h.commit, Reloaded: h.reloaded,
+		Host: h.Address.String(), Outcome: how, Release: h.release, Commit: h.commit, Reloaded: h.reloaded,
 		Live: h.live.Milliseconds(), Boot: h.boot.Milliseconds(), Drained: h.drained.Milliseconds(),
 		Cut: h.connections, WasDrained: h.wasDrained,
 	}
@@ -86,7 +86,7 @@ func (d *Deployment) hostResult(h *host, how outcome.Outcome) outcome.HostResult
 const summaryHistory = 6
 
 // recordSuccess writes the history line.
-func (d *Deployment) recordSuccess(ctx context.Context, h *host) (string, error) {
+func (d *Deployment) recordSuccess(ctx context.Context, h *target) (string, error) {
 	how := d.changed()
 	if h.unchanged {
 		how = outcome.Unchanged
@@ -102,7 +102,7 @@ func (d *Deployment) recordSuccess(ctx context.Context, h *host) (string, error)
 const maxReason = 400
 
 // record appends one line to the host's history: who, what, how it ended, how long it took.
-func (d *Deployment) record(ctx context.Context, h *host, how outcome.Outcome, reason string) error {
+func (d *Deployment) record(ctx context.Context, h *target, how outcome.Outcome, reason string) error {
 	line, err := json.Marshal(struct {
 		Time  time.Time `json:"time"`
 		Run   string    `json:"run"`
@@ -121,7 +121,7 @@ func (d *Deployment) record(ctx context.Context, h *host, how outcome.Outcome, r
 	if err != nil {
 		return fmt.Errorf("encode history line: %w", err)
 	}
-	res, err := d.exec(ctx, h, scripts.Record, scripts.Values{"line": string(line), "history": fmt.Sprint(summaryHistory)})
+	res, err := h.Exec(ctx, scripts.Record, scripts.Values{"line": string(line), "history": fmt.Sprint(summaryHistory)})
 	if err != nil {
 		return err
 	}

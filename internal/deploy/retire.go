@@ -2,19 +2,19 @@ package deploy
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
 
+	"github.com/clothesme/deploy-action/internal/host"
 	"github.com/clothesme/deploy-action/scripts"
 )
 
-func (d *Deployment) afterSwitch(ctx context.Context, h *host) (string, error) {
+func (d *Deployment) afterSwitch(ctx context.Context, h *target) (string, error) {
 	return d.hook(ctx, h, "after-switch", d.in.AfterSwitch)
 }
 
-func (d *Deployment) drain(ctx context.Context, h *host) (string, error) {
+func (d *Deployment) drain(ctx context.Context, h *target) (string, error) {
 	left, err := d.drainSlot(ctx, h, h.activePort(), h.idlePort(), d.in.DrainTimeout)
 	if err != nil {
 		return "", err
@@ -45,9 +45,11 @@ func (l drained) text(port uint16, limit time.Duration) string {
 
 // drainSlot waits for the last requests on a port. Where a hand has left the flags unclear since the switch they are put right first, for the port
 // that serves in its place; a flag that somebody has moved is theirs: what it is on goes on, since stop refuses it.
-func (d *Deployment) drainSlot(ctx context.Context, h *host, port, instead string, limit time.Duration) (left drained, err error) {
+func (d *Deployment) drainSlot(
+	ctx context.Context, h *target, port, instead string, limit time.Duration,
+) (left drained, err error) {
 	for again := true; ; again = false {
-		res, err := d.exec(ctx, h, scripts.Drain, scripts.Values{
+		res, err := h.Exec(ctx, scripts.Drain, scripts.Values{
 			"port": port, "instead": instead, "drain_timeout": scripts.Seconds(max(limit-left.took, 0)),
 			"verify_host": d.verifyHost(),
 		})
@@ -60,14 +62,16 @@ func (d *Deployment) drainSlot(ctx context.Context, h *host, port, instead strin
 			return left, res.Err()
 		}
 		// Its answer is of no use to another attempt: a hand may have been there in between.
-		if _, err := d.exec(ctx, h, scripts.Switch, scripts.Values{"from": port, "to": instead, "step_id": ""}); err != nil {
+		back := scripts.Values{"from": port, "to": instead, "step_id": ""}
+		if _, err := h.Exec(ctx, scripts.Switch, back); err != nil {
 			return left, err
 		}
-		d.rep.Warn("Flag of "+h.target.Name, fmt.Sprintf("somebody changed what is in %s during this run; port %s has the flag again", d.flagDir(), instead))
+		d.rep.Warn("Flag of "+h.Address.Name, fmt.Sprintf("somebody changed what is in %s during this run; port %s "+
+			"has the flag again", d.flagDir(), instead))
 	}
 }
 
-func (d *Deployment) stop(ctx context.Context, h *host) (string, error) {
+func (d *Deployment) stop(ctx context.Context, h *target) (string, error) {
 	if err := d.stopSlot(ctx, h, h.activePort(), h.idlePort()); err != nil {
 		return "", err
 	}
@@ -77,33 +81,31 @@ func (d *Deployment) stop(ctx context.Context, h *host) (string, error) {
 
 // stopSlot stops what runs on a port, once something listens on the one that serves in its place, if there is one. Flags that a hand has changed
 // at the last moment are looked at once more.
-func (d *Deployment) stopSlot(ctx context.Context, h *host, port, instead string) error {
+func (d *Deployment) stopSlot(ctx context.Context, h *target, port, instead string) error {
 	values := scripts.Values{"port": port, "stop_timeout": scripts.Seconds(d.in.StopTimeout), "instead": instead}
-	_, err := d.exec(ctx, h, scripts.Stop, values)
+	_, err := h.Exec(ctx, scripts.Stop, values)
 	if instead == "" || !flagged(err) {
 		return err
 	}
 	if _, err := d.drainSlot(ctx, h, port, instead, d.in.DrainTimeout); err != nil {
 		return err
 	}
-	_, err = d.exec(ctx, h, scripts.Stop, values)
+	_, err = h.Exec(ctx, scripts.Stop, values)
 	return err
 }
 
 // flagged reports whether a slot was kept because of its flag.
-func flagged(err error) bool {
-	var no *HostError
-	return errors.As(err, &no) && no.Code == scripts.ExitFlag
-}
+func flagged(err error) bool { return host.Refused(err, scripts.ExitFlag) }
 
 // prune also ends a run that failed, or failures in a row would fill the disk.
-func (d *Deployment) prune(ctx context.Context, h *host) (string, error) {
-	res, err := d.exec(ctx, h, scripts.Prune, scripts.Values{"live": scripts.Yes(h.switched)})
+func (d *Deployment) prune(ctx context.Context, h *target) (string, error) {
+	res, err := h.Exec(ctx, scripts.Prune, scripts.Values{"live": scripts.Yes(h.switched)})
 	if err != nil {
 		return "", err
 	}
 	if stuck := strings.TrimSpace(res.Text("stuck")); stuck != "" {
-		d.rep.Warn("Could not delete", fmt.Sprintf("%s on %s: the user %s may not delete it; it takes room until somebody does", stuck, h.target.Name, h.target.User))
+		d.rep.Warn("Could not delete", fmt.Sprintf("%s on %s: the user %s may not delete it; it takes room until "+
+			"somebody does", stuck, h.Address.Name, h.Address.User))
 	}
 	return fmt.Sprintf("%d old release(s) deleted", res.Int("pruned")), res.Err()
 }

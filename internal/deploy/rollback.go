@@ -9,8 +9,8 @@ import (
 )
 
 // choose takes fetch's place in a rollback.
-func (d *Deployment) choose(ctx context.Context, h *host) (string, error) {
-	res, err := d.exec(ctx, h, scripts.Releases, scripts.Values{"history": "0", "list": "no"})
+func (d *Deployment) choose(ctx context.Context, h *target) (string, error) {
+	res, err := h.Exec(ctx, scripts.Releases, scripts.Values{"history": "0", "list": "no"})
 	if err != nil {
 		return "", err
 	}

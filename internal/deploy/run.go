@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/clothesme/deploy-action/internal/host"
 	"github.com/clothesme/deploy-action/internal/inputs"
 	"github.com/clothesme/deploy-action/internal/outcome"
 )
@@ -49,7 +50,7 @@ func (d *Deployment) Run(ctx context.Context) (*outcome.Result, error) {
 		}
 		switch {
 		case err == nil:
-		case s.phase.proved() && overtaken(err):
+		case s.phase.proved() && host.Overtaken(err):
 			d.rep.Warn("Overtaken", "the new version was proved; what was left to do is another deployment's now: "+
 				outcome.Describe(err))
 			return d.result(d.success()), nil
@@ -92,14 +93,14 @@ var errTimeout = errors.New("time-out")
 // fail takes back what was done, writes it down on the hosts that still answer, and explains. A
 // host that another run has taken over is that run's: nothing on it is touched.
 func (d *Deployment) fail(ctx context.Context, s step, cause error) (*outcome.Result, error) {
-	if overtaken(cause) {
+	if host.Overtaken(cause) {
 		d.undos = nil
 	}
-	if errors.Is(cause, errGone) {
+	if errors.Is(cause, host.ErrGone) {
 		d.patience = min(d.patience, time.Second) // it was long enough
 	}
 	undone := d.takeBack(ctx)
-	taken := overtaken(cause) || overtaken(undone)
+	taken := host.Overtaken(cause) || host.Overtaken(undone)
 	d.untidy = undone != nil && !taken
 	limit, cancelled := time.Minute, ctx.Err() != nil
 	if cancelled {
@@ -112,21 +113,21 @@ func (d *Deployment) fail(ctx context.Context, s step, cause error) (*outcome.Re
 	}
 	f := d.failure(s, cause, undone)
 	for _, h := range d.hosts {
-		if h.lock == nil || h.Idle.Port == 0 || taken {
+		if !h.Locked() || h.Idle.Port == 0 || taken {
 			continue
 		}
 		if d.in.Operation != inputs.Setup {
 			if err := d.record(ctx, h, f.Outcome, outcome.Describe(cause)); err != nil {
-				d.rep.Debug(fmt.Sprintf("record on %s: %v", h.target, err))
+				d.rep.Debug(fmt.Sprintf("record on %s: %v", h.Address, err))
 			}
 		}
 		if !cancelled {
 			if _, err := d.prune(ctx, h); err != nil {
-				d.rep.Debug(fmt.Sprintf("prune on %s: %v", h.target, err))
+				d.rep.Debug(fmt.Sprintf("prune on %s: %v", h.Address, err))
 			}
 		}
-		if _, err := d.unlock(ctx, h); err != nil {
-			d.rep.Debug(fmt.Sprintf("unlock %s: %v", h.target, err))
+		if err := h.Unlock(ctx); err != nil {
+			d.rep.Debug(fmt.Sprintf("unlock %s: %v", h.Address, err))
 		}
 	}
 	return d.result(f.Outcome), f
@@ -134,6 +135,6 @@ func (d *Deployment) fail(ctx context.Context, s step, cause error) (*outcome.Re
 
 func (d *Deployment) hangUp() {
 	for _, h := range d.hosts {
-		h.hangUp()
+		h.HangUp()
 	}
 }

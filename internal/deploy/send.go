@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/clothesme/deploy-action/internal/host"
 	"github.com/clothesme/deploy-action/internal/state"
 	"github.com/clothesme/deploy-action/internal/workspace"
 	"github.com/clothesme/deploy-action/scripts"
@@ -41,7 +42,7 @@ func (d *Deployment) readAhead(ctx context.Context) {
 }
 
 // readCheckout looks at what there is to send. What can't be stops the run here, before the host is touched.
-func (d *Deployment) readCheckout(context.Context, *host) (string, error) {
+func (d *Deployment) readCheckout(context.Context, *target) (string, error) {
 	tree, err := d.tree()
 	if err != nil {
 		return "", err
@@ -58,7 +59,7 @@ func (d *Deployment) readCheckout(context.Context, *host) (string, error) {
 }
 
 // send makes a release of the runner's checkout: what the host has of it already stays there, the rest goes over as one stream.
-func (d *Deployment) send(ctx context.Context, h *host) (string, error) {
+func (d *Deployment) send(ctx context.Context, h *target) (string, error) {
 	tree, err := d.hashed()
 	if err != nil {
 		return "", err
@@ -103,12 +104,12 @@ type offered struct {
 }
 
 // offer asks a host what it has of the checkout, and says what that leaves to be sent.
-func (d *Deployment) offer(ctx context.Context, h *host, tree *workspace.Tree) (*offered, *workspace.Change, error) {
+func (d *Deployment) offer(ctx context.Context, h *target, tree *workspace.Tree) (*offered, *workspace.Change, error) {
 	active := ""
 	if h.Active != nil {
 		active = h.Active.Release
 	}
-	res, err := d.exec(ctx, h, scripts.Offer, scripts.Values{"active": active, "step_id": ""})
+	res, err := h.Exec(ctx, scripts.Offer, scripts.Values{"active": active, "step_id": ""})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -119,19 +120,24 @@ func (d *Deployment) offer(ctx context.Context, h *host, tree *workspace.Tree) (
 	if res.Err() != nil || o.base == "" {
 		return o, tree.All(), res.Err()
 	}
-	change, err := compare(ctx, h.shell, o.transfer+"/offer", tree)
+	change, err := compare(ctx, h, o.transfer+"/offer", tree)
 	if err == nil && change.Anew {
 		o.base = ""
 	}
 	return o, change, err
 }
 
+// downloader is a host whose files can be read.
+type downloader interface {
+	Download(ctx context.Context, path string, to io.Writer) error
+}
+
 // compare reads an offer while it comes. It ends with the first byte that is too many.
-func compare(ctx context.Context, shell Shell, path string, tree *workspace.Tree) (*workspace.Change, error) {
+func compare(ctx context.Context, from downloader, path string, tree *workspace.Tree) (*workspace.Change, error) {
 	pr, pw := io.Pipe()
 	over := make(chan error, 1)
 	go func() {
-		err := shell.Download(ctx, path, &capped{w: pw})
+		err := from.Download(ctx, path, &capped{w: pw})
 		_ = pw.CloseWithError(err)
 		over <- err
 	}()
@@ -144,7 +150,7 @@ func compare(ctx context.Context, shell Shell, path string, tree *workspace.Tree
 	}()
 	_ = pr.CloseWithError(errors.Join(err, io.ErrClosedPipe)) // what still comes is too much
 	unread := <-over
-	if lost(unread) || err == nil && unread != nil && !change.Anew {
+	if host.Lost(unread) || err == nil && unread != nil && !change.Anew {
 		return nil, unread
 	}
 	return change, err
@@ -169,8 +175,8 @@ func (c *capped) Write(p []byte) (int, error) {
 const spare = 64 << 20
 
 // makeRoom has the host delete what no release needs and, if that is not enough, older releases.
-func (d *Deployment) makeRoom(ctx context.Context, h *host, c *workspace.Change) error {
-	res, err := d.exec(ctx, h, scripts.Room, scripts.Values{"need_kb": strconv.FormatInt(d.needs(c)>>10, 10)})
+func (d *Deployment) makeRoom(ctx context.Context, h *target, c *workspace.Change) error {
+	res, err := h.Exec(ctx, scripts.Room, scripts.Values{"need_kb": strconv.FormatInt(d.needs(c)>>10, 10)})
 	if err != nil {
 		return err
 	}
@@ -200,7 +206,9 @@ func (d *Deployment) fits(o *offered, c *workspace.Change) error {
 }
 
 // transfer has the host unpack the stream while it arrives. When one side fails the other stops.
-func (d *Deployment) transfer(ctx context.Context, h *host, tree *workspace.Tree, o *offered, change *workspace.Change) (int64, *scripts.Results, error) {
+func (d *Deployment) transfer(
+	ctx context.Context, h *target, tree *workspace.Tree, o *offered, change *workspace.Change,
+) (int64, *scripts.Results, error) {
 	compressed, err := tree.Shrinks(change)
 	if err != nil {
 		return 0, nil, err
@@ -219,12 +227,12 @@ func (d *Deployment) transfer(ctx context.Context, h *host, tree *workspace.Tree
 		case <-ctx.Done():
 			return
 		}
-		if sent, unsent = upload(ctx, h.shell, o.transfer+"/stream", tree, change, compressed); unsent != nil {
+		if sent, unsent = upload(ctx, h, o.transfer+"/stream", tree, change, compressed); unsent != nil {
 			// The host ends by itself what nobody sends to any more, and may have a reason to give.
 			time.AfterFunc(lastWords, func() { cancel(unsent) })
 		}
 	}()
-	err = d.execInto(ctx, h, &res, scripts.Receive, scripts.Values{
+	err = h.ExecInto(ctx, &res, scripts.Receive, scripts.Values{
 		"step_id":  "",
 		"transfer": o.transfer, "base": o.base, "identity": tree.ID, "share": scripts.Yes(d.shares()),
 		"compressed": scripts.Yes(compressed), "release": h.release, "recipe": d.recipe(h), "sha": d.in.Run.SHA,
@@ -234,7 +242,7 @@ func (d *Deployment) transfer(ctx context.Context, h *host, tree *workspace.Tree
 	}
 	<-over
 	var unread *unreadError
-	var no *HostError
+	var no *host.Error
 	if err != nil && unsent != nil && (errors.As(unsent, &unread) || !errors.As(err, &no)) {
 		err = unsent
 	}
@@ -250,7 +258,9 @@ type unreadError struct{ error }
 func (e *unreadError) Unwrap() error { return e.error }
 
 // upload streams a change to the host.
-func upload(ctx context.Context, shell Shell, path string, tree *workspace.Tree, change *workspace.Change, compressed bool) (int64, error) {
+func upload(
+	ctx context.Context, h *target, path string, tree *workspace.Tree, change *workspace.Change, compressed bool,
+) (int64, error) {
 	packing, cancel := context.WithCancel(ctx)
 	defer cancel()
 	pr, pw := io.Pipe()
@@ -264,7 +274,7 @@ func upload(ctx context.Context, shell Shell, path string, tree *workspace.Tree,
 		_ = pw.CloseWithError(err) // to the upload, which then fails with it
 	}()
 	counted := &counter{r: pr}
-	err := shell.Upload(ctx, path, counted)
+	err := h.Upload(ctx, path, counted)
 	_ = pr.Close()
 	cancel()
 	<-packed

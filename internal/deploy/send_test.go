@@ -107,7 +107,7 @@ func TestSendNothingWhenTheCheckoutServes(t *testing.T) {
 	}
 	f := newFakeHost(t)
 	f.commit = tree.ID
-	activeRecipe = (&Deployment{in: in}).recipe(&host{})
+	activeRecipe = (&Deployment{in: in}).recipe(&target{})
 	t.Cleanup(func() { activeRecipe = "other" })
 	result, log, err := deployTo(t, f, in)
 	if err != nil || result.Outcome != outcome.Unchanged || f.ran("offer") {
@@ -179,10 +179,7 @@ func TestSendIsRefusedBeforeTheHostIsTouched(t *testing.T) {
 }
 
 // endless is a host whose offer has no end, and names nothing.
-type endless struct {
-	Shell
-	sent int
-}
+type endless struct{ sent int }
 
 func (e *endless) Download(_ context.Context, _ string, to io.Writer) error {
 	packed, err := gzip.NewWriterLevel(to, gzip.NoCompression)
@@ -196,12 +193,12 @@ func (e *endless) Download(_ context.Context, _ string, to io.Writer) error {
 
 // What is read of an offer is bounded even where nothing of it is kept.
 func TestAnOfferWithoutAnEndIsNotReadOn(t *testing.T) {
-	shell := &endless{}
-	change, err := compare(t.Context(), shell, "/offer", &workspace.Tree{})
+	offer := &endless{}
+	change, err := compare(t.Context(), offer, "/offer", &workspace.Tree{})
 	if want := fmt.Sprintf("the host offers more than %d bytes", maxOffer); err == nil || !strings.HasSuffix(err.Error(), want) {
 		t.Errorf("%+v, %v; want %s", change, err, want)
 	}
-	if shell.sent > maxOffer+1<<20 {
-		t.Errorf("%d bytes were read of it", shell.sent)
+	if offer.sent > maxOffer+1<<20 {
+		t.Errorf("%d bytes were read of it", offer.sent)
 	}
 }

@@ -16,8 +16,8 @@ import (
 const statusHistory = 10
 
 // status lists slots, releases and the last deployments, in the log and in the summary.
-func (d *Deployment) status(ctx context.Context, h *host) (string, error) {
-	res, err := d.exec(ctx, h, scripts.Releases, scripts.Values{"history": fmt.Sprint(statusHistory), "list": "yes"})
+func (d *Deployment) status(ctx context.Context, h *target) (string, error) {
+	res, err := h.Exec(ctx, scripts.Releases, scripts.Values{"history": fmt.Sprint(statusHistory), "list": "yes"})
 	if err != nil {
 		return "", err
 	}
@@ -96,7 +96,7 @@ func shown(s state.Slot) string {
 	return s.Release
 }
 
-func slotState(h *host, s state.Slot) string {
+func slotState(h *target, s state.Slot) string {
 	switch {
 	case h.Active != nil && s.Port == h.Active.Port && s.Adopted:
 		return "active, started by hand"

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/clothesme/deploy-action/internal/host"
 	"github.com/clothesme/deploy-action/internal/outcome"
 )
 
@@ -43,12 +44,12 @@ type step struct {
 	phase phase
 	name  string // one word, for outcomes and errors
 	title string // a present participle, for the log
-	each  func(context.Context, *host) (string, error)
+	each  func(context.Context, *target) (string, error)
 	// undo takes back what each has done: it tolerates that this was nothing, half or all of its
 	// work, and being called twice.
-	undo   func(context.Context, *host) error
-	unless func(*host) bool // there is nothing to do there
-	within time.Duration    // that each may take, on each host
+	undo   func(context.Context, *target) error
+	unless func(*target) bool // there is nothing to do there
+	within time.Duration      // that each may take, on each host
 }
 
 var errDeadline = errors.New("step time-out")
@@ -56,7 +57,7 @@ var errDeadline = errors.New("step time-out")
 // do runs a step on the hosts that need it and returns what failed, joined; every host's undo
 // stands on the stack before its run begins.
 func (d *Deployment) do(ctx context.Context, s step) error {
-	var todo []*host
+	var todo []*target
 	for _, h := range d.hosts {
 		if s.unless == nil || !s.unless(h) {
 			todo = append(todo, h)
@@ -89,23 +90,23 @@ func (d *Deployment) do(ctx context.Context, s step) error {
 }
 
 // on runs a step on one host. When the connection is lost the step goes on over another one.
-func (d *Deployment) on(ctx context.Context, h *host, s step) (line string, err error) {
+func (d *Deployment) on(ctx context.Context, h *target, s step) (line string, err error) {
 	for {
-		h.execs = 0
 		line, err = d.try(ctx, h, s)
-		if ctx.Err() != nil || errors.Is(err, errDeadline) || !lost(err) && !h.lockGone(err) {
+		if ctx.Err() != nil || errors.Is(err, errDeadline) || !h.Disconnected(err) {
 			return line, err
 		}
-		if err := d.reconnect(ctx, h, err); err != nil {
-			return "", &outcome.StepError{Step: s.name, Host: h.target, Err: err}
+		still := func(ctx context.Context) error { return d.notRestarted(ctx, h) }
+		if err := h.Reconnect(ctx, err, d.patience, still); err != nil {
+			return "", &outcome.StepError{Step: s.name, Host: h.Address, Err: err}
 		}
 	}
 }
 
 // try runs a step on one host, within its deadline; a panic is that host's failure, so that the
 // others' and its own undo still run.
-func (d *Deployment) try(ctx context.Context, h *host, s step) (line string, err error) {
-	h.journal = fmt.Sprintf("%d-%s", d.stepsBegun, s.name)
+func (d *Deployment) try(ctx context.Context, h *target, s step) (line string, err error) {
+	h.BeginStep(fmt.Sprintf("%d-%s", d.stepsBegun, s.name))
 	ctx, cancel := context.WithTimeoutCause(ctx, s.within, fmt.Errorf("%w after %s", errDeadline, s.within))
 	defer cancel()
 	defer func() {
@@ -116,9 +117,9 @@ func (d *Deployment) try(ctx context.Context, h *host, s step) (line string, err
 			err = &cutShort{context.Cause(ctx), err}
 		}
 		if err != nil {
-			err = &outcome.StepError{Step: s.name, Host: h.target, Err: err}
+			err = &outcome.StepError{Step: s.name, Host: h.Address, Err: err}
 		} else if len(d.hosts) > 1 {
-			line = h.target.Name + " " + line
+			line = h.Address.Name + " " + line
 		}
 	}()
 	return s.each(ctx, h)
@@ -126,7 +127,7 @@ func (d *Deployment) try(ctx context.Context, h *host, s step) (line string, err
 
 type undo struct {
 	step  step
-	hosts []*host
+	hosts []*target
 }
 
 // takeBack runs the undo stack from the top. It uses a context of its own: the one that failed the
@@ -153,7 +154,7 @@ func (d *Deployment) takeBack(ctx context.Context) error {
 			wg.Go(func() {
 				s := u.step
 				s.within = limit
-				s.each = func(ctx context.Context, h *host) (string, error) { return "", s.undo(ctx, h) }
+				s.each = func(ctx context.Context, h *target) (string, error) { return "", s.undo(ctx, h) }
 				_, results[i] = d.on(ctx, h, s)
 			})
 		}
@@ -166,7 +167,7 @@ func (d *Deployment) takeBack(ctx context.Context) error {
 		if err != nil {
 			group.Fail("taking back " + u.step.name + ": " + outcome.Headline(results))
 			errs = append(errs, err)
-			if overtaken(err) {
+			if host.Overtaken(err) {
 				d.undos = nil // see fail
 			}
 			continue

@@ -16,7 +16,7 @@ func (d *Deployment) Tidy(ctx context.Context, release string) error {
 		return err
 	}
 	for _, h := range d.hosts {
-		line := fmt.Sprintf("%s: %s", h.target, serving(h))
+		line := fmt.Sprintf("%s: %s", h.Address, serving(h))
 		d.rep.Info(line)
 		d.details += "- " + line + "\n"
 	}
@@ -24,7 +24,7 @@ func (d *Deployment) Tidy(ctx context.Context, release string) error {
 }
 
 // recordCutOff writes the history line that the run itself had no time for.
-func (d *Deployment) recordCutOff(ctx context.Context, h *host) (string, error) {
+func (d *Deployment) recordCutOff(ctx context.Context, h *target) (string, error) {
 	how := outcome.Failed
 	h.release = d.cutOff
 	if h.Active != nil && h.Active.Proved && h.Active.Release == d.cutOff {

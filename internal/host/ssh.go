@@ -1,4 +1,4 @@
-package deploy
+package host
 
 import (
 	"bytes"
@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,33 +17,7 @@ import (
 	"github.com/clothesme/deploy-action/scripts"
 )
 
-// Shell is the whole of a host that a deployment uses: verbs with values. Errors are remote's: an *remote.ExitError is the host's no,
-// anything else means that the outcome is not known.
-type Shell interface {
-	// Run runs one verb to its end. Results and words arrive while it runs.
-	Run(ctx context.Context, verb scripts.Verb, values scripts.Values, results, words io.Writer) error
-	// Hold starts a verb that goes on until its input is closed.
-	Hold(ctx context.Context, verb scripts.Verb, values scripts.Values, results, words io.Writer) (Session, error)
-	// Upload writes a stream into a named pipe that is on the host, Download reads a file.
-	Upload(ctx context.Context, path string, from io.Reader) error
-	Download(ctx context.Context, path string, to io.Writer) error
-	// String tells who answered: the server's version and host key.
-	String() string
-	Close() error
-}
-
-// Session is a verb that goes on.
-type Session interface {
-	Beat() error           // one heartbeat; an error when the session is gone
-	Done() <-chan struct{} // closed when it ended
-	Wait() error           // why it ended
-	Close()                // ends it
-}
-
-// Dialer opens a host's shell.
-type Dialer func(ctx context.Context, host remote.Host) (Shell, error)
-
-// SSH returns the Dialer that deploys use: one connection a host, one exec channel a verb.
+// SSH returns the Dialer that deployments use: one connection a host, one exec channel a verb.
 func SSH(cfg remote.Config) Dialer {
 	return func(ctx context.Context, host remote.Host) (Shell, error) {
 		client, err := remote.Dial(ctx, host, cfg)
@@ -50,7 +25,10 @@ func SSH(cfg remote.Config) Dialer {
 			return nil, err
 		}
 		again := func(ctx context.Context) (*remote.Client, error) { return remote.Dial(ctx, host, cfg) }
-		return &sshShell{Client: client, dial: again, user: host.User, patience: max(cfg.ConnectTimeout, leastPatience)}, nil
+		return &sshShell{
+			Client: client, dial: again, user: host.User,
+			patience: max(cfg.ConnectTimeout, leastPatience),
+		}, nil
 	}
 }
 
@@ -76,11 +54,16 @@ func (s *sshShell) Run(ctx context.Context, verb scripts.Verb, values scripts.Va
 	ctx, o := s.opening(ctx, results, words)
 	defer o.over()
 	return o.judge(s.over(ctx, func(c *remote.Client) error {
-		return c.Run(ctx, remote.Command{Line: scripts.Command(verb), Stdin: bytes.NewReader(scripts.Pack(script, false)), Stdout: o, Stderr: o.words()})
+		return c.Run(ctx, remote.Command{
+			Line: scripts.Command(verb), Stdin: bytes.NewReader(scripts.Pack(script, false)),
+			Stdout: o, Stderr: o.words(),
+		})
 	}))
 }
 
-func (s *sshShell) Hold(ctx context.Context, verb scripts.Verb, values scripts.Values, results, words io.Writer) (Session, error) {
+func (s *sshShell) Hold(
+	ctx context.Context, verb scripts.Verb, values scripts.Values, results, words io.Writer,
+) (Session, error) {
 	script, err := scripts.Compose(verb, values)
 	if err != nil {
 		return nil, err
@@ -90,7 +73,8 @@ func (s *sshShell) Hold(ctx context.Context, verb scripts.Verb, values scripts.V
 	var process *remote.Process
 	err = s.over(ctx, func(c *remote.Client) (err error) {
 		process, err = c.Start(ctx, remote.Command{
-			Line: scripts.Command(verb), Stdin: io.MultiReader(bytes.NewReader(scripts.Pack(script, true)), pr), Stdout: o, Stderr: o.words(),
+			Line: scripts.Command(verb), Stdin: io.MultiReader(bytes.NewReader(scripts.Pack(script, true)), pr),
+			Stdout: o, Stderr: o.words(),
 		})
 		return err
 	})
@@ -109,8 +93,32 @@ func (s *sshShell) Download(ctx context.Context, path string, to io.Writer) erro
 	return s.over(ctx, func(c *remote.Client) error { return c.Download(ctx, path, to) })
 }
 
-// over does a piece of work over the first connection that has a session free for it, or over a new one: an sshd may admit few
-// sessions over one connection (MaxSessions), and the deploy lock takes one for as long as the run lasts.
+// opening gives a login shell its time to begin.
+func (s *sshShell) opening(ctx context.Context, results, words io.Writer) (context.Context, *opening) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	o := &opening{to: results, user: s.user, cancel: cancel, errors: words}
+	o.begun = func() { s.works.Store(true) }
+	patience := s.patience
+	if s.works.Load() {
+		// That a shell which has run a verb does not run the next is the connection's doing, or
+		// the host's.
+		patience = never
+	}
+	o.timer = time.AfterFunc(patience, func() {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		if !o.came {
+			cancel(&ShellError{User: s.user, Silent: s.patience, Words: o.said()})
+		}
+	})
+	return ctx, o
+}
+
+const never = math.MaxInt64
+
+// over does a piece of work over the first connection that has a session free for it, or over a new
+// one: an sshd may admit few sessions over one connection (MaxSessions), and the deploy lock takes
+// one for as long as the run lasts.
 func (s *sshShell) over(ctx context.Context, work func(*remote.Client) error) error {
 	err := work(s.Client)
 	for n := 0; n < maxConnections && isFull(err); n++ {
@@ -123,7 +131,8 @@ func (s *sshShell) over(ctx context.Context, work func(*remote.Client) error) er
 	return err
 }
 
-// maxConnections is as many besides the first as sessions are open at once, at most: a verb's and a transfer's.
+// maxConnections is as many besides the first as sessions are open at once, at most: a verb's and a
+// transfer's.
 const maxConnections = 3
 
 func isFull(err error) bool {

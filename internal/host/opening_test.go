@@ -1,4 +1,4 @@
-package deploy
+package host
 
 import (
 	"bytes"
@@ -23,10 +23,23 @@ func TestALoginThatRunsSomethingElse(t *testing.T) {
 	}{
 		{"a verb", scripts.Begin + "\na=1\n", "no\n", &remote.ExitError{Code: 64}, ""},
 		{"a greeting", "Welcome\n" + scripts.Begin + "\n", "", nil, ""},
-		{"nologin", "This account is currently not available.\n", "", &remote.ExitError{Code: 1}, `it ended with exit status 1, and said "This account is currently not available."; its shell must run commands (see getent passwd ubuntu)`},
-		{"a forced command", "backup done\n", "", nil, `it ended with status 0, and said "backup done"; its shell must run commands (see getent passwd ubuntu), none may be forced`},
-		{"another shell", "", "", &remote.ExitError{Code: scripts.ExitNotBash}, "it ended with another shell than bash, and said nothing"},
-		{"no bash", "", "sh: 1: exec: bash: not found\n", &remote.ExitError{Code: 127}, `said "sh: 1: exec: bash: not found"`},
+		{
+			"nologin", "This account is currently not available.\n", "", &remote.ExitError{Code: 1},
+			`it ended with exit status 1, and said "This account is currently not available."; ` +
+				"its shell must run commands (see getent passwd ubuntu)",
+		},
+		{
+			"a forced command", "backup done\n", "", nil, `it ended with status 0, and said "backup done"; ` +
+				"its shell must run commands (see getent passwd ubuntu), none may be forced",
+		},
+		{
+			"another shell", "", "", &remote.ExitError{Code: scripts.ExitNotBash},
+			"it ended with another shell than bash, and said nothing",
+		},
+		{
+			"no bash", "", "sh: 1: exec: bash: not found\n", &remote.ExitError{Code: 127},
+			`said "sh: 1: exec: bash: not found"`,
+		},
 		{"the connection is lost", "", "", lost, ""},
 		{"the host ends it", "", "", &remote.ExitError{Code: 143, Signal: "TERM"}, ""},
 	} {
@@ -39,7 +52,8 @@ func TestALoginThatRunsSomethingElse(t *testing.T) {
 			_, _ = io.WriteString(o.words(), tt.stderr)
 			err := o.judge(tt.err)
 			var shell *ShellError
-			if tt.want == "" && !errors.Is(err, tt.err) || tt.want != "" && (!errors.As(err, &shell) || !strings.Contains(err.Error(), tt.want)) {
+			if tt.want == "" && !errors.Is(err, tt.err) ||
+				tt.want != "" && (!errors.As(err, &shell) || !strings.Contains(err.Error(), tt.want)) {
 				t.Errorf("%v, want %q", err, tt.want)
 			}
 			if words.String() != tt.stderr {
@@ -49,13 +63,15 @@ func TestALoginThatRunsSomethingElse(t *testing.T) {
 	}
 }
 
-// One that reads what was meant for bash, or waits, is not waited for until something else runs out.
+// One that reads what was meant for bash, or waits, is not waited for until something else runs
+// out.
 func TestALoginThatRunsNothing(t *testing.T) {
 	ctx, o := (&sshShell{user: "ubuntu", patience: time.Millisecond}).opening(t.Context(), io.Discard, io.Discard)
 	defer o.over()
 	<-ctx.Done()
 	err := o.judge(context.Cause(ctx))
-	if err == nil || !strings.Contains(err.Error(), "the login shell of ubuntu has not run the commands that it was given within 1ms, and said nothing: one of its start-up files") {
+	if err == nil || !strings.Contains(err.Error(), "the login shell of ubuntu has not run the commands that it was "+
+		"given within 1ms, and said nothing: one of its start-up files") {
 		t.Errorf("%v", err)
 	}
 }

@@ -1,4 +1,4 @@
-package deploy
+package host
 
 import (
 	"bytes"
@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"strings"
 	"sync"
 	"time"
@@ -15,7 +14,8 @@ import (
 	"github.com/clothesme/deploy-action/scripts"
 )
 
-// ShellError is a login whose shell does not run what it is given: no script of this action has begun there.
+// ShellError is a login whose shell does not run what it is given: no script of this action has
+// begun there.
 type ShellError struct {
 	User   string
 	Status string        // how it ended
@@ -29,14 +29,19 @@ func (e *ShellError) Error() string {
 		words = fmt.Sprintf("%q", e.Words)
 	}
 	if e.Silent > 0 {
-		return fmt.Sprintf("the login shell of %s has not run the commands that it was given within %s, and said %s: one of its start-up files "+
-			"(.bashrc, .zshenv, config.fish) reads standard input, or waits; it must do so in a shell for people only", e.User, e.Silent, words)
+		return fmt.Sprintf("the login shell of %s has not run the commands that it was given within %s, and said "+
+			"%s: one of its start-up files (.bashrc, .zshenv, config.fish) reads standard input, or waits; "+
+			"it must do so in a shell for people only", e.User, e.Silent, words)
 	}
-	return fmt.Sprintf("the login of %s does not run the commands that it is given: it ended with %s, and said %s; its shell must run commands "+
-		"(see getent passwd %s), none may be forced (command= in authorized_keys, ForceCommand), and its start-up files (.bashrc, .zshenv, config.fish) must not exec another shell", e.User, e.Status, words, e.User)
+	return fmt.Sprintf("the login of %s does not run the commands that it is given: it ended with %s, and said %s; "+
+		"its shell must run commands (see getent passwd %s), "+
+		"none may be forced (command= in authorized_keys, ForceCommand), "+
+		"and its start-up files (.bashrc, .zshenv, config.fish) must not exec another shell",
+		e.User, e.Status, words, e.User)
 }
 
-// opening watches what a verb prints for the line that opens its results: what comes before that is not the verb's.
+// opening watches what a verb prints for the line that opens its results: what comes before that is
+// not the verb's.
 type opening struct {
 	to     io.Writer
 	user   string
@@ -51,31 +56,10 @@ type opening struct {
 	errors io.Writer
 }
 
-// opening gives a login shell its time to begin.
-func (s *sshShell) opening(ctx context.Context, results, words io.Writer) (context.Context, *opening) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	o := &opening{to: results, user: s.user, cancel: cancel, errors: words}
-	o.begun = func() { s.works.Store(true) }
-	patience := s.patience
-	if s.works.Load() { // that a shell which has run a verb does not run the next is the connection's doing, or the host's
-		patience = never
-	}
-	o.timer = time.AfterFunc(patience, func() {
-		o.mu.Lock()
-		defer o.mu.Unlock()
-		if !o.came {
-			cancel(&ShellError{User: s.user, Silent: s.patience, Words: o.said()})
-		}
-	})
-	return ctx, o
-}
-
 func (o *opening) over() {
 	o.timer.Stop()
 	o.cancel(nil)
 }
-
-const never = math.MaxInt64
 
 const mostBefore = 64 << 10
 

@@ -1,0 +1,48 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/clothesme/deploy-action/scripts"
+)
+
+func (d *Deployment) connect(ctx context.Context, h *target) (string, error) {
+	who, err := h.Connect(ctx)
+	if err != nil {
+		return "", err
+	}
+	if d.in.KeyInsecure {
+		d.rep.Warn("Nobody knows who "+h.Address.Name+" is", "the input \"insecure-skip-host-key-check\" is set: "+
+			"whoever sits in between can read and change everything of this deployment, its secrets included. "+
+			"Pin the host's key once you have compared it there, and remove that input: "+who)
+	}
+	if h.Address.User == "root" {
+		d.rep.Warn("The user of "+h.Address.Name, "the input \"username\" is root: the application runs as root "+
+			"there, and whoever takes it over has the host; make a user for it, "+
+			"and give that one sudo for the first run")
+	}
+	var through string
+	for _, jump := range d.in.Jumps {
+		through += ", through " + jump.Host.String()
+	}
+	return fmt.Sprintf("%s%s, %s", h.Address, through, who), nil
+}
+
+var errRestarted = errors.New("the host was restarted during this run")
+
+// notRestarted makes sure that a host which was reached anew is as this run left it.
+func (d *Deployment) notRestarted(ctx context.Context, h *target) error {
+	if h.bootID == "" {
+		return nil
+	}
+	res, err := h.Exec(ctx, scripts.Port, d.detection())
+	if err != nil {
+		return err
+	}
+	if boot := res.Text("boot"); res.Err() == nil && boot != h.bootID {
+		return errRestarted
+	}
+	return res.Err()
+}

@@ -1,0 +1,78 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/clothesme/deploy-action/remote"
+)
+
+// Connect dials, and returns who answered.
+func (h *Host) Connect(ctx context.Context) (who string, err error) {
+	shell, err := h.dial(ctx, h.Address)
+	if err != nil {
+		return "", err
+	}
+	h.shell = shell
+	return shell.String(), nil
+}
+
+// ErrGone is a host that nobody reached any more.
+var ErrGone = errors.New("no connection came about again")
+
+// Disconnected reports whether a step failed by the connection, or by the session in it that holds
+// the lock: it may go on over another one.
+func (h *Host) Disconnected(err error) bool { return Lost(err) || h.lockGone(err) }
+
+// Reconnect makes a lost connection anew, and with it the lock, which nobody may have had in
+// between; still tells whether the host is then as this run left it. It tries until the host
+// answers, for limit at most.
+func (h *Host) Reconnect(
+	parent context.Context, cause error, limit time.Duration, still func(context.Context) error,
+) error {
+	began := time.Now()
+	h.rep.Warn("Connection to "+h.Address.Name, fmt.Sprintf("%v; dialling again", cause))
+	ctx, cancel := context.WithTimeoutCause(parent, limit, fmt.Errorf("%w within %s", ErrGone, limit))
+	defer cancel()
+	for pause := time.Second; ; pause = min(2*pause, 10*time.Second) {
+		err := h.dialAgain(ctx, still)
+		if err == nil {
+			took := time.Since(began).Round(100 * time.Millisecond)
+			h.rep.Info(fmt.Sprintf("connected again after %s; going on", took))
+			return nil
+		}
+		var dial *remote.DialError
+		if !errors.As(err, &dial) && !Lost(err) && ctx.Err() == nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w (last: %w)", cause, context.Cause(ctx), err)
+		case <-time.After(pause):
+		}
+	}
+}
+
+func (h *Host) dialAgain(ctx context.Context, still func(context.Context) error) error {
+	_ = h.shell.Close()
+	h.dials++
+	if _, err := h.Connect(ctx); err != nil {
+		return err
+	}
+	if err := h.resumeLock(ctx); err != nil {
+		return err
+	}
+	return still(ctx)
+}
+
+// HangUp ends the connection, and with it the lock.
+func (h *Host) HangUp() {
+	if h.lock != nil {
+		h.lock.end()
+	}
+	if h.shell != nil {
+		_ = h.shell.Close()
+	}
+}

@@ -1,0 +1,105 @@
+// Package host is one host as a run talks to it: verbs with their values, sent over a connection
+// and under the deploy lock. Both may be lost, and made anew, while the run goes on. What verbs
+// mean, and what their results say of the host, is not its concern.
+package host
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"strconv"
+	"time"
+
+	"github.com/clothesme/deploy-action/internal/report"
+	"github.com/clothesme/deploy-action/remote"
+	"github.com/clothesme/deploy-action/scripts"
+)
+
+// Options are what a Host is made of.
+type Options struct {
+	Address remote.Host
+	Dial    Dialer
+	Report  *report.Report        // has what the host says
+	Token   string                // names the run, and with a connection's number who holds the lock
+	Values  func() scripts.Values // that all verbs take, as they are at that moment
+}
+
+// Host is one host. It does one thing at a time.
+type Host struct {
+	Address remote.Host
+
+	dial   Dialer
+	rep    *report.Report
+	token  string
+	common func() scripts.Values
+
+	shell Shell     // nil before Connect
+	lock  *heldLock // nil before TakeLock, and after Unlock
+	// dials is how often this run has connected again: it is in the name of the lock's holder, so
+	// that a step from before finds that it is not held.
+	dials   int
+	journal string // names the step under way
+	execs   int    // of that step so far
+}
+
+// New returns a host that is not dialled yet.
+func New(o Options) *Host {
+	return &Host{Address: o.Address, dial: o.Dial, rep: o.Report, token: o.Token, common: o.Values}
+}
+
+// BeginStep opens a step by a name that no other step of the run has: the same verbs of the same
+// step, done again after a lost connection, are known on the host by it.
+func (h *Host) BeginStep(step string) { h.journal, h.execs = step, 0 }
+
+// Exec runs a verb with the values that all verbs take and its own, streams its words, and turns
+// the host's no into an Error that carries them.
+func (h *Host) Exec(ctx context.Context, verb scripts.Verb, own scripts.Values) (*scripts.Results, error) {
+	var results scripts.Results
+	return &results, h.ExecInto(ctx, &results, verb, own)
+}
+
+// ExecInto is Exec for who has to see results as they come.
+func (h *Host) ExecInto(
+	ctx context.Context, results *scripts.Results, verb scripts.Verb, own scripts.Values,
+) error {
+	words := h.rep.Remote(h.Address.Name)
+	var last tail
+	began := time.Now()
+	err := h.shell.Run(ctx, verb, h.values(own), results, io.MultiWriter(words, &last))
+	_ = words.Close()
+	// What went to the host may be secret, and is not said.
+	h.rep.Debug(fmt.Sprintf("%s: %s.sh took %s, said %s", h.Address, verb,
+		time.Since(began).Round(time.Millisecond), cmp.Or(results.String(), "nothing")))
+	if err == nil {
+		err = results.Err()
+	}
+	return last.explain(verb, err)
+}
+
+// Upload writes a stream into a named pipe that is on the host.
+func (h *Host) Upload(ctx context.Context, path string, from io.Reader) error {
+	return h.shell.Upload(ctx, path, from)
+}
+
+// Download reads a file of the host's.
+func (h *Host) Download(ctx context.Context, path string, to io.Writer) error {
+	return h.shell.Download(ctx, path, to)
+}
+
+// values are those of one verb; its own go before those that all take.
+func (h *Host) values(own scripts.Values) scripts.Values {
+	all := h.common()
+	all["lock_token"], all["step_id"] = fmt.Sprintf("%s-%d", h.token, h.dials), h.stepID()
+	maps.Copy(all, own)
+	return all
+}
+
+// stepID names what a verb does on the host: the same again when a step is repeated after a lost
+// connection, so that what it has finished is not done twice. A verb that can't be answered from
+// what it left gets none, by a value of its own.
+func (h *Host) stepID() string {
+	h.execs++
+	return h.journal + "-" + strconv.Itoa(h.execs)
+}

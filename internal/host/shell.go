@@ -1,0 +1,35 @@
+package host
+
+import (
+	"context"
+	"io"
+
+	"github.com/clothesme/deploy-action/remote"
+	"github.com/clothesme/deploy-action/scripts"
+)
+
+// Shell is the whole of a host that a deployment uses: verbs with values. Errors are remote's: an
+// *remote.ExitError is the host's no, anything else means that the outcome is not known.
+type Shell interface {
+	// Run runs one verb to its end. Results and words arrive while it runs.
+	Run(ctx context.Context, verb scripts.Verb, values scripts.Values, results, words io.Writer) error
+	// Hold starts a verb that goes on until its input is closed.
+	Hold(ctx context.Context, verb scripts.Verb, values scripts.Values, results, words io.Writer) (Session, error)
+	// Upload writes a stream into a named pipe that is on the host, Download reads a file.
+	Upload(ctx context.Context, path string, from io.Reader) error
+	Download(ctx context.Context, path string, to io.Writer) error
+	// String tells who answered: the server's version and host key.
+	String() string
+	Close() error
+}
+
+// Session is a verb that goes on.
+type Session interface {
+	Beat() error           // one heartbeat; an error when the session is gone
+	Done() <-chan struct{} // closed when it ended
+	Wait() error           // why it ended
+	Close()                // ends it
+}
+
+// Dialer opens a host's shell.
+type Dialer func(ctx context.Context, host remote.Host) (Shell, error)

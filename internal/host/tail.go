@@ -1,0 +1,51 @@
+package host
+
+import (
+	"errors"
+	"strings"
+	"sync"
+
+	"github.com/clothesme/deploy-action/remote"
+	"github.com/clothesme/deploy-action/scripts"
+)
+
+// tail keeps the end of what a script said, for its error.
+type tail struct {
+	mu   sync.Mutex
+	text []byte
+}
+
+const tailBytes = 16 << 10
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.text = append(t.text, p...)
+	if extra := len(t.text) - tailBytes; extra > 0 {
+		t.text = append(t.text[:0], t.text[extra:]...)
+	}
+	return len(p), nil
+}
+
+// explain gives an exit status the script's own last line as its reason and the lines before it as
+// evidence.
+func (t *tail) explain(verb scripts.Verb, err error) error {
+	var exit *remote.ExitError
+	if !errors.As(err, &exit) {
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	lines := strings.Split(strings.TrimSpace(strings.ReplaceAll(string(t.text), "\r", "\n")), "\n")
+	if len(lines) > evidenceLines {
+		lines = lines[len(lines)-evidenceLines:]
+	}
+	reason := lines[len(lines)-1]
+	if reason == "" {
+		reason = exit.Error()
+	}
+	return &Error{Verb: verb, Code: exit.Code, Reason: reason, Evidence: lines[:len(lines)-1], err: err}
+}
+
+// evidenceLines is as much as a person reads before opening the log.
+const evidenceLines = 30
