@@ -15,12 +15,12 @@ func (d *Deployment) switchOver(ctx context.Context, h *target) (string, error) 
 	if err := d.putSite(ctx, h, h.release); err != nil {
 		return "", err
 	}
-	h.routed, h.unsure = true, true
+	h.route, h.routed = routeMaybe, true
 	res, err := h.Exec(ctx, scripts.Switch, scripts.Values{"from": h.activePort(), "to": h.idlePort()})
 	if err != nil {
 		return "", err
 	}
-	h.switched, h.unsure = true, false
+	h.route = routeNew
 	h.switchedAt = time.UnixMilli(res.Millis("switched_at").Milliseconds())
 	how := "renamed the flag, no reload"
 	if h.reloaded {
@@ -63,10 +63,13 @@ func (d *Deployment) switchBack(ctx context.Context, h *target) error {
 	if err != nil {
 		return err
 	}
-	if res.OneOf("switched", "yes", "already") == "yes" || h.switched { // already: by somebody's hand, or before the connection was lost
-		h.restored = true
+	switch {
+	case res.OneOf("switched", "yes", "already") == "yes", h.route == routeNew:
+		// What is back already is so by somebody's hand, or from before the connection was lost.
+		h.route = routeBack
+	case h.route == routeMaybe:
+		h.route = routeOld
 	}
-	h.switched, h.unsure = false, false
 	if _, err := h.Exec(ctx, scripts.Restore, scripts.Values{"release": h.release}); err != nil {
 		return err
 	}

@@ -45,15 +45,15 @@ func (d *Deployment) failure(s step, cause, undone error) *outcome.Failure {
 			f.Serving += ", as far as is known: it could not be asked"
 		}
 		switch {
-		case h.switched && undone != nil:
+		case h.route == routeNew && undone != nil:
 			f.Site = outcome.SiteSwitched
 			var exit *remote.ExitError
 			if !errors.As(undone, &exit) {
 				f.Site = outcome.SiteUnknown
 			}
-		case h.unsure && undone != nil:
+		case h.route == routeMaybe && undone != nil:
 			f.Site = outcome.SiteUnknown
-		case h.restored && f.Site == outcome.SiteUnchanged:
+		case h.route == routeBack && f.Site == outcome.SiteUnchanged:
 			f.Site = outcome.SiteRestored
 			if h.Active != nil || h.Outside != nil {
 				f.Outcome = outcome.Restored

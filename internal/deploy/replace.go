@@ -34,7 +34,7 @@ func (d *Deployment) replace(ctx context.Context, h *target) (string, error) {
 	if err := d.putSite(ctx, h, h.release); err != nil {
 		return "", err
 	}
-	h.routed, h.unsure, h.tried = true, true, h.Idle.Port
+	h.route, h.routed, h.tried = routeMaybe, true, h.Idle.Port
 	values := d.replacing(h.idlePort(), h.activePort(), "")
 	values["release"] = h.release
 	if h.Active != nil {
@@ -42,13 +42,13 @@ func (d *Deployment) replace(ctx context.Context, h *target) (string, error) {
 	}
 	res, err := h.Exec(ctx, scripts.Replace, values)
 	if err != nil && res.Has("serves") {
-		h.restored, h.unsure, h.resumed = true, false, true
+		h.route, h.resumed = routeBack, true
 		h.servesOn(res.Port("serves"))
 	}
 	if err != nil {
 		return "", err
 	}
-	h.switched, h.unsure = true, false
+	h.route = routeNew
 	h.pid, h.starttime = res.Form("pid", state.NumberForm), res.Form("starttime", state.NumberForm)
 	h.logOffset = res.Form("log_offset", state.NumberForm)
 	h.switchedAt = time.UnixMilli(res.Millis("switched_at").Milliseconds())
@@ -75,24 +75,30 @@ func (d *Deployment) replacing(port, from, back string) scripts.Values {
 func (d *Deployment) replaceBack(ctx context.Context, h *target) error {
 	switch {
 	case h.resumed:
+		h.route = routeBack
 	case h.Active == nil:
 		res, err := h.Exec(ctx, scripts.Switch, scripts.Values{"from": h.idlePort(), "to": ""})
 		if err != nil {
 			return err
 		}
-		h.restored = res.OneOf("switched", "yes", "already") == "yes" || h.switched
+		if res.OneOf("switched", "yes", "already") == "yes" || h.route == routeNew {
+			h.route = routeBack
+		} else {
+			h.route = routeOld
+		}
 	default:
 		res, err := h.Exec(ctx, scripts.Resume, d.replacing(h.idlePort(), h.activePort(), h.Active.Release))
 		if err != nil {
 			return err
 		}
 		h.servesOn(res.Port("serves"))
-		h.restored, h.resumed = true, true
+		h.resumed = true
 		if err := res.Err(); err != nil {
 			return err
 		}
+		h.route = routeBack
 	}
-	h.switched, h.unsure, h.retired = false, false, false
+	h.retired = false
 	if _, err := h.Exec(ctx, scripts.Restore, scripts.Values{"release": h.release}); err != nil {
 		return err
 	}

@@ -68,12 +68,12 @@ func (d *Deployment) hostResult(h *target, how outcome.Outcome) outcome.HostResu
 			r.Commit = h.Active.Commit
 		}
 	}
-	if h.switched {
+	if h.route == routeNew {
 		at := h.switchedAt.UTC()
 		r.ActivePort, r.SwitchedAt = h.Idle.Port, &at
 		r.Serving = fmt.Sprintf("%s on port %d serves", h.release, h.Idle.Port)
 	}
-	if h.unsure {
+	if h.route == routeMaybe {
 		r.ActivePort, r.Serving = 0, "the flag on the host tells what serves"
 	}
 	if h.retired {

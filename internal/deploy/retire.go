@@ -99,7 +99,7 @@ func flagged(err error) bool { return host.Refused(err, scripts.ExitFlag) }
 
 // prune also ends a run that failed, or failures in a row would fill the disk.
 func (d *Deployment) prune(ctx context.Context, h *target) (string, error) {
-	res, err := h.Exec(ctx, scripts.Prune, scripts.Values{"live": scripts.Yes(h.switched)})
+	res, err := h.Exec(ctx, scripts.Prune, scripts.Values{"live": scripts.Yes(h.route == routeNew)})
 	if err != nil {
 		return "", err
 	}

@@ -36,12 +36,10 @@ type target struct {
 	changed     bool   // something was installed or written in setting up
 	reloaded    bool   // this deployment made nginx reload
 	undoing     bool   // what was done is being taken back
-	routed      bool   // requests may have gone to the new slot
-	unsure      bool   // nor is it known whether they still do
-	switched    bool   // requests go to the new slot
+	route       route  // where requests go now
+	routed      bool   // requests may have gone to the new slot at some time
 	tried       uint16 // the port of a replacement; it is the active one when the old version was started again there
 	resumed     bool   // a replacement was taken back: the release of before was started again
-	restored    bool   // they went there, and go to the old one again
 	switchedAt  time.Time
 	live        time.Duration // from the run's start to the first proved answer through nginx
 	boot        time.Duration // the application's own share of it
@@ -51,6 +49,16 @@ type target struct {
 	retired     bool
 	history     []state.Past // newest first, this run's own line among them
 }
+
+// route is where this run has sent requests.
+type route int
+
+const (
+	routeOld   route = iota // to what served before
+	routeMaybe              // it has asked for the new slot, and does not know what came of that
+	routeNew                // to the new slot
+	routeBack               // to the new slot, and back to what served before
+)
 
 func (h *target) activePort() string {
 	if h.Active == nil {
