@@ -21,6 +21,8 @@ type Client struct {
 	done chan struct{}
 	mu   sync.Mutex
 	err  error // why the transport ended, fixed by whoever ended it first
+
+	ready chan *files // was prepared, and is not taken yet
 }
 
 func newClient(w *wire, sshClient *ssh.Client, host Host, hostKey ssh.PublicKey, cfg Config) *Client {

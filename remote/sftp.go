@@ -76,47 +76,130 @@ func (c *Client) sftp(ctx context.Context, what string, work func(*sftp.Client) 
 }
 
 func (c *Client) overSFTP(over, stop <-chan struct{}, work func(*sftp.Client) error) error {
-	ch, requests, err := c.ssh.OpenChannel("session", nil)
-	if err != nil {
-		return c.explain(fmt.Errorf("open session: %w", err))
-	}
-	go ssh.DiscardRequests(requests)
 	finished := make(chan struct{})
 	defer close(finished)
+	ended := make(chan struct{})
 	go func() {
+		defer close(ended)
 		select {
 		case <-stop:
 		case <-over:
 		case <-finished:
 		}
-		_ = ch.Close()
+	}()
+	s, err := c.takeSFTP(ended)
+	if err != nil {
+		return err
+	}
+	go func() {
+		<-ended
+		_ = s.ch.Close()
+	}()
+	if err := work(s.client); err != nil {
+		return c.explain(err)
+	}
+	return nil
+}
+
+// files is a channel with SFTP on it.
+type files struct {
+	ch     ssh.Channel
+	client *sftp.Client
+	err    error
+	gone   chan struct{} // closed when the other side has ended it
+}
+
+// PrepareFiles opens what the next Upload or Download needs, while something else is done: three
+// round trips. That this can't be had is told by that one.
+func (c *Client) PrepareFiles() {
+	ready := make(chan *files, 1)
+	c.mu.Lock()
+	c.ready = ready
+	c.mu.Unlock()
+	go func() {
+		s, err := c.openSFTP(nil)
+		if err != nil {
+			s = &files{err: err}
+		}
+		ready <- s
+	}()
+}
+
+// takeSFTP returns what was prepared, or what it opens.
+func (c *Client) takeSFTP(ended <-chan struct{}) (*files, error) {
+	c.mu.Lock()
+	ready := c.ready
+	c.ready = nil
+	c.mu.Unlock()
+	if ready != nil {
+		select {
+		case s := <-ready:
+			if s.err != nil {
+				break
+			}
+			select {
+			case <-s.gone: // while it waited
+			default:
+				return s, nil
+			}
+		case <-ended:
+			return nil, c.explain(errors.New("open session: no answer"))
+		}
+	}
+	return c.openSFTP(ended)
+}
+
+// openSFTP opens a channel, which is closed when ended is before SFTP is there.
+func (c *Client) openSFTP(ended <-chan struct{}) (*files, error) {
+	ch, requests, err := c.ssh.OpenChannel("session", nil)
+	if err != nil {
+		return nil, c.explain(fmt.Errorf("open session: %w", err))
+	}
+	go ssh.DiscardRequests(requests)
+	begun := make(chan struct{})
+	defer close(begun)
+	go func() {
+		select {
+		case <-ended:
+			_ = ch.Close()
+		case <-begun:
+		}
 	}()
 	ok, err := ch.SendRequest("subsystem", true, ssh.Marshal(struct{ Name string }{"sftp"}))
 	if err == nil && !ok {
-		return errors.New("the host has no SFTP: its sshd_config needs the line \"Subsystem sftp internal-sftp\"")
+		err = errors.New("the host has no SFTP: its sshd_config needs the line \"Subsystem sftp internal-sftp\"")
+	} else if err != nil {
+		err = c.explain(err)
 	}
 	if err != nil {
-		return c.explain(err)
+		_ = ch.Close()
+		return nil, err
 	}
 	begins := &beginning{Reader: bufio.NewReader(ch), bytes: make([]byte, 0, 4)}
 	s, err := sftp.NewClientPipe(begins, ch, sftp.UseConcurrentWrites(true))
 	if err != nil {
 		if said := begins.words(); said != "" {
-			return fmt.Errorf("begin SFTP: the login prints %q before it: a start-up file such as ~/.bashrc must print nothing where nobody reads it", said)
+			err = fmt.Errorf("begin SFTP: the login prints %q before it: a start-up file such as ~/.bashrc must print nothing where nobody reads it", said)
+		} else {
+			err = c.explain(fmt.Errorf("begin SFTP: %w", err))
 		}
-		return c.explain(fmt.Errorf("begin SFTP: %w", err))
+		_ = ch.Close()
+		return nil, err
 	}
 	// Any server takes 32 KiB at a time. One with this extension, OpenSSH from 8.5
 	// on, takes up to 255 KiB (sftp-common.h), and is done in less time.
 	if _, known := s.HasExtension("limits@openssh.com"); known {
 		if err := sftp.MaxPacketUnchecked(255 << 10)(s); err != nil {
-			return err
+			_ = ch.Close()
+			return nil, err
 		}
 	}
-	if err := work(s); err != nil {
-		return c.explain(err)
-	}
-	return nil
+	f := &files{ch: ch, client: s, gone: make(chan struct{})}
+	go func() {
+		defer close(f.gone)
+		_ = s.Wait()
+	}()
+	return f, nil
 }
 
 // beginning keeps the first bytes that come.

@@ -209,3 +209,48 @@ func (w *limitedWriter) Write(p []byte) (int, error) {
 	}
 	return len(p), nil
 }
+
+// What was prepared is taken once, and where it could not be had the next one says why, or has it.
+func TestOpenSSHPreparedFiles(t *testing.T) {
+	client := sftpHost(t, withSFTP)
+	path := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	client.PrepareFiles()
+	for _, text := range []string{"a", "b"} { // the second opens its own, when the first is closed
+		if err := client.Upload(t.Context(), path, strings.NewReader(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := read(t, path); got != "ab" {
+		t.Errorf("the file has %q", got)
+	}
+	client = sftpHost(t, withSFTP, "MaxSessions 1")
+	stdin, more := io.Pipe()
+	defer func() { _ = more.Close() }()
+	held, err := client.Start(t.Context(), remote.Command{Line: "cat", Stdin: stdin})
+	if err != nil {
+		t.Fatal(err)
+	}
+	client.PrepareFiles()
+	var full *ssh.OpenChannelError
+	if err := client.Upload(t.Context(), path, strings.NewReader("c")); !errors.As(err, &full) {
+		t.Errorf("with no session free: %v", err)
+	}
+	client.PrepareFiles() // refused, and by now there would be one
+	_ = held.Close()
+	for range 100 { // the host notices it later
+		if err = client.Upload(t.Context(), path, strings.NewReader("d")); !errors.As(err, &full) {
+			break
+		}
+	}
+	if err != nil || read(t, path) != "abd" {
+		t.Errorf("afterwards: %v, %q", err, read(t, path))
+	}
+	without := sftpHost(t)
+	without.PrepareFiles()
+	if err := without.Upload(t.Context(), path, strings.NewReader("x")); err == nil || !strings.Contains(err.Error(), "Subsystem sftp") {
+		t.Errorf("without SFTP: %v", err)
+	}
+}

@@ -6,14 +6,12 @@ import (
 	"fmt"
 )
 
-// Pack returns a composed script in the form that is sent: a line for bash, and behind it the script as gzip makes it.
-// bash reads a script from a pipe byte by byte, so that it takes no more than is its own; what comes after the script
-// on standard input stays there here, too, since the line says how many bytes are the script's. Sent like this it is a
-// third as long, and is read at once.
+// Pack returns a script in the form that is sent: a line for bash, and behind it the script as gzip makes it. bash reads a script from a pipe
+// byte by byte, so that it takes no more than is its own; what comes after the script on standard input stays there here, too, since the line
+// says how many bytes are the script's, and dd, other than some a head, reads no more. Sent like this it is a third as long, and is read at once.
 //
-// The script runs only if all of it has come: gzip checks it, and [Compose] puts it between braces. Where nothing
-// follows (more is false) gzip reads to the end by itself, which is a process less.
-func Pack(script []byte, more bool) []byte {
+// The script runs only if all of it has come: gzip checks it.
+func Pack(script []byte) []byte {
 	var packed bytes.Buffer
 	w, err := gzip.NewWriterLevel(&packed, gzip.BestCompression)
 	if err == nil {
@@ -27,11 +25,7 @@ func Pack(script []byte, more bool) []byte {
 	}
 	// The line stands between braces for the case that it is cut off itself. An option that the host's environment has for
 	// gzip is not for this one, and the script's text is not for its children.
-	bounded := ""
-	if more {
-		bounded = fmt.Sprintf("head -c %d | ", packed.Len())
-	}
 	line := fmt.Sprintf("{ [ -n \"${BASH_VERSION-}\" ] || exit %d; set -o pipefail; unset -v GZIP script; "+
-		"script=$(%sgzip -dc) || exit; eval \"$script\"; }\n", ExitNotBash, bounded)
+		"script=$(dd bs=%d count=1 iflag=fullblock status=none | gzip -dc) || exit; set +o pipefail; eval \"$script\"; }\n", ExitNotBash, packed.Len())
 	return append([]byte(line), packed.Bytes()...)
 }

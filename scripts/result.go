@@ -87,8 +87,8 @@ func (r *Results) Err() error {
 	return r.err
 }
 
-// private are results that no log may have: by them somebody could tell what was in an input.
-var private = regexp.MustCompile(`^recipe_`)
+// private are results that no log has: by a recipe somebody could tell what was in an input, and an offer is long.
+var private = regexp.MustCompile(`^recipe_|^offer$`)
 
 // String lists the results in the order of their keys, for debugging; private ones are left out.
 func (r *Results) String() string {

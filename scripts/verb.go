@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"embed"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -52,7 +53,13 @@ const (
 	Releases Verb = "releases"
 )
 
-// Command is what the exec channel runs. The script follows on standard input, so nothing of it shows in a process list but the verb's name.
+// Verbs are all of them.
+var Verbs = []Verb{
+	Lock, Check, Port, Setup, Adopt, Fetch, Offer, Receive, Room, Confirm, Build, Hook, Assets, Start, Health, Site, Switch, Verify, Replace,
+	Resume, Restore, Drain, Stop, Prune, Record, Ask, Releases,
+}
+
+// Command is what a verb runs as. Its script follows on standard input, so nothing of it shows in a process list but the verb's name.
 func Command(verb Verb) string { return "exec bash -s -- " + string(verb) }
 
 // Values are a script's inputs, by variable name.
@@ -82,22 +89,32 @@ func sources(verb Verb) []string {
 
 var name = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
 
-// Compose returns what is fed to [Command]: the line that opens the results, the exit codes, the values, what all verbs share, and the
-// verb, whose last line calls main; then its results are kept. All of it stands between braces, so that bash runs nothing of a stream that is cut off: the
-// last line alone would be run as far as it came. Values reach the script as they are, byte for byte; only NUL, which a shell variable can't hold, is refused.
+// Compose returns a verb's script as one text, for a bash that reads nothing else: the line that opens the results, the values, the exit codes,
+// what all verbs share, and the verb, whose last line calls main; then its results are kept. All of it stands between braces, so that bash runs
+// nothing of a stream that is cut off. In a conversation the host puts together the same, see [Opening]. Values reach the script as they are,
+// byte for byte; only NUL, which a shell variable can't hold, is refused.
 func Compose(verb Verb, values Values) ([]byte, error) {
+	text, err := Assign(verb, values)
+	if err != nil {
+		return nil, err
+	}
+	out := bytes.NewBufferString("echo " + Begin + "\n{\n")
+	out.Write(text)
+	for _, part := range parts(verb) {
+		text, err := partText(part)
+		if err != nil {
+			return nil, fmt.Errorf("compose %s: %w", verb, err)
+		}
+		out.Write(text)
+	}
+	out.WriteString("}\n")
+	return out.Bytes(), nil
+}
+
+// Assign returns the values of a verb as the text that sets them.
+func Assign(verb Verb, values Values) ([]byte, error) {
 	var out bytes.Buffer
-	// A start-up file may have put another shell in bash's place, which would read on.
-	fmt.Fprintf(&out, "[ -n \"${BASH_VERSION-}\" ] || exit %d\necho %s\n{\n", ExitNotBash, Begin)
-	for _, exit := range Exits {
-		fmt.Fprintf(&out, "readonly %s=%d\n", exit.Name, exit.Code)
-	}
-	keys := make([]string, 0, len(values))
-	for key := range values {
-		keys = append(keys, key)
-	}
-	slices.Sort(keys)
-	for _, key := range keys {
+	for _, key := range slices.Sorted(maps.Keys(values)) {
 		if !name.MatchString(key) {
 			return nil, fmt.Errorf("compose %s: bad variable name %q", verb, key)
 		}
@@ -107,15 +124,26 @@ func Compose(verb Verb, values Values) ([]byte, error) {
 		// A variable that the host's environment already exports would stay exported, to every child.
 		fmt.Fprintf(&out, "unset -v %[1]s; %[1]s=%[2]s\n", key, shellescape.Quote(values[key]))
 	}
-	for _, file := range sources(verb) {
-		text, err := bareFile(file)
-		if err != nil {
-			return nil, fmt.Errorf("compose %s: %w", verb, err)
-		}
-		out.Write(text)
-	}
-	out.WriteString("keep_results\n}\n")
 	return out.Bytes(), nil
+}
+
+// parts are what a verb's script consists of, besides its values: files, and between them what has no file.
+func parts(verb Verb) []string {
+	return slices.Concat([]string{"exits"}, sources(verb), []string{"end"})
+}
+
+func partText(part string) ([]byte, error) {
+	switch part {
+	case "exits":
+		var out bytes.Buffer
+		for _, exit := range Exits {
+			fmt.Fprintf(&out, "readonly %s=%d\n", exit.Name, exit.Code)
+		}
+		return out.Bytes(), nil
+	case "end":
+		return []byte("keep_results\n"), nil
+	}
+	return bareFile(part)
 }
 
 var bareFiles sync.Map // by name; each is read over and over

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Holds a run at a place of its own: every bash that sshd starts reads this first (BASH_ENV), and a hook may call it by the hook's name.
+# Holds a run at a place of its own: every bash that runs a verb reads this first (BASH_ENV), and a hook may call it by the hook's name.
 #
 # /run/lab/armed names the place: a verb or hook, `before` (nothing of its script was read) or `inside` (it is about to say its first result),
 # and how many of that name go by first. Who is held writes its pid to /run/lab/held and waits for a line in /run/lab/go. Its names begin
@@ -28,7 +28,8 @@ lab_place() {
   fi
 }
 
-if [[ $- == *s* || $0 == */hold.sh ]]; then
+# The loop that hears the runner starts what does read this.
+if [[ $- == *s* && $1 != talk || $0 == */hold.sh ]]; then
   unset -v BASH_ENV # what a verb starts is no verb
   if [[ -r /run/lab/armed ]]; then lab_place "$1"; fi
 fi

@@ -92,37 +92,33 @@ func noise(t *testing.T, table *Table) {
 					sshtest.Shell(e)
 				},
 				Handle: func(e *sshtest.Exec) {
-					verb := strings.TrimPrefix(e.Line, "exec bash -s -- ")
-					output := answers()[verb]
-					switch verb {
-					case "offer":
-						output = "transfer=" + dir + "\nbase=20261122T000000Z-aaaaaaa\ndisk_kb=900000\ninodes=0\n"
-					case "receive":
-						output = "ready=yes\nreceived=yes\n"
-						if err := os.WriteFile(filepath.Join(dir, "stream"), nil, 0o600); err != nil {
-							t.Error(err)
+					sshtest.Converse(e, scripts.Begin, func(v *sshtest.Verb) {
+						output := answers()[v.Name]
+						switch v.Name {
+						case "offer":
+							output = "transfer=" + dir + "\nbase=20261122T000000Z-aaaaaaa\ndisk_kb=900000\ninodes=0\n"
+						case "receive":
+							output = "ready=yes\nreceived=yes\n"
+							if err := os.WriteFile(filepath.Join(dir, "stream"), nil, 0o600); err != nil {
+								t.Error(err)
+							}
 						}
-					}
-					if verb == tt.verb {
-						output = tt.output
-					}
-					if verb != "lock" && verb != "receive" {
-						_, _ = io.Copy(io.Discard, e.Channel)
-					}
-					if verb == tt.verb && tt.words != nil {
-						_ = tt.words(e.Channel.Stderr())
-					}
-					_, _ = io.WriteString(e.Channel, scripts.Begin+"\n"+output)
-					if verb == tt.verb && tt.results != nil {
-						_ = tt.results(e.Channel)
-					}
-					if verb == "lock" {
-						_, _ = io.Copy(io.Discard, e.Channel)
-					}
-					if verb == "receive" {
-						waitForStream(filepath.Join(dir, "stream"))
-					}
-					e.Status(0)
+						if v.Name == tt.verb {
+							output = tt.output
+						}
+						if v.Name == tt.verb && tt.words != nil {
+							_ = tt.words(v.Words)
+						}
+						_, _ = io.WriteString(v.Results, output)
+						if v.Name == tt.verb && tt.results != nil {
+							_ = tt.results(v.Results)
+						}
+						<-v.Closed
+						if v.Name == "receive" {
+							waitForStream(filepath.Join(dir, "stream"))
+						}
+						v.End(0)
+					})
 				},
 			})
 			workspace := filepath.Join(dir, "workspace")

@@ -67,24 +67,19 @@ func fromHost(t *testing.T, table *Table) {
 		attempt := func(t *testing.T) string {
 			t.Helper()
 			server := sshtest.Start(t, sshtest.Options{Handle: func(e *sshtest.Exec) {
-				verb := strings.TrimPrefix(e.Line, "exec bash -s -- ")
-				output, failed := answers()[verb], false
-				if verb == tt.verb {
-					output, failed = tt.output, tt.output == ""
-					_, _ = io.WriteString(e.Channel.Stderr(), tt.words)
-				}
-				if verb != "lock" {
-					_, _ = io.Copy(io.Discard, e.Channel)
-				}
-				_, _ = io.WriteString(e.Channel, scripts.Begin+"\n"+output)
-				if verb == "lock" {
-					_, _ = io.Copy(io.Discard, e.Channel)
-				}
-				if failed {
-					e.Status(scripts.ExitBuild)
-					return
-				}
-				e.Status(0)
+				sshtest.Converse(e, scripts.Begin, func(v *sshtest.Verb) {
+					output, status := answers()[v.Name], 0
+					if v.Name == tt.verb {
+						output = tt.output
+						_, _ = io.WriteString(v.Words, tt.words)
+						if output == "" {
+							status = scripts.ExitBuild
+						}
+					}
+					_, _ = io.WriteString(v.Results, output)
+					<-v.Closed
+					v.End(status)
+				})
 			}})
 			in, err := parse(t, map[string]string{"host": fmt.Sprintf("ubuntu@127.0.0.1:%d", server.Port()), "operation": tt.operation, "watch-for": "0s", "known-hosts": server.KnownHosts()},
 				"GITHUB_RUN_ID", "4711", "GITHUB_RUN_NUMBER", "7")

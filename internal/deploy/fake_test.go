@@ -157,6 +157,8 @@ func (f *fakeHost) Upload(ctx context.Context, path string, from io.Reader) (err
 	return err
 }
 
+func (f *fakeHost) PrepareFiles() {}
+
 func (f *fakeHost) Download(_ context.Context, path string, to io.Writer) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -535,7 +537,7 @@ type fakeSession struct {
 	err   error
 }
 
-func (s *fakeSession) Beat() error           { return nil }
+func (s *fakeSession) Beat()                 {}
 func (s *fakeSession) Done() <-chan struct{} { return s.done }
 func (s *fakeSession) Wait() error           { <-s.done; return s.err }
 func (s *fakeSession) Close() {

@@ -13,6 +13,9 @@ func (d *Deployment) takeLock(ctx context.Context, h *target) (string, error) {
 			"since nginx's configuration names files in it: give it to nginx's group, "+
 			"sudo chgrp www-data %[2]s && sudo chmod 0750 %[2]s", h.Address, d.in.Path))
 	}
+	if err == nil && !d.sendsNothing(h) {
+		h.PrepareFiles()
+	}
 	if err == nil && taken.Waited >= time.Second {
 		return fmt.Sprintf("held, after waiting %s", taken.Waited.Round(time.Second)), nil
 	}

@@ -3,6 +3,7 @@ package deploy
 import (
 	"compress/gzip"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -120,7 +121,11 @@ func (d *Deployment) offer(ctx context.Context, h *target, tree *workspace.Tree)
 	if res.Err() != nil || o.base == "" {
 		return o, tree.All(), res.Err()
 	}
-	change, err := compare(ctx, h, o.transfer+"/offer", tree)
+	from := downloader(h)
+	if res.Has("offer") {
+		from = inline(res.Text("offer"))
+	}
+	change, err := compare(ctx, from, o.transfer+"/offer", tree)
 	if err == nil && change.Anew {
 		o.base = ""
 	}
@@ -130,6 +135,14 @@ func (d *Deployment) offer(ctx context.Context, h *target, tree *workspace.Tree)
 // downloader is a host whose files can be read.
 type downloader interface {
 	Download(ctx context.Context, path string, to io.Writer) error
+}
+
+// inline is an offer that came among the results, as base64.
+type inline string
+
+func (i inline) Download(_ context.Context, _ string, to io.Writer) error {
+	_, err := io.Copy(to, base64.NewDecoder(base64.StdEncoding, strings.NewReader(string(i))))
+	return err
 }
 
 // compare reads an offer while it comes. It ends with the first byte that is too many.

@@ -88,6 +88,9 @@ func (h *Host) Download(ctx context.Context, path string, to io.Writer) error {
 	return h.shell.Download(ctx, path, to)
 }
 
+// PrepareFiles opens what the next Upload or Download needs, while something else is done.
+func (h *Host) PrepareFiles() { h.shell.PrepareFiles() }
+
 // values are those of one verb; its own go before those that all take.
 func (h *Host) values(own scripts.Values) scripts.Values {
 	all := h.common()

@@ -73,7 +73,7 @@ type session struct {
 	beats int
 }
 
-func (s *session) Beat() error           { s.beats++; return nil }
+func (s *session) Beat()                 { s.beats++ }
 func (s *session) Done() <-chan struct{} { return s.done }
 func (s *session) Wait() error           { <-s.done; return s.err }
 func (s *session) Close()                { s.end(nil) }

@@ -80,7 +80,7 @@ func (h *Host) takeLock(ctx context.Context, note string, limit time.Duration, r
 		case <-locked:
 			held = true
 		case <-beat.C:
-			_ = session.Beat() // a dead session says so below
+			session.Beat() // a dead session says so below
 		case <-session.Done():
 			beat.Stop()
 			err := session.Wait()
@@ -112,7 +112,7 @@ func keepLock(ctx context.Context, shell Shell, session Session, beat *time.Tick
 	for {
 		select {
 		case <-beat.C:
-			_ = session.Beat()
+			session.Beat()
 		case <-session.Done():
 			if ctx.Err() == nil {
 				_ = shell.Close()

@@ -40,13 +40,12 @@ func (e *ShellError) Error() string {
 		e.User, e.Status, words, e.User)
 }
 
-// opening watches what a verb prints for the line that opens its results: what comes before that is
-// not the verb's.
+// opening watches what a conversation prints for the line that opens it: what comes before that is
+// the login shell's.
 type opening struct {
 	to     io.Writer
 	user   string
 	cancel context.CancelCauseFunc
-	begun  func()
 	timer  *time.Timer
 
 	mu     sync.Mutex
@@ -72,9 +71,7 @@ func (o *opening) Write(p []byte) (int, error) {
 			o.line = append(o.line, part...)
 		}
 		if found {
-			if o.came = string(o.line) == scripts.Begin; o.came && o.begun != nil {
-				o.begun()
-			}
+			o.came = string(o.line) == scripts.Begin
 			o.keep(append(o.line, '\n'))
 			o.line = o.line[:0]
 		}
@@ -107,7 +104,7 @@ func (o *opening) said() string {
 	return words[max(0, len(words)-300):]
 }
 
-// judge tells a verb's own end from that of a login shell that never came to it.
+// judge tells the conversation's own end from that of a login shell that never came to it.
 func (o *opening) judge(err error) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -75,3 +75,18 @@ func TestALoginThatRunsNothing(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// A verb whose time was over before it began is not begun.
+func TestNothingBeginsTooLate(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	talk := remote.NewTalk()
+	err := (&sshShell{talk: talk}).Run(ctx, scripts.Ask, scripts.Values{}, io.Discard, io.Discard)
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("Run: %v", err)
+	}
+	talk.Over(io.EOF)
+	if sent, err := io.ReadAll(talk.Stdin()); err != nil || len(sent) > 0 {
+		t.Errorf("the host was sent %q, %v", sent, err)
+	}
+}

@@ -18,6 +18,8 @@ type Shell interface {
 	// Upload writes a stream into a named pipe that is on the host, Download reads a file.
 	Upload(ctx context.Context, path string, from io.Reader) error
 	Download(ctx context.Context, path string, to io.Writer) error
+	// PrepareFiles opens what the next of these needs, while something else is done.
+	PrepareFiles()
 	// String tells who answered: the server's version and host key.
 	String() string
 	Close() error
@@ -25,7 +27,7 @@ type Shell interface {
 
 // Session is a verb that goes on.
 type Session interface {
-	Beat() error           // one heartbeat; an error when the session is gone
+	Beat()                 // one heartbeat
 	Done() <-chan struct{} // closed when it ended
 	Wait() error           // why it ended
 	Close()                // ends it

@@ -2,13 +2,13 @@ package host
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"math"
+	"maps"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -17,7 +17,7 @@ import (
 	"github.com/clothesme/deploy-action/scripts"
 )
 
-// SSH returns the Dialer that deployments use: one connection a host, one exec channel a verb.
+// SSH returns the Dialer that deployments use: one connection a host, and in it one conversation.
 func SSH(cfg remote.Config) Dialer {
 	return func(ctx context.Context, host remote.Host) (Shell, error) {
 		client, err := remote.Dial(ctx, host, cfg)
@@ -39,50 +39,111 @@ type sshShell struct {
 	*remote.Client // the first connection
 	dial           func(context.Context) (*remote.Client, error)
 	user           string
-	works          atomic.Bool   // the login shell has run a verb
-	patience       time.Duration // until a login shell must have begun with what it was given
+	patience       time.Duration // until the login shell must have begun with what it was given
 
 	mu   sync.Mutex
-	more []*remote.Client // where sshd admits few sessions over one
+	talk *remote.Talk // nil before the first verb
+
+	moreMu sync.Mutex
+	more   []*remote.Client // where sshd admits few sessions over one
 }
 
 func (s *sshShell) Run(ctx context.Context, verb scripts.Verb, values scripts.Values, results, words io.Writer) error {
-	script, err := scripts.Compose(verb, values)
+	turn, err := s.begin(ctx, verb, values, false, results, words)
 	if err != nil {
 		return err
 	}
-	ctx, o := s.opening(ctx, results, words)
-	defer o.over()
-	return o.judge(s.over(ctx, func(c *remote.Client) error {
-		return c.Run(ctx, remote.Command{
-			Line: scripts.Command(verb), Stdin: bytes.NewReader(scripts.Pack(script, false)),
-			Stdout: o, Stderr: o.words(),
-		})
-	}))
+	return turn.Wait(ctx)
 }
 
 func (s *sshShell) Hold(
 	ctx context.Context, verb scripts.Verb, values scripts.Values, results, words io.Writer,
 ) (Session, error) {
-	script, err := scripts.Compose(verb, values)
+	turn, err := s.begin(ctx, verb, values, true, results, words)
 	if err != nil {
 		return nil, err
 	}
-	pr, pw := io.Pipe()
-	ctx, o := s.opening(ctx, results, words)
+	return &sshSession{turn}, nil
+}
+
+// begin has the host begin with a verb.
+func (s *sshShell) begin(
+	ctx context.Context, verb scripts.Verb, values scripts.Values, hold bool, results, words io.Writer,
+) (*remote.Turn, error) {
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("start command: %w", context.Cause(ctx))
+	}
+	talk, err := s.conversation(ctx)
+	if err != nil {
+		return nil, err
+	}
+	_, _ = io.WriteString(results, scripts.Begin+"\n")
+	return talk.Begin(remote.Work{
+		Name: string(verb), Hold: hold, Results: results, Words: words,
+		Text: func(tag string) ([]byte, error) {
+			all := maps.Clone(values)
+			all["tag"] = tag
+			return scripts.Assign(verb, all)
+		},
+	})
+}
+
+// conversation opens it, for the first verb. That one is sent along, before the host has answered.
+func (s *sshShell) conversation(ctx context.Context) (*remote.Talk, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.talk != nil {
+		return s.talk, nil
+	}
+	talk := remote.NewTalk()
+	long, o := s.opening(context.WithoutCancel(ctx), talk.Stdout(), talk.Stderr())
+	stop := context.AfterFunc(ctx, func() { o.cancel(context.Cause(ctx)) }) // only while it is opened
 	var process *remote.Process
-	err = s.over(ctx, func(c *remote.Client) (err error) {
-		process, err = c.Start(ctx, remote.Command{
-			Line: scripts.Command(verb), Stdin: io.MultiReader(bytes.NewReader(scripts.Pack(script, true)), pr),
+	err := s.over(ctx, func(c *remote.Client) (err error) {
+		process, err = c.Start(long, remote.Command{
+			Line:   scripts.Command(scripts.Talk),
+			Stdin:  io.MultiReader(bytes.NewReader(scripts.Opening(silence)), talk.Stdin()),
 			Stdout: o, Stderr: o.words(),
 		})
 		return err
 	})
-	if err != nil {
+	if err != nil || !stop() {
+		err = cmp.Or(err, context.Cause(ctx))
 		o.over()
+		talk.Over(err)
 		return nil, err
 	}
-	return &sshSession{process, pw, o}, nil
+	s.talk = talk
+	go func() {
+		talk.Over(ended(o.judge(process.Wait())))
+		o.over()
+	}()
+	go beat(talk)
+	return talk, nil
+}
+
+// ended is why a conversation has: nobody knows how the verbs under way did, unless none has ever
+// begun.
+func ended(err error) error {
+	var shell *ShellError
+	if errors.As(err, &shell) || Lost(err) {
+		return err
+	}
+	return &remote.LostError{Started: true, Err: cmp.Or(err, errors.New("the host ended the conversation"))}
+}
+
+// beat tells the host that the run is there.
+func beat(talk *remote.Talk) {
+	ticker := time.NewTicker(Heartbeat)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			talk.Beat()
+		case <-talk.Done():
+			return
+		}
+	}
 }
 
 func (s *sshShell) Upload(ctx context.Context, path string, from io.Reader) error {
@@ -97,14 +158,7 @@ func (s *sshShell) Download(ctx context.Context, path string, to io.Writer) erro
 func (s *sshShell) opening(ctx context.Context, results, words io.Writer) (context.Context, *opening) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	o := &opening{to: results, user: s.user, cancel: cancel, errors: words}
-	o.begun = func() { s.works.Store(true) }
-	patience := s.patience
-	if s.works.Load() {
-		// That a shell which has run a verb does not run the next is the connection's doing, or
-		// the host's.
-		patience = never
-	}
-	o.timer = time.AfterFunc(patience, func() {
+	o.timer = time.AfterFunc(s.patience, func() {
 		o.mu.Lock()
 		defer o.mu.Unlock()
 		if !o.came {
@@ -113,8 +167,6 @@ func (s *sshShell) opening(ctx context.Context, results, words io.Writer) (conte
 	})
 	return ctx, o
 }
-
-const never = math.MaxInt64
 
 // over does a piece of work over the first connection that has a session free for it, or over a new
 // one: an sshd may admit few sessions over one connection (MaxSessions), and the deploy lock takes
@@ -142,8 +194,8 @@ func isFull(err error) bool {
 
 // another returns the n-th connection besides the first.
 func (s *sshShell) another(ctx context.Context, n int) (*remote.Client, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.moreMu.Lock()
+	defer s.moreMu.Unlock()
 	if n < len(s.more) {
 		return s.more[n], nil
 	}
@@ -155,11 +207,11 @@ func (s *sshShell) another(ctx context.Context, n int) (*remote.Client, error) {
 }
 
 func (s *sshShell) Close() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.moreMu.Lock()
 	for _, client := range s.more {
 		_ = client.Close()
 	}
+	s.moreMu.Unlock()
 	return s.Client.Close()
 }
 
@@ -167,20 +219,8 @@ func (s *sshShell) String() string {
 	return fmt.Sprintf("%s, host key %s", s.ServerVersion(), ssh.FingerprintSHA256(s.HostKey()))
 }
 
-type sshSession struct {
-	*remote.Process
-	input *io.PipeWriter
-	o     *opening
-}
+// sshSession is a turn that is fed.
+type sshSession struct{ *remote.Turn }
 
-func (s *sshSession) Wait() error {
-	defer s.o.over()
-	return s.o.judge(s.Process.Wait())
-}
-
-func (s *sshSession) Beat() error {
-	_, err := s.input.Write([]byte("\n"))
-	return err
-}
-
-func (s *sshSession) Close() { _ = s.input.Close() }
+func (s *sshSession) Wait() error { return s.Turn.Wait(context.Background()) }
+func (s *sshSession) Beat()       { s.Feed() }

@@ -4,7 +4,7 @@
 # The values a verb names in its header stand above this text as shell variables, and so do the exit codes (EX_*),
 # both written by Go. Standard output carries key=value results, standard error words for people.
 #
-# Values: app
+# Values: app, tag (in front of each result; nothing where a verb runs by itself)
 set -euo pipefail
 
 # What a login has put into the environment is for the commands of the workflow, which get it back, and changes none of our own
@@ -33,7 +33,7 @@ say() { printf '%s\n' "$*" >&2 || :; }
 result() {
   case $2 in *$'\n'* | *$'\r'*) die 1 "result $1 holds a line break" ;; esac
   if [[ -n ${results_fd-} ]]; then { printf '%s=%s\n' "$1" "$2" >&"$results_fd"; } 2>/dev/null || results_fd=''; fi # then they are not kept
-  printf '%s=%s\n' "$1" "$2" || :
+  printf '%s%s=%s\n' "${tag:+$tag }" "$1" "$2" || :
 }
 
 # result_if KEY COMMAND...: yes where the command succeeds, else no.

@@ -6,7 +6,7 @@
 # own_lock: refuses to touch anything when the deploy lock is no longer this run's, and lets no step work beside another. Each leads a session
 # of its own, as sshd starts it, holds the step lock, and leaves its name while it works.
 own_lock() {
-  local leader
+  local leader line
   holds_lock
   trap 'blame $?' EXIT
   end_cut_off
@@ -19,7 +19,7 @@ own_lock() {
   flock -w 10 "$step_fd" || die "$EX_STEP_BUSY" "a step that was cut off still runs on this host: pid ${leader:-unknown}"
   if [[ -n $step_id && -e $path/.lock.steps/$step_id ]]; then
     holds_lock
-    cat -- "$path/.lock.steps/$step_id"
+    while IFS= read -r line; do printf '%s%s\n' "${tag:+$tag }" "$line"; done <"$path/.lock.steps/$step_id"
     exit 0
   fi
   trap leave EXIT

@@ -1,0 +1,333 @@
+package remote
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Talk is a conversation with a host over one command that goes on: the loop in scripts/lib/talk.sh,
+// or another one that speaks as it does. It is asked for pieces of work, each called a turn here,
+// and says what they print and how they end. A turn costs one round trip, where a command of its own
+// costs three.
+//
+// Its three streams are those of a [Command]; whoever runs that tells the end of it by [Talk.Over].
+type Talk struct {
+	in *queue
+
+	mu    sync.Mutex
+	turns []*Turn // under way, in the order in which they began
+	line  []byte  // of standard output, as far as it came
+	tail  []byte  // of standard error: it may become a tag
+	over  chan struct{}
+	err   error // why it is over
+}
+
+// Turn is one piece of work.
+type Turn struct {
+	talk           *Talk
+	tag            string
+	held           bool
+	results, words io.Writer
+
+	ended, silent bool // its end was seen on standard output, and on standard error
+	left          bool // nobody waits for it any more: what it still says is nobody's
+	done          chan struct{}
+	err           error
+}
+
+// Work is what a turn is to do.
+type Work struct {
+	Name string
+	// Text returns what the host is told, for a tag that is this turn's alone: lines on standard
+	// output that begin with it are results, and go on without it.
+	Text           func(tag string) ([]byte, error)
+	Hold           bool      // it has a standard input, see [Turn.Feed]
+	Results, Words io.Writer // called by one goroutine each
+}
+
+// NewTalk returns a conversation in which nothing was said yet.
+func NewTalk() *Talk { return &Talk{in: newQueue(), over: make(chan struct{})} }
+
+// Stdin is what the host is to hear.
+func (t *Talk) Stdin() io.Reader { return t.in }
+
+// Stdout takes what the loop and all turns print.
+func (t *Talk) Stdout() io.Writer { return talkOutput(t.hear) }
+
+// Stderr takes their words.
+func (t *Talk) Stderr() io.Writer { return talkOutput(t.hearWords) }
+
+type talkOutput func([]byte)
+
+func (o talkOutput) Write(p []byte) (int, error) {
+	o(p)
+	return len(p), nil
+}
+
+// Over ends the conversation: how the turns under way did is not known, for this reason.
+func (t *Talk) Over(err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.err != nil {
+		return
+	}
+	t.say(t.tail)
+	t.err = err
+	close(t.over)
+	t.in.close()
+	for _, turn := range t.turns {
+		turn.err = err
+		close(turn.done)
+	}
+	t.turns = nil
+}
+
+// Done is closed when the conversation is over.
+func (t *Talk) Done() <-chan struct{} { return t.over }
+
+// Beat tells the host that this side is there.
+func (t *Talk) Beat() { t.in.put("beat\n") }
+
+// Begin sends a piece of work, and does not wait.
+func (t *Talk) Begin(w Work) (*Turn, error) {
+	turn := &Turn{
+		talk: t, tag: rand.Text(), held: w.Hold, results: w.Results, words: w.Words, done: make(chan struct{}),
+	}
+	text, err := w.Text(turn.tag)
+	if err != nil {
+		return nil, err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.err != nil {
+		return nil, t.err
+	}
+	kind := "verb"
+	if w.Hold {
+		kind = "hold"
+	}
+	t.turns = append(t.turns, turn)
+	t.in.put(fmt.Sprintf("%s %s %d %s\n%s", kind, turn.tag, len(text), w.Name, text))
+	return turn, nil
+}
+
+// mostLine bounds a line of results; what it has more is dropped, and is too much for those who read
+// them.
+const mostLine = 2 << 20
+
+func (t *Talk) hear(p []byte) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for len(p) > 0 {
+		part, rest, found := bytes.Cut(p, []byte("\n"))
+		if len(t.line) < mostLine {
+			t.line = append(t.line, part...)
+		}
+		if found {
+			t.result(string(t.line))
+			t.line = t.line[:0]
+		}
+		p = rest
+	}
+}
+
+// result takes a line of standard output. One without the tag of a turn is no result of ours: a
+// program printed it, and maybe no line break behind it.
+func (t *Talk) result(line string) {
+	for _, turn := range t.turns {
+		_, text, found := strings.Cut(line, turn.tag+" ")
+		if !found {
+			continue
+		}
+		if end, ended := strings.CutPrefix(text, "end "); ended {
+			turn.ended, turn.err = true, endOf(end)
+			t.finish(turn)
+		} else if !turn.left {
+			_, _ = io.WriteString(turn.results, text+"\n")
+		}
+		return
+	}
+}
+
+// endOf reads how a turn has ended: a status as a shell has it, or that nobody there knows it.
+func endOf(text string) error {
+	status, err := strconv.Atoi(text)
+	switch {
+	case err != nil || status < 0 || status > 255:
+		return &LostError{Started: true, Err: errors.New("the host has lost sight of it")}
+	case status != 0:
+		return exitOf(status)
+	}
+	return nil
+}
+
+// hearWords looks for the tags that end a turn's words. What may be the beginning of one waits for
+// more.
+func (t *Talk) hearWords(p []byte) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	text := slices.Concat(t.tail, p)
+	t.tail = nil
+	for len(text) > 0 {
+		at, turn := len(text), (*Turn)(nil)
+		for _, one := range t.turns {
+			if i := bytes.Index(text, []byte(one.tag+"\n")); i >= 0 && i < at {
+				at, turn = i, one
+			}
+		}
+		if turn == nil {
+			cut := t.begunTag(text)
+			t.say(text[:cut])
+			t.tail = bytes.Clone(text[cut:])
+			return
+		}
+		t.say(text[:at])
+		text = text[at+len(turn.tag)+1:]
+		turn.silent = true
+		t.finish(turn)
+	}
+}
+
+// begunTag is where the end of a text may be the beginning of a tag; the text's length where it can't.
+func (t *Talk) begunTag(text []byte) int {
+	cut := len(text)
+	for _, turn := range t.turns {
+		for n := min(len(turn.tag), len(text)); n > 0; n-- {
+			if strings.HasPrefix(turn.tag, string(text[len(text)-n:])) {
+				cut = min(cut, len(text)-n)
+				break
+			}
+		}
+	}
+	return cut
+}
+
+func (t *Talk) say(text []byte) {
+	if speaker := t.speaker(); speaker != nil && len(text) > 0 {
+		_, _ = speaker.words.Write(text)
+	}
+}
+
+// speaker is whose words come by now: of the turn that began last, and is not one that waits for
+// what it is fed; nil when there is none.
+func (t *Talk) speaker() *Turn {
+	var waits *Turn
+	for _, turn := range slices.Backward(t.turns) {
+		switch {
+		case turn.silent || turn.left:
+		case !turn.held:
+			return turn
+		case waits == nil:
+			waits = turn
+		}
+	}
+	return waits
+}
+
+func (t *Talk) finish(turn *Turn) {
+	if !turn.ended || !turn.silent {
+		return
+	}
+	t.turns = slices.DeleteFunc(t.turns, func(one *Turn) bool { return one == turn })
+	close(turn.done)
+}
+
+// exitOf reads a status as a shell has it.
+func exitOf(status int) *ExitError {
+	exit := &ExitError{Code: status}
+	for name, number := range signalNumbers {
+		if status == 128+number {
+			exit.Signal = string(name)
+		}
+	}
+	return exit
+}
+
+// Done is closed when Wait would return at once.
+func (u *Turn) Done() <-chan struct{} { return u.done }
+
+// Wait returns how the turn ended, as [Client.Run] does for a command. When ctx ends first the turn
+// is told to end, and is not waited for much longer.
+func (u *Turn) Wait(ctx context.Context) error {
+	select {
+	case <-u.done:
+		return u.err
+	case <-ctx.Done():
+	}
+	grace := time.After(stopGrace)
+	for waits := true; waits; {
+		u.talk.in.put("end " + u.tag + "\n") // over and over: one that is just beginning may miss it
+		select {
+		case <-u.done:
+			return interrupted(ctx, u.err)
+		case <-time.After(endAgain):
+		case <-grace:
+			waits = false
+		}
+	}
+	u.talk.mu.Lock()
+	defer u.talk.mu.Unlock()
+	u.left = true
+	return interrupted(ctx, &LostError{
+		Started: true, Err: fmt.Errorf("it may still run: no end seen within %s of signal TERM", stopGrace),
+	})
+}
+
+const endAgain = 100 * time.Millisecond
+
+// Feed sends a line to the standard input of a turn that is held.
+func (u *Turn) Feed() { u.talk.in.put("feed " + u.tag + "\n") }
+
+// Close ends that standard input.
+func (u *Turn) Close() { u.talk.in.put("close " + u.tag + "\n") }
+
+// queue is what waits to be sent: putting something into it does not wait for the host.
+type queue struct {
+	mu     sync.Mutex
+	more   *sync.Cond
+	text   bytes.Buffer
+	closed bool
+}
+
+func newQueue() *queue {
+	q := &queue{}
+	q.more = sync.NewCond(&q.mu)
+	return q
+}
+
+func (q *queue) put(text string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.closed {
+		q.text.WriteString(text)
+	}
+	q.more.Signal()
+}
+
+func (q *queue) close() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closed = true
+	q.more.Broadcast()
+}
+
+func (q *queue) Read(p []byte) (int, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for q.text.Len() == 0 && !q.closed {
+		q.more.Wait()
+	}
+	if q.text.Len() == 0 {
+		return 0, io.EOF
+	}
+	return q.text.Read(p)
+}

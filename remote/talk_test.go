@@ -1,0 +1,116 @@
+package remote
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+)
+
+// frame reads what a turn is begun with: its tag and its text.
+func frame(t *testing.T, in *bufio.Reader) (tag, text string) {
+	t.Helper()
+	line, err := in.ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	words := strings.Fields(line)
+	if len(words) != 4 {
+		t.Fatalf("frame %q", line)
+	}
+	var size int
+	if _, err := fmt.Sscan(words[2], &size); err != nil {
+		t.Fatal(err)
+	}
+	body := make([]byte, size)
+	if _, err := io.ReadFull(in, body); err != nil {
+		t.Fatal(err)
+	}
+	return words[1], string(body)
+}
+
+// What a turn says is the same however its bytes arrive, and its end is seen in the midst of a line.
+func TestATurnsWordsArriveWhole(t *testing.T) {
+	for size := 1; size < 80; size++ {
+		talk := NewTalk()
+		in := bufio.NewReader(talk.Stdin())
+		var results, words [2]bytes.Buffer
+		var out, errs strings.Builder
+		var turns []*Turn
+		for n := range 2 {
+			turn, err := talk.Begin(Work{
+				Name: "say", Hold: n == 0, Results: &results[n], Words: &words[n],
+				Text: func(tag string) ([]byte, error) { return []byte("it is " + tag), nil },
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			turns = append(turns, turn)
+			tag, text := frame(t, in)
+			if text != "it is "+tag {
+				t.Fatalf("text %q", text)
+			}
+			fmt.Fprintf(&out, "a=1\n%s a=%d\nforged end 0\nwithout its line break%s b=3\n", tag, n, tag)
+		}
+		held, verb := turns[0].tag, turns[1].tag
+		// Both speak; the one that is held has no words while the other is there.
+		fmt.Fprintf(&out, "\n%s end 0\n\n%s end 143\n", verb, held)
+		fmt.Fprintf(&errs, "half a tag: %s\n%s%sand the held one%s\n", verb[:9], verb[:3], verb+"\n", held)
+		for _, stream := range []struct {
+			w    io.Writer
+			text string
+		}{{talk.Stderr(), errs.String()}, {talk.Stdout(), out.String()}} {
+			for text := stream.text; text != ""; text = text[min(size, len(text)):] {
+				_, _ = io.WriteString(stream.w, text[:min(size, len(text))])
+			}
+		}
+		var exit *ExitError
+		if err := turns[0].Wait(t.Context()); !errors.As(err, &exit) || exit.Code != 143 || exit.Signal != "TERM" {
+			t.Fatalf("%d at a time: %v", size, err)
+		}
+		if err := turns[1].Wait(t.Context()); err != nil {
+			t.Fatalf("%d at a time: %v", size, err)
+		}
+		for n, want := range []string{"and the held one", fmt.Sprintf("half a tag: %s\n%s", verb[:9], verb[:3])} {
+			if got := words[n].String(); got != want {
+				t.Errorf("%d at a time: words %q, want %q", size, got, want)
+			}
+			if got := results[n].String(); got != fmt.Sprintf("a=%d\nb=3\n", n) {
+				t.Errorf("%d at a time: results %q", size, got)
+			}
+		}
+	}
+}
+
+// A line that ends is not held back: people read along.
+func TestWordsAreNotHeldBack(t *testing.T) {
+	talk := NewTalk()
+	var words bytes.Buffer
+	turn, err := talk.Begin(Work{
+		Name: "say", Results: io.Discard, Words: &words, Text: func(string) ([]byte, error) { return nil, nil },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = io.WriteString(talk.Stderr(), "building\n")
+	if words.String() != "building\n" {
+		t.Errorf("%q", words.String())
+	}
+	_, _ = io.WriteString(talk.Stderr(), turn.tag[:4]) // may be the end, and was none
+	talk.Over(io.EOF)
+	if words.String() != "building\n"+turn.tag[:4] {
+		t.Errorf("%q", words.String())
+	}
+	if err := turn.Wait(t.Context()); !errors.Is(err, io.EOF) {
+		t.Errorf("Wait: %v", err)
+	}
+	if _, err := talk.Begin(Work{Text: func(string) ([]byte, error) { return nil, nil }}); !errors.Is(err, io.EOF) {
+		t.Errorf("Begin: %v", err)
+	}
+	if text, err := io.ReadAll(talk.Stdin()); err != nil || !strings.HasPrefix(string(text), "verb "+turn.tag+" 0 say\n") {
+		t.Errorf("%q, %v", text, err)
+	}
+}

@@ -1,0 +1,115 @@
+#!/usr/bin/env bash
+# The host's side of the conversation: hears frames on standard input, and runs each verb in a session of its own.
+#
+# Values: silence (seconds without a word, after which the run is gone), part (the text of each file), made_of (the files of each verb)
+#
+# A frame is a line, of these words:
+#   verb TAG BYTES NAME   and that many bytes: the verb's values. It finds nothing on its standard input.
+#   hold TAG BYTES NAME   the same, and its standard input is a line for each `feed TAG`, and ends by `close TAG`.
+#   end TAG               sends a verb signal TERM; may be said again, since a verb that is just beginning may miss it.
+#   beat                  says that the run is there.
+# What a verb prints goes out as it is. When it has ended, `TAG end STATUS` goes out on standard output, and TAG on standard error. A tag is known
+# to the run and to the verb's own shell: no program that the verb starts can speak for it.
+#
+# The names here begin with talk_: a variable that the login exports stays exported when it is used for something else.
+
+talk_main() {
+  local talk_kind talk_tag talk_size talk_name talk_values IFS=$' \t\n'
+  local -A talk_inputs=() talk_jobs=()
+  # A login's functions may have the names of what is used here, and its BASH_ENV other habits.
+  while builtin read -r _ _ talk_name; do builtin unset -f "$talk_name"; done < <(builtin declare -Fx)
+  set +eu
+  export LC_ALL=C   # a length is one in bytes
+  trap : PIPE       # a verb that reads no more has ended, which is told
+  trap '' TERM USR1 # what is told to end are verbs; this ends with the connection
+  while read -r -t "$silence" talk_kind talk_tag talk_size talk_name; do
+    case $talk_kind in
+      verb | hold)
+        IFS= read -r -t 300 -N "$talk_size" talk_values || break
+        talk_begin
+        ;;
+      feed) { printf '\n' >&"${talk_inputs[$talk_tag]}"; } 2>/dev/null ;;
+      close) talk_hang_up ;;
+      end) if [[ -n ${talk_jobs[$talk_tag]-} ]]; then kill -USR1 "${talk_jobs[$talk_tag]}" 2>/dev/null; fi ;;
+      beat) talk_look ;;
+      *) exit 1 ;; # what opened the conversation was not all that was read
+    esac
+  done
+  exit 0 # what is left is not read as commands
+}
+
+# talk_begin: runs the verb named, beside what is told next. Its shell reads a line that says how much of what follows is its script, runs nothing
+# of one that is cut off, and leaves the rest on its standard input.
+talk_begin() {
+  local talk_file talk_text=$talk_values talk_line talk_input
+  for talk_file in ${made_of[$talk_name]}; do talk_text+=${part[$talk_file]}; done
+  talk_line="{ LC_ALL=C; unset -v script; IFS= read -r -N ${#talk_text} script || exit; eval \"\$script\"; }"
+  if [[ $talk_kind == hold ]]; then
+    exec {talk_input}> >(talk_run)
+    talk_jobs[$talk_tag]=$! talk_inputs[$talk_tag]=$talk_input
+    { printf '%s\n%s' "$talk_line" "$talk_text" >&"$talk_input"; } 2>/dev/null
+  else
+    {
+      talk_apart
+      printf '%s\n%s' "$talk_line" "$talk_text"
+    } | talk_run &
+    talk_jobs[$talk_tag]=$!
+  fi
+}
+
+# talk_hang_up: the held verb hears that nothing more comes.
+talk_hang_up() {
+  local talk_input=${talk_inputs[$talk_tag]-}
+  if [[ -n $talk_input ]]; then exec {talk_input}>&-; fi
+  unset -v 'talk_inputs[$talk_tag]'
+}
+
+# talk_look: who was to tell the end of a verb may have been killed, as for want of memory.
+talk_look() {
+  for talk_tag in "${!talk_jobs[@]}"; do
+    if kill -0 "${talk_jobs[$talk_tag]}" 2>/dev/null; then continue; fi
+    wait "${talk_jobs[$talk_tag]}" 2>/dev/null || talk_tell lost
+    unset -v 'talk_jobs[$talk_tag]'
+  done
+}
+
+talk_tell() {
+  printf '%s end %s\n' "$talk_tag" "$1"
+  printf '%s\n' "$talk_tag" >&2
+}
+
+# talk_apart: a process has no part in what others are fed by: theirs would never end.
+talk_apart() {
+  local talk_input
+  for talk_input in "${talk_inputs[@]}"; do exec {talk_input}>&-; done
+}
+
+# talk_run: one verb, to its end. It is not deaf to signals, as what a shell runs in the background is.
+talk_run() {
+  local talk_verb='' talk_status talk_heard='' talk_told=''
+  trap 'talk_heard=yes; talk_end' USR1
+  talk_apart
+  (
+    trap - INT QUIT TERM USR1 PIPE
+    SHLVL=$((SHLVL - 1)) # as without the loop
+    exec setsid bash -s -- "$talk_name"
+  ) <&0 &
+  talk_verb=$!
+  exec </dev/null
+  while :; do
+    talk_heard=''
+    wait "$talk_verb"
+    talk_status=$?
+    if [[ -z $talk_heard ]]; then break; fi # else it was only interrupted
+  done
+  talk_tell "$talk_status"
+}
+
+# talk_end: once, since a second signal would cut off what a verb does at the first. It has no group of its own yet when it is just beginning.
+# shellcheck disable=SC2317 # a trap calls it
+talk_end() {
+  if [[ -z $talk_verb || -n $talk_told ]]; then return; fi
+  if kill -TERM -- "-$talk_verb" 2>/dev/null; then talk_told=yes; else kill -TERM "$talk_verb" 2>/dev/null; fi
+}
+
+talk_main

@@ -1,0 +1,412 @@
+package scripts
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"al.essio.dev/pkg/shellescape"
+
+	"github.com/clothesme/deploy-action/remote"
+)
+
+// conversation is one with a bash of this machine, whose verbs are texts of the test.
+type conversation struct {
+	*remote.Talk
+	t   *testing.T
+	cmd *exec.Cmd
+	end chan struct{} // closed when the loop has ended
+}
+
+func converse(t *testing.T, silence string, verbs map[string]string) *conversation {
+	t.Helper()
+	var opening strings.Builder
+	fmt.Fprintf(&opening, "{ silence=%s; declare -A part made_of\n", silence)
+	for name, text := range verbs {
+		fmt.Fprintf(&opening, "made_of[%[1]s]=%[1]s; part[%[1]s]=%[2]s\n", name, shellescape.Quote(text+"\n"))
+	}
+	opening.WriteString(read(t, "lib/talk.sh") + "}\n")
+	c := &conversation{Talk: remote.NewTalk(), t: t, end: make(chan struct{})}
+	c.cmd = exec.CommandContext(t.Context(), "bash", "-c", Command(Talk))
+	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	in, err := c.cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"read", "printf", "wait", "kill", "setsid"} { // a login's
+		c.cmd.Env = append(c.cmd.Env, "BASH_FUNC_"+name+"%%=() { echo theirs; }")
+	}
+	for _, name := range []string{"values", "text", "tag", "name", "line", "verb", "part", "made_of", "silence", "inputs"} {
+		c.cmd.Env = append(c.cmd.Env, name+"=theirs")
+	}
+	c.cmd.Env = append(append(c.cmd.Env, os.Environ()...), "SHLVL=0")
+	c.cmd.WaitDelay = time.Second // something of a verb's may be left, which holds both
+	c.cmd.Stdout, c.cmd.Stderr = c.Stdout(), c.Stderr()
+	if err := c.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		_, _ = io.Copy(in, io.MultiReader(strings.NewReader(opening.String()), c.Stdin()))
+		_ = in.Close()
+	}()
+	go func() {
+		defer close(c.end)
+		c.Over(cmpErr(c.cmd.Wait()))
+	}()
+	t.Cleanup(func() {
+		c.Over(errors.New("the test is over"))
+		<-c.end
+	})
+	return c
+}
+
+func cmpErr(err error) error {
+	if err == nil {
+		return io.EOF
+	}
+	return err
+}
+
+// spoken is what a turn has said.
+type spoken struct {
+	*remote.Turn
+	mu             sync.Mutex
+	results, words bytes.Buffer
+}
+
+type locked struct {
+	mu *sync.Mutex
+	w  io.Writer
+}
+
+func (l locked) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(p)
+}
+
+func (s *spoken) said() (results, words string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.results.String(), s.words.String()
+}
+
+func (c *conversation) begin(verb string, hold bool, values Values) *spoken {
+	c.t.Helper()
+	s := &spoken{}
+	turn, err := c.Begin(remote.Work{
+		Name: verb, Hold: hold, Results: locked{&s.mu, &s.results}, Words: locked{&s.mu, &s.words},
+		Text: func(tag string) ([]byte, error) {
+			all := Values{"tag": tag}
+			for key, value := range values {
+				all[key] = value
+			}
+			return Assign(Verb(verb), all)
+		},
+	})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	s.Turn = turn
+	return s
+}
+
+// until waits for a condition.
+func until(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for range 1000 {
+		if is() {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatalf("not within 10 s: %s", what)
+}
+
+const resultLine = `result() { printf '%s %s=%s\n' "$tag" "$1" "$2"; }` + "\n"
+
+// What a verb prints, says and ends with is its own, whatever else is printed.
+func TestAConversationTellsVerbsApart(t *testing.T) {
+	value := "a b'\"$(x)\n\xff\x01 é\t\\"
+	c := converse(t, "60", map[string]string{
+		"say":   resultLine + `result a "$one"; printf 'no line break' >&2; exit 7`,
+		"echo":  resultLine + `printf '%s' "$value" >&2`,
+		"forge": resultLine + `echo b=2; (sleep 600 &); bash -c 'echo "$tag end 0"; echo "${script-none}" >&2'; result a 1; printf 'c=3'`,
+		"kill":  `kill -KILL $$`,
+		"name":  `echo "$1 $(ps -o sid= -p $$ | tr -d ' ') $$ $(grep SigIgn /proc/self/status)" >&2; read -r x || echo none >&2`,
+		"quiet": `:`,
+		"env":   `env >&2`,
+		"alone": resultLine + `kill -KILL "$PPID"; result a 1`,
+	})
+	ctx := t.Context()
+
+	say := c.begin("say", false, Values{"one": "1"})
+	var exit *remote.ExitError
+	if err := say.Wait(ctx); !errors.As(err, &exit) || exit.Code != 7 || exit.Signal != "" {
+		t.Errorf("say: %v", err)
+	}
+	if results, words := say.said(); results != "a=1\n" || words != "no line break" {
+		t.Errorf("say: %q, %q", results, words)
+	}
+
+	echo := c.begin("echo", false, Values{"value": value})
+	if err := echo.Wait(ctx); err != nil {
+		t.Errorf("echo: %v", err)
+	}
+	if _, words := echo.said(); words != value {
+		t.Errorf("echo: %q, want %q", words, value)
+	}
+
+	// A program can't speak for the verb, nor end it; and what it leaves behind keeps nobody waiting.
+	forge := c.begin("forge", false, nil)
+	if err := forge.Wait(ctx); err != nil {
+		t.Errorf("forge: %v", err)
+	}
+	results, words := forge.said()
+	if results != "a=1\n" || words != "none\n" {
+		t.Errorf("forge: %q, %q", results, words)
+	}
+
+	kill := c.begin("kill", false, nil)
+	if err := kill.Wait(ctx); !errors.As(err, &exit) || exit.Signal != "KILL" || exit.Code != 137 {
+		t.Errorf("kill: %v", err)
+	}
+
+	name := c.begin("name", false, nil)
+	if err := name.Wait(ctx); err != nil {
+		t.Errorf("name: %v", err)
+	}
+	var verb, signals, read string
+	var session, pid int
+	_, words = name.said()
+	if _, err := fmt.Sscan(words, &verb, &session, &pid, new(string), &signals, &read); err != nil || verb != "name" || session != pid ||
+		signals != strings.Fields(bash(t, "grep SigIgn /proc/self/status"))[1] || read != "none" {
+		t.Errorf("name: %q, %v; want a session of its own, signals as without the loop, no input", words, err)
+	}
+	if err := c.begin("quiet", false, nil).Wait(ctx); err != nil {
+		t.Errorf("quiet: %v", err)
+	}
+
+	// What a login exports by a name that is used here is its own.
+	env := c.begin("env", false, Values{"secret": "hunter2"})
+	if err := env.Wait(ctx); err != nil {
+		t.Errorf("env: %v", err)
+	}
+	if _, words := env.said(); strings.Contains(words, "hunter2") || !strings.Contains(words, "\nname=theirs\n") || !strings.Contains(words, "SHLVL=1\n") {
+		t.Errorf("a command's environment: %q", words)
+	}
+
+	alone := c.begin("alone", false, nil)
+	until(t, "it ends", func() bool {
+		c.Beat()
+		select {
+		case <-alone.Done():
+			return true
+		default:
+			return false
+		}
+	})
+	var lost *remote.LostError
+	if err := alone.Wait(ctx); !errors.As(err, &lost) {
+		t.Errorf("a verb that nobody waited for: %v", err)
+	}
+}
+
+// A verb that is held hears lines until it is let go, and others run beside it.
+func TestAConversationHoldsAVerb(t *testing.T) {
+	c := converse(t, "60", map[string]string{
+		"hold": resultLine + `result fed "$(readlink /proc/$$/fd/0)"; while read -r _; do echo beat >&2; done; echo over >&2; exit 3`,
+		"work": `echo work >&2; for pid in $PPID $$; do find /proc/$pid/fd -lname "$fed" >&2; done`,
+	})
+	hold := c.begin("hold", true, nil)
+	var fed string
+	until(t, "held", func() bool {
+		results, _ := hold.said()
+		fed = strings.TrimSuffix(strings.TrimPrefix(results, "fed="), "\n")
+		return fed != ""
+	})
+	for n := range 3 {
+		hold.Feed()
+		until(t, "a beat", func() bool { _, words := hold.said(); return strings.Count(words, "beat\n") == n+1 })
+	}
+	work := c.begin("work", false, Values{"fed": strings.NewReplacer("[", `\[`, "]", `\]`).Replace(fed)})
+	if err := work.Wait(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if _, words := work.said(); words != "work\n" {
+		t.Errorf("it has a part in what another one is fed by: %q", words)
+	}
+	select {
+	case <-hold.Done():
+		t.Fatal("it did not wait")
+	default:
+	}
+	hold.Close()
+	var exit *remote.ExitError
+	if err := hold.Wait(t.Context()); !errors.As(err, &exit) || exit.Code != 3 {
+		t.Errorf("%v", err)
+	}
+	if _, words := hold.said(); words != "beat\nbeat\nbeat\nover\n" {
+		t.Errorf("hold said %q", words)
+	}
+	hold.Feed() // nobody
+	hold.Close()
+	if err := c.begin("work", false, Values{"fed": "x"}).Wait(t.Context()); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+}
+
+// Who is told to end does, with all that it started; one that does not is not waited for, and what
+// it says later is nobody's.
+func TestAConversationEndsAVerb(t *testing.T) {
+	dir := t.TempDir()
+	c := converse(t, "60", map[string]string{
+		"wait":     `echo here >&2; sleep 600`,
+		"stubborn": resultLine + `trap '' TERM; echo here >&2; until [[ -e $dir/go ]]; do sleep 0.05; done; echo late >&2; result late yes; : >"$dir/gone"`,
+		"sleep":    `sleep 600`,
+		"trap":     `trap 'exit 3' TERM; echo here >&2; while :; do sleep 0.05; done`,
+		"next":     `until [[ -e $dir/gone ]]; do sleep 0.05; done; echo next >&2`,
+	})
+	for _, verb := range []string{"wait", "stubborn"} {
+		ctx, cancel := context.WithCancel(t.Context())
+		turn := c.begin(verb, false, Values{"dir": dir})
+		until(t, "begun", func() bool { _, words := turn.said(); return words == "here\n" })
+		cancel()
+		var exit *remote.ExitError
+		var lost *remote.LostError
+		err := turn.Wait(ctx)
+		if !errors.Is(err, context.Canceled) || verb == "wait" && (!errors.As(err, &exit) || exit.Signal != "TERM") ||
+			verb == "stubborn" && !errors.As(err, &lost) {
+			t.Errorf("%s: %v", verb, err)
+		}
+	}
+	// It ends with the status of its own, also when it has hardly begun.
+	for n := range 40 {
+		ctx, cancel := context.WithCancel(t.Context())
+		verb := []string{"trap", "sleep"}[n%2]
+		turn := c.begin(verb, false, nil)
+		if verb == "trap" {
+			until(t, "begun", func() bool { _, words := turn.said(); return words == "here\n" })
+		}
+		cancel()
+		var exit *remote.ExitError
+		if err := turn.Wait(ctx); !errors.As(err, &exit) || verb == "trap" && exit.Code != 3 || verb == "sleep" && exit.Signal != "TERM" {
+			t.Errorf("told to end: %v", err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "go"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	next := c.begin("next", false, Values{"dir": dir})
+	if err := next.Wait(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if results, words := next.said(); !strings.HasSuffix(words, "next\n") || results != "" {
+		t.Errorf("next: %q, %q", results, words)
+	}
+}
+
+// The loop ends with its run, or when it hears nothing of it; what is held ends then, and what works
+// goes on.
+func TestAConversationEnds(t *testing.T) {
+	for _, silent := range []bool{false, true} {
+		dir := t.TempDir()
+		silence := "60"
+		if silent {
+			silence = "0.5"
+		}
+		c := converse(t, silence, map[string]string{
+			"hold": `while read -r _; do :; done; : >"$dir/let-go"`,
+			"work": `trap : PIPE; until [[ -e $dir/go ]]; do sleep 0.05; done; : >"$dir/worked"`,
+		})
+		hold, work := c.begin("hold", true, Values{"dir": dir}), c.begin("work", false, Values{"dir": dir})
+		until(t, "both begin", func() bool { return len(sessions(t, c.cmd.Process.Pid)) >= 2 })
+		lost := errors.New("lost")
+		if !silent {
+			c.Over(lost)
+		}
+		file := func(name string) func() bool {
+			return func() bool { _, err := os.Stat(filepath.Join(dir, name)); return err == nil }
+		}
+		until(t, "it lets go", file("let-go"))
+		if err := os.WriteFile(filepath.Join(dir, "go"), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		until(t, "the work is done", file("worked"))
+		for _, turn := range []*spoken{hold, work} {
+			if err := turn.Wait(t.Context()); !silent && !errors.Is(err, lost) {
+				t.Errorf("%v", err)
+			}
+		}
+		<-c.end
+	}
+}
+
+// sessions lists the sessions that processes below a process lead.
+func sessions(t *testing.T, pid int) []string {
+	t.Helper()
+	return strings.Fields(bash(t, fmt.Sprintf(`for job in $(pgrep -P %d); do for verb in $(pgrep -P "$job"); do
+		if [[ $(ps -o sid= -p "$verb" | tr -d ' ') == "$verb" ]]; then echo "$verb"; fi; done; done || :`, pid)))
+}
+
+// A conversation that is cut off in the middle of a verb runs nothing of it.
+func TestAVerbThatIsCutOffRunsNothing(t *testing.T) {
+	var whole bytes.Buffer
+	whole.WriteString("{ silence=60; declare -A part made_of; made_of[x]=x; part[x]=$'exit 0\\n'\n" + read(t, "lib/talk.sh") + "}\n")
+	head := whole.Len()
+	text := "tag=T; echo ran >&2\n" + strings.Repeat("# padding\n", 20)
+	fmt.Fprintf(&whole, "verb T %d x\n%s", len(text), text)
+	for n := head; n <= whole.Len(); n += 7 {
+		if n+7 > whole.Len() {
+			n = whole.Len()
+		}
+		cmd := exec.CommandContext(t.Context(), "bash", "-s")
+		cmd.Stdin = bytes.NewReader(whole.Bytes()[:n])
+		out, err := cmd.CombinedOutput()
+		if err != nil && cmd.ProcessState == nil {
+			t.Fatal(err)
+		}
+		if ran := strings.Contains(string(out), "ran"); ran != (n == whole.Len()) {
+			t.Errorf("of the first %d of %d bytes came %q", n, whole.Len(), out)
+		}
+	}
+}
+
+// What the host puts together is what stands alone elsewhere.
+func TestTheOpeningHasAllVerbs(t *testing.T) {
+	for _, verb := range Verbs {
+		values := Values{"app": "shop", "tag": "T"}
+		alone, err := Compose(verb, values)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := Assign(verb, values)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// The loop's own functions are replaced where they would run something.
+		script := strings.TrimSuffix(loop(), "talk_main\n") + "\ntalk_run() { cat; }\ntalk_name=" + string(verb) + " talk_kind=verb talk_tag=T talk_values=" +
+			shellescape.Quote(string(text)) + "\ndeclare -A talk_jobs talk_inputs; talk_begin; wait\n"
+		cmd := exec.CommandContext(t.Context(), "bash")
+		cmd.Stdin = strings.NewReader(script)
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("%s: %v", verb, err)
+		}
+		_, got, _ := strings.Cut(string(out), "\"; }\n")
+		want := strings.TrimSuffix(strings.TrimPrefix(string(alone), "echo "+Begin+"\n{\n"), "}\n")
+		if got != want {
+			t.Errorf("%s: the host puts together %d bytes, want %d", verb, len(got), len(want))
+		}
+	}
+}
