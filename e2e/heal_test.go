@@ -33,7 +33,7 @@ func TestAnUnprovedReleaseIsNotTrusted(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
 	good := w.Deploy(w.Commit(nil), nil).Outputs
 	w.UnderLoad()
-	bad := w.Commit(map[string]string{"BROKEN": "bad-after=2"})
+	bad := w.Commit(map[string]string{"BROKEN": "bad-after=6"})
 	job := w.Job(bad, map[string]string{"watch-for": "20s"})
 	killAt(w, "Verifying through nginx", job)
 	w.Exec("timeout 120 bash -c 'while curl -fs http://127.0.0.1/health >/dev/null; do sleep 0.1; done'")

@@ -20,6 +20,8 @@ type Link struct {
 	listener net.Listener
 	delay    atomic.Int64 // nanoseconds, each way
 	rate     atomic.Int64 // bytes a second, each way; 0: no limit
+	sent     atomic.Int64 // bytes, to the host
+	opened   atomic.Int64 // when the last connection came: nanoseconds since 1970
 
 	mu    sync.Mutex
 	conns map[*linkConn]bool
@@ -61,6 +63,7 @@ func (l *Link) accept() {
 }
 
 func (l *Link) connect(near *net.TCPConn) {
+	l.opened.Store(time.Now().UnixNano())
 	far, err := net.DialTimeout("tcp", l.to, 10*time.Second) //nolint:noctx // bounded by its time-out
 	if err != nil {
 		rst(near)
@@ -71,8 +74,8 @@ func (l *Link) connect(near *net.TCPConn) {
 	l.conns[c] = true
 	l.mu.Unlock()
 	var both sync.WaitGroup
-	both.Go(func() { l.pump(c.far, c.near, &c.up) })
-	both.Go(func() { l.pump(c.near, c.far, &c.down) })
+	both.Go(func() { l.pump(c.far, c.near, &c.up, &l.sent) })
+	both.Go(func() { l.pump(c.near, c.far, &c.down, nil) })
 	both.Wait()
 	_, _ = c.near.Close(), c.far.Close()
 	l.mu.Lock()
@@ -85,8 +88,8 @@ type chunk struct {
 	due  time.Time
 }
 
-// pump carries one direction. The end of it vanishes too while it is a black hole: then this direction never ends by itself.
-func (l *Link) pump(to, from *net.TCPConn, vanishes *atomic.Bool) {
+// pump carries one direction, and counts its bytes. The end of it vanishes too while it is a black hole: then this direction never ends by itself.
+func (l *Link) pump(to, from *net.TCPConn, vanishes *atomic.Bool, count *atomic.Int64) {
 	queue := make(chan chunk, 256)
 	go func() {
 		defer close(queue)
@@ -94,6 +97,9 @@ func (l *Link) pump(to, from *net.TCPConn, vanishes *atomic.Bool) {
 			buf := make([]byte, 16<<10)
 			n, err := from.Read(buf)
 			if n > 0 {
+				if count != nil {
+					count.Add(int64(n))
+				}
 				queue <- chunk{buf[:n], time.Now().Add(time.Duration(l.delay.Load()))}
 			}
 			if err != nil {
@@ -128,6 +134,12 @@ func (l *Link) Slow(delay time.Duration, rate int64) {
 	l.delay.Store(int64(delay))
 	l.rate.Store(rate)
 }
+
+// Sent is how many bytes went to the host.
+func (l *Link) Sent() int64 { return l.sent.Load() }
+
+// Opened is when the last connection came.
+func (l *Link) Opened() time.Time { return time.Unix(0, l.opened.Load()) }
 
 // Close ends the link and what runs over it.
 func (l *Link) Close() error {
