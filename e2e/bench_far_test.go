@@ -16,9 +16,12 @@ import (
 // farAway is how long everything takes each way between a runner in the US and a host in Seoul.
 const farAway = 90 * time.Millisecond
 
-// BenchmarkFarAway redeploys a tiny application over a link without delay and over one of a distance, in turns. What the delay adds, divided by what a question and its answer take, is how many round trips a run waits for. The medians of the
-// near rounds are the action's own time, the application's boot among it. What the host has to do is counted by its process numbers, threads
-// among them, and by the processors' time of its control group; the application has no part in that worth the name.
+// BenchmarkFarAway redeploys a tiny application over a link without delay and over one of a
+// distance, in turns. What the delay adds, divided by what a question and its answer take, is how
+// many round trips a run waits for. The medians of the near rounds are the action's own time, the
+// application's boot among it. What the host has to do is counted by its process numbers, threads
+// among them, and by the processors' time of its control group; the application has no part in that
+// worth the name.
 func BenchmarkFarAway(b *testing.B) {
 	w, _, job := benchHost(b)
 	link, err := world.Shared.Lab.Link(w.Ctx, w.Host)
@@ -119,7 +122,8 @@ type used struct {
 func (c *checkout) used() (u used) {
 	c.T.Helper()
 	out := c.Exec(`bash -c 'echo $BASHPID'; cd /sys/fs/cgroup
-if [ -e cpu.stat ]; then awk '/usage_usec/ { print $2 / 1e6 }' cpu.stat; else awk '{ print $1 / 1e9; exit }' cpuacct/cpuacct.usage; fi`)
+if [ -e cpu.stat ]; then awk '/usage_usec/ { print $2 / 1e6 }' cpu.stat
+else awk '{ print $1 / 1e9; exit }' cpuacct/cpuacct.usage; fi`)
 	if _, err := fmt.Sscan(out, &u.processes, &u.cpu); err != nil {
 		c.T.Fatalf("%v: %s", err, out)
 	}

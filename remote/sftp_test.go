@@ -250,7 +250,8 @@ func TestOpenSSHPreparedFiles(t *testing.T) {
 	}
 	without := sftpHost(t)
 	without.PrepareFiles()
-	if err := without.Upload(t.Context(), path, strings.NewReader("x")); err == nil || !strings.Contains(err.Error(), "Subsystem sftp") {
+	err = without.Upload(t.Context(), path, strings.NewReader("x"))
+	if err == nil || !strings.Contains(err.Error(), "Subsystem sftp") {
 		t.Errorf("without SFTP: %v", err)
 	}
 }

@@ -14,10 +14,10 @@ import (
 	"time"
 )
 
-// Talk is a conversation with a host over one command that goes on: the loop in scripts/lib/talk.sh,
-// or another one that speaks as it does. It is asked for pieces of work, each called a turn here,
-// and says what they print and how they end. A turn costs one round trip, where a command of its own
-// costs three.
+// Talk is a conversation with a host over one command that goes on: the loop in
+// scripts/lib/talk.sh, or another one that speaks as it does. It is asked for pieces of work, each
+// called a turn here, and says what they print and how they end. A turn costs one round trip, where
+// a command of its own costs three.
 //
 // Its three streams are those of a [Command]; whoever runs that tells the end of it by [Talk.Over].
 type Talk struct {
@@ -120,8 +120,8 @@ func (t *Talk) Begin(w Work) (*Turn, error) {
 	return turn, nil
 }
 
-// mostLine bounds a line of results; what it has more is dropped, and is too much for those who read
-// them.
+// mostLine bounds a line of results; what it has more is dropped, and is too much for those who
+// read them.
 const mostLine = 2 << 20
 
 func (t *Talk) hear(p []byte) {
@@ -197,7 +197,8 @@ func (t *Talk) hearWords(p []byte) {
 	}
 }
 
-// begunTag is where the end of a text may be the beginning of a tag; the text's length where it can't.
+// begunTag is where the end of a text may be the beginning of a tag; the text's length where it
+// can't.
 func (t *Talk) begunTag(text []byte) int {
 	cut := len(text)
 	for _, turn := range t.turns {

@@ -3,7 +3,8 @@
 #
 # Values: app, path, lock_token, active (the release that serves, or nothing)
 # Prints: transfer (a folder: the runner writes to the pipe `stream` in it), base (a release, or nothing; then `lines` in that folder is what of its
-#         manifest is still true, and `offer` the same with hashes cut to 16 digits, compressed), offer (that file's text in base64, where it is short), disk_kb, inodes (what is free)
+#         manifest is still true, and `offer` the same with hashes cut to 16 digits, compressed), offer (that file's text in base64,
+#         where it is short), disk_kb, inodes (what is free)
 #
 # The running version may have written to its own files. Each release has the seal of its files: inode, mode, size and time of the last
 # change, as they were when it was whole. What differs from it is not offered, so it is sent again; nothing is read for that.

@@ -14,8 +14,9 @@ import (
 // Talk is what the host's side of the conversation runs as, see [Command].
 const Talk Verb = "talk"
 
-// Opening returns what [Talk] is fed first: the line that opens the results, and the loop that hears frames (lib/talk.sh), with the text of
-// all verbs, which goes over once. Frames follow. The loop ends when it hears nothing for as long as silence.
+// Opening returns what [Talk] is fed first: the line that opens the results, and the loop that
+// hears frames (lib/talk.sh), with the text of all verbs, which goes over once. Frames follow. The
+// loop ends when it hears nothing for as long as silence.
 func Opening(silence time.Duration) []byte {
 	head := fmt.Sprintf("silence=%s\n", Seconds(silence))
 	return Pack([]byte(head + loop()))

@@ -46,7 +46,7 @@ func converse(t *testing.T, silence string, verbs map[string]string) *conversati
 	for _, name := range []string{"read", "printf", "wait", "kill", "setsid"} { // a login's
 		c.cmd.Env = append(c.cmd.Env, "BASH_FUNC_"+name+"%%=() { echo theirs; }")
 	}
-	for _, name := range []string{"values", "text", "tag", "name", "line", "verb", "part", "made_of", "silence", "inputs"} {
+	for _, name := range []string{"values", "text", "tag", "name", "line", "verb", "part", "made_of", "silence"} {
 		c.cmd.Env = append(c.cmd.Env, name+"=theirs")
 	}
 	c.cmd.Env = append(append(c.cmd.Env, os.Environ()...), "SHLVL=0")
@@ -139,11 +139,13 @@ const resultLine = `result() { printf '%s %s=%s\n' "$tag" "$1" "$2"; }` + "\n"
 func TestAConversationTellsVerbsApart(t *testing.T) {
 	value := "a b'\"$(x)\n\xff\x01 é\t\\"
 	c := converse(t, "60", map[string]string{
-		"say":   resultLine + `result a "$one"; printf 'no line break' >&2; exit 7`,
-		"echo":  resultLine + `printf '%s' "$value" >&2`,
-		"forge": resultLine + `echo b=2; (sleep 600 &); bash -c 'echo "$tag end 0"; echo "${script-none}" >&2'; result a 1; printf 'c=3'`,
-		"kill":  `kill -KILL $$`,
-		"name":  `echo "$1 $(ps -o sid= -p $$ | tr -d ' ') $$ $(grep SigIgn /proc/self/status)" >&2; read -r x || echo none >&2`,
+		"say":  resultLine + `result a "$one"; printf 'no line break' >&2; exit 7`,
+		"echo": resultLine + `printf '%s' "$value" >&2`,
+		"forge": resultLine + `echo b=2; (sleep 600 &)
+			bash -c 'echo "$tag end 0"; echo "${script-none}" >&2'; result a 1; printf 'c=3'`,
+		"kill": `kill -KILL $$`,
+		"name": `echo "$1 $(ps -o sid= -p $$ | tr -d ' ') $$ $(grep SigIgn /proc/self/status)" >&2
+			read -r x || echo none >&2`,
 		"quiet": `:`,
 		"env":   `env >&2`,
 		"alone": resultLine + `kill -KILL "$PPID"; result a 1`,
@@ -189,7 +191,8 @@ func TestAConversationTellsVerbsApart(t *testing.T) {
 	var verb, signals, read string
 	var session, pid int
 	_, words = name.said()
-	if _, err := fmt.Sscan(words, &verb, &session, &pid, new(string), &signals, &read); err != nil || verb != "name" || session != pid ||
+	_, err := fmt.Sscan(words, &verb, &session, &pid, new(string), &signals, &read)
+	if err != nil || verb != "name" || session != pid ||
 		signals != strings.Fields(bash(t, "grep SigIgn /proc/self/status"))[1] || read != "none" {
 		t.Errorf("name: %q, %v; want a session of its own, signals as without the loop, no input", words, err)
 	}
@@ -202,7 +205,8 @@ func TestAConversationTellsVerbsApart(t *testing.T) {
 	if err := env.Wait(ctx); err != nil {
 		t.Errorf("env: %v", err)
 	}
-	if _, words := env.said(); strings.Contains(words, "hunter2") || !strings.Contains(words, "\nname=theirs\n") || !strings.Contains(words, "SHLVL=1\n") {
+	if _, words := env.said(); strings.Contains(words, "hunter2") || !strings.Contains(words, "\nname=theirs\n") ||
+		!strings.Contains(words, "SHLVL=1\n") {
 		t.Errorf("a command's environment: %q", words)
 	}
 
@@ -225,7 +229,8 @@ func TestAConversationTellsVerbsApart(t *testing.T) {
 // A verb that is held hears lines until it is let go, and others run beside it.
 func TestAConversationHoldsAVerb(t *testing.T) {
 	c := converse(t, "60", map[string]string{
-		"hold": resultLine + `result fed "$(readlink /proc/$$/fd/0)"; while read -r _; do echo beat >&2; done; echo over >&2; exit 3`,
+		"hold": resultLine + `result fed "$(readlink /proc/$$/fd/0)"
+			while read -r _; do echo beat >&2; done; echo over >&2; exit 3`,
 		"work": `echo work >&2; for pid in $PPID $$; do find /proc/$pid/fd -lname "$fed" >&2; done`,
 	})
 	hold := c.begin("hold", true, nil)
@@ -271,11 +276,12 @@ func TestAConversationHoldsAVerb(t *testing.T) {
 func TestAConversationEndsAVerb(t *testing.T) {
 	dir := t.TempDir()
 	c := converse(t, "60", map[string]string{
-		"wait":     `echo here >&2; sleep 600`,
-		"stubborn": resultLine + `trap '' TERM; echo here >&2; until [[ -e $dir/go ]]; do sleep 0.05; done; echo late >&2; result late yes; : >"$dir/gone"`,
-		"sleep":    `sleep 600`,
-		"trap":     `trap 'exit 3' TERM; echo here >&2; while :; do sleep 0.05; done`,
-		"next":     `until [[ -e $dir/gone ]]; do sleep 0.05; done; echo next >&2`,
+		"wait": `echo here >&2; sleep 600`,
+		"stubborn": resultLine + `trap '' TERM; echo here >&2; until [[ -e $dir/go ]]; do sleep 0.05; done
+			echo late >&2; result late yes; : >"$dir/gone"`,
+		"sleep": `sleep 600`,
+		"trap":  `trap 'exit 3' TERM; echo here >&2; while :; do sleep 0.05; done`,
+		"next":  `until [[ -e $dir/gone ]]; do sleep 0.05; done; echo next >&2`,
 	})
 	for _, verb := range []string{"wait", "stubborn"} {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -300,7 +306,8 @@ func TestAConversationEndsAVerb(t *testing.T) {
 		}
 		cancel()
 		var exit *remote.ExitError
-		if err := turn.Wait(ctx); !errors.As(err, &exit) || verb == "trap" && exit.Code != 3 || verb == "sleep" && exit.Signal != "TERM" {
+		err := turn.Wait(ctx)
+		if !errors.As(err, &exit) || verb == "trap" && exit.Code != 3 || verb == "sleep" && exit.Signal != "TERM" {
 			t.Errorf("told to end: %v", err)
 		}
 	}
@@ -362,7 +369,8 @@ func sessions(t *testing.T, pid int) []string {
 // A conversation that is cut off in the middle of a verb runs nothing of it.
 func TestAVerbThatIsCutOffRunsNothing(t *testing.T) {
 	var whole bytes.Buffer
-	whole.WriteString("{ silence=60; declare -A part made_of; made_of[x]=x; part[x]=$'exit 0\\n'\n" + read(t, "lib/talk.sh") + "}\n")
+	whole.WriteString("{ silence=60; declare -A part made_of; made_of[x]=x; part[x]=$'exit 0\\n'\n" +
+		read(t, "lib/talk.sh") + "}\n")
 	head := whole.Len()
 	text := "tag=T; echo ran >&2\n" + strings.Repeat("# padding\n", 20)
 	fmt.Fprintf(&whole, "verb T %d x\n%s", len(text), text)
@@ -395,7 +403,8 @@ func TestTheOpeningHasAllVerbs(t *testing.T) {
 			t.Fatal(err)
 		}
 		// The loop's own functions are replaced where they would run something.
-		script := strings.TrimSuffix(loop(), "talk_main\n") + "\ntalk_run() { cat; }\ntalk_name=" + string(verb) + " talk_kind=verb talk_tag=T talk_values=" +
+		script := strings.TrimSuffix(loop(), "talk_main\n") + "\ntalk_run() { cat; }\ntalk_name=" + string(verb) +
+			" talk_kind=verb talk_tag=T talk_values=" +
 			shellescape.Quote(string(text)) + "\ndeclare -A talk_jobs talk_inputs; talk_begin; wait\n"
 		cmd := exec.CommandContext(t.Context(), "bash")
 		cmd.Stdin = strings.NewReader(script)

@@ -55,11 +55,12 @@ const (
 
 // Verbs are all of them.
 var Verbs = []Verb{
-	Lock, Check, Port, Setup, Adopt, Fetch, Offer, Receive, Room, Confirm, Build, Hook, Assets, Start, Health, Site, Switch, Verify, Replace,
-	Resume, Restore, Drain, Stop, Prune, Record, Ask, Releases,
+	Lock, Check, Port, Setup, Adopt, Fetch, Offer, Receive, Room, Confirm, Build, Hook, Assets, Start, Health, Site,
+	Switch, Verify, Replace, Resume, Restore, Drain, Stop, Prune, Record, Ask, Releases,
 }
 
-// Command is what a verb runs as. Its script follows on standard input, so nothing of it shows in a process list but the verb's name.
+// Command is what a verb runs as. Its script follows on standard input, so nothing of it shows in a
+// process list but the verb's name.
 func Command(verb Verb) string { return "exec bash -s -- " + string(verb) }
 
 // Values are a script's inputs, by variable name.
@@ -89,10 +90,12 @@ func sources(verb Verb) []string {
 
 var name = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
 
-// Compose returns a verb's script as one text, for a bash that reads nothing else: the line that opens the results, the values, the exit codes,
-// what all verbs share, and the verb, whose last line calls main; then its results are kept. All of it stands between braces, so that bash runs
-// nothing of a stream that is cut off. In a conversation the host puts together the same, see [Opening]. Values reach the script as they are,
-// byte for byte; only NUL, which a shell variable can't hold, is refused.
+// Compose returns a verb's script as one text, for a bash that reads nothing else: the line that
+// opens the results, the values, the exit codes, what all verbs share, and the verb, whose last
+// line calls main; then its results are kept. All of it stands between braces, so that bash runs
+// nothing of a stream that is cut off. In a conversation the host puts together the same, see
+// [Opening]. Values reach the script as they are, byte for byte; only NUL, which a shell variable
+// can't hold, is refused.
 func Compose(verb Verb, values Values) ([]byte, error) {
 	text, err := Assign(verb, values)
 	if err != nil {

@@ -88,7 +88,8 @@ type chunk struct {
 	due  time.Time
 }
 
-// pump carries one direction, and counts its bytes. The end of it vanishes too while it is a black hole: then this direction never ends by itself.
+// pump carries one direction, and counts its bytes. The end of it vanishes too while it is a black
+// hole: then this direction never ends by itself.
 func (l *Link) pump(to, from *net.TCPConn, vanishes *atomic.Bool, count *atomic.Int64) {
 	queue := make(chan chunk, 256)
 	go func() {

@@ -1,17 +1,23 @@
 #!/usr/bin/env bash
-# The host's side of the conversation: hears frames on standard input, and runs each verb in a session of its own.
+# The host's side of the conversation: hears frames on standard input, and runs each verb in a
+# session of its own.
 #
-# Values: silence (seconds without a word, after which the run is gone), part (the text of each file), made_of (the files of each verb)
+# Values: silence (seconds without a word, after which the run is gone), part (the text of each
+#         file), made_of (the files of each verb)
 #
 # A frame is a line, of these words:
-#   verb TAG BYTES NAME   and that many bytes: the verb's values. It finds nothing on its standard input.
-#   hold TAG BYTES NAME   the same, and its standard input is a line for each `feed TAG`, and ends by `close TAG`.
-#   end TAG               sends a verb signal TERM; may be said again, since a verb that is just beginning may miss it.
+#   verb TAG BYTES NAME   and that many bytes: the verb's values. Its standard input is empty.
+#   hold TAG BYTES NAME   the same, and its standard input is a line for each `feed TAG`, and ends
+#                         by `close TAG`.
+#   end TAG               sends a verb signal TERM; may be said again, since a verb that is just
+#                         beginning may miss it.
 #   beat                  says that the run is there.
-# What a verb prints goes out as it is. When it has ended, `TAG end STATUS` goes out on standard output, and TAG on standard error. A tag is known
-# to the run and to the verb's own shell: no program that the verb starts can speak for it.
+# What a verb prints goes out as it is. When it has ended, `TAG end STATUS` goes out on standard
+# output, and TAG on standard error. A tag is known to the run and to the verb's own shell: no
+# program that the verb starts can speak for it.
 #
-# The names here begin with talk_: a variable that the login exports stays exported when it is used for something else.
+# The names here begin with talk_: a variable that the login exports stays exported when it is used
+# for something else.
 
 talk_main() {
   local talk_kind talk_tag talk_size talk_name talk_values IFS=$' \t\n'
@@ -38,8 +44,9 @@ talk_main() {
   exit 0 # what is left is not read as commands
 }
 
-# talk_begin: runs the verb named, beside what is told next. Its shell reads a line that says how much of what follows is its script, runs nothing
-# of one that is cut off, and leaves the rest on its standard input.
+# talk_begin: runs the verb named, beside what is told next. Its shell reads a line that says how
+# much of what follows is its script, runs nothing of one that is cut off, and leaves the rest on its
+# standard input.
 talk_begin() {
   local talk_file talk_text=$talk_values talk_line talk_input
   for talk_file in ${made_of[$talk_name]}; do talk_text+=${part[$talk_file]}; done
@@ -84,7 +91,8 @@ talk_apart() {
   for talk_input in "${talk_inputs[@]}"; do exec {talk_input}>&-; done
 }
 
-# talk_run: one verb, to its end. It is not deaf to signals, as what a shell runs in the background is.
+# talk_run: one verb, to its end. It is not deaf to signals, as what a shell runs in the background
+# is.
 talk_run() {
   local talk_verb='' talk_status talk_heard='' talk_told=''
   trap 'talk_heard=yes; talk_end' USR1
@@ -105,7 +113,8 @@ talk_run() {
   talk_tell "$talk_status"
 }
 
-# talk_end: once, since a second signal would cut off what a verb does at the first. It has no group of its own yet when it is just beginning.
+# talk_end: once, since a second signal would cut off what a verb does at the first. It has no group
+# of its own yet when it is just beginning.
 # shellcheck disable=SC2317 # a trap calls it
 talk_end() {
   if [[ -z $talk_verb || -n $talk_told ]]; then return; fi
