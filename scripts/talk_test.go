@@ -390,6 +390,18 @@ func TestAVerbThatIsCutOffRunsNothing(t *testing.T) {
 	}
 }
 
+// What is no frame ends the conversation, so that nobody waits for an answer: something else has read
+// a part of what was sent, or sent it.
+func TestWhatIsNoFrameEndsTheConversation(t *testing.T) {
+	cmd := exec.CommandContext(t.Context(), "bash", "-s")
+	cmd.Stdin = strings.NewReader("{ silence=60; declare -A part made_of\n" + read(t, "lib/talk.sh") +
+		"}\nbeat\nag=T; echo ran >&2\n")
+	out, err := cmd.CombinedOutput()
+	if len(out) > 0 || cmd.ProcessState == nil || cmd.ProcessState.ExitCode() != 1 {
+		t.Errorf("%q, %v", out, err)
+	}
+}
+
 // What the host puts together is what stands alone elsewhere.
 func TestTheOpeningHasAllVerbs(t *testing.T) {
 	for _, verb := range Verbs {

@@ -169,7 +169,7 @@ func (s *sshShell) opening(ctx context.Context, results, words io.Writer) (conte
 }
 
 // over does a piece of work over the first connection that has a session free for it, or over a new
-// one: an sshd may admit few sessions over one connection (MaxSessions), and the deploy lock takes
+// one: an sshd may admit few sessions over one connection (MaxSessions), and the conversation takes
 // one for as long as the run lasts.
 func (s *sshShell) over(ctx context.Context, work func(*remote.Client) error) error {
 	err := work(s.Client)
@@ -183,8 +183,8 @@ func (s *sshShell) over(ctx context.Context, work func(*remote.Client) error) er
 	return err
 }
 
-// maxConnections is as many besides the first as sessions are open at once, at most: a verb's and a
-// transfer's.
+// maxConnections bounds those besides the first: more are never needed at once, by a transfer and by
+// one that was prepared.
 const maxConnections = 3
 
 func isFull(err error) bool {
