@@ -42,7 +42,7 @@ type asset struct {
 func (a asset) id() string { return a.object.ID(a.proof) }
 
 func (d *Deployment) noAssets(h *target) bool {
-	return len(d.in.Assets) == 0 || h.unchanged || d.in.Operation == inputs.Rollback || d.in.Operation == inputs.Setup
+	return len(d.in.Assets) == 0 || h.unchanged || !d.op.makes && !d.op.asks
 }
 
 // resolve asks the store what the assets are now: a changed one makes another release of the same commit. All hosts get the same.

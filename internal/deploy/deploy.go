@@ -20,6 +20,7 @@ import (
 // Deployment is one run of the action.
 type Deployment struct {
 	in         *inputs.Inputs
+	op         operation // that the input names
 	rep        *report.Report
 	open       Opener
 	now        func() time.Time
@@ -44,7 +45,7 @@ type Deployment struct {
 // New prepares a run that began at begin; nothing is dialled yet.
 func New(in *inputs.Inputs, rep *report.Report, dial host.Dialer, open Opener, begin time.Time) *Deployment {
 	d := &Deployment{
-		in: in, rep: rep, open: open, now: time.Now, begin: begin, patience: reconnectFor,
+		in: in, op: operations[in.Operation], rep: rep, open: open, now: time.Now, begin: begin, patience: reconnectFor,
 	}
 	token := fmt.Sprintf("%s-%s", in.Run.ID, rand.Text())
 	for _, address := range in.Hosts {
@@ -63,7 +64,7 @@ func New(in *inputs.Inputs, rep *report.Report, dial host.Dialer, open Opener, b
 func (d *Deployment) steps() []step {
 	in := d.in
 	release := step{name: "fetch", title: "Fetching the release", each: d.fetch, within: in.Timeout}
-	if in.Operation == inputs.Rollback {
+	if !d.op.makes {
 		release = step{name: "choose", title: "Choosing the release", each: d.choose, within: brief}
 	}
 	anew := release
@@ -138,39 +139,12 @@ func (d *Deployment) steps() []step {
 			{name: "unlock", title: "Releasing the deploy lock", each: unlock, within: 2 * host.Heartbeat},
 		}),
 	)
-	ask := step{name: "ask", title: "Asking the site", each: d.askNow, within: brief}
-	switch {
-	case in.Operation == inputs.Check:
-		return append(only(deployment, "connect", "check", "detect", "resolve"), ask)
-	case in.Operation == inputs.Status:
-		return append(only(deployment, "connect", "detect"), prepare.of([]step{
-			ask,
-			{name: "status", title: "Listing releases", each: d.status, within: brief},
-			{name: "up", title: "Looking whether the site is up", each: d.isUp, within: brief},
-		})...)
-	case in.DryRun:
-		return only(deployment, "connect", "read", "check", "detect", "resolve", "plan")
-	case in.Operation == inputs.Setup:
-		before := only(deployment, "connect", "lock", "check", "detect", "plan", "install", "setup", "adopt", "heal")
-		return append(before, prepare.of([]step{ // no new version is live at its end, so a failure is one to the last
-			{name: "site", title: "Setting up the nginx site", each: d.setUpSite, within: brief},
-			{name: "unlock", title: "Releasing the deploy lock", each: unlock, within: 2 * host.Heartbeat},
-		})...)
-	case in.Operation == inputs.Tidy:
-		return slices.Concat(
-			only(deployment, "connect", "lock", "detect", "heal", "clear"),
-			[]step{ask},
-			retire.of([]step{
-				{name: "record", title: "Recording what became of the deployment", each: d.recordCutOff, within: brief},
-			}),
-			only(deployment, "unlock"),
-		)
+	// A dry run of what only asks is that.
+	if in.DryRun && !d.op.asks {
+		return planSteps(deployment)
 	}
-	return deployment
+	return d.op.steps(d, deployment)
 }
-
-// brief is what a step may take that waits for nothing of the user's.
-const brief = time.Minute
 
 // reconnectFor is as long as a reboot or a change of the network may take; more often than not the
 // host is then gone for good.
@@ -205,18 +179,7 @@ func (d *Deployment) goLive() []step {
 	)
 }
 
-// only picks steps by their names.
-func only(all []step, names ...string) []step {
-	var picked []step
-	for _, s := range all {
-		if slices.Contains(names, s.name) {
-			picked = append(picked, s)
-		}
-	}
-	return picked
-}
-
-func (d *Deployment) isBuilt(h *target) bool { return h.unchanged || d.in.Operation == inputs.Rollback }
+func (d *Deployment) isBuilt(h *target) bool { return h.unchanged || !d.op.makes }
 
 // isPrepared tells whether there is nothing to run before the start. In a release that a rollback
 // goes back to it ran when that was new: a migration would not know what newer releases have made
@@ -228,7 +191,7 @@ func (d *Deployment) isPrepared(h *target) bool {
 func (d *Deployment) nothingAfter(h *target) bool { return h.unchanged || d.in.AfterSwitch == "" }
 
 func (d *Deployment) sendsNothing(*target) bool {
-	return d.in.Source != inputs.Workspace || d.in.Operation != inputs.Deploy
+	return d.in.Source != inputs.Workspace || !d.op.makes
 }
 
 func isUnchanged(h *target) bool     { return h.unchanged }

@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/clothesme/deploy-action/internal/host"
-	"github.com/clothesme/deploy-action/internal/inputs"
 	"github.com/clothesme/deploy-action/internal/outcome"
 	"github.com/clothesme/deploy-action/internal/state"
 	"github.com/clothesme/deploy-action/remote"
@@ -156,7 +155,7 @@ func (d *Deployment) next(s step, cause error) string {
 func (d *Deployment) place(h *target) outcome.Place {
 	return outcome.Place{
 		SSH: sshTarget(h.Address), Path: d.in.Path, Flags: d.flagDir(), Repository: d.in.Repository,
-		LogPort: cmp.Or(h.tried, h.Idle.Port), Rollback: d.in.Operation == inputs.Rollback,
+		LogPort: cmp.Or(h.tried, h.Idle.Port), Rollback: d.op.live && !d.op.makes,
 	}
 }
 

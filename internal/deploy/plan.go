@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/clothesme/deploy-action/internal/inputs"
+	"github.com/clothesme/deploy-action/internal/outcome"
 	"github.com/clothesme/deploy-action/internal/report"
 )
 
@@ -18,9 +19,9 @@ func (d *Deployment) intent() string {
 	}
 	what := string(in.Operation) + " of " + in.App
 	switch {
-	case in.Operation == inputs.Deploy && in.Source == inputs.Workspace:
+	case d.op.makes && in.Source == inputs.Workspace:
 		what += " from the workspace"
-	case in.Operation == inputs.Deploy:
+	case d.op.makes:
 		what += fmt.Sprintf(": %s at %s", in.Repository, shortCommit(in.Ref))
 	case in.Release != "":
 		what += " to " + in.Release
@@ -74,11 +75,11 @@ func (d *Deployment) plan(h *target) []string {
 	if h.coming != "" {
 		add("install %s", h.coming)
 	}
-	if d.servesAlready(h) && in.Operation == inputs.Deploy && in.Ref == h.Active.Commit && d.recipe(h) == h.Active.Recipe {
+	if d.servesAlready(h) && d.op.makes && in.Ref == h.Active.Commit && d.recipe(h) == h.Active.Recipe {
 		add("leave everything as it is if %s is healthy: it already serves commit %.7s, made the same way", h.Active.Release, in.Ref)
 		return lines
 	}
-	if in.Operation == inputs.Setup {
+	if d.op.success == outcome.SetUp {
 		add("install what is missing of the commands that a deployment needs and of these packages: %s", cmp.Or(strings.Join(in.Packages, " "), "none"))
 		add("make the folders in %s and the flag's folder, the service %s@, and the rules for sudo, where they are missing or differ", in.Path, in.App)
 		add("write the nginx site for %s, test it and reload nginx once, unless it has just that loaded", in.ServerName)
@@ -87,7 +88,7 @@ func (d *Deployment) plan(h *target) []string {
 	if h.Idle.Runs() {
 		add("drain and stop what an earlier run left on port %d", h.Idle.Port)
 	}
-	if in.Operation == inputs.Rollback {
+	if !d.op.makes {
 		add("choose the release: %s", cmp.Or(in.Release, "the newest that is older than the active one and has served before"))
 	} else {
 		if in.Source == inputs.Workspace {
@@ -99,13 +100,13 @@ func (d *Deployment) plan(h *target) []string {
 	}
 	switch {
 	case in.BeforeStart == "":
-	case in.Operation == inputs.Rollback:
+	case !d.op.makes:
 		add("run before-start if that release has never served: %s", firstLine(in.BeforeStart))
 	default:
 		add("run before-start: %s", firstLine(in.BeforeStart))
 	}
 	start := firstLine(in.Start)
-	if in.Operation == inputs.Rollback {
+	if !d.op.makes {
 		start = "as it was deployed"
 	}
 	if in.Strategy == inputs.InPlace {

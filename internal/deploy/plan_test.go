@@ -63,7 +63,7 @@ func TestPlan(t *testing.T) {
 			if tt.change != nil {
 				tt.change(in)
 			}
-			d := &Deployment{in: in}
+			d := &Deployment{in: in, op: operations[in.Operation]}
 			active.Recipe = d.recipe(&target{})
 			got := strings.Join(d.plan(&target{Position: tt.position}), "\n")
 			rest := got
@@ -113,7 +113,7 @@ func TestNothingIsInstalledBeforeAllElseIsRight(t *testing.T) {
 
 // What is missing and can be installed is the next deployment's to install, and no reason not to look on.
 func TestWhatIsMissingIsPartOfThePlan(t *testing.T) {
-	d := &Deployment{in: testInputs()}
+	d := &Deployment{in: testInputs(), op: operations[inputs.Deploy]}
 	active := &state.Slot{
 		Port: 8080, Flag: true, Listen: state.Ours, PID: 7, Release: "20261122T000000Z-bbbbbbb",
 		Commit: d.in.Ref, Proved: true,

@@ -14,6 +14,7 @@ import (
 
 	"github.com/clothesme/deploy-action/internal/host"
 	"github.com/clothesme/deploy-action/internal/inputs"
+	"github.com/clothesme/deploy-action/internal/outcome"
 	"github.com/clothesme/deploy-action/internal/state"
 	"github.com/clothesme/deploy-action/scripts"
 )
@@ -46,15 +47,15 @@ func (d *Deployment) nothingToInstall(h *target) bool {
 
 func (d *Deployment) examine(ctx context.Context, h *target, install bool) (string, error) {
 	need := needs
-	if d.in.Operation != inputs.Rollback {
+	if d.op.tools {
 		need += sourceNeeds[d.in.Source]
 	}
-	if (d.in.Build == "" || pythonic.MatchString(d.in.Build)) && d.in.Operation != inputs.Rollback {
+	if (d.in.Build == "" || pythonic.MatchString(d.in.Build)) && d.op.tools {
 		need += " python3"
 	}
 	res, err := h.Exec(ctx, scripts.Check, scripts.Values{
 		"needs": need, "clock": strconv.FormatInt(d.now().Unix(), 10),
-		"list": scripts.Yes(d.in.Operation == inputs.Check), "setup": string(d.in.Setup),
+		"list": scripts.Yes(d.op.asks), "setup": string(d.in.Setup),
 		"may_install": d.mayInstall(install), "packages": strings.Join(d.in.Packages, " "),
 		"server_name": d.in.ServerName, "verify_host": d.verifyHost(), "nginx_include": d.in.NginxInclude,
 	})
@@ -83,11 +84,11 @@ func (d *Deployment) examine(ctx context.Context, h *target, install bool) (stri
 		installed = "; installed " + installed
 	}
 	switch h.coming = res.Text("coming"); {
-	case h.coming != "" && (d.in.Operation == inputs.Check || d.in.DryRun):
+	case h.coming != "" && (d.op.asks || d.in.DryRun):
 		installed = "; the next deployment installs " + h.coming
 	case h.coming != "":
 		installed = "; missing, and yet to be installed: " + h.coming
-	case installed == "" && d.in.Operation == inputs.Setup:
+	case installed == "" && d.op.success == outcome.SetUp:
 		installed = "; all packages are there already"
 	}
 	os, version, disk, skew := res.Text("os"), res.Text("nginx"), res.Int("disk_mb"), res.Int("skew")
@@ -95,14 +96,14 @@ func (d *Deployment) examine(ctx context.Context, h *target, install bool) (stri
 		return "", err
 	}
 	occupied := res.Text("occupied")
-	if disk < minDiskMB && occupied == "" && d.in.Operation == inputs.Deploy { // with releases there room can be made
+	if disk < minDiskMB && occupied == "" && d.op.makes { // with releases there room can be made
 		return "", fmt.Errorf("only %d MB of disk are free at %s, and a first release needs at least %d MB: give the host a bigger disk, or delete there what is not needed", disk, d.in.Path, minDiskMB)
 	}
 	if used := res.Int("disk_used"); used > fullDisk {
 		d.warnOnce(h, "Disk of "+h.Address.Name, fmt.Sprintf("the disk of %s is %d %% full at %s, with "+
 			"%d MB free (%s)", h.Address, used, d.in.Path, disk, cmp.Or(occupied, "no release is there yet")))
 	}
-	if d.in.Operation == inputs.Check && occupied != "" {
+	if d.op.asks && occupied != "" {
 		d.rep.Info(d.in.Path + " has " + occupied)
 	}
 	if olderThan(version, neededNginx) {
@@ -125,7 +126,7 @@ func (d *Deployment) examine(ctx context.Context, h *target, install bool) (stri
 }
 
 func (d *Deployment) mayInstall(now bool) string {
-	if !now && d.in.Operation != inputs.Check && !d.in.DryRun {
+	if !now && !d.op.asks && !d.in.DryRun {
 		return "later"
 	}
 	return scripts.Yes(now)
@@ -348,7 +349,7 @@ func (d *Deployment) warnOfEmpty() {
 			empty = append(empty, v.Name)
 		}
 	}
-	if len(empty) > 0 && d.in.Operation == inputs.Deploy {
+	if len(empty) > 0 && d.op.makes {
 		d.rep.Warn("Empty in env", fmt.Sprintf("%s: empty, as a secret or variable that does not exist is; if that is meant, leave it out of the input \"env\"", strings.Join(empty, ", ")))
 	}
 }

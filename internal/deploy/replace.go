@@ -13,7 +13,7 @@ import (
 
 // canReplace refuses the strategy in-place where the old version could not be had back.
 func (d *Deployment) canReplace(h *target) error {
-	if d.in.Strategy != inputs.InPlace || d.in.Operation != inputs.Deploy && d.in.Operation != inputs.Rollback {
+	if d.in.Strategy != inputs.InPlace || !d.op.live {
 		return nil
 	}
 	if !h.systemd {

@@ -6,33 +6,21 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/clothesme/deploy-action/internal/inputs"
 	"github.com/clothesme/deploy-action/internal/outcome"
 	"github.com/clothesme/deploy-action/internal/state"
 	"github.com/clothesme/deploy-action/scripts"
 )
 
 func (d *Deployment) success() outcome.Outcome {
-	if d.in.Operation == inputs.Status || d.in.Operation == inputs.Check || d.in.DryRun {
+	if d.in.DryRun {
 		return outcome.Unchanged
 	}
 	for _, h := range d.hosts {
-		switch {
-		case d.in.Operation == inputs.Setup && h.changed:
-			return outcome.SetUp
-		case d.in.Operation != inputs.Setup && !h.unchanged:
-			return d.changed()
+		if h.changed && d.op.success == outcome.SetUp || !h.unchanged && d.op.success != outcome.SetUp {
+			return d.op.success
 		}
 	}
 	return outcome.Unchanged
-}
-
-// changed is the outcome of a host that serves something else now.
-func (d *Deployment) changed() outcome.Outcome {
-	if d.in.Operation == inputs.Rollback {
-		return outcome.RolledBack
-	}
-	return outcome.Deployed
 }
 
 func (d *Deployment) result(how outcome.Outcome) *outcome.Result {
@@ -62,7 +50,7 @@ func (d *Deployment) hostResult(h *target, how outcome.Outcome) outcome.HostResu
 		r.Serving = serving(h)
 		r.ActivePort, r.PreviousPort, r.PreviousRelease = h.Active.Port, h.Active.Port, h.Active.Release
 	}
-	if r.Release == "" && (d.in.Operation == inputs.Status || d.in.Operation == inputs.Check) {
+	if r.Release == "" && d.op.asks {
 		r.Release, r.PreviousRelease, r.PreviousPort = r.PreviousRelease, "", 0
 		if h.Active != nil {
 			r.Commit = h.Active.Commit
@@ -87,7 +75,7 @@ const summaryHistory = 6
 
 // recordSuccess writes the history line.
 func (d *Deployment) recordSuccess(ctx context.Context, h *target) (string, error) {
-	how := d.changed()
+	how := d.op.success
 	if h.unchanged {
 		how = outcome.Unchanged
 	}

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/clothesme/deploy-action/internal/host"
-	"github.com/clothesme/deploy-action/internal/inputs"
 	"github.com/clothesme/deploy-action/internal/outcome"
 )
 
@@ -79,7 +78,7 @@ const (
 )
 
 func (d *Deployment) changes() bool {
-	return !d.in.DryRun && (d.in.Operation == inputs.Deploy || d.in.Operation == inputs.Rollback)
+	return !d.in.DryRun && d.op.live
 }
 
 func (d *Deployment) save(name, value string) {
@@ -116,7 +115,7 @@ func (d *Deployment) fail(ctx context.Context, s step, cause error) (*outcome.Re
 		if !h.Locked() || h.Idle.Port == 0 || taken {
 			continue
 		}
-		if d.in.Operation != inputs.Setup {
+		if d.op.history {
 			if err := d.record(ctx, h, f.Outcome, outcome.Describe(cause)); err != nil {
 				d.rep.Debug(fmt.Sprintf("record on %s: %v", h.Address, err))
 			}

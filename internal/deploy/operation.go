@@ -1,0 +1,88 @@
+package deploy
+
+import (
+	"slices"
+	"time"
+
+	"github.com/clothesme/deploy-action/internal/host"
+	"github.com/clothesme/deploy-action/internal/inputs"
+	"github.com/clothesme/deploy-action/internal/outcome"
+)
+
+// operation is what a run does by what was asked for.
+type operation struct {
+	steps   func(d *Deployment, deployment []step) []step // those of a whole deployment among them
+	success outcome.Outcome                               // where a host was changed; else it is unchanged
+	live    bool                                          // a release goes live
+	makes   bool                                          // that one is made: else it is on the host already
+	tools   bool                                          // what it takes to make one must be there
+	asks    bool                                          // nothing is changed
+	history bool                                          // a failure is written down on the host
+}
+
+var operations = map[inputs.Operation]operation{
+	inputs.Deploy: {
+		steps: whole, success: outcome.Deployed, live: true, makes: true, tools: true, history: true,
+	},
+	inputs.Rollback: {steps: whole, success: outcome.RolledBack, live: true, history: true},
+	inputs.Setup:    {steps: setupSteps, success: outcome.SetUp, tools: true},
+	inputs.Check:    {steps: checkSteps, success: outcome.Unchanged, tools: true, asks: true},
+	inputs.Status:   {steps: statusSteps, success: outcome.Unchanged, asks: true},
+	inputs.Tidy:     {steps: tidySteps, success: outcome.Deployed, history: true},
+}
+
+func whole(_ *Deployment, deployment []step) []step { return deployment }
+
+func setupSteps(d *Deployment, deployment []step) []step {
+	before := only(deployment, "connect", "lock", "check", "detect", "plan", "install", "setup", "adopt", "heal")
+	return append(before, prepare.of([]step{ // no new version is live at its end, so a failure is one to the last
+		{name: "site", title: "Setting up the nginx site", each: d.setUpSite, within: brief},
+		{name: "unlock", title: "Releasing the deploy lock", each: unlock, within: 2 * host.Heartbeat},
+	})...)
+}
+
+func checkSteps(d *Deployment, deployment []step) []step {
+	return append(only(deployment, "connect", "check", "detect", "resolve"), d.asking())
+}
+
+func statusSteps(d *Deployment, deployment []step) []step {
+	return append(only(deployment, "connect", "detect"), prepare.of([]step{
+		d.asking(),
+		{name: "status", title: "Listing releases", each: d.status, within: brief},
+		{name: "up", title: "Looking whether the site is up", each: d.isUp, within: brief},
+	})...)
+}
+
+func tidySteps(d *Deployment, deployment []step) []step {
+	return slices.Concat(
+		only(deployment, "connect", "lock", "detect", "heal", "clear"),
+		[]step{d.asking()},
+		retire.of([]step{
+			{name: "record", title: "Recording what became of the deployment", each: d.recordCutOff, within: brief},
+		}),
+		only(deployment, "unlock"),
+	)
+}
+
+// planSteps are those of a dry run, whatever it is one of.
+func planSteps(deployment []step) []step {
+	return only(deployment, "connect", "read", "check", "detect", "resolve", "plan")
+}
+
+func (d *Deployment) asking() step {
+	return step{name: "ask", title: "Asking the site", each: d.askNow, within: brief}
+}
+
+// only picks steps by their names.
+func only(all []step, names ...string) []step {
+	var picked []step
+	for _, s := range all {
+		if slices.Contains(names, s.name) {
+			picked = append(picked, s)
+		}
+	}
+	return picked
+}
+
+// brief is what a step may take that waits for nothing of the user's.
+const brief = time.Minute
