@@ -25,6 +25,7 @@ type Talk struct {
 
 	mu    sync.Mutex
 	turns []*Turn // under way, in the order in which they began
+	past  []*Turn // the last that have ended
 	line  []byte  // of standard output, as far as it came
 	tail  []byte  // of standard error: it may become a tag
 	over  chan struct{}
@@ -36,6 +37,7 @@ type Turn struct {
 	talk           *Talk
 	tag            string
 	held           bool
+	after          *Turn // it begins when that one has ended well; nil for at once
 	results, words io.Writer
 
 	ended, silent bool // its end was seen on standard output, and on standard error
@@ -97,27 +99,43 @@ func (t *Talk) Done() <-chan struct{} { return t.over }
 // Beat tells the host that this side is there.
 func (t *Talk) Beat() { t.in.put("beat\n") }
 
-// Begin sends a piece of work, and does not wait.
-func (t *Talk) Begin(w Work) (*Turn, error) {
-	turn := &Turn{
-		talk: t, tag: rand.Text(), held: w.Hold, results: w.Results, words: w.Words, done: make(chan struct{}),
-	}
-	text, err := w.Text(turn.tag)
-	if err != nil {
-		return nil, err
+// ErrSkipped is why a turn was not begun: the one before it has failed.
+var ErrSkipped = errors.New("not begun, since what comes before it failed")
+
+// Begin sends pieces of work, and does not wait. They are done one after the other, and none after
+// one that fails; what is held stands alone.
+func (t *Talk) Begin(works ...Work) ([]*Turn, error) {
+	var frames strings.Builder
+	var turns []*Turn
+	var after *Turn
+	for n, w := range works {
+		turn := &Turn{
+			talk: t, tag: rand.Text(), held: w.Hold, after: after, results: w.Results, words: w.Words,
+			done: make(chan struct{}),
+		}
+		text, err := w.Text(turn.tag)
+		if err != nil {
+			return nil, err
+		}
+		kind := "verb"
+		switch {
+		case w.Hold:
+			kind = "hold"
+		case n < len(works)-1:
+			kind = "first"
+		}
+		fmt.Fprintf(&frames, "%s %s %d %s\n%s", kind, turn.tag, len(text), w.Name, text)
+		turns = append(turns, turn)
+		after = turn
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.err != nil {
 		return nil, t.err
 	}
-	kind := "verb"
-	if w.Hold {
-		kind = "hold"
-	}
-	t.turns = append(t.turns, turn)
-	t.in.put(fmt.Sprintf("%s %s %d %s\n%s", kind, turn.tag, len(text), w.Name, text))
-	return turn, nil
+	t.turns = append(t.turns, turns...)
+	t.in.put(frames.String())
+	return turns, nil
 }
 
 // mostLine bounds a line of results; what it has more is dropped, and is too much for those who
@@ -162,6 +180,8 @@ func (t *Talk) result(line string) {
 func endOf(text string) error {
 	status, err := strconv.Atoi(text)
 	switch {
+	case text == "skipped":
+		return ErrSkipped
 	case err != nil || status < 0 || status > 255:
 		return &LostError{Started: true, Err: errors.New("the host has lost sight of it")}
 	case status != 0:
@@ -179,7 +199,7 @@ func (t *Talk) hearWords(p []byte) {
 	t.tail = nil
 	for len(text) > 0 {
 		at, turn := len(text), (*Turn)(nil)
-		for _, one := range t.turns {
+		for _, one := range slices.Concat(t.turns, t.past) {
 			if i := bytes.Index(text, []byte(one.tag+"\n")); i >= 0 && i < at {
 				at, turn = i, one
 			}
@@ -224,7 +244,7 @@ func (t *Talk) speaker() *Turn {
 	var waits *Turn
 	for _, turn := range slices.Backward(t.turns) {
 		switch {
-		case turn.silent || turn.left:
+		case turn.silent || turn.left || turn.after != nil && !turn.after.silent:
 		case !turn.held:
 			return turn
 		case waits == nil:
@@ -234,11 +254,15 @@ func (t *Talk) speaker() *Turn {
 	return waits
 }
 
+// mostPast are as many as may end before somebody notices that who was to tell so is gone.
+const mostPast = 8
+
 func (t *Talk) finish(turn *Turn) {
-	if !turn.ended || !turn.silent {
+	if !turn.ended || !turn.silent || !slices.Contains(t.turns, turn) {
 		return
 	}
 	t.turns = slices.DeleteFunc(t.turns, func(one *Turn) bool { return one == turn })
+	t.past = append(t.past[max(0, len(t.past)-mostPast+1):], turn)
 	close(turn.done)
 }
 

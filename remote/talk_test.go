@@ -41,14 +41,14 @@ func TestATurnsWordsArriveWhole(t *testing.T) {
 		var out, errs strings.Builder
 		var turns []*Turn
 		for n := range 2 {
-			turn, err := talk.Begin(Work{
+			begun, err := talk.Begin(Work{
 				Name: "say", Hold: n == 0, Results: &results[n], Words: &words[n],
 				Text: func(tag string) ([]byte, error) { return []byte("it is " + tag), nil },
 			})
 			if err != nil {
 				t.Fatal(err)
 			}
-			turns = append(turns, turn)
+			turns = append(turns, begun...)
 			tag, text := frame(t, in)
 			if text != "it is "+tag {
 				t.Fatalf("text %q", text)
@@ -89,12 +89,13 @@ func TestATurnsWordsArriveWhole(t *testing.T) {
 func TestWordsAreNotHeldBack(t *testing.T) {
 	talk := NewTalk()
 	var words bytes.Buffer
-	turn, err := talk.Begin(Work{
+	turns, err := talk.Begin(Work{
 		Name: "say", Results: io.Discard, Words: &words, Text: func(string) ([]byte, error) { return nil, nil },
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	turn := turns[0]
 	_, _ = io.WriteString(talk.Stderr(), "building\n")
 	if words.String() != "building\n" {
 		t.Errorf("%q", words.String())

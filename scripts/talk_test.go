@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -103,22 +104,36 @@ func (s *spoken) said() (results, words string) {
 
 func (c *conversation) begin(verb string, hold bool, values Values) *spoken {
 	c.t.Helper()
-	s := &spoken{}
-	turn, err := c.Begin(remote.Work{
-		Name: verb, Hold: hold, Results: locked{&s.mu, &s.results}, Words: locked{&s.mu, &s.words},
-		Text: func(tag string) ([]byte, error) {
-			all := Values{"tag": tag}
-			for key, value := range values {
-				all[key] = value
-			}
-			return Assign(Verb(verb), all)
-		},
-	})
+	return c.beginAll([]string{verb}, hold, values)[0]
+}
+
+func (c *conversation) beginAll(verbs []string, hold bool, values Values) []*spoken {
+	c.t.Helper()
+	var all []*spoken
+	var works []remote.Work
+	for _, verb := range verbs {
+		s := &spoken{}
+		all = append(all, s)
+		works = append(works, remote.Work{
+			Name: verb, Hold: hold, Results: locked{&s.mu, &s.results}, Words: locked{&s.mu, &s.words},
+			Text: func(tag string) ([]byte, error) {
+				own := maps.Clone(values)
+				if own == nil {
+					own = Values{}
+				}
+				own["tag"] = tag
+				return Assign(Verb(verb), own)
+			},
+		})
+	}
+	turns, err := c.Begin(works...)
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	s.Turn = turn
-	return s
+	for n, turn := range turns {
+		all[n].Turn = turn
+	}
+	return all
 }
 
 // until waits for a condition.
@@ -323,6 +338,50 @@ func TestAConversationEndsAVerb(t *testing.T) {
 	}
 }
 
+// Verbs that are sent together run one after the other, and none after one that fails or is ended.
+func TestAConversationRunsVerbsTogether(t *testing.T) {
+	dir := t.TempDir()
+	c := converse(t, "60", map[string]string{
+		"one":  resultLine + `echo one >&2; : >"$dir/one"; sleep 0.2; result n 1`,
+		"two":  resultLine + `[[ -e $dir/one ]] && echo two >&2; result n 2`,
+		"fail": resultLine + `echo no >&2; exit 9`,
+		"wait": `echo here >&2; sleep 600`,
+	})
+	values := Values{"dir": dir}
+	for n, s := range c.beginAll([]string{"one", "two", "two"}, false, values) {
+		if err := s.Wait(t.Context()); err != nil {
+			t.Errorf("%d: %v", n, err)
+		}
+		results, words := s.said()
+		if want := []string{"one", "two", "two"}[n]; words != want+"\n" || results != fmt.Sprintf("n=%d\n", min(n+1, 2)) {
+			t.Errorf("%d: %q, %q", n, results, words)
+		}
+	}
+	failed := c.beginAll([]string{"one", "fail", "two", "two"}, false, values)
+	for n, s := range failed {
+		err := s.Wait(t.Context())
+		var exit *remote.ExitError
+		if n == 0 && err != nil || n == 1 && (!errors.As(err, &exit) || exit.Code != 9) ||
+			n > 1 && !errors.Is(err, remote.ErrSkipped) {
+			t.Errorf("%d: %v", n, err)
+		}
+		if _, words := s.said(); n > 1 && words != "" {
+			t.Errorf("%d said %q", n, words)
+		}
+	}
+	ended := c.beginAll([]string{"wait", "two"}, false, values)
+	until(t, "begun", func() bool { _, words := ended[0].said(); return words == "here\n" })
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var exit *remote.ExitError
+	if err := ended[0].Wait(ctx); !errors.As(err, &exit) || exit.Signal != "TERM" {
+		t.Errorf("ended: %v", err)
+	}
+	if err := ended[1].Wait(t.Context()); !errors.Is(err, remote.ErrSkipped) {
+		t.Errorf("after one that was ended: %v", err)
+	}
+}
+
 // The loop ends with its run, or when it hears nothing of it; what is held ends then, and what works
 // goes on.
 func TestAConversationEnds(t *testing.T) {
@@ -333,17 +392,18 @@ func TestAConversationEnds(t *testing.T) {
 			silence = "0.5"
 		}
 		c := converse(t, silence, map[string]string{
-			"hold": `while read -r _; do :; done; : >"$dir/let-go"`,
-			"work": `trap : PIPE; until [[ -e $dir/go ]]; do sleep 0.05; done; : >"$dir/worked"`,
+			"hold": `: >"$dir/held"; while read -r _; do :; done; : >"$dir/let-go"`,
+			"work": `trap : PIPE; : >"$dir/began"; until [[ -e $dir/go ]]; do sleep 0.05; done; : >"$dir/worked"`,
 		})
 		hold, work := c.begin("hold", true, Values{"dir": dir}), c.begin("work", false, Values{"dir": dir})
-		until(t, "both begin", func() bool { return len(sessions(t, c.cmd.Process.Pid)) >= 2 })
+		file := func(name string) func() bool {
+			return func() bool { _, err := os.Stat(filepath.Join(dir, name)); return err == nil }
+		}
+		until(t, "hold begins", file("held"))
+		until(t, "work begins", file("began"))
 		lost := errors.New("lost")
 		if !silent {
 			c.Over(lost)
-		}
-		file := func(name string) func() bool {
-			return func() bool { _, err := os.Stat(filepath.Join(dir, name)); return err == nil }
 		}
 		until(t, "it lets go", file("let-go"))
 		if err := os.WriteFile(filepath.Join(dir, "go"), nil, 0o600); err != nil {
@@ -357,13 +417,6 @@ func TestAConversationEnds(t *testing.T) {
 		}
 		<-c.end
 	}
-}
-
-// sessions lists the sessions that processes below a process lead.
-func sessions(t *testing.T, pid int) []string {
-	t.Helper()
-	return strings.Fields(bash(t, fmt.Sprintf(`for job in $(pgrep -P %d); do for verb in $(pgrep -P "$job"); do
-		if [[ $(ps -o sid= -p "$verb" | tr -d ' ') == "$verb" ]]; then echo "$verb"; fi; done; done || :`, pid)))
 }
 
 // A conversation that is cut off in the middle of a verb runs nothing of it.
@@ -415,16 +468,16 @@ func TestTheOpeningHasAllVerbs(t *testing.T) {
 			t.Fatal(err)
 		}
 		// The loop's own functions are replaced where they would run something.
-		script := strings.TrimSuffix(loop(), "talk_main\n") + "\ntalk_run() { cat; }\ntalk_name=" + string(verb) +
+		script := strings.TrimSuffix(loop(), "talk_main\n") + "\ntalk_shell() { cat; }\ntalk_name=" + string(verb) +
 			" talk_kind=verb talk_tag=T talk_values=" +
-			shellescape.Quote(string(text)) + "\ndeclare -A talk_jobs talk_inputs; talk_begin; wait\n"
+			shellescape.Quote(string(text)) + "\ndeclare -A talk_jobs talk_inputs; talk_tags=() talk_names=() talk_texts=(); talk_begin; wait\n"
 		cmd := exec.CommandContext(t.Context(), "bash")
 		cmd.Stdin = strings.NewReader(script)
 		out, err := cmd.Output()
 		if err != nil {
 			t.Fatalf("%s: %v", verb, err)
 		}
-		_, got, _ := strings.Cut(string(out), "\"; }\n")
+		_, got, _ := strings.Cut(strings.TrimSuffix(string(out), "T end 0\n"), "\"; }\n")
 		want := strings.TrimSuffix(strings.TrimPrefix(string(alone), "echo "+Begin+"\n{\n"), "}\n")
 		if got != want {
 			t.Errorf("%s: the host puts together %d bytes, want %d", verb, len(got), len(want))

@@ -1,42 +1,63 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
 
+	"github.com/clothesme/deploy-action/internal/host"
 	"github.com/clothesme/deploy-action/internal/state"
 	"github.com/clothesme/deploy-action/scripts"
 )
 
 // switchOver sends new requests to the new slot: by the rename alone, but for the first time or when the site's own files changed.
 func (d *Deployment) switchOver(ctx context.Context, h *target) (string, error) {
-	if err := d.putSite(ctx, h, h.release); err != nil {
+	h.route, h.routed = routeMaybe, true
+	d.ahead(h, "verify", scripts.Verify, d.verification(h))
+	var site, flag scripts.Results
+	err := h.ExecAll(ctx, d.siteFor(h, h.release, &site), host.Asked{
+		Verb: scripts.Switch, Own: scripts.Values{"from": h.activePort(), "to": h.idlePort()}, Results: &flag,
+	})
+	var no *host.Error
+	if errors.As(err, &no) && no.Verb == scripts.Site { // the flag was not asked for
+		h.route, h.routed = routeOld, false
 		return "", err
 	}
-	h.route, h.routed = routeMaybe, true
-	res, err := h.Exec(ctx, scripts.Switch, scripts.Values{"from": h.activePort(), "to": h.idlePort()})
+	if err == nil || site.Has("reloaded") {
+		err = cmp.Or(err, d.sited(h, &site))
+	}
 	if err != nil {
 		return "", err
 	}
 	h.route = routeNew
-	h.switchedAt = time.UnixMilli(res.Millis("switched_at").Milliseconds())
+	h.switchedAt = time.UnixMilli(flag.Millis("switched_at").Milliseconds())
 	how := "renamed the flag, no reload"
 	if h.reloaded {
 		how = "nginx has loaded the site (one reload, the last)"
 	}
-	return fmt.Sprintf("requests go to port %s: %s", h.idlePort(), how), res.Err()
+	return fmt.Sprintf("requests go to port %s: %s", h.idlePort(), how), flag.Err()
 }
 
 // putSite has nginx load the site and the include, where it does not have them; the files they replace are kept under a name.
 func (d *Deployment) putSite(ctx context.Context, h *target, keep string) error {
-	values := d.siteValues(h)
-	values["release"], values["default_site"], values["late"] = keep, scripts.Yes(h.app.Default()), h.app.LateConf()
-	res, err := h.Exec(ctx, scripts.Site, values)
-	if err != nil {
+	var site scripts.Results
+	if err := h.ExecAll(ctx, d.siteFor(h, keep, &site)); err != nil {
 		return err
 	}
+	return d.sited(h, &site)
+}
+
+func (d *Deployment) siteFor(h *target, keep string, results *scripts.Results) host.Asked {
+	values := d.siteValues(h)
+	values["release"], values["default_site"], values["late"] = keep, scripts.Yes(h.app.Default()), h.app.LateConf()
+	return host.Asked{Verb: scripts.Site, Own: values, Results: results}
+}
+
+// sited reads what became of the site.
+func (d *Deployment) sited(h *target, res *scripts.Results) error {
 	h.reloaded = res.Yes("reloaded")
 	if res.Yes("edited") {
 		d.rep.Warn("Site of "+h.Address.Name, h.app.SiteFile()+" was edited since this action wrote it, and is left "+
@@ -79,13 +100,18 @@ func (d *Deployment) switchBack(ctx context.Context, h *target) error {
 // settle is how long nginx may take until a request provably reaches the new slot; the rename acts at once, a reload within a second.
 const settle = 10 * time.Second
 
-func (d *Deployment) verify(ctx context.Context, h *target) (string, error) {
-	var live time.Time
-	res, err := h.Exec(ctx, scripts.Verify, d.process(h, scripts.Values{
+// verification are the values of verify.sh.
+func (d *Deployment) verification(h *target) scripts.Values {
+	return d.process(h, scripts.Values{
 		"release": h.release, "verify_host": d.verifyHost(), "site": h.site(), "nginx_include": d.in.NginxInclude,
 		"settle": scripts.Millis(settle), "watch_for": scripts.Millis(d.in.WatchFor),
 		"by": d.by(h),
-	}))
+	})
+}
+
+func (d *Deployment) verify(ctx context.Context, h *target) (string, error) {
+	var live time.Time
+	res, err := h.Exec(ctx, scripts.Verify, d.verification(h))
 	if live = res.At("live"); !live.IsZero() {
 		h.live = live.Sub(d.begin)
 	}

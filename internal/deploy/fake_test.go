@@ -168,7 +168,19 @@ func (f *fakeHost) Download(_ context.Context, path string, to io.Writer) error 
 	return z.Close()
 }
 
-func (s *fakeShell) Run(ctx context.Context, verb scripts.Verb, v scripts.Values, results, words io.Writer) error {
+func (s *fakeShell) Run(ctx context.Context, calls ...host.Call) (int, error) {
+	for n, c := range calls {
+		if err := s.run(ctx, c.Verb, c.Values, c.Results, c.Words); err != nil {
+			return n, err
+		}
+		if c.Ended != nil {
+			c.Ended()
+		}
+	}
+	return len(calls), nil
+}
+
+func (s *fakeShell) run(ctx context.Context, verb scripts.Verb, v scripts.Values, results, words io.Writer) error {
 	f := s.fakeHost
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -482,10 +494,8 @@ func (f *fakeHost) answers(v scripts.Values) string {
 var activeRecipe = "other"
 
 // Hold is the lock.
-func (s *fakeShell) Hold(
-	_ context.Context, verb scripts.Verb, v scripts.Values, results, words io.Writer,
-) (host.Session, error) {
-	f := s.fakeHost
+func (s *fakeShell) Hold(_ context.Context, c host.Call) (host.Session, error) {
+	f, verb, v, results, words := s.fakeHost, c.Verb, c.Values, c.Results, c.Words
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if s.lost {

@@ -213,7 +213,19 @@ type modelShell struct {
 	number int
 }
 
-func (s *modelShell) Run(ctx context.Context, verb scripts.Verb, v scripts.Values, results, words io.Writer) error {
+func (s *modelShell) Run(ctx context.Context, calls ...host.Call) (int, error) {
+	for n, c := range calls {
+		if err := s.once(ctx, c.Verb, c.Values, c.Results, c.Words); err != nil {
+			return n, err
+		}
+		if c.Ended != nil {
+			c.Ended()
+		}
+	}
+	return len(calls), nil
+}
+
+func (s *modelShell) once(ctx context.Context, verb scripts.Verb, v scripts.Values, results, words io.Writer) error {
 	if !s.m.wait(s.number) || s.lost {
 		return errLink
 	}
@@ -248,7 +260,7 @@ func (s *modelShell) effect(verb scripts.Verb, v scripts.Values, results, words 
 		_, _ = fmt.Fprintln(words, "no")
 		return &remote.ExitError{Code: no}
 	}
-	err := s.fakeShell.Run(context.Background(), verb, v, results, words)
+	err := s.fakeShell.run(context.Background(), verb, v, results, words)
 	if verb == scripts.Start && err == nil {
 		s.m.quality[v["port"]] = s.run.quality
 	}
@@ -288,9 +300,7 @@ func (m *model) refusal(verb scripts.Verb, port string) int {
 }
 
 // Hold waits as flock does.
-func (s *modelShell) Hold(
-	ctx context.Context, verb scripts.Verb, v scripts.Values, results, words io.Writer,
-) (host.Session, error) {
+func (s *modelShell) Hold(ctx context.Context, c host.Call) (host.Session, error) {
 	for {
 		if !s.m.wait(s.number) || s.lost {
 			return nil, errLink
@@ -300,7 +310,7 @@ func (s *modelShell) Hold(
 			s.m.note("run %d takes the lock", s.number)
 			when := s.run.cut
 			s.run.cut = 0
-			session, err := s.fakeShell.Hold(ctx, verb, v, results, words)
+			session, err := s.fakeShell.Hold(ctx, c)
 			if when == cutAfter {
 				_ = s.Close()
 			}

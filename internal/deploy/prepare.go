@@ -53,6 +53,9 @@ func (d *Deployment) examine(ctx context.Context, h *target, install bool) (stri
 	if (d.in.Build == "" || pythonic.MatchString(d.in.Build)) && d.op.tools {
 		need += " python3"
 	}
+	if !install { // what detection asks for does not depend on it
+		d.ahead(h, "detect", scripts.Port, d.detection())
+	}
 	res, err := h.Exec(ctx, scripts.Check, scripts.Values{
 		"needs": need, "clock": strconv.FormatInt(d.now().Unix(), 10),
 		"list": scripts.Yes(d.op.asks), "setup": string(d.in.Setup),
@@ -443,6 +446,9 @@ func (d *Deployment) hook(ctx context.Context, h *target, name, command string) 
 
 func (d *Deployment) start(ctx context.Context, h *target) (string, error) {
 	d.save(StateRelease, h.release)
+	own := d.asksHealth(h)
+	own["started"] = h.NextID() // has what is not known yet: the process
+	d.ahead(h, "health", scripts.Health, own)
 	res, err := h.Exec(ctx, scripts.Start, scripts.Values{
 		"port": h.idlePort(), "release": h.release, "active": h.activePort(),
 	})
@@ -474,10 +480,14 @@ func (d *Deployment) process(h *target, own scripts.Values) scripts.Values {
 	return own
 }
 
+func (d *Deployment) asksHealth(h *target) scripts.Values {
+	return d.process(h, scripts.Values{
+		"health_host": d.in.Health.Host, "health_timeout": scripts.Seconds(d.in.Health.Timeout), "started": "",
+	})
+}
+
 func (d *Deployment) health(ctx context.Context, h *target) (string, error) {
-	res, err := h.Exec(ctx, scripts.Health, d.process(h, scripts.Values{
-		"health_host": d.in.Health.Host, "health_timeout": scripts.Seconds(d.in.Health.Timeout),
-	}))
+	res, err := h.Exec(ctx, scripts.Health, d.asksHealth(h))
 	if err != nil {
 		return "", err
 	}

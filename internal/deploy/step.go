@@ -10,6 +10,7 @@ import (
 
 	"github.com/clothesme/deploy-action/internal/host"
 	"github.com/clothesme/deploy-action/internal/outcome"
+	"github.com/clothesme/deploy-action/scripts"
 )
 
 // phase groups steps by what a failure in them means.
@@ -106,7 +107,7 @@ func (d *Deployment) on(ctx context.Context, h *target, s step) (line string, er
 // try runs a step on one host, within its deadline; a panic is that host's failure, so that the
 // others' and its own undo still run.
 func (d *Deployment) try(ctx context.Context, h *target, s step) (line string, err error) {
-	h.BeginStep(fmt.Sprintf("%d-%s", d.stepsBegun, s.name))
+	h.BeginStep(stepName(d.stepsBegun, s.name))
 	ctx, cancel := context.WithTimeoutCause(ctx, s.within, fmt.Errorf("%w after %s", errDeadline, s.within))
 	defer cancel()
 	defer func() {
@@ -123,6 +124,16 @@ func (d *Deployment) try(ctx context.Context, h *target, s step) (line string, e
 		}
 	}()
 	return s.each(ctx, h)
+}
+
+func stepName(n int, name string) string { return fmt.Sprintf("%d-%s", n, name) }
+
+// ahead sends what the next step asks for along with what this one does. With several hosts nothing
+// of a step is done before all are through with the one before it.
+func (d *Deployment) ahead(h *target, next string, verb scripts.Verb, own scripts.Values) {
+	if len(d.hosts) == 1 {
+		h.Ahead(stepName(d.stepsBegun+1, next), verb, own)
+	}
 }
 
 type undo struct {

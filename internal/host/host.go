@@ -42,6 +42,7 @@ type Host struct {
 	dials   int
 	journal string // names the step under way
 	execs   int    // of that step so far
+	ahead   *ahead // nil for nothing
 }
 
 // New returns a host that is not dialled yet.
@@ -56,26 +57,74 @@ func (h *Host) BeginStep(step string) { h.journal, h.execs = step, 0 }
 // Exec runs a verb with the values that all verbs take and its own, streams its words, and turns
 // the host's no into an Error that carries them.
 func (h *Host) Exec(ctx context.Context, verb scripts.Verb, own scripts.Values) (*scripts.Results, error) {
-	var results scripts.Results
-	return &results, h.ExecInto(ctx, &results, verb, own)
+	results := new(scripts.Results)
+	a, id := h.ahead, h.stepID()
+	if a == nil || a.cancel == nil || a.verb != verb || a.id != id {
+		return results, h.exec(ctx, Asked{verb, own, results, id})
+	}
+	words, last, began := h.rep.Remote(h.Address.Name), tail{}, time.Now()
+	err := h.awaitAhead(ctx, a, io.MultiWriter(words, &last))
+	_ = words.Close()
+	h.heard(verb, &a.results, began)
+	if err == nil {
+		err = a.results.Err()
+	}
+	return &a.results, last.explain(verb, err)
 }
 
 // ExecInto is Exec for who has to see results as they come.
 func (h *Host) ExecInto(
 	ctx context.Context, results *scripts.Results, verb scripts.Verb, own scripts.Values,
 ) error {
+	return h.ExecAll(ctx, Asked{Verb: verb, Own: own, Results: results})
+}
+
+// Asked is a verb with its own values, and what its results are to come into.
+type Asked struct {
+	Verb    scripts.Verb
+	Own     scripts.Values
+	Results *scripts.Results
+
+	id string
+}
+
+// ExecAll runs verbs one after the other, and none after one that fails. They are sent together:
+// where nothing is to be decided between them, that is a round trip in place of one each.
+func (h *Host) ExecAll(ctx context.Context, all ...Asked) error {
+	for n := range all {
+		all[n].id = h.stepID()
+	}
+	return h.exec(ctx, all...)
+}
+
+func (h *Host) exec(ctx context.Context, all ...Asked) error {
 	words := h.rep.Remote(h.Address.Name)
-	var last tail
-	began := time.Now()
-	err := h.shell.Run(ctx, verb, h.values(own), results, io.MultiWriter(words, &last))
+	lasts, calls, began := make([]tail, len(all)), make([]Call, len(all)), time.Now()
+	for n, a := range all {
+		calls[n] = Call{
+			Verb: a.Verb, Values: h.values(a.Own, a.id), Results: a.Results, Words: io.MultiWriter(words, &lasts[n]),
+		}
+	}
+	done, err := h.runAhead(ctx, calls)
 	_ = words.Close()
-	// What went to the host may be secret, and is not said.
+	for n, a := range all[:min(done+1, len(all))] {
+		h.heard(a.Verb, a.Results, began)
+		if n < done {
+			if err := a.Results.Err(); err != nil {
+				return err
+			}
+		}
+	}
+	if err != nil {
+		return lasts[done].explain(all[done].Verb, err)
+	}
+	return nil
+}
+
+// heard notes what a verb has said. What went to the host may be secret, and is not said.
+func (h *Host) heard(verb scripts.Verb, results *scripts.Results, began time.Time) {
 	h.rep.Debug(fmt.Sprintf("%s: %s.sh took %s, said %s", h.Address, verb,
 		time.Since(began).Round(time.Millisecond), cmp.Or(results.String(), "nothing")))
-	if err == nil {
-		err = results.Err()
-	}
-	return last.explain(verb, err)
 }
 
 // Upload writes a stream into a named pipe that is on the host.
@@ -92,17 +141,21 @@ func (h *Host) Download(ctx context.Context, path string, to io.Writer) error {
 func (h *Host) PrepareFiles() { h.shell.PrepareFiles() }
 
 // values are those of one verb; its own go before those that all take.
-func (h *Host) values(own scripts.Values) scripts.Values {
+func (h *Host) values(own scripts.Values, id string) scripts.Values {
 	all := h.common()
-	all["lock_token"], all["step_id"] = fmt.Sprintf("%s-%d", h.token, h.dials), h.stepID()
+	all["lock_token"], all["step_id"] = fmt.Sprintf("%s-%d", h.token, h.dials), id
 	maps.Copy(all, own)
 	return all
 }
+
+// NextID is how the host keeps the results of what is asked for next; see Ahead.
+func (h *Host) NextID() string { return h.journal + "-" + strconv.Itoa(h.execs+1) }
 
 // stepID names what a verb does on the host: the same again when a step is repeated after a lost
 // connection, so that what it has finished is not done twice. A verb that can't be answered from
 // what it left gets none, by a value of its own.
 func (h *Host) stepID() string {
+	id := h.NextID()
 	h.execs++
-	return h.journal + "-" + strconv.Itoa(h.execs)
+	return id
 }

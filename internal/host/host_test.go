@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,12 +21,16 @@ import (
 
 // far is the other end: it keeps what it was sent, and does what it is told.
 type far struct {
-	dials int
-	gone  bool // nobody gets through to it
-	sent  []scripts.Values
-	words string
-	code  int                 // of the next verb's end
-	held  map[string]*session // the lock's sessions, by the token of who has them
+	dials  int
+	gone   bool // nobody gets through to it
+	sent   []scripts.Values
+	words  string
+	code   int          // of the next verb's end
+	spared scripts.Verb // ends well all the same
+	waits  scripts.Verb // goes on until it is told to end
+	panics scripts.Verb
+	mu     sync.Mutex          // for sent
+	held   map[string]*session // the lock's sessions, by the token of who has them
 }
 
 func (f *far) dial(_ context.Context, at remote.Host) (Shell, error) {
@@ -41,26 +46,40 @@ type shell struct {
 	Shell
 }
 
-func (s *shell) Run(_ context.Context, _ scripts.Verb, v scripts.Values, results, words io.Writer) error {
-	s.sent = append(s.sent, v)
-	_, _ = io.WriteString(words, s.words)
-	if s.code != 0 {
-		return &remote.ExitError{Code: s.code}
+func (s *shell) Run(ctx context.Context, calls ...Call) (int, error) {
+	for n, c := range calls {
+		s.mu.Lock()
+		s.sent = append(s.sent, c.Values)
+		s.mu.Unlock()
+		_, _ = io.WriteString(c.Words, s.words)
+		if c.Verb == s.waits {
+			<-ctx.Done()
+			return n, context.Cause(ctx)
+		}
+		if c.Verb == s.panics {
+			panic("at the disco")
+		}
+		if s.code != 0 && c.Verb != s.spared {
+			return n, &remote.ExitError{Code: s.code}
+		}
+		_, _ = fmt.Fprintf(c.Results, "%s\na=1\n", scripts.Begin)
+		if c.Ended != nil {
+			c.Ended()
+		}
 	}
-	_, _ = fmt.Fprintf(results, "%s\na=1\n", scripts.Begin)
-	return nil
+	return len(calls), nil
 }
 
-func (s *shell) Hold(_ context.Context, _ scripts.Verb, v scripts.Values, results, words io.Writer) (Session, error) {
-	s.sent = append(s.sent, v)
+func (s *shell) Hold(_ context.Context, c Call) (Session, error) {
+	s.sent = append(s.sent, c.Values)
 	held := &session{done: make(chan struct{})}
 	if s.code != 0 {
-		_, _ = io.WriteString(words, s.words)
+		_, _ = io.WriteString(c.Words, s.words)
 		held.end(&remote.ExitError{Code: s.code})
 		return held, nil
 	}
-	s.held[v["lock_token"]] = held
-	_, _ = fmt.Fprintf(results, "%s\nopen=yes\nwaited=3\nlocked=yes\n", scripts.Begin)
+	s.held[c.Values["lock_token"]] = held
+	_, _ = fmt.Fprintf(c.Results, "%s\nopen=yes\nwaited=3\nlocked=yes\n", scripts.Begin)
 	return held, nil
 }
 
@@ -202,6 +221,135 @@ func TestReconnectingEnds(t *testing.T) {
 					t.Errorf("%v after %d dials, want %v after %d", err, f.dials, tt.want, tt.dials)
 				}
 			})
+		})
+	}
+}
+
+// Verbs that are sent together have their own results, words and names on the host, and the first
+// that fails is the one that is told of.
+func TestVerbsThatAreSentTogether(t *testing.T) {
+	h, f, _ := connected(t)
+	f.words = "on it\n"
+	h.BeginStep("7-switch")
+	var site, flag scripts.Results
+	both := []Asked{
+		{Verb: scripts.Site, Own: scripts.Values{"path": "/own"}, Results: &site}, {Verb: scripts.Switch, Results: &flag},
+	}
+	if err := h.ExecAll(t.Context(), both...); err != nil || site.Text("a") != "1" || flag.Text("a") != "1" {
+		t.Fatalf("ExecAll: %v, %s, %s", err, &site, &flag)
+	}
+	if a, b := f.sent[0], f.sent[1]; a["path"] != "/own" || b["path"] != "/srv" ||
+		a["step_id"] != "7-switch-1" || b["step_id"] != "7-switch-2" {
+		t.Errorf("values %v", f.sent)
+	}
+	site, flag = scripts.Results{}, scripts.Results{}
+	f.words, f.code, f.spared = "no flag\n", scripts.ExitFlag, scripts.Site
+	var no *Error
+	if err := h.ExecAll(t.Context(), both...); !errors.As(err, &no) || no.Verb != scripts.Switch || no.Reason != "no flag" {
+		t.Errorf("the second fails: %v", err)
+	}
+	site, flag, f.spared = scripts.Results{}, scripts.Results{}, scripts.Switch
+	if err := h.ExecAll(t.Context(), both...); !errors.As(err, &no) || no.Verb != scripts.Site || len(f.sent) != 5 {
+		t.Errorf("the first fails: %v, %d were begun", err, len(f.sent))
+	}
+}
+
+// What is sent ahead begins when the step before has ended well, says its words in the step that
+// asks for it, and is ended when something else is asked for first.
+func TestWhatIsSentAhead(t *testing.T) {
+	stopped := errors.New("stopped")
+	for _, tt := range []struct {
+		name    string
+		far     func(f *far)
+		next    string // the step that follows
+		cancel  bool
+		sent    int
+		want    any // of that step
+		wantOne any // of the one before
+	}{
+		{name: "asked for", next: "8-health", sent: 2},
+		{name: "something else", next: "9-stop", sent: 3},
+		{name: "it goes on and something else", far: func(f *far) { f.waits = scripts.Health }, next: "9-stop", sent: 3},
+		{name: "cut off", far: func(f *far) { f.waits = scripts.Health }, next: "8-health", cancel: true, sent: 2, want: stopped},
+		{
+			name: "it fails", far: func(f *far) { f.code, f.spared = scripts.ExitDied, scripts.Start }, next: "8-health",
+			sent: 2, want: &Error{},
+		},
+		{
+			name: "the one before fails", far: func(f *far) { f.code, f.spared = scripts.ExitStart, scripts.Stop },
+			next: "9-stop", sent: 2, wantOne: &Error{},
+		},
+		{name: "it panics", far: func(f *far) { f.panics = scripts.Health }, next: "8-health", sent: 2, want: "panic"},
+		{
+			name: "the one before panics", far: func(f *far) { f.panics = scripts.Start }, next: "9-stop", sent: 2,
+			wantOne: "panic",
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			h, f, log := connected(t)
+			f.words = "on it\n"
+			if tt.far != nil {
+				tt.far(f)
+			}
+			check := func(verb scripts.Verb, ctx context.Context, want any) {
+				t.Helper()
+				var res *scripts.Results
+				var err error
+				got := func() (what any) {
+					defer func() {
+						if recover() != nil {
+							what = "panic"
+						}
+					}()
+					if res, err = h.Exec(ctx, verb, scripts.Values{"verb": string(verb)}); err != nil {
+						return err
+					}
+					return nil
+				}()
+				var no *Error
+				switch want := want.(type) {
+				case nil:
+					if err != nil || got != nil || res.Text("a") != "1" {
+						t.Errorf("%s: %v, %v", verb, got, res)
+					}
+				case string:
+					if got != want {
+						t.Errorf("%s: %v, want a panic", verb, got)
+					}
+				case *Error:
+					if !errors.As(err, &no) || no.Verb != verb {
+						t.Errorf("%s: %v", verb, err)
+					}
+				case error:
+					if !errors.Is(err, want) {
+						t.Errorf("%s: %v, want %v", verb, err, want)
+					}
+				}
+			}
+			h.BeginStep("7-start")
+			h.Ahead("8-health", scripts.Health, scripts.Values{"verb": "health"})
+			check(scripts.Start, t.Context(), tt.wantOne)
+			words := strings.Count(log.String(), "on it")
+			if words != 1 {
+				t.Errorf("%d words in the step before:\n%s", words, log)
+			}
+			h.BeginStep(tt.next)
+			ctx, cancel := context.WithCancelCause(t.Context())
+			if tt.cancel {
+				cancel(stopped)
+			}
+			defer cancel(nil)
+			verb := scripts.Verb(tt.next[2:])
+			check(verb, ctx, tt.want)
+			if now := strings.Count(log.String(), "on it"); now != 2 {
+				t.Errorf("%d words in both steps:\n%s", now, log)
+			}
+			if len(f.sent) != tt.sent || f.sent[len(f.sent)-1]["verb"] != string(verb) {
+				t.Errorf("sent %v", f.sent)
+			}
+			if tt.sent == 2 && tt.wantOne == nil && f.sent[1]["step_id"] != "8-health-1" {
+				t.Errorf("it has the name %s", f.sent[1]["step_id"])
+			}
 		})
 	}
 }

@@ -67,10 +67,13 @@ func (h *Host) takeLock(ctx context.Context, note string, limit time.Duration, r
 	}()
 	var last tail
 	// The lock outlives this step and the run's cancellation: what is undone is undone under it.
-	session, err := h.shell.Hold(context.WithoutCancel(ctx), scripts.Lock, h.values(scripts.Values{
-		"lock_note": note, "lock_timeout": scripts.Seconds(limit), "beat": scripts.Seconds(silence),
-		"resume": scripts.Yes(resume),
-	}), &results, io.MultiWriter(words, &last))
+	session, err := h.shell.Hold(context.WithoutCancel(ctx), Call{
+		Verb: scripts.Lock, Results: &results, Words: io.MultiWriter(words, &last),
+		Values: h.values(scripts.Values{
+			"lock_note": note, "lock_timeout": scripts.Seconds(limit), "beat": scripts.Seconds(silence),
+			"resume": scripts.Yes(resume),
+		}, h.stepID()),
+	})
 	if err != nil {
 		return Taken{}, err
 	}

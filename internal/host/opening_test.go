@@ -81,7 +81,8 @@ func TestNothingBeginsTooLate(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	talk := remote.NewTalk()
-	err := (&sshShell{talk: talk}).Run(ctx, scripts.Ask, scripts.Values{}, io.Discard, io.Discard)
+	call := Call{Verb: scripts.Ask, Values: scripts.Values{}, Results: io.Discard, Words: io.Discard}
+	_, err := (&sshShell{talk: talk}).Run(ctx, call)
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("Run: %v", err)
 	}

@@ -11,10 +11,11 @@ import (
 // Shell is the whole of a host that a deployment uses: verbs with values. Errors are remote's: an
 // *remote.ExitError is the host's no, anything else means that the outcome is not known.
 type Shell interface {
-	// Run runs one verb to its end. Results and words arrive while it runs.
-	Run(ctx context.Context, verb scripts.Verb, values scripts.Values, results, words io.Writer) error
+	// Run runs verbs to their ends, one after the other, and none after one that fails: n is how many
+	// have ended well. Results and words arrive while they run.
+	Run(ctx context.Context, calls ...Call) (n int, err error)
 	// Hold starts a verb that goes on until its input is closed.
-	Hold(ctx context.Context, verb scripts.Verb, values scripts.Values, results, words io.Writer) (Session, error)
+	Hold(ctx context.Context, call Call) (Session, error)
 	// Upload writes a stream into a named pipe that is on the host, Download reads a file.
 	Upload(ctx context.Context, path string, from io.Reader) error
 	Download(ctx context.Context, path string, to io.Writer) error
@@ -23,6 +24,14 @@ type Shell interface {
 	// String tells who answered: the server's version and host key.
 	String() string
 	Close() error
+}
+
+// Call is one verb, with its values.
+type Call struct {
+	Verb           scripts.Verb
+	Values         scripts.Values
+	Results, Words io.Writer
+	Ended          func() // called when it has ended well; nil for nobody
 }
 
 // Session is a verb that goes on.

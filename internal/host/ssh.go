@@ -48,28 +48,32 @@ type sshShell struct {
 	more   []*remote.Client // where sshd admits few sessions over one
 }
 
-func (s *sshShell) Run(ctx context.Context, verb scripts.Verb, values scripts.Values, results, words io.Writer) error {
-	turn, err := s.begin(ctx, verb, values, false, results, words)
+func (s *sshShell) Run(ctx context.Context, calls ...Call) (n int, err error) {
+	turns, err := s.begin(ctx, false, calls...)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	return turn.Wait(ctx)
+	for n, turn := range turns {
+		if err := turn.Wait(ctx); err != nil {
+			return n, err
+		}
+		if told := calls[n].Ended; told != nil {
+			told()
+		}
+	}
+	return len(turns), nil
 }
 
-func (s *sshShell) Hold(
-	ctx context.Context, verb scripts.Verb, values scripts.Values, results, words io.Writer,
-) (Session, error) {
-	turn, err := s.begin(ctx, verb, values, true, results, words)
+func (s *sshShell) Hold(ctx context.Context, call Call) (Session, error) {
+	turns, err := s.begin(ctx, true, call)
 	if err != nil {
 		return nil, err
 	}
-	return &sshSession{turn}, nil
+	return &sshSession{turns[0]}, nil
 }
 
-// begin has the host begin with a verb.
-func (s *sshShell) begin(
-	ctx context.Context, verb scripts.Verb, values scripts.Values, hold bool, results, words io.Writer,
-) (*remote.Turn, error) {
+// begin has the host begin with verbs.
+func (s *sshShell) begin(ctx context.Context, hold bool, calls ...Call) ([]*remote.Turn, error) {
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("start command: %w", context.Cause(ctx))
 	}
@@ -77,15 +81,19 @@ func (s *sshShell) begin(
 	if err != nil {
 		return nil, err
 	}
-	_, _ = io.WriteString(results, scripts.Begin+"\n")
-	return talk.Begin(remote.Work{
-		Name: string(verb), Hold: hold, Results: results, Words: words,
-		Text: func(tag string) ([]byte, error) {
-			all := maps.Clone(values)
-			all["tag"] = tag
-			return scripts.Assign(verb, all)
-		},
-	})
+	var works []remote.Work
+	for _, c := range calls {
+		_, _ = io.WriteString(c.Results, scripts.Begin+"\n")
+		works = append(works, remote.Work{
+			Name: string(c.Verb), Hold: hold, Results: c.Results, Words: c.Words,
+			Text: func(tag string) ([]byte, error) {
+				all := maps.Clone(c.Values)
+				all["tag"] = tag
+				return scripts.Assign(c.Verb, all)
+			},
+		})
+	}
+	return talk.Begin(works...)
 }
 
 // conversation opens it, for the first verb. That one is sent along, before the host has answered.

@@ -18,13 +18,19 @@ type Verb struct {
 	Words      io.Writer
 	Closed     <-chan struct{} // its input has ended
 
-	tag  string
-	talk *talk
+	tag    string
+	talk   *talk
+	failed bool
 }
 
 // End says how it ended.
 func (v *Verb) End(status int) {
-	_, _ = fmt.Fprintf(v.talk.out, "\n%s end %d\n", v.tag, status)
+	v.failed = status != 0
+	v.end(strconv.Itoa(status))
+}
+
+func (v *Verb) end(how string) {
+	_, _ = fmt.Fprintf(v.talk.out, "\n%s end %s\n", v.tag, how)
 	_, _ = fmt.Fprintf(v.Words, "%s\n", v.tag)
 }
 
@@ -47,6 +53,7 @@ func Converse(e *Exec, begun string, handle func(*Verb)) {
 	_, _ = io.WriteString(e.Channel, begun+"\n")
 	t := &talk{out: e.Channel, held: map[string]chan struct{}{}}
 	var verbs sync.WaitGroup
+	var together []*Verb
 	defer verbs.Wait()
 	for {
 		line, err := in.ReadString('\n')
@@ -55,7 +62,7 @@ func Converse(e *Exec, begun string, handle func(*Verb)) {
 		}
 		words := strings.Fields(line)
 		switch {
-		case len(words) == 4 && (words[0] == "verb" || words[0] == "hold"):
+		case len(words) == 4 && (words[0] == "verb" || words[0] == "first" || words[0] == "hold"):
 			n, _ := strconv.ParseInt(words[2], 10, 64)
 			var text strings.Builder
 			_, _ = io.CopyN(&text, in, n)
@@ -69,7 +76,23 @@ func Converse(e *Exec, begun string, handle func(*Verb)) {
 				Name: words[3], Text: text.String(), Words: e.Channel.Stderr(), Closed: closed, tag: words[1], talk: t,
 				Results: &tagged{w: e.Channel, tag: words[1] + " ", begin: true},
 			}
-			verbs.Go(func() { handle(v) })
+			together = append(together, v)
+			if words[0] == "first" {
+				continue
+			}
+			all := together
+			together = nil
+			verbs.Go(func() {
+				failed := false
+				for _, v := range all {
+					if failed {
+						v.end("skipped")
+						continue
+					}
+					handle(v)
+					failed = v.failed
+				}
+			})
 		case len(words) == 2 && words[0] == "close":
 			if closed := t.held[words[1]]; closed != nil {
 				close(closed)

@@ -7,7 +7,9 @@
 #
 # A frame is a line, of these words:
 #   verb TAG BYTES NAME   and that many bytes: the verb's values. Its standard input is empty.
-#   hold TAG BYTES NAME   the same, and its standard input is a line for each `feed TAG`, and ends
+#   first TAG BYTES NAME  the same; it runs before the verb of the next frame, which does not begin
+#                         when it fails. That one's end is then `skipped`.
+#   hold TAG BYTES NAME   as verb, and its standard input is a line for each `feed TAG`, and ends
 #                         by `close TAG`.
 #   end TAG               sends a verb signal TERM; may be said again, since a verb that is just
 #                         beginning may miss it.
@@ -21,6 +23,7 @@
 
 talk_main() {
   local talk_kind talk_tag talk_size talk_name talk_values IFS=$' \t\n'
+  local talk_tags=() talk_names=() talk_texts=() # of the verbs that come next, one after the other
   local -A talk_inputs=() talk_jobs=()
   # A login's functions may have the names of what is used here, and its BASH_ENV other habits.
   while builtin read -r _ _ talk_name; do builtin unset -f "$talk_name"; done < <(builtin declare -Fx)
@@ -30,7 +33,7 @@ talk_main() {
   trap '' TERM USR1 # what is told to end are verbs; this ends with the connection
   while read -r -t "$silence" talk_kind talk_tag talk_size talk_name; do
     case $talk_kind in
-      verb | hold)
+      verb | first | hold)
         IFS= read -r -t 300 -N "$talk_size" talk_values || break
         talk_begin
         ;;
@@ -44,24 +47,24 @@ talk_main() {
   exit 0 # what is left is not read as commands
 }
 
-# talk_begin: runs the verb named, beside what is told next. Its shell reads a line that says how
-# much of what follows is its script, runs nothing of one that is cut off, and leaves the rest on its
-# standard input.
+# talk_begin: runs the verb named, and those before it, beside what is told next. Each one's shell
+# reads a line that says how much of what follows is its script, runs nothing of one that is cut off,
+# and leaves the rest on its standard input.
 talk_begin() {
   local talk_file talk_text=$talk_values talk_line talk_input
   for talk_file in ${made_of[$talk_name]}; do talk_text+=${part[$talk_file]}; done
   talk_line="{ LC_ALL=C; unset -v script; IFS= read -r -N ${#talk_text} script || exit; eval \"\$script\"; }"
   if [[ $talk_kind == hold ]]; then
-    exec {talk_input}> >(talk_run)
+    exec {talk_input}> >(talk_hold)
     talk_jobs[$talk_tag]=$! talk_inputs[$talk_tag]=$talk_input
     { printf '%s\n%s' "$talk_line" "$talk_text" >&"$talk_input"; } 2>/dev/null
-  else
-    {
-      talk_apart
-      printf '%s\n%s' "$talk_line" "$talk_text"
-    } | talk_run &
-    talk_jobs[$talk_tag]=$!
+    return
   fi
+  talk_tags+=("$talk_tag") talk_names+=("$talk_name") talk_texts+=("$talk_line"$'\n'"$talk_text")
+  if [[ $talk_kind == first ]]; then return; fi
+  talk_verbs &
+  for talk_tag in "${talk_tags[@]}"; do talk_jobs[$talk_tag]=$!; done
+  talk_tags=() talk_names=() talk_texts=()
 }
 
 # talk_hang_up: the held verb hears that nothing more comes.
@@ -73,9 +76,16 @@ talk_hang_up() {
 
 # talk_look: who was to tell the end of a verb may have been killed, as for want of memory.
 talk_look() {
+  local talk_job
+  local -A talk_ended=()
   for talk_tag in "${!talk_jobs[@]}"; do
-    if kill -0 "${talk_jobs[$talk_tag]}" 2>/dev/null; then continue; fi
-    wait "${talk_jobs[$talk_tag]}" 2>/dev/null || talk_tell lost
+    talk_job=${talk_jobs[$talk_tag]}
+    if kill -0 "$talk_job" 2>/dev/null; then continue; fi
+    if [[ -z ${talk_ended[$talk_job]-} ]]; then
+      wait "$talk_job" 2>/dev/null
+      talk_ended[$talk_job]=$?
+    fi
+    if [[ ${talk_ended[$talk_job]} != 0 ]]; then talk_tell lost; fi
     unset -v 'talk_jobs[$talk_tag]'
   done
 }
@@ -91,26 +101,59 @@ talk_apart() {
   for talk_input in "${talk_inputs[@]}"; do exec {talk_input}>&-; done
 }
 
-# talk_run: one verb, to its end. It is not deaf to signals, as what a shell runs in the background
-# is.
-talk_run() {
+# talk_hold: one verb, to its end.
+talk_hold() {
   local talk_verb='' talk_status talk_heard='' talk_told=''
   trap 'talk_heard=yes; talk_end' USR1
   talk_apart
-  (
-    trap - INT QUIT TERM USR1 PIPE
-    SHLVL=$((SHLVL - 1)) # as without the loop
-    exec setsid bash -s -- "$talk_name"
-  ) <&0 &
-  talk_verb=$!
+  talk_shell <&0 &
   exec </dev/null
-  while :; do
+  talk_await
+  talk_tell "$talk_status"
+}
+
+# talk_verbs: one after the other, to their ends, until one fails.
+talk_verbs() {
+  local talk_verb='' talk_status=0 talk_heard='' talk_told='' talk_n
+  trap 'talk_heard=yes; talk_end' USR1
+  talk_apart
+  for talk_n in "${!talk_tags[@]}"; do
+    talk_tag=${talk_tags[talk_n]} talk_name=${talk_names[talk_n]}
+    if [[ $talk_status != 0 || -n $talk_told ]]; then
+      talk_tell skipped
+      continue
+    fi
+    talk_shell < <(printf '%s' "${talk_texts[talk_n]}") &
+    talk_await
+    talk_tell "$talk_status"
+  done
+}
+
+# talk_shell: becomes the verb's, in a session of its own. It is not deaf to signals, as what a shell
+# runs in the background is.
+talk_shell() {
+  trap - INT QUIT TERM USR1 PIPE
+  SHLVL=$((SHLVL - 1)) # as without the loop
+  exec setsid bash -s -- "$talk_name"
+}
+
+# talk_await: sets talk_status to how the last process of the background has ended. A wait that a
+# signal interrupts has a status that says so, and bash may run the trap a command later: then it is
+# -1 in bash 5.2.
+talk_await() {
+  local talk_unknown=0
+  talk_verb=$!
+  while ((talk_unknown < 99)); do
     talk_heard=''
     wait "$talk_verb"
     talk_status=$?
-    if [[ -z $talk_heard ]]; then break; fi # else it was only interrupted
+    if ((talk_status < 0)); then
+      talk_unknown=$((talk_unknown + 1))
+    elif [[ -z $talk_heard ]]; then
+      break
+    fi
   done
-  talk_tell "$talk_status"
+  talk_verb=''
 }
 
 # talk_end: once, since a second signal would cut off what a verb does at the first. It has no group
