@@ -17,7 +17,7 @@ import (
 // sources are the folders whose errors reach people.
 var sources = []string{
 	"../internal/inputs", "../internal/state", "../internal/host", "../internal/outcome", "../internal/deploy",
-	"../internal/cloud", "../internal/workspace", "../internal/exclude", "../remote", "../scripts", "../scripts/lib",
+	"../internal/cloud/s3", "../internal/workspace", "../internal/exclude", "../remote", "../scripts", "../scripts/lib",
 }
 
 // TestEveryErrorHasAnEntry: the text of every error that is made in Go or in a host's script stands in troubleshooting.md, with … for what

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/clothesme/deploy-action/internal/cloud"
+	"github.com/clothesme/deploy-action/internal/cloud/s3"
 	"github.com/clothesme/deploy-action/internal/host"
 	"github.com/clothesme/deploy-action/internal/inputs"
 	"github.com/clothesme/deploy-action/scripts"
@@ -18,8 +18,8 @@ import (
 
 // Store is where assets come from.
 type Store interface {
-	Find(ctx context.Context, bucket, key string) (cloud.Object, error)
-	Sign(ctx context.Context, object cloud.Object) (url string, until time.Time, err error)
+	Find(ctx context.Context, bucket, key string) (s3.Object, error)
+	Sign(ctx context.Context, object s3.Object) (url string, until time.Time, err error)
 	Secrets(ctx context.Context) []string
 }
 
@@ -27,15 +27,15 @@ type Store interface {
 type Opener func(ctx context.Context) (Store, error)
 
 // S3 returns the Opener that deployments use.
-func S3(cfg cloud.Config) Opener {
-	return func(ctx context.Context) (Store, error) { return cloud.Open(ctx, cfg) }
+func S3(cfg s3.Config) Opener {
+	return func(ctx context.Context) (Store, error) { return s3.Open(ctx, cfg) }
 }
 
 // asset is a file that the release needs, as it is in the store now.
 type asset struct {
 	inputs.Asset
-	object cloud.Object
-	proof  cloud.Proof
+	object s3.Object
+	proof  s3.Proof
 }
 
 // id names the asset's content.
@@ -65,7 +65,7 @@ func (d *Deployment) resolve(ctx context.Context, h *target) (string, error) {
 			return "", err
 		}
 		for _, a := range found {
-			if a.proof == cloud.Unproved {
+			if a.proof == s3.Unproved {
 				d.warnUnproved(a)
 			}
 		}
@@ -85,7 +85,7 @@ func (d *Deployment) find(ctx context.Context, a inputs.Asset) (asset, error) {
 }
 
 func (d *Deployment) warnUnproved(a asset) {
-	d.rep.Warn("Asset "+a.Path, fmt.Sprintf("nothing but %s vouches for %s: add sha256=<its SHA-256> to its line in the input \"assets\"", cloud.Unproved.By, a))
+	d.rep.Warn("Asset "+a.Path, fmt.Sprintf("nothing but %s vouches for %s: add sha256=<its SHA-256> to its line in the input \"assets\"", s3.Unproved.By, a))
 }
 
 // fetchAssets has the host fetch what it does not have yet, and link everything into the release.
@@ -98,8 +98,8 @@ func (d *Deployment) fetchAssets(ctx context.Context, h *target) (string, error)
 		}
 		d.warnOfRoom(h, res)
 		a := h.assets[i]
-		if !res.Yes("proved") && a.proof != cloud.Unproved {
-			a.proof = cloud.Unproved
+		if !res.Yes("proved") && a.proof != s3.Unproved {
+			a.proof = s3.Unproved
 			d.warnUnproved(a)
 		}
 		switch fetched := int64(res.Int("fetched")); res.OneOf("from", "host", "clone", "store") {

@@ -7,7 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/clothesme/deploy-action/internal/cloud"
+	"github.com/clothesme/deploy-action/internal/cloud/s3"
 	"github.com/clothesme/deploy-action/internal/inputs"
 	"github.com/clothesme/deploy-action/internal/outcome"
 	"github.com/clothesme/deploy-action/scripts"
@@ -17,7 +17,7 @@ import (
 func withAssets(t *testing.T) (*fakeHost, *inputs.Inputs) {
 	t.Helper()
 	f, in := newFakeHost(t), testInputs()
-	f.store = &fakeStore{until: time.Now().Add(time.Hour), objects: map[string]cloud.Object{
+	f.store = &fakeStore{until: time.Now().Add(time.Hour), objects: map[string]s3.Object{
 		"models/a": {ETag: "etag-a", MD5: "aa", Size: 3_000_000}, "models/b": {ETag: strings.Repeat("b", 32) + "-2", Size: 5_000_000},
 	}}
 	in.Assets = []inputs.Asset{{Bucket: "models", Key: "a", Path: "m/a"}, {Bucket: "models", Key: "b", Path: "m/b"}}
@@ -63,7 +63,7 @@ func TestPartsOfAnUnknownLengthProveNothing(t *testing.T) {
 		warned     bool
 	}{{"-2", "proved by its ETag, the MD5 of its parts' MD5s", false}, {"-9", "proved by size and ETag alone", true}} {
 		etag := strings.Repeat("c", 32) + tt.etag
-		f.store.objects["models/a"] = cloud.Object{ETag: etag, Parts: etag, Size: 3_000_000}
+		f.store.objects["models/a"] = s3.Object{ETag: etag, Parts: etag, Size: 3_000_000}
 		_, log, err := deployTo(t, f, in)
 		if err != nil || !strings.Contains(log, tt.want) || strings.Contains(log, "::warning title=Asset m/a::nothing but size and ETag alone") != tt.warned {
 			t.Errorf("%s: err %v\n%s", tt.etag, err, log)
@@ -84,7 +84,7 @@ func TestAChangedAssetMakesAnotherRelease(t *testing.T) {
 			s.objects["models/a"] = o
 		}, outcome.Unchanged},
 		{"another content", func(s *fakeStore, _ *inputs.Inputs) {
-			s.objects["models/a"] = cloud.Object{ETag: "x", MD5: "cc"}
+			s.objects["models/a"] = s3.Object{ETag: "x", MD5: "cc"}
 		}, outcome.Deployed},
 		{"another place", func(_ *fakeStore, in *inputs.Inputs) { in.Assets[0].Path = "m/c" }, outcome.Deployed},
 		{"one less", func(_ *fakeStore, in *inputs.Inputs) { in.Assets = in.Assets[:1] }, outcome.Deployed},

@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/clothesme/deploy-action/internal/cloud"
+	"github.com/clothesme/deploy-action/internal/cloud/s3"
 	"github.com/clothesme/deploy-action/internal/host"
 	"github.com/clothesme/deploy-action/remote"
 	"github.com/clothesme/deploy-action/scripts"
@@ -564,7 +564,7 @@ func (f *fakeHost) ran(call string) bool { return slices.Contains(f.calls, call)
 
 // fakeStore holds objects by their URL; a look-up and a signature are told apart by their number.
 type fakeStore struct {
-	objects map[string]cloud.Object
+	objects map[string]s3.Object
 	finds   int
 	signs   int
 	first   time.Time // how long the first signature lasts, if not as long as the others
@@ -578,7 +578,7 @@ func (f *fakeHost) open(context.Context) (Store, error) {
 	return f.store, nil
 }
 
-func (s *fakeStore) Find(_ context.Context, bucket, key string) (cloud.Object, error) {
+func (s *fakeStore) Find(_ context.Context, bucket, key string) (s3.Object, error) {
 	s.finds++
 	o, ok := s.objects[bucket+"/"+key]
 	if !ok {
@@ -588,7 +588,7 @@ func (s *fakeStore) Find(_ context.Context, bucket, key string) (cloud.Object, e
 	return o, nil
 }
 
-func (s *fakeStore) Sign(_ context.Context, o cloud.Object) (string, time.Time, error) {
+func (s *fakeStore) Sign(_ context.Context, o s3.Object) (string, time.Time, error) {
 	s.signs++
 	until := s.until
 	if s.signs == 1 && !s.first.IsZero() {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/clothesme/deploy-action/internal/host"
@@ -135,5 +136,18 @@ func (d *Deployment) fail(ctx context.Context, s step, cause error) (*outcome.Re
 func (d *Deployment) hangUp() {
 	for _, h := range d.hosts {
 		h.HangUp()
+	}
+}
+
+// warnOfEmpty: a secret that does not exist is empty, and the application finds out late.
+func (d *Deployment) warnOfEmpty() {
+	var empty []string
+	for _, v := range d.in.Env {
+		if v.Value == "" {
+			empty = append(empty, v.Name)
+		}
+	}
+	if len(empty) > 0 && d.op.makes {
+		d.rep.Warn("Empty in env", fmt.Sprintf("%s: empty, as a secret or variable that does not exist is; if that is meant, leave it out of the input \"env\"", strings.Join(empty, ", ")))
 	}
 }

@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -88,4 +89,12 @@ func (h *target) keep() string {
 		keep += " " + h.Active.Release
 	}
 	return keep
+}
+
+// warnOnce leaves out what was said of the host before.
+func (d *Deployment) warnOnce(h *target, title, text string) {
+	if !slices.Contains(h.warned, text) {
+		h.warned = append(h.warned, text)
+		d.rep.Warn(title, text)
+	}
 }

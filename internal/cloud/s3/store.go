@@ -1,8 +1,8 @@
-// Package cloud knows AWS: it finds objects in S3, and signs URLs by which somebody without credentials may fetch them. It knows nothing of
+// Package s3 finds objects in S3, and signs URLs by which somebody without credentials may fetch them. It knows nothing of
 // deployments.
 //
 // Its errors carry their remedy in their own text.
-package cloud
+package s3
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
+	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
 // Config says where the objects are; what it leaves empty comes from the environment, as AWS's own tools take it.
@@ -23,7 +23,7 @@ type Config struct {
 
 // Store finds and signs with the credentials of the default chain.
 type Store struct {
-	client *s3.Client
+	client *awss3.Client
 	region string
 	creds  aws.CredentialsProvider
 }
@@ -59,7 +59,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 		}
 		return nil, fmt.Errorf("%w (%w)", errNoCredentials, err)
 	}
-	client := s3.NewFromConfig(cfg, func(o *s3.Options) {
+	client := awss3.NewFromConfig(cfg, func(o *awss3.Options) {
 		if c.Endpoint != "" {
 			o.BaseEndpoint = aws.String(c.Endpoint)
 		}
@@ -92,9 +92,9 @@ func (s *Store) Sign(ctx context.Context, o Object) (url string, until time.Time
 	if creds.CanExpire && creds.Expires.Before(until) {
 		until = creds.Expires
 	}
-	request, err := s3.NewPresignClient(s.client).PresignGetObject(ctx, &s3.GetObjectInput{
+	request, err := awss3.NewPresignClient(s.client).PresignGetObject(ctx, &awss3.GetObjectInput{
 		Bucket: &o.Bucket, Key: &o.Key, VersionId: optional(o.Version),
-	}, s3.WithPresignExpires(signed))
+	}, awss3.WithPresignExpires(signed))
 	if err != nil {
 		return "", time.Time{}, fmt.Errorf("sign a URL for %s: %w", o, err)
 	}

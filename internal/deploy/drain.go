@@ -3,16 +3,10 @@ package deploy
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
-	"github.com/clothesme/deploy-action/internal/host"
 	"github.com/clothesme/deploy-action/scripts"
 )
-
-func (d *Deployment) afterSwitch(ctx context.Context, h *target) (string, error) {
-	return d.hook(ctx, h, "after-switch", d.in.AfterSwitch)
-}
 
 func (d *Deployment) drain(ctx context.Context, h *target) (string, error) {
 	left, err := d.drainSlot(ctx, h, h.activePort(), h.idlePort(), d.in.DrainTimeout)
@@ -70,44 +64,3 @@ func (d *Deployment) drainSlot(
 			"has the flag again", d.flagDir(), instead))
 	}
 }
-
-func (d *Deployment) stop(ctx context.Context, h *target) (string, error) {
-	if err := d.stopSlot(ctx, h, h.activePort(), h.idlePort()); err != nil {
-		return "", err
-	}
-	h.retired = true
-	return fmt.Sprintf("%s on port %d is stopped", h.Active.Version(), h.Active.Port), nil
-}
-
-// stopSlot stops what runs on a port, once something listens on the one that serves in its place, if there is one. Flags that a hand has changed
-// at the last moment are looked at once more.
-func (d *Deployment) stopSlot(ctx context.Context, h *target, port, instead string) error {
-	values := scripts.Values{"port": port, "stop_timeout": scripts.Seconds(d.in.StopTimeout), "instead": instead}
-	_, err := h.Exec(ctx, scripts.Stop, values)
-	if instead == "" || !flagged(err) {
-		return err
-	}
-	if _, err := d.drainSlot(ctx, h, port, instead, d.in.DrainTimeout); err != nil {
-		return err
-	}
-	_, err = h.Exec(ctx, scripts.Stop, values)
-	return err
-}
-
-// flagged reports whether a slot was kept because of its flag.
-func flagged(err error) bool { return host.Refused(err, scripts.ExitFlag) }
-
-// prune also ends a run that failed, or failures in a row would fill the disk.
-func (d *Deployment) prune(ctx context.Context, h *target) (string, error) {
-	res, err := h.Exec(ctx, scripts.Prune, scripts.Values{"live": scripts.Yes(h.route == routeNew)})
-	if err != nil {
-		return "", err
-	}
-	if stuck := strings.TrimSpace(res.Text("stuck")); stuck != "" {
-		d.rep.Warn("Could not delete", fmt.Sprintf("%s on %s: the user %s may not delete it; it takes room until "+
-			"somebody does", stuck, h.Address.Name, h.Address.User))
-	}
-	return fmt.Sprintf("%d old release(s) deleted", res.Int("pruned")), res.Err()
-}
-
-func (d *Deployment) flagDir() string { return scripts.App{Name: d.in.App}.FlagDir() }

@@ -1,4 +1,4 @@
-package cloud
+package s3
 
 import (
 	"cmp"
@@ -13,7 +13,7 @@ import (
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
+	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
@@ -43,7 +43,7 @@ var (
 // Find asks for an object without fetching it.
 func (s *Store) Find(ctx context.Context, bucket, key string) (Object, error) {
 	o := Object{Bucket: bucket, Key: key}
-	head, err := s.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &bucket, Key: &key, ChecksumMode: types.ChecksumModeEnabled})
+	head, err := s.client.HeadObject(ctx, &awss3.HeadObjectInput{Bucket: &bucket, Key: &key, ChecksumMode: types.ChecksumModeEnabled})
 	if err != nil {
 		return o, s.explain(ctx, o, err)
 	}
@@ -112,7 +112,7 @@ func (s *Store) explain(ctx context.Context, o Object, err error) error {
 	}
 	var reason string
 	var api smithy.APIError
-	if _, err := s.client.GetObject(ctx, &s3.GetObjectInput{Bucket: &o.Bucket, Key: &o.Key, Range: aws.String("bytes=0-0")}); errors.As(err, &api) {
+	if _, err := s.client.GetObject(ctx, &awss3.GetObjectInput{Bucket: &o.Bucket, Key: &o.Key, Range: aws.String("bytes=0-0")}); errors.As(err, &api) {
 		reason = api.ErrorCode()
 	}
 	if remedy := refusals[reason]; remedy != "" {

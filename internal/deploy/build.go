@@ -1,0 +1,40 @@
+package deploy
+
+import (
+	"context"
+	"strings"
+
+	"github.com/clothesme/deploy-action/internal/inputs"
+	"github.com/clothesme/deploy-action/scripts"
+)
+
+func (d *Deployment) environment() string {
+	variables := make([][2]string, len(d.in.Env))
+	for i, v := range d.in.Env {
+		variables[i] = [2]string{v.Name, v.Value.Reveal()}
+	}
+	return scripts.Environment(variables)
+}
+
+func (d *Deployment) build(ctx context.Context, h *target) (string, error) {
+	res, err := h.Exec(ctx, scripts.Build, scripts.Values{
+		"release": h.release, "build": d.in.Build, "shared": strings.Join(d.in.Shared, " "),
+		"start_file": scripts.StartFile(d.in.Start), "environment": d.environment(),
+		"more": scripts.Yes(!d.noAssets(h)), "clone": h.Clone(),
+		"takes_socket": scripts.Yes(d.in.Strategy == inputs.InPlace),
+	})
+	if err != nil {
+		return "", err
+	}
+	d.warnOfRoom(h, res)
+	switch res.OneOf("built", "command", "venv", "reused", "nothing") {
+	case "command":
+		return "the build command succeeded", res.Err()
+	case "venv":
+		return "a new venv for changed requirements", res.Err()
+	case "reused":
+		return "requirements unchanged, venv reused", res.Err()
+	default:
+		return "no requirements.txt and no build command: nothing to do", res.Err()
+	}
+}

@@ -1,0 +1,55 @@
+package deploy
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/clothesme/deploy-action/internal/state"
+	"github.com/clothesme/deploy-action/scripts"
+)
+
+func (d *Deployment) detect(ctx context.Context, h *target) (string, error) {
+	res, err := h.Exec(ctx, scripts.Port, d.detection())
+	if err != nil {
+		return "", err
+	}
+	h.bootID, h.recipeKey = res.Text("boot"), res.Form("recipe_key", state.KeyForm)
+	f, err := state.ReadFacts(res, d.in.Ports, d.in.Repository)
+	f.App = d.in.App
+	if err != nil {
+		return "", err
+	}
+	if h.Position, err = state.Decide(&f, d.in.NginxInclude); err != nil {
+		return "", err
+	}
+	h.seen = f.Slots
+	if last := f.LastRepository; last != "" && !strings.EqualFold(last, d.in.Repository) {
+		d.rep.Warn("Repository of "+d.in.App, fmt.Sprintf("until now %s came from %s, and this run deploys %s: if that is another application, give it a name and a folder of its own with the inputs app and path",
+			d.in.App, last, d.in.Repository))
+	}
+	if err := d.canReplace(h); err != nil {
+		return "", err
+	}
+	h.app.TheirSite = h.TheirSite
+	for _, note := range h.Notes {
+		d.rep.Warn("State of "+h.Address.Name, note)
+	}
+	if h.Active == nil {
+		return fmt.Sprintf("first deployment; it goes to port %d", h.Idle.Port), nil
+	}
+	if h.memoryMB > 0 && h.Active.RSSMB > h.memoryMB {
+		d.rep.Warn("Memory of "+h.Address.Name, fmt.Sprintf("the running version uses %d MB and %d MB are free: two "+
+			"versions may not fit at once", h.Active.RSSMB, h.memoryMB))
+	}
+	return fmt.Sprintf("port %d is active with %s; port %d is idle",
+		h.Active.Port, h.Active.Version(), h.Idle.Port), nil
+}
+
+// detection are the values of port.sh.
+func (d *Deployment) detection() scripts.Values {
+	return scripts.Values{
+		"nginx_include": d.in.NginxInclude, "verify_host": d.verifyHost(),
+		"repository": d.in.Repository,
+	}
+}

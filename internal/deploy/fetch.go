@@ -1,0 +1,53 @@
+package deploy
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/clothesme/deploy-action/internal/inputs"
+	"github.com/clothesme/deploy-action/internal/state"
+	"github.com/clothesme/deploy-action/scripts"
+)
+
+// stamp begins the ids of this run's releases.
+func (d *Deployment) stamp() string { return d.begin.UTC().Format("20060102T150405Z") }
+
+func (d *Deployment) fetch(ctx context.Context, h *target) (string, error) {
+	if d.in.Source == inputs.Workspace {
+		return d.send(ctx, h)
+	}
+	values := scripts.Values{
+		"git_url": strings.TrimSuffix(d.in.ServerURL, "/") + "/" + d.in.Repository + ".git", "ref": d.in.Ref, "token": d.in.Token.Reveal(),
+		"stamp": d.stamp(), "recipe": d.recipe(h), "active_commit": "", "active_recipe": "",
+		"branch": "",
+	}
+	if d.in.Ref == d.in.Run.Commit && strings.EqualFold(d.in.Repository, d.in.Run.Repository) {
+		values["branch"] = d.in.Run.Branch
+	}
+	if d.servesAlready(h) {
+		values["active_commit"], values["active_recipe"] = h.Active.Commit, h.Active.Recipe
+	}
+	res, err := h.Exec(ctx, scripts.Fetch, values)
+	if err != nil {
+		return "", err
+	}
+	d.warnOfRoom(h, res)
+	h.commit = res.Form("commit", state.CommitForm)
+	if res.Has("unchanged") {
+		h.unchanged = res.Yes("unchanged")
+		h.release = h.Active.Release
+		return fmt.Sprintf("release %s already serves this commit, made the same way", h.release), res.Err()
+	}
+	h.release = res.Form("release", state.ReleaseForm)
+	return fmt.Sprintf("commit %.7s as release %s", h.commit, h.release), res.Err()
+}
+
+// warnOfRoom says that older releases had to go for a new one.
+func (d *Deployment) warnOfRoom(h *target, res *scripts.Results) {
+	if res.Has("kept") {
+		d.rep.Warn("Disk of "+h.Address.Name, fmt.Sprintf("the disk has no room for %d releases besides a new one: "+
+			"all but %d that have served were deleted; a bigger disk has room for more to roll back to",
+			d.in.KeepReleases, res.Int("kept")))
+	}
+}

@@ -1,0 +1,35 @@
+package deploy
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/clothesme/deploy-action/scripts"
+)
+
+// process are the values that name the new process and say how to judge its answers.
+func (d *Deployment) process(h *target, own scripts.Values) scripts.Values {
+	own["port"], own["pid"], own["starttime"], own["log_offset"] = h.idlePort(), h.pid, h.starttime, h.logOffset
+	return own
+}
+
+func (d *Deployment) asksHealth(h *target) scripts.Values {
+	return d.process(h, scripts.Values{
+		"health_host": d.in.Health.Host, "health_timeout": scripts.Seconds(d.in.Health.Timeout), "started": "",
+	})
+}
+
+func (d *Deployment) health(ctx context.Context, h *target) (string, error) {
+	res, err := h.Exec(ctx, scripts.Health, d.asksHealth(h))
+	if err != nil {
+		return "", err
+	}
+	h.boot = res.Millis("boot_ms")
+	if res.Yes("open") {
+		d.rep.Warn("Port "+h.idlePort()+" of "+h.Address.Name,
+			fmt.Sprintf("the application listens on more than 127.0.0.1: whoever reaches port %s of the host gets "+
+				"past nginx; have the input \"start\" name 127.0.0.1, and the security group let nobody in there",
+				h.idlePort()))
+	}
+	return fmt.Sprintf("pid %s answers right, %.1fs after its start", h.pid, h.boot.Seconds()), res.Err()
+}

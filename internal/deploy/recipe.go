@@ -1,0 +1,35 @@
+package deploy
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"strings"
+
+	"github.com/clothesme/deploy-action/internal/inputs"
+)
+
+// recipe names how a release is made, apart from its commit: two deployments that agree in both are
+// the same. It is told by a key of the host's: values of env are in it, and whoever reads it must
+// not be able to find them by trying. recipe_keys in scripts/lib/files.sh makes the same of those
+// that were written without a key.
+func (d *Deployment) recipe(h *target) string {
+	parts := []string{
+		d.in.Repository, d.in.Build, d.in.Start, strings.Join(d.in.Shared, " "), d.environment(),
+		d.in.ServerName, d.in.NginxInclude, fmt.Sprint(d.in.Ports),
+		fmt.Sprint(d.in.TrustedProxies), d.in.MaxBodySize, d.in.ResponseTimeout.String(),
+	}
+	if d.in.Source == inputs.Workspace {
+		parts = append(parts, d.in.Source)
+	}
+	if d.in.Strategy == inputs.InPlace {
+		parts = append(parts, string(d.in.Strategy))
+	}
+	for _, a := range h.assets {
+		parts = append(parts, a.Path, a.id())
+	}
+	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
+	if h.recipeKey == "" { // nothing was deployed yet by a version that has one
+		return fmt.Sprintf("%x", sum[:8])
+	}
+	return fmt.Sprintf("%x", sha256.Sum256(fmt.Appendf(nil, "%s%x\n", h.recipeKey, sum[:8])))
+}

@@ -1,0 +1,42 @@
+package deploy
+
+import (
+	"context"
+	"strconv"
+
+	"github.com/clothesme/deploy-action/scripts"
+)
+
+func (d *Deployment) setup(ctx context.Context, h *target) (string, error) {
+	values := d.siteValues(h)
+	values["repository"] = d.in.Repository
+	values["template"], values["socket_template"], values["swap"] = h.app.Unit(), h.app.Socket(), ""
+	if d.in.SwapMB > 0 {
+		values["swap"] = strconv.Itoa(d.in.SwapMB)
+	}
+	res, err := h.Exec(ctx, scripts.Setup, values)
+	if err != nil {
+		return "", err
+	}
+	if changed := res.Text("changed"); changed != "" {
+		h.changed = true
+		return "wrote " + changed, res.Err()
+	}
+	return "already", res.Err()
+}
+
+// setUpSite is switch's first half, for a host that is only set up.
+func (d *Deployment) setUpSite(ctx context.Context, h *target) (string, error) {
+	if err := d.putSite(ctx, h, d.stamp()+"-setup"); err != nil {
+		return "", err
+	}
+	line := "already: nginx has the site loaded"
+	if h.reloaded {
+		h.changed = true
+		line = "nginx has loaded the site"
+	}
+	if h.Active == nil {
+		line += "; it answers 502 until the first deployment"
+	}
+	return line, nil
+}
