@@ -1,5 +1,6 @@
-// Deploy-action puts a release of an HTTP application behind nginx on a host, over SSH, without losing a request. It is a GitHub Action;
-// see action.yml for what it takes and gives, and internal/deploy for what it does.
+// Deploy-action puts a release of an HTTP application behind nginx on a host, over SSH, without
+// losing a request. It is a GitHub Action; see action.yml for what it takes and gives, and
+// internal/deploy for what it does.
 package main
 
 import (
@@ -30,7 +31,8 @@ func main() {
 	// A log that nobody reads any more must not end a deployment half-way.
 	signal.Ignore(syscall.SIGPIPE)
 	ctx, _ := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	// The runner kills 10 s after its first signal; a hang must not take the log's last lines with it.
+	// The runner kills 10 s after its first signal; a hang must not take the log's last lines with
+	// it.
 	context.AfterFunc(ctx, func() { time.AfterFunc(lastWord, func() { os.Exit(exitFailed) }) })
 	if filepath.Base(os.Args[0]) == postName {
 		os.Exit(post(ctx, os.Getenv, os.Stdout, begin))
@@ -38,7 +40,8 @@ func main() {
 	os.Exit(run(ctx, os.Getenv, os.Stdout, begin))
 }
 
-// postName is the name under which action.yml starts the program once the job is over, whatever became of it.
+// postName is the name under which action.yml starts the program once the job is over, whatever
+// became of it.
 const postName = "deploy-action-post"
 
 const (
@@ -47,7 +50,8 @@ const (
 	lastWord   = 9 * time.Second
 )
 
-// run is the whole program: a deployment that began at begin, reported to stdout and to the runner's files. It returns the exit code.
+// run is the whole program: a deployment that began at begin, reported to stdout and to the
+// runner's files. It returns the exit code.
 func run(ctx context.Context, getenv func(string) string, stdout io.Writer, begin time.Time) int {
 	rep := report.New(stdout, getenv)
 	rep.Info("deploy-action " + version)
@@ -76,8 +80,8 @@ func deployment(in *inputs.Inputs, rep *report.Report, begin time.Time) *deploy.
 	}), deploy.S3(s3.Config{Region: in.AWSRegion, Endpoint: in.S3Endpoint}), begin)
 }
 
-// post is the post step. It has something to do only when run began to change a host and was killed before its end: by the runner after a
-// cancellation that took too long, or for want of memory.
+// post is the post step. It has something to do only when run began to change a host and was killed
+// before its end: by the runner after a cancellation that took too long, or for want of memory.
 func post(ctx context.Context, getenv func(string) string, stdout io.Writer, begin time.Time) int {
 	if getenv("STATE_"+deploy.StateBegun) == "" || getenv("STATE_"+deploy.StateEnded) != "" {
 		return exitOK
@@ -91,12 +95,14 @@ func post(ctx context.Context, getenv func(string) string, stdout io.Writer, beg
 		err = deployment(in, rep, begin).Tidy(ctx, getenv("STATE_"+deploy.StateRelease))
 	}
 	if err != nil {
-		rep.Warn("The deployment was cut off", fmt.Sprintf("and what it left could not be tidied up; the next deployment does that\n%v", err))
+		rep.Warn("The deployment was cut off", fmt.Sprintf("and what it left could not be tidied up; the next "+
+			"deployment does that\n%v", err))
 	}
 	return exitOK
 }
 
-// postLimit is well within the five minutes that a cancelled job has for its post steps (actions/runner PipelineConstants.cs).
+// postLimit is well within the five minutes that a cancelled job has for its post steps
+// (actions/runner PipelineConstants.cs).
 const postLimit = 2 * time.Minute
 
 // finish sets the outputs and the summary, which later steps and people read also after a failure.

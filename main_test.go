@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// The post step has nothing to say where nothing was begun, or all was ended; where it can't tidy it warns, and never fails the job.
+// The post step has nothing to say where nothing was begun, or all was ended; where it can't tidy
+// it warns, and never fails the job.
 func TestPost(t *testing.T) {
 	tests := []struct {
 		name string
@@ -20,7 +21,11 @@ func TestPost(t *testing.T) {
 	}{
 		{"nothing begun", nil, ""},
 		{"ended", map[string]string{"STATE_begun": "yes", "STATE_ended": "yes"}, ""},
-		{"cut off, and not to be tidied", map[string]string{"STATE_begun": "yes"}, "::warning title=The deployment was cut off::"},
+		{
+			"cut off, and not to be tidied",
+			map[string]string{"STATE_begun": "yes"},
+			"::warning title=The deployment was cut off::",
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -33,7 +38,8 @@ func TestPost(t *testing.T) {
 	}
 }
 
-// The version that the image's build gives to the linker is the log's first line, whatever becomes of the run.
+// The version that the image's build gives to the linker is the log's first line, whatever becomes
+// of the run.
 func TestVersionComesFirst(t *testing.T) {
 	dockerfile, err := os.ReadFile("Dockerfile")
 	if err != nil {
@@ -44,20 +50,26 @@ func TestVersionComesFirst(t *testing.T) {
 		t.Fatal("the Dockerfile has no -ldflags")
 	}
 	binary := filepath.Join(t.TempDir(), "deploy-action")
-	build := exec.CommandContext(t.Context(), "go", "build", "-ldflags", strings.Replace(string(flags[1]), "$VERSION", "v1.2.3", 1), "-o", binary, ".")
+	build := exec.CommandContext(t.Context(), "go", "build", "-ldflags",
+		strings.Replace(string(flags[1]), "$VERSION", "v1.2.3", 1), "-o", binary, ".")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	log, err := exec.CommandContext(t.Context(), binary).Output()
-	if err == nil || !strings.HasPrefix(string(log), "deploy-action v1.2.3\n::error title=Invalid inputs::input \"host\"") {
+	if err == nil || !strings.HasPrefix(string(log), "deploy-action v1.2.3\n::error title=Invalid inputs::input "+
+		"\"host\"") {
 		t.Errorf("err %v, log:\n%s", err, log)
 	}
 }
 
-// A run with wrong inputs has the four facts of every failure, too: rules for later steps can rest on site.
+// A run with wrong inputs has the four facts of every failure, too: rules for later steps can rest
+// on site.
 func TestWrongInputsLeaveTheSiteAsItIs(t *testing.T) {
 	dir := t.TempDir()
-	env := map[string]string{"INPUT_HOST": "", "GITHUB_REPOSITORY": "o/r", "GITHUB_OUTPUT": filepath.Join(dir, "output"), "GITHUB_STEP_SUMMARY": filepath.Join(dir, "summary")}
+	env := map[string]string{
+		"INPUT_HOST": "", "GITHUB_REPOSITORY": "o/r",
+		"GITHUB_OUTPUT": filepath.Join(dir, "output"), "GITHUB_STEP_SUMMARY": filepath.Join(dir, "summary"),
+	}
 	for _, file := range []string{"output", "summary"} {
 		if err := os.WriteFile(filepath.Join(dir, file), nil, 0o600); err != nil {
 			t.Fatal(err)
@@ -67,12 +79,17 @@ func TestWrongInputsLeaveTheSiteAsItIs(t *testing.T) {
 	if code := run(t.Context(), func(name string) string { return env[name] }, &log, time.Now()); code != exitFailed {
 		t.Errorf("exit code %d", code)
 	}
-	if !strings.Contains(log.String(), "::error title=Invalid inputs::input \"host\": is required") || !strings.Contains(log.String(), "%0Asite: unchanged; no host was dialled%0Anext: put right what is named above") {
+	if !strings.Contains(log.String(), "::error title=Invalid inputs::input \"host\": is required") ||
+		!strings.Contains(log.String(),
+			"%0Asite: unchanged; no host was dialled%0Anext: put right what is named above") {
 		t.Errorf("log:\n%s", &log)
 	}
 	for file, words := range map[string][]string{
-		"output":  {"unchanged", "failed"},
-		"summary": {"### ❌ Failed: nothing was begun", `input "host": is required`, "- **The site now:** unchanged; no host was dialled"},
+		"output": {"unchanged", "failed"},
+		"summary": {
+			"### ❌ Failed: nothing was begun", `input "host": is required`,
+			"- **The site now:** unchanged; no host was dialled",
+		},
 	} {
 		text, err := os.ReadFile(filepath.Join(dir, file))
 		if err != nil {

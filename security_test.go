@@ -18,8 +18,8 @@ var more = map[string]map[string]string{
 	"release.yml publish": {"contents": "write"}, // its checkout leaves the token, to push the tag with
 }
 
-// Actions are other people's code with our rights: named by commit, whose tag a comment tells. Jobs may read the repository, and nothing
-// else but where it is listed above.
+// Actions are other people's code with our rights: named by commit, whose tag a comment tells. Jobs
+// may read the repository, and nothing else but where it is listed above.
 func TestWorkflowsArePinnedAndMayDoLittle(t *testing.T) {
 	files, err := filepath.Glob(".github/workflows/*.yml")
 	if err != nil || len(files) == 0 {
@@ -52,7 +52,8 @@ func TestWorkflowsArePinnedAndMayDoLittle(t *testing.T) {
 				pushes++
 			}
 			if !maps.Equal(job.Permissions, want) || job.Timeout == 0 {
-				t.Errorf("%s: job %s has permissions %v and time-out %d, want %v and one", file, name, job.Permissions, job.Timeout, want)
+				t.Errorf("%s: job %s has permissions %v and time-out %d, want %v and one", file, name, job.Permissions,
+					job.Timeout, want)
 			}
 		}
 		for name, job := range workflow.Jobs {

@@ -1,4 +1,5 @@
-// Package docs holds the documents to what they describe: every error text has an entry, and every example is a workflow that runs.
+// Package docs holds the documents to what they describe: every error text has an entry, and every
+// example is a workflow that runs.
 package docs
 
 import (
@@ -20,8 +21,8 @@ var sources = []string{
 	"../internal/cloud/s3", "../internal/workspace", "../internal/exclude", "../remote", "../scripts", "../scripts/lib",
 }
 
-// TestEveryErrorHasAnEntry: the text of every error that is made in Go or in a host's script stands in troubleshooting.md, with … for what
-// differs from case to case.
+// TestEveryErrorHasAnEntry: the text of every error that is made in Go or in a host's script stands
+// in troubleshooting.md, with … for what differs from case to case.
 func TestEveryErrorHasAnEntry(t *testing.T) {
 	text, err := os.ReadFile("troubleshooting.md")
 	if err != nil {
@@ -71,7 +72,8 @@ func errorTexts(t *testing.T) []string {
 	return slices.Compact(texts)
 }
 
-// goTexts returns the texts of errors.New and fmt.Errorf. Those that only say where another error happened have nothing to look up.
+// goTexts returns the texts of errors.New and fmt.Errorf. Those that only say where another error
+// happened have nothing to look up.
 func goTexts(t *testing.T, file string) []string {
 	t.Helper()
 	parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
@@ -100,7 +102,8 @@ func goTexts(t *testing.T, file string) []string {
 			}
 		case *ast.CallExpr:
 			fun, ok := n.Fun.(*ast.SelectorExpr)
-			if ok && len(n.Args) > 0 && (fun.Sel.Name == "Errorf" || fun.Sel.Name == "New" && isPackage(fun.X, "errors") || explains && fun.Sel.Name == "Sprintf") {
+			if ok && len(n.Args) > 0 && (fun.Sel.Name == "Errorf" || fun.Sel.Name == "New" &&
+				isPackage(fun.X, "errors") || explains && fun.Sel.Name == "Sprintf") {
 				add(n.Args[0])
 			}
 		}
@@ -151,7 +154,8 @@ func shellTexts(t *testing.T, file string) []string {
 	return texts
 }
 
-// quoted reads a text in double quotes up to its end, with … in the place of variables and of what commands print.
+// quoted reads a text in double quotes up to its end, with … in the place of variables and of what
+// commands print.
 func quoted(rest string) string {
 	var b strings.Builder
 	for rest != "" && rest[0] != '"' {

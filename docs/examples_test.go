@@ -29,7 +29,8 @@ type workflow struct {
 	} `yaml:"jobs"`
 }
 
-// TestExamples: every YAML example of a document is a workflow, or a part of one, and gives this action only inputs that it has.
+// TestExamples: every YAML example of a document is a workflow, or a part of one, and gives this
+// action only inputs that it has.
 func TestExamples(t *testing.T) {
 	text, err := os.ReadFile("../action.yml")
 	if err != nil {

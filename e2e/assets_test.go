@@ -73,10 +73,12 @@ func (w *modelWorld) Deploy(sha string, with map[string]string) *lab.Result {
 	return result
 }
 
-// has wants the model in a slot's release to be this one, through a link to what the host keeps by content.
+// has wants the model in a slot's release to be this one, through a link to what the host keeps by
+// content.
 func (w *modelWorld) has(port string, model []byte) {
 	w.T.Helper()
-	out := w.Exec("cd -P /home/ubuntu/shop/slots/" + port + " && readlink " + modelPath + " && sha256sum <" + modelPath + " && stat -L -c '%a %U' " + modelPath)
+	out := w.Exec("cd -P /home/ubuntu/shop/slots/" + port + " && readlink " + modelPath + " && sha256sum <" +
+		modelPath + " && stat -L -c '%a %U' " + modelPath)
 	want := fmt.Sprintf("/file\n%x  -\n444 ubuntu", sha256.Sum256(model))
 	if !strings.HasPrefix(out, "../../../assets/") || !strings.HasSuffix(out, want) {
 		w.T.Errorf("slot %s has\n%s\nwant it to end in\n%s", port, out, want)
@@ -119,7 +121,8 @@ func TestAssetsAreFetchedOnceAndLinked(t *testing.T) {
 
 	old := w.model
 	w.put(9 * megabyte)
-	world.Says(t, w.Deploy(sha, nil), "✓ assets: "+modelPath+", 9.4 MB of 9.4 MB fetched") // the same commit is another release with it
+	// the same commit is another release with it
+	world.Says(t, w.Deploy(sha, nil), "✓ assets: "+modelPath+", 9.4 MB of 9.4 MB fetched")
 	w.has("8080", w.model)
 	w.has("8081", old)
 	if out, want := w.kept(), 2; len(strings.Fields(out)) != want {
@@ -149,7 +152,8 @@ func TestAssetDownloadGoesOnAfterACut(t *testing.T) {
 	w.put(10 * megabyte)
 	w.s3.Cut(4*megabyte, 0, 0, 0, 0, 0)
 	sha := w.Commit(nil)
-	world.Failed(t, w.Run(w.Job(sha, nil)), "failed", "assets: the download of "+modelPath+" does not get beyond 4194304 of 10485760 bytes", "curl: (", "site: unchanged", "goes on where this one stopped")
+	world.Failed(t, w.Run(w.Job(sha, nil)), "failed", "assets: the download of "+modelPath+" does not get beyond "+
+		"4194304 of 10485760 bytes", "curl: (", "site: unchanged", "goes on where this one stopped")
 	w.s3.Gets()
 	world.Says(t, w.Deploy(sha, nil), "going on with an earlier download, at 4194304 of 10485760 bytes")
 	w.has("8081", w.model)
@@ -175,7 +179,8 @@ func TestAssetDownloadOfAKilledRunIsGoneOnWith(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.s3.Rate(0)
-	world.Says(t, w.Deploy(w.Commit(nil), nil), "a step that was cut off is still at work", "going on with an earlier download")
+	world.Says(t, w.Deploy(w.Commit(nil), nil), "a step that was cut off is still at work",
+		"going on with an earlier download")
 	w.has("8080", w.model)
 	if total := sent(w.s3.Gets()); total > int64(len(w.model))+megabyte {
 		t.Errorf("%d bytes were sent of %d", total, len(w.model))
@@ -209,25 +214,53 @@ func TestAssetThatCannotBeHadLeavesTheOldVersion(t *testing.T) {
 		env     map[string]string
 		words   []string
 	}{
-		{name: "missing object", with: map[string]string{"assets": "s3://models/nothing -> m"}, words: []string{"resolve: look up s3://models/nothing: no such object (404)"}},
-		{name: "missing bucket", with: map[string]string{"assets": "s3://no-such-bucket/x -> m"}, words: []string{"resolve: look up s3://no-such-bucket/x: no such bucket (404)"}},
+		{
+			name: "missing object", with: map[string]string{"assets": "s3://models/nothing -> m"},
+			words: []string{"resolve: look up s3://models/nothing: no such object (404)"},
+		},
+		{
+			name: "missing bucket", with: map[string]string{"assets": "s3://no-such-bucket/x -> m"},
+			words: []string{"resolve: look up s3://no-such-bucket/x: no such bucket (404)"},
+		},
 		{
 			name: "wrong secret key", env: map[string]string{"AWS_SECRET_ACCESS_KEY": "wrong"},
-			words: []string{"resolve: look up s3://models/v1/type model.h5: the secret key is not this access key's: correct AWS_SECRET_ACCESS_KEY (403 SignatureDoesNotMatch)"},
+			words: []string{
+				"resolve: look up s3://models/v1/type model.h5: the secret key is not this access key's: correct " +
+					"AWS_SECRET_ACCESS_KEY (403 SignatureDoesNotMatch)",
+			},
 		},
-		{name: "unknown access key", env: map[string]string{"AWS_ACCESS_KEY_ID": "AKIAUNKNOWN"}, words: []string{"the credentials are refused ("}},
-		{name: "no credentials", env: map[string]string{"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}, words: []string{"resolve: no AWS credentials: run aws-actions/configure-aws-credentials"}},
-		{name: "no region", env: map[string]string{"AWS_REGION": "", "AWS_DEFAULT_REGION": ""}, words: []string{"resolve: no AWS region", "aws-region"}},
-		{name: "a profile", env: map[string]string{"AWS_PROFILE": "deploy"}, words: []string{`resolve: no AWS profile "deploy"`, "~/.aws"}},
-		{name: "no server", with: map[string]string{"s3-endpoint": "http://127.0.0.1:9"}, words: []string{"resolve: look up s3://models/v1/type model.h5", "connection refused"}},
+		{
+			name: "unknown access key", env: map[string]string{"AWS_ACCESS_KEY_ID": "AKIAUNKNOWN"},
+			words: []string{"the credentials are refused ("},
+		},
+		{
+			name: "no credentials", env: map[string]string{"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""},
+			words: []string{"resolve: no AWS credentials: run aws-actions/configure-aws-credentials"},
+		},
+		{
+			name: "no region", env: map[string]string{"AWS_REGION": "", "AWS_DEFAULT_REGION": ""},
+			words: []string{"resolve: no AWS region", "aws-region"},
+		},
+		{
+			name: "a profile", env: map[string]string{"AWS_PROFILE": "deploy"},
+			words: []string{`resolve: no AWS profile "deploy"`, "~/.aws"},
+		},
+		{
+			name: "no server", with: map[string]string{"s3-endpoint": "http://127.0.0.1:9"},
+			words: []string{"resolve: look up s3://models/v1/type model.h5", "connection refused"},
+		},
 		{
 			name: "wrong sha256", prepare: func(w *modelWorld) { w.put(2 * megabyte) },
-			with:  map[string]string{"assets": modelLine + " sha256=" + strings.Repeat("0", 64)},
-			words: []string{"assets: " + modelPath + " is not the file it should be", strings.Repeat("0", 64), "compare the sha256"},
+			with: map[string]string{"assets": modelLine + " sha256=" + strings.Repeat("0", 64)},
+			words: []string{
+				"assets: " + modelPath + " is not the file it should be", strings.Repeat("0", 64), "compare the sha256",
+			},
 		},
 		{
 			name: "a file of the repository's in its place", files: map[string]string{modelPath: "version https://git-lfs.github.com/spec/v1\n"},
-			words: []string{"assets: the release has a regular file of 43 bytes of its own at " + modelPath, "another path"},
+			words: []string{
+				"assets: the release has a regular file of 43 bytes of its own at " + modelPath, "another path",
+			},
 		},
 		{
 			name: "a file of the repository's where a folder should be", files: map[string]string{"ai_models": "x\n"},
@@ -258,7 +291,8 @@ func TestAssetThatCannotBeHadLeavesTheOldVersion(t *testing.T) {
 			job.Env["AWS_EC2_METADATA_DISABLED"] = "true"
 			maps.Copy(job.Env, tt.env)
 			result := w.Run(job)
-			world.Failed(t, result, "failed", append(tt.words, "site: unchanged", good["release"]+" on port 8080 serves", "next: ")...)
+			world.Failed(t, result, "failed", append(tt.words, "site: unchanged",
+				good["release"]+" on port 8080 serves", "next: ")...)
 			w.Serves(good["release"])
 			w.has("8080", old)
 		})
@@ -281,14 +315,16 @@ func TestAssetOnAFullDisk(t *testing.T) {
 	good := w.Deploy(w.Commit(nil), nil).Outputs
 	old := w.model
 	w.put(5 * megabyte)
-	world.Failed(t, w.Run(w.Job(w.Commit(nil), nil)), "failed", "assets: "+modelPath+" needs 6 MB of disk, a tenth to spare included; 4 MB are free at "+root+"/assets", "site: unchanged", "or free some of it")
+	world.Failed(t, w.Run(w.Job(w.Commit(nil), nil)), "failed",
+		"assets: "+modelPath+" needs 6 MB of disk, a tenth to spare included; 4 MB are free at "+root+"/assets", "site: unchanged", "or free some of it")
 	if gets := w.s3.Gets(); len(gets) != 1 {
 		t.Errorf("it was fetched all the same: %v", gets)
 	}
 	// Somebody else fills the disk meanwhile.
 	w.put(3 * megabyte)
 	w.s3.BeforeGet(func() { w.Exec("head -c 3m /dev/zero >" + root + "/assets/other") })
-	world.Failed(t, w.Run(w.Job(w.Commit(nil), nil)), "failed", "assets: the download of "+modelPath+" could not be written", "site: unchanged", "or free some of it")
+	world.Failed(t, w.Run(w.Job(w.Commit(nil), nil)), "failed",
+		"assets: the download of "+modelPath+" could not be written", "site: unchanged", "or free some of it")
 	w.Serves(good["release"])
 	w.has("8080", old)
 	w.Exec("rm " + root + "/assets/other")
@@ -296,12 +332,14 @@ func TestAssetOnAFullDisk(t *testing.T) {
 	w.has("8081", w.model)
 }
 
-// What lets anybody fetch the model is nowhere that others look: not while it is used, and not afterwards.
+// What lets anybody fetch the model is nowhere that others look: not while it is used, and not
+// afterwards.
 func TestAssetSecretsStaySecret(t *testing.T) {
 	w := newModelWorld(t, megabyte, lab.HostOptions{})
 	var seen string
 	looked := w.s3.BeforeGet(func() {
-		seen = w.Exec("pgrep -x curl >/dev/null && cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n'")
+		seen = w.Exec("pgrep -x curl >/dev/null && cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null | tr " +
+			"'\\0' '\\n'")
 	})
 	result := w.Deploy(w.Commit(nil), nil)
 	<-looked
@@ -324,14 +362,18 @@ func TestAssetSecretsStaySecret(t *testing.T) {
 		}
 	}
 	secret := w.s3.Env()["AWS_SECRET_ACCESS_KEY"]
-	for name, text := range map[string]string{"a process": seen, "the log": log.String(), "the summary": result.Summary} {
+	for name, text := range map[string]string{
+		"a process": seen, "the log": log.String(),
+		"the summary": result.Summary,
+	} {
 		for _, word := range []string{signature, secret, "X-Amz-"} {
 			if strings.Contains(text, word) {
 				t.Errorf("%s shows %q", name, word)
 			}
 		}
 	}
-	if out := w.Exec("grep -rlF -e " + signature + " -e " + secret + " --exclude-dir=proc --exclude-dir=sys / 2>/dev/null || true"); out != "" {
+	if out := w.Exec("grep -rlF -e " + signature + " -e " + secret +
+		" --exclude-dir=proc --exclude-dir=sys / 2>/dev/null || true"); out != "" {
 		t.Errorf("on the host's disk: %s", out)
 	}
 }
@@ -339,17 +381,22 @@ func TestAssetSecretsStaySecret(t *testing.T) {
 func TestAssetIsProvedByTheBestDigest(t *testing.T) {
 	w := newModelWorld(t, megabyte, lab.HostOptions{})
 	sum := fmt.Sprintf("%x", sha256.Sum256(w.model))
-	world.Says(t, w.Deploy(w.Commit(nil), map[string]string{"assets": modelLine + " sha256=" + sum}), "proved by the sha256 in the workflow")
+	world.Says(t, w.Deploy(w.Commit(nil), map[string]string{"assets": modelLine + " sha256=" + sum}),
+		"proved by the sha256 in the workflow")
 	if out := w.kept(); out != sum {
 		t.Errorf("assets kept: %s", out)
 	}
 	noted := bytes.Repeat([]byte("n"), megabyte)
-	if err := w.s3.Put(w.Ctx, bucket, "noted", noted, map[string]string{"sha256": fmt.Sprintf("%x", sha256.Sum256(noted))}); err != nil {
+	if err := w.s3.Put(w.Ctx, bucket, "noted", noted, map[string]string{"sha256": fmt.Sprintf("%x",
+		sha256.Sum256(noted))}); err != nil {
 		t.Fatal(err)
 	}
 	both := modelLine + "\ns3://models/noted -> a/deep/folder/noted"
-	world.Says(t, w.Deploy(w.Commit(nil), map[string]string{"assets": both}), modelPath+", 1.0 MB of 1.0 MB fetched, proved by its ETag, an MD5; a/deep/folder/noted, 1.0 MB of 1.0 MB fetched, proved by the x-amz-meta-sha256 of its upload")
-	w.Exec("cmp <(head -c " + fmt.Sprint(megabyte) + " /dev/zero | tr '\\0' n) /home/ubuntu/shop/slots/8081/a/deep/folder/noted")
+	world.Says(t, w.Deploy(w.Commit(nil), map[string]string{"assets": both}),
+		modelPath+", 1.0 MB of 1.0 MB fetched, proved by its ETag, an MD5; a/deep/folder/noted, 1.0 MB of 1.0 MB "+
+			"fetched, proved by the x-amz-meta-sha256 of its upload")
+	w.Exec("cmp <(head -c " + fmt.Sprint(megabyte) + " /dev/zero | tr '\\0' n) " +
+		"/home/ubuntu/shop/slots/8081/a/deep/folder/noted")
 }
 
 // A download in parts is proved where the parts are of a length in use, and else only by its size.
@@ -358,15 +405,17 @@ func TestAssetInPartsIsProved(t *testing.T) {
 	if err := w.s3.PutParts(w.Ctx, bucket, modelKey, bytes.Repeat([]byte("16"), 9*megabyte), 16*megabyte); err != nil {
 		t.Fatal(err)
 	}
-	world.Says(t, w.Deploy(w.Commit(nil), nil), "18.9 MB of 18.9 MB fetched, proved by its ETag, the MD5 of its parts' MD5s")
+	world.Says(t, w.Deploy(w.Commit(nil), nil), "18.9 MB of 18.9 MB fetched, proved by its ETag, the MD5 of its "+
+		"parts' MD5s")
 	if err := w.s3.PutParts(w.Ctx, bucket, modelKey, bytes.Repeat([]byte("07"), 6*megabyte), 7*megabyte); err != nil {
 		t.Fatal(err)
 	}
-	world.Says(t, w.Deploy(w.Commit(nil), nil), "12.6 MB of 12.6 MB fetched, proved by size and ETag alone", "nothing but size and ETag alone vouches for s3://models/")
+	world.Says(t, w.Deploy(w.Commit(nil), nil), "12.6 MB of 12.6 MB fetched, proved by size and ETag alone",
+		"nothing but size and ETag alone vouches for s3://models/")
 }
 
-// BenchmarkAssetFirstFetch compares the step with plain curl on the host, in alternating rounds, at the rate at which S3 serves one connection,
-// and as fast as this machine goes.
+// BenchmarkAssetFirstFetch compares the step with plain curl on the host, in alternating rounds, at
+// the rate at which S3 serves one connection, and as fast as this machine goes.
 func BenchmarkAssetFirstFetch(b *testing.B) {
 	ctx := b.Context()
 	server, err := s3.Start(ctx, world.Shared.Lab)

@@ -15,7 +15,8 @@ import (
 
 var update = flag.Bool("update", false, "write the table in docs/attacks.md anew")
 
-// What takes a real host: systemd, sudo and nginx themselves, a user who plants links, a visitor who knows our names.
+// What takes a real host: systemd, sudo and nginx themselves, a user who plants links, a visitor
+// who knows our names.
 func TestAttacksOnAHost(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
 	table := &attack.Table{Section: "a real host"}
@@ -54,9 +55,15 @@ func visitors(t *testing.T, w *world.World, table *attack.Table) {
 	}
 	for _, tt := range []struct{ name, path, host, header, value, happened string }{
 		{"asks which slot is active", "/.deploy-action/slot", "", "", "", "404 Not Found"},
-		{"says that he is the host", "/.deploy-action/slot", "localhost", "X-Forwarded-For", "127.0.0.1", "404 Not Found"},
+		{
+			"says that he is the host", "/.deploy-action/slot", "localhost", "X-Forwarded-For", "127.0.0.1",
+			"404 Not Found",
+		},
 		{"asks what is in hand for a slot", "/.deploy-action/busy/8080", "", "", "", "404 Not Found"},
-		{"says that he is a proxy on the host", "/.deploy-action/slot", "localhost", "Forwarded", "for=127.0.0.1;host=localhost", "404 Not Found"},
+		{
+			"says that he is a proxy on the host", "/.deploy-action/slot", "localhost", "Forwarded",
+			"for=127.0.0.1;host=localhost", "404 Not Found",
+		},
 		{"asks in the host's own name", "/.deploy-action/slot", "127.0.0.1", "X-Real-IP", "127.0.0.1", "404 Not Found"},
 	} {
 		table.Try(t, "visitor", tt.name, func(t *testing.T) string {
@@ -85,7 +92,8 @@ func planted(t *testing.T, w *world.World, table *attack.Table) {
 		{"the lock of steps", root + "/.lock.step"},
 	} {
 		table.Try(t, "link planted as", link.name, func(t *testing.T) string {
-			if after := w.Exec("find /etc/cron.d /etc/slots* -printf '%p %T@\\n' 2>/dev/null; ls -A /etc | sort | md5sum"); after != before {
+			if after := w.Exec("find /etc/cron.d /etc/slots* -printf '%p %T@\\n' 2>/dev/null; ls -A /etc | sort | " +
+				"md5sum"); after != before {
 				t.Errorf("before:\n%s\nafter:\n%s", before, after)
 			}
 			if result.ExitCode != 0 {
@@ -105,9 +113,11 @@ func planted(t *testing.T, w *world.World, table *attack.Table) {
 		{"the deploy lock", root + "/.lock", "lock: /home/ubuntu/shop holds what is not this action's"},
 	} {
 		table.Try(t, "link planted as", link.name, func(t *testing.T) string {
-			w.Exec("runuser -u ubuntu -- bash -c 'mv -f " + link.place + " " + root + "/kept; ln -s /etc/cron.d/planted " + link.place + "'")
+			w.Exec("runuser -u ubuntu -- bash -c 'mv -f " + link.place + " " + root +
+				"/kept; ln -s /etc/cron.d/planted " + link.place + "'")
 			world.Failed(t, w.Run(w.Job(w.Commit(nil), nil)), "failed", link.step, "site: unchanged")
-			w.Exec("test ! -e /etc/cron.d/planted && rm -f " + link.place + "; if [ -e " + root + "/kept ]; then mv -f " + root + "/kept " + link.place + "; fi")
+			w.Exec("test ! -e /etc/cron.d/planted && rm -f " + link.place + "; if [ -e " + root +
+				"/kept ]; then mv -f " + root + "/kept " + link.place + "; fi")
 			return "opened as the user, not as root: the deployment fails, nothing is written"
 		})
 	}
@@ -122,7 +132,9 @@ func planted(t *testing.T, w *world.World, table *attack.Table) {
 		{"the folder of the flags", "/var/lib/deploy-action/shop"},
 	} {
 		table.Try(t, "the user writes to", file.name, func(t *testing.T) string {
-			if out := w.Exec("test -e " + file.path + " || echo missing; runuser -u ubuntu -- bash -c 'test -w " + file.path + " && echo writable; mv -- " + file.path + " " + file.path + ".x 2>/dev/null && echo moved'; true"); out != "" {
+			if out := w.Exec("test -e " + file.path + " || echo missing; runuser -u ubuntu -- bash -c 'test -w " +
+				file.path + " && echo writable; mv -- " + file.path + " " + file.path +
+				".x 2>/dev/null && echo moved'; true"); out != "" {
 				t.Errorf("%s is %s", file.path, out)
 			}
 			return "only root may"
@@ -133,18 +145,23 @@ func planted(t *testing.T, w *world.World, table *attack.Table) {
 // forged is what a commit may hold.
 func forged(t *testing.T, w *world.World, table *attack.Table) {
 	t.Helper()
-	table.Try(t, "commit", "the action's own files: a complete release, with a start file and an environment", func(t *testing.T) string {
-		result := w.Deploy(w.Commit(map[string]string{
-			".deploy-action/complete": "", ".deploy-action/live": "9999", ".deploy-action/start": "touch /home/ubuntu/pwned\n", ".deploy-action/environment": "touch /home/ubuntu/pwned\n",
-			".deploy-action/commit": strings.Repeat("f", 40), ".deploy-action/by": `{"run-id":"99999999"}`,
-		}), nil)
-		if out := w.Exec("ls /home/ubuntu/pwned 2>/dev/null; cat /home/ubuntu/shop/releases/" + result.Outputs["release"] + "/.deploy-action/live"); out == "9999" || strings.Contains(out, "pwned") {
-			t.Error(out)
-		}
-		return "deleted before the release is built"
-	})
+	table.Try(t, "commit", "the action's own files: a complete release, with a start file and an environment",
+		func(t *testing.T) string {
+			result := w.Deploy(w.Commit(map[string]string{
+				".deploy-action/complete": "", ".deploy-action/live": "9999", ".deploy-action/start": "touch /home/ubuntu/pwned\n", ".deploy-action/environment": "touch /home/ubuntu/pwned\n",
+				".deploy-action/commit": strings.Repeat("f", 40), ".deploy-action/by": `{"run-id":"99999999"}`,
+			}), nil)
+			if out := w.Exec("ls /home/ubuntu/pwned 2>/dev/null; cat /home/ubuntu/shop/releases/" +
+				result.Outputs["release"] + "/.deploy-action/live"); out == "9999" || strings.Contains(out, "pwned") {
+				t.Error(out)
+			}
+			return "deleted before the release is built"
+		})
 	table.Try(t, "commit", "names that are options, blanks, quotes and backslashes", func(t *testing.T) string {
-		files := map[string]string{"-rf": "x", "--checkpoint-action=exec=touch pwned": "x", "a b'$(touch pwned)`touch pwned`\\": "x", "%i": "x"}
+		files := map[string]string{
+			"-rf": "x", "--checkpoint-action=exec=touch pwned": "x",
+			"a b'$(touch pwned)`touch pwned`\\": "x", "%i": "x",
+		}
 		w.Deploy(w.Commit(files), nil)
 		if out := w.Exec("find / -xdev -name pwned 2>/dev/null"); out != "" {
 			t.Error(out)
@@ -164,9 +181,11 @@ func forged(t *testing.T, w *world.World, table *attack.Table) {
 		return "deployed: only nginx itself is asked, by a place that no request to the application has"
 	})
 	table.Try(t, "build command", "what a release's build prints, to the runner", func(t *testing.T) string {
-		result := w.Deploy(w.Commit(nil), map[string]string{"build": `printf 'x\r::error::pwned\n##[error]pwned\n::set-output name=outcome::pwned\n::add-mask::e\n::stop-commands::x\n' >&2; ln -sfnT "../../venvs/$(ls ../../venvs)" .venv`})
+		result := w.Deploy(w.Commit(nil),
+			map[string]string{"build": `printf 'x\r::error::pwned\n##[error]pwned\n::set-output name=outcome::pwned\n::add-mask::e\n::stop-commands::x\n' >&2; ln -sfnT "../../venvs/$(ls ../../venvs)" .venv`})
 		for _, command := range result.Commands() {
-			if strings.Contains(command.Data, "pwned") || command.Name == "stop-commands" || command.Name == "set-output" {
+			if strings.Contains(command.Data, "pwned") || command.Name == "stop-commands" ||
+				command.Name == "set-output" {
 				t.Errorf("the runner obeyed %+v", command)
 			}
 		}
@@ -189,20 +208,35 @@ class H(http.server.BaseHTTPRequestHandler):
 http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), H).serve_forever()
 `
 
-// widest are the longest and strangest names that inputs let through: systemd, nginx and sudo themselves say what they think.
+// widest are the longest and strangest names that inputs let through: systemd, nginx and sudo
+// themselves say what they think.
 func widest(t *testing.T, w *world.World, table *attack.Table) {
 	t.Helper()
 	app := "a-" + strings.Repeat("z", 30)
 	with := map[string]string{
-		"app": app, "path": "/srv/A.b_c-9/x..y", "ports": "9080,65535", "server-name": "*.example.com .example.org www.example.* [2001:db8::1] a_b.example", "nginx-include": "/etc/nginx/A.b_c-9/x..y.inc",
+		"app": app, "path": "/srv/A.b_c-9/x..y", "ports": "9080,65535", "server-name": "*.example.com .example.org " +
+			"www.example.* [2001:db8::1] a_b.example", "nginx-include": "/etc/nginx/A.b_c-9/x..y.inc",
 		"health-path": "/health?x=$(touch%20pwned);touch$IFS/pwned&&!~*[a]", "health-host": "www.example.net:8443", "start": "exec uvicorn controller.main:app --port \"$PORT\" # %i $HOME \\x20", "stop-timeout": "10m",
 	}
 	result := w.Run(w.Job(w.Commit(nil), maps.Clone(with)))
 	for _, tt := range []struct{ area, name, check, happened string }{
-		{"systemd", "the widest names that are let through", "systemd-analyze verify --man=no /etc/systemd/system/" + app + "@.service 2>&1 | grep -F " + app, "systemd-analyze verify finds nothing"},
-		{"nginx", "the widest names that are let through", "nginx -t 2>&1 | grep -vE 'syntax is ok|test is successful'", "nginx -t finds nothing"},
-		{"sudoers", "the widest names that are let through", "visudo -c | grep -v 'parsed OK'", "visudo -c finds nothing"},
-		{"health check", "commands in the path", "find / -xdev -name pwned 2>/dev/null", "they reach the application as they are; nothing runs"},
+		{
+			"systemd", "the widest names that are let through",
+			"systemd-analyze verify --man=no /etc/systemd/system/" + app + "@.service 2>&1 | grep -F " + app,
+			"systemd-analyze verify finds nothing",
+		},
+		{
+			"nginx", "the widest names that are let through",
+			"nginx -t 2>&1 | grep -vE 'syntax is ok|test is successful'", "nginx -t finds nothing",
+		},
+		{
+			"sudoers", "the widest names that are let through", "visudo -c | grep -v 'parsed OK'",
+			"visudo -c finds nothing",
+		},
+		{
+			"health check", "commands in the path", "find / -xdev -name pwned 2>/dev/null",
+			"they reach the application as they are; nothing runs",
+		},
 	} {
 		table.Try(t, tt.area, tt.name, func(t *testing.T) string {
 			if result.ExitCode != 0 {
@@ -238,7 +272,8 @@ func beyondTheRules(t *testing.T, w *world.World, table *attack.Table) {
 	} {
 		table.Try(t, "sudo with the rules alone", tt.name, func(t *testing.T) string {
 			// The refusal must be sudo's own: what it runs may well fail by itself.
-			if out := w.Exec("runuser -u ubuntu -- bash -c " + quoted(tt.command) + " 2>&1 </dev/null && echo ran || true"); !regexp.MustCompile(`a password is required|not allowed`).MatchString(out) || strings.HasSuffix(out, "ran") {
+			if out := w.Exec("runuser -u ubuntu -- bash -c " + quoted(tt.command) +
+				" 2>&1 </dev/null && echo ran || true"); !regexp.MustCompile(`a password is required|not allowed`).MatchString(out) || strings.HasSuffix(out, "ran") {
 				t.Errorf("sudo says %q", out)
 			}
 			return "sudo refuses"
@@ -254,7 +289,9 @@ func beyondTheRules(t *testing.T, w *world.World, table *attack.Table) {
 		return "refused before anything is touched"
 	})
 	table.Try(t, "sudo with the rules alone", "a search path of his own", func(*testing.T) string {
-		w.Exec("runuser -u ubuntu -- bash -c 'PATH=/home/ubuntu/evil:$PATH sudo -n nginx -t; PATH=/home/ubuntu/evil:$PATH sudo -n systemctl -q reset-failed -- shop@8080.service' >/dev/null 2>&1; test ! -e /pwned")
+		w.Exec("runuser -u ubuntu -- bash -c 'PATH=/home/ubuntu/evil:$PATH sudo -n nginx -t; " +
+			"PATH=/home/ubuntu/evil:$PATH sudo -n systemctl -q reset-failed -- shop@8080.service' >/dev/null 2>&1; " +
+			"test ! -e /pwned")
 		return "sudo looks on its own path"
 	})
 }

@@ -13,11 +13,13 @@ import (
 	"github.com/clothesme/deploy-action/e2e/world"
 )
 
-// benchHost is a world with a tiny compiled application deployed to it by the action, and the job that did it.
+// benchHost is a world with a tiny compiled application deployed to it by the action, and the job
+// that did it.
 func benchHost(b *testing.B) (*world.World, *lab.Result, lab.Job) {
 	b.Helper()
 	dir := b.TempDir()
-	build := exec.CommandContext(b.Context(), "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(dir, "server"), "./hello")
+	build := exec.CommandContext(b.Context(), "go", "build", "-trimpath", "-ldflags", "-s -w", "-o",
+		filepath.Join(dir, "server"), "./hello")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		b.Fatalf("build hello: %v\n%s", err, out)
@@ -40,7 +42,8 @@ func benchHost(b *testing.B) (*world.World, *lab.Result, lab.Job) {
 	return w, result, job
 }
 
-// BenchmarkFirstSSHByte measures from the start of the action's process to the first byte it sends to a host.
+// BenchmarkFirstSSHByte measures from the start of the action's process to the first byte it sends
+// to a host.
 func BenchmarkFirstSSHByte(b *testing.B) {
 	binary := filepath.Join(b.TempDir(), "deploy-action")
 	build := exec.CommandContext(b.Context(), "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", binary, "..")
@@ -59,7 +62,8 @@ func BenchmarkFirstSSHByte(b *testing.B) {
 		for range 20 {
 			cmd := exec.CommandContext(b.Context(), binary)
 			cmd.Env = []string{
-				"INPUT_HOST=127.0.0.1:" + port, "INPUT_KEY=" + world.Shared.Key.Private, "INPUT_FINGERPRINT=SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+				"INPUT_HOST=127.0.0.1:" + port, "INPUT_KEY=" +
+					world.Shared.Key.Private, "INPUT_FINGERPRINT=SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
 				"INPUT_REPOSITORY=o/r", "INPUT_REF=main", "INPUT_TOKEN=t", "GITHUB_REPOSITORY=o/r",
 			}
 			begin := time.Now()

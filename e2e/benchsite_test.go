@@ -26,8 +26,8 @@ var (
 	others = flag.String("kamal-proxy", "", "the path of a kamal-proxy that BenchmarkSteadyState asks too")
 )
 
-// byHandBeside adds the site that people write by hand to the host's nginx, on port 81. The workers of before close what they
-// have accepted, and must be gone before anything is measured.
+// byHandBeside adds the site that people write by hand to the host's nginx, on port 81. The workers
+// of before close what they have accepted, and must be gone before anything is measured.
 func byHandBeside(b *testing.B, w *world.World, port string) {
 	b.Helper()
 	_, err := w.Host.Exec(b.Context(), `cat >/etc/nginx/conf.d/service-url-hand.inc <<'X'
@@ -43,8 +43,9 @@ nginx -t && nginx -s reload && timeout 30 bash -c 'while kill -0 '"${old//$'\n'/
 	}
 }
 
-// BenchmarkSiteThroughput compares the managed site with the include that people write by hand, in one nginx, before one application, in
-// alternating rounds. The application is as fast as can be, so that the difference is nginx's; `make bench` runs it.
+// BenchmarkSiteThroughput compares the managed site with the include that people write by hand, in
+// one nginx, before one application, in alternating rounds. The application is as fast as can be,
+// so that the difference is nginx's; `make bench` runs it.
 func BenchmarkSiteThroughput(b *testing.B) {
 	w, result, _ := benchHost(b)
 	byHandBeside(b, w, result.Outputs["active-port"])
@@ -73,7 +74,8 @@ var (
 	requestsLost      = regexp.MustCompile(`Non-2xx or 3xx responses: ([0-9]+)|Socket errors: connect ([0-9]+), read ([0-9]+), write ([0-9]+), timeout ([0-9]+)`)
 )
 
-// wrk asks for five seconds over 32 connections, and returns the requests a second; none may have failed.
+// wrk asks for five seconds over 32 connections, and returns the requests a second; none may have
+// failed.
 func wrk(b *testing.B, method, url string) float64 {
 	b.Helper()
 	out := wrkFor(b, 5*time.Second, 32, method, url)
@@ -117,8 +119,9 @@ func counted(out string) (all, lost int) {
 	return all, lost
 }
 
-// BenchmarkSlowPostsAtOnce has one worker of nginx with Debian's 768 connections, and requests with a body that take 2 s: the managed
-// site answers as many at once as the one that people write by hand.
+// BenchmarkSlowPostsAtOnce has one worker of nginx with Debian's 768 connections, and requests with
+// a body that take 2 s: the managed site answers as many at once as the one that people write by
+// hand.
 func BenchmarkSlowPostsAtOnce(b *testing.B) {
 	w, result, _ := benchHost(b)
 	if _, err := w.Host.Exec(b.Context(), `sed -i 's/^worker_processes .*/worker_processes 1;/' /etc/nginx/nginx.conf
@@ -164,8 +167,9 @@ const wsgi = `def app(environ, start_response):
     return [b"ok\n"]
 `
 
-// BenchmarkSteadyState asks an application that ends its workers, and with them their kept connections, every 300 requests, with no
-// deployment in sight: through the managed site, through the one that people write by hand and, where it is given, through kamal-proxy.
+// BenchmarkSteadyState asks an application that ends its workers, and with them their kept
+// connections, every 300 requests, with no deployment in sight: through the managed site, through
+// the one that people write by hand and, where it is given, through kamal-proxy.
 func BenchmarkSteadyState(b *testing.B) {
 	w := world.New(b, lab.HostOptions{})
 	result := w.Deploy(w.Commit(map[string]string{"requirements.txt": "gunicorn\n", "app.py": wsgi}), map[string]string{
@@ -177,7 +181,8 @@ func BenchmarkSteadyState(b *testing.B) {
 	if *others != "" {
 		sites = append(sites, struct{ name, url string }{"kamal-proxy", kamalProxy(b, w, port)})
 	}
-	again := "systemctl restart shop@" + port + "; timeout 30 bash -c 'until curl -fso /dev/null http://127.0.0.1:" + port + "/health; do sleep 0.1; done'"
+	again := "systemctl restart shop@" + port + "; timeout 30 bash -c 'until curl -fso /dev/null http://127.0.0.1:" +
+		port + "/health; do sleep 0.1; done'"
 	for _, method := range []string{http.MethodGet, http.MethodPost} {
 		b.Run(method, func(b *testing.B) {
 			for b.Loop() {

@@ -11,7 +11,8 @@ import (
 	"github.com/clothesme/deploy-action/e2e/world"
 )
 
-// theirSite is a server block as users write it by hand, with the include that their scripts rewrote.
+// theirSite is a server block as users write it by hand, with the include that their scripts
+// rewrote.
 const theirSite = `map $http_upgrade $connection_upgrade { default upgrade; '' close; }
 server {
     listen 80 default_server;
@@ -30,11 +31,13 @@ server {
 
 const clone = "/home/ubuntu/AI-Server"
 
-// byHand sets a host up as the hand-written scripts did, with a version that runs on the port, and returns that version's commit.
+// byHand sets a host up as the hand-written scripts did, with a version that runs on the port, and
+// returns that version's commit.
 func byHand(w *world.World, port int) string {
 	w.T.Helper()
 	sha := w.Commit(nil)
-	origin := strings.Replace(w.Git.URL(), "://", "://x-access-token:"+w.Git.Token()+"@", 1) + "/" + w.Repo.Name() + ".git"
+	origin := strings.Replace(w.Git.URL(), "://", "://x-access-token:"+w.Git.Token()+"@", 1) + "/" + w.Repo.Name() +
+		".git"
 	_, err := w.Host.ExecUser(w.Ctx, fmt.Sprintf(`set -e
 git clone -q '%s' AI-Server && cd AI-Server
 python3 -m venv venv && venv/bin/pip -q install -r requirements.txt
@@ -65,7 +68,8 @@ printf '# where requests go\nset $service_url http://127.0.0.1:%d;\n' >/etc/ngin
 nginx -t 2>/dev/null && nginx -s reload && timeout 120 bash -c 'until curl -fs http://127.0.0.1/health; do sleep 0.05; done'`, port))
 }
 
-// snapshot is all that must be as it was: the clone but for what the running version writes, and nginx's files.
+// snapshot is all that must be as it was: the clone but for what the running version writes, and
+// nginx's files.
 func snapshot(w *world.World) (inClone, inNginx string) {
 	w.T.Helper()
 	inClone = w.Exec(`cd ` + clone + ` && runuser -u ubuntu -- git --no-optional-locks status --porcelain
@@ -82,8 +86,9 @@ func oldServes(w *world.World) {
 	}
 }
 
-// underReload is the load for a run that reloads nginx once. The function that it returns ends it: the only requests that may have failed are those
-// which were on their way on a kept connection in the moment of the reload.
+// underReload is the load for a run that reloads nginx once. The function that it returns ends it:
+// the only requests that may have failed are those which were on their way on a kept connection in
+// the moment of the reload.
 func underReload(w *world.World) func(result *lab.Result) {
 	w.T.Helper()
 	users := load.Start(context.WithoutCancel(w.Ctx), load.Options{URL: w.Host.URL(), TolerateIdleClose: true})
@@ -100,7 +105,8 @@ func underReload(w *world.World) func(result *lab.Result) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(w.Ctx), 30*time.Second)
 		defer cancel()
 		report := users.Stop(ctx)
-		w.T.Logf("%s; %d idle connections closed by the reload; failed: %d\n%s", report, report.IdleCloses, report.Failed, report.Details())
+		w.T.Logf("%s; %d idle connections closed by the reload; failed: %d\n%s", report, report.IdleCloses,
+			report.Failed, report.Details())
 		var from, to time.Time
 		for _, group := range result.Groups() {
 			if group.Title == "Switching" {
@@ -108,7 +114,8 @@ func underReload(w *world.World) func(result *lab.Result) {
 			}
 		}
 		for _, f := range report.Failures {
-			reused := f.Nth > 1 && (f.Cause == load.CauseReset || f.Cause == load.CauseClosed || f.Cause == load.CauseIdle)
+			reused := f.Nth > 1 && (f.Cause == load.CauseReset || f.Cause == load.CauseClosed ||
+				f.Cause == load.CauseIdle)
 			if !reused || f.Time.Before(from) || f.Time.After(to) {
 				w.T.Errorf("lost for another reason than the reload (%s to %s): %s", from, to, f)
 			}

@@ -10,7 +10,8 @@ import (
 	"github.com/clothesme/deploy-action/e2e/world"
 )
 
-// Whatever starts the workflow, the commit that people mean by it goes live. The server is none of GitHub's own, as with Enterprise Server.
+// Whatever starts the workflow, the commit that people mean by it goes live. The server is none of
+// GitHub's own, as with Enterprise Server.
 func TestEventsDeployTheirCommit(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
 	git := func(args ...string) string {
@@ -38,8 +39,17 @@ func TestEventsDeployTheirCommit(t *testing.T) {
 	}{
 		{"tag", lab.GitHub{EventName: "push", Ref: "refs/tags/v1.2.3", SHA: tagged}, nil, tagged},
 		{"pull request", lab.GitHub{EventName: "pull_request", Ref: "refs/pull/7/merge", SHA: merge}, nil, merge},
-		{"by hand", lab.GitHub{EventName: "workflow_dispatch", Ref: "refs/heads/main", SHA: head}, map[string]string{"ref": "feature/x"}, chosen},
-		{"after another workflow", lab.GitHub{EventName: "workflow_run", Ref: "refs/heads/main", SHA: head, Event: event}, nil, tested},
+		{
+			"by hand",
+			lab.GitHub{EventName: "workflow_dispatch", Ref: "refs/heads/main", SHA: head},
+			map[string]string{"ref": "feature/x"},
+			chosen,
+		},
+		{
+			"after another workflow",
+			lab.GitHub{EventName: "workflow_run", Ref: "refs/heads/main", SHA: head, Event: event},
+			nil, tested,
+		},
 		{"push", lab.GitHub{EventName: "push", Ref: "refs/heads/main", SHA: head}, nil, head},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -52,14 +62,17 @@ func TestEventsDeployTheirCommit(t *testing.T) {
 				Commit string `json:"commit"`
 				URL    string `json:"commit-url"`
 			}
-			if err := json.Unmarshal([]byte(result.Outputs["hosts"]), &hosts); err != nil || len(hosts) != 1 || result.Failed() {
+			if err := json.Unmarshal([]byte(result.Outputs["hosts"]), &hosts); err != nil || len(hosts) != 1 ||
+				result.Failed() {
 				t.Fatalf("outputs %v: %v\n%s", result.Outputs, err, result.Log())
 			}
 			if hosts[0].Commit != tt.want || hosts[0].URL != w.Git.URL()+"/"+w.Repo.Name()+"/commit/"+tt.want {
 				t.Errorf("deployed %+v, want %s", hosts[0], tt.want)
 			}
-			run := "(" + w.Git.URL() + "/" + w.Repo.Name() + "/actions/runs/4711)" // in the history, which the first one does not show
-			if !strings.Contains(result.Summary, "("+hosts[0].URL+")") || tt.name != "tag" && !strings.Contains(result.Summary, run) {
+			// in the history, which the first one does not show
+			run := "(" + w.Git.URL() + "/" + w.Repo.Name() + "/actions/runs/4711)"
+			if !strings.Contains(result.Summary, "("+hosts[0].URL+")") || tt.name != "tag" &&
+				!strings.Contains(result.Summary, run) {
 				t.Errorf("summary:\n%s", result.Summary)
 			}
 			w.Serves(result.Outputs["release"])
@@ -67,10 +80,12 @@ func TestEventsDeployTheirCommit(t *testing.T) {
 	}
 }
 
-// "Enable debug logging" shows what each script said and how long it took. It must not show more of what is secret.
+// "Enable debug logging" shows what each script said and how long it took. It must not show more of
+// what is secret.
 func TestDebugLogging(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
-	job := w.Job(w.Commit(map[string]string{"BROKEN": "exit-at-boot"}), map[string]string{"env": "PASSWORD=correct horse battery\nPORT_HINT=1"})
+	job := w.Job(w.Commit(map[string]string{"BROKEN": "exit-at-boot"}),
+		map[string]string{"env": "PASSWORD=correct horse battery\nPORT_HINT=1"})
 	job.Debug = true
 	result := w.Run(job)
 	world.Failed(t, result, "failed", "exited with status 3")
@@ -92,7 +107,8 @@ func TestDebugLogging(t *testing.T) {
 		if line.Command != nil && line.Command.Name == "add-mask" {
 			continue
 		}
-		for _, secret := range append(strings.Split(strings.TrimSpace(world.Shared.Key.Private), "\n")[1:2], w.Git.Token(), "correct horse battery") {
+		for _, secret := range append(strings.Split(strings.TrimSpace(world.Shared.Key.Private), "\n")[1:2],
+			w.Git.Token(), "correct horse battery") {
 			if strings.Contains(line.Text, secret) {
 				t.Errorf("the log has %q: %s", secret, line.Text)
 			}

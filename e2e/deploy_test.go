@@ -27,7 +27,8 @@ func TestFirstDeploymentAndTheNext(t *testing.T) {
 			}
 			w.Serves(second.Outputs["release"])
 			w.OneFlag("8081")
-			if !strings.Contains(second.Log(), "venv reused") || !strings.Contains(second.Log(), "renamed the flag, no reload") {
+			if !strings.Contains(second.Log(), "venv reused") ||
+				!strings.Contains(second.Log(), "renamed the flag, no reload") {
 				t.Errorf("want the venv reused and no reload:\n%s", second.Log())
 			}
 			if out := w.Exec("ss -Hltn 'sport = :8080'"); out != "" {
@@ -45,12 +46,15 @@ func TestSameCommitAgainChangesNothing(t *testing.T) {
 	sha := w.Commit(nil)
 	first := w.Deploy(sha, nil)
 	w.UnderLoad()
-	before := w.Exec("cat /proc/$(systemctl show -p MainPID --value shop@8080)/stat | cut -d' ' -f22; ls /home/ubuntu/shop/releases")
+	before := w.Exec("cat /proc/$(systemctl show -p MainPID --value shop@8080)/stat | cut -d' ' -f22; ls " +
+		"/home/ubuntu/shop/releases")
 	again := w.Run(w.Job(sha, nil))
-	if again.ExitCode != 0 || again.Outputs["outcome"] != "unchanged" || again.Outputs["release"] != first.Outputs["release"] || again.Outputs["active-port"] != "8080" {
+	if again.ExitCode != 0 || again.Outputs["outcome"] != "unchanged" ||
+		again.Outputs["release"] != first.Outputs["release"] || again.Outputs["active-port"] != "8080" {
 		t.Errorf("exit code %d, outputs %v", again.ExitCode, again.Outputs)
 	}
-	if after := w.Exec("cat /proc/$(systemctl show -p MainPID --value shop@8080)/stat | cut -d' ' -f22; ls /home/ubuntu/shop/releases"); after != before {
+	if after := w.Exec("cat /proc/$(systemctl show -p MainPID --value shop@8080)/stat | cut -d' ' -f22; ls " +
+		"/home/ubuntu/shop/releases"); after != before {
 		t.Errorf("before:\n%s\nafter:\n%s", before, after)
 	}
 	other := w.Deploy(sha, map[string]string{"start": "uvicorn controller.main:app --port $PORT --log-level warning"})
@@ -84,7 +88,8 @@ func TestRebootBringsBackTheActiveRelease(t *testing.T) {
 func TestACrashedVersionIsStartedAgain(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
 	first := w.Deploy(w.Commit(nil), nil)
-	w.Exec("systemctl kill -s KILL shop@8080; timeout 120 bash -c 'until curl -fs http://127.0.0.1/health; do sleep 0.1; done'")
+	w.Exec("systemctl kill -s KILL shop@8080; timeout 120 bash -c 'until curl -fs http://127.0.0.1/health; do sleep " +
+		"0.1; done'")
 	w.Serves(first.Outputs["release"])
 }
 
@@ -109,7 +114,8 @@ func TestTheLogReadsLikeAReport(t *testing.T) {
 			t.Errorf("%s in the log of a good run: %s", c.Name, c.Data)
 		}
 	}
-	if !strings.Contains(result.Summary, "### ✅ Deployed: ") || !strings.Contains(result.Summary, result.Outputs["release"]) {
+	if !strings.Contains(result.Summary, "### ✅ Deployed: ") ||
+		!strings.Contains(result.Summary, result.Outputs["release"]) {
 		t.Errorf("summary:\n%s", result.Summary)
 	}
 }
@@ -118,7 +124,8 @@ func TestRemoteOutputComesLiveAndDefused(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
 	build := `echo 'printed early'; printf 'progress\r::error::forged\n##[error]forged\n::set-output name=outcome::forged\n'
 until [ -e /tmp/go-on ]; do sleep 0.05; done`
-	running, err := w.Runner.Start(w.Ctx, w.Job(w.Commit(nil), map[string]string{"build": build, "start": "/usr/bin/python3 -m http.server $PORT", "health-path": "/"}))
+	running, err := w.Runner.Start(w.Ctx, w.Job(w.Commit(nil),
+		map[string]string{"build": build, "start": "/usr/bin/python3 -m http.server $PORT", "health-path": "/"}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +160,8 @@ func TestTheTokenRestsNowhere(t *testing.T) {
 			t.Errorf("the token lies in %s", out)
 		}
 	}
-	if out := w.Exec("journalctl --no-pager 2>/dev/null | grep -cF -- " + token + " || true"); strings.TrimSpace(out) != "0" {
+	if out := w.Exec("journalctl --no-pager 2>/dev/null | grep -cF -- " + token +
+		" || true"); strings.TrimSpace(out) != "0" {
 		t.Errorf("the token is in the journal %s times", out)
 	}
 	for _, line := range result.Lines {

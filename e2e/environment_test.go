@@ -50,14 +50,20 @@ func TestEnvironmentArrivesByteForByte(t *testing.T) {
 			if got["PORT"] != "8080" || got["RELEASE"] != result.Outputs["release"] {
 				t.Errorf("PORT %q, RELEASE %q", got["PORT"], got["RELEASE"])
 			}
-			if !strings.Contains(result.Log(), "before on 8080") || !strings.Contains(result.Log(), "after-switch\" exited with status 5") {
+			if !strings.Contains(result.Log(), "before on 8080") ||
+				!strings.Contains(result.Log(), "after-switch\" exited with status 5") {
 				t.Errorf("hooks:\n%s", result.Log())
 			}
 			if out := w.Exec("stat -c '%a %U' /home/ubuntu/shop/releases/*/.deploy-action/environment"); strings.TrimSpace(out) != "600 ubuntu" {
 				t.Errorf("environment file: %s", out)
 			}
-			refused := w.Run(w.Job(w.Commit(map[string]string{"app.py": printer}), map[string]string{"start": "python3 app.py", "before-start": "echo migrating; echo 'no such table' >&2; exit 4"}))
-			world.Failed(t, refused, "failed", `before-start: the command of input "before-start" exited with status 4`, "no such table", "site: unchanged")
+			refused := w.Run(w.Job(w.Commit(map[string]string{"app.py": printer}),
+				map[string]string{
+					"start":        "python3 app.py",
+					"before-start": "echo migrating; echo 'no such table' >&2; exit 4",
+				}))
+			world.Failed(t, refused, "failed", `before-start: the command of input "before-start" exited with status 4`,
+				"no such table", "site: unchanged")
 			w.OneFlag("8080")
 		})
 	}
@@ -66,11 +72,14 @@ func TestEnvironmentArrivesByteForByte(t *testing.T) {
 func TestSharedPathsSurviveReleases(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
 	with := map[string]string{"shared": "uploads, data/app.db, ai_models"}
-	w.Deploy(w.Commit(map[string]string{"uploads/first.txt": "from the first release", "ai_models/README": "models"}), with)
-	w.Exec("cd /home/ubuntu/shop/slots/8080 && runuser -u ubuntu -- sh -c 'echo user >uploads/user.txt; echo rows >data/app.db'")
+	w.Deploy(w.Commit(map[string]string{"uploads/first.txt": "from the first release", "ai_models/README": "models"}),
+		with)
+	w.Exec("cd /home/ubuntu/shop/slots/8080 && runuser -u ubuntu -- sh -c 'echo user >uploads/user.txt; echo rows " +
+		">data/app.db'")
 	w.UnderLoad()
 	w.Deploy(w.Commit(map[string]string{"uploads/second.txt": "from the second release"}), with)
-	out := w.Exec("cd /home/ubuntu/shop/slots/8081 && cat uploads/first.txt uploads/user.txt data/app.db ai_models/README; ls uploads; readlink uploads")
+	out := w.Exec("cd /home/ubuntu/shop/slots/8081 && cat uploads/first.txt uploads/user.txt data/app.db " +
+		"ai_models/README; ls uploads; readlink uploads")
 	if want := "from the first releaseuser\nrows\nmodelsfirst.txt\nuser.txt\n/home/ubuntu/shop/shared/uploads"; strings.TrimSpace(out) != want {
 		t.Errorf("shared: %q, want %q", out, want)
 	}

@@ -20,12 +20,14 @@ func gitFiles(with map[string]string) map[string]string {
 	return all
 }
 
-// history imports a commit for each text, the file health, on top of each other, and returns their SHAs, oldest first.
+// history imports a commit for each text, the file health, on top of each other, and returns their
+// SHAs, oldest first.
 func history(t *testing.T, repo *lab.Repo, branch string, texts ...string) []string {
 	t.Helper()
 	var stream strings.Builder
 	for i, text := range texts {
-		fmt.Fprintf(&stream, "commit refs/heads/%s\ncommitter Lab <lab@example.com> %d +0000\ndata 1\n.\nM 100644 inline health\ndata %d\n%s\n", branch, 1700000000+i, len(text), text)
+		fmt.Fprintf(&stream, "commit refs/heads/%s\ncommitter Lab <lab@example.com> %d +0000\ndata 1\n.\nM 100644 "+
+			"inline health\ndata %d\n%s\n", branch, 1700000000+i, len(text), text)
 	}
 	if _, err := repo.Git(t.Context(), stream.String(), "fast-import", "--quiet"); err != nil {
 		t.Fatal(err)
@@ -87,14 +89,19 @@ func TestGitRefs(t *testing.T) {
 		{"ambiguous abbreviated commit", twice, "stands for several commits"},
 		{"a branch that looks like a commit", commits[50][:7], "is a branch or tag (" + commits[60] + ")"},
 		{"a tag that has a branch's name", "both", "is a branch (" + commits[10] + ") and a tag (" + commits[20] + ")"},
-		{"unknown full commit", "0123456789012345678901234567890123456789", "git could not fetch 0123456789012345678901234567890123456789"},
+		{
+			"unknown full commit", "0123456789012345678901234567890123456789",
+			"git could not fetch 0123456789012345678901234567890123456789",
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := w.In(t)
-			world.Failed(t, w.Run(w.Job(commits[0], gitFiles(map[string]string{"ref": tt.ref}))), "failed", "fetch: ", tt.want, "site: unchanged")
+			world.Failed(t, w.Run(w.Job(commits[0], gitFiles(map[string]string{"ref": tt.ref}))), "failed", "fetch: ",
+				tt.want, "site: unchanged")
 		})
 	}
-	if out := w.Exec("ls -d /home/ubuntu/shop/repo.git/resolve 2>/dev/null || true; git -C /home/ubuntu/shop/repo.git -c safe.directory='*' config --get-regexp 'remote|extensions' || true"); out != "" {
+	if out := w.Exec("ls -d /home/ubuntu/shop/repo.git/resolve 2>/dev/null || true; git -C " +
+		"/home/ubuntu/shop/repo.git -c safe.directory='*' config --get-regexp 'remote|extensions' || true"); out != "" {
 		t.Errorf("left in the mirror: %s", out)
 	}
 }
@@ -158,7 +165,8 @@ func TestGitSubmodules(t *testing.T) {
 	sshCommits, publicCommits := history(t, bySSH, "main", "ssh"), history(t, public, "main", "public")
 	with := func(r *lab.Repo, text, modules string, links map[string]string) string {
 		t.Helper()
-		stream := fmt.Sprintf("commit refs/heads/main\ncommitter Lab <lab@example.com> now\ndata 1\n.\nM 100644 inline health\ndata %d\n%s\nM 100644 inline .gitmodules\ndata %d\n%s\n", len(text), text, len(modules), modules)
+		stream := fmt.Sprintf("commit refs/heads/main\ncommitter Lab <lab@example.com> now\ndata 1\n.\nM 100644 "+
+			"inline health\ndata %d\n%s\nM 100644 inline .gitmodules\ndata %d\n%s\n", len(text), text, len(modules), modules)
 		for path, commit := range links {
 			stream += fmt.Sprintf("M 160000 %s %s\n", commit, path)
 		}
@@ -171,16 +179,20 @@ func TestGitSubmodules(t *testing.T) {
 		}
 		return sha
 	}
-	libCommit := with(lib, "lib", "[submodule \"d\"]\n\tpath = vendor/deep\n\turl = ./../deep.git/\n", map[string]string{"vendor/deep": deepCommits[0]})
+	libCommit := with(lib, "lib", "[submodule \"d\"]\n\tpath = vendor/deep\n\turl = ./../deep.git/\n",
+		map[string]string{"vendor/deep": deepCommits[0]})
 	server, err := url.Parse(w.Git.URL())
 	if err != nil {
 		t.Fatal(err)
 	}
-	modules := fmt.Sprintf("[submodule \"with.dots and blanks\"]\n\tpath = third party/lib\n\turl = ../lib\n[submodule \"s\"]\n\tpath = ssh\n\turl = git@%s:acme/by-ssh.git\n[submodule \"p\"]\n\tpath = public\n\turl = %s/acme/public.git\n",
+	modules := fmt.Sprintf("[submodule \"with.dots and blanks\"]\n\tpath = third party/lib\n\turl = "+
+		"../lib\n[submodule \"s\"]\n\tpath = ssh\n\turl = git@%s:acme/by-ssh.git\n[submodule \"p\"]\n\tpath = "+
+		"public\n\turl = %s/acme/public.git\n",
 		server.Hostname(), other.URL())
 	links := map[string]string{"third party/lib": libCommit, "ssh": sshCommits[0], "public": publicCommits[0]}
 	w.Deploy(with(w.Repo, "one", modules, links), gitFiles(nil))
-	out := w.Exec("cd /home/ubuntu/shop/slots/8080/ && cat health 'third party/lib/health' 'third party/lib/vendor/deep/health' ssh/health public/health && find . -name .git")
+	out := w.Exec("cd /home/ubuntu/shop/slots/8080/ && cat health 'third party/lib/health' 'third " +
+		"party/lib/vendor/deep/health' ssh/health public/health && find . -name .git")
 	if out != "onelibdeep 1sshpublic" {
 		t.Errorf("the release holds %q", out)
 	}
@@ -208,11 +220,20 @@ func TestGitSubmodules(t *testing.T) {
 		t.Errorf("commits of submodules that are kept:\n%s\nwant those of lib, deep and ssh, not public's", out)
 	}
 	for _, tt := range []struct{ name, modules, want string }{
-		{"a local path", "[submodule \"l\"]\n\tpath = l\n\turl = /home/ubuntu/.ssh\n", "the submodule in l has a URL that is neither http(s) nor on the repository's own server"},
+		{
+			"a local path", "[submodule \"l\"]\n\tpath = l\n\turl = /home/ubuntu/.ssh\n",
+			"the submodule in l has a URL that is neither http(s) nor on the repository's own server",
+		},
 		{"a command", "[submodule \"l\"]\n\tpath = l\n\turl = ext::sh -c id\n", "neither http(s)"},
 		{"up and out", "[submodule \"l\"]\n\tpath = l\n\turl = ../../../../../../etc\n", "neither http(s)"},
-		{"no entry", "[submodule \"x\"]\n\tpath = x\n\turl = ../lib\n", "the submodule in l has no entry in .gitmodules"},
-		{"not there", "[submodule \"l\"]\n\tpath = l\n\turl = ../gone\n", "git could not fetch commit " + libCommit[:7] + " of the submodule in l from " + w.Git.URL() + "/acme/gone"},
+		{
+			"no entry", "[submodule \"x\"]\n\tpath = x\n\turl = ../lib\n",
+			"the submodule in l has no entry in .gitmodules",
+		},
+		{
+			"not there", "[submodule \"l\"]\n\tpath = l\n\turl = ../gone\n",
+			"git could not fetch commit " + libCommit[:7] + " of the submodule in l from " + w.Git.URL() + "/acme/gone",
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			sha := with(w.Repo, tt.name, tt.modules, map[string]string{"l": libCommit})
@@ -229,29 +250,38 @@ func TestGitLFS(t *testing.T) {
 		"lfs": "a name that is a word of git's", "health": "ok",
 	})
 	w.Exec("mv \"$(command -v git-lfs)\" /root/")
-	world.Failed(t, w.Run(w.Job(sha, gitFiles(nil))), "failed", "fetch: 2 file(s) of ", "are kept in Git LFS", "sudo apt-get install -y git-lfs", "site: unchanged")
+	world.Failed(t, w.Run(w.Job(sha, gitFiles(nil))), "failed", "fetch: 2 file(s) of ", "are kept in Git LFS",
+		"sudo apt-get install -y git-lfs", "site: unchanged")
 	w.Exec("mv /root/git-lfs /usr/bin/")
 	w.Deploy(sha, gitFiles(nil))
 	if out := w.Exec("cd /home/ubuntu/shop/slots/8080 && cat model.bin sub/other.bin lfs"); out != "the modelthe othera name that is a word of git's" {
 		t.Errorf("the release holds %q", out)
 	}
 	before := len(w.Git.Requests())
-	w.Deploy(w.Commit(map[string]string{".gitattributes": attributes, "model.bin": w.Repo.LFS("the model"), "health": "2"}), gitFiles(nil))
+	w.Deploy(w.Commit(map[string]string{
+		".gitattributes": attributes, "model.bin": w.Repo.LFS("the model"),
+		"health": "2",
+	}), gitFiles(nil))
 	for _, r := range w.Git.Requests()[before:] {
 		if strings.Contains(r.Target, "/info/lfs/objects/") && r.Method == "GET" {
 			t.Errorf("a file that is here was asked for again: %s", r.Target)
 		}
 	}
-	if out := w.Exec("cat /home/ubuntu/shop/slots/8081/model.bin; grep -rlF -- " + w.Git.Token() + " /home /tmp /var /etc 2>/dev/null || true"); out != "the model" {
+	if out := w.Exec("cat /home/ubuntu/shop/slots/8081/model.bin; grep -rlF -- " + w.Git.Token() +
+		" /home /tmp /var /etc 2>/dev/null || true"); out != "the model" {
 		t.Errorf("the file, and where the token lies: %q", out)
 	}
 	for _, health := range []string{"3", "4"} {
-		w.Deploy(w.Commit(map[string]string{".gitattributes": attributes, "model.bin": w.Repo.LFS("the model"), "health": health}), gitFiles(map[string]string{"keep-releases": "2"}))
+		w.Deploy(w.Commit(map[string]string{
+			".gitattributes": attributes, "model.bin": w.Repo.LFS("the model"),
+			"health": health,
+		}), gitFiles(map[string]string{"keep-releases": "2"}))
 	}
 	if out := w.Exec("find /home/ubuntu/shop/repo.git/lfs -type f -exec cat {} +"); out != "the model" {
 		t.Errorf("git-lfs keeps %q, want just what a release on the host has", out)
 	}
 	missing := strings.Replace(w.Repo.LFS("x"), "oid sha256:2", "oid sha256:3", 1)
 	sha = w.Commit(map[string]string{".gitattributes": attributes, "model.bin": missing, "health": "5"})
-	world.Failed(t, w.Run(w.Job(sha, gitFiles(nil))), "failed", "fetch: git-lfs could not fetch the files of "+sha[:7], "site: unchanged")
+	world.Failed(t, w.Run(w.Job(sha, gitFiles(nil))), "failed", "fetch: git-lfs could not fetch the files of "+sha[:7],
+		"site: unchanged")
 }

@@ -12,10 +12,12 @@ import (
 	"github.com/clothesme/deploy-action/e2e/world"
 )
 
-var growing = flag.Int("deployments", 60, "how often TestDeploymentsLeaveNoMoreThanTheirReleases deploys, at least 40 times")
+var growing = flag.Int("deployments", 60, "how often TestDeploymentsLeaveNoMoreThanTheirReleases deploys, at least "+
+	"40 times")
 
-// A deployment leaves its line in the history, a few in the slot's log, and nothing else: what goes is worth as much as what comes. What
-// stayed of each would be seen after a few; a thousand of them are the soak's.
+// A deployment leaves its line in the history, a few in the slot's log, and nothing else: what goes
+// is worth as much as what comes. What stayed of each would be seen after a few; a thousand of them
+// are the soak's.
 func TestDeploymentsLeaveNoMoreThanTheirReleases(t *testing.T) {
 	const warmUp = 20
 	deployments := max(*growing, 2*warmUp)
@@ -27,7 +29,10 @@ func TestDeploymentsLeaveNoMoreThanTheirReleases(t *testing.T) {
 		for i := range 1000 {
 			fmt.Fprintf(&noise, "%x", sha256.Sum256(fmt.Append(nil, n, i)))
 		}
-		sha, err := w.Repo.Commit(w.Ctx, "next", nil, map[string]string{"health": fmt.Sprint(n), "page": noise.String()})
+		sha, err := w.Repo.Commit(w.Ctx, "next", nil, map[string]string{
+			"health": fmt.Sprint(n),
+			"page":   noise.String(),
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -37,8 +42,10 @@ func TestDeploymentsLeaveNoMoreThanTheirReleases(t *testing.T) {
 		}
 	}
 	after := w.Footprint()
-	t.Logf("%.1f s each; after %d deployments: %+v; after %d: %+v", time.Since(begin).Seconds()/float64(deployments), warmUp, before, deployments, after)
-	// The history has some 600 bytes a deployment, the log 300, and mirrors are collected in a rhythm of six.
+	t.Logf("%.1f s each; after %d deployments: %+v; after %d: %+v", time.Since(begin).Seconds()/float64(deployments),
+		warmUp, before, deployments, after)
+	// The history has some 600 bytes a deployment, the log 300, and mirrors are collected in a
+	// rhythm of six.
 	if grown := after.Disk - before.Disk; grown > 512<<10 {
 		t.Errorf("%d bytes more are in use after %d deployments than after %d", grown, deployments, warmUp)
 	}

@@ -48,7 +48,8 @@ func TestTheUnitLetsAnApplicationDoWhatItNeeds(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]any{
-		"no_new_privs": "1", "release": true, "shared": true, "temp": true, "home": true, "child": true, // what it needs
+		// what it needs
+		"no_new_privs": "1", "release": true, "shared": true, "temp": true, "home": true, "child": true,
 		"their_tmp": false, "suid": false, "sudo": false, "usr": false, "etc": false, // what it needs not
 	} {
 		if got[name] != want {
@@ -61,7 +62,9 @@ func TestTheUnitLetsAnApplicationDoWhatItNeeds(t *testing.T) {
 	if core, err := json.Marshal(got["core"]); err != nil || string(core) != "[1,1]" {
 		t.Errorf("core limit %s", core)
 	}
-	w.Exec("pattern=$(cat /proc/sys/kernel/core_pattern); curl -s http://127.0.0.1/crash; until curl -fs http://127.0.0.1/health; do sleep 0.1; done; test -z \"$(find / -xdev -name 'core*' -newer /tmp/of-the-host -size +20k -type f 2>/dev/null)\"")
+	w.Exec("pattern=$(cat /proc/sys/kernel/core_pattern); curl -s http://127.0.0.1/crash; until curl -fs " +
+		"http://127.0.0.1/health; do sleep 0.1; done; test -z \"$(find / -xdev -name 'core*' -newer " +
+		"/tmp/of-the-host -size +20k -type f 2>/dev/null)\"")
 
 	with["env"] = "LISTEN=0.0.0.0"
 	open := w.Deploy(w.Commit(map[string]string{"app.py": confined}), with)

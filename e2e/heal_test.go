@@ -28,7 +28,8 @@ func killAt(w *world.World, word string, job lab.Job) *lab.Result {
 	return result
 }
 
-// A runner that dies while the new version is on probation leaves the flag on it. The next run must not take it for proved.
+// A runner that dies while the new version is on probation leaves the flag on it. The next run must
+// not take it for proved.
 func TestAnUnprovedReleaseIsNotTrusted(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
 	good := w.Deploy(w.Commit(nil), nil).Outputs
@@ -38,12 +39,14 @@ func TestAnUnprovedReleaseIsNotTrusted(t *testing.T) {
 	killAt(w, "Verifying through nginx", job)
 	w.Exec("timeout 120 bash -c 'while curl -fs http://127.0.0.1/health >/dev/null; do sleep 0.1; done'")
 	again := w.Run(job)
-	world.Failed(t, again, "restored", "verify: GET /health through nginx", "site: restored", good["release"]+" on port 8080 serves")
+	world.Failed(t, again, "restored", "verify: GET /health through nginx", "site: restored",
+		good["release"]+" on port 8080 serves")
 	w.Serves(good["release"])
 	w.OneFlag("8080")
 }
 
-// As before, but the unproved version is dead when the next run comes, and nginx answers from the one before.
+// As before, but the unproved version is dead when the next run comes, and nginx answers from the
+// one before.
 func TestTheVersionThatServesIsKept(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
 	good := w.Deploy(w.Commit(nil), nil).Outputs
@@ -51,9 +54,11 @@ func TestTheVersionThatServesIsKept(t *testing.T) {
 	w.Exec("systemctl stop shop@8081")
 	w.UnderLoad()
 	// It has ended before systemd takes it for started, as on a host where systemd is slow.
-	w.Exec("install -d /etc/systemd/system/shop@8081.service.d; printf '[Service]\\nType=notify\\n' >/etc/systemd/system/shop@8081.service.d/x.conf; systemctl daemon-reload")
+	w.Exec("install -d /etc/systemd/system/shop@8081.service.d; printf '[Service]\\nType=notify\\n' " +
+		">/etc/systemd/system/shop@8081.service.d/x.conf; systemctl daemon-reload")
 	refused := w.Run(w.Job(w.Commit(map[string]string{"BROKEN": "exit-at-boot"}), nil))
-	world.Failed(t, refused, "failed", "health: the application exited with status 3 before it was healthy", good["release"]+" on port 8080 serves")
+	world.Failed(t, refused, "failed", "health: the application exited with status 3 before it was healthy",
+		good["release"]+" on port 8080 serves")
 	w.Serves(good["release"])
 	w.OneFlag("8080")
 }
@@ -63,8 +68,10 @@ func TestADeadListenerBehindALiveParentIsNoticed(t *testing.T) {
 	good := w.Deploy(w.Commit(nil), nil).Outputs
 	w.UnderLoad()
 	result := w.Run(w.Job(w.Commit(nil), map[string]string{
-		"watch-for": "20s", "start": "uvicorn controller.main:app --port $PORT & child=$!; until [ -e /home/ubuntu/now ]; do sleep 0.1; done; kill -INT $child; wait",
-		"after-switch": "true", "before-start": "setsid sh -c 'until [ -e /var/lib/deploy-action/shop/active/8081 ]; do sleep 0.1; done; touch /home/ubuntu/now' >/dev/null 2>&1 </dev/null &",
+		"watch-for": "20s", "start": "uvicorn controller.main:app --port $PORT & child=$!; until [ -e " +
+			"/home/ubuntu/now ]; do sleep 0.1; done; kill -INT $child; wait",
+		"after-switch": "true", "before-start": "setsid sh -c 'until [ -e /var/lib/deploy-action/shop/active/8081 " +
+			"]; do sleep 0.1; done; touch /home/ubuntu/now' >/dev/null 2>&1 </dev/null &",
 	}))
 	if result.ExitCode == 0 || result.Outputs["outcome"] != "restored" {
 		t.Errorf("outputs %v\n%s", result.Outputs, result.Log())
@@ -75,7 +82,8 @@ func TestADeadListenerBehindALiveParentIsNoticed(t *testing.T) {
 func TestACrashLoopingOldVersionIsRetired(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
 	w.Deploy(w.Commit(nil), nil)
-	w.Exec("echo exit-at-boot >/home/ubuntu/shop/slots/8080/BROKEN; systemctl kill -s KILL shop@8080; timeout 120 bash -c 'until [ $(systemctl show -p NRestarts --value shop@8080) -ge 2 ]; do sleep 0.1; done'")
+	w.Exec("echo exit-at-boot >/home/ubuntu/shop/slots/8080/BROKEN; systemctl kill -s KILL shop@8080; timeout 120 " +
+		"bash -c 'until [ $(systemctl show -p NRestarts --value shop@8080) -ge 2 ]; do sleep 0.1; done'")
 	broken := w.Run(w.Job(w.Commit(map[string]string{"BROKEN": "exit-at-boot"}), nil))
 	world.Failed(t, broken, "failed", "site: unchanged; it is down (answered 502 ")
 	next := w.Deploy(w.Commit(nil), nil)
@@ -85,7 +93,8 @@ func TestACrashLoopingOldVersionIsRetired(t *testing.T) {
 	}
 }
 
-// The new version starts on the very port that nginx falls back to without a flag: nobody may meet it before it has proved itself.
+// The new version starts on the very port that nginx falls back to without a flag: nobody may meet
+// it before it has proved itself.
 func TestAFlagLostDuringADeploymentIsPutBack(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
 	w.Deploy(w.Commit(nil), nil)
@@ -95,7 +104,8 @@ func TestAFlagLostDuringADeploymentIsPutBack(t *testing.T) {
 	result := w.Run(w.Job(w.Commit(map[string]string{"BROKEN": "health-500"}), map[string]string{
 		"health-timeout": "15s", "before-start": "rm /var/lib/deploy-action/shop/active/8081",
 	}))
-	world.Failed(t, result, "failed", "health: GET /health on port 8080: answered 500", "site: unchanged", good+" on port 8081 serves")
+	world.Failed(t, result, "failed", "health: GET /health on port 8080: answered 500", "site: unchanged",
+		good+" on port 8081 serves")
 	if !strings.Contains(result.Log(), "the flag of port 8081 was gone; it is back") {
 		t.Errorf("log:\n%s", result.Log())
 	}
@@ -107,13 +117,16 @@ func TestAFlagLostDuringADeploymentIsPutBack(t *testing.T) {
 
 func TestAFirstDeploymentIsTakenBackWhole(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
-	before := w.Exec("find /etc/nginx -type f -o -type l | sort | xargs md5sum 2>/dev/null; ls -l /etc/nginx/sites-enabled")
-	result := w.Run(w.Job(w.Commit(map[string]string{"BROKEN": "bad-after=1"}), map[string]string{"watch-for": "20s", "nginx-include": "/srv/nginx/shop.inc"}))
+	before := w.Exec("find /etc/nginx -type f -o -type l | sort | xargs md5sum 2>/dev/null; ls -l " +
+		"/etc/nginx/sites-enabled")
+	result := w.Run(w.Job(w.Commit(map[string]string{"BROKEN": "bad-after=1"}),
+		map[string]string{"watch-for": "20s", "nginx-include": "/srv/nginx/shop.inc"}))
 	world.Failed(t, result, "failed", "verify: ", "site: restored")
 	if strings.Contains(result.Log(), "taking it back failed") {
 		t.Errorf("log:\n%s", result.Log())
 	}
-	if after := w.Exec("find /etc/nginx -type f -o -type l | sort | xargs md5sum 2>/dev/null; ls -l /etc/nginx/sites-enabled; ls /srv/nginx"); after != before {
+	if after := w.Exec("find /etc/nginx -type f -o -type l | sort | xargs md5sum 2>/dev/null; ls -l " +
+		"/etc/nginx/sites-enabled; ls /srv/nginx"); after != before {
 		t.Errorf("nginx's files before:\n%s\nafter:\n%s", before, after)
 	}
 	w.Exec("curl -fs http://127.0.0.1/ | grep -q 'Welcome to nginx'")
@@ -124,23 +137,30 @@ func TestAnotherPathIsRefusedWhileTheOldOneRuns(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
 	w.Deploy(w.Commit(nil), nil)
 	result := w.Run(w.Job(w.Commit(nil), map[string]string{"path": "/srv/shop"}))
-	world.Failed(t, result, "failed", "lock: shop runs on this host from /home/ubuntu/shop, and not from /srv/shop", "site: unchanged")
+	world.Failed(t, result, "failed", "lock: shop runs on this host from /home/ubuntu/shop, and not from /srv/shop",
+		"site: unchanged")
 	w.Exec("test ! -e /srv/shop")
-	w.Exec("systemctl kill -s KILL shop@8080; timeout 120 bash -c 'until curl -fs http://127.0.0.1/health; do sleep 0.1; done'")
+	w.Exec("systemctl kill -s KILL shop@8080; timeout 120 bash -c 'until curl -fs http://127.0.0.1/health; do sleep " +
+		"0.1; done'")
 }
 
 func TestSomebodyElsesUnitIsLeftAlone(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
-	w.Exec("printf '[Service]\\nExecStart=/bin/sleep infinity\\n' >/etc/systemd/system/shop@.service; mkdir -p /etc/systemd/system/shop@9000.service.d; systemctl daemon-reload; systemctl start shop@9000")
+	w.Exec("printf '[Service]\\nExecStart=/bin/sleep infinity\\n' >/etc/systemd/system/shop@.service; mkdir -p " +
+		"/etc/systemd/system/shop@9000.service.d; systemctl daemon-reload; systemctl start shop@9000")
 	for range 3 {
-		world.Failed(t, w.Run(w.Job(w.Commit(nil), nil)), "failed", "setup: the host already has a unit shop@.service that this action did not write")
+		world.Failed(t, w.Run(w.Job(w.Commit(nil), nil)), "failed",
+			"setup: the host already has a unit shop@.service that this action did not write")
 	}
 	w.Exec("grep -q infinity /etc/systemd/system/shop@.service && systemctl is-active -q shop@9000")
 }
 
 func TestNestedRequirementsBelongToTheVenvsKey(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
-	files := map[string]string{"requirements.txt": "# docs/requirements\n-r requirements/prod.txt\r\n", "requirements/prod.txt": "-rbase.txt  # what all need\n", "requirements/base.txt": "fastapi\nuvicorn\nwebsockets\n"}
+	files := map[string]string{
+		"requirements.txt":      "# docs/requirements\n-r requirements/prod.txt\r\n",
+		"requirements/prod.txt": "-rbase.txt  # what all need\n", "requirements/base.txt": "fastapi\nuvicorn\nwebsockets\n",
+	}
 	w.Deploy(w.Commit(files), nil)
 	if same := w.Deploy(w.Commit(files), nil); !strings.Contains(same.Log(), "venv reused") {
 		t.Error("unchanged requirements made a new venv")
@@ -153,12 +173,14 @@ func TestNestedRequirementsBelongToTheVenvsKey(t *testing.T) {
 
 func TestWhatABuildLeavesRunningBlocksNobody(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
-	w.Deploy(w.Commit(nil), map[string]string{"build": "python3 -m venv .venv && .venv/bin/pip -q install -r requirements.txt\nsetsid sleep infinity >/dev/null 2>&1 </dev/null &"})
+	w.Deploy(w.Commit(nil), map[string]string{"build": "python3 -m venv .venv && .venv/bin/pip -q install -r " +
+		"requirements.txt\nsetsid sleep infinity >/dev/null 2>&1 </dev/null &"})
 	hung := w.Job(w.Commit(nil), map[string]string{"build": "echo hang''ing; sleep infinity"})
 	killAt(w, "hanging", hung)
 	next := w.Deploy(w.Commit(nil), nil)
 	w.Serves(next.Outputs["release"])
-	// The same with the script itself killed, as by the kernel for want of memory: what it waited for lives on.
+	// The same with the script itself killed, as by the kernel for want of memory: what it waited
+	// for lives on.
 	killAt(w, "hanging", hung)
 	w.Exec("kill -KILL $(cut -d' ' -f1 /home/ubuntu/shop/.lock.leader)")
 	next = w.Deploy(w.Commit(nil), nil)
@@ -172,7 +194,8 @@ func TestAnotherPairOfPortsIsReachedInTwoSteps(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
 	w.Deploy(w.Commit(nil), nil)
 	result := w.Run(w.Job(w.Commit(nil), map[string]string{"ports": "9000,9001"}))
-	world.Failed(t, result, "failed", "detect: port 8080 is active, and not one of the pair", `"8080,9000", and from then on with "9000,9001"`)
+	world.Failed(t, result, "failed", "detect: port 8080 is active, and not one of the pair",
+		`"8080,9000", and from then on with "9000,9001"`)
 	w.Deploy(w.Commit(nil), map[string]string{"ports": "8080,9000"})
 	moved := w.Deploy(w.Commit(nil), map[string]string{"ports": "9000,9001"})
 	w.Serves(moved.Outputs["release"])
@@ -186,14 +209,17 @@ func TestAnotherPairOfPortsIsReachedInTwoSteps(t *testing.T) {
 func TestEditsOfTheSiteSurvive(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
 	w.Deploy(w.Commit(nil), nil)
-	w.Exec("printf 'server { listen 8443; location / { return 200 theirs; } } # managed by Certbot\\n' >>/etc/nginx/conf.d/shop.conf; nginx -t && nginx -s reload")
+	w.Exec("printf 'server { listen 8443; location / { return 200 theirs; } } # managed by Certbot\\n' " +
+		">>/etc/nginx/conf.d/shop.conf; nginx -t && nginx -s reload")
 	result := w.Deploy(w.Commit(nil), nil)
-	if !strings.Contains(result.Log(), "was edited since this action wrote it") || !strings.Contains(result.Log(), "no reload") {
+	if !strings.Contains(result.Log(), "was edited since this action wrote it") ||
+		!strings.Contains(result.Log(), "no reload") {
 		t.Errorf("log:\n%s", result.Log())
 	}
 	w.Exec("test \"$(curl -fs http://127.0.0.1:8443/)\" = theirs")
 	other := w.Run(w.Job(w.Commit(nil), map[string]string{"server-name": "shop.example"}))
-	world.Failed(t, other, "failed", "setup: /etc/nginx/conf.d/shop.conf was edited since this action wrote it", "site: unchanged")
+	world.Failed(t, other, "failed", "setup: /etc/nginx/conf.d/shop.conf was edited since this action wrote it",
+		"site: unchanged")
 	w.Exec("test \"$(curl -fs http://127.0.0.1:8443/)\" = theirs")
 }
 
@@ -211,8 +237,10 @@ func TestAHungVersionIsReplacedWithoutAReload(t *testing.T) {
 func TestAProcessThatHidesItsFilesIsOurs(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
 	hiding := "import ctypes\nctypes.CDLL(None).prctl(4, 0, 0, 0, 0)\n" + printer
-	w.Deploy(w.Commit(map[string]string{"app.py": hiding}), map[string]string{"build": "true", "start": "python3 app.py"})
-	w.Deploy(w.Commit(map[string]string{"app.py": hiding}), map[string]string{"build": "true", "start": "python3 app.py"})
+	w.Deploy(w.Commit(map[string]string{"app.py": hiding}),
+		map[string]string{"build": "true", "start": "python3 app.py"})
+	w.Deploy(w.Commit(map[string]string{"app.py": hiding}),
+		map[string]string{"build": "true", "start": "python3 app.py"})
 }
 
 func TestADamagedMirrorIsFetchedAnew(t *testing.T) {
@@ -224,13 +252,16 @@ func TestADamagedMirrorIsFetchedAnew(t *testing.T) {
 	w.Serves(again.Outputs["release"])
 }
 
-// A version that crashes once it has proved itself is back in a moment; for that moment nginx turns to the old one, which must still be there.
+// A version that crashes once it has proved itself is back in a moment; for that moment nginx turns
+// to the old one, which must still be there.
 func TestTheOldVersionStaysWhileTheNewOneIsDown(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
 	w.Deploy(w.Commit(nil), nil)
-	w.Exec("mkdir /etc/systemd/system/shop@8081.service.d; printf '[Service]\\nRestartSec=6\\n' >/etc/systemd/system/shop@8081.service.d/slow.conf; systemctl daemon-reload")
+	w.Exec("mkdir /etc/systemd/system/shop@8081.service.d; printf '[Service]\\nRestartSec=6\\n' " +
+		">/etc/systemd/system/shop@8081.service.d/slow.conf; systemctl daemon-reload")
 	running, err := w.Runner.Start(w.Ctx, w.Job(w.Commit(nil), map[string]string{
-		"after-switch": "kill -KILL $(systemctl show -p MainPID --value shop@8081); while [ -n \"$(ss -Hltn sport = :8081)\" ]; do sleep 0.1; done; echo down; until [ -e /tmp/go ]; do sleep 0.1; done",
+		"after-switch": "kill -KILL $(systemctl show -p MainPID --value shop@8081); while [ -n \"$(ss -Hltn sport = " +
+			":8081)\" ]; do sleep 0.1; done; echo down; until [ -e /tmp/go ]; do sleep 0.1; done",
 	}))
 	if err != nil {
 		t.Fatal(err)

@@ -12,15 +12,16 @@ import (
 	"github.com/clothesme/deploy-action/e2e/world"
 )
 
-var replacements = flag.Int("replacements", 3, "how often TestOneVersionAtATimeLosesNothing deploys; every fifth release is bad")
+var replacements = flag.Int("replacements", 3, "how often TestOneVersionAtATimeLosesNothing deploys; every fifth "+
+	"release is bad")
 
 // inPlace are inputs with which one version runs at a time.
 func inPlace(more map[string]string) map[string]string {
 	return merged(map[string]string{"strategy": "in-place", "drain-timeout": "10s", "health-timeout": "20s"}, more)
 }
 
-// watchVersions counts, until mostVersions is run, how many versions of the application run at once: by the service that a process of that
-// name belongs to.
+// watchVersions counts, until mostVersions is run, how many versions of the application run at
+// once: by the service that a process of that name belongs to.
 const watchVersions = `cat >/tmp/watch.sh <<'SH'
 most=0
 until [ -e /tmp/watched ]; do
@@ -67,12 +68,17 @@ func TestOneVersionAtATimeLosesNothing(t *testing.T) {
 		{name: "uvicorn", process: "uvicorn", mix: load.DefaultMix, bad: "exited with status 3 before it was healthy"},
 		{
 			name: "gunicorn", process: "gunicorn", mix: load.DefaultMix, files: map[string]string{"requirements.txt": "fastapi\nuvicorn\nwebsockets\ngunicorn\n"},
-			bad:  "replace: ", // gunicorn 20.1 may hang where two workers end at the same moment
-			with: map[string]string{"start": "exec gunicorn --worker-class uvicorn.workers.UvicornWorker --workers 2 controller.main:app"},
+			bad: "replace: ", // gunicorn 20.1 may hang where two workers end at the same moment
+			with: map[string]string{
+				"start": "exec gunicorn --worker-class uvicorn.workers.UvicornWorker --workers 2 controller.main:app",
+			},
 		},
 		{
 			name: "Node.js", process: "node", bad: "exited with status 3 before it was healthy", host: lab.HostOptions{With: "node"}, mix: load.Mix{Get: 32, Post: 4, Slow: 4, Upload: 3},
-			files: map[string]string{"server.js": nodeService}, with: map[string]string{"build": "true", "start": "exec node server.js"},
+			files: map[string]string{"server.js": nodeService}, with: map[string]string{
+				"build": "true",
+				"start": "exec node server.js",
+			},
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -88,14 +94,16 @@ func TestOneVersionAtATimeLosesNothing(t *testing.T) {
 					w.Serves(good)
 					continue
 				}
-				good = w.Deploy(w.Commit(merged(tt.files, map[string]string{"BROKEN": "slow-boot=3"})), with).Outputs["release"]
+				good = w.Deploy(w.Commit(merged(tt.files, map[string]string{"BROKEN": "slow-boot=3"})),
+					with).Outputs["release"]
 				w.Serves(good)
 			}
 			if most := strings.TrimSpace(w.Exec(mostVersions)); most != "1" {
 				t.Errorf("%s versions ran at once", most)
 			}
 			report := w.Load.Report()
-			t.Logf("%d replacements; the longest that a GET or POST waited for its answer: %s; the longest without any answer: %s",
+			t.Logf("%d replacements; the longest that a GET or POST waited for its answer: %s; the longest without "+
+				"any answer: %s",
 				*replacements, report.Latency.Max.Round(time.Millisecond), report.MaxGap.Round(time.Millisecond))
 			w.EndLoad()
 			w.Exec("nginx -t -q && [ $(ls /var/lib/deploy-action/shop/active | wc -l) = 1 ]")
@@ -103,29 +111,34 @@ func TestOneVersionAtATimeLosesNothing(t *testing.T) {
 	}
 }
 
-// From two versions at once to one, and back; and a bad release in between whose predecessor takes no socket.
+// From two versions at once to one, and back; and a bad release in between whose predecessor takes
+// no socket.
 func TestFromOneStrategyToTheOther(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
 	first := w.Deploy(w.Commit(nil), nil).Outputs["release"]
 	w.UnderPatientLoad(load.DefaultMix)
-	bad := w.Run(w.Job(w.Commit(map[string]string{"BROKEN": "health-500"}), inPlace(map[string]string{"health-timeout": "5s"})))
+	bad := w.Run(w.Job(w.Commit(map[string]string{"BROKEN": "health-500"}),
+		inPlace(map[string]string{"health-timeout": "5s"})))
 	world.Failed(t, bad, "restored", "answered 500", "site: restored; "+first+" on port 8080 serves")
 	w.Serves(first)
 	w.Serves(w.Deploy(w.Commit(nil), inPlace(nil)).Outputs["release"])
 	second := w.Deploy(w.Commit(nil), map[string]string{"drain-timeout": "15s"}).Outputs["release"]
 	w.Serves(second)
 	refused := w.Run(w.Job(w.Commit(nil), map[string]string{"operation": "rollback"}))
-	world.Failed(t, refused, "failed", `was deployed with the strategy "in-place", and a release is started as it was deployed`, "site: unchanged", `set the input strategy to "in-place"`)
+	world.Failed(t, refused, "failed",
+		`was deployed with the strategy "in-place", and a release is started as it was deployed`, "site: unchanged", `set the input strategy to "in-place"`)
 	w.Serves(w.Deploy(w.Commit(nil), inPlace(nil)).Outputs["release"])
 	refused = w.Run(w.Job(w.Commit(nil), inPlace(map[string]string{"operation": "rollback"})))
-	world.Failed(t, refused, "failed", `was deployed with the strategy "blue-green"`, "site: unchanged", `set the input strategy to "blue-green"`)
+	world.Failed(t, refused, "failed", `was deployed with the strategy "blue-green"`, "site: unchanged",
+		`set the input strategy to "blue-green"`)
 	w.EndLoad()
 	if out := w.Exec("systemctl list-units --plain --no-legend 'shop@*' | cut -d' ' -f1 | sort"); out != "shop@8081.service\nshop@8081.socket" {
 		t.Errorf("units:\n%s", out)
 	}
 }
 
-// What follows is as with two versions: rollback, a reboot, a crash, least privilege, an unchanged commit.
+// What follows is as with two versions: rollback, a reboot, a crash, least privilege, an unchanged
+// commit.
 func TestOneVersionAtATimeIsAsGood(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
 	first := w.Deploy(w.Commit(nil), inPlace(nil)).Outputs["release"]
@@ -133,7 +146,8 @@ func TestOneVersionAtATimeIsAsGood(t *testing.T) {
 	second := w.Deploy(sha, inPlace(nil)).Outputs["release"]
 	w.Exec("rm /etc/sudoers.d/90-cloud-init-users")
 	w.UnderPatientLoad(load.DefaultMix)
-	if again := w.Run(w.Job(sha, inPlace(nil))); again.Outputs["outcome"] != "unchanged" || again.Outputs["release"] != second {
+	if again := w.Run(w.Job(sha, inPlace(nil))); again.Outputs["outcome"] != "unchanged" ||
+		again.Outputs["release"] != second {
 		t.Errorf("outputs %v\n%s", again.Outputs, again.Log())
 	}
 	back := w.Run(w.Job(sha, inPlace(map[string]string{"operation": "rollback"})))
@@ -141,11 +155,13 @@ func TestOneVersionAtATimeIsAsGood(t *testing.T) {
 		t.Errorf("outputs %v\n%s", back.Outputs, back.Log())
 	}
 	w.Serves(first)
-	crashes := w.Run(w.Job(w.Commit(map[string]string{"BROKEN": "bad-after=1"}), inPlace(map[string]string{"watch-for": "20s"})))
+	crashes := w.Run(w.Job(w.Commit(map[string]string{"BROKEN": "bad-after=1"}),
+		inPlace(map[string]string{"watch-for": "20s"})))
 	world.Failed(t, crashes, "restored", "verify: ", "site: restored; "+first)
 	w.Serves(first)
 	w.EndLoad()
-	w.Exec("systemctl kill -s KILL 'shop@*.service'; timeout 120 bash -c 'until curl -fs http://127.0.0.1/health; do sleep 0.1; done'")
+	w.Exec("systemctl kill -s KILL 'shop@*.service'; timeout 120 bash -c 'until curl -fs http://127.0.0.1/health; " +
+		"do sleep 0.1; done'")
 	w.Serves(first)
 	if err := w.Host.Restart(w.Ctx); err != nil {
 		t.Fatal(err)
@@ -158,17 +174,20 @@ func TestOneVersionAtATimeIsAsGood(t *testing.T) {
 	w.Serves(w.Deploy(w.Commit(nil), inPlace(nil)).Outputs["release"])
 }
 
-// The runner dies while visitors wait: the host ends what was begun, and the next run goes on from there.
+// The runner dies while visitors wait: the host ends what was begun, and the next run goes on from
+// there.
 func TestARunnerThatDiesDuringAReplacement(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
 	good := w.Deploy(w.Commit(nil), inPlace(nil)).Outputs["release"]
 	w.UnderPatientLoad(load.DefaultMix)
 	for _, release := range []string{"slow-boot=3", "exit-at-boot", "health-500"} {
-		running, err := w.Runner.Start(w.Ctx, w.Job(w.Commit(map[string]string{"BROKEN": release}), inPlace(map[string]string{"health-timeout": "8s"})))
+		running, err := w.Runner.Start(w.Ctx, w.Job(w.Commit(map[string]string{"BROKEN": release}),
+			inPlace(map[string]string{"health-timeout": "8s"})))
 		if err != nil {
 			t.Fatal(err)
 		}
-		w.Exec("active=$(ls /var/lib/deploy-action/shop/active); timeout 120 bash -c \"while [ -e /var/lib/deploy-action/shop/active/$active ]; do sleep 0.02; done\"")
+		w.Exec("active=$(ls /var/lib/deploy-action/shop/active); timeout 120 bash -c \"while [ -e " +
+			"/var/lib/deploy-action/shop/active/$active ]; do sleep 0.02; done\"")
 		if err := running.Kill(w.Ctx); err != nil {
 			t.Fatal(err)
 		}
@@ -185,40 +204,52 @@ func TestARunnerThatDiesDuringAReplacement(t *testing.T) {
 	w.EndLoad()
 }
 
-// A command that does not take the socket, which nobody can tell before it is started: the old version answers who has waited.
+// A command that does not take the socket, which nobody can tell before it is started: the old
+// version answers who has waited.
 func TestACommandThatTakesNoSocket(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
-	good := w.Deploy(w.Commit(map[string]string{"app.py": printer}), map[string]string{"build": "true", "start": "python3 app.py"}).Outputs["release"]
+	good := w.Deploy(w.Commit(map[string]string{"app.py": printer}),
+		map[string]string{"build": "true", "start": "python3 app.py"}).Outputs["release"]
 	w.Exec("curl -fs http://127.0.0.1/")
-	refused := w.Run(w.Job(w.Commit(map[string]string{"app.py": printer}), inPlace(map[string]string{"build": "true", "start": "python3 app.py"})))
-	world.Failed(t, refused, "restored", "the command of the input start must have it take the socket", "site: restored; "+good)
+	refused := w.Run(w.Job(w.Commit(map[string]string{"app.py": printer}),
+		inPlace(map[string]string{"build": "true", "start": "python3 app.py"})))
+	world.Failed(t, refused, "restored", "the command of the input start must have it take the socket",
+		"site: restored; "+good)
 	w.Exec("curl -fs http://127.0.0.1/")
 }
 
-// On a host with a server block and a version of their own, and with somebody else at the idle port.
+// On a host with a server block and a version of their own, and with somebody else at the idle
+// port.
 func TestOneVersionAtATimeOnTheirHost(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
 	byHand(w, 8080)
 	with := inPlace(patient)
 	refused := w.Run(w.Job(w.Commit(nil), with))
-	world.Failed(t, refused, "failed", "detect: the version that runs was started by hand", `deploy once with the strategy "blue-green"`, "site: unchanged")
+	world.Failed(t, refused, "failed", "detect: the version that runs was started by hand",
+		`deploy once with the strategy "blue-green"`, "site: unchanged")
 	end := underReload(w)
 	first := w.Deploy(w.Commit(nil), patient)
 	end(first)
 	w.Serves(first.Outputs["release"])
 	w.OneFlag("8081")
-	w.Exec("test -z \"$(ss -Hltn 'sport = :8080')\" && curl -fsI http://127.0.0.1/version -X GET | grep -q 'X-Theirs: kept'")
+	w.Exec("test -z \"$(ss -Hltn 'sport = :8080')\" && curl -fsI http://127.0.0.1/version -X GET | grep -q " +
+		"'X-Theirs: kept'")
 
 	w.UnderPatientLoad(load.DefaultMix) // their block has no error_page for uploads that outlive a drain
-	squatter := strings.TrimSpace(w.Exec("useradd bob; setsid runuser -u bob -- python3 -m http.server --bind 127.0.0.1 8080 >/dev/null 2>&1 </dev/null & timeout 20 bash -c 'until ss -Hltn \"sport = :8080\" | grep -q .; do sleep 0.05; done'; pgrep -u bob python3"))
+	squatter := strings.TrimSpace(w.Exec("useradd bob; setsid runuser -u bob -- python3 -m http.server --bind " +
+		"127.0.0.1 8080 >/dev/null 2>&1 </dev/null & timeout 20 bash -c 'until ss -Hltn \"sport = :8080\" | grep -q " +
+		".; do sleep 0.05; done'; pgrep -u bob python3"))
 	refused = w.Run(w.Job(w.Commit(nil), with))
-	world.Failed(t, refused, "failed", "detect: port 8080 is held by a process that is not this action's", "user bob, program python3", "site: unchanged")
+	world.Failed(t, refused, "failed", "detect: port 8080 is held by a process that is not this action's",
+		"user bob, program python3", "site: unchanged")
 	w.Serves(first.Outputs["release"])
-	w.Exec("kill " + squatter + "; timeout 20 bash -c 'while ss -Hltn \"sport = :8080\" | grep -q .; do sleep 0.05; done'")
+	w.Exec("kill " + squatter + "; timeout 20 bash -c 'while ss -Hltn \"sport = :8080\" | grep -q .; do sleep 0.05; " +
+		"done'")
 
 	second := w.Deploy(w.Commit(nil), with).Outputs["release"]
 	w.Serves(second)
-	bad := w.Run(w.Job(w.Commit(map[string]string{"BROKEN": "health-500"}), merged(with, map[string]string{"health-timeout": "5s"})))
+	bad := w.Run(w.Job(w.Commit(map[string]string{"BROKEN": "health-500"}),
+		merged(with, map[string]string{"health-timeout": "5s"})))
 	world.Failed(t, bad, "restored", "answered 500", "site: restored; "+second+" on port 808")
 	w.Serves(second)
 	w.EndLoad()

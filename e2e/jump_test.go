@@ -9,7 +9,8 @@ import (
 	"github.com/clothesme/deploy-action/e2e/world"
 )
 
-// The host lets in nobody but who comes from the bastion, which knows another key, another user and another port.
+// The host lets in nobody but who comes from the bastion, which knows another key, another user and
+// another port.
 func TestThroughABastion(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
 	bastion := world.New(t, lab.HostOptions{}).Host
@@ -17,19 +18,24 @@ func TestThroughABastion(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := bastion.WriteFile(w.Ctx, "/home/ops/.ssh/authorized_keys", 0o600, "root", theirs.Public+"\n"); err != nil {
+	if err := bastion.WriteFile(w.Ctx, "/home/ops/.ssh/authorized_keys", 0o600, "root",
+		theirs.Public+"\n"); err != nil {
 		t.Fatal(err)
 	}
 	const settle = "until ss -tln | grep -q :2222; do sleep 0.05; done"
-	if _, err := bastion.Exec(w.Ctx, "useradd --shell /usr/sbin/nologin ops; chown -R ops /home/ops; printf 'Port 22\\nPort 2222\\n' >/etc/ssh/sshd_config.d/80-bastion.conf; systemctl restart ssh; "+settle); err != nil {
+	if _, err := bastion.Exec(w.Ctx, "useradd --shell /usr/sbin/nologin ops; chown -R ops /home/ops; printf 'Port "+
+		"22\\nPort 2222\\n' >/etc/ssh/sshd_config.d/80-bastion.conf; systemctl restart ssh; "+settle); err != nil {
 		t.Fatal(err)
 	}
-	w.Exec(fmt.Sprintf("echo 'AllowUsers ubuntu@%s' >/etc/ssh/sshd_config.d/80-bastion.conf; systemctl restart ssh", bastion.IP))
+	w.Exec(fmt.Sprintf("echo 'AllowUsers ubuntu@%s' >/etc/ssh/sshd_config.d/80-bastion.conf; systemctl restart ssh",
+		bastion.IP))
 	way := map[string]string{
-		"proxy-jump": "ops@" + bastion.IP + ":2222", "proxy-jump-key": theirs.Private, "proxy-jump-fingerprint": bastion.Fingerprints()["ssh-ed25519"],
+		"proxy-jump": "ops@" + bastion.IP +
+			":2222", "proxy-jump-key": theirs.Private, "proxy-jump-fingerprint": bastion.Fingerprints()["ssh-ed25519"],
 	}
 	sha := w.Commit(nil)
-	world.Failed(t, w.Run(w.Job(sha, map[string]string{"connect-timeout": "5s"})), "failed", "connect: ", "log in to", "site: unchanged")
+	world.Failed(t, w.Run(w.Job(sha, map[string]string{"connect-timeout": "5s"})), "failed", "connect: ", "log in to",
+		"site: unchanged")
 	first := w.Deploy(sha, way)
 	world.Says(t, first, "through ops@"+bastion.IP+":2222")
 	w.UnderLoad()
@@ -41,7 +47,8 @@ func TestThroughABastion(t *testing.T) {
 	} {
 		t.Run("cut "+name, func(t *testing.T) {
 			w.Exec("rm -f /tmp/ran; touch /tmp/hold")
-			with := map[string]string{"before-start": "echo ran >>/tmp/ran; echo holding; until [ ! -e /tmp/hold ]; do sleep 0.1; done"}
+			with := map[string]string{"before-start": "echo ran >>/tmp/ran; echo holding; until [ ! -e /tmp/hold ]; " +
+				"do sleep 0.1; done"}
 			for key, value := range way {
 				with[key] = value
 			}
@@ -69,9 +76,18 @@ func TestThroughABastion(t *testing.T) {
 
 	// Which host is another than the pinned one is said, and nothing is sent to it.
 	for _, tt := range []struct{ name, input, value, words string }{
-		{"another bastion", "proxy-jump-fingerprint", w.Host.Fingerprints()["ssh-ed25519"], "hop 1 of 1 on the way to ubuntu@" + w.Host.IP + ": host key of ops@" + bastion.IP + ":2222 does not match"},
-		{"another host", "known-hosts", strings.ReplaceAll(bastion.KnownHosts(), bastion.IP+" ", w.Host.IP+" "), "host key of ubuntu@" + w.Host.IP + " does not match"},
-		{"a bastion that refuses the key", "proxy-jump-key", world.Shared.Key.Private, "hop 1 of 1 on the way to ubuntu@" + w.Host.IP + ": log in to ops@" + bastion.IP + ":2222: refused"},
+		{
+			"another bastion", "proxy-jump-fingerprint", w.Host.Fingerprints()["ssh-ed25519"],
+			"hop 1 of 1 on the way to ubuntu@" + w.Host.IP + ": host key of ops@" + bastion.IP + ":2222 does not match",
+		},
+		{
+			"another host", "known-hosts", strings.ReplaceAll(bastion.KnownHosts(), bastion.IP+" ", w.Host.IP+" "),
+			"host key of ubuntu@" + w.Host.IP + " does not match",
+		},
+		{
+			"a bastion that refuses the key", "proxy-jump-key", world.Shared.Key.Private,
+			"hop 1 of 1 on the way to ubuntu@" + w.Host.IP + ": log in to ops@" + bastion.IP + ":2222: refused",
+		},
 	} {
 		with := map[string]string{}
 		for key, value := range way {
@@ -80,7 +96,8 @@ func TestThroughABastion(t *testing.T) {
 		with[tt.input] = tt.value
 		world.Failed(t, w.Run(w.Job(sha, with)), "failed", tt.words, "site: unchanged")
 	}
-	if out, err := bastion.Exec(w.Ctx, "find /home/ops -type f"); err != nil || strings.TrimSpace(out) != "/home/ops/.ssh/authorized_keys" {
+	if out, err := bastion.Exec(w.Ctx, "find /home/ops -type f"); err != nil ||
+		strings.TrimSpace(out) != "/home/ops/.ssh/authorized_keys" {
 		t.Errorf("left on the bastion: %s, %v", out, err)
 	}
 }

@@ -12,7 +12,8 @@ import (
 // cutSSH ends the connections of the login user as a crash of sshd's processes does.
 const cutSSH = "kill -KILL $(pgrep -f '^sshd: ubuntu')"
 
-// A deployment whose connection is cut goes on over another one, and does nothing twice that was done.
+// A deployment whose connection is cut goes on over another one, and does nothing twice that was
+// done.
 func TestALostConnectionIsMadeAnew(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
 	w.Deploy(w.Commit(nil), nil)
@@ -31,7 +32,8 @@ func TestALostConnectionIsMadeAnew(t *testing.T) {
 			w.Exec("rm -f /tmp/ran; touch /tmp/" + during.name)
 			job := w.Job(w.Commit(nil), map[string]string{
 				"build":        fmt.Sprintf(command, "build") + `ln -sfnT "../../venvs/$(ls ../../venvs)" .venv`,
-				"before-start": fmt.Sprintf(command, "before"), "after-switch": fmt.Sprintf(command, "after"), "watch-for": "3s",
+				"before-start": fmt.Sprintf(command, "before"), "after-switch": fmt.Sprintf(command,
+					"after"), "watch-for": "3s",
 			})
 			running, err := w.Runner.Start(w.Ctx, job)
 			if err != nil {
@@ -44,8 +46,10 @@ func TestALostConnectionIsMadeAnew(t *testing.T) {
 			if err := running.WaitLog(w.Ctx, during.then); err != nil {
 				t.Fatal(err)
 			}
-			if during.then == ended { // and what was ended begins anew: it would go on otherwise, before it is told to end
-				w.Exec(fmt.Sprintf(`timeout 60 bash -c 'until [ "$(grep -c %s /tmp/ran)" = 2 ]; do sleep 0.1; done'`, during.name))
+			// and what was ended begins anew: it would go on otherwise, before it is told to end
+			if during.then == ended {
+				w.Exec(fmt.Sprintf(`timeout 60 bash -c 'until [ "$(grep -c %s /tmp/ran)" = 2 ]; do sleep 0.1; done'`,
+					during.name))
 			}
 			w.Exec("rm /tmp/" + during.name)
 			result, err := running.Wait()

@@ -10,8 +10,8 @@ import (
 	"github.com/clothesme/deploy-action/e2e/world"
 )
 
-// longest are the scenarios that begin first, with how long they took, about, on two cores: those above two minutes. Each run prints its
-// ten longest.
+// longest are the scenarios that begin first, with how long they took, about, on two cores: those
+// above two minutes. Each run prints its ten longest.
 var longest = map[string]time.Duration{
 	"TestThirtyDeploymentsInARowLoseNothing":          7 * time.Minute,
 	"TestDeploymentsLeaveNoMoreThanTheirReleases":     6 * time.Minute,

@@ -18,28 +18,43 @@ func TestRollbackPassesOverWhatNeverServed(t *testing.T) {
 			broken := w.Run(w.Job(w.Commit(map[string]string{"BROKEN": "exit-at-boot"}), nil))
 			world.Failed(t, broken, "failed", "health: ")
 
-			back := w.Run(w.Job(w.Commit(nil), map[string]string{"operation": "rollback", "before-start": "echo 'no such revision' >&2; exit 4"}))
-			if back.ExitCode != 0 || back.Outputs["outcome"] != "rolled-back" || back.Outputs["release"] != first["release"] || back.Outputs["previous-release"] != second["release"] {
+			back := w.Run(w.Job(w.Commit(nil), map[string]string{
+				"operation":    "rollback",
+				"before-start": "echo 'no such revision' >&2; exit 4",
+			}))
+			if back.ExitCode != 0 || back.Outputs["outcome"] != "rolled-back" ||
+				back.Outputs["release"] != first["release"] || back.Outputs["previous-release"] != second["release"] {
 				t.Fatalf("outputs %v\n%s", back.Outputs, back.Log())
 			}
 			w.Serves(first["release"])
-			if !strings.Contains(back.Log(), "✓ choose: "+first["release"]) || strings.Contains(back.Log(), "Building") {
+			if !strings.Contains(back.Log(), "✓ choose: "+first["release"]) ||
+				strings.Contains(back.Log(), "Building") {
 				t.Errorf("log:\n%s", back.Log())
 			}
 			h := measured(t, back)
 			t.Logf("rollback live after %d ms, of which the application's own boot %d ms", h.Live, h.Boot)
 
-			forth := w.Run(w.Job(w.Commit(nil), map[string]string{"operation": "rollback", "release": second["release"]}))
+			forth := w.Run(w.Job(w.Commit(nil), map[string]string{
+				"operation": "rollback",
+				"release":   second["release"],
+			}))
 			if forth.ExitCode != 0 || forth.Outputs["outcome"] != "rolled-back" {
 				t.Fatalf("outputs %v\n%s", forth.Outputs, forth.Log())
 			}
 			w.Serves(second["release"])
-			again := w.Run(w.Job(w.Commit(nil), map[string]string{"operation": "rollback", "release": second["release"]}))
+			again := w.Run(w.Job(w.Commit(nil), map[string]string{
+				"operation": "rollback",
+				"release":   second["release"],
+			}))
 			if again.Outputs["outcome"] != "unchanged" {
 				t.Errorf("outputs %v", again.Outputs)
 			}
-			gone := w.Run(w.Job(w.Commit(nil), map[string]string{"operation": "rollback", "release": "20200101T000000Z-1234567"}))
-			world.Failed(t, gone, "failed", "choose: release 20200101T000000Z-1234567 is not on the host any more", first["release"], "site: unchanged")
+			gone := w.Run(w.Job(w.Commit(nil), map[string]string{
+				"operation": "rollback",
+				"release":   "20200101T000000Z-1234567",
+			}))
+			world.Failed(t, gone, "failed", "choose: release 20200101T000000Z-1234567 is not on the host any more",
+				first["release"], "site: unchanged")
 		})
 	}
 }
@@ -47,17 +62,22 @@ func TestRollbackPassesOverWhatNeverServed(t *testing.T) {
 func TestStatusAndCheck(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
 	w.Exec("runuser -u ubuntu -- sudo -n true") // leaves sudo's own mark in the home folder
-	before := w.Exec("find / -xdev -newer /proc/1/cmdline -type f -not -path '/proc/*' -not -path '/var/log/*' -not -path '/run/*' -not -path '/var/lib/systemd/*' | sort")
+	before := w.Exec("find / -xdev -newer /proc/1/cmdline -type f -not -path '/proc/*' -not -path '/var/log/*' -not " +
+		"-path '/run/*' -not -path '/var/lib/systemd/*' | sort")
 	check := w.Run(w.Job(w.Commit(nil), map[string]string{"operation": "check"}))
 	if check.ExitCode != 0 || check.Outputs["outcome"] != "unchanged" {
 		t.Errorf("check of a fit host:\n%s", check.Log())
 	}
-	for _, line := range []string{"ok: git", "ok: nginx configuration", "ok: venv module of python", "first deployment; it goes to port 8080"} {
+	for _, line := range []string{
+		"ok: git", "ok: nginx configuration", "ok: venv module of python",
+		"first deployment; it goes to port 8080",
+	} {
 		if !strings.Contains(check.Log(), line) {
 			t.Errorf("check lacks %q:\n%s", line, check.Log())
 		}
 	}
-	if after := w.Exec("find / -xdev -newer /proc/1/cmdline -type f -not -path '/proc/*' -not -path '/var/log/*' -not -path '/run/*' -not -path '/var/lib/systemd/*' | sort"); after != before {
+	if after := w.Exec("find / -xdev -newer /proc/1/cmdline -type f -not -path '/proc/*' -not -path '/var/log/*' " +
+		"-not -path '/run/*' -not -path '/var/lib/systemd/*' | sort"); after != before {
 		t.Errorf("check changed the host:\nbefore:\n%s\nafter:\n%s", before, after)
 	}
 
@@ -76,7 +96,8 @@ func TestStatusAndCheck(t *testing.T) {
 		t.Errorf("status wrote history:\n%s", after)
 	}
 	plan := w.Run(w.Job(w.Commit(nil), map[string]string{"dry-run": "true"}))
-	if plan.ExitCode != 0 || plan.Outputs["outcome"] != "unchanged" || !strings.Contains(plan.Summary, "rename the flag, so that requests go to port 8081 instead of 8080") {
+	if plan.ExitCode != 0 || plan.Outputs["outcome"] != "unchanged" ||
+		!strings.Contains(plan.Summary, "rename the flag, so that requests go to port 8081 instead of 8080") {
 		t.Errorf("dry run: outputs %v\n%s", plan.Outputs, plan.Summary)
 	}
 	if after := w.Exec("cat /home/ubuntu/shop/deploys.jsonl; ls /home/ubuntu/shop/releases"); strings.TrimSpace(after) != history+"\n"+release {

@@ -20,7 +20,8 @@ type mallory struct {
 	unit  bool   // there is systemd, and she has a manager of her own
 }
 
-// answering is what she would have visitors and the health check get. Its argument is a password that no log may have.
+// answering is what she would have visitors and the health check get. Its argument is a password
+// that no log may have.
 const answering = `import http.server, sys
 class H(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
@@ -29,8 +30,8 @@ class H(http.server.BaseHTTPRequestHandler):
 http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), H).serve_forever()
 `
 
-// Other users of the host, on hosts whose homes are open and closed, with the application in the home and elsewhere, with and without
-// systemd: what they read, hold, take and write.
+// Other users of the host, on hosts whose homes are open and closed, with the application in the
+// home and elsewhere, with and without systemd: what they read, hold, take and write.
 func TestAttacksOfOtherUsersOfTheHost(t *testing.T) {
 	t.Parallel()
 	hosts := []struct {
@@ -78,18 +79,21 @@ func write(t *testing.T, w *world.World, file, text string) {
 
 // does runs a script as mallory.
 func (m *mallory) does(script string) string {
-	return m.w.Exec("cd /; runuser -u mallory -- bash -c " + quoted("export XDG_RUNTIME_DIR=/run/user/$UID; "+script) + " 2>&1 </dev/null || true")
+	return m.w.Exec("cd /; runuser -u mallory -- bash -c " + quoted("export XDG_RUNTIME_DIR=/run/user/$UID; "+script) +
+		" 2>&1 </dev/null || true")
 }
 
-// listens has her answer on a port once a command succeeds; stops is the way to end that. With systemd a unit of her own has the name of the
-// application's.
+// listens has her answer on a port once a command succeeds; stops is the way to end that. With
+// systemd a unit of her own has the name of the application's.
 func (m *mallory) listens(port, when string) (stops func()) {
 	if m.unit {
 		m.does(`mkdir -p ~/.config/systemd/user; printf '[Service]\nExecStart=/usr/bin/python3 /home/mallory/answering.py %%i --password=hunter2-hunter2\n' >~/.config/systemd/user/shop@.service; systemctl --user daemon-reload`)
-		m.does("setsid bash -c " + quoted("until "+when+"; do sleep 0.05; done; systemctl --user start shop@"+port) + " >/dev/null 2>&1 &")
+		m.does("setsid bash -c " + quoted("until "+when+"; do sleep 0.05; done; systemctl --user start shop@"+port) +
+			" >/dev/null 2>&1 &")
 		return func() { m.does("systemctl --user stop shop@" + port) }
 	}
-	m.does("setsid bash -c " + quoted("until "+when+"; do sleep 0.05; done; exec python3 /home/mallory/answering.py "+port+" --password=hunter2-hunter2") + " >/dev/null 2>&1 & echo $! >/tmp/mallory.pid")
+	m.does("setsid bash -c " +
+		quoted("until "+when+"; do sleep 0.05; done; exec python3 /home/mallory/answering.py "+port+" --password=hunter2-hunter2") + " >/dev/null 2>&1 & echo $! >/tmp/mallory.pid")
 	return func() { m.w.Exec("kill $(cat /tmp/mallory.pid) 2>/dev/null; rm -f /tmp/mallory.pid") }
 }
 
@@ -138,11 +142,15 @@ func (m *mallory) attack(t *testing.T) {
 			return "permission denied"
 		})
 	}
-	for _, lock := range []struct{ name, file string }{{"the deploy lock", ".lock"}, {"the lock of steps, so that nothing is taken back", ".lock.step"}} {
+	for _, lock := range []struct{ name, file string }{
+		{"the deploy lock", ".lock"},
+		{"the lock of steps, so that nothing is taken back", ".lock.step"},
+	} {
 		m.tries(t, "holds "+lock.name, func(t *testing.T) string {
 			t.Helper()
 			m.w.Exec("test -e " + m.path + "/" + lock.file)
-			if out := m.does("flock -n " + m.path + "/" + lock.file + " echo held"); !strings.Contains(out, "Permission denied") {
+			if out := m.does("flock -n " + m.path + "/" + lock.file + " echo held"); !strings.Contains(out,
+				"Permission denied") {
 				t.Errorf("%q", out)
 			}
 			return "permission denied"
@@ -151,7 +159,8 @@ func (m *mallory) attack(t *testing.T) {
 	m.tries(t, "writes a flag, so that nginx asks her port", func(t *testing.T) string {
 		t.Helper()
 		flags := "/var/lib/deploy-action/shop/active"
-		if out := m.does("touch " + flags + "/8081; mv " + flags + "/8080 " + flags + "/8081; ln -s " + flags + "/8080 " + flags + "/x"); strings.Count(out, "denied") != 3 {
+		if out := m.does("touch " + flags + "/8081; mv " + flags + "/8080 " + flags + "/8081; ln -s " + flags +
+			"/8080 " + flags + "/x"); strings.Count(out, "denied") != 3 {
 			t.Errorf("%q", out)
 		}
 		m.w.OneFlag("8080")
@@ -196,7 +205,8 @@ func (m *mallory) squats(t *testing.T) {
 		stop := m.listens("8081", "true")
 		m.w.Exec(waitFor("8081"))
 		result := m.w.Run(m.w.Job(m.w.Commit(nil), m.with(nil)))
-		world.Failed(t, result, "failed", "detect: port 8081 is held by a process that is not this action's", "site: unchanged")
+		world.Failed(t, result, "failed", "detect: port 8081 is held by a process that is not this action's",
+			"site: unchanged")
 		check(t, result)
 		stop()
 		return "refused: she is named by pid, user and program; the site is unchanged"
@@ -206,20 +216,25 @@ func (m *mallory) squats(t *testing.T) {
 		stop := m.listens("8081", "pgrep -f \"[s]leep 9 &&\" >/dev/null")
 		late := map[string]string{"start": "sleep 9 && exec uvicorn controller.main:app --host 127.0.0.1 --port $PORT"}
 		result := m.w.Run(m.w.Job(m.w.Commit(nil), m.with(late)))
-		world.Failed(t, result, "failed", "health: port 8081 is held by a process that does not belong to this release", "site: unchanged")
+		world.Failed(t, result, "failed", "health: port 8081 is held by a process that does not belong to this release",
+			"site: unchanged")
 		check(t, result)
 		stop()
 		return "refused: she is named by pid, user and program; the site is unchanged"
 	})
 }
 
-// wasThereBefore: she has been at a host that an earlier version set up, and has the locks and a command line from then.
+// wasThereBefore: she has been at a host that an earlier version set up, and has the locks and a
+// command line from then.
 func (m *mallory) wasThereBefore(t *testing.T, first string) {
 	t.Helper()
 	m.w.Exec(fmt.Sprintf("cd %s && chmod 0755 . && chmod 0644 .lock .lock.step .lock.holder 2>/dev/null; true", m.path))
-	m.does("setsid flock " + m.path + "/.lock.step sleep 999 >/dev/null 2>&1 & setsid flock " + m.path + "/.lock sleep 997 >/dev/null 2>&1 & " +
-		"[ ! -x " + m.path + " ] || timeout 20 bash -c 'until pgrep -f [s]leep.999 && pgrep -f [s]leep.997; do sleep 0.05; done'")
-	m.does("setsid bash -c " + quoted("exec -a "+m.path+"/releases/"+first+"/app sleep 998") + " >/dev/null 2>&1 & sleep 0.1")
+	m.does("setsid flock " + m.path + "/.lock.step sleep 999 >/dev/null 2>&1 & setsid flock " + m.path +
+		"/.lock sleep 997 >/dev/null 2>&1 & " +
+		"[ ! -x " + m.path + " ] || timeout 20 bash -c 'until pgrep -f [s]leep.999 && pgrep -f [s]leep.997; do " +
+		"sleep 0.05; done'")
+	m.does("setsid bash -c " + quoted("exec -a "+m.path+"/releases/"+first+"/app sleep 998") +
+		" >/dev/null 2>&1 & sleep 0.1")
 	m.w.Exec(`setsid bash -c 'until [ -e /run/enough ]; do ls -A /tmp /var/tmp; sleep 0.05; done >/run/seen' >/dev/null 2>&1 </dev/null & true`)
 	m.tries(t, "holds both locks of an earlier version since", func(t *testing.T) string {
 		t.Helper()
@@ -229,7 +244,8 @@ func (m *mallory) wasThereBefore(t *testing.T, first string) {
 		}
 		m.w.Exec("pgrep -f '[s]leep 999' && pgrep -f '[s]leep 997'")
 		m.deploy(nil)
-		if out := m.w.Exec("stat -c %a " + m.path + " " + m.path + "/.lock " + m.path + "/.lock.step"); out != "750\n600\n600" {
+		if out := m.w.Exec("stat -c %a " + m.path + " " + m.path + "/.lock " + m.path +
+			"/.lock.step"); out != "750\n600\n600" {
 			t.Errorf("modes %q", out)
 		}
 		return "deployed: the locks are other files now, and the folder is closed"
@@ -238,7 +254,8 @@ func (m *mallory) wasThereBefore(t *testing.T, first string) {
 		t.Helper()
 		m.deploy(nil)
 		m.deploy(nil)
-		m.w.Exec("pgrep -f '[s]leep 998\\|releases/" + first + "' >/dev/null || pgrep -x app >/dev/null || ps axo args | grep -q '[r]eleases/" + first + "/app'")
+		m.w.Exec("pgrep -f '[s]leep 998\\|releases/" + first +
+			"' >/dev/null || pgrep -x app >/dev/null || ps axo args | grep -q '[r]eleases/" + first + "/app'")
 		if out := m.w.Exec("ls " + m.path + "/releases"); strings.Contains(out, first) {
 			t.Errorf("it is still there:\n%s", out)
 		}

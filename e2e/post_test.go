@@ -43,7 +43,8 @@ func TestThePostStepTidiesWhatAKilledRunLeft(t *testing.T) {
 				live, port = main.State["release"], map[string]string{"8080": "8081", "8081": "8080"}[port]
 			}
 			log := post(w, job, main)
-			if !strings.Contains(log.Log(), live+" on port "+port+" serves") || !strings.Contains(log.Summary, "cut off") {
+			if !strings.Contains(log.Log(), live+" on port "+port+" serves") ||
+				!strings.Contains(log.Summary, "cut off") {
 				t.Errorf("log:\n%s\nsummary:\n%s", log.Log(), log.Summary)
 			}
 			w.Serves(live)
@@ -51,7 +52,8 @@ func TestThePostStepTidiesWhatAKilledRunLeft(t *testing.T) {
 			if out := w.Exec("systemctl list-units --plain --no-legend 'shop@*' | cut -d' ' -f1"); out != "shop@"+port+".service" {
 				t.Errorf("running units: %s", out)
 			}
-			if out := w.Exec("tail -n 1 /home/ubuntu/shop/deploys.jsonl"); !strings.Contains(out, `"outcome":"`+killed.outcome+`"`) || !strings.Contains(out, main.State["release"]) {
+			if out := w.Exec("tail -n 1 /home/ubuntu/shop/deploys.jsonl"); !strings.Contains(out,
+				`"outcome":"`+killed.outcome+`"`) || !strings.Contains(out, main.State["release"]) {
 				t.Errorf("history: %s", out)
 			}
 			if again := post(w, job, main); again.ExitCode != 0 {
@@ -73,7 +75,8 @@ func TestAnOlderRunIsRefused(t *testing.T) {
 	if live["outcome"] != "deployed" {
 		t.Fatalf("outputs %v", live)
 	}
-	world.Failed(t, w.Run(w.Job(old, nil)), "failed", "order: a newer run has been here: run 8", live["release"], "site: unchanged", "allow-older")
+	world.Failed(t, w.Run(w.Job(old, nil)), "failed", "order: a newer run has been here: run 8", live["release"],
+		"site: unchanged", "allow-older")
 	w.Serves(live["release"])
 	w.Deploy(old, map[string]string{"allow-older": "true"})
 }

@@ -9,7 +9,8 @@ import (
 	"github.com/clothesme/deploy-action/e2e/world"
 )
 
-// habitsApp does what applications do: it answers before it has read the body, closes each connection, streams, sends trailers.
+// habitsApp does what applications do: it answers before it has read the body, closes each
+// connection, streams, sends trailers.
 const habitsApp = `import http.server, json, os, socketserver, time
 # What applications do: some answer before they have read the body, some close each connection, some stream.
 class H(http.server.BaseHTTPRequestHandler):
@@ -60,7 +61,8 @@ class S(http.server.ThreadingHTTPServer):
 S(("127.0.0.1", int(os.environ["PORT"])), H).serve_forever()
 `
 
-// habitsPy asks for all of that through nginx, and says of each whether it is right; its argument is the application's port.
+// habitsPy asks for all of that through nginx, and says of each whether it is right; its argument
+// is the application's port.
 const habitsPy = `import socket, statistics, sys, threading, time
 def talk(parts, port=80, until=None, limit=30):
     s = socket.create_connection(("127.0.0.2" if port == 80 else "127.0.0.1", port), timeout=limit)
@@ -116,7 +118,8 @@ want("the first event, %.1f ms after the direct one" % (extra * 1000), extra < 0
 slow.join()
 `
 
-// steadyPy asks by GET and POST in turns over kept connections; its arguments are how many, and for how many seconds.
+// steadyPy asks by GET and POST in turns over kept connections; its arguments are how many, and for
+// how many seconds.
 const steadyPy = `import http.client, json, sys, threading, time
 # load.py CONNECTIONS SECONDS: GET and POST by turns over kept connections, through nginx.
 n, seconds = int(sys.argv[1]), float(sys.argv[2])
@@ -169,11 +172,13 @@ server.listen(process.env.PORT, "127.0.0.1")
 
 var nodeAtSocket = strings.Replace(nodeApp, `process.env.PORT, "127.0.0.1"`, "{fd: 3}", 1)
 
-// recycles wants not one answer to be wrong while nothing is deployed: the application ends connections, or its workers, as it likes.
+// recycles wants not one answer to be wrong while nothing is deployed: the application ends
+// connections, or its workers, as it likes.
 func recycles(w *world.World, _ *lab.Result) { recyclesBut(w, 0) }
 
-// recyclesGET allows 1 in 100 POST to fail: a worker of gunicorn's that runs uvicorn closes, at its end, connections that it has taken and not read from. Who
-// asks it directly loses as many, and what can't be repeated nobody may repeat for him.
+// recyclesGET allows 1 in 100 POST to fail: a worker of gunicorn's that runs uvicorn closes, at its
+// end, connections that it has taken and not read from. Who asks it directly loses as many, and
+// what can't be repeated nobody may repeat for him.
 func recyclesGET(w *world.World, _ *lab.Result) { recyclesBut(w, 100) }
 
 func recyclesBut(w *world.World, oneIn int) {
@@ -188,8 +193,10 @@ func recyclesBut(w *world.World, oneIn int) {
 		w.T.Fatalf("steady: %v\n%s", err, out)
 	}
 	w.T.Logf("%d GET and %d POST right, wrong: %v", got.GET, got.POST, got.Wrong)
-	if got.GET < 500 || got.POST < 500 || got.Wrong["GET"] > 0 || got.Wrong["POST"]*oneIn > got.POST || oneIn == 0 && got.Wrong["POST"] > 0 {
-		w.T.Errorf("%d GET and %d POST are right, wrong: %v %s", got.GET, got.POST, got.Wrong, strings.Join(got.First, "\n"))
+	if got.GET < 500 || got.POST < 500 || got.Wrong["GET"] > 0 || got.Wrong["POST"]*oneIn > got.POST || oneIn == 0 &&
+		got.Wrong["POST"] > 0 {
+		w.T.Errorf("%d GET and %d POST are right, wrong: %v %s", got.GET, got.POST, got.Wrong,
+			strings.Join(got.First, "\n"))
 	}
 }
 
@@ -198,14 +205,21 @@ func TestReportsApps(t *testing.T) {
 	answers := []ask{{has: []string{"GET"}}, {body: "some=text", has: []string{"POST"}}}
 	gunicorn := func(options string) report {
 		return report{
-			name: "gunicorn " + options, asks: answers, check: recycles, files: map[string]string{"requirements.txt": "gunicorn\nuvicorn\n", "wsgi.py": wsgiApp, "asgi.py": asgiApp},
-			with: map[string]string{"build": "", "start": "exec gunicorn --bind 127.0.0.1:$PORT --workers 2 --max-requests 300 --max-requests-jitter 50 " + options},
+			name: "gunicorn " +
+				options, asks: answers, check: recycles, files: map[string]string{"requirements.txt": "gunicorn\nuvicorn\n", "wsgi.py": wsgiApp, "asgi.py": asgiApp},
+			with: map[string]string{
+				"build": "",
+				"start": "exec gunicorn --bind 127.0.0.1:$PORT --workers 2 --max-requests 300 --max-requests-jitter 50 " + options,
+			},
 		}
 	}
 	uvicorns := gunicorn("--worker-class uvicorn.workers.UvicornWorker asgi:app")
 	uvicorns.check = recyclesGET
 	brief := gunicorn("")
-	brief.name, brief.with = "uvicorn --timeout-keep-alive 1", map[string]string{"build": "", "start": "exec uvicorn --port $PORT --timeout-keep-alive 1 asgi:app"}
+	brief.name, brief.with = "uvicorn --timeout-keep-alive 1", map[string]string{
+		"build": "",
+		"start": "exec uvicorn --port $PORT --timeout-keep-alive 1 asgi:app",
+	}
 	tryReports(t, []report{
 		gunicorn("--worker-class sync wsgi:app"),
 		{
@@ -215,7 +229,8 @@ func TestReportsApps(t *testing.T) {
 		{
 			name: "uvicorn --limit-max-requests at a socket of systemd's", asks: answers, check: recyclesGET,
 			files: map[string]string{"requirements.txt": "uvicorn\n", "asgi.py": asgiApp},
-			with:  inPlace(map[string]string{"build": "", "start": "exec uvicorn --fd 3 --limit-max-requests 300 asgi:app"}),
+			with: inPlace(map[string]string{"build": "", "start": "exec uvicorn --fd 3 --limit-max-requests 300 " +
+				"asgi:app"}),
 		},
 		gunicorn("--worker-class gthread --threads 4 --keep-alive 5 wsgi:app"),
 		uvicorns,
@@ -223,7 +238,8 @@ func TestReportsApps(t *testing.T) {
 		{
 			name: "an application with all kinds of habits", files: map[string]string{"app.py": habitsApp}, asks: answers,
 			check: func(w *world.World, _ *lab.Result) {
-				out := w.Exec("cat >/tmp/habits.py <<'PY'\n" + habitsPy + "PY\ntimeout 170 python3 /tmp/habits.py $(ls /var/lib/deploy-action/shop/active)")
+				out := w.Exec("cat >/tmp/habits.py <<'PY'\n" + habitsPy +
+					"PY\ntimeout 170 python3 /tmp/habits.py $(ls /var/lib/deploy-action/shop/active)")
 				w.T.Log(out)
 				if strings.Count(out, ": right\n")+1 < 9 || strings.Contains(out, "WRONG") {
 					w.T.Error("not all is right")

@@ -11,7 +11,8 @@ import (
 	"github.com/clothesme/deploy-action/e2e/world"
 )
 
-// besides is a script that gives the host's nginx a file of somebody else's, and returns when that is loaded: a site of its own in it tells.
+// besides is a script that gives the host's nginx a file of somebody else's, and returns when that
+// is loaded: a site of its own in it tells.
 func besides(text string) string {
 	return `cat >/etc/nginx/conf.d/00-theirs.conf <<CONF
 ` + text + `
@@ -28,7 +29,8 @@ func untilTheirs(is string) string {
 `
 }
 
-// clients ask from so many addresses of the host, each so often a second, GET and POST by turns, until ended; all they want is echoApp's answer.
+// clients ask from so many addresses of the host, each so often a second, GET and POST by turns,
+// until ended; all they want is echoApp's answer.
 func clients(addresses int, each float64, options string) string {
 	return fmt.Sprintf(`cat >/tmp/clients.py <<'PY'
 %s
@@ -77,7 +79,8 @@ for t in threads: t.join()
 json.dump({"GET": right[0], "POST": right[1], "wrong": wrong}, open("/tmp/clients.json.new", "w"))
 os.rename("/tmp/clients.json.new", "/tmp/clients.json")`
 
-// allRight ends the clients, and wants all of their answers to have been right, and some to have come.
+// allRight ends the clients, and wants all of their answers to have been right, and some to have
+// come.
 func allRight(w *world.World, _ *lab.Result) {
 	w.T.Helper()
 	out := w.Exec(`touch /tmp/clients.end; timeout 120 bash -c 'until [[ -e /tmp/clients.json ]]; do sleep 0.1; done'; cat /tmp/clients.log /tmp/clients.json`)
@@ -94,31 +97,55 @@ func allRight(w *world.World, _ *lab.Result) {
 	}
 }
 
-// What other people's nginx does to the site: it works, or it is refused with the file and the line.
+// What other people's nginx does to the site: it works, or it is refused with the file and the
+// line.
 func TestReportsConf(t *testing.T) {
 	tryReports(t, []report{
 		{
-			name: "a server on the host's own address", setup: besides("server { listen $(hostname -I | cut -d' ' -f1):80; server_name blog.example; return 200 blog; }"), undo: notBesides,
-			asks: []ask{{from: "127.0.0.2"}}, refused: []string{"check: /etc/nginx/conf.d/00-theirs.conf:1 (listen ", "has the address", "to itself"},
+			name: "a server on the host's own address", setup: besides("server { listen $(hostname -I | cut -d' ' " +
+				"-f1):80; server_name blog.example; return 200 blog; }"), undo: notBesides,
+			asks: []ask{{from: "127.0.0.2"}}, refused: []string{
+				"check: /etc/nginx/conf.d/00-theirs.conf:1 (listen ",
+				"has the address", "to itself",
+			},
 		},
 		{
 			name: "the site of another application has the idle port in its pair", with: map[string]string{"app": "admin", "ports": "8081,8090", "server-name": "admin.example", "nginx-include": "/etc/nginx/conf.d/admin.inc"},
-			refused: []string{"detect: port 8081 belongs to the pair of the application shop, which this action runs on this host", `such as "8091,8092"`},
+			refused: []string{
+				"detect: port 8081 belongs to the pair of the application shop, which this action runs on this host",
+				`such as "8091,8092"`,
+			},
 		},
 		{
 			name: "another site that is the default_server", bare: true, setup: `rm /etc/nginx/sites-enabled/default; ` + besides("server { listen 80 default_server; return 200 theirs; }"),
-			refused: []string{"check: /etc/nginx/conf.d/00-theirs.conf:1 (listen *:80; ", "is the default_server of port 80 already", `server-name`},
+			refused: []string{
+				"check: /etc/nginx/conf.d/00-theirs.conf:1 (listen *:80; ", "is the default_server of port 80 already",
+				`server-name`,
+			},
 		},
 		{
 			name: "the include in a location", bare: true, setup: `rm /etc/nginx/sites-enabled/default
 				printf 'set $service_url http://127.0.0.1:9000;\n' >/etc/nginx/conf.d/service-url.inc
 				printf 'server {\n listen 80;\n location / {\n  include conf.d/service-url.inc;\n proxy_pass $service_url; } }\n' >/etc/nginx/conf.d/own.conf; reload_nginx`,
-			refused: []string{"check: /etc/nginx/conf.d/own.conf:4 includes /etc/nginx/conf.d/service-url.inc inside location: it must be included at server level"},
+			refused: []string{
+				"check: /etc/nginx/conf.d/own.conf:4 includes /etc/nginx/conf.d/service-url.inc inside location: it " +
+					"must be included at server level",
+			},
 		},
 		{
-			name: "another program has port 80", bare: true, setup: "systemctl disable -q --now nginx; systemd-run -q --unit apache2 python3 -m http.server 80; timeout 120 bash -c 'until curl -s http://127.0.0.1/ >/dev/null; do sleep 0.05; done'",
-			refused: []string{"check: port 80, which nginx needs, is another program's (pid ", "user root, program python3): end it, with sudo systemctl disable --now apache2.service", "site: unchanged; nothing was touched"},
-			check:   func(w *world.World, _ *lab.Result) { w.Exec("! systemctl is-enabled -q nginx && ! pgrep -x nginx") },
+			name: "another program has port 80", bare: true, setup: "systemctl disable -q --now nginx; systemd-run " +
+				"-q --unit apache2 python3 -m http.server 80; timeout 120 bash -c 'until curl -s http://127.0.0.1/ " +
+				">/dev/null; do sleep 0.05; done'",
+			refused: []string{
+				"check: port 80, which nginx needs, is another program's (pid ",
+				"user root, program python3): end it, with sudo systemctl disable --now apache2.service",
+				"site: unchanged; nothing was touched",
+			},
+			check: func(w *world.World,
+				_ *lab.Result,
+			) {
+				w.Exec("! systemctl is-enabled -q nginx && ! pgrep -x nginx")
+			},
 		},
 		{
 			name: "another program has port 80, and nginx is not installed", bare: true, setup: `systemctl stop nginx
@@ -129,7 +156,10 @@ func TestReportsConf(t *testing.T) {
 		},
 		{
 			name: "nginx.conf reads no folder of sites", bare: true, setup: `sed -i '/conf.d\|sites-enabled/d' /etc/nginx/nginx.conf; reload_nginx`,
-			refused: []string{"check: the http block at /etc/nginx/nginx.conf:", "includes no folder that a site could be put into: add the line: include /etc/nginx/conf.d/*.conf;"},
+			refused: []string{
+				"check: the http block at /etc/nginx/nginx.conf:",
+				"includes no folder that a site could be put into: add the line: include /etc/nginx/conf.d/*.conf;",
+			},
 		},
 		{
 			name: "nginx.conf reads sites-enabled alone", bare: true, setup: `sed -i '/conf.d/d' /etc/nginx/nginx.conf; reload_nginx`,
@@ -145,33 +175,61 @@ func TestReportsConf(t *testing.T) {
 			name: "nginx was started with a file of its own", bare: true, setup: `systemctl stop nginx; mkdir -p /opt/web/sites; cp /etc/nginx/mime.types /opt/web
 				printf 'pid /run/web.pid;\nuser www-data;\nevents {}\nhttp { include mime.types; include sites/*.conf; }\n' >/opt/web/nginx.conf; nginx -c /opt/web/nginx.conf`,
 			check: func(w *world.World, _ *lab.Result) {
-				w.Exec("test -e /opt/web/sites/shop.conf && grep 'NOPASSWD: /usr/sbin/nginx -c /opt/web/nginx.conf -s reload' " + rulesFile)
+				w.Exec("test -e /opt/web/sites/shop.conf && grep 'NOPASSWD: /usr/sbin/nginx -c /opt/web/nginx.conf " +
+					"-s reload' " + rulesFile)
 			},
 		},
 		{
 			name: "nginx was started with a file that the user may write", bare: true, setup: `systemctl stop nginx; cp /etc/nginx/nginx.conf /home/ubuntu/nginx.conf; sed -i 's,include m,include /etc/nginx/m,' /home/ubuntu/nginx.conf; chown ubuntu: /home/ubuntu/nginx.conf; nginx -c /home/ubuntu/nginx.conf`,
-			refused: []string{"check: nginx was started with -c /home/ubuntu/nginx.conf, and others than root may write there"},
+			refused: []string{
+				"check: nginx was started with -c /home/ubuntu/nginx.conf, and others than root may write there",
+			},
 		},
 		{
-			name: "real_ip trusts 127.0.0.1, for Cloudflare's tunnel", setup: besides("set_real_ip_from 127.0.0.1; real_ip_header CF-Connecting-IP;"), undo: notBesides,
+			name: "real_ip trusts 127.0.0.1, for Cloudflare's tunnel", setup: besides("set_real_ip_from 127.0.0.1; " +
+				"real_ip_header CF-Connecting-IP;"), undo: notBesides,
 			asks: append([]ask{
-				{from: "127.0.0.1", header: map[string]string{"CF-Connecting-IP": "203.0.113.9"}, has: []string{`"X-Real-IP", "203.0.113.9"`}},
-				{from: "127.0.0.1", header: map[string]string{"CF-Connecting-IP": "203.0.113.9"}, body: "some=text", has: []string{`"X-Real-IP", "203.0.113.9"`, `"body": "some=text"`}},
+				{
+					from: "127.0.0.1", header: map[string]string{"CF-Connecting-IP": "203.0.113.9"},
+					has: []string{`"X-Real-IP", "203.0.113.9"`},
+				},
+				{
+					from: "127.0.0.1", header: map[string]string{"CF-Connecting-IP": "203.0.113.9"}, body: "some=text",
+					has: []string{`"X-Real-IP", "203.0.113.9"`, `"body": "some=text"`},
+				},
 			}, anybody...),
 		},
 		{
-			name: "real_ip trusts everybody", setup: besides("set_real_ip_from 0.0.0.0/0; real_ip_header X-Forwarded-For;"), undo: notBesides,
+			name: "real_ip trusts everybody", setup: besides("set_real_ip_from 0.0.0.0/0; real_ip_header " +
+				"X-Forwarded-For;"), undo: notBesides,
 			asks: append([]ask{
-				{header: map[string]string{"X-Forwarded-For": "203.0.113.9"}, has: []string{`"X-Real-IP", "203.0.113.9"`}},
-				{header: map[string]string{"X-Forwarded-For": "203.0.113.9"}, body: "some=text", has: []string{`"X-Real-IP", "203.0.113.9"`, `"body": "some=text"`}},
-				{header: map[string]string{"X-Forwarded-For": "127.0.0.1"}, path: "/.deploy-action/slot", status: http.StatusNotFound},
+				{
+					header: map[string]string{"X-Forwarded-For": "203.0.113.9"},
+					has:    []string{`"X-Real-IP", "203.0.113.9"`},
+				},
+				{
+					header: map[string]string{"X-Forwarded-For": "203.0.113.9"}, body: "some=text",
+					has: []string{`"X-Real-IP", "203.0.113.9"`, `"body": "some=text"`},
+				},
+				{
+					header: map[string]string{"X-Forwarded-For": "127.0.0.1"}, path: "/.deploy-action/slot",
+					status: http.StatusNotFound,
+				},
 			}, anybody...),
 		},
 		{
-			name: "real_ip trusts a balancer's network", setup: besides("set_real_ip_from 172.16.0.0/12; set_real_ip_from 10.0.0.0/8; set_real_ip_from 192.168.0.0/16; real_ip_header X-Forwarded-For; real_ip_recursive on;"), undo: notBesides,
+			name: "real_ip trusts a balancer's network", setup: besides("set_real_ip_from 172.16.0.0/12; " +
+				"set_real_ip_from 10.0.0.0/8; set_real_ip_from 192.168.0.0/16; real_ip_header X-Forwarded-For; " +
+				"real_ip_recursive on;"), undo: notBesides,
 			asks: append([]ask{
-				{header: map[string]string{"X-Forwarded-For": "203.0.113.9, 10.0.0.7"}, has: []string{`"X-Real-IP", "203.0.113.9"`}},
-				{header: map[string]string{"X-Forwarded-For": "203.0.113.9, 10.0.0.7"}, body: "some=text", has: []string{`"X-Real-IP", "203.0.113.9"`}},
+				{
+					header: map[string]string{"X-Forwarded-For": "203.0.113.9, 10.0.0.7"},
+					has:    []string{`"X-Real-IP", "203.0.113.9"`},
+				},
+				{
+					header: map[string]string{"X-Forwarded-For": "203.0.113.9, 10.0.0.7"}, body: "some=text",
+					has: []string{`"X-Real-IP", "203.0.113.9"`},
+				},
 			}, anybody...),
 		},
 		{
@@ -182,26 +240,44 @@ func TestReportsConf(t *testing.T) {
 			name: "a limit of connections per client", setup: besides(`limit_conn_zone \$binary_remote_addr zone=perip:1m; limit_conn perip 2;`) + clients(20, 2, ""), undo: notBesides,
 			asks: []ask{}, check: allRight,
 		},
-		{name: "proxy_bind", setup: besides("proxy_bind 127.0.0.5;") + clients(5, 4, ""), undo: notBesides, check: allRight},
 		{
-			name: "a password", setup: "echo 'ada:{PLAIN}secret' >/etc/nginx/theirs.passwd\n" + besides("auth_basic ours; auth_basic_user_file /etc/nginx/theirs.passwd;") +
-				clients(5, 4, `{"headers": {"Authorization": "Basic YWRhOnNlY3JldA=="}}`), undo: notBesides + "rm /etc/nginx/theirs.passwd",
+			name: "proxy_bind", setup: besides("proxy_bind 127.0.0.5;") + clients(5, 4, ""), undo: notBesides,
+			check: allRight,
+		},
+		{
+			name: "a password", setup: "echo 'ada:{PLAIN}secret' >/etc/nginx/theirs.passwd\n" +
+				besides("auth_basic ours; auth_basic_user_file /etc/nginx/theirs.passwd;") +
+				clients(5, 4, `{"headers": {"Authorization": "Basic YWRhOnNlY3JldA=="}}`), undo: notBesides +
+				"rm /etc/nginx/theirs.passwd",
 			asks: []ask{
 				{status: http.StatusUnauthorized},
 				{body: "some=text", status: http.StatusUnauthorized},
-				{from: "127.0.0.1", path: "/.deploy-action/through/", status: http.StatusUnauthorized}, // of a visitor in a tunnel, say
-				{header: map[string]string{"Authorization": "Basic YWRhOnNlY3JldA=="}, has: []string{`"method": "GET"`}},
-				{header: map[string]string{"Authorization": "Basic YWRhOnNlY3JldA=="}, body: "some=text", has: []string{`"body": "some=text"`}},
+				// of a visitor in a tunnel, say
+				{from: "127.0.0.1", path: "/.deploy-action/through/", status: http.StatusUnauthorized},
+				{
+					header: map[string]string{"Authorization": "Basic YWRhOnNlY3JldA=="},
+					has:    []string{`"method": "GET"`},
+				},
+				{
+					header: map[string]string{"Authorization": "Basic YWRhOnNlY3JldA=="}, body: "some=text",
+					has: []string{`"body": "some=text"`},
+				},
 			},
 			warned: []string{"nginx answers GET /health with status 401: it asks visitors for a password"}, check: allRight,
 		},
 		{
-			name: "only certain addresses", setup: besides("allow 127.0.1.0/24; deny all;") + clients(5, 4, ""), undo: notBesides,
-			asks:   []ask{{status: http.StatusForbidden}, {body: "some=text", status: http.StatusForbidden}, {from: "127.0.0.1", status: http.StatusForbidden}},
+			name: "only certain addresses", setup: besides("allow 127.0.1.0/24; deny all;") +
+				clients(5, 4, ""), undo: notBesides,
+			asks: []ask{
+				{status: http.StatusForbidden},
+				{body: "some=text", status: http.StatusForbidden},
+				{from: "127.0.0.1", status: http.StatusForbidden},
+			},
 			warned: []string{"nginx answers GET /health with status 403"}, check: allRight,
 		},
 		{
-			name: "a status page on 127.0.0.1:80", setup: besides("server { listen 127.0.0.1:80; return 404; }") + clients(5, 4, ""), undo: notBesides,
+			name: "a status page on 127.0.0.1:80", setup: besides("server { listen 127.0.0.1:80; return 404; }") +
+				clients(5, 4, ""), undo: notBesides,
 			asks: anybody[:2], check: allRight,
 		},
 		{
@@ -213,15 +289,27 @@ func TestReportsConf(t *testing.T) {
 		{
 			name: "the welcome page of nginx.org's package", bare: true, setup: `rm /etc/nginx/sites-enabled/default
 				printf 'server {\n    listen       80;\n    server_name  localhost;\n    location / {\n        root   /usr/share/nginx/html;\n        index  index.html;\n    }\n}\n' >/etc/nginx/conf.d/default.conf; reload_nginx`,
-			asks: anybody[:2], check: func(w *world.World, _ *lab.Result) { w.Exec("test -e /etc/nginx/conf.d/default.conf") },
+			asks: anybody[:2], check: func(w *world.World,
+				_ *lab.Result,
+			) {
+				w.Exec("test -e /etc/nginx/conf.d/default.conf")
+			},
 		},
 		{
 			name: "a site that takes IPv4 by a socket of IPv6", bare: true, setup: `rm /etc/nginx/sites-enabled/default
 				echo 'server { listen [::]:80 ipv6only=off; server_name theirs.example; return 418; }' >/etc/nginx/conf.d/00-theirs.conf; systemctl restart nginx`,
-			asks:  append([]ask{{header: map[string]string{"Host": "theirs.example"}, status: http.StatusTeapot}}, anybody...),
+			asks: append([]ask{{header: map[string]string{"Host": "theirs.example"}, status: http.StatusTeapot}},
+				anybody...),
 			check: func(w *world.World, _ *lab.Result) { w.Exec("! grep 'listen 80' /etc/nginx/conf.d/shop.conf") },
 		},
-		{name: "sudo's secure_path has no sbin", setup: `sed -i.kept 's,secure_path=.*,secure_path="/usr/bin:/bin",' /etc/sudoers`, undo: "mv /etc/sudoers.kept /etc/sudoers"},
-		{name: "/proc hides the processes of others", setup: "mount -o remount,hidepid=2 /proc", undo: "mount -o remount,hidepid=0 /proc"},
+		{
+			name:  "sudo's secure_path has no sbin",
+			setup: `sed -i.kept 's,secure_path=.*,secure_path="/usr/bin:/bin",' /etc/sudoers`,
+			undo:  "mv /etc/sudoers.kept /etc/sudoers",
+		},
+		{
+			name: "/proc hides the processes of others", setup: "mount -o remount,hidepid=2 /proc",
+			undo: "mount -o remount,hidepid=0 /proc",
+		},
 	})
 }

@@ -40,20 +40,35 @@ func TestReportsSite(t *testing.T) {
 	tryReports(t, []report{
 		{
 			name: "a Java client asks for h2c", asks: []ask{{
-				body: "some=text", header: map[string]string{"Upgrade": "h2c", "Connection": "Upgrade, HTTP2-Settings", "HTTP2-Settings": "AAMAAABk"},
+				body: "some=text", header: map[string]string{
+					"Upgrade": "h2c", "Connection": "Upgrade, HTTP2-Settings",
+					"HTTP2-Settings": "AAMAAABk",
+				},
 				has: []string{`"body": "some=text"`}, lacks: []string{"h2c", `["Upgrade"`},
 			}},
 		},
 		{
 			name: "a Host with its port", asks: []ask{
-				{header: map[string]string{"Host": "shop.example:8443"}, has: []string{`["Host", "shop.example:8443"]`, `["X-Forwarded-Host", "shop.example:8443"]`}},
-				{header: map[string]string{"Host": "Shop.Example"}, body: "x", has: []string{`["Host", "Shop.Example"]`}},
+				{
+					header: map[string]string{"Host": "shop.example:8443"},
+					has:    []string{`["Host", "shop.example:8443"]`, `["X-Forwarded-Host", "shop.example:8443"]`},
+				},
+				{
+					header: map[string]string{"Host": "Shop.Example"}, body: "x",
+					has: []string{`["Host", "Shop.Example"]`},
+				},
 			},
 		},
 		{
 			name: "a visitor who says that he is another", asks: []ask{
-				{header: lies, has: truth, lacks: []string{"9.9.9.9", "bank.example", "9999", `"https"`, `["Forwarded"`}},
-				{header: lies, body: "x", has: truth, lacks: []string{"9.9.9.9", "bank.example", "9999", `"https"`, `["Forwarded"`}},
+				{
+					header: lies, has: truth,
+					lacks: []string{"9.9.9.9", "bank.example", "9999", `"https"`, `["Forwarded"`},
+				},
+				{
+					header: lies, body: "x", has: truth,
+					lacks: []string{"9.9.9.9", "bank.example", "9999", `"https"`, `["Forwarded"`},
+				},
 			},
 		},
 		{
@@ -63,9 +78,18 @@ func TestReportsSite(t *testing.T) {
 				timeout 120 bash -c 'until curl -fsi http://127.0.0.1/ | grep -q X-Theirs; do sleep 0.05; done'`,
 			undo: "rm /etc/nginx/conf.d/00-theirs.conf; reload_nginx",
 			asks: []ask{
-				{header: map[string]string{"X-Client": "192.0.2.7"}, has: []string{"X-Theirs: kept", `["X-Real-IP", "192.0.2.7"]`, `["X-Forwarded-For", "192.0.2.7"]`}},
-				{header: map[string]string{"X-Client": "192.0.2.7"}, body: "x", has: []string{"X-Theirs: kept", `["X-Real-IP", "192.0.2.7"]`}},
-				{header: map[string]string{"X-Client": "127.0.0.1"}, path: "/.deploy-action/slot", status: http.StatusNotFound},
+				{
+					header: map[string]string{"X-Client": "192.0.2.7"},
+					has:    []string{"X-Theirs: kept", `["X-Real-IP", "192.0.2.7"]`, `["X-Forwarded-For", "192.0.2.7"]`},
+				},
+				{
+					header: map[string]string{"X-Client": "192.0.2.7"}, body: "x",
+					has: []string{"X-Theirs: kept", `["X-Real-IP", "192.0.2.7"]`},
+				},
+				{
+					header: map[string]string{"X-Client": "127.0.0.1"}, path: "/.deploy-action/slot",
+					status: http.StatusNotFound,
+				},
 			},
 		},
 		{
@@ -83,7 +107,8 @@ func TestReportsSite(t *testing.T) {
 				if out := w.Exec("curl -s -w '%{http_code}' http://127.0.0.1/"); out != "sorry\n502" {
 					w.T.Errorf("while the application is down: %q", out)
 				}
-				w.Exec("systemctl start shop@" + result.Outputs["active-port"] + `; timeout 120 bash -c 'until curl -fso /dev/null http://127.0.0.1/; do sleep 0.05; done'`)
+				w.Exec("systemctl start shop@" + result.Outputs["active-port"] +
+					`; timeout 120 bash -c 'until curl -fso /dev/null http://127.0.0.1/; do sleep 0.05; done'`)
 			},
 		},
 		{
@@ -94,15 +119,27 @@ func TestReportsSite(t *testing.T) {
 						`["X-Forwarded-For", "9.9.9.9"]`, `["X-Real-IP", "9.9.9.9"]`, `["X-Forwarded-Proto", "https"]`, `["X-Forwarded-Host", "bank.example"]`,
 						`["X-Forwarded-Port", "9999"]`, `["Forwarded", "for=9.9.9.9;proto=https"]`,
 					}},
-					{header: map[string]string{"X-Forwarded-Proto": "https"}, has: []string{`["X-Forwarded-Proto", "https"]`, `["X-Forwarded-Port", "443"]`}},
-					{header: map[string]string{"X-Forwarded-Proto": "gopher"}, has: []string{`["X-Forwarded-Proto", "http"]`, `["X-Forwarded-Port", "80"]`}},
+					{
+						header: map[string]string{"X-Forwarded-Proto": "https"},
+						has:    []string{`["X-Forwarded-Proto", "https"]`, `["X-Forwarded-Port", "443"]`},
+					},
+					{
+						header: map[string]string{"X-Forwarded-Proto": "gopher"},
+						has:    []string{`["X-Forwarded-Proto", "http"]`, `["X-Forwarded-Port", "80"]`},
+					},
 				}}
 				v.asks("through a balancer")
 			},
 		},
 		{
-			name: "a small max-body-size and response-timeout", with: map[string]string{"max-body-size": "1k", "response-timeout": "1s"},
-			files: map[string]string{"app.py": strings.Replace(echoApp, "        body =", "        if h.path == '/slow': import time; time.sleep(5)\n        body =", 1)},
+			name: "a small max-body-size and response-timeout", with: map[string]string{
+				"max-body-size":    "1k",
+				"response-timeout": "1s",
+			},
+			files: map[string]string{
+				"app.py": strings.Replace(echoApp, "        body =",
+					"        if h.path == '/slow': import time; time.sleep(5)\n        body =", 1),
+			},
 			check: func(w *world.World, _ *lab.Result) {
 				v := &visitor{w, []ask{
 					{body: strings.Repeat("x", 2000), status: http.StatusRequestEntityTooLarge},
@@ -121,7 +158,8 @@ func TestReportsSite(t *testing.T) {
 				}
 				out = w.Exec(`exec 3<>/dev/tcp/127.0.0.1/80; printf '%s\r\n' 'POST /a HTTP/1.1' 'Host: a' 'Content-Length: 1' '' >&3
 					printf 'xGET /b HTTP/1.1\r\nHost: b\r\nConnection: close\r\n\r\n' >&3; timeout 5 cat <&3`)
-				if strings.Count(out, "200 OK") != 2 || !strings.Contains(out, `"path": "/a"`) || !strings.Contains(out, `"path": "/b"`) {
+				if strings.Count(out, "200 OK") != 2 || !strings.Contains(out, `"path": "/a"`) ||
+					!strings.Contains(out, `"path": "/b"`) {
 					w.T.Errorf("two at once:\n%s", out)
 				}
 			},
@@ -130,7 +168,8 @@ func TestReportsSite(t *testing.T) {
 			name: "headers of 32 KB in the answer", asks: []ask{}, files: map[string]string{"app.py": longHeaders},
 			check: func(w *world.World, _ *lab.Result) {
 				for _, method := range []string{"GET", "POST"} {
-					out := w.Exec("curl -sS -o /dev/null -w '%{http_code} %{size_header}' -X " + method + " http://127.0.0.1/")
+					out := w.Exec("curl -sS -o /dev/null -w '%{http_code} %{size_header}' -X " + method +
+						" http://127.0.0.1/")
 					var status, size int
 					if _, err := fmt.Sscan(out, &status, &size); err != nil || status != 200 || size < 32_000 {
 						w.T.Errorf("%s: %s", method, out)

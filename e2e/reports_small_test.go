@@ -12,11 +12,13 @@ import (
 // ballast makes the example take 380 MB and more.
 var ballast = map[string]string{"controller/__init__.py": "ballast = b'x' * (380 << 20)\n"}
 
-// On a host with memory for one version the kernel takes it from what is new, never from what serves, and the run says so.
+// On a host with memory for one version the kernel takes it from what is new, never from what
+// serves, and the run says so.
 func TestMemoryIsTakenFromWhatIsNew(t *testing.T) {
 	w := world.New(t, lab.HostOptions{Memory: "700m"})
 	w.Deploy(w.Commit(ballast), nil)
-	serves := w.Exec("cat /proc/$(systemctl show -p MainPID --value shop@8080)/oom_score_adj; ls /home/ubuntu/shop/slots")
+	serves := w.Exec("cat /proc/$(systemctl show -p MainPID --value shop@8080)/oom_score_adj; ls " +
+		"/home/ubuntu/shop/slots")
 	if serves != "0\n8080" {
 		t.Errorf("the version that is proved is on trial: %q", serves)
 	}
@@ -29,10 +31,15 @@ func TestMemoryIsTakenFromWhatIsNew(t *testing.T) {
 		words []string
 	}{
 		{"a good release", ballast, nil, []string{
-			"health: the kernel ended the new version for want of memory: ", "the host has 700 MB of memory and no swap, and the version that serves takes 4",
+			"health: the kernel ended the new version for want of memory: ", "the host has 700 MB of memory and no " +
+				"swap, and the version that serves takes 4",
 			`input "swap"`, "a bigger instance",
 		}},
-		{"a bad one", merged(ballast, map[string]string{"BROKEN": "health-500"}), map[string]string{"health-timeout": "3s"}, []string{"the kernel ended the new version"}},
+		{
+			"a bad one", merged(ballast, map[string]string{"BROKEN": "health-500"}),
+			map[string]string{"health-timeout": "3s"},
+			[]string{"the kernel ended the new version"},
+		},
 		{"a build", nil, map[string]string{"build": takes + "\necho built"}, []string{
 			"build: the host ran out of memory, and the kernel ended what the command had started: the host has 700 MB", `source "workspace"`,
 		}},
@@ -51,14 +58,18 @@ func TestAHostWithMemoryForOneVersion(t *testing.T) {
 	w.Deploy(w.Commit(ballast), inPlace(nil))
 	w.UnderLoad()
 	good := w.Deploy(w.Commit(ballast), inPlace(nil)).Outputs["release"]
-	bad := w.Run(w.Job(w.Commit(merged(ballast, map[string]string{"BROKEN": "health-500"})), inPlace(map[string]string{"health-timeout": "5s"})))
-	world.Failed(t, bad, "restored", "replace: GET /health on port 808", "answered 500", "site: restored; "+good+" on port 808")
-	build := w.Run(w.Job(w.Commit(ballast), inPlace(map[string]string{"build": "python3 -c 'x = b\"x\" * (600 << 20)'"})))
+	bad := w.Run(w.Job(w.Commit(merged(ballast, map[string]string{"BROKEN": "health-500"})),
+		inPlace(map[string]string{"health-timeout": "5s"})))
+	world.Failed(t, bad, "restored", "replace: GET /health on port 808", "answered 500",
+		"site: restored; "+good+" on port 808")
+	build := w.Run(w.Job(w.Commit(ballast),
+		inPlace(map[string]string{"build": "python3 -c 'x = b\"x\" * (600 << 20)'"})))
 	world.Failed(t, build, "failed", "build: the host ran out of memory", "site: unchanged")
 	w.Serves(good)
 }
 
-// On a small disk, with requirements that change each time, no deployment gets stuck: what is not needed goes before the next venv is made.
+// On a small disk, with requirements that change each time, no deployment gets stuck: what is not
+// needed goes before the next venv is made.
 func TestADiskForAFewVenvs(t *testing.T) {
 	w := world.New(t, lab.HostOptions{Tmpfs: map[string]string{"/srv": "size=700m,mode=1777"}})
 	w.Exec(`cd "$(sed -n 's/^find-links = //p' /etc/pip.conf)" && python3 - <<'END'
@@ -69,10 +80,16 @@ with zipfile.ZipFile("big-1.0-py3-none-any.whl", "w", zipfile.ZIP_DEFLATED) as z
     z.writestr("big-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nGenerator: us\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
     z.writestr("big-1.0.dist-info/RECORD", "")
 END`)
-	with := map[string]string{"path": "/srv/shop", "start": "exec python3 app.py", "watch-for": "0s", "drain-timeout": "1s"}
+	with := map[string]string{
+		"path": "/srv/shop", "start": "exec python3 app.py", "watch-for": "0s",
+		"drain-timeout": "1s",
+	}
 	warned := 0
 	for n := range 15 {
-		result := w.Deploy(w.Commit(map[string]string{"app.py": echoApp, "requirements.txt": fmt.Sprintf("big==1.0\n# %d\n", n)}), with)
+		result := w.Deploy(w.Commit(map[string]string{
+			"app.py":           echoApp,
+			"requirements.txt": fmt.Sprintf("big==1.0\n# %d\n", n),
+		}), with)
 		if strings.Contains(result.Log(), "the disk has no room for 5 releases besides a new one") {
 			warned++
 		}
@@ -91,17 +108,26 @@ END`)
 func TestReportsSmall(t *testing.T) {
 	tryReports(t, []report{
 		{
-			name: "a second repository with the same path", refused: []string{"/home/ubuntu/shop belongs to the application shop on this host", `set the input app to "shop"`, "input path"},
-			with: map[string]string{"app": "api", "path": "/home/ubuntu/shop", "ports": "8090,8091", "nginx-include": "/etc/nginx/conf.d/api.inc", "server-name": "api.example"},
+			name: "a second repository with the same path", refused: []string{"/home/ubuntu/shop belongs to the " +
+				"application shop on this host", `set the input app to "shop"`, "input path"},
+			with: map[string]string{
+				"app": "api", "path": "/home/ubuntu/shop", "ports": "8090,8091",
+				"nginx-include": "/etc/nginx/conf.d/api.inc", "server-name": "api.example",
+			},
 		},
 		{
 			name: "the same, of a deploy root from before it had a mark", setup: "mv /home/ubuntu/shop/.app /tmp", undo: "mv /tmp/.app /home/ubuntu/shop",
 			refused: []string{"/home/ubuntu/shop belongs to the application shop on this host"},
-			with:    map[string]string{"app": "api", "path": "/home/ubuntu/shop", "ports": "8090,8091", "nginx-include": "/etc/nginx/conf.d/api.inc", "server-name": "api.example"},
+			with: map[string]string{
+				"app": "api", "path": "/home/ubuntu/shop", "ports": "8090,8091",
+				"nginx-include": "/etc/nginx/conf.d/api.inc", "server-name": "api.example",
+			},
 		},
 		{
 			name: "another path than the application runs from", with: map[string]string{"path": "/srv/elsewhere"},
-			refused: []string{`lock: shop runs on this host from /home/ubuntu/shop, and not from /srv/elsewhere: set the input path to "/home/ubuntu/shop"`},
+			refused: []string{
+				`lock: shop runs on this host from /home/ubuntu/shop, and not from /srv/elsewhere: set the input path to "/home/ubuntu/shop"`,
+			},
 			check: func(w *world.World, _ *lab.Result) {
 				for _, operation := range []string{"status", "check", "rollback", "setup"} {
 					with := map[string]string{"operation": operation, "path": "/srv/elsewhere"}
@@ -112,17 +138,22 @@ func TestReportsSmall(t *testing.T) {
 		},
 		{
 			name: "a path through links in a circle", setup: "ln -s b /srv/a; ln -s a /srv/b", undo: "rm /srv/a /srv/b",
-			with:    map[string]string{"app": "api", "path": "/srv/a/api", "ports": "8090,8091", "nginx-include": "/etc/nginx/conf.d/api.inc", "server-name": "api.example"},
+			with: map[string]string{
+				"app": "api", "path": "/srv/a/api", "ports": "8090,8091",
+				"nginx-include": "/etc/nginx/conf.d/api.inc", "server-name": "api.example",
+			},
 			refused: []string{"lock: can't create the deploy root /srv/a/api", "Too many levels of symbolic links"},
 		},
 		{
 			name: "before-start stops both units, and the release is bad", asks: []ask{},
-			with:   map[string]string{"before-start": "sudo systemctl stop shop@8080 shop@8081; exit 1"},
-			undo:   "systemctl start shop@8080; timeout 120 bash -c 'until curl -fsS http://127.0.0.1/; do sleep 0.1; done' >/dev/null",
+			with: map[string]string{"before-start": "sudo systemctl stop shop@8080 shop@8081; exit 1"},
+			undo: "systemctl start shop@8080; timeout 120 bash -c 'until curl -fsS http://127.0.0.1/; do sleep " +
+				"0.1; done' >/dev/null",
 			failed: []string{"it is down (answered 502", "on port 8080 listens"},
 			check: func(w *world.World, _ *lab.Result) {
 				down := map[string]string{"operation": "status"}
-				world.Failed(w.T, w.Run(w.Job("", down)), "failed", "up: the site is down: GET /health for localhost through nginx: answered 502", "sudo systemctl restart shop@8080", `input "allow-down"`)
+				world.Failed(w.T, w.Run(w.Job("", down)), "failed",
+					"up: the site is down: GET /health for localhost through nginx: answered 502", "sudo systemctl restart shop@8080", `input "allow-down"`)
 				down["allow-down"] = "true"
 				if result := w.Run(w.Job("", down)); result.ExitCode != 0 {
 					w.T.Errorf("with allow-down:\n%s", result.Log())
@@ -131,7 +162,10 @@ func TestReportsSmall(t *testing.T) {
 		},
 		{
 			name: "the repository was renamed", with: map[string]string{"app": "store"},
-			refused: []string{"that of the application shop", `if this is shop under a new name, as when its repository was renamed, set the input app to "shop" and the input path to "/home/ubuntu/shop"`},
+			refused: []string{
+				"that of the application shop",
+				`if this is shop under a new name, as when its repository was renamed, set the input app to "shop" and the input path to "/home/ubuntu/shop"`,
+			},
 		},
 		{
 			name:   "a build that leaves a folder without write permission, and fails",
@@ -160,7 +194,8 @@ func TestReportsSmall(t *testing.T) {
 			failed: []string{`before-start: the command of input "before-start" exited with status 1`},
 		},
 		{
-			name: "build: a failure in a pipe, then more", with: map[string]string{"build": "no-such-compiler | tee log\necho built"},
+			name: "build: a failure in a pipe, then more", with: map[string]string{"build": "no-such-compiler | tee " +
+				"log\necho built"},
 			failed: []string{"no-such-compiler: command not found", "build: the build command exited with status 127"},
 		},
 		{
@@ -183,7 +218,10 @@ func TestReportsStart(t *testing.T) {
 	server := func(command, requirements string, words ...string) report {
 		r := start(command, words...)
 		r.with["build"] = ""
-		r.files = map[string]string{"api/main.py": "from fastapi import FastAPI\napp = FastAPI()\n", "api/__init__.py": ""}
+		r.files = map[string]string{
+			"api/main.py":     "from fastapi import FastAPI\napp = FastAPI()\n",
+			"api/__init__.py": "",
+		}
 		if requirements != "" {
 			r.files["requirements.txt"] = requirements
 		}
@@ -198,19 +236,30 @@ func TestReportsStart(t *testing.T) {
 		},
 	}
 	six := start("exec python3 -m http.server --bind ::1 $PORT")
-	six.failed = []string{"health: GET /health on port 8081: ", "it listens on ::1 alone, and nginx asks 127.0.0.1: have the input start name that address"}
-	six.setup = "mount -o remount,rw /proc/sys; sysctl -qw net.ipv6.conf.lo.disable_ipv6=0" // an engine's networks have none
+	six.failed = []string{
+		"health: GET /health on port 8081: ",
+		"it listens on ::1 alone, and nginx asks 127.0.0.1: have the input start name that address",
+	}
+	// an engine's networks have none
+	six.setup = "mount -o remount,rw /proc/sys; sysctl -qw net.ipv6.conf.lo.disable_ipv6=0"
 	six.undo = "sysctl -qw net.ipv6.conf.lo.disable_ipv6=1"
 	tryReports(t, []report{
 		six,
-		start("nohup python3 app.py &", "health: the application exited with status 0", "without & or nohup, and without --daemon"),
-		start("python3 -c 'import os; os.fork() and os._exit(0); os.setsid(); os.execvp(\"python3\", [\"python3\", \"app.py\"])'",
+		start("nohup python3 app.py &", "health: the application exited with status 0",
+			"without & or nohup, and without --daemon"),
+		start("python3 -c 'import os; os.fork() and os._exit(0); os.setsid(); os.execvp(\"python3\", [\"python3\", "+
+			"\"app.py\"])'",
 			"health: the application exited with status 0", "it must run as long as the application does"),
 		start("PORT=9999 exec python3 app.py", "did not listen on port 808", "it listens on 9999 instead"),
-		start("exec no-such-server --port $PORT", "health: the application exited with status 127", "the command of the input start was not found: its package belongs in the input packages"),
-		server("exec uvicorn api.main:app --port $PORT", "gunicorn\n", "the virtual environment of the release has no uvicorn: name it in requirements.txt"),
-		start("exec uvicorn app:app --port $PORT", "the release has no virtual environment, since the input build makes none"),
-		server("exec uvicorn main:app --port $PORT", "fastapi\nuvicorn\n", "the input start names the module main, and the release has no main.py; the application looks to be in api.main"),
+		start("exec no-such-server --port $PORT", "health: the application exited with status 127",
+			"the command of the input start was not found: its package belongs in the input packages"),
+		server("exec uvicorn api.main:app --port $PORT", "gunicorn\n",
+			"the virtual environment of the release has no uvicorn: name it in requirements.txt"),
+		start("exec uvicorn app:app --port $PORT", "the release has no virtual environment, since the input build "+
+			"makes none"),
+		server("exec uvicorn main:app --port $PORT", "fastapi\nuvicorn\n",
+			"the input start names the module main, and the release has no main.py; the application looks to be in "+
+				"api.main"),
 		foreign,
 	})
 }
@@ -226,23 +275,35 @@ func TestReportsSettings(t *testing.T) {
 			undo: "cp -p /tmp/rc /home/ubuntu/.bashrc; rm -f /home/ubuntu/.gitconfig",
 		},
 		{
-			name: "a start-up file that execs another shell", setup: rc + "echo 'exec dash' | cat - /tmp/rc >/home/ubuntu/.bashrc", undo: "cp -p /tmp/rc /home/ubuntu/.bashrc",
-			refused: []string{"the login of ubuntu does not run the commands that it is given: it ended with another shell than bash", "must not exec another shell"},
+			name: "a start-up file that execs another shell", setup: rc +
+				"echo 'exec dash' | cat - /tmp/rc >/home/ubuntu/.bashrc", undo: "cp -p /tmp/rc /home/ubuntu/.bashrc",
+			refused: []string{
+				"the login of ubuntu does not run the commands that it is given: it ended with another shell than bash",
+				"must not exec another shell",
+			},
 		},
 		{
-			name: "a start-up file that reads standard input", setup: rc + "echo 'cat >/dev/null' | cat - /tmp/rc >/home/ubuntu/.bashrc", undo: "cp -p /tmp/rc /home/ubuntu/.bashrc",
-			with:    map[string]string{"connect-timeout": "2s"},
-			refused: []string{"the login shell of ubuntu has not run the commands that it was given within 10s", "reads standard input"},
+			name: "a start-up file that reads standard input", setup: rc +
+				"echo 'cat >/dev/null' | cat - /tmp/rc >/home/ubuntu/.bashrc", undo: "cp -p /tmp/rc /home/ubuntu/.bashrc",
+			with: map[string]string{"connect-timeout": "2s"},
+			refused: []string{
+				"the login shell of ubuntu has not run the commands that it was given within 10s",
+				"reads standard input",
+			},
 		},
 		{
 			name: "an account without a shell", setup: "usermod -s /usr/sbin/nologin ubuntu", undo: "usermod -s /bin/bash ubuntu",
-			refused: []string{"the login of ubuntu does not run the commands", "This account is currently not available", "getent passwd ubuntu"},
+			refused: []string{
+				"the login of ubuntu does not run the commands", "This account is currently not available",
+				"getent passwd ubuntu",
+			},
 		},
 		{
 			name: "MaxSessions 1", setup: "echo MaxSessions 1 >/etc/ssh/sshd_config.d/50-few.conf; systemctl reload ssh", undo: "rm /etc/ssh/sshd_config.d/50-few.conf; systemctl reload ssh",
 		},
 		{
-			name: "sshd is down for three seconds", setup: "systemctl stop ssh ssh.socket 2>/dev/null; systemd-run -q --on-active=3 systemctl start ssh", undo: "systemctl start ssh",
+			name: "sshd is down for three seconds", setup: "systemctl stop ssh ssh.socket 2>/dev/null; systemd-run " +
+				"-q --on-active=3 systemctl start ssh", undo: "systemctl start ssh",
 		},
 	})
 }

@@ -11,28 +11,36 @@ import (
 	"github.com/clothesme/deploy-action/e2e/world"
 )
 
-// report is what somebody may report of the action, as a row: what the host or the input was, and the right value of what visitors see
-// and the run says. Rows of one area stand in reports_<area>_test.go, whose test hands them to tryReports.
+// report is what somebody may report of the action, as a row: what the host or the input was, and
+// the right value of what visitors see and the run says. Rows of one area stand in
+// reports_<area>_test.go, whose test hands them to tryReports.
 //
-// A row costs seconds, since rows whose hosts are alike share one, one row after the other: echoApp was deployed to it. So a row has to
-// put back what it did (undo); only a row that is bare, or that failed, takes its host with it.
+// A row costs seconds, since rows whose hosts are alike share one, one row after the other: echoApp
+// was deployed to it. So a row has to put back what it did (undo); only a row that is bare, or that
+// failed, takes its host with it.
 //
-// In a row's run: setup; each of asks; a deployment, with each of asks again and again meanwhile; each of asks; undo. An answer that is
-// not the right one fails the row, and says when it came.
+// In a row's run: setup; each of asks; a deployment, with each of asks again and again meanwhile;
+// each of asks; undo. An answer that is not the right one fails the row, and says when it came.
 type report struct {
-	name  string          // what the host or the input was
-	host  lab.HostOptions // rows with the same ones share a host
-	bare  bool            // nothing was deployed yet, and the host is this row's alone: asks come after the deployment only
-	setup string          // a script, as root on the host; it may use hostTools
-	undo  string          // another, that puts the host back; it runs whatever became of the row
+	name string          // what the host or the input was
+	host lab.HostOptions // rows with the same ones share a host
+	// nothing was deployed yet, and the host is this row's alone: asks come after the deployment
+	// only
+	bare  bool
+	setup string // a script, as root on the host; it may use hostTools
+	undo  string // another, that puts the host back; it runs whatever became of the row
 	with  map[string]string
 	files map[string]string // of the release: instead of, or beside, echoApp's
 	asks  []ask             // nil: GET and POST from outside, and from the host itself
 
-	refused []string // the run must fail with these words in its annotation, with the site and root's files as they were
+	// the run must fail with these words in its annotation, with the site and root's files as they
+	// were
+	refused []string
 	failed  []string // the run must fail with these words in its annotation, after it has begun; the site is as it was
-	warned  []string // a run that succeeds must have these words in its warnings, each in one; none at all when it is nil
-	check   func(w *world.World, result *lab.Result)
+	// a run that succeeds must have these words in its warnings, each in one; none at all when it
+	// is nil
+	warned []string
+	check  func(w *world.World, result *lab.Result)
 }
 
 // ask is what a visitor asks for, and the right value of the answer.
@@ -43,8 +51,9 @@ type ask struct {
 	header map[string]string // "Host" too
 	from   string            // empty: from outside; else from the host itself, from that loopback address: "127.0.0.2"
 	status int               // 0: 200
-	has    []string          // what the answer's head and body must have; of echoApp's that is what reached the application
-	lacks  []string
+	// what the answer's head and body must have; of echoApp's that is what reached the application
+	has   []string
+	lacks []string
 }
 
 // anybody is what a row asks that says nothing else.
@@ -73,7 +82,10 @@ http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), H).serve
 `
 
 // echoing are the inputs that deploy echoApp, in a second or two.
-var echoing = map[string]string{"build": "true", "start": "exec python3 app.py", "watch-for": "0s", "drain-timeout": "1s"}
+var echoing = map[string]string{
+	"build": "true", "start": "exec python3 app.py", "watch-for": "0s",
+	"drain-timeout": "1s",
+}
 
 // hostTools are for setup and undo. After reload_nginx no worker of before takes a connection.
 const hostTools = `reload_nginx() {
@@ -212,11 +224,16 @@ func TestReports(t *testing.T) {
 			setup: `printf 'server { listen 80; server_name other.example; return 418; }\n' >/etc/nginx/conf.d/other.conf
 				reload_nginx`,
 			undo: "rm /etc/nginx/conf.d/other.conf; reload_nginx",
-			asks: append([]ask{{header: map[string]string{"Host": "other.example"}, status: http.StatusTeapot}}, anybody...),
+			asks: append([]ask{{header: map[string]string{"Host": "other.example"}, status: http.StatusTeapot}},
+				anybody...),
 		},
 		{
-			name: "nginx's configuration is broken by somebody else", setup: "echo 'no such directive;' >/etc/nginx/conf.d/theirs.conf",
-			undo: "rm /etc/nginx/conf.d/theirs.conf", refused: []string{"check: ", "nginx refuses", "/etc/nginx/conf.d/theirs.conf"},
+			name: "nginx's configuration is broken by somebody else", setup: "echo 'no such directive;' " +
+				">/etc/nginx/conf.d/theirs.conf",
+			undo: "rm /etc/nginx/conf.d/theirs.conf", refused: []string{
+				"check: ", "nginx refuses",
+				"/etc/nginx/conf.d/theirs.conf",
+			},
 		},
 		{
 			name: "health-path without its slash", with: map[string]string{"health-path": "healthz"},

@@ -31,7 +31,8 @@ func (v *visitor) asks(when string) {
 	}
 }
 
-// keepAsking makes them again and again, side by side, until ended is called; that says of each the first answer that was wrong.
+// keepAsking makes them again and again, side by side, until ended is called; that says of each the
+// first answer that was wrong.
 func (v *visitor) keepAsking() (ended func()) {
 	v.w.T.Helper()
 	stop := make(chan struct{})
@@ -121,7 +122,8 @@ var alone = &http.Client{
 }
 
 func (v *visitor) fromOutside(ctx context.Context, a ask) (status int, text string, err error) {
-	req, err := http.NewRequestWithContext(ctx, a.method, v.w.Host.URL()+"/"+strings.TrimPrefix(a.path, "/"), strings.NewReader(a.body))
+	req, err := http.NewRequestWithContext(ctx, a.method, v.w.Host.URL()+"/"+strings.TrimPrefix(a.path, "/"),
+		strings.NewReader(a.body))
 	if err != nil {
 		return 0, "", err
 	}
@@ -147,7 +149,10 @@ func (v *visitor) fromOutside(ctx context.Context, a ask) (status int, text stri
 
 // fromHost asks with the host's own curl.
 func (v *visitor) fromHost(ctx context.Context, a ask, exec executor) (status int, text string, err error) {
-	args := []string{"curl", "-sS", "-i", "-m", "15", "-H", "Expect:", "-o", "-", "-w", quoted(`\n%{http_code}`), "-X", a.method, "--interface", a.from}
+	args := []string{
+		"curl", "-sS", "-i", "-m", "15", "-H", "Expect:", "-o", "-", "-w", quoted(`\n%{http_code}`), "-X",
+		a.method, "--interface", a.from,
+	}
 	for _, name := range slices.Sorted(maps.Keys(a.header)) {
 		args = append(args, "-H", quoted(name+": "+a.header[name]))
 	}

@@ -15,14 +15,23 @@ func TestAFolderThatIsNotOursIsNoDeployRoot(t *testing.T) {
 	sha := w.Commit(nil)
 	for _, tt := range []struct{ name, prepare, want string }{
 		{"a clone", "git init -q shop", "/home/ubuntu/shop is a git work tree"},
-		{"a folder in use", "mkdir shop && touch 'shop/my notes'", "/home/ubuntu/shop holds what is not this action's (my notes)"},
+		{
+			"a folder in use", "mkdir shop && touch 'shop/my notes'",
+			"/home/ubuntu/shop holds what is not this action's (my notes)",
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := w.In(t)
 			w.Exec("cd /home/ubuntu && rm -rf shop && runuser -u ubuntu -- bash -c " + shellescape.Quote(tt.prepare))
 			before := w.Exec("find /home/ubuntu/shop | sort")
-			for _, with := range []map[string]string{nil, {"operation": "status"}, {"operation": "check"}, {"dry-run": "true"}} {
-				world.Failed(t, w.Run(w.Job(sha, with)), "failed", tt.want, "the input path", "site: unchanged; nothing was touched")
+			for _, with := range []map[string]string{
+				nil,
+				{"operation": "status"},
+				{"operation": "check"},
+				{"dry-run": "true"},
+			} {
+				world.Failed(t, w.Run(w.Job(sha, with)), "failed", tt.want, "the input path",
+					"site: unchanged; nothing was touched")
 			}
 			if after := w.Exec("find /home/ubuntu/shop | sort"); after != before {
 				t.Errorf("written to it:\n%s", after)

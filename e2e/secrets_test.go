@@ -13,8 +13,9 @@ import (
 	"github.com/clothesme/deploy-action/e2e/world"
 )
 
-// watch looks at the host while a run goes on: at the arguments and the environment of every process there is, again and again, and, by standing
-// in for the programs that the scripts call, at those of every one that is called. What it looks for it reads from files, so that it does not
+// watch looks at the host while a run goes on: at the arguments and the environment of every
+// process there is, again and again, and, by standing in for the programs that the scripts call, at
+// those of every one that is called. What it looks for it reads from files, so that it does not
 // find itself.
 const watch = `set -u
 mkdir -p /run/watch; chmod 700 /run/watch; : >/run/watch/hits; : >/run/watch/calls; chmod 711 /run/watch; chmod 622 /run/watch/hits /run/watch/calls
@@ -54,19 +55,26 @@ func TestSecretsAreNowhereOnTheHost(t *testing.T) {
 	}
 	w := newModelWorld(t, 2*megabyte, lab.HostOptions{})
 	token := w.Git.Token()
-	never := []string{passphrase, token, base64.StdEncoding.EncodeToString([]byte("x-access-token:" + token)), "X-Amz-Signature=", w.s3.Env()["AWS_SECRET_ACCESS_KEY"]}
+	never := []string{
+		passphrase, token, base64.StdEncoding.EncodeToString([]byte("x-access-token:" + token)),
+		"X-Amz-Signature=", w.s3.Env()["AWS_SECRET_ACCESS_KEY"],
+	}
 	if session := w.s3.Env()["AWS_SESSION_TOKEN"]; session != "" {
 		never = append(never, session)
 	}
 	for line := range strings.Lines(locked.Private) {
 		// The key's own public half is in it, too.
-		if line = strings.TrimSpace(line); len(line) > 20 && !strings.HasPrefix(line, "-----") && !strings.Contains(locked.Public, line) {
+		if line = strings.TrimSpace(line); len(line) > 20 && !strings.HasPrefix(line, "-----") &&
+			!strings.Contains(locked.Public, line) {
 			never = append(never, line)
 		}
 	}
 	env := []string{"postgres-password-of-the-shop", "second-line-of-a-private-value"}
 	list := func(texts []string) string { return strings.Join(texts, "\n") + "\n" }
-	for name, texts := range map[string][]string{"never": never, "env": env, "all": append(append([]string{}, never...), env...)} {
+	for name, texts := range map[string][]string{
+		"never": never, "env": env,
+		"all": append(append([]string{}, never...), env...),
+	} {
 		if err := w.Host.WriteFile(w.Ctx, "/run/watch/"+name, 0o600, "root", list(texts)); err != nil {
 			t.Fatal(err)
 		}
@@ -93,7 +101,8 @@ func TestSecretsAreNowhereOnTheHost(t *testing.T) {
 	}
 	w.Exec("touch /run/watch/stop")
 
-	if rounds := w.Exec("wc -l </run/watch/rounds; grep -c -- --end-- /run/watch/calls"); strings.HasPrefix(rounds, "0") || strings.HasSuffix(rounds, "\n0") {
+	if rounds := w.Exec("wc -l </run/watch/rounds; grep -c -- --end-- /run/watch/calls"); strings.HasPrefix(rounds,
+		"0") || strings.HasSuffix(rounds, "\n0") {
 		t.Errorf("nothing was watched: %s", rounds)
 	} else {
 		t.Logf("rounds of all processes, calls seen: %s", strings.ReplaceAll(rounds, "\n", ", "))
@@ -102,7 +111,8 @@ func TestSecretsAreNowhereOnTheHost(t *testing.T) {
 		t.Errorf("seen during the run:\n%s", hits)
 	}
 	if calls := w.Exec("grep -caF -f /run/watch/never /run/watch/calls || true"); calls != "0" {
-		t.Errorf("in the arguments or environment of a program that a script called:\n%s", w.Exec("grep -aF -f /run/watch/never /run/watch/calls | tr '\\0' ' '"))
+		t.Errorf("in the arguments or environment of a program that a script called:\n%s",
+			w.Exec("grep -aF -f /run/watch/never /run/watch/calls | tr '\\0' ' '"))
 	}
 	if found := w.Exec(fmt.Sprintf(search, "never")); found != "" {
 		t.Errorf("left on the host:\n%s", found)
@@ -112,13 +122,15 @@ func TestSecretsAreNowhereOnTheHost(t *testing.T) {
 	if found := w.Exec(fmt.Sprintf(search, "env")); found != file {
 		t.Errorf("variables are in:\n%s\nwant them in\n%s", found, file)
 	}
-	if out := w.Exec("stat -c '%a %U' " + file + "; cat /proc/$(systemctl show -p MainPID --value shop@8080)/environ | grep -czaF -f /run/watch/env"); out != "600 ubuntu\n2" {
+	if out := w.Exec("stat -c '%a %U' " + file + "; cat /proc/$(systemctl show -p MainPID --value " +
+		"shop@8080)/environ | grep -czaF -f /run/watch/env"); out != "600 ubuntu\n2" {
 		t.Errorf("the file's mode and owner, and what the application has of it: %s", out)
 	}
 	checkLog(t, result, append(never, env...))
 }
 
-// checkContainer looks at the runner's side: no argument list has a secret, nothing is written within the container, and it has one process.
+// checkContainer looks at the runner's side: no argument list has a secret, nothing is written
+// within the container, and it has one process.
 func checkContainer(t *testing.T, container string, secrets []string) {
 	t.Helper()
 	docker := func(args ...string) string {
@@ -132,10 +144,12 @@ func checkContainer(t *testing.T, container string, secrets []string) {
 	if diff := docker("diff", container); strings.Contains(diff, "A /tmp/") || strings.Contains(diff, "A /root") {
 		t.Errorf("written in the container:\n%s", diff)
 	}
-	if top := strings.Split(docker("top", container, "-o", "pid,args"), "\n"); len(top) != 2 || !strings.HasSuffix(top[1], " /deploy-action") {
+	if top := strings.Split(docker("top", container, "-o", "pid,args"), "\n"); len(top) != 2 ||
+		!strings.HasSuffix(top[1], " /deploy-action") {
 		t.Errorf("processes in the container:\n%s", strings.Join(top, "\n"))
 	}
-	inspect := docker("inspect", "--format", "{{.Path}} {{json .Args}} {{json .Config.Cmd}} {{json .Config.Labels}}", container)
+	inspect := docker("inspect", "--format", "{{.Path}} {{json .Args}} {{json .Config.Cmd}} {{json .Config.Labels}}",
+		container)
 	for _, secret := range secrets {
 		if strings.Contains(inspect, secret) {
 			t.Errorf("docker shows a secret: %s", inspect)
@@ -155,7 +169,8 @@ func checkContainer(t *testing.T, container string, secrets []string) {
 	}
 }
 
-// checkLog wants secrets in the commands that mask them and nowhere else: not in a line, an output, a state, the summary.
+// checkLog wants secrets in the commands that mask them and nowhere else: not in a line, an output,
+// a state, the summary.
 func checkLog(t *testing.T, result *lab.Result, secrets []string) {
 	t.Helper()
 	for _, secret := range secrets {
@@ -164,7 +179,8 @@ func checkLog(t *testing.T, result *lab.Result, secrets []string) {
 				t.Errorf("the log has a secret: %q", line.Text)
 			}
 		}
-		if rest := fmt.Sprint(result.Outputs, result.State, result.Env, result.Summary); strings.Contains(rest, secret) {
+		if rest := fmt.Sprint(result.Outputs, result.State, result.Env, result.Summary); strings.Contains(rest,
+			secret) {
 			t.Errorf("outputs, state or summary have %q", secret)
 		}
 	}

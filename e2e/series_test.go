@@ -33,8 +33,8 @@ func measured(t *testing.T, result *lab.Result) hostResult {
 	return hosts[0]
 }
 
-// Thirty deployments in a row under the full load. Each drain meets a WebSocket that only the drain time-out ends, and uploads that began
-// before the switch and end after the old version is gone.
+// Thirty deployments in a row under the full load. Each drain meets a WebSocket that only the drain
+// time-out ends, and uploads that began before the switch and end after the old version is gone.
 func TestThirtyDeploymentsInARowLoseNothing(t *testing.T) {
 	const deployments = 30
 	w := world.New(t, lab.HostOptions{})
@@ -53,7 +53,8 @@ func TestThirtyDeploymentsInARowLoseNothing(t *testing.T) {
 		if h.Drained < 2000 {
 			t.Errorf("%s: drained after %d ms although a WebSocket was open", h.Release, h.Drained)
 		}
-		// Of the uploads, which take longer than a deployment, those that end now began before the switch.
+		// Of the uploads, which take longer than a deployment, those that end now began before the
+		// switch.
 		if err := w.Load.WaitAnswers(w.Ctx, load.KindUpload, 1); err != nil {
 			t.Fatal(err)
 		}
@@ -69,7 +70,8 @@ func TestThirtyDeploymentsInARowLoseNothing(t *testing.T) {
 	}
 }
 
-// An upload that begins before the switch and ends when the old version is long gone is answered by the new one.
+// An upload that begins before the switch and ends when the old version is long gone is answered by
+// the new one.
 func TestAnUploadThatOutlivesTheOldVersion(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
 	w.Deploy(w.Commit(nil), nil)
@@ -82,7 +84,8 @@ func TestAnUploadThatOutlivesTheOldVersion(t *testing.T) {
 }
 
 func TestImageIsSmall(t *testing.T) {
-	out, err := exec.CommandContext(t.Context(), "docker", "image", "inspect", "--format", "{{.Size}}", world.ActionImage()).Output()
+	out, err := exec.CommandContext(t.Context(), "docker", "image", "inspect", "--format", "{{.Size}}",
+		world.ActionImage()).Output()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +99,8 @@ func TestImageIsSmall(t *testing.T) {
 	}
 }
 
-// The hostile order of things that no lock can prevent: the flag's folder is gone, both flags are there, a slot's link dangles.
+// The hostile order of things that no lock can prevent: the flag's folder is gone, both flags are
+// there, a slot's link dangles.
 func TestDetectionHealsWhatHandsBroke(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
 	w.Deploy(w.Commit(nil), nil)
@@ -105,13 +109,24 @@ func TestDetectionHealsWhatHandsBroke(t *testing.T) {
 		{"no flag", "rm /var/lib/deploy-action/shop/active/8080", "the flag was gone"},
 		{"both flags", "touch /var/lib/deploy-action/shop/active/808{0,1}", "both flags were there"},
 		{"flag folder deleted", "rm -r /var/lib/deploy-action/shop/active", "the flag was gone"},
-		{"idle slot dangles", "ln -sfnT ../releases/gone /home/ubuntu/shop/slots/$(ls /home/ubuntu/shop/slots | grep -v $(ls /var/lib/deploy-action/shop/active) | head -n1)", "✓ detect"},
-		{"half-made release and venv", "mkdir -p /home/ubuntu/shop/releases/20200101T000000Z-1234567.partial /home/ubuntu/shop/venvs/0123456789abcdef; chown -R ubuntu: /home/ubuntu/shop", "✓ prune: "},
+		{
+			"idle slot dangles",
+			"ln -sfnT ../releases/gone /home/ubuntu/shop/slots/$(ls /home/ubuntu/shop/slots | grep -v $(ls " +
+				"/var/lib/deploy-action/shop/active) | head -n1)",
+			"✓ detect",
+		},
+		{
+			"half-made release and venv",
+			"mkdir -p /home/ubuntu/shop/releases/20200101T000000Z-1234567.partial " +
+				"/home/ubuntu/shop/venvs/0123456789abcdef; chown -R ubuntu: /home/ubuntu/shop",
+			"✓ prune: ",
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := w.In(t)
 			w.Exec(tt.damage)
-			// An upload that outlives the version it was meant for finds the next one by the flags, unless these are damaged then.
+			// An upload that outlives the version it was meant for finds the next one by the flags,
+			// unless these are damaged then.
 			result := w.Deploy(w.Commit(nil), map[string]string{"drain-timeout": "12s"})
 			if !strings.Contains(result.Log(), tt.want) {
 				t.Errorf("the log lacks %q:\n%s", tt.want, result.Log())
@@ -126,7 +141,8 @@ func TestDetectionHealsWhatHandsBroke(t *testing.T) {
 func TestFailuresInARowPushNothingOut(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
 	deploy := func(health string) map[string]string {
-		return w.Deploy(w.Commit(map[string]string{"health": health}), gitFiles(map[string]string{"keep-releases": "2"})).Outputs
+		return w.Deploy(w.Commit(map[string]string{"health": health}),
+			gitFiles(map[string]string{"keep-releases": "2"})).Outputs
 	}
 	first, second := deploy("1"), deploy("2")
 	var last *lab.Result
@@ -151,7 +167,8 @@ func TestOldReleasesGoAndTheLiveOnesStay(t *testing.T) {
 		result := w.Deploy(w.Commit(nil), map[string]string{"keep-releases": "2", "watch-for": "0s"})
 		releases = append(releases, result.Outputs["release"])
 	}
-	out := w.Exec("ls /home/ubuntu/shop/releases; ls /home/ubuntu/shop/venvs | wc -l; runuser -u ubuntu -- git -C /home/ubuntu/shop/repo.git for-each-ref | wc -l")
+	out := w.Exec("ls /home/ubuntu/shop/releases; ls /home/ubuntu/shop/venvs | wc -l; runuser -u ubuntu -- git -C " +
+		"/home/ubuntu/shop/repo.git for-each-ref | wc -l")
 	want := fmt.Sprintf("%s\n%s\n1\n2", releases[2], releases[3])
 	if strings.TrimSpace(out) != want {
 		t.Errorf("left over:\n%s\nwant:\n%s", out, want)

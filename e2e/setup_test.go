@@ -28,7 +28,11 @@ func TestABareHostIsDeployedToInOneRun(t *testing.T) {
 				if looked.ExitCode != 0 || looked.Outputs["outcome"] != "unchanged" {
 					t.Errorf("%v: outputs %v\n%s", with, looked.Outputs, looked.Log())
 				}
-				for _, word := range []string{"missing, and installed by a deployment: ", "no nginx yet", "; the next deployment installs ", " " + venv + " unzip", "first deployment; it goes to port 8080"} {
+				for _, word := range []string{
+					"missing, and installed by a deployment: ", "no nginx yet",
+					"; the next deployment installs ", " " + venv +
+						" unzip", "first deployment; it goes to port 8080",
+				} {
 					if !strings.Contains(looked.Log(), word) || strings.Contains(looked.Log(), "not found") {
 						t.Errorf("%v: the log lacks %q, or misses a command:\n%s", with, word, looked.Log())
 					}
@@ -58,16 +62,19 @@ timeout 120 bash -c 'until [ -e /tmp/held ]; do sleep 0.05; done'`)
 			}
 			for _, word := range []string{"; installed ", "nginx", "git", "curl", venv, "unzip"} {
 				if !strings.Contains(strings.Join(first.Outside(), "\n"), word) {
-					t.Errorf("the log does not say that %q was installed:\n%s", word, strings.Join(first.Outside(), "\n"))
+					t.Errorf("the log does not say that %q was installed:\n%s", word,
+						strings.Join(first.Outside(), "\n"))
 				}
 			}
-			if n := strings.Count(first.Log(), "(Reading database"); n == 0 || n > 3 || strings.Contains(first.Log(), "(Reading database ... 5%") {
+			if n := strings.Count(first.Log(), "(Reading database"); n == 0 || n > 3 ||
+				strings.Contains(first.Log(), "(Reading database ... 5%") {
 				t.Errorf("%d lines of dpkg's progress in the log:\n%s", n, first.Log())
 			}
 			w.Serves(first.Outputs["release"])
 			w.Exec("command -v unzip && systemctl is-enabled -q nginx")
 
-			before := w.Exec("dpkg-query -W | sha256sum; find /etc/nginx /etc/systemd/system -type f -newer /proc/1/cmdline | xargs ls -l --time-style=full-iso")
+			before := w.Exec("dpkg-query -W | sha256sum; find /etc/nginx /etc/systemd/system -type f -newer " +
+				"/proc/1/cmdline | xargs ls -l --time-style=full-iso")
 			second := w.Run(w.Job(w.Commit(nil), map[string]string{"packages": "unzip", "operation": "check"}))
 			if second.ExitCode != 0 || strings.Contains(second.Log(), "installing") {
 				t.Errorf("the second look finds something to install:\n%s", second.Log())
@@ -76,7 +83,8 @@ timeout 120 bash -c 'until [ -e /tmp/held ]; do sleep 0.05; done'`)
 			if strings.Contains(third.Log(), "installing") || !strings.Contains(third.Log(), "✓ setup: already") {
 				t.Errorf("the second deployment sets up again:\n%s", third.Log())
 			}
-			after := w.Exec("dpkg-query -W | sha256sum; find /etc/nginx /etc/systemd/system -type f -newer /proc/1/cmdline -not -name service-url.inc | xargs ls -l --time-style=full-iso")
+			after := w.Exec("dpkg-query -W | sha256sum; find /etc/nginx /etc/systemd/system -type f -newer " +
+				"/proc/1/cmdline -not -name service-url.inc | xargs ls -l --time-style=full-iso")
 			for _, line := range strings.Split(strings.TrimSpace(after), "\n") {
 				if !strings.Contains(before, line) {
 					t.Errorf("changed by the second deployment: %s", line)
@@ -90,9 +98,11 @@ func TestSetupNeverOnlyNamesWhatIsMissing(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
 	w.Cold = true
 	result := w.Run(w.Job(w.Commit(nil), map[string]string{"setup": "never", "packages": "unzip"}))
-	world.Failed(t, result, "failed", "check: package unzip is not installed: apt-get install -y unzip", "site: unchanged")
+	world.Failed(t, result, "failed", "check: package unzip is not installed: apt-get install -y unzip",
+		"site: unchanged")
 	none := w.Run(w.Job(w.Commit(nil), map[string]string{"packages": "no-such-package-of-ours"}))
-	world.Failed(t, none, "failed", "apt's lists on this host have no package no-such-package-of-ours: correct the input packages", "site: unchanged")
+	world.Failed(t, none, "failed", "apt's lists on this host have no package no-such-package-of-ours: correct the "+
+		"input packages", "site: unchanged")
 }
 
 // Setup makes all that takes root: what follows it, the first deployment included, does without.
@@ -102,17 +112,23 @@ func TestSetupAloneMakesTheHostReady(t *testing.T) {
 	w.Exec(strip)
 	job := w.Job(w.Commit(nil), map[string]string{"operation": "setup"})
 	first := w.Run(job)
-	if first.ExitCode != 0 || first.Outputs["outcome"] != "set-up" || first.Outputs["release"] != "" || first.Outputs["active-port"] != "" {
+	if first.ExitCode != 0 || first.Outputs["outcome"] != "set-up" || first.Outputs["release"] != "" ||
+		first.Outputs["active-port"] != "" {
 		t.Fatalf("outputs %v\n%s", first.Outputs, first.Log())
 	}
-	for _, word := range []string{"; installed ", "✓ setup: wrote ", rulesFile, "✓ site: nginx has loaded the site; it answers 502 until the first deployment"} {
+	for _, word := range []string{
+		"; installed ", "✓ setup: wrote ", rulesFile,
+		"✓ site: nginx has loaded the site; it answers 502 until the first deployment",
+	} {
 		if !strings.Contains(first.Log(), word) {
 			t.Errorf("the log lacks %q:\n%s", word, first.Log())
 		}
 	}
-	w.Exec("test \"$(curl -s -o /dev/null -w '%{http_code}' http://127.0.0.1/)\" = 502; test ! -e /home/ubuntu/shop/deploys.jsonl")
+	w.Exec("test \"$(curl -s -o /dev/null -w '%{http_code}' http://127.0.0.1/)\" = 502; test ! -e " +
+		"/home/ubuntu/shop/deploys.jsonl")
 
-	state := "dpkg-query -W | sha256sum; find /etc /var/lib/deploy-action /home/ubuntu/shop -not -path '*/.lock*' -not -path /home/ubuntu/shop -printf '%p %m %u %T@ %l\\n' | sort; ps -o pid= -C nginx"
+	state := "dpkg-query -W | sha256sum; find /etc /var/lib/deploy-action /home/ubuntu/shop -not -path '*/.lock*' " +
+		"-not -path /home/ubuntu/shop -printf '%p %m %u %T@ %l\\n' | sort; ps -o pid= -C nginx"
 	before := w.Exec(state)
 	second := w.Run(job)
 	if second.Outputs["outcome"] != "unchanged" {
@@ -149,9 +165,17 @@ for v in 1.0 2.0; do
   printf 'Filename: ./ourlib_%s.deb\nSize: %s\nSHA256: %s\n\n' $v $(stat -c %s ourlib_$v.deb) $(sha256sum ourlib_$v.deb | cut -d' ' -f1) >>Packages
 done
 dpkg -i ourlib_1.0.deb >/dev/null; rm -f /etc/apt/sources.list.d/*; echo 'deb [trusted=yes] file:/repo ./' >/etc/apt/sources.list`)
-	for _, tt := range []struct{ mode, version, outcome string }{{"auto", "1.0", "set-up"}, {"always", "2.0", "set-up"}, {"always", "2.0", "unchanged"}} {
-		result := w.Run(w.Job(w.Commit(nil), map[string]string{"operation": "setup", "packages": "ourlib", "setup": tt.mode}))
-		if result.ExitCode != 0 || result.Outputs["outcome"] != tt.outcome || w.Exec("dpkg-query -W -f='${Version}' ourlib") != tt.version {
+	for _, tt := range []struct{ mode, version, outcome string }{
+		{"auto", "1.0", "set-up"},
+		{"always", "2.0", "set-up"},
+		{"always", "2.0", "unchanged"},
+	} {
+		result := w.Run(w.Job(w.Commit(nil), map[string]string{
+			"operation": "setup", "packages": "ourlib",
+			"setup": tt.mode,
+		}))
+		if result.ExitCode != 0 || result.Outputs["outcome"] != tt.outcome ||
+			w.Exec("dpkg-query -W -f='${Version}' ourlib") != tt.version {
 			t.Fatalf("setup %s: outputs %v\n%s", tt.mode, result.Outputs, result.Log())
 		}
 		if strings.Contains(result.Log(), "; installed ourlib") != (tt.mode == "always" && tt.outcome == "set-up") {
@@ -160,7 +184,8 @@ dpkg -i ourlib_1.0.deb >/dev/null; rm -f /etc/apt/sources.list.d/*; echo 'deb [t
 	}
 }
 
-// dpkg was killed while it set a package up: it wants to be asked to go on before it does anything else.
+// dpkg was killed while it set a package up: it wants to be asked to go on before it does anything
+// else.
 func TestAnInstallationThatWasCutOffIsFinished(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
 	w.Cold = true
@@ -173,7 +198,8 @@ timeout 120 bash -c 'until [ -e /tmp/configuring ]; do sleep 0.05; done'
 kill -KILL $(pgrep -x 'dpkg|ourlib.postinst'); touch /tmp/go-on
 test "$(dpkg-query -W -f='${db:Status-Status}' ourlib)" = half-configured`)
 	result := w.Deploy(w.Commit(nil), map[string]string{"packages": "ourlib unzip"})
-	if !strings.Contains(result.Log(), "installing ourlib unzip") || !strings.Contains(result.Log(), "dpkg was interrupted") {
+	if !strings.Contains(result.Log(), "installing ourlib unzip") ||
+		!strings.Contains(result.Log(), "dpkg was interrupted") {
 		t.Errorf("log:\n%s", result.Log())
 	}
 	w.Exec("command -v unzip && test \"$(dpkg-query -W -f='${db:Status-Status}' ourlib)\" = installed")
@@ -185,12 +211,16 @@ func TestAMirrorOutOfReachIsSaidInAptsWords(t *testing.T) {
 	w.Exec(`rm -rf /var/lib/apt/lists/* /etc/apt/sources.list.d/*; echo 'deb http://127.0.0.1:9/debian bookworm main' >/etc/apt/sources.list
 printf 'Acquire::http::Proxy "DIRECT";\n' >/etc/apt/apt.conf.d/zz-direct`)
 	result := w.Run(w.Job(w.Commit(nil), map[string]string{"packages": "unzip"}))
-	world.Failed(t, result, "failed", "install: apt did not get through: ", "127.0.0.1:9", "Unable to locate package unzip", "package unzip is not installed: apt-get install -y unzip", "site: unchanged")
+	world.Failed(t, result, "failed", "install: apt did not get through: ", "127.0.0.1:9",
+		"Unable to locate package unzip", "package unzip is not installed: apt-get install -y unzip", "site: unchanged")
 	if strings.Count(result.Log(), "apt did not get through (try ") != 3 {
 		t.Errorf("log:\n%s", result.Log())
 	}
 	// What is there already has no need of it.
-	if well := w.Run(w.Job(w.Commit(nil), map[string]string{"operation": "setup", "setup": "always"})); well.Outputs["outcome"] != "set-up" {
+	if well := w.Run(w.Job(w.Commit(nil), map[string]string{
+		"operation": "setup",
+		"setup":     "always",
+	})); well.Outputs["outcome"] != "set-up" {
 		t.Errorf("outputs %v\n%s", well.Outputs, well.Log())
 	}
 }
@@ -199,23 +229,33 @@ printf 'Acquire::http::Proxy "DIRECT";\n' >/etc/apt/apt.conf.d/zz-direct`)
 func TestWithoutAptWhatIsMissingIsNamed(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
 	w.Cold = true
-	w.Exec("cd /usr/bin && for f in apt-get apt dpkg dpkg-query; do mv $f $f.gone; done; mv git git.gone; mv /usr/sbin/nginx /usr/sbin/nginx.gone")
+	w.Exec("cd /usr/bin && for f in apt-get apt dpkg dpkg-query; do mv $f $f.gone; done; mv git git.gone; mv " +
+		"/usr/sbin/nginx /usr/sbin/nginx.gone")
 	result := w.Run(w.Job(w.Commit(nil), map[string]string{"packages": "unzip"}))
-	world.Failed(t, result, "failed", "check: nginx is not installed\ngit is not installed\npackage unzip can't be looked up, since this host has no dpkg", "site: unchanged")
-	w.Exec("mv /usr/bin/git.gone /usr/bin/git; mv /usr/sbin/nginx.gone /usr/sbin/nginx; rm /etc/nginx/sites-enabled/default")
+	world.Failed(t, result, "failed", "check: nginx is not installed\ngit is not installed\npackage unzip can't be "+
+		"looked up, since this host has no dpkg", "site: unchanged")
+	w.Exec("mv /usr/bin/git.gone /usr/bin/git; mv /usr/sbin/nginx.gone /usr/sbin/nginx; rm " +
+		"/etc/nginx/sites-enabled/default")
 	w.Serves(w.Deploy(w.Commit(nil), nil).Outputs["release"])
 }
 
-// `nginx -t` passes and `nginx -s reload` exits 0, yet nginx keeps what it had: somebody else's port is taken, or another site has the name.
+// `nginx -t` passes and `nginx -s reload` exits 0, yet nginx keeps what it had: somebody else's
+// port is taken, or another site has the name.
 func TestASiteThatNginxDoesNotTakeUpIsPutBack(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
 	w.Cold = true
-	const state = "cd /etc/nginx && find . -type f -o -type l | sort | xargs ls -l && cat conf.d/* sites-enabled/* 2>/dev/null || true"
-	const taken = "echo 'server { listen 8443; }' >/etc/nginx/conf.d/theirs.conf; setsid python3 -m http.server 8443 >/dev/null 2>&1 </dev/null & timeout 120 bash -c 'until curl -s http://127.0.0.1:8443/ >/dev/null; do sleep 0.05; done'; nginx -t"
-	w.Exec("echo 'server { listen 80; server_name shop.example; return 200 theirs; }' >/etc/nginx/conf.d/a.conf; nginx -s reload")
+	const state = "cd /etc/nginx && find . -type f -o -type l | sort | xargs ls -l && cat conf.d/* sites-enabled/* " +
+		"2>/dev/null || true"
+	const taken = "echo 'server { listen 8443; }' >/etc/nginx/conf.d/theirs.conf; setsid python3 -m http.server " +
+		"8443 >/dev/null 2>&1 </dev/null & timeout 120 bash -c 'until curl -s http://127.0.0.1:8443/ >/dev/null; do " +
+		"sleep 0.05; done'; nginx -t"
+	w.Exec("echo 'server { listen 80; server_name shop.example; return 200 theirs; }' >/etc/nginx/conf.d/a.conf; " +
+		"nginx -s reload")
 	before := w.Exec(state)
 	other := map[string]string{"server-name": "shop.example"}
-	world.Failed(t, w.Run(w.Job(w.Commit(nil), other)), "failed", "check: /etc/nginx/conf.d/a.conf:1 (listen *:80; server_name shop.example) answers for the name shop.example already", "site: unchanged", "server-name")
+	world.Failed(t, w.Run(w.Job(w.Commit(nil), other)), "failed",
+		"check: /etc/nginx/conf.d/a.conf:1 (listen *:80; server_name shop.example) answers for the name "+
+			"shop.example already", "site: unchanged", "server-name")
 	if after := w.Exec(state); after != before {
 		t.Errorf("nginx's files before:\n%s\nafter:\n%s", before, after)
 	}
@@ -225,8 +265,10 @@ func TestASiteThatNginxDoesNotTakeUpIsPutBack(t *testing.T) {
 	w.Exec(taken)
 	w.UnderLoad()
 	before = w.Exec(state)
-	world.Failed(t, w.Run(w.Job(w.Commit(nil), other)), "failed", "switch: nginx was told to reload", "bind() to 0.0.0.0:8443 failed (98: Address already in use)", "site: unchanged", good+" on port 8080 serves")
-	world.Failed(t, w.Run(w.Job(w.Commit(nil), map[string]string{"operation": "setup", "server-name": "shop.example"})), "failed", "site: nginx was told to reload", "Address already in use", "site: unchanged")
+	world.Failed(t, w.Run(w.Job(w.Commit(nil), other)), "failed", "switch: nginx was told to reload",
+		"bind() to 0.0.0.0:8443 failed (98: Address already in use)", "site: unchanged", good+" on port 8080 serves")
+	world.Failed(t, w.Run(w.Job(w.Commit(nil), map[string]string{"operation": "setup", "server-name": "shop.example"})),
+		"failed", "site: nginx was told to reload", "Address already in use", "site: unchanged")
 	if after := w.Exec(state); after != before {
 		t.Errorf("nginx's files before:\n%s\nafter:\n%s", before, after)
 	}
@@ -236,14 +278,18 @@ func TestASiteThatNginxDoesNotTakeUpIsPutBack(t *testing.T) {
 	w.Serves(w.Deploy(w.Commit(nil), nil).Outputs["release"])
 }
 
-// What the README says to do leaves nothing of an application, and another one on the same host as it is.
+// What the README says to do leaves nothing of an application, and another one on the same host as
+// it is.
 func TestTheWayAwayThatTheReadmeShows(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
 	w.Cold = true
 	for range 2 {
 		w.Deploy(w.Commit(nil), nil)
 	}
-	w.Deploy(w.Commit(nil), map[string]string{"app": "admin", "ports": "8090,8091", "server-name": "admin.example", "nginx-include": "/etc/nginx/conf.d/admin-url.inc"})
+	w.Deploy(w.Commit(nil), map[string]string{
+		"app": "admin", "ports": "8090,8091", "server-name": "admin.example",
+		"nginx-include": "/etc/nginx/conf.d/admin-url.inc",
+	})
 	const other = "/home/ubuntu/admin"
 	w.Exec("curl -fsH 'Host: admin.example' http://127.0.0.1/health && test -d " + other)
 	readme, err := os.ReadFile("../README.md")
@@ -261,7 +307,8 @@ func TestTheWayAwayThatTheReadmeShows(t *testing.T) {
 		systemctl list-units --all --plain --no-legend 'shop*' 'admin*'; pgrep -u ubuntu -f uvicorn; ss -Hltn 'sport >= :8080 and sport <= :8091'; systemctl is-active -q nginx || echo nginx; } 2>/dev/null |
 		grep -vx /var/lib/deploy-action || :; }`
 	takeAway(inputs)
-	if out := w.Exec(rest + ` | grep -v 'admin\|:8090\|:8091' | grep -vx "$(pgrep -u ubuntu -f 'uvicorn.*--port 809')" || :`); out != "" {
+	if out := w.Exec(rest +
+		` | grep -v 'admin\|:8090\|:8091' | grep -vx "$(pgrep -u ubuntu -f 'uvicorn.*--port 809')" || :`); out != "" {
 		t.Errorf("of shop is left:\n%s", out)
 	}
 	w.Exec("nginx -t && curl -fsH 'Host: admin.example' http://127.0.0.1/health && systemctl is-enabled admin@8090")

@@ -18,9 +18,11 @@ import (
 	"github.com/clothesme/deploy-action/e2e/world"
 )
 
-var switches = flag.Int("switches", 4, "how often TestWhatIsInHandIsWaitedFor kills the old version right after the drain")
+var switches = flag.Int("switches", 4, "how often TestWhatIsInHandIsWaitedFor kills the old version right after the "+
+	"drain")
 
-// slowUpload is an upload that comes byte by byte until it is ended: nginx gives up on one that stands still.
+// slowUpload is an upload that comes byte by byte until it is ended: nginx gives up on one that
+// stands still.
 type slowUpload struct {
 	w       *world.World
 	conn    net.Conn
@@ -38,7 +40,8 @@ func beginUpload(w *world.World) *slowUpload {
 	}
 	w.T.Cleanup(func() { _ = conn.Close() })
 	half := strings.Repeat("x", uploaded/2)
-	if _, err := fmt.Fprintf(conn, "POST /upload HTTP/1.1\r\nHost: shop\r\nContent-Length: %d\r\n\r\n%s", uploaded, half); err != nil {
+	if _, err := fmt.Fprintf(conn, "POST /upload HTTP/1.1\r\nHost: shop\r\nContent-Length: %d\r\n\r\n%s", uploaded,
+		half); err != nil {
 		w.T.Fatal(err)
 	}
 	u := &slowUpload{w, conn, make(chan struct{}), make(chan error, 1)}
@@ -87,7 +90,8 @@ func (u *slowUpload) answeredBy(release string) {
 // asked makes a request over a connection of its own, and returns the status and who answered.
 func asked(w *world.World, method, path string) (status int, release string) {
 	w.T.Helper()
-	req, err := http.NewRequestWithContext(w.Ctx, method, w.Host.URL()+path, strings.NewReader(map[string]string{"POST": "body"}[method]))
+	req, err := http.NewRequestWithContext(w.Ctx, method, w.Host.URL()+path,
+		strings.NewReader(map[string]string{"POST": "body"}[method]))
 	if err != nil {
 		w.T.Fatal(err)
 	}
@@ -100,7 +104,8 @@ func asked(w *world.World, method, path string) (status int, release string) {
 	return answer.StatusCode, answer.Header.Get("X-Release")
 }
 
-// An upload that ends within the drain time-out is the old version's, however long nginx alone has it: the drain waits for it.
+// An upload that ends within the drain time-out is the old version's, however long nginx alone has
+// it: the drain waits for it.
 func TestTheDrainWaitsForAnUploadThatNginxReads(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
 	first := w.Deploy(w.Commit(nil), nil)
@@ -124,7 +129,8 @@ func TestTheDrainWaitsForAnUploadThatNginxReads(t *testing.T) {
 	w.Serves(result.Outputs["release"])
 }
 
-// What a worker of nginx that was killed had in hand stays counted: that holds a drain up to its time-out, and is said.
+// What a worker of nginx that was killed had in hand stays counted: that holds a drain up to its
+// time-out, and is said.
 func TestACrashedWorkerOfNginxHoldsADrainForItsTimeOut(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
 	w.Deploy(w.Commit(nil), nil)
@@ -138,7 +144,8 @@ pkill -KILL -P "$(cat /run/nginx.pid)"; timeout 10 bash -c 'until curl -fso /dev
 	w.OneFlag("8081")
 }
 
-// The old version is killed the moment that the drain is over, under all kinds of load: nothing was in its hands any more.
+// The old version is killed the moment that the drain is over, under all kinds of load: nothing was
+// in its hands any more.
 func TestWhatIsInHandIsWaitedFor(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
 	w.Deploy(w.Commit(nil), nil)
@@ -203,8 +210,8 @@ systemctl daemon-reload`)
 	nobodyElse(w, second.Outputs["release"])
 }
 
-// On probation the version before answers for a new one that is down, for any kind of request; but only while it is that very
-// process. One that took its port is a stranger.
+// On probation the version before answers for a new one that is down, for any kind of request; but
+// only while it is that very process. One that took its port is a stranger.
 func TestTheVersionBeforeStandsInOnProbation(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
 	first := w.Deploy(w.Commit(nil), nil).Outputs["release"]
@@ -232,7 +239,8 @@ timeout 10 bash -c 'while [[ -n $(ss -Hltn "sport = :8081") ]]; do sleep 0.05; d
 	w.Exec("systemctl stop shop@8080 shop@8081")
 	stranger(w, "8080")
 	if status, by := asked(w, http.MethodGet, "/version"); status != http.StatusBadGateway {
-		t.Errorf("with both down and a stranger on the port of the version before: status %d from %q, want 502", status, by)
+		t.Errorf("with both down and a stranger on the port of the version before: status %d from %q, want 502", status,
+			by)
 	}
 	w.Exec("pkill -f /tmp/[s]tranger.py; systemctl start shop@8081; touch /tmp/go")
 	result, err := running.Wait()
@@ -245,7 +253,8 @@ timeout 10 bash -c 'while [[ -n $(ss -Hltn "sport = :8081") ]]; do sleep 0.05; d
 	}
 }
 
-// A host with the site of before, in which requests with a body went through nginx twice and each group had a backup.
+// A host with the site of before, in which requests with a body went through nginx twice and each
+// group had a backup.
 func TestTheSiteOfBeforeIsReplacedUnderLoad(t *testing.T) {
 	t.Run("the action's own site", func(t *testing.T) {
 		w := world.New(t, lab.HostOptions{})
@@ -263,9 +272,10 @@ func TestTheSiteOfBeforeIsReplacedUnderLoad(t *testing.T) {
 		}
 		siteOfBefore(w, map[string]string{
 			"shop.upstreams.conf": "/etc/nginx/conf.d/shop.upstreams.conf", "theirs.service-url.inc": "/etc/nginx/conf.d/service-url.inc",
-		}, "rm /etc/nginx/conf.d/shop.conf; cp /etc/nginx/conf.d/shop.upstreams.conf /var/lib/deploy-action/shop/site.conf")
-		// No other version stands in where the user's block does not say so: uploads that begin between the reload and the
-		// switch are waited for.
+		}, "rm /etc/nginx/conf.d/shop.conf; cp /etc/nginx/conf.d/shop.upstreams.conf "+
+			"/var/lib/deploy-action/shop/site.conf")
+		// No other version stands in where the user's block does not say so: uploads that begin
+		// between the reload and the switch are waited for.
 		replacedUnderLoad(w, "20s")
 	})
 }
@@ -303,5 +313,6 @@ func replacedUnderLoad(w *world.World, drain string) {
 		w.T.Errorf("what served the workers of before is still in %s", out)
 	}
 	w.UnderLoad()
-	world.Says(w.T, w.Deploy(w.Commit(nil), patient), "no reload") // this block has no error_page for uploads that outlive a drain
+	// this block has no error_page for uploads that outlive a drain
+	world.Says(w.T, w.Deploy(w.Commit(nil), patient), "no reload")
 }

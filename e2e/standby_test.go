@@ -7,11 +7,13 @@ import (
 	"github.com/clothesme/deploy-action/e2e/world"
 )
 
-// A runner dies on probation, and nobody ends that for long: the old version stands in for the new one, with bodies that are whole, until it is gone;
-// and what has its port after that gets nobody, also after a reboot, when numbers of processes are others'.
+// A runner dies on probation, and nobody ends that for long: the old version stands in for the new
+// one, with bodies that are whole, until it is gone; and what has its port after that gets nobody,
+// also after a reboot, when numbers of processes are others'.
 func TestWhoStandsIn(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
-	w.Exec("echo 'proxy_request_buffering off; disable_symlinks on; limit_conn_dry_run on;' >/etc/nginx/conf.d/theirs.conf; nginx -t; nginx -s reload; head -c 300000 /dev/zero | tr '\\0' x >/tmp/body")
+	w.Exec("echo 'proxy_request_buffering off; disable_symlinks on; limit_conn_dry_run on;' " +
+		">/etc/nginx/conf.d/theirs.conf; nginx -t; nginx -s reload; head -c 300000 /dev/zero | tr '\\0' x >/tmp/body")
 	asks := func(get, post string) {
 		t.Helper()
 		for option, want := range map[string]string{"": get, "--limit-rate 600k --data-binary @/tmp/body": post} {

@@ -27,10 +27,13 @@ func TestTakeoverUnderLoad(t *testing.T) {
 			end := underReload(w)
 			first := w.Deploy(w.Commit(nil), patient)
 			end(first)
-			by := fmt.Sprintf("the version started by hand (pid %s, "+clone+" at %.7s)", strings.TrimSpace(w.Exec("sed -n 's/.*pid \\([0-9]*\\)$/\\1/p' "+clone+"/my.log | head -1")), old)
+			by := fmt.Sprintf("the version started by hand (pid %s, "+clone+" at %.7s)",
+				strings.TrimSpace(w.Exec("sed -n 's/.*pid \\([0-9]*\\)$/\\1/p' "+clone+"/my.log | head -1")), old)
 			bak := "/etc/nginx/conf.d/service-url.inc." + first.Outputs["release"] + ".bak"
-			world.Says(t, first, "port 8080 is active with "+by, "one reload, the last", by+" on port 8080 is stopped", "as it was, it is kept in "+bak)
-			if !measured(t, first).Reloaded || first.Outputs["active-port"] != "8081" || first.Outputs["previous-port"] != "8080" {
+			world.Says(t, first, "port 8080 is active with "+by, "one reload, the last", by+" on port 8080 is stopped",
+				"as it was, it is kept in "+bak)
+			if !measured(t, first).Reloaded || first.Outputs["active-port"] != "8081" ||
+				first.Outputs["previous-port"] != "8080" {
 				t.Errorf("outputs %v", first.Outputs)
 			}
 			if strings.Contains(first.Log(), "x-access-token") {
@@ -38,7 +41,8 @@ func TestTakeoverUnderLoad(t *testing.T) {
 			}
 			w.Serves(first.Outputs["release"])
 			w.OneFlag("8081")
-			w.Exec(`grep -q 'set $service_url http://127.0.0.1:8080;' ` + bak + ` && curl -fsI http://127.0.0.1/version -X GET | grep -q 'X-Theirs: kept' && test ! -e /etc/nginx/conf.d/shop.conf`)
+			w.Exec(`grep -q 'set $service_url http://127.0.0.1:8080;' ` + bak +
+				` && curl -fsI http://127.0.0.1/version -X GET | grep -q 'X-Theirs: kept' && test ! -e /etc/nginx/conf.d/shop.conf`)
 			if out := w.Exec("ss -Hltn 'sport = :8080'; ls /home/ubuntu/shop/slots"); strings.TrimSpace(out) != "8081" {
 				t.Errorf("of the old version there is still: %s", out)
 			}
@@ -50,7 +54,8 @@ func TestTakeoverUnderLoad(t *testing.T) {
 			}
 
 			back := w.Run(w.Job(w.Commit(nil), map[string]string{"operation": "rollback"}))
-			world.Failed(t, back, "failed", "choose: no release older than "+first.Outputs["release"]+" has served before")
+			world.Failed(t, back, "failed",
+				"choose: no release older than "+first.Outputs["release"]+" has served before")
 
 			w.UnderLoad()
 			sha := w.Commit(nil)
@@ -108,8 +113,11 @@ func TestTakeoverBehindTLS(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
 	byHand(w, 8080)
 	certificate(w)
-	block := strings.Replace(theirSite, "listen 80 default_server;\n    server_name _;", "listen 443 ssl;\n    server_name shop.example;\n    ssl_certificate cert.pem;\n    ssl_certificate_key key.pem;", 1)
-	siteByHand(w, 8080, block+"server { listen 80; server_name shop.example; return 301 https://$host$request_uri; }\nserver { listen 80 default_server; return 200 up; }\n"+
+	block := strings.Replace(theirSite, "listen 80 default_server;\n    server_name _;",
+		"listen 443 ssl;\n    server_name shop.example;\n    ssl_certificate cert.pem;\n    ssl_certificate_key "+
+			"key.pem;", 1)
+	siteByHand(w, 8080, block+"server { listen 80; server_name shop.example; return 301 https://$host$request_uri; "+
+		"}\nserver { listen 80 default_server; return 200 up; }\n"+
 		"server { listen 443 ssl default_server; ssl_reject_handshake on; }\n")
 	with := map[string]string{"server-name": "shop.example", "drain-timeout": "20s"}
 	first := w.Deploy(w.Commit(nil), with)
@@ -117,12 +125,14 @@ func TestTakeoverBehindTLS(t *testing.T) {
 	if !measured(t, first).Reloaded || measured(t, second).Reloaded {
 		t.Error("want one reload, the first time")
 	}
-	if out := w.Exec("curl -fsk -o /dev/null -D - --connect-to ::127.0.0.1:443 https://shop.example/version | grep -i x-release"); !strings.Contains(strings.ToLower(out), strings.ToLower(second.Outputs["release"])) {
+	if out := w.Exec("curl -fsk -o /dev/null -D - --connect-to ::127.0.0.1:443 https://shop.example/version | grep " +
+		"-i x-release"); !strings.Contains(strings.ToLower(out), strings.ToLower(second.Outputs["release"])) {
 		t.Errorf("%s answers", out)
 	}
 }
 
-// The recipe for HTTPS, on a host where nothing was deployed yet, and on one that has the managed site.
+// The recipe for HTTPS, on a host where nothing was deployed yet, and on one that has the managed
+// site.
 func TestHTTPSAsTheReadmeShows(t *testing.T) {
 	t.Parallel()
 	readme, err := os.ReadFile("../README.md")
@@ -149,7 +159,8 @@ func TestHTTPSAsTheReadmeShows(t *testing.T) {
 				serves = w.Deploy(w.Commit(nil), nil).Outputs["active-port"]
 			}
 			certificate(w)
-			w.Exec("rm -f /etc/nginx/conf.d/shop.conf; echo 'set $service_url http://127.0.0.1:" + serves + ";' >/etc/nginx/conf.d/service-url.inc")
+			w.Exec("rm -f /etc/nginx/conf.d/shop.conf; echo 'set $service_url http://127.0.0.1:" + serves +
+				";' >/etc/nginx/conf.d/service-url.inc")
 			site := asCertbot(t, block)
 			if err := w.Host.WriteFile(w.Ctx, "/etc/nginx/conf.d/shop.example.conf", 0o644, "root", site); err != nil {
 				t.Fatal(err)
@@ -211,10 +222,12 @@ server {
 // certificate makes the host one for shop.example.
 func certificate(w *world.World) {
 	w.T.Helper()
-	w.Exec("openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=shop.example -days 2 -keyout /etc/nginx/key.pem -out /etc/nginx/cert.pem 2>/dev/null")
+	w.Exec("openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=shop.example -days 2 -keyout /etc/nginx/key.pem " +
+		"-out /etc/nginx/cert.pem 2>/dev/null")
 }
 
-// overTLS is where the load, which does not speak TLS, reaches the host's port 443: each of its connections is one there.
+// overTLS is where the load, which does not speak TLS, reaches the host's port 443: each of its
+// connections is one there.
 func overTLS(w *world.World) (url string) {
 	w.T.Helper()
 	var config net.ListenConfig
@@ -259,7 +272,9 @@ func TestWhatIsNotProvedIsNotTakenOver(t *testing.T) {
 		words            []string
 	}{
 		{
-			name: "an older version on the idle port", begin: "cd " + clone + " && runuser -u ubuntu -- setsid venv/bin/uvicorn controller.main:app --port 8081 >/dev/null 2>&1 </dev/null &",
+			name: "an older version on the idle port", begin: "cd " + clone +
+				" && runuser -u ubuntu -- setsid venv/bin/uvicorn controller.main:app --port 8081 >/dev/null 2>&1 " +
+				"</dev/null &",
 			words: []string{"detect: port 8081 is held by a version started by hand from " + clone, "user ubuntu, program uvicorn", "with `kill "},
 		},
 		{

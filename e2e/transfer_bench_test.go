@@ -11,9 +11,10 @@ import (
 	"github.com/clothesme/deploy-action/e2e/world"
 )
 
-// BenchmarkFirstTransfer compares a first `source: workspace` with what people write by hand, `tar | ssh tar`, in alternating rounds to one
-// w.Host. The action's share is the whole step: hashing, sending, unpacking, checking. All goes into memory: a disk takes longer with each round,
-// as it has the files of those before to clear away.
+// BenchmarkFirstTransfer compares a first `source: workspace` with what people write by hand, `tar
+// | ssh tar`, in alternating rounds to one w.Host. The action's share is the whole step: hashing,
+// sending, unpacking, checking. All goes into memory: a disk takes longer with each round, as it
+// has the files of those before to clear away.
 func BenchmarkFirstTransfer(b *testing.B) {
 	ctx := b.Context()
 	w := world.New(b, lab.HostOptions{Tmpfs: map[string]string{"/srv": "size=3g,mode=0777"}})
@@ -42,7 +43,8 @@ func BenchmarkFirstTransfer(b *testing.B) {
 				for range 5 {
 					c.Exec("rm -rf /srv/by-hand /srv/shop/releases/*; install -d -o ubuntu /srv/by-hand")
 					begin := time.Now()
-					cmd := exec.CommandContext(ctx, "bash", "-c", `set -o pipefail; tar -C "$1" -c . | ssh -i "$2" -o UserKnownHostsFile="$3" ubuntu@"$4" tar -C /srv/by-hand -x`,
+					cmd := exec.CommandContext(ctx, "bash", "-c",
+						`set -o pipefail; tar -C "$1" -c . | ssh -i "$2" -o UserKnownHostsFile="$3" ubuntu@"$4" tar -C /srv/by-hand -x`,
 						"bash", c.Runner.Workspace, key, known, w.Host.IP)
 					if out, err := cmd.CombinedOutput(); err != nil {
 						b.Fatalf("tar | ssh tar: %v\n%s", err, out)

@@ -13,15 +13,18 @@ func TestTheActiveReleaseIsAskedBeforeItIsLeftAsItIs(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
 	sha := w.Commit(nil)
 	first := w.Deploy(sha, nil).Outputs
-	const state = "systemctl show -p MainPID -p NRestarts shop@8080; ls -A /home/ubuntu/shop/releases /home/ubuntu/shop/slots; md5sum /etc/nginx/conf.d/*"
+	const state = "systemctl show -p MainPID -p NRestarts shop@8080; ls -A /home/ubuntu/shop/releases " +
+		"/home/ubuntu/shop/slots; md5sum /etc/nginx/conf.d/*"
 	before := w.Exec(state)
 	unchanged := func(with map[string]string) {
 		t.Helper()
 		result := w.Run(w.Job(sha, with))
-		if result.ExitCode != 0 || result.Outputs["outcome"] != "unchanged" || result.Outputs["release"] != first["release"] {
+		if result.ExitCode != 0 || result.Outputs["outcome"] != "unchanged" ||
+			result.Outputs["release"] != first["release"] {
 			t.Errorf("outputs %v\n%s", result.Outputs, result.Log())
 		}
-		if !strings.Contains(result.Log(), "✓ confirm: "+first["release"]+" answers right, directly and through nginx") {
+		if !strings.Contains(result.Log(),
+			"✓ confirm: "+first["release"]+" answers right, directly and through nginx") {
 			t.Errorf("log:\n%s", result.Log())
 		}
 	}
@@ -49,19 +52,22 @@ timeout 120 bash -c 'while curl -fs http://127.0.0.1/health >/dev/null; do sleep
 	if again.Outputs["release"] == first["release"] || again.Outputs["active-port"] != "8081" {
 		t.Errorf("outputs %v", again.Outputs)
 	}
-	for _, word := range []string{first["release"] + " is active and not healthy, so it is started anew beside itself: GET /health on port 8080: answered 500", "lost its model (BROKEN says bad-when)"} {
+	for _, word := range []string{first["release"] + " is active and not healthy, so it is started anew beside " +
+		"itself: GET /health on port 8080: answered 500", "lost its model (BROKEN says bad-when)"} {
 		if !strings.Contains(again.Log(), word) {
 			t.Errorf("the log lacks %q:\n%s", word, again.Log())
 		}
 	}
 	w.Exec(fmt.Sprintf(turnedBad, "8081"))
 	back := w.Run(w.Job(sha, map[string]string{"operation": "rollback", "release": again.Outputs["release"]}))
-	if back.Outputs["outcome"] != "rolled-back" || back.Outputs["release"] != again.Outputs["release"] || back.Outputs["active-port"] != "8080" {
+	if back.Outputs["outcome"] != "rolled-back" || back.Outputs["release"] != again.Outputs["release"] ||
+		back.Outputs["active-port"] != "8080" {
 		t.Errorf("outputs %v\n%s", back.Outputs, back.Log())
 	}
 	w.OneFlag("8080")
 	w.Exec(fmt.Sprintf(turnedBad, "8080"))
 	w.Exec("echo exit-at-boot >/home/ubuntu/shop/slots/8080/BROKEN")
-	world.Failed(t, w.Run(w.Job(sha, map[string]string{"operation": "rollback", "release": again.Outputs["release"]})), "failed",
+	world.Failed(t, w.Run(w.Job(sha, map[string]string{"operation": "rollback", "release": again.Outputs["release"]})),
+		"failed",
 		"health: ", "site: unchanged; it does not answer right, as it did not when this run began (answered 500", again.Outputs["release"]+" on port 8080 is active")
 }

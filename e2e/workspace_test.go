@@ -60,7 +60,8 @@ func (c *checkout) noise(name string, size int) {
 	}
 }
 
-// files is the smallest application: Python's own file server, healthy as long as the file health is there.
+// files is the smallest application: Python's own file server, healthy as long as the file health
+// is there.
 var files = map[string]string{
 	"source": "workspace", "start": "exec /usr/bin/python3 -m http.server --bind 127.0.0.1 $PORT", "watch-for": "0s", "drain-timeout": "1s",
 }
@@ -172,7 +173,8 @@ func TestWorkspaceIsSentAndServes(t *testing.T) {
 	c.Serves(first.Outputs["release"])
 	c.same(first.Outputs["release"])
 	c.UnderLoad()
-	if out := c.Exec("grep -rlF " + token + " /home /tmp /var 2>/dev/null || true; ls -d /home/ubuntu/shop/releases/*/.git /home/ubuntu/shop/.transfer 2>/dev/null || true; find /home -name pwned"); out != "" {
+	if out := c.Exec("grep -rlF " + token + " /home /tmp /var 2>/dev/null || true; ls -d " +
+		"/home/ubuntu/shop/releases/*/.git /home/ubuntu/shop/.transfer 2>/dev/null || true; find /home -name pwned"); out != "" {
 		t.Errorf("on the host there is %s", out)
 	}
 	if out := c.Exec("tail -n 1 /home/ubuntu/shop/deploys.jsonl; cat /home/ubuntu/shop/releases/*/.deploy-action/sha"); strings.Count(out, "1234567890123456789012345678901234567890") != 2 {
@@ -181,7 +183,8 @@ func TestWorkspaceIsSentAndServes(t *testing.T) {
 
 	before := c.Exec("ls -i /home/ubuntu/shop/releases")
 	again := c.send(app)
-	if again.ExitCode != 0 || again.Outputs["outcome"] != "unchanged" || c.Exec("ls -i /home/ubuntu/shop/releases") != before {
+	if again.ExitCode != 0 || again.Outputs["outcome"] != "unchanged" ||
+		c.Exec("ls -i /home/ubuntu/shop/releases") != before {
 		t.Errorf("exit code %d, outcome %q for the same workspace", again.ExitCode, again.Outputs["outcome"])
 	}
 
@@ -189,11 +192,13 @@ func TestWorkspaceIsSentAndServes(t *testing.T) {
 	second := c.deployed(app)
 	c.same(second.Outputs["release"])
 	c.Serves(second.Outputs["release"])
-	if !strings.Contains(second.Log(), "1 of ") || !strings.Contains(second.Log(), "the rest is that of "+first.Outputs["release"]) {
+	if !strings.Contains(second.Log(), "1 of ") || !strings.Contains(second.Log(),
+		"the rest is that of "+first.Outputs["release"]) {
 		t.Errorf("log:\n%s", second.Log())
 	}
 	shop := "/home/ubuntu/shop/releases/" + second.Outputs["release"]
-	if out := c.Exec("stat -c '%h %a' " + shop + "/controller/main.py " + shop + "/dist/artefact.js"); out != "2 444\n1 444" {
+	if out := c.Exec("stat -c '%h %a' " + shop + "/controller/main.py " + shop +
+		"/dist/artefact.js"); out != "2 444\n1 444" {
 		t.Errorf("links and modes %q", out)
 	}
 }
@@ -207,8 +212,14 @@ func TestWorkspaceWithAHostileTree(t *testing.T) {
 		words            []string
 	}{
 		{"a link outside", "etc", "-> /etc", []string{`links that leave the folder`, `"etc" -> "/etc"`, "exclude"}},
-		{"a link to the file system's root by ..", "up", "-> ../../../../etc/shadow", []string{`"up" -> "../../../../etc/shadow"`}},
-		{"a name with a line break", "a\nf\t644\t0\tx\tetc", "x", []string{`names with line breaks`, `"a\nf\t644\t0\tx\tetc"`}},
+		{
+			"a link to the file system's root by ..", "up", "-> ../../../../etc/shadow",
+			[]string{`"up" -> "../../../../etc/shadow"`},
+		},
+		{
+			"a name with a line break", "a\nf\t644\t0\tx\tetc", "x",
+			[]string{`names with line breaks`, `"a\nf\t644\t0\tx\tetc"`},
+		},
 		{"a name with an escape sequence", "\x1b[2J", "x", []string{`"\x1b[2J"`}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -237,7 +248,8 @@ func TestWorkspaceWithAHostileTree(t *testing.T) {
 	}
 }
 
-// What the running version did to its own files must not come into the next release, nor the other way round.
+// What the running version did to its own files must not come into the next release, nor the other
+// way round.
 func TestWorkspaceFilesThatTheHostChanged(t *testing.T) {
 	c := newCheckout(t, lab.HostOptions{})
 	for _, name := range []string{"health", "written", "replaced", "chmodded", "deleted", "built"} {
@@ -247,17 +259,21 @@ func TestWorkspaceFilesThatTheHostChanged(t *testing.T) {
 	if out := c.Exec("cd /home/ubuntu/shop/slots/8080/ && runuser -u ubuntu -- bash -c 'echo x >>written; true' 2>&1"); !strings.Contains(out, "Permission denied") {
 		t.Errorf("a file that releases share can be written: %q", out)
 	}
-	c.Exec("cd /home/ubuntu/shop/slots/8080/ && chmod u+w written && echo Xritten >written && touch -d '1 hour ago' written && cp replaced r && echo x >r && mv r replaced && chmod 0400 chmodded && rm -f deleted && ln -s /etc/passwd deleted && mkdir extra")
+	c.Exec("cd /home/ubuntu/shop/slots/8080/ && chmod u+w written && echo Xritten >written && touch -d '1 hour ago' " +
+		"written && cp replaced r && echo x >r && mv r replaced && chmod 0400 chmodded && rm -f deleted && ln -s " +
+		"/etc/passwd deleted && mkdir extra")
 	c.put("health", "ok")
 	second := c.deployed(nil)
 	c.same(second.Outputs["release"])
-	if out := c.Exec("cd /home/ubuntu/shop/releases/ && cat " + first.Outputs["release"] + "/written && stat -c %h " + second.Outputs["release"] + "/{built,written}"); out != "Xritten\n2\n1" {
+	if out := c.Exec("cd /home/ubuntu/shop/releases/ && cat " + first.Outputs["release"] + "/written && stat -c %h " +
+		second.Outputs["release"] + "/{built,written}"); out != "Xritten\n2\n1" {
 		t.Errorf("the old release and the links: %q", out)
 	}
 	// A build may write to every file; what serves must not notice.
 	third := c.deployed(map[string]string{"build": "echo more >>built"})
 	fourth := c.deployed(map[string]string{"build": "echo more >>built; echo 4 >four"})
-	out := c.Exec(fmt.Sprintf("cd /home/ubuntu/shop/releases && cat {%s,%s,%s}/built", second.Outputs["release"], third.Outputs["release"], fourth.Outputs["release"]))
+	out := c.Exec(fmt.Sprintf("cd /home/ubuntu/shop/releases && cat {%s,%s,%s}/built", second.Outputs["release"],
+		third.Outputs["release"], fourth.Outputs["release"]))
 	if out != "builtbuiltmore\nbuiltmore" {
 		t.Errorf("what the builds left: %q", out)
 	}
@@ -330,7 +346,9 @@ func TestWorkspaceTransferCutShort(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			running := c.start(nil)
-			c.Exec("timeout 120 bash -c 'until [[ $(stat -c %s /home/ubuntu/shop/releases/*.partial/model.bin 2>/dev/null) -gt 1000000 ]]; do sleep 0.01; done'; test \"$(stat -c %a /home/ubuntu/shop/.transfer/stream)\" = 600")
+			c.Exec("timeout 120 bash -c 'until [[ $(stat -c %s /home/ubuntu/shop/releases/*.partial/model.bin " +
+				"2>/dev/null) -gt 1000000 ]]; do sleep 0.01; done'; test \"$(stat -c %a " +
+				"/home/ubuntu/shop/.transfer/stream)\" = 600")
 			if err := end(running); err != nil {
 				t.Fatal(err)
 			}
@@ -342,11 +360,13 @@ func TestWorkspaceTransferCutShort(t *testing.T) {
 				world.Failed(t, result, "failed", "fetch: cancelled", "site: unchanged", good.Outputs["release"])
 			}
 			// The host notices by itself that nobody sends any more.
-			c.Exec("timeout 120 bash -c 'until [[ ! -e /home/ubuntu/shop/.transfer && $(ls /home/ubuntu/shop/releases | wc -l) == 1 ]]; do sleep 0.05; done'")
+			c.Exec("timeout 120 bash -c 'until [[ ! -e /home/ubuntu/shop/.transfer && $(ls " +
+				"/home/ubuntu/shop/releases | wc -l) == 1 ]]; do sleep 0.05; done'")
 		})
 	}
 	// What a host leaves that went down in the middle.
-	c.Exec("cd /home/ubuntu/shop && mkdir .transfer releases/20200101T000000Z-1234567.partial && echo x >.transfer/stream && chown -R ubuntu: .transfer releases")
+	c.Exec("cd /home/ubuntu/shop && mkdir .transfer releases/20200101T000000Z-1234567.partial && echo x " +
+		">.transfer/stream && chown -R ubuntu: .transfer releases")
 	next := c.deployed(nil)
 	c.same(next.Outputs["release"])
 	if out := c.Exec("ls -d /home/ubuntu/shop/.transfer /home/ubuntu/shop/releases/*.partial 2>/dev/null || true"); out != "" {
@@ -359,7 +379,8 @@ func TestWorkspaceNeedsRoom(t *testing.T) {
 	c.put("health", "ok")
 	c.noise("model.bin", 300_000_000)
 	result := c.send(map[string]string{"path": "/srv/small/shop"})
-	world.Failed(t, result, "failed", "fetch: only 2", "MB of disk are free at /srv/small/shop, with all deleted that no release needs, and sending needs 350 MB", "site: unchanged")
+	world.Failed(t, result, "failed", "fetch: only 2", "MB of disk are free at /srv/small/shop, with all deleted "+
+		"that no release needs, and sending needs 350 MB", "site: unchanged")
 	if out := c.Exec("du -sm /srv/small | cut -f1"); out != "0" && out != "1" {
 		t.Errorf("%s MB were sent all the same", out)
 	}

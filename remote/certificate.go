@@ -25,7 +25,8 @@ var (
 func WithCertificate(key ssh.Signer, text string, now time.Time) (ssh.Signer, error) {
 	public, _, _, _, err := ssh.ParseAuthorizedKey([]byte(strings.TrimSpace(text)))
 	if err != nil {
-		return nil, fmt.Errorf("%w: it is one line such as \"ssh-ed25519-cert-v01@openssh.com AAAA…\", the content of the file that ends in -cert.pub", ErrCertificateUnreadable)
+		return nil, fmt.Errorf("%w: it is one line such as \"ssh-ed25519-cert-v01@openssh.com AAAA…\", the content "+
+			"of the file that ends in -cert.pub", ErrCertificateUnreadable)
 	}
 	cert, ok := public.(*ssh.Certificate)
 	switch {
@@ -34,7 +35,8 @@ func WithCertificate(key ssh.Signer, text string, now time.Time) (ssh.Signer, er
 	case cert.CertType != ssh.UserCert:
 		return nil, fmt.Errorf("%w: it is a host's", ErrCertificateUnreadable)
 	case !sameKey(cert.Key, key.PublicKey()):
-		return nil, fmt.Errorf("%w: it is for %s, and the private key is %s", ErrCertificateKey, describeKey(cert.Key), describeKey(key.PublicKey()))
+		return nil, fmt.Errorf("%w: it is for %s, and the private key is %s", ErrCertificateKey, describeKey(cert.Key),
+			describeKey(key.PublicKey()))
 	case expired(cert, now):
 		return nil, fmt.Errorf("%w: it was valid until %s", ErrCertificateExpired, certTime(cert.ValidBefore))
 	}
@@ -70,7 +72,8 @@ func certFaults(cert *ssh.Certificate, user string, now time.Time) []string {
 	case len(cert.ValidPrincipals) == 0:
 		faults = append(faults, "it names no principal (sign it with ssh-keygen -n "+user+")")
 	case !slices.Contains(cert.ValidPrincipals, user):
-		faults = append(faults, fmt.Sprintf("it is for %s, not for user %q, unless the host maps principals", quoted(cert.ValidPrincipals), user))
+		faults = append(faults, fmt.Sprintf("it is for %s, not for user %q, unless the host maps principals",
+			quoted(cert.ValidPrincipals), user))
 	}
 	if from, ok := cert.CriticalOptions["source-address"]; ok {
 		faults = append(faults, fmt.Sprintf("it is good from %q only", from))

@@ -56,10 +56,24 @@ func TestOpenSSHUserCertificate(t *testing.T) {
 		{"Ed25519", "ed25519", []string{"-n", user}, nil},
 		{"ECDSA", "ecdsa-256", []string{"-n", "other," + user, "-V", "-1h:+1h"}, nil},
 		{"RSA", "rsa", []string{"-n", user}, nil},
-		{"for another principal", "ed25519", []string{"-n", "alice,bob"}, []string{`certificate "ci run 4711" by ssh-ed25519 SHA256:`, `it is for "alice", "bob", not for user "` + user + `"`}},
-		{"for no principal", "ed25519", nil, []string{"it names no principal (sign it with ssh-keygen -n " + user + ")"}},
+		{
+			"for another principal", "ed25519",
+			[]string{"-n", "alice,bob"},
+			[]string{
+				`certificate "ci run 4711" by ssh-ed25519 SHA256:`,
+				`it is for "alice", "bob", not for user "` + user + `"`,
+			},
+		},
+		{
+			"for no principal", "ed25519", nil,
+			[]string{"it names no principal (sign it with ssh-keygen -n " + user + ")"},
+		},
 		{"not valid yet", "ed25519", []string{"-n", user, "-V", "+1h:+2h"}, []string{"it is not valid before 20"}},
-		{"from elsewhere", "ed25519", []string{"-n", user, "-O", "source-address=192.0.2.0/24"}, []string{`it is good from "192.0.2.0/24" only`}},
+		{
+			"from elsewhere", "ed25519",
+			[]string{"-n", user, "-O", "source-address=192.0.2.0/24"},
+			[]string{`it is good from "192.0.2.0/24" only`},
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			key, text := a.certify(t, tt.kind, tt.args...)
@@ -67,7 +81,8 @@ func TestOpenSSHUserCertificate(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			client, err := remote.Dial(t.Context(), s.host, remote.Config{Signer: signer, HostKeys: pins(t, "", s.fingerprint("ed25519"))})
+			client, err := remote.Dial(t.Context(), s.host,
+				remote.Config{Signer: signer, HostKeys: pins(t, "", s.fingerprint("ed25519"))})
 			if err == nil {
 				defer func() { _ = client.Close() }()
 			}
@@ -87,9 +102,13 @@ func TestOpenSSHUserCertificate(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = remote.Dial(t.Context(), s.host, remote.Config{Signer: signer, HostKeys: pins(t, "", s.fingerprint("ed25519"))})
+		_, err = remote.Dial(t.Context(), s.host, remote.Config{
+			Signer:   signer,
+			HostKeys: pins(t, "", s.fingerprint("ed25519")),
+		})
 		var refused *remote.AuthError
-		if !errors.As(err, &refused) || refused.Fingerprint != ssh.FingerprintSHA256(key.PublicKey()) || !strings.Contains(err.Error(), "TrustedUserCAKeys") {
+		if !errors.As(err, &refused) || refused.Fingerprint != ssh.FingerprintSHA256(key.PublicKey()) ||
+			!strings.Contains(err.Error(), "TrustedUserCAKeys") {
 			t.Errorf("Dial: %v", err)
 		}
 	})
@@ -99,7 +118,10 @@ func TestOpenSSHUserCertificate(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = remote.Dial(t.Context(), s.host, remote.Config{Signer: signer, HostKeys: pins(t, "", s.fingerprint("ed25519"))})
+		_, err = remote.Dial(t.Context(), s.host, remote.Config{
+			Signer:   signer,
+			HostKeys: pins(t, "", s.fingerprint("ed25519")),
+		})
 		if err == nil || !strings.Contains(err.Error(), "it expired at 20") {
 			t.Errorf("Dial: %v", err)
 		}
@@ -120,10 +142,17 @@ func TestWithCertificateRefuses(t *testing.T) {
 		err  error
 		want string
 	}{
-		{"another key", other, text, time.Now(), remote.ErrCertificateKey, "it is for ssh-ed25519 " + ssh.FingerprintSHA256(key.PublicKey()) + ", and the private key is ssh-ed25519 " + ssh.FingerprintSHA256(other.PublicKey())},
+		{
+			"another key", other, text, time.Now(), remote.ErrCertificateKey,
+			"it is for ssh-ed25519 " + ssh.FingerprintSHA256(key.PublicKey()) +
+				", and the private key is ssh-ed25519 " + ssh.FingerprintSHA256(other.PublicKey()),
+		},
 		{"expired", key, text, soonOver, remote.ErrCertificateExpired, "it was valid until 20"},
 		{"a host's", key, host, time.Now(), remote.ErrCertificateUnreadable, "it is a host's"},
-		{"a public key", key, string(ssh.MarshalAuthorizedKey(key.PublicKey())), time.Now(), remote.ErrCertificateUnreadable, "-cert.pub"},
+		{
+			"a public key", key, string(ssh.MarshalAuthorizedKey(key.PublicKey())), time.Now(),
+			remote.ErrCertificateUnreadable, "-cert.pub",
+		},
 		{"nothing", key, "", time.Now(), remote.ErrCertificateUnreadable, "-cert.pub"},
 		{"cut off", key, text[:len(text)/2], time.Now(), remote.ErrCertificateUnreadable, "-cert.pub"},
 	} {

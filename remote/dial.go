@@ -25,11 +25,13 @@ type Config struct {
 	HostKeys *HostKeys
 	Jumps    []Jump // on the way to the host, in this order
 
-	ConnectTimeout    time.Duration // for name, TCP, handshake and login together, those of the hosts on the way included
+	// for name, TCP, handshake and login together, those of the hosts on the way included
+	ConnectTimeout    time.Duration
 	KeepaliveInterval time.Duration // between two signs of life
 	KeepaliveMax      int           // intervals without an answer until the connection counts as lost
 
-	// DialContext makes the TCP connection, to the first host on the way if there is one; nil means a net.Dialer.
+	// DialContext makes the TCP connection, to the first host on the way if there is one; nil means
+	// a net.Dialer.
 	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
@@ -57,9 +59,10 @@ func (cfg Config) normalize() (Config, error) {
 	return cfg, nil
 }
 
-// Dial connects and logs in, and tries again within [Config].ConnectTimeout what a busy sshd, or one that starts
-// again, refuses or cuts off. The context bounds the dialling only. Errors are *[DialError], *[HostKeyError] and
-// *[AuthError], in a *[JumpError] when they are about a host on the way, or wrap context.Cause(ctx).
+// Dial connects and logs in, and tries again within [Config].ConnectTimeout what a busy sshd, or
+// one that starts again, refuses or cuts off. The context bounds the dialling only. Errors are
+// *[DialError], *[HostKeyError] and *[AuthError], in a *[JumpError] when they are about a host on
+// the way, or wrap context.Cause(ctx).
 func Dial(ctx context.Context, host Host, cfg Config) (*Client, error) {
 	cfg, err := cfg.normalize()
 	if err != nil {
@@ -94,7 +97,8 @@ func Dial(ctx context.Context, host Host, cfg Config) (*Client, error) {
 	}
 }
 
-// The pauses between tries. An sshd that is full lets one in three in; one that starts again takes a second or two.
+// The pauses between tries. An sshd that is full lets one in three in; one that starts again takes
+// a second or two.
 const (
 	firstPause   = 200 * time.Millisecond
 	longestPause = 3 * time.Second
@@ -211,5 +215,8 @@ func connectError(ctx context.Context, host Host, cfg Config, err error) error {
 }
 
 func timeoutError(host Host, cfg Config, connected bool) *DialError {
-	return &DialError{Host: host, Kind: Timeout, Connected: connected, Err: fmt.Errorf("no answer within %s", cfg.ConnectTimeout)}
+	return &DialError{
+		Host: host, Kind: Timeout, Connected: connected,
+		Err: fmt.Errorf("no answer within %s", cfg.ConnectTimeout),
+	}
 }

@@ -83,7 +83,8 @@ func TestDialLogsIn(t *testing.T) {
 			if got := client.ServerVersion(); !strings.HasPrefix(got, "SSH-2.0-") {
 				t.Errorf("ServerVersion() = %q", got)
 			}
-			if !strings.Contains(s.KnownHosts(), strings.TrimSpace(string(ssh.MarshalAuthorizedKey(client.HostKey())))) {
+			if !strings.Contains(s.KnownHosts(),
+				strings.TrimSpace(string(ssh.MarshalAuthorizedKey(client.HostKey())))) {
 				t.Error("HostKey() is not the server's")
 			}
 		})
@@ -105,7 +106,8 @@ func fullBacklog(t *testing.T) remote.Host {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = syscall.Close(fd) })
-	if err := errors.Join(syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}), syscall.Listen(fd, 0)); err != nil {
+	if err := errors.Join(syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}),
+		syscall.Listen(fd, 0)); err != nil {
 		t.Fatal(err)
 	}
 	name, err := syscall.Getsockname(fd)
@@ -189,11 +191,34 @@ func TestDialError(t *testing.T) {
 			return hostAt(t, s.Listener.Addr())
 		}, remote.Handshake, []string{"not an SSH server", "HTTP/1.1 400"}, false},
 		{"closed without a word", answer(""), remote.Handshake, []string{"without a word", "MaxStartups"}, true},
-		{"full", answer("Exceeded MaxStartups\r\n"), remote.Handshake, []string{"lets nobody more in", "MaxStartups"}, true},
-		{"cut off in the handshake", answer("SSH-2.0-Test\r\n"), remote.Handshake, []string{"ended the connection during the handshake"}, true},
-		{"CBC only", server(onlyCBC), remote.Handshake, []string{"client to server cipher", "this side accepts", "aes128-gcm@openssh.com", "the host offers aes128-cbc", "sshd_config"}, false},
-		{"SHA-1 key exchange only", server(onlySHA1), remote.Handshake, []string{"key exchange", "mlkem768x25519-sha256", "the host offers diffie-hellman-group14-sha1"}, false},
-		{"SHA-1 MAC only", server(onlySHA1MAC), remote.Handshake, []string{"MAC", "hmac-sha2-256-etm@openssh.com", "the host offers hmac-sha1"}, false},
+		{
+			"full", answer("Exceeded MaxStartups\r\n"), remote.Handshake,
+			[]string{"lets nobody more in", "MaxStartups"},
+			true,
+		},
+		{
+			"cut off in the handshake", answer("SSH-2.0-Test\r\n"), remote.Handshake,
+			[]string{"ended the connection during the handshake"},
+			true,
+		},
+		{
+			"CBC only", server(onlyCBC), remote.Handshake,
+			[]string{
+				"client to server cipher", "this side accepts", "aes128-gcm@openssh.com", "the host offers aes128-cbc",
+				"sshd_config",
+			},
+			false,
+		},
+		{
+			"SHA-1 key exchange only", server(onlySHA1), remote.Handshake,
+			[]string{"key exchange", "mlkem768x25519-sha256", "the host offers diffie-hellman-group14-sha1"},
+			false,
+		},
+		{
+			"SHA-1 MAC only", server(onlySHA1MAC), remote.Handshake,
+			[]string{"MAC", "hmac-sha2-256-etm@openssh.com", "the host offers hmac-sha1"},
+			false,
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -266,7 +291,10 @@ func TestDialEndsWithItsContext(t *testing.T) {
 			_ = conn.Close()
 		}
 	}()
-	_, err := remote.Dial(ctx, hostAt(t, l.Addr()), remote.Config{Signer: sshtest.Signer(t, "ed25519"), HostKeys: remote.InsecureHostKeys()})
+	_, err := remote.Dial(ctx, hostAt(t, l.Addr()), remote.Config{
+		Signer:   sshtest.Signer(t, "ed25519"),
+		HostKeys: remote.InsecureHostKeys(),
+	})
 	if !errors.Is(err, reason) {
 		t.Errorf("Dial: %v, want %v", err, reason)
 	}
@@ -285,7 +313,11 @@ func TestAuthError(t *testing.T) {
 		opts sshtest.Options
 		want []string
 	}{
-		{"unknown key", sshtest.Options{Authorized: other}, []string{"(the host accepts: publickey)", "authorized_keys"}},
+		{
+			"unknown key",
+			sshtest.Options{Authorized: other},
+			[]string{"(the host accepts: publickey)", "authorized_keys"},
+		},
 		{"no login by key", sshtest.Options{Configure: noMethods}, []string{"(the host accepts: password)"}},
 		{
 			"disconnected",
@@ -296,12 +328,16 @@ func TestAuthError(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			s := sshtest.Start(t, tt.opts)
-			_, err := remote.Dial(t.Context(), hostOf(s), remote.Config{Signer: signer, HostKeys: pins(t, s.KnownHosts())})
+			_, err := remote.Dial(t.Context(), hostOf(s), remote.Config{
+				Signer:   signer,
+				HostKeys: pins(t, s.KnownHosts()),
+			})
 			var authError *remote.AuthError
 			if !errors.As(err, &authError) {
 				t.Fatalf("Dial: %v, want an AuthError", err)
 			}
-			if authError.Host != hostOf(s).String() || authError.KeyType != signer.PublicKey().Type() || authError.Fingerprint != fingerprint {
+			if authError.Host != hostOf(s).String() || authError.KeyType != signer.PublicKey().Type() ||
+				authError.Fingerprint != fingerprint {
 				t.Errorf("AuthError %+v", authError)
 			}
 			for _, want := range append(tt.want, `user "ubuntu"`, fingerprint) {

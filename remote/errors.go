@@ -76,19 +76,23 @@ func (e *DialError) Error() string {
 	case Resolve:
 		return prefix + fmt.Sprintf("the name %q does not resolve: %v", e.Host.Name, e.Err)
 	case Refused:
-		return prefix + fmt.Sprintf("refused: the host is up, but nothing listens on port %d: sshd is down or listens on another port", e.Host.port())
+		return prefix + fmt.Sprintf("refused: the host is up, but nothing listens on port %d: sshd is down or "+
+			"listens on another port", e.Host.port())
 	case Timeout:
 		if e.Connected {
-			return prefix + fmt.Sprintf("%v: port %d accepts connections but does not speak SSH in time: another service may listen there, or the host is overloaded", e.Err, e.Host.port())
+			return prefix + fmt.Sprintf("%v: port %d accepts connections but does not speak SSH in time: another "+
+				"service may listen there, or the host is overloaded", e.Err, e.Host.port())
 		}
 		from := e.Via
 		if from == "" {
 			from = "this machine"
 		}
-		return prefix + fmt.Sprintf("%v: usually the security group (or another firewall) does not let %s in on port %d; else the address is wrong or the host is down", e.Err, from, e.Host.port())
+		return prefix + fmt.Sprintf("%v: usually the security group (or another firewall) does not let %s in on "+
+			"port %d; else the address is wrong or the host is down", e.Err, from, e.Host.port())
 	}
 	if e.Kind == Unreachable && e.Via == "" {
-		return prefix + fmt.Sprintf("%v: the address is wrong, the host is down, or no way leads to its network from here", e.Err)
+		return prefix + fmt.Sprintf("%v: the address is wrong, the host is down, or no way leads to its network "+
+			"from here", e.Err)
 	}
 	return prefix + e.Err.Error()
 }
@@ -145,16 +149,19 @@ func (e *AuthError) Error() string {
 	if e.Certificate != nil {
 		return text + e.certificate(user)
 	}
-	return text + fmt.Sprintf("; usual causes: this key is not in the authorized_keys of user %q (compare with: ssh-keygen -lf ~/.ssh/authorized_keys), "+
+	return text + fmt.Sprintf("; usual causes: this key is not in the authorized_keys of user %q (compare with: "+
+		"ssh-keygen -lf ~/.ssh/authorized_keys), "+
 		"the user name is wrong (ubuntu, ec2-user, admin), or the home folder or ~/.ssh is writable by others", user)
 }
 
 func (e *AuthError) certificate(user string) string {
-	text := fmt.Sprintf("; it came with certificate %q by %s", e.Certificate.KeyId, describeKey(e.Certificate.SignatureKey))
+	text := fmt.Sprintf("; it came with certificate %q by %s", e.Certificate.KeyId,
+		describeKey(e.Certificate.SignatureKey))
 	if faults := certFaults(e.Certificate, user, time.Now()); len(faults) > 0 {
 		return text + ": " + strings.Join(faults, "; ")
 	}
-	return text + fmt.Sprintf("; usual causes: the host does not trust that authority (TrustedUserCAKeys in its sshd_config), has revoked the certificate, "+
+	return text + fmt.Sprintf("; usual causes: the host does not trust that authority (TrustedUserCAKeys in its "+
+		"sshd_config), has revoked the certificate, "+
 		"lets none of its principals log in as %q (AuthorizedPrincipalsFile), or its clock is wrong", user)
 }
 
@@ -179,12 +186,15 @@ func (e *HostKeyError) Error() string {
 		if e.Others {
 			others = " (known-hosts has lines for other names and addresses only)"
 		}
-		return fmt.Sprintf("host key of %s is not pinned%s; it offers %s. Compare on the host itself (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub), then put this line into known-hosts:\n%s",
+		return fmt.Sprintf("host key of %s is not pinned%s; it offers %s. Compare on the host itself (ssh-keygen "+
+			"-lf /etc/ssh/ssh_host_ed25519_key.pub), then put this line into known-hosts:\n%s",
 			e.Host, others, e.offered(), e.KnownHostsLine())
 	case e.Revoked:
-		return fmt.Sprintf("host key of %s is revoked: it offers %s, which a @revoked line refuses: this may be an attack", e.Host, e.offered())
+		return fmt.Sprintf("host key of %s is revoked: it offers %s, which a @revoked line refuses: this may be an "+
+			"attack", e.Host, e.offered())
 	}
-	text := fmt.Sprintf("host key of %s does not match: expected %s; offered %s", e.Host, strings.Join(e.Expected, " or "), e.offered())
+	text := fmt.Sprintf("host key of %s does not match: expected %s; offered %s", e.Host,
+		strings.Join(e.Expected, " or "), e.offered())
 	if e.Err != nil {
 		text += fmt.Sprintf(" (%v)", e.Err)
 	}

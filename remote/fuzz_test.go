@@ -24,14 +24,17 @@ func newPublic(tb testing.TB) (ssh.PublicKey, ssh.Signer) {
 	return signer.PublicKey(), signer
 }
 
-// However known_hosts and fingerprints read, a key that nobody has pinned is refused, and one that is revoked is, too.
+// However known_hosts and fingerprints read, a key that nobody has pinned is refused, and one that
+// is revoked is, too.
 func FuzzKnownHosts(f *testing.F) {
 	pinned, _ := newPublic(f)
 	stranger, _ := newPublic(f)
 	key := strings.TrimSpace(string(ssh.MarshalAuthorizedKey(pinned)))
 	for _, seed := range []string{
-		"web " + key, "* " + key, "!web,* " + key, "[web]:2222 " + key, "|1|c2FsdA==|aGFzaA== " + key, "|1||| " + key, "@revoked * " + key, "@cert-authority *.com " + key,
-		"web,10.0.0.? " + key + " comment", "# " + key, "@other web " + key, "[web ssh-ed25519", "web ssh-ed25519 AAAA", "\\[* " + key, "web\t" + key + "\r\nweb2 " + key, key,
+		"web " + key, "* " + key, "!web,* " + key, "[web]:2222 " + key, "|1|c2FsdA==|aGFzaA== " + key, "|1||| " +
+			key, "@revoked * " + key, "@cert-authority *.com " + key,
+		"web,10.0.0.? " + key + " comment", "# " + key, "@other web " +
+			key, "[web ssh-ed25519", "web ssh-ed25519 AAAA", "\\[* " + key, "web\t" + key + "\r\nweb2 " + key, key,
 	} {
 		f.Add(seed, ssh.FingerprintSHA256(pinned), "web", uint16(22))
 		f.Add(seed, "", "2001:db8::1", uint16(2222))
@@ -64,13 +67,17 @@ func FuzzKnownHosts(f *testing.F) {
 // No text is a key or a certificate by accident, and no error repeats any of it.
 func FuzzKeyAndCertificate(f *testing.F) {
 	public, signer := newPublic(f)
-	cert := &ssh.Certificate{Key: public, CertType: ssh.UserCert, ValidPrincipals: []string{"ubuntu"}, ValidBefore: ssh.CertTimeInfinity}
+	cert := &ssh.Certificate{
+		Key: public, CertType: ssh.UserCert, ValidPrincipals: []string{"ubuntu"},
+		ValidBefore: ssh.CertTimeInfinity,
+	}
 	if err := cert.SignCert(rand.Reader, signer); err != nil {
 		f.Fatal(err)
 	}
 	for _, seed := range []string{
 		string(ssh.MarshalAuthorizedKey(cert)), string(ssh.MarshalAuthorizedKey(public)), "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEA\n-----END OPENSSH PRIVATE KEY-----",
-		"-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\nAAAA\n-----END RSA PRIVATE KEY-----", "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIIB\n-----END ENCRYPTED PRIVATE KEY-----",
+		"-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\nAAAA\n-----END RSA " +
+			"PRIVATE KEY-----", "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIIB\n-----END ENCRYPTED PRIVATE KEY-----",
 		"PuTTY-User-Key-File-3: ssh-ed25519", `-----BEGIN PRIVATE KEY-----\nMC4C\n-----END PRIVATE KEY-----`,
 	} {
 		f.Add(seed, "")

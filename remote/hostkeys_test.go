@@ -59,38 +59,111 @@ func TestHostKeys(t *testing.T) {
 		{name: "plain", keys: all, knownHosts: line(name, ed.PublicKey()), want: "ok"},
 		{name: "plain, RSA", keys: all, knownHosts: line(name, rsa.PublicKey()), want: "ok"},
 		{name: "plain, ECDSA", keys: all, knownHosts: line(name, ec.PublicKey()), want: "ok"},
-		{name: "plain among others", keys: all, knownHosts: "# comment\n\n" + line("other", stranger.PublicKey()) + line("a,"+name+",b", ed.PublicKey()), want: "ok"},
-		{name: "plain, CRLF", keys: all, knownHosts: strings.ReplaceAll(line(name, ed.PublicKey()), "\n", "\r\n"), want: "ok"},
+		{
+			name: "plain among others", keys: all,
+			knownHosts: "# comment\n\n" + line("other", stranger.PublicKey()) + line("a,"+name+",b", ed.PublicKey()),
+			want:       "ok",
+		},
+		{
+			name: "plain, CRLF", keys: all, knownHosts: strings.ReplaceAll(line(name, ed.PublicKey()), "\n", "\r\n"),
+			want: "ok",
+		},
 		{name: "name without port", keys: all, knownHosts: line("127.0.0.1", ed.PublicKey()), want: "ok"},
-		{name: "name with port first", keys: all, knownHosts: line("127.0.0.1", ed.PublicKey()) + line(name, stranger.PublicKey()), want: "mismatch", offered: 1},
+		{
+			name: "name with port first", keys: all,
+			knownHosts: line("127.0.0.1", ed.PublicKey()) + line(name, stranger.PublicKey()), want: "mismatch",
+			offered: 1,
+		},
 		{name: "hashed", keys: all, knownHosts: line("HASH", ed.PublicKey()), want: "ok"},
-		{name: "hashed, other key", keys: all, knownHosts: line("HASH", stranger.PublicKey()), want: "mismatch", offered: 1},
+		{
+			name: "hashed, other key", keys: all, knownHosts: line("HASH", stranger.PublicKey()), want: "mismatch",
+			offered: 1,
+		},
 		{name: "wildcard", keys: all, knownHosts: line("127.0.*", ed.PublicKey()), want: "ok"},
 		{name: "wildcard with port", keys: all, knownHosts: line("[127.?.0.1]:*", ed.PublicKey()), want: "ok"},
-		{name: "wildcard with exception", keys: all, knownHosts: line("127.*,!127.0.0.1", ed.PublicKey()), want: "unknown", offered: 1},
-		{name: "two keys of one type", keys: all, knownHosts: line(name, stranger.PublicKey()) + line(name, ed.PublicKey()), want: "ok"},
-		{name: "one of two types changed", keys: all, knownHosts: line(name, stranger.PublicKey()) + line(name, rsa.PublicKey()), want: "ok"},
+		{
+			name: "wildcard with exception", keys: all, knownHosts: line("127.*,!127.0.0.1", ed.PublicKey()),
+			want: "unknown", offered: 1,
+		},
+		{
+			name: "two keys of one type", keys: all,
+			knownHosts: line(name, stranger.PublicKey()) + line(name, ed.PublicKey()), want: "ok",
+		},
+		{
+			name: "one of two types changed", keys: all,
+			knownHosts: line(name, stranger.PublicKey()) + line(name, rsa.PublicKey()), want: "ok",
+		},
 		{name: "other key", keys: all, knownHosts: line(name, stranger.PublicKey()), want: "mismatch", offered: 1},
-		{name: "pinned type is gone", keys: []ssh.Signer{rsa, ec}, knownHosts: line(name, ed.PublicKey()), want: "mismatch", offered: 2},
-		{name: "other host only", keys: all, knownHosts: line("example.com", ed.PublicKey()), want: "unknown", offered: 1},
+		{
+			name: "pinned type is gone", keys: []ssh.Signer{rsa, ec}, knownHosts: line(name, ed.PublicKey()),
+			want: "mismatch", offered: 2,
+		},
+		{
+			name: "other host only", keys: all, knownHosts: line("example.com", ed.PublicKey()), want: "unknown",
+			offered: 1,
+		},
 		{name: "nothing", keys: all, want: "unknown", offered: 1},
-		{name: "revoked", keys: all, knownHosts: line(name, ed.PublicKey()) + "@revoked " + line("*", ed.PublicKey()), want: "revoked", offered: 1},
-		{name: "revoked beats fingerprint", keys: all, knownHosts: "@revoked " + line("*", ed.PublicKey()), fingerprints: []string{sum(ed)}, want: "revoked", offered: 1},
-		{name: "authority", keys: []ssh.Signer{cert, rsa}, knownHosts: "@cert-authority " + line("127.0.0.*", authority.PublicKey()), want: "ok"},
-		{name: "authority, no certificate", keys: all, knownHosts: "@cert-authority " + line(name, authority.PublicKey()), want: "mismatch", offered: 3},
-		{name: "authority, expired", keys: []ssh.Signer{expired}, knownHosts: "@cert-authority " + line(name, authority.PublicKey()), want: "mismatch", offered: 1},
-		{name: "other authority", keys: []ssh.Signer{cert}, knownHosts: "@cert-authority " + line(name, stranger.PublicKey()), want: "mismatch", offered: 1},
-		{name: "authority revoked", keys: []ssh.Signer{cert}, knownHosts: "@cert-authority " + line(name, authority.PublicKey()) + "@revoked " + line("*", authority.PublicKey()), want: "revoked", offered: 1},
-		{name: "certified key revoked", keys: []ssh.Signer{cert}, knownHosts: "@cert-authority " + line(name, authority.PublicKey()) + "@revoked " + line("*", ed.PublicKey()), want: "revoked", offered: 1},
-		{name: "authority's key is no host key", keys: []ssh.Signer{authority}, knownHosts: "@cert-authority " + line(name, authority.PublicKey()), want: "mismatch", offered: 1},
+		{
+			name: "revoked", keys: all,
+			knownHosts: line(name, ed.PublicKey()) + "@revoked " + line("*", ed.PublicKey()), want: "revoked",
+			offered: 1,
+		},
+		{
+			name: "revoked beats fingerprint", keys: all, knownHosts: "@revoked " + line("*", ed.PublicKey()),
+			fingerprints: []string{sum(ed)}, want: "revoked", offered: 1,
+		},
+		{
+			name: "authority", keys: []ssh.Signer{cert, rsa},
+			knownHosts: "@cert-authority " + line("127.0.0.*", authority.PublicKey()), want: "ok",
+		},
+		{
+			name: "authority, no certificate", keys: all,
+			knownHosts: "@cert-authority " + line(name, authority.PublicKey()), want: "mismatch", offered: 3,
+		},
+		{
+			name: "authority, expired", keys: []ssh.Signer{expired},
+			knownHosts: "@cert-authority " + line(name, authority.PublicKey()), want: "mismatch", offered: 1,
+		},
+		{
+			name: "other authority", keys: []ssh.Signer{cert},
+			knownHosts: "@cert-authority " + line(name, stranger.PublicKey()), want: "mismatch", offered: 1,
+		},
+		{
+			name: "authority revoked", keys: []ssh.Signer{cert},
+			knownHosts: "@cert-authority " + line(name, authority.PublicKey()) + "@revoked " +
+				line("*", authority.PublicKey()),
+			want: "revoked", offered: 1,
+		},
+		{
+			name: "certified key revoked", keys: []ssh.Signer{cert},
+			knownHosts: "@cert-authority " + line(name, authority.PublicKey()) + "@revoked " +
+				line("*", ed.PublicKey()),
+			want: "revoked", offered: 1,
+		},
+		{
+			name: "authority's key is no host key", keys: []ssh.Signer{authority},
+			knownHosts: "@cert-authority " + line(name, authority.PublicKey()), want: "mismatch", offered: 1,
+		},
 		{name: "fingerprint of Ed25519", keys: all, fingerprints: []string{sum(ed)}, want: "ok"},
 		{name: "fingerprint of ECDSA", keys: all, fingerprints: []string{sum(ec)}, want: "ok"},
 		{name: "fingerprint of RSA", keys: all, fingerprints: []string{sum(rsa)}, want: "ok"},
 		{name: "one of several fingerprints", keys: all, fingerprints: []string{sum(stranger), sum(rsa)}, want: "ok"},
-		{name: "fingerprint of another", keys: all, fingerprints: []string{sum(stranger)}, want: "mismatch", offered: 3},
-		{name: "line wrong, fingerprint right", keys: all, knownHosts: line(name, stranger.PublicKey()), fingerprints: []string{sum(rsa)}, want: "ok"},
-		{name: "line right, fingerprint wrong", keys: all, knownHosts: line(name, rsa.PublicKey()), fingerprints: []string{sum(stranger)}, want: "ok"},
-		{name: "both wrong", keys: all, knownHosts: line(name, stranger.PublicKey()), fingerprints: []string{sum(authority)}, want: "mismatch", offered: 3},
+		{
+			name: "fingerprint of another", keys: all, fingerprints: []string{sum(stranger)}, want: "mismatch",
+			offered: 3,
+		},
+		{
+			name: "line wrong, fingerprint right", keys: all, knownHosts: line(name, stranger.PublicKey()),
+			fingerprints: []string{sum(rsa)}, want: "ok",
+		},
+		{
+			name: "line right, fingerprint wrong", keys: all, knownHosts: line(name, rsa.PublicKey()),
+			fingerprints: []string{sum(stranger)}, want: "ok",
+		},
+		{
+			name: "both wrong", keys: all, knownHosts: line(name, stranger.PublicKey()),
+			fingerprints: []string{sum(authority)}, want: "mismatch", offered: 3,
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -112,8 +185,10 @@ func TestHostKeys(t *testing.T) {
 			if !errors.As(err, &refused) {
 				t.Fatalf("Dial: %v, want a HostKeyError", err)
 			}
-			if refused.Revoked != (tt.want == "revoked") || refused.Unknown != (tt.want == "unknown") || len(refused.Offered) != tt.offered {
-				t.Errorf("revoked %t, unknown %t, %d offered; want %s, %d: %v", refused.Revoked, refused.Unknown, len(refused.Offered), tt.want, tt.offered, err)
+			if refused.Revoked != (tt.want == "revoked") || refused.Unknown != (tt.want == "unknown") ||
+				len(refused.Offered) != tt.offered {
+				t.Errorf("revoked %t, unknown %t, %d offered; want %s, %d: %v", refused.Revoked, refused.Unknown,
+					len(refused.Offered), tt.want, tt.offered, err)
 			}
 			wants := append([]string{hostOf(s).String()}, tt.fingerprints...)
 			for _, key := range refused.Offered {
@@ -138,8 +213,14 @@ func TestHostKeys(t *testing.T) {
 }
 
 func TestUnknownHostPrintsALineThatWorks(t *testing.T) {
-	s := sshtest.Start(t, sshtest.Options{HostKeys: []ssh.Signer{sshtest.Signer(t, "rsa"), sshtest.Signer(t, "ed25519")}})
-	_, err := remote.Dial(t.Context(), hostOf(s), remote.Config{Signer: sshtest.Signer(t, "ed25519"), HostKeys: pins(t, "")})
+	s := sshtest.Start(t, sshtest.Options{HostKeys: []ssh.Signer{
+		sshtest.Signer(t, "rsa"),
+		sshtest.Signer(t, "ed25519"),
+	}})
+	_, err := remote.Dial(t.Context(), hostOf(s), remote.Config{
+		Signer:   sshtest.Signer(t, "ed25519"),
+		HostKeys: pins(t, ""),
+	})
 	var refused *remote.HostKeyError
 	if !errors.As(err, &refused) || !refused.Unknown {
 		t.Fatalf("Dial: %v, want an unknown host key", err)
@@ -153,8 +234,12 @@ func TestUnknownHostPrintsALineThatWorks(t *testing.T) {
 	}
 	dialWith(t, s, remote.Config{Signer: sshtest.Signer(t, "ed25519"), HostKeys: pins(t, pinned)})
 	_, line, _ := strings.Cut(pinned, " ")
-	_, err = remote.Dial(t.Context(), hostOf(s), remote.Config{Signer: sshtest.Signer(t, "ed25519"), HostKeys: pins(t, "web.example.com "+line)})
-	if err == nil || !strings.Contains(err.Error(), "is not pinned (known-hosts has lines for other names and addresses only)") {
+	_, err = remote.Dial(t.Context(), hostOf(s), remote.Config{
+		Signer:   sshtest.Signer(t, "ed25519"),
+		HostKeys: pins(t, "web.example.com "+line),
+	})
+	if err == nil || !strings.Contains(err.Error(), "is not pinned (known-hosts has lines for other names and "+
+		"addresses only)") {
 		t.Errorf("with a line for another name: %v", err)
 	}
 }
@@ -187,14 +272,21 @@ func TestNewHostKeysReportsEveryFault(t *testing.T) {
 		want         []string
 	}{
 		{"no key", "example.com", nil, []string{"known_hosts line 1"}},
-		{"fingerprint as line", "SHA256:uNiVztksCsDhcc0u9e8BrrJXVGDMQn1UmdtHA8G5e2E", nil, []string{"line 1", "fingerprint, not a known_hosts line"}},
+		{
+			"fingerprint as line", "SHA256:uNiVztksCsDhcc0u9e8BrrJXVGDMQn1UmdtHA8G5e2E", nil,
+			[]string{"line 1", "fingerprint, not a known_hosts line"},
+		},
 		{"damaged key", line("a", key) + "b ssh-ed25519 AAAA\n", nil, []string{"known_hosts line 2"}},
 		{"unknown marker", "@trusted " + line("a", key), nil, []string{`line 1: unknown marker`}},
 		{"unknown hash", line("|2|YWE=|YWE=", key), nil, []string{"hashed"}},
 		{"salt", line("|1|!|YWE=", key), nil, []string{"salt"}},
 		{"hash", line("|1|YWE=|!", key), nil, []string{"hash"}},
 		{"MD5", "", []string{"MD5:16:27:ac:a5:76:28:2d:36:63:1b:56:4d:eb:df:a6:48"}, []string{"want SHA256:"}},
-		{"a typing error at the end", "", []string{"SHA256:LbSqmhN90XvEkfUhq3XheJW8thFfstqJyP8BhX7XNWR"}, []string{"its last character can't be right"}},
+		{
+			"a typing error at the end", "",
+			[]string{"SHA256:LbSqmhN90XvEkfUhq3XheJW8thFfstqJyP8BhX7XNWR"},
+			[]string{"its last character can't be right"},
+		},
 		{"short", "", []string{"SHA256:abcd"}, []string{`fingerprint 1: want`, "43 characters"}},
 		{"two at once", "example.com", []string{"nonsense"}, []string{"known_hosts line 1", `fingerprint 1: want`}},
 	}

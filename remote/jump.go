@@ -72,10 +72,12 @@ func (c *Client) onward(ctx context.Context, host Host, cfg Config) (net.Conn, e
 		timeout.Via = failed.Via
 		return nil, timeout
 	case errors.As(err, &no) && no.Reason == ssh.ConnectionFailed:
-		failed.Err = fmt.Errorf("%s can't connect to it: %q; see that the name means the right address there, that the host is up, and that its security group (or another firewall) lets %s in on port %d",
+		failed.Err = fmt.Errorf("%s can't connect to it: %q; see that the name means the right address there, that "+
+			"the host is up, and that its security group (or another firewall) lets %s in on port %d",
 			c.host, no.Message, c.host.Name, host.port())
 	case errors.As(err, &no):
-		failed.Err = fmt.Errorf("%s refuses to connect onwards: %q; its sshd_config must not say \"AllowTcpForwarding no\", and PermitOpen there or in authorized_keys must admit %s",
+		failed.Err = fmt.Errorf("%s refuses to connect onwards: %q; its sshd_config must not say "+
+			"\"AllowTcpForwarding no\", and PermitOpen there or in authorized_keys must admit %s",
 			c.host, no.Message, host.Addr())
 	default:
 		if lost := c.lost(); lost != nil {

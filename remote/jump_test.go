@@ -45,7 +45,10 @@ func (c *chain) config(t *testing.T) remote.Config {
 	last := len(c.hosts) - 1
 	cfg := remote.Config{Signer: c.signers[last], HostKeys: pins(t, "", c.hosts[last].fingerprint("ed25519"))}
 	for i, host := range c.hosts[:last] {
-		cfg.Jumps = append(cfg.Jumps, remote.Jump{Host: host.host, Signer: c.signers[i], HostKeys: pins(t, "", host.fingerprint(kinds[i]))})
+		cfg.Jumps = append(cfg.Jumps, remote.Jump{
+			Host: host.host, Signer: c.signers[i],
+			HostKeys: pins(t, "", host.fingerprint(kinds[i])),
+		})
 	}
 	return cfg
 }
@@ -69,7 +72,8 @@ func TestOpenSSHJump(t *testing.T) {
 			}
 			defer func() { _ = client.Close() }()
 			var out bytes.Buffer
-			if err := client.Run(t.Context(), remote.Command{Line: "echo $SSH_CONNECTION; head -c 5000000 /dev/zero | tr '\\0' x", Stdout: &out}); err != nil {
+			if err := client.Run(t.Context(), remote.Command{Line: "echo $SSH_CONNECTION; head -c 5000000 /dev/zero " +
+				"| tr '\\0' x", Stdout: &out}); err != nil {
 				t.Fatal(err)
 			}
 			first, rest, _ := strings.Cut(out.String(), "\n")
@@ -99,24 +103,56 @@ func TestOpenSSHJumpSaysWhichHop(t *testing.T) {
 		hop    int // 0: the error is about the target
 		want   []string
 	}{
-		{"the first is down", func(cfg *remote.Config, _ *remote.Host) { cfg.Jumps[0].Host, cfg.ConnectTimeout = nobody, soon }, 1, []string{"refused: the host is up"}},
-		{"the second is down", func(cfg *remote.Config, _ *remote.Host) { cfg.Jumps[1].Host = nobody }, 2, []string{c.hosts[0].host.String() + " can't connect to it", "security group"}},
+		{
+			"the first is down",
+			func(cfg *remote.Config, _ *remote.Host) { cfg.Jumps[0].Host, cfg.ConnectTimeout = nobody, soon }, 1,
+			[]string{"refused: the host is up"},
+		},
+		{
+			"the second is down", func(cfg *remote.Config, _ *remote.Host) { cfg.Jumps[1].Host = nobody }, 2,
+			[]string{c.hosts[0].host.String() + " can't connect to it", "security group"},
+		},
 		{"the first is another", func(cfg *remote.Config, _ *remote.Host) {
 			cfg.Jumps[0].HostKeys = pins(t, "", ssh.FingerprintSHA256(stranger.PublicKey()))
 		}, 1, []string{"does not match", "may be an attack", c.hosts[0].host.String()}},
 		{"the second is another", func(cfg *remote.Config, _ *remote.Host) {
 			cfg.Jumps[1].HostKeys = pins(t, "", ssh.FingerprintSHA256(stranger.PublicKey()))
 		}, 2, []string{"does not match", "may be an attack", second}},
-		{"the second is not pinned", func(cfg *remote.Config, _ *remote.Host) { cfg.Jumps[1].HostKeys = pins(t, "") }, 2, []string{"is not pinned", "then put this line into known-hosts:\n[127.0.0.1]:"}},
-		{"the target's pin does not vouch for a hop", func(cfg *remote.Config, _ *remote.Host) { cfg.Jumps[1].HostKeys = cfg.HostKeys }, 2, []string{"does not match"}},
-		{"the first refuses the key", func(cfg *remote.Config, _ *remote.Host) { cfg.Jumps[0].Signer = stranger }, 1, []string{"log in to", "authorized_keys"}},
-		{"the second refuses the key", func(cfg *remote.Config, _ *remote.Host) { cfg.Jumps[1].Signer = stranger }, 2, []string{"log in to", second}},
-		{"the target is down", func(_ *remote.Config, host *remote.Host) { *host = nobody }, 0, []string{second + " can't connect to it"}},
+		{
+			"the second is not pinned",
+			func(cfg *remote.Config, _ *remote.Host) { cfg.Jumps[1].HostKeys = pins(t, "") }, 2,
+			[]string{"is not pinned", "then put this line into known-hosts:\n[127.0.0.1]:"},
+		},
+		{
+			"the target's pin does not vouch for a hop",
+			func(cfg *remote.Config, _ *remote.Host) { cfg.Jumps[1].HostKeys = cfg.HostKeys }, 2,
+			[]string{"does not match"},
+		},
+		{
+			"the first refuses the key", func(cfg *remote.Config, _ *remote.Host) { cfg.Jumps[0].Signer = stranger }, 1,
+			[]string{"log in to", "authorized_keys"},
+		},
+		{
+			"the second refuses the key", func(cfg *remote.Config, _ *remote.Host) { cfg.Jumps[1].Signer = stranger },
+			2,
+			[]string{"log in to", second},
+		},
+		{
+			"the target is down", func(_ *remote.Config, host *remote.Host) { *host = nobody }, 0,
+			[]string{second + " can't connect to it"},
+		},
 		{"the target's name is unknown there", func(_ *remote.Config, host *remote.Host) {
 			host.Name = "no-such-host.invalid"
 		}, 0, []string{second + " can't connect to it", "the name means the right address there"}},
-		{"the target is another", func(cfg *remote.Config, _ *remote.Host) { cfg.HostKeys = cfg.Jumps[0].HostKeys }, 0, []string{"does not match"}},
-		{"the target refuses the key", func(cfg *remote.Config, _ *remote.Host) { cfg.Signer = stranger }, 0, []string{"log in to"}},
+		{
+			"the target is another", func(cfg *remote.Config, _ *remote.Host) { cfg.HostKeys = cfg.Jumps[0].HostKeys },
+			0,
+			[]string{"does not match"},
+		},
+		{
+			"the target refuses the key", func(cfg *remote.Config, _ *remote.Host) { cfg.Signer = stranger }, 0,
+			[]string{"log in to"},
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -128,7 +164,8 @@ func TestOpenSSHJumpSaysWhichHop(t *testing.T) {
 				t.Fatal("logged in")
 			}
 			var jump *remote.JumpError
-			if errors.As(err, &jump) != (tt.hop > 0) || tt.hop > 0 && (jump.Hop != tt.hop || jump.Hops != 2 || jump.Target != host || jump.Host != cfg.Jumps[tt.hop-1].Host) {
+			if errors.As(err, &jump) != (tt.hop > 0) || tt.hop > 0 &&
+				(jump.Hop != tt.hop || jump.Hops != 2 || jump.Target != host || jump.Host != cfg.Jumps[tt.hop-1].Host) {
 				t.Errorf("Dial: %v, want it to be about hop %d", err, tt.hop)
 			}
 			for _, want := range tt.want {
@@ -136,7 +173,8 @@ func TestOpenSSHJumpSaysWhichHop(t *testing.T) {
 					t.Errorf("Dial: %v, want %q", err, want)
 				}
 			}
-			if want := fmt.Sprintf("hop %d of 2 on the way to %s: ", tt.hop, host); tt.hop > 0 && !strings.HasPrefix(err.Error(), want) {
+			if want := fmt.Sprintf("hop %d of 2 on the way to %s: ", tt.hop, host); tt.hop > 0 &&
+				!strings.HasPrefix(err.Error(), want) {
 				t.Errorf("Dial: %v, want %q first", err, want)
 			}
 		})
@@ -148,7 +186,8 @@ func TestOpenSSHJumpIsForbidden(t *testing.T) {
 		c := newChain(t, 1, config)
 		_, err := remote.Dial(t.Context(), c.target(), c.config(t))
 		var dialError *remote.DialError
-		if !errors.As(err, &dialError) || !strings.Contains(err.Error(), "refuses to connect onwards") || !strings.Contains(err.Error(), "AllowTcpForwarding") {
+		if !errors.As(err, &dialError) || !strings.Contains(err.Error(), "refuses to connect onwards") ||
+			!strings.Contains(err.Error(), "AllowTcpForwarding") {
 			t.Errorf("%s: Dial: %v", config, err)
 		}
 	}
@@ -156,7 +195,10 @@ func TestOpenSSHJumpIsForbidden(t *testing.T) {
 
 func TestOpenSSHJumpTimesOut(t *testing.T) {
 	c := newChain(t, 1)
-	for name, host := range map[string]remote.Host{"SYN dropped": fullBacklog(t), "silent": hostAt(t, listen(t).Addr())} {
+	for name, host := range map[string]remote.Host{
+		"SYN dropped": fullBacklog(t),
+		"silent":      hostAt(t, listen(t).Addr()),
+	} {
 		cfg := c.config(t)
 		cfg.ConnectTimeout = 2 * time.Second
 		begin := time.Now()
@@ -189,9 +231,12 @@ func (w *watched) Close() error {
 func TestJumpEndsWithItsTarget(t *testing.T) {
 	c := newChain(t, 2)
 	for name, end := range map[string]func(*remote.Client){
-		"closed here":      func(client *remote.Client) { _ = client.Close() },
-		"closed by target": func(client *remote.Client) { _ = client.Run(t.Context(), remote.Command{Line: "kill -KILL $PPID"}) },
-		"no login":         nil,
+		"closed here": func(client *remote.Client) { _ = client.Close() },
+		"closed by target": func(client *remote.Client) {
+			_ = client.Run(t.Context(),
+				remote.Command{Line: "kill -KILL $PPID"})
+		},
+		"no login": nil,
 	} {
 		t.Run(name, func(t *testing.T) {
 			conns := make(chan *watched, 9)
@@ -238,9 +283,13 @@ func TestJumpThatVanishes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = client.Run(t.Context(), remote.Command{Line: "echo; exec sleep 10", Stdout: writerFunc(func([]byte) { _ = first.Conn.Close() })})
+		err = client.Run(t.Context(), remote.Command{
+			Line:   "echo; exec sleep 10",
+			Stdout: writerFunc(func([]byte) { _ = first.Conn.Close() }),
+		})
 		var lost *remote.LostError
-		if !errors.As(err, &lost) || !lost.Started || !strings.Contains(err.Error(), "connection to "+c.hosts[0].host.String()) {
+		if !errors.As(err, &lost) || !lost.Started || !strings.Contains(err.Error(),
+			"connection to "+c.hosts[0].host.String()) {
 			t.Errorf("Run: %v, want a LostError that names the hop", err)
 		}
 		if err := client.Run(t.Context(), remote.Command{Line: "true"}); !errors.As(err, &lost) || lost.Started {
@@ -256,7 +305,10 @@ func TestJumpThatVanishes(t *testing.T) {
 			t.Fatal(err)
 		}
 		begin := time.Now()
-		err = client.Run(t.Context(), remote.Command{Line: "echo; exec sleep 10", Stdout: writerFunc(func([]byte) { h.swallow() })})
+		err = client.Run(t.Context(), remote.Command{
+			Line:   "echo; exec sleep 10",
+			Stdout: writerFunc(func([]byte) { h.swallow() }),
+		})
 		if !errors.Is(err, remote.ErrKeepalive) || time.Since(begin) > 5*time.Second {
 			t.Errorf("Run: %v after %s, want ErrKeepalive", err, time.Since(begin))
 		}
@@ -267,7 +319,8 @@ func TestDialNeedsKeysOfJumps(t *testing.T) {
 	s := sshtest.Start(t, sshtest.Options{})
 	cfg := configFor(t, s)
 	cfg.Jumps = []remote.Jump{{Host: remote.Host{User: "ops", Name: "bastion"}}}
-	if _, err := remote.Dial(t.Context(), hostOf(s), cfg); err == nil || !strings.Contains(err.Error(), "required for ops@bastion, too") {
+	if _, err := remote.Dial(t.Context(), hostOf(s), cfg); err == nil ||
+		!strings.Contains(err.Error(), "required for ops@bastion, too") {
 		t.Errorf("Dial: %v", err)
 	}
 }

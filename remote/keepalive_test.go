@@ -135,7 +135,8 @@ func TestKeepaliveCountsOutputAsLife(t *testing.T) {
 	cfg := configFor(t, s)
 	cfg.KeepaliveInterval, cfg.KeepaliveMax = soon, 4
 	client := dialWith(t, s, cfg)
-	if err := client.Run(t.Context(), remote.Command{Line: "for i in {1..40}; do echo $i; sleep 0.03; done"}); err != nil {
+	if err := client.Run(t.Context(),
+		remote.Command{Line: "for i in {1..40}; do echo $i; sleep 0.03; done"}); err != nil {
 		t.Error(err)
 	}
 }

@@ -37,10 +37,12 @@ func ParseKey(text, passphrase string) (ssh.Signer, error) {
 	}
 	signer, err := ssh.NewSignerFromKey(raw)
 	if err != nil {
-		return nil, fmt.Errorf("%w that can be used: it is neither RSA, ECDSA (P-256, P-384, P-521) nor Ed25519", ErrKeyUnreadable)
+		return nil, fmt.Errorf("%w that can be used: it is neither RSA, ECDSA (P-256, P-384, P-521) nor Ed25519",
+			ErrKeyUnreadable)
 	}
 	if signer.PublicKey().Type() == "ssh-dss" {
-		return nil, fmt.Errorf("%w that can be used: it is a DSA key, which OpenSSH no longer accepts", ErrKeyUnreadable)
+		return nil, fmt.Errorf("%w that can be used: it is a DSA key, which OpenSSH no longer accepts",
+			ErrKeyUnreadable)
 	}
 	return withoutSHA1(signer)
 }

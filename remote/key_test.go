@@ -57,7 +57,8 @@ func keyText(tb testing.TB, key crypto.Signer, form, passphrase string) string {
 		}
 		if passphrase != "" {
 			//nolint:staticcheck // weak, but EC2 and old ssh-keygen have written such keys
-			block, err = x509.EncryptPEMBlock(rand.Reader, block.Type, block.Bytes, []byte(passphrase), x509.PEMCipherAES128)
+			block, err = x509.EncryptPEMBlock(rand.Reader, block.Type, block.Bytes, []byte(passphrase),
+				x509.PEMCipherAES128)
 		}
 	}
 	if err != nil {
@@ -190,7 +191,10 @@ func TestParseKeySaysWhatItSees(t *testing.T) {
 	tests := []struct{ name, text, want string }{
 		{"empty", " \n", "it is empty"},
 		{"public key", string(ssh.MarshalAuthorizedKey(public)), "public key"},
-		{"public key in PEM", string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: publicPEM})), "public key"},
+		{
+			"public key in PEM", string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: publicPEM})),
+			"public key",
+		},
 		{"PuTTY", "PuTTY-User-Key-File-3: ssh-ed25519\nEncryption: none\n", ".ppk"},
 		{"path", "~/.ssh/id_ed25519", "path of a file"},
 		{"path of a pem", "my-key.pem", "path of a file"},
@@ -200,9 +204,20 @@ func TestParseKeySaysWhatItSees(t *testing.T) {
 		{"damaged", strings.Replace(text, lines[2], "", 1), "damaged"},
 		{"base64 of a key", base64.StdEncoding.EncodeToString([]byte(text)), "base64-encoded once more"},
 		{"certificate", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("x")})), "certificate"},
-		{"unknown block", string(pem.EncodeToMemory(&pem.Block{Type: "PGP PRIVATE KEY", Bytes: []byte("x")})), "unknown"},
-		{"encrypted noise", string(pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: []byte("x")})), "unknown kind"},
-		{"unknown cipher", "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: ROT13-CBC,00\n\nYWJj\n-----END RSA PRIVATE KEY-----", "unknown kind"},
+		{
+			"unknown block", string(pem.EncodeToMemory(&pem.Block{Type: "PGP PRIVATE KEY", Bytes: []byte("x")})),
+			"unknown",
+		},
+		{
+			"encrypted noise",
+			string(pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: []byte("x")})), "unknown kind",
+		},
+		{
+			"unknown cipher",
+			"-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: ROT13-CBC,00\n\nYWJj\n-----END RSA " +
+				"PRIVATE KEY-----",
+			"unknown kind",
+		},
 		{"prose", "hunter2 is not a key", "starts with a line -----BEGIN"},
 	}
 	for _, tt := range tests {

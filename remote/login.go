@@ -73,9 +73,12 @@ func (l *login) explain(w *wire, err error) error {
 	words, isSSH := w.firstWords()
 	switch {
 	case !isSSH && words == "":
-		return passing(fmt.Errorf("port %d closed the connection without a word: sshd may be starting, full (MaxStartups) or blocking this address: %w", l.host.port(), err))
-	case !isSSH && (strings.Contains(words, "MaxStartups") || strings.Contains(words, "Not allowed at this time")): // sshd's own words
-		return passing(fmt.Errorf("port %d lets nobody more in at the moment: sshd says %q, since connections to it are open that have not logged in (MaxStartups)", l.host.port(), words))
+		return passing(fmt.Errorf("port %d closed the connection without a word: sshd may be starting, full "+
+			"(MaxStartups) or blocking this address: %w", l.host.port(), err))
+	// sshd's own words
+	case !isSSH && (strings.Contains(words, "MaxStartups") || strings.Contains(words, "Not allowed at this time")):
+		return passing(fmt.Errorf("port %d lets nobody more in at the moment: sshd says %q, since connections to it "+
+			"are open that have not logged in (MaxStartups)", l.host.port(), words))
 	case !isSSH:
 		return failed(fmt.Errorf("port %d is not an SSH server: it says %q", l.host.port(), words))
 	}
@@ -84,7 +87,10 @@ func (l *login) explain(w *wire, err error) error {
 	if trusted && !w.cut() && (wasRefused || tried) {
 		key := l.cfg.Signer.PublicKey()
 		cert, _ := key.(*ssh.Certificate)
-		e := &AuthError{Host: l.host.String(), KeyType: key.Type(), Fingerprint: ssh.FingerprintSHA256(plainKey(key)), Certificate: cert}
+		e := &AuthError{
+			Host: l.host.String(), KeyType: key.Type(), Fingerprint: ssh.FingerprintSHA256(plainKey(key)),
+			Certificate: cert,
+		}
 		if wasRefused {
 			e.Methods = refused.methods
 		} else {
@@ -94,7 +100,10 @@ func (l *login) explain(w *wire, err error) error {
 	}
 	var nothingCommon *ssh.AlgorithmNegotiationError
 	if errors.As(err, &nothingCommon) {
-		return failed(&AlgorithmError{nothingCommon.What, nothingCommon.SupportedAlgorithms, nothingCommon.RequestedAlgorithms})
+		return failed(&AlgorithmError{
+			nothingCommon.What, nothingCommon.SupportedAlgorithms,
+			nothingCommon.RequestedAlgorithms,
+		})
 	}
 	if w.cut() {
 		return passing(fmt.Errorf("the host ended the connection during the handshake: %w", err))

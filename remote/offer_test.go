@@ -23,8 +23,8 @@ var update = flag.Bool("update", false, "write docs/ssh-algorithms.txt anew")
 
 const offerFile = "../docs/ssh-algorithms.txt"
 
-// offered is what a server sees of a client before it has said anything itself: its version, and the ten lists of its
-// first packet (RFC 4253, 7.1).
+// offered is what a server sees of a client before it has said anything itself: its version, and
+// the ten lists of its first packet (RFC 4253, 7.1).
 type offered struct {
 	version string
 	lists   [10][]string
@@ -47,7 +47,10 @@ func offerOf(t *testing.T, hostKeys *remote.HostKeys) offered {
 		}
 		came <- o
 	}()
-	_, _ = remote.Dial(t.Context(), hostAt(t, l.Addr()), remote.Config{Signer: sshtest.Signer(t, "ed25519"), HostKeys: hostKeys, ConnectTimeout: time.Second})
+	_, _ = remote.Dial(t.Context(), hostAt(t, l.Addr()), remote.Config{
+		Signer:   sshtest.Signer(t, "ed25519"),
+		HostKeys: hostKeys, ConnectTimeout: time.Second,
+	})
 	return <-came
 }
 
@@ -90,9 +93,13 @@ func readOffer(conn net.Conn) (o offered, err error) {
 // text is the list for people.
 func (o offered) text() string {
 	var b strings.Builder
-	b.WriteString("# What deploy-action offers to an SSH server, as the server sees it; written by `go test ./remote -run Offer -update`.\n")
+	b.WriteString("# What deploy-action offers to an SSH server, as the server sees it; written by `go test " +
+		"./remote -run Offer -update`.\n")
 	b.WriteString("# Pinned host keys narrow the host key algorithms down to their types.\n")
-	for i, title := range []string{"key exchange", "host key", "cipher, to server", "cipher, from server", "MAC, to server", "MAC, from server", "compression, to server"} {
+	for i, title := range []string{
+		"key exchange", "host key", "cipher, to server", "cipher, from server",
+		"MAC, to server", "MAC, from server", "compression, to server",
+	} {
 		fmt.Fprintf(&b, "\n%s\n", title)
 		for _, name := range o.lists[i] {
 			fmt.Fprintf(&b, "    %s\n", name)
@@ -101,8 +108,8 @@ func (o offered) text() string {
 	return b.String()
 }
 
-// weak is what ssh-audit marks as broken: SHA-1 in signatures, key exchange and MACs (not "sha1" within another name), MD5, CBC, RC4, 3DES, DSA,
-// none, and MACs that are cut short.
+// weak is what ssh-audit marks as broken: SHA-1 in signatures, key exchange and MACs (not "sha1"
+// within another name), MD5, CBC, RC4, 3DES, DSA, none, and MACs that are cut short.
 var weak = regexp.MustCompile(`sha1|md5|cbc|arcfour|rc4|3des|ssh-dss|^ssh-rsa$|^ssh-rsa-cert|none|umac-64|-96|group1-`)
 
 func TestWhatWeOffer(t *testing.T) {
@@ -131,7 +138,8 @@ func TestWhatWeOffer(t *testing.T) {
 }
 
 func TestHostKeyAlgorithmsAreThoseOfPinnedKeys(t *testing.T) {
-	ed, rsa, ec := sshtest.Signer(t, "ed25519").PublicKey(), sshtest.Signer(t, "rsa").PublicKey(), sshtest.Signer(t, "ecdsa-384").PublicKey()
+	ed, rsa, ec := sshtest.Signer(t, "ed25519").PublicKey(), sshtest.Signer(t, "rsa").PublicKey(), sshtest.Signer(t,
+		"ecdsa-384").PublicKey()
 	all := offerOf(t, pins(t, "")).lists[1]
 	for _, tt := range []struct {
 		name     string
@@ -140,15 +148,24 @@ func TestHostKeyAlgorithmsAreThoseOfPinnedKeys(t *testing.T) {
 	}{
 		{"Ed25519", pins(t, line("127.0.0.1", ed)), []string{"ssh-ed25519"}},
 		{"RSA", pins(t, line("127.0.0.1", rsa)), []string{"rsa-sha2-512", "rsa-sha2-256"}},
-		{"two types", pins(t, line("127.0.0.1", ec)+line("127.0.0.1", ed)), []string{"ssh-ed25519", "ecdsa-sha2-nistp384"}},
-		{"not those of another host", pins(t, line("127.0.0.1", ec)+line("other", ed)), []string{"ecdsa-sha2-nistp384"}},
+		{
+			"two types", pins(t, line("127.0.0.1", ec)+line("127.0.0.1", ed)),
+			[]string{"ssh-ed25519", "ecdsa-sha2-nistp384"},
+		},
+		{
+			"not those of another host", pins(t, line("127.0.0.1", ec)+line("other", ed)),
+			[]string{"ecdsa-sha2-nistp384"},
+		},
 		{"an authority", pins(t, "@cert-authority "+line("127.0.0.1", ed)), []string{
 			"ssh-ed25519-cert-v01@openssh.com", "ecdsa-sha2-nistp256-cert-v01@openssh.com", "ecdsa-sha2-nistp384-cert-v01@openssh.com",
 			"ecdsa-sha2-nistp521-cert-v01@openssh.com", "rsa-sha2-512-cert-v01@openssh.com", "rsa-sha2-256-cert-v01@openssh.com",
 		}},
 		{"a fingerprint tells no type", pins(t, "", ssh.FingerprintSHA256(rsa)), all},
-		{"both: the pinned types first", pins(t, line("127.0.0.1", rsa), ssh.FingerprintSHA256(ed)), append([]string{"rsa-sha2-512", "rsa-sha2-256"},
-			"ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521")},
+		{
+			"both: the pinned types first", pins(t, line("127.0.0.1", rsa), ssh.FingerprintSHA256(ed)),
+			append([]string{"rsa-sha2-512", "rsa-sha2-256"},
+				"ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521"),
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := offerOf(t, tt.hostKeys).lists[1]; !slices.Equal(got, tt.want) {
@@ -158,21 +175,31 @@ func TestHostKeyAlgorithmsAreThoseOfPinnedKeys(t *testing.T) {
 	}
 }
 
-// A host that has none of the pinned types is asked for the others, to say what it has; where it has nothing sound at all, both lists are shown.
+// A host that has none of the pinned types is asked for the others, to say what it has; where it
+// has nothing sound at all, both lists are shown.
 func TestOpenSSHWithNothingSound(t *testing.T) {
 	signer := sshtest.Signer(t, "ed25519")
 	for _, tt := range []struct {
 		config string
 		want   []string
 	}{
-		{"HostKeyAlgorithms ssh-rsa", []string{"host key", "this side accepts ssh-ed25519, ", "rsa-sha2-256", "the host offers ssh-rsa:"}},
-		{"KexAlgorithms diffie-hellman-group14-sha1", []string{"key exchange", "the host offers diffie-hellman-group14-sha1"}},
+		{
+			"HostKeyAlgorithms ssh-rsa",
+			[]string{"host key", "this side accepts ssh-ed25519, ", "rsa-sha2-256", "the host offers ssh-rsa:"},
+		},
+		{
+			"KexAlgorithms diffie-hellman-group14-sha1",
+			[]string{"key exchange", "the host offers diffie-hellman-group14-sha1"},
+		},
 		{"Ciphers aes128-cbc,3des-cbc", []string{"cipher", "the host offers aes128-cbc, 3des-cbc"}},
 		{"Ciphers aes128-ctr\nMACs hmac-sha1,hmac-md5", []string{"MAC", "the host offers hmac-sha1, hmac-md5"}},
 	} {
 		t.Run(tt.config, func(t *testing.T) {
 			s := startOpenSSH(t, []ssh.PublicKey{signer.PublicKey()}, tt.config)
-			_, err := remote.Dial(t.Context(), s.host, remote.Config{Signer: signer, HostKeys: pins(t, line("127.0.0.1", s.hostKeys["ed25519"]))})
+			_, err := remote.Dial(t.Context(), s.host, remote.Config{
+				Signer:   signer,
+				HostKeys: pins(t, line("127.0.0.1", s.hostKeys["ed25519"])),
+			})
 			for _, want := range append(tt.want, "update OpenSSH on the host") {
 				if err == nil || !strings.Contains(err.Error(), want) {
 					t.Errorf("Dial: %v, want %q", err, want)

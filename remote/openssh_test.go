@@ -38,7 +38,10 @@ func TestOpenSSHKeyForms(t *testing.T) {
 					t.Fatal(err)
 				}
 				keygen(t, path, "-p", "-P", "", "-N", passphrase, "-m", format, "-a", "1")
-				forms = append(forms, form{strings.TrimSpace(kind + " " + format + " " + passphrase), read(t, path), passphrase})
+				forms = append(forms, form{
+					strings.TrimSpace(kind + " " + format + " " + passphrase), read(t, path),
+					passphrase,
+				})
 			}
 		}
 	}
@@ -138,7 +141,10 @@ func TestOpenSSHRefusesTheLogin(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = remote.Dial(t.Context(), s.host, remote.Config{Signer: signer, HostKeys: pins(t, "", s.fingerprint("rsa"))})
+		_, err = remote.Dial(t.Context(), s.host, remote.Config{
+			Signer:   signer,
+			HostKeys: pins(t, "", s.fingerprint("rsa")),
+		})
 		var authError *remote.AuthError
 		if !errors.As(err, &authError) || authError.Fingerprint != ssh.FingerprintSHA256(signer.PublicKey()) {
 			t.Errorf("Dial: %v, want an AuthError", err)
@@ -149,7 +155,10 @@ func TestOpenSSHRefusesTheLogin(t *testing.T) {
 func TestOpenSSHRun(t *testing.T) {
 	signer := sshtest.Signer(t, "ed25519")
 	s := startOpenSSH(t, []ssh.PublicKey{signer.PublicKey()})
-	cfg := remote.Config{Signer: signer, HostKeys: pins(t, "", s.fingerprint("ed25519")), KeepaliveInterval: soon, KeepaliveMax: 20}
+	cfg := remote.Config{
+		Signer: signer, HostKeys: pins(t, "", s.fingerprint("ed25519")), KeepaliveInterval: soon,
+		KeepaliveMax: 20,
+	}
 	client := s.dial(t, cfg)
 	if got := client.ServerVersion(); !strings.HasPrefix(got, "SSH-2.0-OpenSSH_") {
 		t.Errorf("ServerVersion() = %q", got)
@@ -157,9 +166,13 @@ func TestOpenSSHRun(t *testing.T) {
 	t.Run("script on stdin", func(t *testing.T) {
 		var stdout, stderr bytes.Buffer
 		script := "set -euo pipefail\nmain() { echo key=value; echo words >&2; exit 3; }\nmain \"$@\" </dev/null\n"
-		err := client.Run(t.Context(), remote.Command{Line: "bash -s", Stdin: strings.NewReader(script), Stdout: &stdout, Stderr: &stderr})
+		err := client.Run(t.Context(), remote.Command{
+			Line: "bash -s", Stdin: strings.NewReader(script),
+			Stdout: &stdout, Stderr: &stderr,
+		})
 		var exit *remote.ExitError
-		if !errors.As(err, &exit) || exit.Code != 3 || stdout.String() != "key=value\n" || stderr.String() != "words\n" {
+		if !errors.As(err, &exit) || exit.Code != 3 || stdout.String() != "key=value\n" ||
+			stderr.String() != "words\n" {
 			t.Errorf("Run: %v, stdout %q, stderr %q", err, stdout.String(), stderr.String())
 		}
 	})
@@ -172,7 +185,10 @@ func TestOpenSSHRun(t *testing.T) {
 	})
 	t.Run("large output", func(t *testing.T) {
 		n := 0
-		err := client.Run(t.Context(), remote.Command{Line: "head -c 30000000 /dev/zero", Stdout: writerFunc(func(p []byte) { n += len(p) })})
+		err := client.Run(t.Context(), remote.Command{
+			Line:   "head -c 30000000 /dev/zero",
+			Stdout: writerFunc(func(p []byte) { n += len(p) }),
+		})
 		if err != nil || n != 30_000_000 {
 			t.Errorf("Run: %v after %d bytes", err, n)
 		}
@@ -238,7 +254,10 @@ func TestOpenSSHSessionVanishes(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			cfg := remote.Config{Signer: signer, HostKeys: pins(t, "", s.fingerprint("ed25519")), KeepaliveInterval: soon, KeepaliveMax: 3}
+			cfg := remote.Config{
+				Signer: signer, HostKeys: pins(t, "", s.fingerprint("ed25519")),
+				KeepaliveInterval: soon, KeepaliveMax: 3,
+			}
 			client := s.dial(t, cfg)
 			parent := make(chan int, 1)
 			err := client.Run(t.Context(), remote.Command{
@@ -277,7 +296,10 @@ func TestOpenSSHIsGone(t *testing.T) {
 		}
 		_ = conn.Close()
 	}
-	_, err := remote.Dial(t.Context(), s.host, remote.Config{Signer: signer, HostKeys: pins(t, ""), ConnectTimeout: soon})
+	_, err := remote.Dial(t.Context(), s.host, remote.Config{
+		Signer: signer, HostKeys: pins(t, ""),
+		ConnectTimeout: soon,
+	})
 	var dialError *remote.DialError
 	if !errors.As(err, &dialError) || dialError.Kind != remote.Refused {
 		t.Errorf("Dial: %v, want Refused", err)

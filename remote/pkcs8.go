@@ -69,10 +69,12 @@ func parseEncryptedPKCS8(der []byte, passphrase string) (any, error) {
 	if _, err := asn1.Unmarshal(der, &box); err != nil || !box.Algorithm.Algorithm.Equal(oidPBES2) {
 		return nil, unknown
 	}
-	if _, err := asn1.Unmarshal(box.Algorithm.Parameters.FullBytes, &scheme); err != nil || !scheme.KDF.Algorithm.Equal(oidPBKDF2) {
+	if _, err := asn1.Unmarshal(box.Algorithm.Parameters.FullBytes, &scheme); err != nil ||
+		!scheme.KDF.Algorithm.Equal(oidPBKDF2) {
 		return nil, unknown
 	}
-	if _, err := asn1.Unmarshal(scheme.KDF.Parameters.FullBytes, &kdf); err != nil || kdf.Iterations < 1 || kdf.Iterations > maxIterations {
+	if _, err := asn1.Unmarshal(scheme.KDF.Parameters.FullBytes, &kdf); err != nil || kdf.Iterations < 1 ||
+		kdf.Iterations > maxIterations {
 		return nil, unknown
 	}
 	if _, err := asn1.Unmarshal(scheme.Cipher.Parameters.FullBytes, &iv); err != nil || len(iv) != aes.BlockSize {

@@ -192,7 +192,8 @@ func (p *Process) supervise(ctx context.Context) {
 	p.shut()
 	outcome := p.outcome()
 	if !stopped && errors.Is(outcome, ErrNoExitStatus) {
-		outcome = &LostError{Started: true, Err: fmt.Errorf("it may still run: no end seen within %s of signal TERM", stopGrace)}
+		outcome = &LostError{Started: true, Err: fmt.Errorf("it may still run: no end seen within %s of signal TERM",
+			stopGrace)}
 	}
 	p.err = interrupted(ctx, outcome)
 }

@@ -21,7 +21,10 @@ func TestRun(t *testing.T) {
 		wantStdout, wantStderr, want string
 	}{
 		{name: "success", line: "echo out; echo err >&2", wantStdout: "out\n", wantStderr: "err\n"},
-		{name: "script on stdin", line: "bash -s", stdin: "main() { cat; exit 3; }; main </dev/null\n", want: "exit status 3"},
+		{
+			name: "script on stdin", line: "bash -s", stdin: "main() { cat; exit 3; }; main </dev/null\n",
+			want: "exit status 3",
+		},
 		{name: "data on stdin", line: "wc -c", stdin: strings.Repeat("x", 1<<20), wantStdout: "1048576\n"},
 		{name: "stdin not read", line: "exit 0", stdin: strings.Repeat("x", 8<<20)},
 		{name: "exit status", line: "echo out; exit 17", wantStdout: "out\n", want: "exit status 17"},
@@ -41,7 +44,8 @@ func TestRun(t *testing.T) {
 				got = err.Error()
 			}
 			if got != tt.want || stdout.String() != tt.wantStdout || stderr.String() != tt.wantStderr {
-				t.Errorf("Run: %q, stdout %q, stderr %q; want %q, %q, %q", got, stdout.String(), stderr.String(), tt.want, tt.wantStdout, tt.wantStderr)
+				t.Errorf("Run: %q, stdout %q, stderr %q; want %q, %q, %q", got, stdout.String(), stderr.String(),
+					tt.want, tt.wantStdout, tt.wantStderr)
 			}
 		})
 	}
@@ -85,8 +89,14 @@ func TestContextEndsACommand(t *testing.T) {
 		wantExit *remote.ExitError // nil: success, or lost
 		wantLost bool
 	}{
-		{name: "that dies of TERM", line: "echo up; sleep 60 & wait", wantExit: &remote.ExitError{Code: 143, Signal: "TERM"}},
-		{name: "that cleans up", line: "trap 'exit 9' TERM; echo up; while :; do sleep 0.01; done", wantExit: &remote.ExitError{Code: 9}},
+		{
+			name: "that dies of TERM", line: "echo up; sleep 60 & wait",
+			wantExit: &remote.ExitError{Code: 143, Signal: "TERM"},
+		},
+		{
+			name: "that cleans up", line: "trap 'exit 9' TERM; echo up; while :; do sleep 0.01; done",
+			wantExit: &remote.ExitError{Code: 9},
+		},
 		{name: "that ends well", line: "trap 'exit 0' TERM; echo up; while :; do sleep 0.01; done"},
 		{name: "that ignores TERM", line: "trap '' TERM; echo up; exec sleep 60", wantLost: true},
 	}
@@ -156,7 +166,10 @@ func TestProcess(t *testing.T) {
 	start := func(line string, stdin io.Reader) (*remote.Process, chan string) {
 		t.Helper()
 		lines := make(chan string, 16)
-		p, err := client.Start(t.Context(), remote.Command{Line: line, Stdin: stdin, Stdout: writerFunc(func(b []byte) { lines <- string(b) })})
+		p, err := client.Start(t.Context(), remote.Command{
+			Line: line, Stdin: stdin,
+			Stdout: writerFunc(func(b []byte) { lines <- string(b) }),
+		})
 		if err != nil {
 			t.Fatal(err)
 		}

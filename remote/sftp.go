@@ -179,7 +179,8 @@ func (c *Client) openSFTP(ended <-chan struct{}) (*files, error) {
 	s, err := sftp.NewClientPipe(begins, ch, sftp.UseConcurrentWrites(true))
 	if err != nil {
 		if said := begins.words(); said != "" {
-			err = fmt.Errorf("begin SFTP: the login prints %q before it: a start-up file such as ~/.bashrc must print nothing where nobody reads it", said)
+			err = fmt.Errorf("begin SFTP: the login prints %q before it: a start-up file such as ~/.bashrc must "+
+				"print nothing where nobody reads it", said)
 		} else {
 			err = c.explain(fmt.Errorf("begin SFTP: %w", err))
 		}
@@ -214,8 +215,8 @@ func (b *beginning) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// words returns the first line of what came, if it is not SFTP: that begins with the length of a short packet, in four bytes of which the
-// first is 0 (draft-ietf-secsh-filexfer-02, section 3).
+// words returns the first line of what came, if it is not SFTP: that begins with the length of a
+// short packet, in four bytes of which the first is 0 (draft-ietf-secsh-filexfer-02, section 3).
 func (b *beginning) words() string {
 	if len(b.bytes) == 0 || b.bytes[0] == 0 {
 		return ""

@@ -28,7 +28,8 @@ func sftpHost(t *testing.T, config ...string) *remote.Client {
 const withSFTP = "Subsystem sftp internal-sftp"
 
 func TestOpenSSHUploadAndDownload(t *testing.T) {
-	for name, config := range map[string]string{"large packets": withSFTP, "packets that any server takes": withSFTP + " -P limits"} {
+	for name, config := range map[string]string{"large packets": withSFTP, "packets that any server takes": withSFTP +
+		" -P limits"} {
 		t.Run(name, func(t *testing.T) { uploadAndDownload(t, sftpHost(t, config)) })
 	}
 }
@@ -108,7 +109,8 @@ func TestOpenSSHSFTPRefusals(t *testing.T) {
 			t.Errorf("%s: %v, want one that names the file", name, err)
 		}
 	}
-	if err := sftpHost(t).Upload(t.Context(), missing, strings.NewReader("x")); err == nil || !strings.Contains(err.Error(), "Subsystem sftp") {
+	if err := sftpHost(t).Upload(t.Context(), missing, strings.NewReader("x")); err == nil ||
+		!strings.Contains(err.Error(), "Subsystem sftp") {
 		t.Errorf("%v, want the line that sshd_config lacks", err)
 	}
 	broken := errors.New("source is broken")
@@ -116,7 +118,8 @@ func TestOpenSSHSFTPRefusals(t *testing.T) {
 	if err := os.WriteFile(path, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := client.Upload(t.Context(), path, io.MultiReader(strings.NewReader("half"), failing{broken})); !errors.Is(err, broken) {
+	if err := client.Upload(t.Context(), path, io.MultiReader(strings.NewReader("half"),
+		failing{broken})); !errors.Is(err, broken) {
 		t.Errorf("%v, want the source's own error", err)
 	}
 }

@@ -32,7 +32,8 @@ type openSSH struct {
 // keygen runs ssh-keygen on a file.
 func keygen(tb testing.TB, path string, args ...string) {
 	tb.Helper()
-	out, err := exec.CommandContext(tb.Context(), "ssh-keygen", append([]string{"-q", "-f", path}, args...)...).CombinedOutput()
+	out, err := exec.CommandContext(tb.Context(), "ssh-keygen",
+		append([]string{"-q", "-f", path}, args...)...).CombinedOutput()
 	if err != nil {
 		tb.Fatalf("ssh-keygen (of package openssh-client): %v\n%s", err, out)
 	}

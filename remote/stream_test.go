@@ -54,7 +54,8 @@ func TestOutputAfterTheExitStatusIsComplete(t *testing.T) {
 			time.Sleep(time.Second) // longer than the silence that counts as the end
 		}
 	})
-	if err := dial(t, s).Run(t.Context(), remote.Command{Line: "test", Stdout: slow}); err != nil || n.Load() != 20<<20 {
+	if err := dial(t, s).Run(t.Context(), remote.Command{Line: "test", Stdout: slow}); err != nil ||
+		n.Load() != 20<<20 {
 		t.Errorf("Run: %v after %d bytes, want all of %d", err, n.Load(), 20<<20)
 	}
 }
@@ -109,7 +110,10 @@ func TestConcurrentRuns(t *testing.T) {
 		runs.Go(func() {
 			var stdout bytes.Buffer
 			want := strings.Repeat(fmt.Sprintln(i), 1000)
-			if err := client.Run(t.Context(), remote.Command{Line: "cat", Stdin: strings.NewReader(want), Stdout: &stdout}); err != nil || stdout.String() != want {
+			if err := client.Run(t.Context(), remote.Command{
+				Line: "cat", Stdin: strings.NewReader(want),
+				Stdout: &stdout,
+			}); err != nil || stdout.String() != want {
 				t.Errorf("run %d: %v, %d bytes", i, err, stdout.Len())
 			}
 		})

@@ -32,7 +32,8 @@ func frame(t *testing.T, in *bufio.Reader) (tag, text string) {
 	return words[1], string(body)
 }
 
-// What a turn says is the same however its bytes arrive, and its end is seen in the midst of a line.
+// What a turn says is the same however its bytes arrive, and its end is seen in the midst of a
+// line.
 func TestATurnsWordsArriveWhole(t *testing.T) {
 	for size := 1; size < 80; size++ {
 		talk := NewTalk()
@@ -111,7 +112,8 @@ func TestWordsAreNotHeldBack(t *testing.T) {
 	if _, err := talk.Begin(Work{Text: func(string) ([]byte, error) { return nil, nil }}); !errors.Is(err, io.EOF) {
 		t.Errorf("Begin: %v", err)
 	}
-	if text, err := io.ReadAll(talk.Stdin()); err != nil || !strings.HasPrefix(string(text), "verb "+turn.tag+" 0 say\n") {
+	if text, err := io.ReadAll(talk.Stdin()); err != nil ||
+		!strings.HasPrefix(string(text), "verb "+turn.tag+" 0 say\n") {
 		t.Errorf("%q, %v", text, err)
 	}
 }

@@ -75,5 +75,6 @@ func (w *wire) firstWords() (line string, isSSH bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	first, _, _ := bytes.Cut(w.greeting, []byte("\n"))
-	return string(bytes.TrimSpace(first)), bytes.HasPrefix(w.greeting, []byte("SSH-")) || bytes.Contains(w.greeting, []byte("\nSSH-"))
+	return string(bytes.TrimSpace(first)), bytes.HasPrefix(w.greeting, []byte("SSH-")) ||
+		bytes.Contains(w.greeting, []byte("\nSSH-"))
 }

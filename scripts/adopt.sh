@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Writes down that a version which was started by hand is the old one: from then on it is drained and stopped like a slot's own. It goes on
-# serving as it did.
+# Writes down that a version which was started by hand is the old one: from then on it is drained
+# and stopped like a slot's own. It goes on serving as it did.
 #
-# Values: app, path, lock_token, port, holders (pid:starttime of all that listen, blank-separated), clone (the folder in which they work)
+# Values: app, path, lock_token, port, holders (pid:starttime of all that listen, blank-separated),
+#         clone (the folder in which they work)
 # Prints: adopted (yes)
 # Exits:  EX_CHECK when they are not those processes any more
 

@@ -1,10 +1,13 @@
 #!/usr/bin/env bash
-# Asks the site as a visitor would, and each slot itself, what they answer at this moment. Changes nothing.
+# Asks the site as a visitor would, and each slot itself, what they answer at this moment. Changes
+# nothing.
 #
-# Values: app, path, ports, active (the port that should serve, or nothing), health_host, log (yes: the active one's last lines, too)
-# Prints: answer (right, wrong), said (what came through nginx, for people), nginx (the port that nginx names, or nothing)
-#         and for each port N: health_N (right, wrong, or nothing where nothing of ours listens), uptime_N (seconds since the process began,
-#         or nothing), restarts_N (since it was started, by systemd's count, or nothing)
+# Values: app, path, ports, active (the port that should serve, or nothing), health_host, log (yes:
+#         the active one's last lines, too)
+# Prints: answer (right, wrong), said (what came through nginx, for people), nginx (the port that
+#         nginx names, or nothing) and for each port N: health_N (right, wrong, or nothing where
+#         nothing of ours listens), uptime_N (seconds since the process began, or nothing),
+#         restarts_N (since it was started, by systemd's count, or nothing)
 
 main() {
   local answer=right said='' via='' port owner pid start chosen loaded front as way somebody status denied seconds restarts health

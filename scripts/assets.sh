@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
-# Brings one file from S3 to the host, proves that it is whole, and links it into the release. What is here already costs no byte.
+# Brings a file from S3, proves that it is whole, and links it into the release. One that is here
+# already costs no byte.
 #
-# Values: app, path, lock_token, release, target (where in the release), url (signed: a secret), etag, size (bytes),
-#         asset (names the content), download (names what of it came so far), digest (sha256:HEX, md5:HEX, parts:ETAG, or nothing), recipe,
-#         clone (of a version started by hand, or nothing), last (yes, no: more assets follow before the release is complete)
-# Prints: fetched (bytes that came over the network), from (host: it was here already, clone, store), proved (yes, no: by its size alone),
-#         kept (how many releases stay, where the disk has no room for more)
-# Exits:  EX_ASSET_PATH (it can't be put there), EX_DISK, EX_ASSET_REFUSED, EX_ASSET_MISSING, EX_ASSET_CUT (the network),
-#         EX_ASSET_STALE (what came so far is of no use any more; gone), EX_ASSET_WRONG (not the file it should be; gone)
-#
+# Values: app, path, lock_token, release, target (where in the release), url (signed: a secret),
+#         etag, size (bytes), asset (names the content), download (names what of it came so far),
+#         digest (sha256:HEX, md5:HEX, parts:ETAG, or nothing), recipe, clone (of a version started
+#         by hand, or nothing), last (yes, no: more assets follow before the release is complete)
+# Prints: fetched (bytes that came over the network), from (host: it was here already, clone,
+#         store), proved (yes, no: by its size alone), kept (releases that the disk has room for)
+# Exits:  EX_ASSET_PATH (it can't be put there), EX_DISK, EX_ASSET_REFUSED, EX_ASSET_MISSING,
+#         EX_ASSET_CUT (the network), EX_ASSET_STALE (what came so far is of no use any more; gone),
+#         EX_ASSET_WRONG (not the file it should be; gone)
 # The URL reaches curl through a pipe: it is on no argument list, in no environment, on no disk.
 
 main() {
@@ -56,7 +58,8 @@ fetch() {
   keep "$part"
 }
 
-# place: nothing of the release's own may be hidden by the link, and the link must not end up outside of it.
+# place: nothing of the release's own may be hidden by the link, and the link must not end up
+# outside of it.
 place() {
   local dir=$target
   while [[ $dir == */* ]]; do
@@ -67,15 +70,17 @@ place() {
   if [[ -e $target || -L $target ]]; then die "$EX_ASSET_PATH" "the release has a $(stat -c '%F of %s bytes' -- "$target") of its own at $target; it is not replaced"; fi
 }
 
-# receive: goes on where it was cut, until all is here or several tries in a row brought nothing. Sets got. A try is short, so that the
-# download of a run that died ends soon after it, and the next run can go on with it.
+# receive: goes on where it was cut, until all is here or several tries in a row brought nothing.
+# Sets got. A try is short, so that the download of a run that died ends soon after it, and the next
+# run can go on with it.
 receive() {
   local before=-1 tries=0 http status
   while got=$(stat -c %s -- "$part") && ((got < size)); do
     if ((got > before)); then before=$got tries=0; else tries=$((tries + 1)); fi
     ((tries < 5)) || die "$EX_ASSET_CUT" "the download of $target does not get beyond $got of $size bytes"
     if ((tries > 0)); then pause "$tries"; fi
-    [[ $(head -n 1 -- "$path/.lock.holder" 2>/dev/null) == "$lock_token" ]] || die "$EX_LOCK_LOST" "the deploy lock is gone; what has come of $target is kept"
+    [[ $(head -n 1 -- "$path/.lock.holder" 2>/dev/null) == "$lock_token" ]] \
+      || die "$EX_LOCK_LOST" "the deploy lock is gone; what has come of $target is kept"
     room
     status=0
     http=$(printf 'url = "%s"\n' "$url" | curl -q -gfsSL --max-redirs 0 -C - -H "If-Match: \"$etag\"" --connect-timeout 10 \

@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
-# Makes a fetched release ready to start; its marker file is written last, by assets.sh if the release has assets.
+# Makes a fetched release ready to start; its marker file is written last, by assets.sh if the
+# release has assets.
 #
-# Values: app, path, lock_token, release, build (a command, or nothing for a venv from requirements.txt), shared (paths,
-#         blank-separated), start_file and environment (the texts of what the unit runs, and of what it reads first),
-#         more (yes, no: assets follow before the release is complete), clone (of a version started by hand, or nothing),
-#         takes_socket (yes, no: how the start command listens)
-# Prints: built (command, venv, reused, nothing), kept (how many releases stay, where the disk has no room for more)
+# Values: app, path, lock_token, release, build (a command, or nothing for a venv from
+#         requirements.txt), shared (paths, blank-separated), start_file and environment (the texts
+#         of what the unit runs, and of what it reads first), more (yes, no: assets follow before
+#         the release is complete), clone (of a version started by hand, or nothing), takes_socket
+#         (yes, no: how the start command listens)
+# Prints: built (command, venv, reused, nothing), kept (how many releases stay, where the disk has
+#         no room for more)
 # Exits:  EX_BUILD when the command or pip fails, EX_MEMORY when it does for want of memory
 
 main() {
@@ -30,8 +33,9 @@ main() {
   [[ $more == yes ]] || mark_complete
 }
 
-# share NAME: a link in the release to what all releases share. The first has it from the clone of the version started by hand, which keeps
-# its own; or the first release that has something there gives it away.
+# share NAME: a link in the release to what all releases share. The first has it from the clone of
+# the version started by hand, which keeps its own; or the first release that has something there
+# gives it away.
 share() {
   local kept=$path/shared/$1 parent
   mkdir -p -- "$(dirname -- "$kept")" "$(dirname -- "$1")"

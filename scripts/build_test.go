@@ -11,7 +11,8 @@ import (
 	"testing"
 )
 
-// runCommand has a verb run a command of the user's in a release of its own, and returns its exit code and all it says.
+// runCommand has a verb run a command of the user's in a release of its own, and returns its exit
+// code and all it says.
 func runCommand(t *testing.T, verb Verb, command string) (code int, out string) {
 	t.Helper()
 	return runCommandIn(t, verb, command, nil, "")
@@ -23,7 +24,8 @@ func runCommandIn(t *testing.T, verb Verb, command string, files map[string]stri
 	dir := t.TempDir()
 	release := filepath.Join(dir, "releases", "r", ".deploy-action")
 	for _, err := range []error{
-		os.MkdirAll(release, 0o700), os.WriteFile(filepath.Join(release, "environment"), []byte("export NAME=value\n"), 0o600),
+		os.MkdirAll(release, 0o700), os.WriteFile(filepath.Join(release, "environment"), []byte("export NAME=value\n"),
+			0o600),
 		os.WriteFile(filepath.Join(dir, ".lock.holder"), []byte("t\n"), 0o600),
 	} {
 		if err != nil {
@@ -51,9 +53,11 @@ func runCommandIn(t *testing.T, verb Verb, command string, files map[string]stri
 	return cmd.ProcessState.ExitCode(), strings.TrimSpace(string(all))
 }
 
-// A command that the host does not have is not a fault of the release's: what to do about it is said.
+// A command that the host does not have is not a fault of the release's: what to do about it is
+// said.
 func TestACommandThatIsNotFoundIsSaidToBeMissing(t *testing.T) {
-	const hint = " (a command or file in it was not found; if this host lacks it, name its package in the input packages)"
+	const hint = " (a command or file in it was not found; if this host lacks it, name its package in the input " +
+		"packages)"
 	for _, tt := range []struct {
 		verb    Verb
 		command string
@@ -62,14 +66,18 @@ func TestACommandThatIsNotFoundIsSaidToBeMissing(t *testing.T) {
 	}{
 		{Build, "no-such-npm ci", "the build command exited with status 127" + hint, ExitBuild},
 		{Build, "exit 7", "the build command exited with status 7", ExitBuild},
-		{Hook, "no-such-npm run migrate", `the command of input "before-start" exited with status 127` + hint, ExitHook},
+		{
+			Hook, "no-such-npm run migrate", `the command of input "before-start" exited with status 127` + hint,
+			ExitHook,
+		},
 		{Hook, "exit 7", `the command of input "before-start" exited with status 7`, ExitHook},
 	} {
 		t.Run(string(tt.verb)+" "+tt.command, func(t *testing.T) {
 			code, out := runCommand(t, tt.verb, tt.command)
 			lines := strings.Split(out, "\n")
 			if last := lines[len(lines)-1]; last != tt.want || code != tt.code {
-				t.Errorf("exit code %d, want %d; its last words:\n%s\nwant:\n%s\nall:\n%s", code, tt.code, last, tt.want, out)
+				t.Errorf("exit code %d, want %d; its last words:\n%s\nwant:\n%s\nall:\n%s", code, tt.code, last,
+					tt.want, out)
 			}
 		})
 	}
@@ -99,7 +107,8 @@ func TestACommandStopsAtItsFirstFailure(t *testing.T) {
 	}
 }
 
-// Commands see texts as the application does, which systemd starts with a locale of UTF-8; and they lose their memory first.
+// Commands see texts as the application does, which systemd starts with a locale of UTF-8; and they
+// lose their memory first.
 func TestWhatACommandIsGiven(t *testing.T) {
 	base, err := strconv.Atoi(strings.TrimSpace(bash(t, "nice"))) // of this test, which may not be 0
 	if err != nil {

@@ -1,14 +1,19 @@
 #!/usr/bin/env bash
-# Says whether a deployment can run here, naming everything that is missing at once. Changes nothing but, where setup and
-# may_install say so, installs what is missing; what can be installed later is no fault, but said.
+# Says whether a deployment can run here, naming everything that is missing at once. Changes nothing
+# but, where setup and may_install say so, installs what is missing; what can be installed later is
+# no fault, but said.
 #
-# Values: path, setup (auto, always, never), may_install (yes; later: by this run, when all else is known to be right; no), packages (wanted besides, blank-separated), needs (commands, blank-separated), clock (the runner's, seconds since the epoch), list (yes: name also what is right),
-#         server_name, verify_host, nginx_include
-# Prints: note_N, one for each thing that the owner of the host should know; site_folder and listen (both, v6): where
-#         the site goes, and what it listens on; installed (packages), coming (packages: what a deployment would install), os, systemd (yes, no), ipv6 (yes, no), nginx (version, or
-#         nothing where it is coming), realip (yes, no: nginx tells from where a connection really
-#         comes), disk_mb, disk_used (percent), occupied (by what, for people, where it is asked for or the disk is nearly full), memory_mb (free), memory_total_mb, swap_mb, skew (seconds)
-#         or fault_N, one for each thing that is missing or wrong
+# Values: path, setup (auto, always, never), may_install (yes; later: by this run, when all else is
+#         known to be right; no), packages (wanted besides, blank-separated), needs (commands,
+#         blank-separated), clock (the runner's, seconds since the epoch), list (yes: name also what
+#         is right), server_name, verify_host, nginx_include
+# Prints: note_N, one for each thing that the owner of the host should know; site_folder and listen
+#         (both, v6): where the site goes, and what it listens on; installed (packages), coming
+#         (packages: what a deployment would install), os, systemd (yes, no), ipv6 (yes, no), nginx
+#         (version, or nothing where it is coming), realip (yes, no: nginx tells from where a
+#         connection really comes), disk_mb, disk_used (percent), occupied (by what, for people,
+#         where it is asked for or the disk is nearly full), memory_mb (free), memory_total_mb,
+#         swap_mb, skew (seconds) or fault_N, one for each thing that is missing or wrong
 # Exits:  EX_CHECK after faults
 
 main() {
@@ -30,7 +35,8 @@ main() {
     fi
   done
   for name in $coming; do
-    # What the lists lack may come with the next ones, which are fetched before anything is installed.
+    # What the lists lack may come with the next ones, which are fetched before anything is
+    # installed.
     if [[ $may_install == later ]] || apt_knows "$name"; then known+=("$name"); else faults+=("apt's lists on this host have no package $name: correct the input packages, or add the source that has it and run sudo apt-get update"); fi
   done
   if ((${#known[@]} > 0)); then

@@ -19,12 +19,14 @@ sockets() { :; }
 apt-cache() { case ${*: -1} in git | nginx | unzip | bc) echo "Package: ${*: -1}" ;; *) return 100 ;; esac; }
 `
 
-// checkOn runs check.sh on the bare host with some things otherwise, and returns its results and words.
+// checkOn runs check.sh on the bare host with some things otherwise, and returns its results and
+// words.
 func checkOn(t *testing.T, otherwise string) (results, words string, code int) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "bash", "-s")
 	text := "EX_CHECK=64\n" + strings.Join([]string{
-		"app=a", read(t, "lib/base.sh"), read(t, "lib/root.sh"), read(t, "lib/process.sh"), read(t, "lib/files.sh"), read(t, "lib/memory.sh"), read(t, "lib/packages.sh"),
+		"app=a", read(t, "lib/base.sh"), read(t, "lib/root.sh"), read(t, "lib/process.sh"), read(t,
+			"lib/files.sh"), read(t, "lib/memory.sh"), read(t, "lib/packages.sh"),
 		read(t, "lib/nginx.sh"), read(t, "lib/answers.sh"), read(t, "lib/front.sh"), read(t, "lib/room.sh"),
 	}, "\n")
 	cmd.Stdin = strings.NewReader(text + bareHost + otherwise + "\n" + read(t, "check.sh"))
@@ -35,33 +37,73 @@ func checkOn(t *testing.T, otherwise string) (results, words string, code int) {
 }
 
 func TestCheckLeavesToTheDeploymentWhatItInstalls(t *testing.T) {
-	const unknown = "=apt's lists on this host have no package nosuchpkg: correct the input packages, or add the source that has it and run sudo apt-get update\n"
+	const unknown = "=apt's lists on this host have no package nosuchpkg: correct the input packages, or add the " +
+		"source that has it and run sudo apt-get update\n"
 	for _, tt := range []struct {
 		name, otherwise string
 		faults          int
 		results         []string
 		words           string
 	}{
-		{"auto", "", 0, []string{"coming=git nginx unzip\n", "nginx=\n"}, "missing, and installed by a deployment: git nginx unzip\n"},
-		{"always", "setup=always", 0, []string{"coming=git nginx unzip\n"}, "missing, and installed by a deployment: git nginx unzip\n"},
+		{
+			"auto", "", 0,
+			[]string{"coming=git nginx unzip\n", "nginx=\n"},
+			"missing, and installed by a deployment: git nginx unzip\n",
+		},
+		{
+			"always", "setup=always", 0,
+			[]string{"coming=git nginx unzip\n"},
+			"missing, and installed by a deployment: git nginx unzip\n",
+		},
 		{"all there", "have() { [[ $1 != nginx ]]; }; needs=awk packages=", 0, []string{"coming=\n"}, "ok: awk\n"},
 		{"never", "setup=never", 3, []string{
 			"coming=\n", "fault_0=git is not installed: apt-get install -y git\n", "fault_1=nginx is not installed", "fault_2=package unzip is not installed: apt-get install -y unzip\n",
 		}, "not fit"},
-		{"never, with a name that apt does not know", "setup=never packages=nosuchpkg needs=", 1, []string{"fault_0" + unknown}, "not fit"},
-		{"without the rights", "free_root() { false; }; needs=git; packages=", 2, []string{"fault_0=git is not installed: apt-get install -y git\n"}, "nothing can be installed"},
-		{"a name that apt does not know", `packages="unzip nosuchpkg bc"`, 1, []string{"coming=git nginx unzip nosuchpkg bc\nfault_0" + unknown}, "missing, and installed by a deployment: git nginx unzip bc\n"},
-		{"a command that apt does not know", "apt-cache() { return 100; }; needs=git; packages=", 1, []string{"fault_0=apt's lists on this host have no package git: "}, "not fit"},
-		{"no lists yet", "apt_has_lists() { false; }; needs=; packages=nosuchpkg", 0, []string{"coming=nosuchpkg\n"}, "by a deployment: nosuchpkg (apt has fetched no lists yet, so it may not know all of them)\n"},
-		{"port 80 is another program's", `sockets() { echo 1 0; }; holders() { echo $$; }; service_of() { echo apache2.service; }; who_has() { echo "pid 7, user root, program bash"; }; may_install=yes`, 1, []string{
-			"coming=git nginx unzip\nfault_0=port 80, which nginx needs, is another program's (pid ", "program bash): end it, with sudo systemctl disable --now apache2.service, or have it listen elsewhere\n",
-		}, "not fit"},
-		{"another system", "have() { case $1 in git | nginx | apt* | dpkg*) return 1 ;; esac; }", 3, []string{"fault_0=git is not installed\n", "fault_2=package unzip can't be looked up"}, "not fit"},
+		{
+			"never, with a name that apt does not know", "setup=never packages=nosuchpkg needs=", 1,
+			[]string{"fault_0" + unknown},
+			"not fit",
+		},
+		{
+			"without the rights", "free_root() { false; }; needs=git; packages=", 2,
+			[]string{"fault_0=git is not installed: apt-get install -y git\n"},
+			"nothing can be installed",
+		},
+		{
+			"a name that apt does not know", `packages="unzip nosuchpkg bc"`, 1,
+			[]string{"coming=git nginx unzip nosuchpkg bc\nfault_0" + unknown},
+			"missing, and installed by a deployment: git nginx unzip bc\n",
+		},
+		{
+			"a command that apt does not know", "apt-cache() { return 100; }; needs=git; packages=", 1,
+			[]string{"fault_0=apt's lists on this host have no package git: "},
+			"not fit",
+		},
+		{
+			"no lists yet", "apt_has_lists() { false; }; needs=; packages=nosuchpkg", 0,
+			[]string{"coming=nosuchpkg\n"},
+			"by a deployment: nosuchpkg (apt has fetched no lists yet, so it may not know all of them)\n",
+		},
+		{
+			"port 80 is another program's",
+			`sockets() { echo 1 0; }; holders() { echo $$; }; service_of() { echo apache2.service; }; who_has() { echo "pid 7, user root, program bash"; }; may_install=yes`, 1,
+			[]string{
+				"coming=git nginx unzip\nfault_0=port 80, which nginx needs, is another program's (pid ", "program bash): end it, with sudo systemctl disable --now apache2.service, or have it listen elsewhere\n",
+			},
+			"not fit",
+		},
+		{
+			"another system", "have() { case $1 in git | nginx | apt* | dpkg*) return 1 ;; esac; }", 3,
+			[]string{"fault_0=git is not installed\n", "fault_2=package unzip can't be looked up"},
+			"not fit",
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			results, words, code := checkOn(t, tt.otherwise)
-			if (code == 64) != (tt.faults > 0) || (code == 0) != (tt.faults == 0) || !strings.Contains(words, tt.words) || strings.Count(results, "\nfault_") != tt.faults {
-				t.Errorf("exit code %d, want %d faults with %q; results:\n%s\nwords:\n%s", code, tt.faults, tt.words, results, words)
+			if (code == 64) != (tt.faults > 0) || (code == 0) != (tt.faults == 0) ||
+				!strings.Contains(words, tt.words) || strings.Count(results, "\nfault_") != tt.faults {
+				t.Errorf("exit code %d, want %d faults with %q; results:\n%s\nwords:\n%s", code, tt.faults, tt.words,
+					results, words)
 			}
 			for _, want := range tt.results {
 				if !strings.Contains(results, want) {
@@ -79,7 +121,8 @@ func TestCheckLeavesToTheDeploymentWhatItInstalls(t *testing.T) {
 func TestAptIsGivenNoTerminal(t *testing.T) {
 	_, words, _ := checkOn(t, `may_install=yes; apt() { printf 'apt: %s\n' "$*" >&2; }; versions() { :; }`)
 	for _, command := range []string{"update", "install --yes --no-install-recommends -- git nginx unzip"} {
-		if want := "apt: apt-get -o DPkg::Lock::Timeout=120 -o Acquire::Retries=3 -o Dpkg::Use-Pty=0 -o APT::Cmd::Pattern-Only=true " + command + "\n"; !strings.Contains(words, want) {
+		if want := "apt: apt-get -o DPkg::Lock::Timeout=120 -o Acquire::Retries=3 -o Dpkg::Use-Pty=0 -o " +
+			"APT::Cmd::Pattern-Only=true " + command + "\n"; !strings.Contains(words, want) {
 			t.Errorf("the words lack %q:\n%s", want, words)
 		}
 	}

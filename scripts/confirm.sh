@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# Asks the release that is active, directly and through nginx, whether it may stay as it is. Changes nothing.
+# Asks the release that is active, directly and through nginx, whether it may stay as it is. Changes
+# nothing.
 #
 # Values: app, path, port, health_path, health_status, health_body, health_host, verify_host
 # Prints: tries
 # Exits:  EX_UNHEALTHY when neither of several tries got the right answer both ways
 #
-# Unlike a release on probation, one that has served for long is not condemned by a single answer that was late.
+# Unlike a release on probation, one that has served for long is not condemned by a single answer
+# that was late.
 
 main() {
   local end tries=0 owner pid start said='' via=''

@@ -1,6 +1,7 @@
 package scripts
 
-// The exit codes of all scripts, named once; they stand in front of every script under the names in [Exits].
+// The exit codes of all scripts, named once; they stand in front of every script under the names in
+// [Exits].
 const (
 	ExitCheck        = 64 + iota // the host lacks something or is not as it must be
 	ExitLockBusy                 // another run holds the deploy lock

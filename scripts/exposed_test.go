@@ -10,7 +10,8 @@ import (
 	"testing"
 )
 
-// Where root reads configuration, the login user must not be able to put any there, by whatever link or folder on the way.
+// Where root reads configuration, the login user must not be able to put any there, by whatever
+// link or folder on the way.
 func TestWhereTheUserMayWriteRootReadsNothing(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Log("a file of root's takes root; docs/attacks.md has it on a real host")
@@ -60,7 +61,10 @@ func TestWhereTheUserMayWriteRootReadsNothing(t *testing.T) {
 		{"not there yet, in the user's home", filepath.Join(dir, "home/none.inc"), "home"},
 		{"a folder on the way that all may write to", filepath.Join(dir, "open/sub/none.inc"), "open"},
 		{"a link of root's into the home", link("root/sub/l.inc", filepath.Join(dir, "home/d.inc")), "home"},
-		{"a folder that is a link into the home", filepath.Join(link("root/away", filepath.Join(dir, "home")), "d.inc"), "home"},
+		{
+			"a folder that is a link into the home",
+			filepath.Join(link("root/away", filepath.Join(dir, "home")), "d.inc"), "home",
+		},
 		{"root's file in a folder such as /tmp", put("sticky/e.inc", 0o644, 0), ""},
 		{"not there yet, in a folder such as /tmp", filepath.Join(dir, "sticky/none.inc"), "sticky"},
 	} {
@@ -76,13 +80,16 @@ func TestWhereTheUserMayWriteRootReadsNothing(t *testing.T) {
 			}
 			got := strings.TrimSpace(string(out))
 			if want := filepath.Join(dir, tt.want); tt.want == "" && got != "" ||
-				tt.want != "" && (!strings.Contains(got, " may write to "+want+", and root reads configuration there ("+tt.file+")") ||
-					!strings.Contains(got, "sudo chown root:root "+want+" && sudo chmod go-w "+want+",")) {
+				tt.want != "" &&
+					(!strings.Contains(got,
+						" may write to "+want+", and root reads configuration there ("+tt.file+")") ||
+						!strings.Contains(got, "sudo chown root:root "+want+" && sudo chmod go-w "+want+",")) {
 				t.Errorf("said %q, want %s", got, want)
 			}
 		})
 	}
-	if out := bash(t, "app=a ports=\n"+read(t, "lib/base.sh")+read(t, "lib/root.sh")+"\nfaults=()\njudge_rights /none.inc\necho ${#faults[@]}"); out != "0\n" {
+	if out := bash(t, "app=a ports=\n"+read(t, "lib/base.sh")+read(t,
+		"lib/root.sh")+"\nfaults=()\njudge_rights /none.inc\necho ${#faults[@]}"); out != "0\n" {
 		t.Errorf("who is root may write everywhere: %q", out)
 	}
 }

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# Brings one commit to the host as a release of its own, with its submodules and the files that git-lfs keeps.
+# Brings one commit to the host as a release of its own, with its submodules and the files that
+# git-lfs keeps.
 #
-# Values: app, path, lock_token, git_url, ref (a commit, in full or abbreviated, or a ref name), branch (on which a full one must be, or
-#         nothing), token (may be empty), stamp, recipe, active_commit, active_recipe
-# Prints: commit; then either unchanged=yes (the active release is this commit, made the same way) or release; kept (how many releases
-#         stay, where the disk has no room for more)
+# Values: app, path, lock_token, git_url, ref (a commit, in full or abbreviated, or a ref name),
+#         branch (on which a full one must be, or nothing), token (may be empty), stamp, recipe,
+#         active_commit, active_recipe
+# Prints: commit; then either unchanged=yes (the active release is this commit, made the same way)
+#         or release; kept (how many releases stay, where the disk has no room for more)
 # Exits:  EX_FETCH when git can't have the commit
 
 main() {
@@ -47,7 +49,8 @@ main() {
   result release "$release"
 }
 
-# again: the one thing that is mended is a mirror that a power cut or a full disk has damaged; what else went wrong has been said.
+# again: the one thing that is mended is a mirror that a power cut or a full disk has damaged; what
+# else went wrong has been said.
 again() {
   damaged || exit "$EX_FETCH"
   rm -rf -- "$partial"

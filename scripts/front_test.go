@@ -32,14 +32,16 @@ printf 'site: %s %s\n' "$site_folder" "$listen"`)
 
 // mainConf is nginx.conf as Debian has it, in short, with files that it includes.
 func mainConf(files ...string) string {
-	text := "# configuration file /etc/nginx/nginx.conf:\nuser www-data;\nevents { worker_connections 768; }\nhttp {\n\tinclude mime.types;\n\tinclude /etc/nginx/conf.d/*.conf;\n\tinclude /etc/nginx/sites-enabled/*;\n}\n"
+	text := "# configuration file /etc/nginx/nginx.conf:\nuser www-data;\nevents { worker_connections 768; }\nhttp " +
+		"{\n\tinclude mime.types;\n\tinclude /etc/nginx/conf.d/*.conf;\n\tinclude /etc/nginx/sites-enabled/*;\n}\n"
 	for i := 0; i < len(files); i += 2 {
 		text += "\n# configuration file " + files[i] + ":\n" + files[i+1] + "\n"
 	}
 	return text
 }
 
-const managed = "# Written by deploy-action for shop.\nserver {\n    listen 80 default_server;\n    listen [::]:80 default_server;\n    server_name _;\n    include /etc/nginx/conf.d/service-url.inc;\n}\n"
+const managed = "# Written by deploy-action for shop.\nserver {\n    listen 80 default_server;\n    listen [::]:80 " +
+	"default_server;\n    server_name _;\n    include /etc/nginx/conf.d/service-url.inc;\n}\n"
 
 func TestNginxIsJudgedBeforeAnythingChanges(t *testing.T) {
 	const folder = "/opt/n/sites"
@@ -47,48 +49,189 @@ func TestNginxIsJudgedBeforeAnythingChanges(t *testing.T) {
 		name, otherwise, text string
 		want                  []string // parts of the lines; a fault or note beyond them is one too many
 	}{
-		{"a host as it comes", "", mainConf("/etc/nginx/sites-enabled/welcome", "server {\n listen 80 default_server;\n listen [::]:80 default_server;\n server_name _;\n}"), nil},
+		{
+			"a host as it comes", "",
+			mainConf("/etc/nginx/sites-enabled/welcome", "server {\n listen 80 default_server;\n listen [::]:80 "+
+				"default_server;\n server_name _;\n}"),
+			nil,
+		},
 		{"nothing else", "", mainConf(), nil},
 		{"our site, loaded", "", mainConf("/etc/nginx/conf.d/shop.conf", managed), nil},
-		{"another default server", "", mainConf("/etc/nginx/conf.d/blog.conf", "server {\n listen 80 default_server;\n server_name blog.example;\n}"), []string{
-			"fault: /etc/nginx/conf.d/blog.conf:1 (listen *:80; server_name blog.example) is the default_server of port 80 already, and a site without names must be that: set the input server-name",
+		{"another default server", "", mainConf("/etc/nginx/conf.d/blog.conf",
+			"server {\n listen 80 default_server;\n server_name blog.example;\n}"), []string{
+			"fault: /etc/nginx/conf.d/blog.conf:1 (listen *:80; server_name blog.example) is the default_server of " +
+				"port 80 already, and a site without names must be that: set the input server-name",
 		}},
-		{"another default server of IPv6 alone", "", mainConf("/etc/nginx/conf.d/blog.conf", "server { listen [::]:80 default_server; server_name blog.example; }"), []string{"fault: /etc/nginx/conf.d/blog.conf:1 (listen [::]:80; "}},
-		{"another default server, beside a site with a name", "server_name=shop.example verify_host=shop.example", mainConf("/etc/nginx/conf.d/blog.conf", "server { listen 80 default_server; server_name blog.example; }"), nil},
-		{"the package of nginx.org", "", mainConf("/etc/nginx/conf.d/default.conf", "server {\n    listen       80;\n    server_name  localhost;\n    location / { root /usr/share/nginx/html; }\n}"), nil},
-		{"a site with a name that another has", "server_name='shop.example *.shop.example' verify_host=shop.example", mainConf("/etc/nginx/sites-enabled/old", "\nserver {\n  listen 80; server_name a.example\n   shop.example;\n}"), []string{
-			"fault: /etc/nginx/sites-enabled/old:2 (listen *:80; server_name a.example shop.example) answers for the name shop.example already: ",
+		{
+			"another default server of IPv6 alone", "",
+			mainConf("/etc/nginx/conf.d/blog.conf", "server { listen [::]:80 default_server; server_name "+
+				"blog.example; }"),
+			[]string{"fault: /etc/nginx/conf.d/blog.conf:1 (listen [::]:80; "},
+		},
+		{
+			"another default server, beside a site with a name", "server_name=shop.example verify_host=shop.example",
+			mainConf("/etc/nginx/conf.d/blog.conf", "server { listen 80 default_server; server_name blog.example; }"),
+			nil,
+		},
+		{
+			"the package of nginx.org", "",
+			mainConf("/etc/nginx/conf.d/default.conf", "server {\n    listen       80;\n    server_name  "+
+				"localhost;\n    location / { root /usr/share/nginx/html; }\n}"),
+			nil,
+		},
+		{
+			"a site with a name that another has", "server_name='shop.example *.shop.example' verify_host=shop.example",
+			mainConf("/etc/nginx/sites-enabled/old", "\nserver {\n  listen 80; server_name a.example\n   "+
+				"shop.example;\n}"),
+			[]string{
+				"fault: /etc/nginx/sites-enabled/old:2 (listen *:80; server_name a.example shop.example) answers for " +
+					"the name shop.example already: ",
+			},
+		},
+		{
+			"a site with a name that another has by a pattern", "server_name=shop.example verify_host=shop.example",
+			mainConf("/etc/nginx/sites-enabled/old", "server { server_name *.example; }"), nil,
+		},
+		{
+			"a pattern of ours within another's names", "server_name=*.shop.example verify_host=www.shop.example",
+			mainConf("/etc/nginx/sites-enabled/old", "server { server_name .shop.example; }"),
+			[]string{
+				"fault: /etc/nginx/sites-enabled/old:1 (listen *:80; server_name .shop.example) answers for the " +
+					"name *.shop.example already",
+			},
+		},
+		{
+			"a regular expression, which may fit", "server_name=*.shop.example verify_host=www.shop.example",
+			mainConf("/etc/nginx/sites-enabled/old", `server { server_name "~^[a-z]{3}\.shop;"; }`), nil,
+		},
+		{
+			"our name, on another port", "server_name=shop.example verify_host=shop.example",
+			mainConf("/etc/nginx/sites-enabled/old",
+				"server { listen 8080; listen 443 ssl; server_name shop.example; }"),
+			nil,
+		},
+		{
+			"a server on loopback", "",
+			mainConf("/etc/nginx/conf.d/status.conf", "server { listen 127.0.0.1:80; listen localhost:80; "+
+				"stub_status; }"),
+			nil,
+		},
+		{"a server on the host's own address", "", mainConf("/etc/nginx/conf.d/blog.conf",
+			"server { listen 10.0.0.5; server_name blog.example; }"), []string{
+			"fault: /etc/nginx/conf.d/blog.conf:1 (listen 10.0.0.5:80; server_name blog.example) has the address " +
+				"10.0.0.5 of this host to itself, so whoever comes to it is answered there: let it listen on port " +
+				"80 of all addresses (listen 80)",
 		}},
-		{"a site with a name that another has by a pattern", "server_name=shop.example verify_host=shop.example", mainConf("/etc/nginx/sites-enabled/old", "server { server_name *.example; }"), nil},
-		{"a pattern of ours within another's names", "server_name=*.shop.example verify_host=www.shop.example", mainConf("/etc/nginx/sites-enabled/old", "server { server_name .shop.example; }"), []string{"fault: /etc/nginx/sites-enabled/old:1 (listen *:80; server_name .shop.example) answers for the name *.shop.example already"}},
-		{"a regular expression, which may fit", "server_name=*.shop.example verify_host=www.shop.example", mainConf("/etc/nginx/sites-enabled/old", `server { server_name "~^[a-z]{3}\.shop;"; }`), nil},
-		{"our name, on another port", "server_name=shop.example verify_host=shop.example", mainConf("/etc/nginx/sites-enabled/old", "server { listen 8080; listen 443 ssl; server_name shop.example; }"), nil},
-		{"a server on loopback", "", mainConf("/etc/nginx/conf.d/status.conf", "server { listen 127.0.0.1:80; listen localhost:80; stub_status; }"), nil},
-		{"a server on the host's own address", "", mainConf("/etc/nginx/conf.d/blog.conf", "server { listen 10.0.0.5; server_name blog.example; }"), []string{
-			"fault: /etc/nginx/conf.d/blog.conf:1 (listen 10.0.0.5:80; server_name blog.example) has the address 10.0.0.5 of this host to itself, so whoever comes to it is answered there: let it listen on port 80 of all addresses (listen 80)",
+		{
+			"a server on it, added beside our site", "",
+			mainConf("/etc/nginx/conf.d/blog.conf", "server { listen 10.0.0.5:80; }", "/etc/nginx/conf.d/shop.conf",
+				managed),
+			[]string{
+				"fault: /etc/nginx/conf.d/blog.conf:1 (listen 10.0.0.5:80; server_name \"\") has the address 10.0.0.5",
+			},
+		},
+		{
+			"a server on another address of the host", "",
+			mainConf("/etc/nginx/conf.d/blog.conf", "server { listen 192.168.7.1:80; }"),
+			[]string{
+				"note: /etc/nginx/conf.d/blog.conf:1 has the address 192.168.7.1 to itself: whoever comes to that " +
+					"address of this host is answered there, and not by shop",
+			},
+		},
+		{
+			"a server on the host's own address of IPv6", "SSH_CONNECTION='2001:db8::9 1 2001:db8::5 22'",
+			mainConf("/etc/nginx/conf.d/blog.conf", "server { listen [2001:db8::5]:80; }"),
+			[]string{"fault: /etc/nginx/conf.d/blog.conf:1 (listen [2001:db8::5]:80; "},
+		},
+		{
+			"a balancer's protocol", "",
+			mainConf("/etc/nginx/conf.d/lb.conf", "server { listen 80 proxy_protocol; server_name lb.example; }"),
+			[]string{
+				"note: /etc/nginx/conf.d/lb.conf:1 says proxy_protocol for port 80, and nginx takes that for all " +
+					"sites there",
+			},
+		},
+		{
+			"one socket for both protocols", "",
+			mainConf("/etc/nginx/conf.d/a.conf", "server { listen [::]:80 ipv6only=off; server_name a.example; }"),
+			[]string{"site: /etc/nginx/conf.d v6"},
+		},
+		{
+			"a server of mail, and of stream", "",
+			"# configuration file /etc/nginx/nginx.conf:\nevents {}\nmail { server { listen 80; server_name _; } " +
+				"}\nstream { include /etc/nginx/conf.d/*; server { listen 10.0.0.5:80; } }\nhttp { include " +
+				"/etc/nginx/conf.d/*.conf; }\n",
+			nil,
+		},
+		{
+			"code in a block", "",
+			mainConf("/etc/nginx/conf.d/a.conf", "server {\n access_by_lua_block {\n  local s = \"} ; {\" -- it's\n "+
+				"}\n listen 81; server_name a;\n}"),
+			nil,
+		},
+		{
+			"no folder for sites", "",
+			"# configuration file /opt/n/nginx.conf:\nevents {}\n\nhttp {\n server { listen 81; include sites/*; " +
+				"}\n include mime.types; include one.conf; }\n",
+			[]string{
+				"fault: the http block at /opt/n/nginx.conf:3 includes no folder that a site could be put into: add " +
+					"the line: include /etc/nginx/conf.d/*.conf;",
+			},
+		},
+		{
+			"another folder for sites", "",
+			"# configuration file /opt/n/nginx.conf:\nhttp { include " + folder + "/[a-z]*.conf; }\n",
+			[]string{"site: " + folder + " both"},
+		},
+		{
+			"a folder that takes other names", "",
+			"# configuration file /opt/n/nginx.conf:\nhttp { include " + folder + "/site-*.conf; }\n",
+			[]string{"fault: the http block at /opt/n/nginx.conf:1 "},
+		},
+		{
+			"the include at server level", "",
+			mainConf("/etc/nginx/sites-enabled/mine", "server {\n listen 80 default_server; server_name "+
+				"a.example;\n include conf.d/service-url.inc;\n location / { proxy_pass $service_url; } }"),
+			nil,
+		},
+		{
+			"the include in a file of the block", "",
+			mainConf("/etc/nginx/sites-enabled/mine", "server { listen 80 default_server; include snippets/*.conf; }",
+				"/etc/nginx/snippets/up.conf", "include /etc/nginx/conf.d/*.inc;"),
+			nil,
+		},
+		{"the include in a location", "", mainConf("/etc/nginx/sites-enabled/mine",
+			"server {\n listen 80 default_server; server_name a.example;\n location / {\n  include "+
+				"conf.d/service-url.inc;\n proxy_pass $service_url; } }"), []string{
+			"fault: /etc/nginx/sites-enabled/mine:4 includes /etc/nginx/conf.d/service-url.inc inside location: it " +
+				"must be included at server level, beside the locations",
+			"fault: /etc/nginx/sites-enabled/mine:1 (listen *:80; server_name a.example) is the default_server of " +
+				"port 80",
 		}},
-		{"a server on it, added beside our site", "", mainConf("/etc/nginx/conf.d/blog.conf", "server { listen 10.0.0.5:80; }", "/etc/nginx/conf.d/shop.conf", managed), []string{"fault: /etc/nginx/conf.d/blog.conf:1 (listen 10.0.0.5:80; server_name \"\") has the address 10.0.0.5"}},
-		{"a server on another address of the host", "", mainConf("/etc/nginx/conf.d/blog.conf", "server { listen 192.168.7.1:80; }"), []string{"note: /etc/nginx/conf.d/blog.conf:1 has the address 192.168.7.1 to itself: whoever comes to that address of this host is answered there, and not by shop"}},
-		{"a server on the host's own address of IPv6", "SSH_CONNECTION='2001:db8::9 1 2001:db8::5 22'", mainConf("/etc/nginx/conf.d/blog.conf", "server { listen [2001:db8::5]:80; }"), []string{"fault: /etc/nginx/conf.d/blog.conf:1 (listen [2001:db8::5]:80; "}},
-		{"a balancer's protocol", "", mainConf("/etc/nginx/conf.d/lb.conf", "server { listen 80 proxy_protocol; server_name lb.example; }"), []string{"note: /etc/nginx/conf.d/lb.conf:1 says proxy_protocol for port 80, and nginx takes that for all sites there"}},
-		{"one socket for both protocols", "", mainConf("/etc/nginx/conf.d/a.conf", "server { listen [::]:80 ipv6only=off; server_name a.example; }"), []string{"site: /etc/nginx/conf.d v6"}},
-		{"a server of mail, and of stream", "", "# configuration file /etc/nginx/nginx.conf:\nevents {}\nmail { server { listen 80; server_name _; } }\nstream { include /etc/nginx/conf.d/*; server { listen 10.0.0.5:80; } }\nhttp { include /etc/nginx/conf.d/*.conf; }\n", nil},
-		{"code in a block", "", mainConf("/etc/nginx/conf.d/a.conf", "server {\n access_by_lua_block {\n  local s = \"} ; {\" -- it's\n }\n listen 81; server_name a;\n}"), nil},
-		{"no folder for sites", "", "# configuration file /opt/n/nginx.conf:\nevents {}\n\nhttp {\n server { listen 81; include sites/*; }\n include mime.types; include one.conf; }\n", []string{"fault: the http block at /opt/n/nginx.conf:3 includes no folder that a site could be put into: add the line: include /etc/nginx/conf.d/*.conf;"}},
-		{"another folder for sites", "", "# configuration file /opt/n/nginx.conf:\nhttp { include " + folder + "/[a-z]*.conf; }\n", []string{"site: " + folder + " both"}},
-		{"a folder that takes other names", "", "# configuration file /opt/n/nginx.conf:\nhttp { include " + folder + "/site-*.conf; }\n", []string{"fault: the http block at /opt/n/nginx.conf:1 "}},
-		{"the include at server level", "", mainConf("/etc/nginx/sites-enabled/mine", "server {\n listen 80 default_server; server_name a.example;\n include conf.d/service-url.inc;\n location / { proxy_pass $service_url; } }"), nil},
-		{"the include in a file of the block", "", mainConf("/etc/nginx/sites-enabled/mine", "server { listen 80 default_server; include snippets/*.conf; }", "/etc/nginx/snippets/up.conf", "include /etc/nginx/conf.d/*.inc;"), nil},
-		{"the include in a location", "", mainConf("/etc/nginx/sites-enabled/mine", "server {\n listen 80 default_server; server_name a.example;\n location / {\n  include conf.d/service-url.inc;\n proxy_pass $service_url; } }"), []string{
-			"fault: /etc/nginx/sites-enabled/mine:4 includes /etc/nginx/conf.d/service-url.inc inside location: it must be included at server level, beside the locations",
-			"fault: /etc/nginx/sites-enabled/mine:1 (listen *:80; server_name a.example) is the default_server of port 80",
+		{
+			"the include outside of a server", "",
+			"# configuration file /etc/nginx/nginx.conf:\nhttp {\n include /etc/nginx/conf.d/*.conf; include " +
+				"/etc/nginx/conf.d/*.inc; }\n",
+			[]string{
+				"fault: /etc/nginx/nginx.conf:2 includes /etc/nginx/conf.d/service-url.inc outside of a server block",
+			},
+		},
+		{"the include behind another name", "", mainConf("/etc/nginx/sites-enabled/mine",
+			"server {\n listen 80; server_name a.example;\n include conf.d/service-url.inc;\n}\nserver { listen 80 "+
+				"default_server; server_name b.example; }"), []string{
+			"fault: /etc/nginx/sites-enabled/mine:5 (listen *:80; server_name b.example) answers for localhost on " +
+				"port:80, and not /etc/nginx/sites-enabled/mine:1, which includes " +
+				"/etc/nginx/conf.d/service-url.inc: set the input server-name to a name of the latter",
+			"fault: /etc/nginx/sites-enabled/mine:5 (listen *:80; server_name b.example) answers for localhost on " +
+				"10.0.0.5:80, and not",
 		}},
-		{"the include outside of a server", "", "# configuration file /etc/nginx/nginx.conf:\nhttp {\n include /etc/nginx/conf.d/*.conf; include /etc/nginx/conf.d/*.inc; }\n", []string{"fault: /etc/nginx/nginx.conf:2 includes /etc/nginx/conf.d/service-url.inc outside of a server block"}},
-		{"the include behind another name", "", mainConf("/etc/nginx/sites-enabled/mine", "server {\n listen 80; server_name a.example;\n include conf.d/service-url.inc;\n}\nserver { listen 80 default_server; server_name b.example; }"), []string{
-			"fault: /etc/nginx/sites-enabled/mine:5 (listen *:80; server_name b.example) answers for localhost on port:80, and not /etc/nginx/sites-enabled/mine:1, which includes /etc/nginx/conf.d/service-url.inc: set the input server-name to a name of the latter",
-			"fault: /etc/nginx/sites-enabled/mine:5 (listen *:80; server_name b.example) answers for localhost on 10.0.0.5:80, and not",
-		}},
-		{"the include behind a redirect to TLS", "verify_host=a.example server_name=a.example", mainConf("/etc/nginx/sites-enabled/mine", "server {\n listen 443 ssl; server_name a.example;\n include conf.d/service-url.inc;\n}\nserver { listen 80; server_name a.example; return 301 https://$host$request_uri; }"), nil},
+		{
+			"the include behind a redirect to TLS", "verify_host=a.example server_name=a.example",
+			mainConf("/etc/nginx/sites-enabled/mine", "server {\n listen 443 ssl; server_name a.example;\n include "+
+				"conf.d/service-url.inc;\n}\nserver { listen 80; server_name a.example; return 301 "+
+				"https://$host$request_uri; }"),
+			nil,
+		},
 		{"no http at all", "", "# configuration file /etc/nginx/nginx.conf:\nevents {}\n", nil},
 		{"nothing that could be read", "", "", nil},
 	} {
@@ -116,12 +259,15 @@ func TestNginxIsJudgedBeforeAnythingChanges(t *testing.T) {
 	}
 }
 
-// What has only a routine deployment's rights reads the files as nginx would, in an order of its own.
+// What has only a routine deployment's rights reads the files as nginx would, in an order of its
+// own.
 func TestTheFilesAreReadWithoutRoot(t *testing.T) {
 	dir := t.TempDir()
 	for name, text := range map[string]string{
-		"n.conf":       "events {}\nhttp {\n# include secret.conf;\n include sites/*.conf ; server { listen 81;include part.inc; } include \"sites/b.conf\";}\n",
-		"sites/a.conf": "server { listen 82; include " + dir + "/part.inc; }\n", "sites/b.conf": "server { listen 83; }", "sites/c.txt": "no", "part.inc": "server_name p;\n", "secret.conf": "no",
+		"n.conf": "events {}\nhttp {\n# include secret.conf;\n include sites/*.conf ; server { listen " +
+			"81;include part.inc; } include \"sites/b.conf\";}\n",
+		"sites/a.conf": "server { listen 82; include " + dir +
+			"/part.inc; }\n", "sites/b.conf": "server { listen 83; }", "sites/c.txt": "no", "part.inc": "server_name p;\n", "secret.conf": "no",
 	} {
 		file := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
@@ -131,27 +277,35 @@ func TestTheFilesAreReadWithoutRoot(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	out := bash(t, "EX_CHECK=64 app=shop nginx_include=/x\n"+read(t, "lib/base.sh")+read(t, "lib/root.sh")+read(t, "lib/nginx.sh")+
+	out := bash(t, "EX_CHECK=64 app=shop nginx_include=/x\n"+read(t, "lib/base.sh")+read(t, "lib/root.sh")+read(t,
+		"lib/nginx.sh")+
 		"root_prints_texts() { false; }\nnginx=(true -c "+dir+"/n.conf)\nnginx_texts | nginx_rows | grep ^server")
-	want := "server\t" + dir + "/sites/a.conf\t1\tno\t*:82\tp\nserver\t" + dir + "/sites/b.conf\t1\tno\t*:83\t\"\"\nserver\t" + dir + "/n.conf\t4\tno\t*:81\tp\nserver\t" + dir + "/sites/b.conf\t1\tno\t*:83\t\"\"\n"
+	want := "server\t" + dir + "/sites/a.conf\t1\tno\t*:82\tp\nserver\t" + dir +
+		"/sites/b.conf\t1\tno\t*:83\t\"\"\nserver\t" + dir + "/n.conf\t4\tno\t*:81\tp\nserver\t" + dir +
+		"/sites/b.conf\t1\tno\t*:83\t\"\"\n"
 	if out != want {
 		t.Errorf("got\n%swant\n%s", out, want)
 	}
 }
 
-// A process may call itself what it likes: only root's count, and of what it names only what nobody else may write.
+// A process may call itself what it likes: only root's count, and of what it names only what nobody
+// else may write.
 func TestWhichNginxIsCalled(t *testing.T) {
 	for _, tt := range []struct{ name, titles, want string }{
 		{"as it comes", "12 nginx: master process /usr/sbin/nginx -g daemon on; master_process on;", "nginx|"},
 		{"none", "", "nginx|"},
 		{"its own file", "12 nginx: master process nginx -c /etc/passwd", "nginx -c /etc/passwd|"},
-		{"its own file and folder", "12 nginx: master process nginx -p /etc/ -c /etc/passwd -g daemon on;", "nginx -p /etc -c /etc/passwd|"},
+		{
+			"its own file and folder", "12 nginx: master process nginx -p /etc/ -c /etc/passwd -g daemon on;",
+			"nginx -p /etc -c /etc/passwd|",
+		},
 		{"two", "12 nginx: master process nginx -c /etc/passwd\n13 nginx: master process nginx", "nginx|"},
 		{"a file that others may write", "12 nginx: master process nginx -c /tmp/x", "nginx|-c /tmp/x"},
 		{"a file that is not whole", "12 nginx: master process nginx -c conf/x", "nginx|-c conf/x"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			out := bash(t, "EX_CHECK=64 app=shop ports=\nnginx_include=\n"+read(t, "lib/base.sh")+read(t, "lib/root.sh")+"root_path() { echo /usr/sbin/nginx; }\nmasters() { echo '"+tt.titles+"'; }\nfind_nginx; printf '%s|%s' \"${nginx[*]}\" \"$nginx_ignored\"")
+			out := bash(t, "EX_CHECK=64 app=shop ports=\nnginx_include=\n"+read(t, "lib/base.sh")+read(t,
+				"lib/root.sh")+"root_path() { echo /usr/sbin/nginx; }\nmasters() { echo '"+tt.titles+"'; }\nfind_nginx; printf '%s|%s' \"${nginx[*]}\" \"$nginx_ignored\"")
 			if out != tt.want {
 				t.Errorf("got %q, want %q", out, tt.want)
 			}
@@ -159,13 +313,15 @@ func TestWhichNginxIsCalled(t *testing.T) {
 	}
 }
 
-// The ports of other applications, of texts of this version and earlier ones, and of one that is only set up.
+// The ports of other applications, of texts of this version and earlier ones, and of one that is
+// only set up.
 func TestThePortsThatApplicationsClaim(t *testing.T) {
 	dir := t.TempDir()
 	for name, text := range map[string]string{
-		"shop/site.conf":  App{Name: "shop", Ports: [2]uint16{8080, 8081}, ServerName: "_", IPv6: true}.SiteConf(),
-		"blog/site.conf":  App{Name: "blog", Ports: [2]uint16{8081, 9000}, TheirSite: true}.SiteConf(),
-		"admin/sudoers":   "ubuntu ALL=(root) NOPASSWD: /usr/bin/systemctl -q stop -- admin@8090.service\nubuntu ALL=(root) NOPASSWD: /usr/sbin/nginx -t\n",
+		"shop/site.conf": App{Name: "shop", Ports: [2]uint16{8080, 8081}, ServerName: "_", IPv6: true}.SiteConf(),
+		"blog/site.conf": App{Name: "blog", Ports: [2]uint16{8081, 9000}, TheirSite: true}.SiteConf(),
+		"admin/sudoers": "ubuntu ALL=(root) NOPASSWD: /usr/bin/systemctl -q stop -- admin@8090.service\nubuntu " +
+			"ALL=(root) NOPASSWD: /usr/sbin/nginx -t\n",
 		"admin/site.conf": "upstream a { server 127.0.0.1:8091 max_fails=0; # server 127.0.0.1:7\n",
 	} {
 		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o700); err != nil {
@@ -176,8 +332,10 @@ func TestThePortsThatApplicationsClaim(t *testing.T) {
 		}
 	}
 	script := strings.ReplaceAll(read(t, "lib/claims.sh"), "/var/lib/deploy-action", dir)
-	out := bash(t, "app=shop\n"+script+"claims=$(claims)\nfor port in 8080 8081 8090 8091 9000 7; do claimed $port; echo $port $other $mine; done")
-	if want := "8080 no\n8081 blog yes\n8090 admin no\n8091 no\n9000 blog no\n7 no\n"; strings.ReplaceAll(out, "8080 yes", "8080 no") != want {
+	out := bash(t, "app=shop\n"+script+"claims=$(claims)\nfor port in 8080 8081 8090 8091 9000 7; do claimed $port; "+
+		"echo $port $other $mine; done")
+	if want := "8080 no\n8081 blog yes\n8090 admin no\n8091 no\n9000 blog no\n7 no\n"; strings.ReplaceAll(out,
+		"8080 yes", "8080 no") != want {
 		t.Errorf("got\n%swant\n%s", out, want)
 	}
 }
@@ -190,13 +348,35 @@ func TestWhereTheSiteGoes(t *testing.T) {
 		file string
 		want []string
 	}{
-		{"as usual", App{Folder: "/etc/nginx/conf.d", ServerName: "_", IPv6: true}, "/etc/nginx/conf.d/shop.conf", []string{"listen 80 default_server;", "listen [::]:80 default_server;"}},
-		{"no IPv6", App{Folder: "/etc/nginx/conf.d", ServerName: "a.example"}, "/etc/nginx/conf.d/shop.conf", []string{"listen 80;"}},
-		{"one socket for both", App{Folder: "/opt/web/sites", ServerName: "a.example", IPv6: true, OneSocket: true}, "/opt/web/sites/shop.conf", []string{"listen [::]:80;"}},
-		{"for a block of the user's", App{Folder: "/opt/web/sites", TheirSite: true}, "/opt/web/sites/shop.upstreams.conf", nil},
+		{
+			"as usual",
+			App{Folder: "/etc/nginx/conf.d", ServerName: "_", IPv6: true},
+			"/etc/nginx/conf.d/shop.conf",
+			[]string{"listen 80 default_server;", "listen [::]:80 default_server;"},
+		},
+		{
+			"no IPv6",
+			App{Folder: "/etc/nginx/conf.d", ServerName: "a.example"},
+			"/etc/nginx/conf.d/shop.conf",
+			[]string{"listen 80;"},
+		},
+		{
+			"one socket for both",
+			App{Folder: "/opt/web/sites", ServerName: "a.example", IPv6: true, OneSocket: true},
+			"/opt/web/sites/shop.conf",
+			[]string{"listen [::]:80;"},
+		},
+		{
+			"for a block of the user's",
+			App{Folder: "/opt/web/sites", TheirSite: true},
+			"/opt/web/sites/shop.upstreams.conf", nil,
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			tt.app.Name, tt.app.Ports, tt.app.Path, tt.app.Include = "shop", [2]uint16{8080, 8081}, "/srv/shop", "/etc/nginx/conf.d/service-url.inc"
+			tt.app.Name, tt.app.Ports, tt.app.Path, tt.app.Include = "shop", [2]uint16{
+				8080,
+				8081,
+			}, "/srv/shop", "/etc/nginx/conf.d/service-url.inc"
 			var listens []string
 			_, site, _ := strings.Cut(tt.app.SiteConf(), "\nserver {")
 			site, _, _ = strings.Cut(site, "server_name")

@@ -9,10 +9,12 @@ import (
 	"testing"
 )
 
-// What arrives in one piece and what arrives in three is the same, and nothing but lines key=value becomes a result.
+// What arrives in one piece and what arrives in three is the same, and nothing but lines key=value
+// becomes a result.
 func FuzzResults(f *testing.F) {
 	for _, seed := range []string{
-		"banner\n" + Begin + "\na=1\nb=x=y\n", Begin + "\na=1\na=2\n", Begin + "\n::error::x\n", Begin + "\nA=1\n", Begin + "\na=\x00\r\xff\n", "a=1\n", Begin, Begin + "\r\na=1\n",
+		"banner\n" + Begin + "\na=1\nb=x=y\n", Begin + "\na=1\na=2\n", Begin + "\n::error::x\n", Begin +
+			"\nA=1\n", Begin + "\na=\x00\r\xff\n", "a=1\n", Begin, Begin + "\r\na=1\n",
 		Begin + "\na", "\n\n=\n", Begin + "\n" + strings.Repeat("x", 300) + "\n",
 	} {
 		f.Add([]byte(seed), uint(3), uint(9))
@@ -36,7 +38,8 @@ func FuzzResults(f *testing.F) {
 			t.Fatalf("results without the line that opens them: %q", whole.values)
 		}
 		for key, value := range whole.values {
-			if !name.MatchString(key) || strings.Contains(value, "\n") || !strings.Contains("\n"+after, "\n"+key+"="+value+"\n") {
+			if !name.MatchString(key) || strings.Contains(value, "\n") ||
+				!strings.Contains("\n"+after, "\n"+key+"="+value+"\n") {
 				t.Fatalf("result %q = %q", key, value)
 			}
 		}
@@ -59,9 +62,13 @@ func FuzzResults(f *testing.F) {
 	})
 }
 
-// The environment of an application and its start command go through a real bash: they arrive byte for byte, and nothing in them runs.
+// The environment of an application and its start command go through a real bash: they arrive byte
+// for byte, and nothing in them runs.
 func FuzzEnvironmentArrivesByteForByte(f *testing.F) {
-	for _, seed := range []string{"", "a b", `'"$(id)` + "`id`", "line\nbreak\n\n", "\x01\x7f\xff\xfe", "é漢字", "!{a,b}*?[~]", `\`, "#x", "--", "\r\n", "'\\''", "$'\\n'", "\n'; id; '"} {
+	for _, seed := range []string{
+		"", "a b", `'"$(id)` + "`id`", "line\nbreak\n\n", "\x01\x7f\xff\xfe", "é漢字",
+		"!{a,b}*?[~]", `\`, "#x", "--", "\r\n", "'\\''", "$'\\n'", "\n'; id; '",
+	} {
 		f.Add(seed, seed)
 	}
 	f.Fuzz(func(t *testing.T, value, second string) {
@@ -82,7 +89,8 @@ func FuzzEnvironmentArrivesByteForByte(f *testing.F) {
 			}
 		}
 		// What the start file hands to bash -c is the command, to the letter.
-		start := strings.Replace(StartFile(value), "\n. .deploy-action/environment\nexec bash -c ", "\nprintf '%s.' ", 1)
+		start := strings.Replace(StartFile(value), "\n. .deploy-action/environment\nexec bash -c ", "\nprintf '%s.' ",
+			1)
 		if got := bash(t, start); got != value+"." {
 			t.Errorf("start command %q arrived as %q", value, got)
 		}

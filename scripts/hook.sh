@@ -12,7 +12,8 @@ main() {
   begin=$ms
   cd -P -- "$path/releases/$release"
   export PORT=$port
-  user_command "$command" .deploy-action/environment || die "$EX_HOOK" "the command of input \"$name\" exited with status $?$(not_found "$?")"
+  user_command "$command" .deploy-action/environment \
+    || die "$EX_HOOK" "the command of input \"$name\" exited with status $?$(not_found "$?")"
   now_ms
   result hook_ms "$((ms - begin))"
 }

@@ -1,17 +1,20 @@
 #!/usr/bin/env bash
 # Takes the deploy lock and holds it for as long as this session lives.
 #
-# Values: app, path, lock_token, lock_note (who, for people), lock_timeout and beat (seconds), resume (yes: this run had the lock before its
-#         connection was lost)
-# Prints: locked=yes once it is ours, waited (milliseconds); open (yes, no: others on this host may read the deploy root, since nginx does)
-# Exits:  EX_LOCK_BUSY when lock_timeout is over, EX_LOCK_LOST when another run had the lock in between,
-#         EX_CHECK when the deploy root can't be made or is somebody else's folder
+# Values: app, path, lock_token, lock_note (who, for people), lock_timeout and beat (seconds),
+#         resume (yes: this run had the lock before its connection was lost)
+# Prints: locked=yes once it is ours, waited (milliseconds); open (yes, no: others on this host may
+#         read the deploy root, since nginx does)
+# Exits:  EX_LOCK_BUSY when lock_timeout is over, EX_LOCK_LOST when another run had the lock in
+#         between, EX_CHECK when the deploy root can't be made or is somebody else's folder
 #
-# It is a flock(2): the kernel frees it with the process, so it can't go stale. A heartbeat, one line, comes on standard input; end of
-# file (the connection closed) or silence for `beat` seconds (it vanished without a word) ends the process and with it the lock, also while
-# it waits for the lock or hangs.
+# It is a flock(2): the kernel frees it with the process, so it can't go stale. A heartbeat, one
+# line, comes on standard input; end of file (the connection closed) or silence for `beat` seconds
+# (it vanished without a word) ends the process and with it the lock, also while it waits for the
+# lock or hangs.
 
-# listen: ends this session at once when the run is not heard any more before it is told that it has the lock, whatever this process is at.
+# listen: ends this session at once when the run is not heard any more before it is told that it has
+# the lock, whatever this process is at.
 listen() {
   while IFS= read -r -t "$beat" _ && [[ -e /proc/$$ ]]; do :; done
   kill -KILL "$$" # first: it starts nothing more

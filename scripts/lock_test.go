@@ -13,7 +13,8 @@ import (
 	"testing"
 )
 
-// What another user's process holds, which has had the file open since it could be read by all, is no run's lock.
+// What another user's process holds, which has had the file open since it could be read by all, is
+// no run's lock.
 func TestAStrangersHoldOfTheLockIsNone(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root can be two users")
@@ -28,7 +29,8 @@ func TestAStrangersHoldOfTheLockIsNone(t *testing.T) {
 	if err := os.WriteFile(file, []byte("t-0\n"), 0o644); err != nil { //nolint:gosec // as an earlier version left it
 		t.Fatal(err)
 	}
-	stranger := exec.CommandContext(t.Context(), "setpriv", "--reuid=65534", "--clear-groups", "flock", file, "sh", "-c", "echo held; exec sleep 600")
+	stranger := exec.CommandContext(t.Context(), "setpriv", "--reuid=65534", "--clear-groups", "flock", file, "sh",
+		"-c", "echo held; exec sleep 600")
 	out, err := stranger.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -69,12 +71,14 @@ func TestAStrangersHoldOfTheLockIsNone(t *testing.T) {
 		t.Error("the run did not get its lock")
 	}
 	_ = in.Close() // before it has ended its listener, that ends it
-	if err := cmd.Wait(); locked && err != nil && cmd.ProcessState.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+	if err := cmd.Wait(); locked && err != nil &&
+		cmd.ProcessState.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
 		t.Error(err)
 	}
 }
 
-// Who waits for the deploy lock is ended with its run: it must not get the lock later, and take it from the record of a run that resumes.
+// Who waits for the deploy lock is ended with its run: it must not get the lock later, and take it
+// from the record of a run that resumes.
 func TestAWaiterForTheLockEndsWithItsRun(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
@@ -178,7 +182,8 @@ func takeLock(t *testing.T, dir string, env ...string) string {
 func TestTheDeployRootIsClosedToOthers(t *testing.T) {
 	reader := t.TempDir() // a grep that finds the deploy root in nginx's configuration
 	program := "#!/bin/sh\n[ \"$1\" = -rsqF ]\n"
-	if err := os.WriteFile(filepath.Join(reader, "grep"), []byte(program), 0o700); err != nil { //nolint:gosec // a program
+	// nolint:gosec // a program
+	if err := os.WriteFile(filepath.Join(reader, "grep"), []byte(program), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	for _, tt := range []struct {
@@ -350,8 +355,8 @@ func TestALinkInThePlaceOfTheStepLockIsReplaced(t *testing.T) {
 	}
 }
 
-// A step of a run that is gone may come to its end, and leave what it has found, at any moment: it is
-// ended before anything of its run is taken away.
+// A step of a run that is gone may come to its end, and leave what it has found, at any moment: it
+// is ended before anything of its run is taken away.
 func TestAStepIsEndedBeforeItsResultsAreTakenAway(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, ".lock"), []byte("t-0\n"), 0o600); err != nil {

@@ -10,11 +10,14 @@ import (
 
 func memoryLibraries(t *testing.T) string {
 	t.Helper()
-	return "app=a port=8081 ports='8080 8081' EX_CHECK=64 EX_MEMORY=89 EX_DIED=74\n" + read(t, "lib/base.sh") + read(t, "lib/process.sh") +
-		read(t, "lib/memory.sh") + read(t, "lib/files.sh") + "flags=$(mktemp -d) path=$(mktemp -d)\nmkdir \"$path/slots\"\n"
+	return "app=a port=8081 ports='8080 8081' EX_CHECK=64 EX_MEMORY=89 EX_DIED=74\n" + read(t, "lib/base.sh") +
+		read(t, "lib/process.sh") +
+		read(t, "lib/memory.sh") + read(t, "lib/files.sh") +
+		"flags=$(mktemp -d) path=$(mktemp -d)\nmkdir \"$path/slots\"\n"
 }
 
-// A version that is proved is no longer what the kernel ends first; who lets it start is this very user, without any rights.
+// A version that is proved is no longer what the kernel ends first; who lets it start is this very
+// user, without any rights.
 func TestAProvedVersionIsAsAnyOther(t *testing.T) {
 	cmd := exec.CommandContext(t.Context(), "bash", "-c", "echo 1000 >/proc/self/oom_score_adj; echo up; exec cat")
 	in, err := cmd.StdinPipe()
@@ -60,10 +63,23 @@ func TestWhoEndedTheVersion(t *testing.T) {
 		kills      int    // of the kernel's, since the start
 		want       string
 	}{
-		{"the kernel, by systemd", "Result=oom-kill\nExecMainCode=2\nExecMainStatus=9", 1, "free when it was started; the host has 700 MB of memory and no swap, and the version that serves takes 380 MB"},
-		{"the kernel, by the signal", "Result=signal\nExecMainCode=2\nExecMainStatus=9", 1, "for want of memory: 310 MB were free"},
-		{"the kernel, by what a shell says", "Result=exit-code\nExecMainCode=1\nExecMainStatus=137", 2, "for want of memory"},
-		{"its own limit", "Result=oom-kill\nExecMainCode=2\nExecMainStatus=9\nMemoryMax=419430400", 1, "may have no more than 400 MB (MemoryMax of a@8081.service)"},
+		{
+			"the kernel, by systemd", "Result=oom-kill\nExecMainCode=2\nExecMainStatus=9", 1,
+			"free when it was started; the host has 700 MB of memory and no swap, and the version that serves takes " +
+				"380 MB",
+		},
+		{
+			"the kernel, by the signal", "Result=signal\nExecMainCode=2\nExecMainStatus=9", 1,
+			"for want of memory: 310 MB were free",
+		},
+		{
+			"the kernel, by what a shell says", "Result=exit-code\nExecMainCode=1\nExecMainStatus=137", 2,
+			"for want of memory",
+		},
+		{
+			"its own limit", "Result=oom-kill\nExecMainCode=2\nExecMainStatus=9\nMemoryMax=419430400", 1,
+			"may have no more than 400 MB (MemoryMax of a@8081.service)",
+		},
 		{"somebody's kill", "Result=signal\nExecMainCode=2\nExecMainStatus=9", 0, "else"},
 		{"itself, while something else was ended", "Result=exit-code\nExecMainCode=1\nExecMainStatus=3", 1, "else"},
 		{"itself, with 9 as its status", "Result=exit-code\nExecMainCode=1\nExecMainStatus=9", 1, "else"},
@@ -107,9 +123,18 @@ func TestMemoryIsWhatTheHostMayHave(t *testing.T) {
 func TestASwapFile(t *testing.T) {
 	for _, tt := range []struct{ name, otherwise, want, left string }{
 		{"none yet", "", "swap of 64 MB is in ", "swap none swap sw 0 0\n67108864 600\n"},
-		{"no room", "free_kb() { echo 500000; }", "needs as much disk and 512 MB to spare, and 488 MB are free", "gone\n"},
-		{"it can't be switched on", "swapon() { echo 'swapon failed: Operation not permitted'; return 1; }", "no swap could be made (swapon failed: Operation not permitted): take the input swap out", "gone\n"},
-		{"no mkswap", "mkswap() { echo 'mkswap: not today' >&2; return 1; }", "no swap could be made (mkswap: not today)", "gone\n"},
+		{
+			"no room", "free_kb() { echo 500000; }", "needs as much disk and 512 MB to spare, and 488 MB are free",
+			"gone\n",
+		},
+		{
+			"it can't be switched on", "swapon() { echo 'swapon failed: Operation not permitted'; return 1; }",
+			"no swap could be made (swapon failed: Operation not permitted): take the input swap out", "gone\n",
+		},
+		{
+			"no mkswap", "mkswap() { echo 'mkswap: not today' >&2; return 1; }",
+			"no swap could be made (mkswap: not today)", "gone\n",
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			out := bash(t, memoryLibraries(t)+"swap=64\n"+read(t, "lib/swap.sh")+`
@@ -148,7 +173,8 @@ func TestASwapFileIsUsed(t *testing.T) {
 	if strings.Contains(out, "take the input swap out") {
 		t.Skip(out)
 	}
-	if !strings.Contains(out, "\nfile 65532\nUUID=1 / ext4 defaults 0 1\n") || !strings.HasSuffix(out, "/swap none swap sw 0 0\n") {
+	if !strings.Contains(out, "\nfile 65532\nUUID=1 / ext4 defaults 0 1\n") ||
+		!strings.HasSuffix(out, "/swap none swap sw 0 0\n") {
 		t.Errorf("it says\n%s", out)
 	}
 }

@@ -1,13 +1,16 @@
 #!/usr/bin/env bash
-# Says what of the last release the runner need not send again, and makes room for what it will send.
+# Says what of the last release the runner need not send again, and makes room for what it will
+# send.
 #
 # Values: app, path, lock_token, active (the release that serves, or nothing)
-# Prints: transfer (a folder: the runner writes to the pipe `stream` in it), base (a release, or nothing; then `lines` in that folder is what of its
-#         manifest is still true, and `offer` the same with hashes cut to 16 digits, compressed), offer (that file's text in base64,
+# Prints: transfer (a folder: the runner writes to the pipe `stream` in it), base (a release, or
+#         nothing; then `lines` in that folder is what of its manifest is still true, and `offer`
+#         the same with hashes cut to 16 digits, compressed), offer (that file's text in base64,
 #         where it is short), disk_kb, inodes (what is free)
 #
-# The running version may have written to its own files. Each release has the seal of its files: inode, mode, size and time of the last
-# change, as they were when it was whole. What differs from it is not offered, so it is sent again; nothing is read for that.
+# The running version may have written to its own files. Each release has the seal of its files:
+# inode, mode, size and time of the last change, as they were when it was whole. What differs from
+# it is not offered, so it is sent again; nothing is read for that.
 
 main() {
   local transfer=$path/.transfer base='' partial
@@ -29,7 +32,8 @@ main() {
   result inodes "$((0 + $(free_inodes "$path")))"
 }
 
-# find_base: sets base to the active release if it came from a workspace, else to the newest complete one that did.
+# find_base: sets base to the active release if it came from a workspace, else to the newest
+# complete one that did.
 find_base() {
   local id
   while IFS= read -r id; do
@@ -43,7 +47,8 @@ find_base() {
   )
 }
 
-# true_lines FOLDER: its manifest less the files that are not as the seal has them, and less its links, which are always sent.
+# true_lines FOLDER: its manifest less the files that are not as the seal has them, and less its
+# links, which are always sent.
 true_lines() {
   awk -F '\t' 'seal { whole[$2]; next } $1 == "d" || ($1 == "f" && $5 in whole)' \
     seal=1 <(seal "$1" | comm -12 - "$1/.deploy-action/seal") seal=0 <(gzip -dc <"$1/.deploy-action/manifest")

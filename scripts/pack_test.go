@@ -51,7 +51,8 @@ func cutOff(t *testing.T, whole []byte) {
 	for n := bytes.IndexByte(whole, 0x1f); n < len(whole); n++ {
 		damaged := bytes.Clone(whole)
 		damaged[n] ^= 0xff
-		if out, code := packed(t, string(damaged)); out != "" && code == 0 && n < len(whole)-8 && n > bytes.IndexByte(whole, 0x1f)+9 {
+		if out, code := packed(t, string(damaged)); out != "" && code == 0 && n < len(whole)-8 &&
+			n > bytes.IndexByte(whole, 0x1f)+9 {
 			t.Errorf("byte %d damaged: %q", n, out)
 		}
 	}
@@ -81,14 +82,16 @@ func TestBareScriptsAreTheSame(t *testing.T) {
 	}
 }
 
-// Far from the host, what does not fit into the first flights of a connection waits for an answer of the host.
+// Far from the host, what does not fit into the first flights of a connection waits for an answer
+// of the host.
 func TestTheOpeningIsSmall(t *testing.T) {
 	opening := Opening(time.Minute)
 	t.Logf("%d bytes, of %d", len(opening), len(loop()))
 	if len(opening) > 50_000 {
 		t.Errorf("the opening is sent in %d bytes", len(opening))
 	}
-	// The loop feeds it to what holds the lock, and must not wait for that to read: a pipe takes 64 KB.
+	// The loop feeds it to what holds the lock, and must not wait for that to read: a pipe takes 64
+	// KB.
 	text, err := Compose(Lock, Values{"lock_note": strings.Repeat("x", 4000), "path": strings.Repeat("x", 4000)})
 	if err != nil || len(text) > 60_000 {
 		t.Errorf("the lock's script has %d bytes (%v)", len(text), err)

@@ -1,24 +1,24 @@
 #!/usr/bin/env bash
 # Gathers what the host says about the two slots; what it means is decided in Go. Changes nothing.
 #
-# Values: app, path, ports (two, blank-separated), nginx_include, verify_host, repository (owner/name)
-# Prints: include (absent, ours, line: nothing but one line that names a port, other): the file as nginx has it on disk
-#         line_port: the port that such a line names, else 0; site (ours, theirs): whose server block includes the file
-#         routed: where nginx itself says it sends requests, empty when our site is not loaded
-#         strays: flags of ports outside the pair, blank-separated
-#         include_app, include_path: the other application of this action's whose the file is, and its deploy root, or nothing
-#         last_repository: whose releases are here, or nothing
-#         boot: names the host's boot; recipe_key: by which recipes are told, or nothing before the first deployment
-#         and for each port N: flag_N (yes, no), listen_N (none, ours, held, foreign), socket_N (yes, no: systemd
-#         holds it), adopted_N (yes, no), pid_N, enabled_N (yes, no),
-#         release_N, commit_N, recipe_N, proved_N (yes, no: it has served and come through its probation), by_N (JSON: the run that
-#         put it live), rss_mb_N
-#         and for each port N, line_port too, on which a process listens that we did not start: who_N (for people), holders_N (pid:starttime
-#         of all that listen, blank-separated), folder_N (where they work), clone_N and head_N (the clone of the repository in which they all
-#         do, or nothing, and its commit), unit_N (the systemd service that runs them), app_N (the other application that this action runs there)
-#         and for each port N: claimed_N: another application of this action's that has it in its pair, or nothing; mine_N (yes, no): it is of
-#         this application's pair from before
-#         spare (two ports, comma-separated, on which nothing listens, or nothing), where one of the pair is not ours
+# Values: app, path, ports (two, blank-separated), nginx_include, verify_host, repository
+#         (owner/name)
+# Prints: include (absent, ours, line: nothing but one line that names a port, other): the file as
+#         nginx has it on disk; line_port: the port that such a line names, else 0; site (ours,
+#         theirs): whose server block includes the file; routed: where nginx itself says it sends
+#         requests, empty when our site is not loaded; strays: flags of ports outside the pair;
+#         include_app, include_path: the other application of this action's whose the file is, and
+#         its deploy root, or nothing; last_repository: whose releases are here, or nothing; boot:
+#         names the host's boot; recipe_key: by which recipes are told, or nothing before the first
+#         deployment; spare (two ports on which nothing listens), where one of the pair is not ours
+#         For each port N: flag_N, adopted_N, enabled_N, mine_N (yes, no: it was of the pair before),
+#         listen_N (none, ours, held, foreign), socket_N (yes, no: systemd holds it), pid_N,
+#         release_N, commit_N, recipe_N, proved_N (yes, no: it came through its probation), by_N
+#         (JSON: the run that put it live), rss_mb_N, claimed_N: the other application of this
+#         action's that has it in its pair, or nothing
+#         For each port N, line_port too, where a process that we did not start listens: who_N (for
+#         people), holders_N (pid:starttime of all), folder_N (where they work), clone_N and head_N
+#         (the repository's clone there, and its commit), unit_N (its systemd service), app_N
 
 main() {
   local port pid start owner release dir strays others=no line_port=0 include chosen loaded front as way somebody claims other mine
@@ -68,7 +68,8 @@ main() {
 
 is_enabled() { has_systemd && systemctl is-enabled -q -- "$(unit_of "$1")" 2>/dev/null; }
 
-# include_state: sets include, and line_port for a file that has nothing but comments and the line that the hand-written scripts wrote.
+# include_state: sets include, and line_port for a file that has nothing but comments and the line
+# that the hand-written scripts wrote.
 include_state() {
   local text='^set[[:blank:]]+[$]service_url[[:blank:]]+"?http://(127\.0\.0\.1|localhost):([0-9]{1,5})"?[[:blank:]]*;$'
   include=other
@@ -82,7 +83,8 @@ include_state() {
   fi
 }
 
-# site_state: what this action has written for a server block of the user's has none itself. Before that, such a block is one that includes the file.
+# site_state: what this action has written for a server block of the user's has none itself. Before
+# that, such a block is one that includes the file.
 site_state() {
   local rows including faults=() written=/var/lib/deploy-action/$app/site.conf state=ours
   if [[ -e /etc/nginx/conf.d/$app.upstreams.conf ]] || { [[ -e $written ]] && ! grep -q '^server {' "$written"; }; then

@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// asking is a host whose nginx answers by the table in its function curl: url is what was asked, body yes where a body was sent.
+// asking is a host whose nginx answers by the table in its function curl: url is what was asked,
+// body yes where a body was sent.
 const asking = `verify_host=shop.example any_host=
 curl() {
   local url=${*: -1} body=no
@@ -28,14 +29,22 @@ func TestNginxsOwnWord(t *testing.T) {
 	for _, tt := range []struct{ name, answer, want string }{
 		{"a kept group", `slot 8081_kept`, "http://my_app_8081 0123456789ab http://127.84.0.1"},
 		{"the texts of before", `slot 8081`, "http://my_app_8081 0123456789ab http://127.84.0.1"},
-		{"only over TLS", `case $url in https:*) slot 8080_kept ;; *) page "301 Moved" ;; esac`, "http://my_app_8080 0123456789ab https://127.84.0.1"},
+		{
+			"only over TLS", `case $url in https:*) slot 8080_kept ;; *) page "301 Moved" ;; esac`,
+			"http://my_app_8080 0123456789ab https://127.84.0.1",
+		},
 		{"an application's page", `page "200 OK"`, "  http://127.84.0.1"},
-		{"another application of this action", `printf 'HTTP/1.1 200 OK\r\n\r\nhttp://other_8080_kept 0123456789ab'`, "  http://127.84.0.1"},
+		{
+			"another application of this action", `printf 'HTTP/1.1 200 OK\r\n\r\nhttp://other_8080_kept 0123456789ab'`,
+			"  http://127.84.0.1",
+		},
 		{"a port that is none", `slot 8080x`, "  http://127.84.0.1"},
 		{"nobody", `return 7`, "  http://127.84.0.1"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			out := bash(t, "app=my-app\n"+read(t, "lib/base.sh")+read(t, "lib/probe.sh")+asking+"answer() { "+tt.answer+"; }\nrouted; printf '%s %s %s' \"$chosen\" \"$loaded\" \"$front\"")
+			out := bash(t, "app=my-app\n"+read(t, "lib/base.sh")+read(t,
+				"lib/probe.sh")+asking+"answer() { "+tt.answer+"; }\nrouted; printf '%s %s %s' \"$chosen\" "+
+				"\"$loaded\" \"$front\"")
 			if out != tt.want {
 				t.Errorf("it says %q, want %q", out, tt.want)
 			}
@@ -43,23 +52,46 @@ func TestNginxsOwnWord(t *testing.T) {
 	}
 }
 
-// It holds for everybody only where it is the same at the address that SSH came to and for a request with a body; an address at which
-// nothing listens is nobody's.
+// It holds for everybody only where it is the same at the address that SSH came to and for a
+// request with a body; an address at which nothing listens is nobody's.
 func TestNginxsWordForAll(t *testing.T) {
 	for _, tt := range []struct{ name, ssh, answer, want string }{
 		{"the same everywhere", "192.0.2.1 5000 10.0.0.5 22", "slot 8080_kept", "yes"},
-		{"by IPv6", "2001:db8::1 5000 2001:db8::5 22", `case $url in */\[2001:db8::5\]/*) page "404 Not Found" ;; *) slot 8080_kept ;; esac`, "no the address [2001:db8::5]"},
-		{"another site there", "192.0.2.1 5000 10.0.0.5 22", `case $url in *10.0.0.5*) page "200 OK" ;; *) slot 8080_kept ;; esac`, "no the address 10.0.0.5"},
-		{"a redirect there, and the site over TLS", "192.0.2.1 5000 10.0.0.5 22", `case $url in http://10.0.0.5*) page "301 Moved" ;; *) slot 8080_kept ;; esac`, "yes"},
-		{"another slot there", "192.0.2.1 5000 10.0.0.5 22", `case $url in *10.0.0.5*) slot 8081_kept ;; *) slot 8080_kept ;; esac`, "no the address 10.0.0.5"},
-		{"nobody there", "192.0.2.1 5000 10.0.0.5 22", `case $url in *10.0.0.5*) return 7 ;; *) slot 8080_kept ;; esac`, "yes"},
+		{
+			"by IPv6", "2001:db8::1 5000 2001:db8::5 22",
+			`case $url in */\[2001:db8::5\]/*) page "404 Not Found" ;; *) slot 8080_kept ;; esac`,
+			"no the address [2001:db8::5]",
+		},
+		{
+			"another site there", "192.0.2.1 5000 10.0.0.5 22",
+			`case $url in *10.0.0.5*) page "200 OK" ;; *) slot 8080_kept ;; esac`, "no the address 10.0.0.5",
+		},
+		{
+			"a redirect there, and the site over TLS", "192.0.2.1 5000 10.0.0.5 22",
+			`case $url in http://10.0.0.5*) page "301 Moved" ;; *) slot 8080_kept ;; esac`, "yes",
+		},
+		{
+			"another slot there", "192.0.2.1 5000 10.0.0.5 22",
+			`case $url in *10.0.0.5*) slot 8081_kept ;; *) slot 8080_kept ;; esac`, "no the address 10.0.0.5",
+		},
+		{
+			"nobody there", "192.0.2.1 5000 10.0.0.5 22",
+			`case $url in *10.0.0.5*) return 7 ;; *) slot 8080_kept ;; esac`, "yes",
+		},
 		{"loopback", "127.0.0.1 5000 127.0.0.1 22", "slot 8080_kept", "yes"},
 		{"no SSH", "", "slot 8080_kept", "yes"},
-		{"a link-local address", "fe80::1 5000 fe80::5%eth0 22", `case $url in *fe80*) page "200 OK" ;; *) slot 8080_kept ;; esac`, "yes"},
-		{"another answer to a body", "", `if [[ $body == yes ]]; then page "405 Not Allowed"; else slot 8080_kept; fi`, "no a request with a body"},
+		{
+			"a link-local address", "fe80::1 5000 fe80::5%eth0 22",
+			`case $url in *fe80*) page "200 OK" ;; *) slot 8080_kept ;; esac`, "yes",
+		},
+		{
+			"another answer to a body", "",
+			`if [[ $body == yes ]]; then page "405 Not Allowed"; else slot 8080_kept; fi`, "no a request with a body",
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			out := bash(t, "app=my-app\n"+read(t, "lib/base.sh")+read(t, "lib/probe.sh")+asking+"SSH_CONNECTION='"+tt.ssh+"'\nanswer() { "+tt.answer+
+			out := bash(t, "app=my-app\n"+read(t, "lib/base.sh")+read(t,
+				"lib/probe.sh")+asking+"SSH_CONNECTION='"+tt.ssh+"'\nanswer() { "+tt.answer+
 				"; }\nrouted; if routed_for_all; then printf yes; else printf 'no %s' \"$elsewhere\"; fi")
 			if out != tt.want {
 				t.Errorf("it says %q, want %q", out, tt.want)
@@ -78,7 +110,8 @@ func TestWhatIsInHand(t *testing.T) {
 		`page "404 Not Found"`: "unknown",
 		`return 7`:             "unknown",
 	} {
-		out := bash(t, "app=my-app\n"+read(t, "lib/base.sh")+read(t, "lib/probe.sh")+asking+"front=http://127.84.0.1 loaded=0123456789ab as=shop.example way=()\nanswer() { "+answer+
+		out := bash(t, "app=my-app\n"+read(t, "lib/base.sh")+read(t,
+			"lib/probe.sh")+asking+"front=http://127.84.0.1 loaded=0123456789ab as=shop.example way=()\nanswer() { "+answer+
 			"; }\nin_hand 8080; printf '%s' \"$hand\"")
 		if out != want {
 			t.Errorf("%s is %q, want %q", answer, out, want)
@@ -90,11 +123,20 @@ func TestWhatIsInHand(t *testing.T) {
 func TestPastWhatNginxAsksOfVisitors(t *testing.T) {
 	for _, tt := range []struct{ name, answer, owner, want string }{
 		{"nginx lets it in", `page "200 OK"`, "ours", "right "},
-		{"a password", `case $url in *:8080/*) page "200 OK" ;; *) page "401 Unauthorized" ;; esac`, "ours", "right 401"},
+		{
+			"a password", `case $url in *:8080/*) page "200 OK" ;; *) page "401 Unauthorized" ;; esac`, "ours",
+			"right 401",
+		},
 		{"a limit", `case $url in *:8080/*) page "200 OK" ;; *) page "429 Too Many" ;; esac`, "ours", "right 429"},
-		{"a password, and the application is wrong", `case $url in *:8080/*) page "500 No" ;; *) page "401 No" ;; esac`, "ours", "wrong "},
+		{
+			"a password, and the application is wrong",
+			`case $url in *:8080/*) page "500 No" ;; *) page "401 No" ;; esac`, "ours", "wrong ",
+		},
 		{"a password of the application's own", `page "401 Unauthorized"`, "ours", "wrong "},
-		{"a password, and a stranger", `case $url in *:8080/*) page "200 OK" ;; *) page "401 No" ;; esac`, "foreign", "wrong "},
+		{
+			"a password, and a stranger", `case $url in *:8080/*) page "200 OK" ;; *) page "401 No" ;; esac`, "foreign",
+			"wrong ",
+		},
 		{"a failure", `case $url in *:8080/*) page "200 OK" ;; *) page "502 Bad Gateway" ;; esac`, "ours", "wrong "},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -108,7 +150,8 @@ if probe_through; then printf right; else printf wrong; fi; printf ' %s' "$denie
 	}
 }
 
-// Only a version that is ours, proved and there stands by; what says so leads to its process, and goes with it.
+// Only a version that is ours, proved and there stands by; what says so leads to its process, and
+// goes with it.
 func TestWhoStandsBy(t *testing.T) {
 	for _, tt := range []struct {
 		name, host string
@@ -122,7 +165,10 @@ func TestWhoStandsBy(t *testing.T) {
 		{"a stranger", "listener() { owner=foreign; }; slot_pid() { pid=$$; }", false, true, false},
 		{"one without a main process", "listener() { owner=ours; }; slot_pid() { return 1; }", false, true, false},
 		{"one that was started by hand", "listener() { owner=ours; }; adopted() { echo $$; }", true, false, true},
-		{"several that were started by hand", "listener() { owner=ours; }; adopted() { echo $$; pause 0.1; seq 100000; }", true, false, true},
+		{
+			"several that were started by hand",
+			"listener() { owner=ours; }; adopted() { echo $$; pause 0.1; seq 100000; }", true, false, true,
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -164,10 +210,14 @@ func TestWhatAProbeHears(t *testing.T) {
 		{"no body", `printf 'HTTP/1.1 204 No Content\r\n\r\n'`, `204 answered 204 ""`},
 		{"another word", `printf 'HTTP/1.1 200 OK\r\nA: b\r\n\r\nill\nat ease\n\n'`, `200 answered 200 "ill at ease"`},
 		{"NUL", `printf 'HTTP/1.1 200 OK\r\n\r\nheal\0thy'`, "200 answered 200"},
-		{"without an end", `printf 'HTTP/1.1 500 No\r\n\r\n'; yes 2>/dev/null`, `500 answered 500 "` + strings.Repeat("y ", 100) + `"`},
+		{
+			"without an end", `printf 'HTTP/1.1 500 No\r\n\r\n'; yes 2>/dev/null`,
+			`500 answered 500 "` + strings.Repeat("y ", 100) + `"`,
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			out := bash(t, "app=a health_status=200 health_body=healthy\n"+read(t, "lib/base.sh")+read(t, "lib/probe.sh")+
+			out := bash(t, "app=a health_status=200 health_body=healthy\n"+read(t, "lib/base.sh")+read(t,
+				"lib/probe.sh")+
 				"curl() { "+tt.curl+"; }\nprobe http://127.0.0.1:1/ a || :\nprintf '%s %s' \"$status\" \"$said\"")
 			if out != tt.want {
 				t.Errorf("%q, want %q", out, tt.want)

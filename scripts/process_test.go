@@ -39,14 +39,16 @@ func TestWhichPortsAreOpenToOthers(t *testing.T) {
 				defer func() { _ = l.Close() }()
 				_, port, _ = net.SplitHostPort(l.Addr().String())
 			}
-			if got := bash(t, read(t, "lib/process.sh")+fmt.Sprintf("if open_to_others %s; then echo yes; else echo no; fi", port)); got != tt.want+"\n" {
+			if got := bash(t, read(t, "lib/process.sh")+fmt.Sprintf("if open_to_others %s; then echo yes; else echo "+
+				"no; fi", port)); got != tt.want+"\n" {
 				t.Errorf("open to others: %q, want %s", got, tt.want)
 			}
 		})
 	}
 }
 
-// What the application has written last is what its developer looks for, not 40 lines of the health check's own requests.
+// What the application has written last is what its developer looks for, not 40 lines of the health
+// check's own requests.
 func TestTheApplicationsLastLines(t *testing.T) {
 	for _, tt := range []struct {
 		name, log string
@@ -54,10 +56,25 @@ func TestTheApplicationsLastLines(t *testing.T) {
 		want      []string // in this order
 		not       string
 	}{
-		{"an access log", "boot\n" + strings.Repeat("127.0.0.1:4%d GET /healthy 404\n", 9) + "bye\n", 0, []string{"the application's last lines (", "| boot", "| 127.0.0.1:40 ", "| (7 more like it)\n", "| 127.0.0.1:46216 ", "| bye"}, ""},
-		{"numbers that tell something", "exit code 0\nexit code 137\n", 0, []string{"| exit code 0\n", "| exit code 137\n"}, "more like it"},
+		{
+			"an access log", "boot\n" + strings.Repeat("127.0.0.1:4%d GET /healthy 404\n", 9) + "bye\n", 0,
+			[]string{
+				"the application's last lines (", "| boot", "| 127.0.0.1:40 ", "| (7 more like it)\n",
+				"| 127.0.0.1:46216 ", "| bye",
+			},
+			"",
+		},
+		{
+			"numbers that tell something", "exit code 0\nexit code 137\n", 0,
+			[]string{"| exit code 0\n", "| exit code 137\n"},
+			"more like it",
+		},
 		{"empty lines", "\n\n> shop@1.0 start\n", 0, []string{":\n  | \n  | \n  | > shop@1.0 start\n"}, "more like it"},
-		{"long lines", strings.Repeat(strings.Repeat("x", 1<<20)+"\n", 8) + "the end\n", 0, []string{"| the end\n"}, strings.Repeat("x", 1<<19)},
+		{
+			"long lines", strings.Repeat(strings.Repeat("x", 1<<20)+"\n", 8) + "the end\n", 0,
+			[]string{"| the end\n"},
+			strings.Repeat("x", 1<<19),
+		},
 		{"cut short since the start", "anew\n", 700, []string{"last lines", "| anew"}, "nothing"},
 		{"only since the start", "before\nafter\n", 7, []string{"last lines", "| after"}, "before"},
 		{"nothing since the start", "before\n", 7, []string{"has written nothing to its log ("}, "before"},
@@ -75,7 +92,8 @@ func TestTheApplicationsLastLines(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(path, "logs", "8081.log"), []byte(text), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			out := bash(t, "app=shop path="+path+"\n"+read(t, "lib/base.sh")+read(t, "lib/files.sh")+fmt.Sprintf("app_log 8081 %d 2>&1", tt.offset))
+			out := bash(t, "app=shop path="+path+"\n"+read(t, "lib/base.sh")+read(t,
+				"lib/files.sh")+fmt.Sprintf("app_log 8081 %d 2>&1", tt.offset))
 			rest := out
 			for _, want := range tt.want {
 				_, after, found := strings.Cut(rest, want)
@@ -106,12 +124,14 @@ func TestSparePortsAreFree(t *testing.T) {
 			t.Errorf("for %s, with port %d taken: %q", pair, taken, out)
 		}
 	}
-	if out := bash(t, read(t, "lib/process.sh")+read(t, "lib/inspect.sh")+"ports='65534 65535'\nspare_ports"); out != "" {
+	if out := bash(t,
+		read(t, "lib/process.sh")+read(t, "lib/inspect.sh")+"ports='65534 65535'\nspare_ports"); out != "" {
 		t.Errorf("above the last port: %q", out)
 	}
 }
 
-// A unit is another application's of this action only if this action wrote its template, and the unit is the port's instance of it.
+// A unit is another application's of this action only if this action wrote its template, and the
+// unit is the port's instance of it.
 func TestWhichApplicationAUnitIs(t *testing.T) {
 	for unit, want := range map[string]string{
 		"hello@8080.service": "hello", "hello@8081.service": "", "hello.service": "", "theirs@8080.service": "", "shop@8080.service": "", "": "",
@@ -227,7 +247,8 @@ func TestWhoTakesThePort(t *testing.T) {
 	}
 }
 
-// spare returns a port that nobody has, and that Linux gives to nobody who asks for any: those end at 60999.
+// spare returns a port that nobody has, and that Linux gives to nobody who asks for any: those end
+// at 60999.
 func spare(t *testing.T) int {
 	t.Helper()
 	for range 100 {

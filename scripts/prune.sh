@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Deletes what no rollback will need: old releases and those that never served, half-made and half-sent ones, venvs, assets and commits that
-# nothing refers to.
+# Deletes what no rollback will need: old releases and those that never served, half-made and
+# half-sent ones, venvs, assets and commits that nothing refers to.
 #
-# Values: app, path, lock_token, keep_releases, keep (releases that stay in any case, blank-separated),
-#         live (yes: the release of this run serves; no: it failed, and the next run goes on with its downloads)
+# Values: app, path, lock_token, keep_releases, keep (releases that stay in any case,
+#         blank-separated), live (yes: the release of this run serves; no: it failed, and the next
+#         run goes on with its downloads)
 # Prints: pruned (releases), freed_mb, stuck (some files that could not be deleted, blank-separated)
 
 main() {
@@ -26,12 +27,14 @@ commits() {
   needed=$(cat -- "$path"/releases/*/.deploy-action/{commit,objects} 2>/dev/null || :)
   for mirror in "$path"/repo.git/modules/* "$path/repo.git"; do
     if [[ ! -e $mirror/HEAD ]]; then continue; fi
-    git --git-dir="$mirror" for-each-ref --format='%(refname)' refs/deploy/ | not_needed | sed 's/^/delete /' | git --git-dir="$mirror" update-ref --stdin
+    git --git-dir="$mirror" for-each-ref --format='%(refname)' refs/deploy/ | not_needed | sed 's/^/delete /' \
+      | git --git-dir="$mirror" update-ref --stdin
     if [[ -z $(git --git-dir="$mirror" for-each-ref --count=1) ]]; then
       delete "$mirror"
     else
       if [[ -d $mirror/lfs ]]; then find "$mirror/lfs/objects" -type f | not_needed | tr '\n' '\0' | xargs -0r rm -f --; fi
-      # A fetch leaves a pack, and each a part of it that is soon of no use: twice as many as there are releases are put together again.
+      # A fetch leaves a pack, and each a part of it that is soon of no use: twice as many as there
+      # are releases are put together again.
       nice -n 10 git --git-dir="$mirror" -c gc.autoDetach=false -c gc.autoPackLimit="$((2 * keep_releases))" -c gc.pruneExpire=now gc --auto --quiet >&2
     fi
   done

@@ -46,7 +46,8 @@ func (r *root) link(name, target string) {
 	}
 }
 
-// release makes a complete release; turn is what its marker of having served holds, "-" for one that never did.
+// release makes a complete release; turn is what its marker of having served holds, "-" for one
+// that never did.
 func (r *root) release(id, turn string) {
 	r.t.Helper()
 	own := "releases/" + id + "/.deploy-action/"
@@ -59,7 +60,10 @@ func (r *root) release(id, turn string) {
 
 func (r *root) prune(values Values) {
 	r.t.Helper()
-	all := Values{"app": "a", "path": r.path, "lock_token": "t", "ports": "8080 8081", "step_id": "", "undo": "no", "keep_releases": "2", "keep": "", "live": "yes"}
+	all := Values{
+		"app": "a", "path": r.path, "lock_token": "t", "ports": "8080 8081", "step_id": "", "undo": "no",
+		"keep_releases": "2", "keep": "", "live": "yes",
+	}
 	maps.Copy(all, values)
 	text, err := Compose(Prune, all)
 	if err != nil {
@@ -126,7 +130,13 @@ func TestPruneKeepsTheReleasesToGoBackTo(t *testing.T) {
 	}{
 		{"the newest that served", []string{"1", "2", "3", "4"}, []string{r4}, r4, []string{r3, r4}},
 		{"not those that failed since", []string{"1", "2", "-", "-", "3"}, []string{r5}, r5, []string{r2, r5}},
-		{"one that failed, while a slot points to it", []string{"1", "2", "-", "-", "-"}, []string{r2, r5}, r2, []string{r1, r2, r5}},
+		{
+			"one that failed, while a slot points to it",
+			[]string{"1", "2", "-", "-", "-"},
+			[]string{r2, r5},
+			r2,
+			[]string{r1, r2, r5},
+		},
 		{"the order of service, not of a clock", []string{"4", "5", "1", "2", "3"}, []string{r2}, r2, []string{r1, r2}},
 		{"numbers, not texts", []string{"10", "9", "8"}, []string{r1}, r1, []string{r1, r2}},
 		{"markers without a number, by their names", []string{"", "", "", "1"}, []string{r4}, r4, []string{r3, r4}},
@@ -162,8 +172,10 @@ func TestPruneKeepsWhatProcessesUse(t *testing.T) {
 	r.put("venvs/"+venv3+"/.complete", "")
 	r.link("releases/"+r5+"/.venv", "../../venvs/"+venv3)
 	r.put("venvs/"+venv4+"/.complete", "")
-	r.inside("releases/"+r1, "cat")                                                              // a worker that outlived its slot
-	r.inside("", "bash", "-c", "read -r _", filepath.Join(r.path, "venvs", venv2, "bin/python")) // as a script of a venv shows
+	// a worker that outlived its slot
+	r.inside("releases/"+r1, "cat")
+	// as a script of a venv shows
+	r.inside("", "bash", "-c", "read -r _", filepath.Join(r.path, "venvs", venv2, "bin/python"))
 	r.prune(Values{"keep": r5})
 	r.has("releases", r1, r4, r5)
 	r.has("venvs", venv1, venv2, venv3)
@@ -212,7 +224,8 @@ func TestPruneDeletesAssetsThatNothingRefersTo(t *testing.T) {
 
 func (r *root) git(mirror, stdin string, args ...string) string {
 	r.t.Helper()
-	cmd := exec.CommandContext(r.t.Context(), "git", append([]string{"--git-dir=" + filepath.Join(r.path, mirror)}, args...)...)
+	cmd := exec.CommandContext(r.t.Context(), "git", append([]string{"--git-dir=" + filepath.Join(r.path, mirror)},
+		args...)...)
 	cmd.Stdin = strings.NewReader(stdin)
 	out, err := cmd.Output()
 	if err != nil {
@@ -224,7 +237,8 @@ func (r *root) git(mirror, stdin string, args ...string) string {
 // commit does what a fetch has done: the commit has a ref, and a pack of its own.
 func (r *root) commit(mirror, text string) string {
 	r.t.Helper()
-	r.git(mirror, fmt.Sprintf("commit refs/new\ncommitter a <a@b> now\ndata 0\nM 100644 inline f\ndata %d\n%s\n", len(text), text),
+	r.git(mirror, fmt.Sprintf("commit refs/new\ncommitter a <a@b> now\ndata 0\nM 100644 inline f\ndata %d\n%s\n",
+		len(text), text),
 		"-c", "fastimport.unpackLimit=1", "fast-import", "--quiet", "--date-format=now")
 	commit := r.git(mirror, "", "rev-parse", "refs/new")
 	r.git(mirror, "", "update-ref", "-d", "refs/new")
@@ -262,7 +276,8 @@ func TestPruneDeletesCommitsThatNoReleaseNeeds(t *testing.T) {
 		if got := r.git(mirror, "", "for-each-ref", "--format=%(objectname)"); got != strings.Join(want, "\n") {
 			t.Errorf("refs of %s:\n%s\nwant:\n%s", mirror, got, strings.Join(want, "\n"))
 		}
-		if got := r.git(mirror, "", "cat-file", "--batch-all-objects", "--batch-check=%(objectname)"); strings.Contains(got, all[0]) || !strings.Contains(got, all[4]) {
+		if got := r.git(mirror, "", "cat-file", "--batch-all-objects",
+			"--batch-check=%(objectname)"); strings.Contains(got, all[0]) || !strings.Contains(got, all[4]) {
 			t.Errorf("%s still has the commit of a release that is gone, or lacks one that is needed", mirror)
 		}
 		r.git(mirror, "", "fsck", "--strict")
@@ -307,7 +322,10 @@ func TestReleasesAreNumberedAsTheyComeToServe(t *testing.T) {
 func TestTheHistoryIsBounded(t *testing.T) {
 	r := newRoot(t)
 	r.put("deploys.jsonl", strings.Repeat("{}\n", 1200))
-	text, err := Compose(Record, Values{"app": "a", "path": r.path, "lock_token": "t", "step_id": "", "undo": "no", "line": `{"last":1}`, "history": "2", "nginx_include": "/dev/null", "fallback": ""})
+	text, err := Compose(Record, Values{
+		"app": "a", "path": r.path, "lock_token": "t", "step_id": "", "undo": "no",
+		"line": `{"last":1}`, "history": "2", "nginx_include": "/dev/null", "fallback": "",
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -323,7 +341,8 @@ func TestTheHistoryIsBounded(t *testing.T) {
 	}
 	r.put("deploys.jsonl", strings.Repeat("{}\n", 1200))
 	bash(t, string(text))
-	if got := read(t, filepath.Join(r.path, "deploys.jsonl")); strings.Count(got, "\n") != 1000 || !strings.HasSuffix(got, "{}\n{\"last\":1}\n") {
+	if got := read(t, filepath.Join(r.path, "deploys.jsonl")); strings.Count(got, "\n") != 1000 ||
+		!strings.HasSuffix(got, "{}\n{\"last\":1}\n") {
 		t.Errorf("%d lines, the end: %q", strings.Count(got, "\n"), got[len(got)-30:])
 	}
 }

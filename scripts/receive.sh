@@ -1,14 +1,17 @@
 #!/usr/bin/env bash
-# Makes a release of what the runner has sent and of the files that a release on the host has unchanged.
+# Makes a release of what the runner has sent and of the files that a release on the host has
+# unchanged.
 #
-# Values: app, path, lock_token, transfer (the folder of the offer), base (a release, or nothing; then with `lines` in it),
-#         identity (SHA-256 of the manifest), share (yes: the files of base are linked, no: copied), compressed (yes, no), release, recipe, sha (the commit that
+# Values: app, path, lock_token, transfer (the folder of the offer), base (a release, or nothing;
+#         then with `lines` in it), identity (SHA-256 of the manifest), share (yes: the files of
+#         base are linked, no: copied), compressed (yes, no), release, recipe, sha (the commit that
 #         the workflow runs for)
 # Prints: ready (yes: the runner may send), received (yes)
 # Exits:  EX_RECEIVE when what came is not what was sent, or does not add up to the identity
 #
-# The stream is a tar, which never lies on the disk. Two lists in it turn `lines` into the manifest of the new release: paths that go, and lines that come.
-# A line is kind (f, d, l), mode, size, SHA-256 or target of a link, and path, between tabs; the lines are sorted by their bytes.
+# The stream is a tar, which never lies on the disk. Two lists in it turn `lines` into the manifest
+# of the new release: paths that go, and lines that come. A line is kind (f, d, l), mode, size,
+# SHA-256 or target of a link, and path, between tabs; the lines are sorted by their bytes.
 
 main() {
   partial=$path/releases/$release.partial
@@ -18,7 +21,8 @@ main() {
   rm -rf -- "$partial"
   mkdir -- "$partial"
   if [[ $compressed == yes ]]; then unpack=-xzf; else unpack=-xf; fi
-  # 128 KiB at a time: by default tar reads and writes 10, which keeps a processor busy with system calls.
+  # 128 KiB at a time: by default tar reads and writes 10, which keeps a processor busy with system
+  # calls.
   nice -n 10 tar -b 256 "$unpack" - -C "$partial" --no-same-owner --delay-directory-restore <"$transfer/stream" &
   result ready yes
   watch "$!"
@@ -33,7 +37,8 @@ main() {
   paths d | xargs -0r mkdir -p --
   if [[ -s $transfer/kept ]]; then
     cd -- "$path/releases/$base"
-    # A link costs nothing. It is safe as long as nobody writes to the file in place: a shared file has no write permission.
+    # A link costs nothing. It is safe as long as nobody writes to the file in place: a shared file
+    # has no write permission.
     if [[ $share == yes ]]; then
       paths f | xargs -0r nice -n 10 cp --no-dereference --link --parents -t "$partial" --
     else
@@ -44,22 +49,26 @@ main() {
   complete || die "$EX_RECEIVE" "the release is not what its manifest says"
   rm -f -- "$own/minus" "$own/plus"
   gzip -1 <"$transfer/manifest" >"$own/manifest"
-  awk -F '\t' '$1 == "f" { print $6, $2, $3, $7 "\t" $5 }' "$transfer/found" | sort >"$own/seal" # as seal has it, without another look at the files
+  awk -F '\t' '$1 == "f" { print $6, $2, $3, $7 "\t" $5 }' "$transfer/found" \
+    | sort >"$own/seal" # as seal has it, without another look at the files
   printf '%s\n' "$identity" >"$own/commit"
   printf '%s\n' "$recipe" | write "$own/recipe" 0600
   printf '%s\n' "$sha" >"$own/sha"
-  [[ -e $path/releases/$release/.deploy-action/complete ]] || rm -rf -- "$path/releases/$release" # of this run, when its answer was lost
+  [[ -e $path/releases/$release/.deploy-action/complete ]] \
+    || rm -rf -- "$path/releases/$release" # of this run, when its answer was lost
   mv -T -- "$partial" "$path/releases/$release"
   result received yes
 }
 
-# cleanup: who sends must not wait for ever for a reader that will not come: a pipe that is opened at both ends lets go.
+# cleanup: who sends must not wait for ever for a reader that will not come: a pipe that is opened
+# at both ends lets go.
 cleanup() {
   : <>"$transfer/stream" || :
   rm -rf -- "$transfer" "$partial"
 }
 
-# watch PID: returns when it has ended. The runner's death ends it: the deploy lock is then nobody's.
+# watch PID: returns when it has ended. The runner's death ends it: the deploy lock is then
+# nobody's.
 watch() {
   local holder
   while kill -0 "$1" 2>/dev/null; do
@@ -73,8 +82,9 @@ watch() {
 # paths KIND: those that are taken from the host, each ended by a NUL.
 paths() { awk -F '\t' -v kind="$1" '$1 == kind { print $5 }' "$transfer/kept" | tr '\n' '\0'; }
 
-# complete: does the folder hold just what the manifest says, by kind, mode, size and target? Contents were checked on the way: the runner
-# hashed what it sent, SSH lets no bit of it change, and the seal vouches for what was here.
+# complete: does the folder hold just what the manifest says, by kind, mode, size and target?
+# Contents were checked on the way: the runner hashed what it sent, SSH lets no bit of it change,
+# and the seal vouches for what was here.
 complete() {
   awk -F '\t' '
     function is(kind, mode, size, target) { return kind FS (kind == "l" ? "-" : mode) FS (kind == "f" ? size : kind == "l" ? target : "-") }

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Writes down what happened: one line in deploys.jsonl.
 #
-# Values: app, path, lock_token, line (JSON; the last thousand are kept), history (how many to print)
+# Values: app, path, lock_token, line (JSON; the last thousand are kept), history (how many to
+#         print)
 # Prints: history_N (oldest first): a line of deploys.jsonl, this one the last; recorded (yes)
 
 main() {

@@ -2,10 +2,10 @@
 # Lists the complete releases on the host and the last deployments. Changes nothing.
 #
 # Values: path, history (how many deployments), list (yes: with sizes)
-# Prints: release_N (newest first): id, commit, and where it stands among those that have served (see mark_live), or `never`; and
-#         `socket` where its start command takes one
-#         mb_N: what that release takes; sizes: what takes how much, for people
-#         history_N (oldest first): a line of deploys.jsonl
+# Prints: release_N (newest first): id, commit, and where it stands among those that have served
+#         (see mark_live), or `never`; and `socket` where its start command takes one; mb_N: what
+#         that release takes; sizes: what takes how much, for people; history_N (oldest first): a
+#         line of deploys.jsonl
 
 main() {
   local id dir n=0 live

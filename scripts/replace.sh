@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
-# Puts a release in the place of the one that serves, one version at a time: visitors wait at the new one's socket while the old one
-# ends and the new one boots. It goes on when the runner is gone, and goes back to the old release by itself.
+# Puts a release in the place of the one that serves, one version at a time: visitors wait at the
+# new one's socket while the old one ends and the new one boots. It goes on when the runner is gone,
+# and goes back to the old release by itself.
 #
-# Values: app, path, lock_token, port, release, from (the port that serves, or nothing on first use), back (its release, or nothing),
-#         drain_timeout and stop_timeout (seconds), verify_host, health_path, health_status, health_body, health_host,
-#         health_timeout (seconds)
-# Prints: switched_at (milliseconds since the epoch: visitors wait from then on), what drain.sh, stop.sh, start.sh and health.sh print;
-#         serves (the port on which the old version does again, after a failure)
+# Values: app, path, lock_token, port, release, from (the port that serves, or nothing on first
+#         use), back (its release, or nothing), drain_timeout and stop_timeout (seconds),
+#         verify_host, health_path, health_status, health_body, health_host, health_timeout
+#         (seconds)
+# Prints: switched_at (milliseconds since the epoch: visitors wait from then on), what drain.sh,
+#         stop.sh, start.sh and health.sh print; serves (the port on which the old version does
+#         again, after a failure)
 # Exits:  as start.sh and health.sh, EX_FLAG, EX_STOP
 
 main() {
@@ -49,7 +52,8 @@ fits() {
     || die "$EX_CHECK" "release $release was deployed with strategy \"blue-green\", and its start command takes no socket: go back to it with that strategy"
 }
 
-# retire_old: what is late, since the time for draining was over before it was all read, finds the old socket still there.
+# retire_old: what is late, since the time for draining was over before it was all read, finds the
+# old socket still there.
 retire_old() {
   local quiet
   drain "$from" "$port"

@@ -17,8 +17,9 @@ const Begin = "deploy-action:begin"
 // maxResults bounds what a host can make us keep; the longest honest answer is a hundredth of it.
 const maxResults = 1 << 20
 
-// Results collects what a script prints on standard output; it is the io.Writer to hand to the exec. Anything after the opening line that
-// is not key=value is an error, as the host is not trusted to be our own script.
+// Results collects what a script prints on standard output; it is the io.Writer to hand to the
+// exec. Anything after the opening line that is not key=value is an error, as the host is not
+// trusted to be our own script.
 type Results struct {
 	mu     sync.Mutex
 	rest   []byte
@@ -30,8 +31,8 @@ type Results struct {
 	notify map[string]chan struct{}
 }
 
-// Write takes the next bytes of standard output. It never fails: a fault is kept for [Results.Err], so that the script is not killed by a
-// closed pipe before it has put things in order.
+// Write takes the next bytes of standard output. It never fails: a fault is kept for [Results.Err],
+// so that the script is not killed by a closed pipe before it has put things in order.
 func (r *Results) Write(p []byte) (int, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -80,14 +81,16 @@ func (r *Results) fault(format string, args ...any) {
 	}
 }
 
-// Err returns the first fault found so far, among them a getter's: a missing result, or one of the wrong form.
+// Err returns the first fault found so far, among them a getter's: a missing result, or one of the
+// wrong form.
 func (r *Results) Err() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.err
 }
 
-// private are results that no log has: by a recipe somebody could tell what was in an input, and an offer is long.
+// private are results that no log has: by a recipe somebody could tell what was in an input, and an
+// offer is long.
 var private = regexp.MustCompile(`^recipe_|^offer$`)
 
 // String lists the results in the order of their keys, for debugging; private ones are left out.
@@ -105,7 +108,8 @@ func (r *Results) String() string {
 	return strings.Join(pairs, " ")
 }
 
-// Came returns a channel that is closed when the key arrives; for scripts that go on after their first word. To be called before the script runs.
+// Came returns a channel that is closed when the key arrives; for scripts that go on after their
+// first word. To be called before the script runs.
 func (r *Results) Came(key string) <-chan struct{} {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -147,8 +151,8 @@ func (r *Results) Int(key string) int {
 	return n
 }
 
-// Form returns a result that must match. It is for what leaves the run, such as an output that a later step of the workflow may well put into
-// a command.
+// Form returns a result that must match. It is for what leaves the run, such as an output that a
+// later step of the workflow may well put into a command.
 func (r *Results) Form(key string, form *regexp.Regexp) string {
 	text := r.Text(key)
 	if form.MatchString(text) {

@@ -10,7 +10,10 @@ import (
 func TestResults(t *testing.T) {
 	var r Results
 	came := r.Came("live")
-	for _, chunk := range []string{"Welcome!\nlast login=x\ndeploy-action:", "begin\npo", "rt=8080\nreloaded=no\nlive=12", "34\nvia=a=b\n"} {
+	for _, chunk := range []string{
+		"Welcome!\nlast login=x\ndeploy-action:", "begin\npo",
+		"rt=8080\nreloaded=no\nlive=12", "34\nvia=a=b\n",
+	} {
 		if n, err := r.Write([]byte(chunk)); n != len(chunk) || err != nil {
 			t.Fatalf("Write = %d, %v", n, err)
 		}
@@ -20,7 +23,8 @@ func TestResults(t *testing.T) {
 	default:
 		t.Error("Came is not closed though the key arrived")
 	}
-	if r.Int("port") != 8080 || r.Yes("reloaded") || r.Millis("live") != 1234*time.Millisecond || r.Text("via") != "a=b" || r.Has("last login") {
+	if r.Int("port") != 8080 || r.Yes("reloaded") || r.Millis("live") != 1234*time.Millisecond ||
+		r.Text("via") != "a=b" || r.Has("last login") {
 		t.Errorf("results = %v", r.values)
 	}
 	if r.At("port").IsZero() || !r.At("never").IsZero() {
@@ -44,7 +48,11 @@ func TestResultsDistrustTheHost(t *testing.T) {
 		{"a missing key", "a=1\n", func(r *Results) { r.Text("port") }, `"port" is missing`},
 		{"a number that is none", "port=80x\n", func(r *Results) { r.Int("port") }, "not a number"},
 		{"a word out of place", "ok=maybe\n", func(r *Results) { r.Yes("ok") }, "not one of no, yes"},
-		{"a text of another form", "release=$(id)\n", func(r *Results) { r.Form("release", regexp.MustCompile(`^[0-9a-f]+$`)) }, `"release" is "$(id)", not of the form`},
+		{
+			"a text of another form", "release=$(id)\n",
+			func(r *Results) { r.Form("release", regexp.MustCompile(`^[0-9a-f]+$`)) },
+			`"release" is "$(id)", not of the form`,
+		},
 		{"a port that is none", "port=70000\n", func(r *Results) { r.Port("port") }, "not a port"},
 		{"a port below zero", "port=-1\n", func(r *Results) { r.Port("port") }, "not a port"},
 		{"too much", strings.Repeat("a", maxResults), nil, "more than"},

@@ -8,10 +8,12 @@ import (
 	"testing"
 )
 
-// roomy is what make_room runs among: a disk of so many MB, on which each release takes 100, each venv 50, and others 20.
+// roomy is what make_room runs among: a disk of so many MB, on which each release takes 100, each
+// venv 50, and others 20.
 func roomy(t *testing.T, r *root, disk int) string {
 	t.Helper()
-	return "app=a ports='8080 8081' keep_releases=5 keep=20260105T000000Z-0000005 EX_CHECK=64 EX_DISK=80\n" + fmt.Sprintf("path=%q disk=%d\n", r.path, disk) +
+	return "app=a ports='8080 8081' keep_releases=5 keep=20260105T000000Z-0000005 EX_CHECK=64 EX_DISK=80\n" +
+		fmt.Sprintf("path=%q disk=%d\n", r.path, disk) +
 		read(t, "lib/base.sh") + read(t, "lib/root.sh") + read(t, "lib/files.sh") + read(t, "lib/room.sh") + `
 		in_use() { :; }
 		sizes() { echo 'releases 500 MB'; }
@@ -27,11 +29,17 @@ func TestRoomIsMadeInOrder(t *testing.T) {
 		left       []string
 	}{
 		{"there is room", 2000, 100, "status 0\n", []string{"1", "2", "3", "4", "5", "6"}},
-		{"what never served goes", 940, 100, "270 MB are free now; releases 500 MB\nstatus 0", []string{"1", "2", "3", "4", "5"}},
+		{
+			"what never served goes", 940, 100, "270 MB are free now; releases 500 MB\nstatus 0",
+			[]string{"1", "2", "3", "4", "5"},
+		},
 		{"and then what served longest ago", 900, 200, "kept=4\n", []string{"2", "3", "4", "5"}},
 		{"but for two", 430, 100, "kept=2\n", []string{"4", "5"}},
 		{"a guess that is not met is tried", 430, 200, "status 0", []string{"4", "5"}},
-		{"next to nothing is left", 350, 200, "a new venv needs about 284 MB of disk, and 30 MB are free at", []string{"4", "5"}},
+		{
+			"next to nothing is left", 350, 200, "a new venv needs about 284 MB of disk, and 30 MB are free at",
+			[]string{"4", "5"},
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := newRoot(t)
@@ -62,7 +70,8 @@ func TestRoomIsMadeInOrder(t *testing.T) {
 	}
 }
 
-// What a build has left without write permission is deleted; what can't be is named, and ends nothing.
+// What a build has left without write permission is deleted; what can't be is named, and ends
+// nothing.
 func TestWhatCannotBeDeletedIsNamed(t *testing.T) {
 	dir := t.TempDir()
 	out := bash(t, fmt.Sprintf("app=a path=%q EX_CHECK=64\n", dir)+read(t, "lib/base.sh")+read(t, "lib/root.sh")+read(t, "lib/files.sh")+`
@@ -80,7 +89,8 @@ func TestWhatCannotBeDeletedIsNamed(t *testing.T) {
 	}
 }
 
-// The rules for logrotate are the user's own: it must not follow, as root, what the user has put there.
+// The rules for logrotate are the user's own: it must not follow, as root, what the user has put
+// there.
 func TestLogsAreRotatedAsTheUser(t *testing.T) {
 	out := bash(t, "app=a path=/srv/a\n"+read(t, "lib/base.sh")+read(t, "lib/rotate.sh")+"id() { echo ada; }\nrotation")
 	for _, want := range []string{"/srv/a/logs/*.log {", "su ada ada", "copytruncate", "size 10M"} {

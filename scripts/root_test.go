@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// What a routine deployment runs as root is what the sudoers rules allow: each of these calls, made with a sudo that only shows its arguments.
+// What a routine deployment runs as root is what the sudoers rules allow: each of these calls, made
+// with a sudo that only shows its arguments.
 func TestTheRulesAllowWhatRoutineVerbsRunAsRoot(t *testing.T) {
 	calls := map[string]bool{"nginx_test": true, "nginx_reload": true, "rules_stand": true}
 	for _, verb := range verbs(t) {
@@ -30,7 +31,9 @@ as_root() { printf 'ran %s\n' "$*" >&3; }
 exec 3>&1
 rules_copy=/dev/null
 `
-	out := bash(t, read(t, "lib/socket.sh")+read(t, "lib/root.sh")+host+"rules_file=/etc/sudoers.d/deploy-action-shop\n"+strings.Join(slices.Collect(maps.Keys(calls)), "\n")+"\nprintf 'may %s\\n' \"$(routine | sed ':a; N; $!ba; s/\\n/\\nmay /g')\"")
+	out := bash(t,
+		read(t, "lib/socket.sh")+read(t,
+			"lib/root.sh")+host+"rules_file=/etc/sudoers.d/deploy-action-shop\n"+strings.Join(slices.Collect(maps.Keys(calls)), "\n")+"\nprintf 'may %s\\n' \"$(routine | sed ':a; N; $!ba; s/\\n/\\nmay /g')\"")
 	var ran, may []string
 	for _, line := range strings.Split(strings.TrimSpace(out), "\n") {
 		if command, ok := strings.CutPrefix(line, "ran "); ok {
@@ -46,7 +49,8 @@ rules_copy=/dev/null
 	}
 }
 
-// Elsewhere root is asked for by what sets a host up, or puts it back; and where a user who has it is told more.
+// Elsewhere root is asked for by what sets a host up, or puts it back; and where a user who has it
+// is told more.
 func TestRootIsAskedForInFewPlaces(t *testing.T) {
 	places := []string{
 		"lib/base.sh", "lib/root.sh", "lib/files.sh", "lib/packages.sh", "lock.sh", "setup.sh", "lib/swap.sh", "site.sh",
@@ -73,7 +77,8 @@ until [[ $(tr -d '\0' </proc/$pid/cmdline) == nginx:* ]]; do read -rt 0.01 _ <><
 	for masters, want := range map[string]string{
 		`echo "$$ nginx: master process x"`: "1\n", `echo "1 nginx: master process x"`: "0\n", ":": "0",
 	} {
-		out := bash(t, "app=a ports=\n"+read(t, "lib/base.sh")+read(t, "lib/root.sh")+"\nmasters() { "+masters+"; }\n"+worker+
+		out := bash(t, "app=a ports=\n"+read(t, "lib/base.sh")+read(t,
+			"lib/root.sh")+"\nmasters() { "+masters+"; }\n"+worker+
 			"retiring_workers\nkill $pid")
 		if out != want {
 			t.Errorf("with the masters of %q: %q, want %q", masters, out, want)

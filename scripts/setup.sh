@@ -1,10 +1,13 @@
 #!/usr/bin/env bash
-# Makes the folders, the systemd template, the sudoers rules, the rotation of logs and a swap file, where they are missing or differ.
+# Makes the folders, the systemd template, the sudoers rules, the rotation of logs and a swap file,
+# where they are missing or differ.
 #
-# Values: app, path, lock_token, template and socket_template (of the systemd units), repository (owner/name)
+# Values: app, path, lock_token, template and socket_template (of the systemd units), repository
+#         (owner/name)
 # Prints: changed (what was written, or nothing)
-# Exits:  EX_CHECK when the unit's name is somebody else's, when its running instances have another folder or user, or when something has to be
-#         written for which this user lacks the rights; EX_NGINX when the site is not ours to write. Nothing is touched then.
+# Exits:  EX_CHECK when the unit's name is somebody else's, when its running instances have another
+#         folder or user, or when something has to be written for which this user lacks the rights;
+#         EX_NGINX when the site is not ours to write. Nothing is touched then.
 
 main() {
   local changed=() todo=() file=/etc/systemd/system/$app@.service
@@ -54,7 +57,8 @@ main() {
 
 # mark_root: it is this application's from now on, as this repository's.
 mark_root() {
-  [[ $(cat -- "$path/.app" 2>/dev/null) == "$app"$'\n'"$repository" ]] || printf '%s\n' "$app" "$repository" | write "$path/.app" 0644
+  [[ $(cat -- "$path/.app" 2>/dev/null) == "$app"$'\n'"$repository" ]] || printf '%s\n' "$app" "$repository" \
+    | write "$path/.app" 0644
 }
 
 # see_to FILE COMMAND: runs it if the file is to be written.
@@ -67,11 +71,13 @@ see_to() {
   fi
 }
 
-# write_rules FILE: tested alone, before sudo sees them, and then with all that sudo reads. The copy comes last: it says that the rules stand.
+# write_rules FILE: tested alone, before sudo sees them, and then with all that sudo reads. The copy
+# comes last: it says that the rules stand.
 write_rules() {
   local sound=no
   if as_root visudo -c >/dev/null 2>&1 </dev/null; then sound=yes; fi
-  rules | write_root "$1" 0440 visudo -cqf || die "$EX_CHECK" "sudo's own test refuses the rules for $1; nothing of them is in place"
+  rules | write_root "$1" 0440 visudo -cqf \
+    || die "$EX_CHECK" "sudo's own test refuses the rules for $1; nothing of them is in place"
   if [[ $sound == yes ]] && ! as_root visudo -c >&2 </dev/null; then
     as_root rm -f -- "$1"
     die "$EX_CHECK" "with the rules in $1 sudo's configuration is not sound any more; they are gone again"

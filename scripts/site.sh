@@ -1,14 +1,17 @@
 #!/usr/bin/env bash
-# Puts the nginx site (or, for a user's own server block, the upstream groups alone) and the include in place, tests them, and has nginx load
-# them; only when something differs.
+# Puts the nginx site (or, for a user's own server block, the upstream groups alone) and the include
+# in place, tests them, and has nginx load them; only when something differs.
 #
-# Values: app, path, lock_token, release, default_site (yes: the site answers for every name), late (a text for the nginx workers of before,
-#         where the site is one of those that sent requests with a body through nginx twice)
-# Prints: reloaded (yes, no), edited (yes: the site is not as this action left it, and is left alone)
-# Exits:  EX_NGINX when nginx refuses, EX_NOT_ROUTED when it does not take them up; everything is then as it was
+# Values: app, path, lock_token, release, default_site (yes: the site answers for every name), late
+#         (a text for the nginx workers of before, where the site is one of those that sent requests
+#         with a body through nginx twice)
+# Prints: reloaded (yes, no), edited (yes: the site is not as this action left it, and is left
+#         alone)
+# Exits:  EX_NGINX when nginx refuses, EX_NOT_ROUTED when it does not take them up; everything is
+#         then as it was
 #
-# What is replaced is kept in /var/lib/deploy-action/APP/nginx/RELEASE, from where restore.sh brings it back. An include of the user's is kept
-# beside its place, too.
+# What is replaced is kept in /var/lib/deploy-action/APP/nginx/RELEASE, from where restore.sh brings
+# it back. An include of the user's is kept beside its place, too.
 
 main() {
   local keep=/var/lib/deploy-action/$app/nginx/$release words log=/var/log/nginx/error.log from end who elsewhere
@@ -26,14 +29,16 @@ main() {
     say "$words"
     die "$EX_NGINX" "nginx refuses the configuration with this site in it; the files are as they were"
   fi
-  # A reload exits 0 as soon as nginx is told; a port that somebody else has makes it keep the old configuration.
+  # A reload exits 0 as soon as nginx is told; a port that somebody else has makes it keep the old
+  # configuration.
   from=$(stat -c %s -- "$log" 2>/dev/null || printf 0)
   nginx_reload >&2 || :
   now_ms
   end=$((ms + 10000))
   until site_loaded; do
     if past "$end"; then
-      { tail -c "+$((from + 1))" -- "$log" || as_root tail -c "+$((from + 1))" -- "$log"; } 2>/dev/null | tail -n 5 >&2 || :
+      { tail -c "+$((from + 1))" -- "$log" || as_root tail -c "+$((from + 1))" -- "$log"; } 2>/dev/null \
+        | tail -n 5 >&2 || :
       who=$(who_answers "$elsewhere" "$verify_host")
       put_back "$keep"
       nginx_reload >&2 || :

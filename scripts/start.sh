@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # Starts a release on the idle slot.
 #
-# Values: app, path, lock_token, port, release, active (the port that serves, or nothing on first use)
-# Prints: pid and starttime (they name the process), log_offset (where its lines begin in the slot's log, bytes)
-# Exits:  EX_FOREIGN when something that is not ours has the port, EX_START when the process can't be started at all,
-#         EX_CHECK when the release wants a socket
+# Values: app, path, lock_token, port, release, active (the port that serves, or nothing on first
+#         use)
+# Prints: pid and starttime (they name the process), log_offset (where its lines begin in the slot's
+#         log, bytes)
+# Exits:  EX_FOREIGN when something that is not ours has the port, EX_START when the process can't
+#         be started at all, EX_CHECK when the release wants a socket
 
 main() {
   local owner pid start starttime log_offset
@@ -17,7 +19,8 @@ main() {
   if [[ $owner != none ]] && ! { [[ $owner == ours ]] && has_systemd; }; then
     die "$EX_FOREIGN" "port $port has been taken by another process since it was found free ($(who_has "$port"))"
   fi
-  # Without a flag nginx follows the include's fall-back, which may name this very port: a flag that was lost is there again first.
+  # Without a flag nginx follows the include's fall-back, which may name this very port: a flag that
+  # was lost is there again first.
   if [[ -n $active && ! -e $flags/$active ]]; then
     say "the flag of port $active was gone; it is back"
     put_flag "$active"

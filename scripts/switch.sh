@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# Sends new requests to another slot: one rename(2) of the flag that nginx looks at on every request. Taking it back is the same verb.
+# Sends new requests to another slot: one rename(2) of the flag that nginx looks at on every
+# request. Taking it back is the same verb.
 #
-# Values: app, path, lock_token, from (a port, or nothing on first use), to (a port, or nothing to take the first use back)
+# Values: app, path, lock_token, from (a port, or nothing on first use), to (a port, or nothing to
+#         take the first use back)
 # Prints: switched (yes, already), switched_at (milliseconds since the epoch)
 
 main() {

@@ -184,7 +184,8 @@ func TestAConversationTellsVerbsApart(t *testing.T) {
 		t.Errorf("echo: %q, want %q", words, value)
 	}
 
-	// A program can't speak for the verb, nor end it; and what it leaves behind keeps nobody waiting.
+	// A program can't speak for the verb, nor end it; and what it leaves behind keeps nobody
+	// waiting.
 	forge := c.begin("forge", false, nil)
 	if err := forge.Wait(ctx); err != nil {
 		t.Errorf("forge: %v", err)
@@ -353,7 +354,8 @@ func TestAConversationRunsVerbsTogether(t *testing.T) {
 			t.Errorf("%d: %v", n, err)
 		}
 		results, words := s.said()
-		if want := []string{"one", "two", "two"}[n]; words != want+"\n" || results != fmt.Sprintf("n=%d\n", min(n+1, 2)) {
+		if want := []string{"one", "two", "two"}[n]; words != want+"\n" ||
+			results != fmt.Sprintf("n=%d\n", min(n+1, 2)) {
 			t.Errorf("%d: %q, %q", n, results, words)
 		}
 	}
@@ -382,8 +384,8 @@ func TestAConversationRunsVerbsTogether(t *testing.T) {
 	}
 }
 
-// The loop ends with its run, or when it hears nothing of it; what is held ends then, and what works
-// goes on.
+// The loop ends with its run, or when it hears nothing of it; what is held ends then, and what
+// works goes on.
 func TestAConversationEnds(t *testing.T) {
 	for _, silent := range []bool{false, true} {
 		dir := t.TempDir()
@@ -443,8 +445,8 @@ func TestAVerbThatIsCutOffRunsNothing(t *testing.T) {
 	}
 }
 
-// What is no frame ends the conversation, so that nobody waits for an answer: something else has read
-// a part of what was sent, or sent it.
+// What is no frame ends the conversation, so that nobody waits for an answer: something else has
+// read a part of what was sent, or sent it.
 func TestWhatIsNoFrameEndsTheConversation(t *testing.T) {
 	cmd := exec.CommandContext(t.Context(), "bash", "-s")
 	cmd.Stdin = strings.NewReader("{ silence=60; declare -A part made_of\n" + read(t, "lib/talk.sh") +
@@ -470,7 +472,8 @@ func TestTheOpeningHasAllVerbs(t *testing.T) {
 		// The loop's own functions are replaced where they would run something.
 		script := strings.TrimSuffix(loop(), "talk_main\n") + "\ntalk_shell() { cat; }\ntalk_name=" + string(verb) +
 			" talk_kind=verb talk_tag=T talk_values=" +
-			shellescape.Quote(string(text)) + "\ndeclare -A talk_jobs talk_inputs; talk_tags=() talk_names=() talk_texts=(); talk_begin; wait\n"
+			shellescape.Quote(string(text)) + "\ndeclare -A talk_jobs talk_inputs; talk_tags=() talk_names=() " +
+			"talk_texts=(); talk_begin; wait\n"
 		cmd := exec.CommandContext(t.Context(), "bash")
 		cmd.Stdin = strings.NewReader(script)
 		out, err := cmd.Output()

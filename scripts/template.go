@@ -9,8 +9,8 @@ import (
 	"al.essio.dev/pkg/shellescape"
 )
 
-// App is what the files on the host are made for. Its fields are validated inputs and facts; none holds a character that nginx or systemd
-// gives a meaning to.
+// App is what the files on the host are made for. Its fields are validated inputs and facts; none
+// holds a character that nginx or systemd gives a meaning to.
 type App struct {
 	Name       string // names units and files
 	User       string // the login user, who runs the application
@@ -19,11 +19,17 @@ type App struct {
 	Include    string // path of the nginx include
 	ServerName string // nginx server_name; "_" is every name
 	IPv6       bool   // the host has IPv6
-	OneSocket  bool   // somebody's site there takes IPv4 by its socket of IPv6, and nginx can have no other one beside it
-	Folder     string // where nginx reads sites from
-	StopSecs   int    // from SIGTERM to SIGKILL
-	TheirSite  bool   // the server block is the user's own, and includes ours; only the upstream groups are this action's
-	NoRealIP   bool   // the host's nginx lacks the realip module, and with it the address that a connection really comes from
+	// somebody's site there takes IPv4 by its socket of IPv6, and nginx can have no other one
+	// beside it
+	OneSocket bool
+	Folder    string // where nginx reads sites from
+	StopSecs  int    // from SIGTERM to SIGKILL
+	// the server block is the user's own, and includes ours; only the upstream groups are this
+	// action's
+	TheirSite bool
+	// the host's nginx lacks the realip module, and with it the address that a connection really
+	// comes from
+	NoRealIP bool
 
 	NoDryRun bool // nor can it count without refusing
 
@@ -41,7 +47,8 @@ func (a App) Unit() string { return a.render("unit.service", 0) }
 // Socket is the systemd template of a slot's socket.
 func (a App) Socket() string { return a.render("unit.socket", 0) }
 
-// SiteFile is where SiteConf goes. The user's own server block may well have the application's name.
+// SiteFile is where SiteConf goes. The user's own server block may well have the application's
+// name.
 func (a App) SiteFile() string {
 	if a.TheirSite {
 		return a.Folder + "/" + a.Name + ".upstreams.conf"
@@ -58,17 +65,19 @@ func (a App) SiteConf() string {
 	return groups + "\n" + a.render("site.conf", 0)
 }
 
-// LateConf is for the nginx workers that still have a site of before, in which requests with a body went through nginx
-// a second time, while they end.
+// LateConf is for the nginx workers that still have a site of before, in which requests with a body
+// went through nginx a second time, while they end.
 func (a App) LateConf() string { return a.render("late.conf", 0) }
 
-// SiteID names the texts of the site and the include. Nginx tells it to who asks on the host, and so which of them it has loaded.
+// SiteID names the texts of the site and the include. Nginx tells it to who asks on the host, and
+// so which of them it has loaded.
 func (a App) SiteID() string {
 	sum := sha256.Sum256([]byte(a.SiteConf() + a.render("service-url.inc", 0)))
 	return fmt.Sprintf("%x", sum[:6])
 }
 
-// IncludeConf is the file that chooses the slot; nginx falls back to the given one if there is no flag at all.
+// IncludeConf is the file that chooses the slot; nginx falls back to the given one if there is no
+// flag at all.
 func (a App) IncludeConf(fallback uint16) string {
 	return strings.ReplaceAll(a.render("service-url.inc", fallback), "@SITE_ID@", a.SiteID())
 }
@@ -76,8 +85,9 @@ func (a App) IncludeConf(fallback uint16) string {
 // Default reports whether the managed site answers for every name.
 func (a App) Default() bool { return a.ServerName == "_" && !a.TheirSite }
 
-// group names the upstream groups and, behind "da_", the variables: without that an application called server would define
-// $server_port, which is nginx's own. Nginx takes names of 46 characters: see the test.
+// group names the upstream groups and, behind "da_", the variables: without that an application
+// called server would define $server_port, which is nginx's own. Nginx takes names of 46
+// characters: see the test.
 func (a App) group() string { return strings.ReplaceAll(a.Name, "-", "_") }
 
 func (a App) render(file string, fallback uint16) string {
@@ -90,7 +100,8 @@ func (a App) render(file string, fallback uint16) string {
 		proxy = "    " + strings.ReplaceAll(proxy, "\n", "\n    ")
 	}
 	// The outer texts hold the inner ones, so they are filled in first.
-	filled := strings.NewReplacer("@PROXY@", proxy, "@TRUSTED@", a.trusted(), "@REAL_IP@\n", a.realIP(), "@DRY_RUN@\n", a.dryRun()).Replace(text(file))
+	filled := strings.NewReplacer("@PROXY@", proxy, "@TRUSTED@", a.trusted(), "@REAL_IP@\n", a.realIP(), "@DRY_RUN@\n",
+		a.dryRun()).Replace(text(file))
 	return strings.NewReplacer(
 		"@APP@", a.Name, "@USER@", a.User, "@PATH@", a.Path, "@GROUP@", a.group(),
 		"@PORT1@", fmt.Sprint(a.Ports[0]), "@PORT2@", fmt.Sprint(a.Ports[1]),
@@ -140,8 +151,8 @@ func (a App) dryRun() string {
 	return "    limit_conn_dry_run off;\n"
 }
 
-// siteName is the Host that the application gets with a request that names none, as HTTP/1.0 lets it: the first name
-// of the site that is one, else the address that was asked.
+// siteName is the Host that the application gets with a request that names none, as HTTP/1.0 lets
+// it: the first name of the site that is one, else the address that was asked.
 func (a App) siteName() string {
 	for _, name := range strings.Fields(a.ServerName) {
 		if !strings.ContainsAny(name, "*[:") && name != "_" && !strings.HasPrefix(name, ".") {
@@ -159,7 +170,8 @@ func (a App) trusted() string {
 	return strings.Replace(text("trusted.conf"), "@NETWORKS@", strings.Join(a.TrustedProxies, " 1;\n    ")+" 1;", 1)
 }
 
-// sent is what the application gets of how the visitor came: as nginx itself knows it, or as a trusted proxy says.
+// sent is what the application gets of how the visitor came: as nginx itself knows it, or as a
+// trusted proxy says.
 func (a App) sent() *strings.Replacer {
 	proto, asked, port, forwarded := "$scheme", "$da_@GROUP@_host", "$server_port", "''"
 	if len(a.TrustedProxies) > 0 {
@@ -168,8 +180,9 @@ func (a App) sent() *strings.Replacer {
 	return strings.NewReplacer("@PROTO@", proto, "@ASKED@", asked, "@PORT@", port, "@FORWARDED@", forwarded)
 }
 
-// realIP makes the visitor's address that of the connection, for requests that come through the trusted proxies, and
-// keeps their connections for longer than they do themselves: 4000 s is the most that AWS's load balancer has.
+// realIP makes the visitor's address that of the connection, for requests that come through the
+// trusted proxies, and keeps their connections for longer than they do themselves: 4000 s is the
+// most that AWS's load balancer has.
 func (a App) realIP() string {
 	if len(a.TrustedProxies) == 0 {
 		return ""
@@ -182,7 +195,9 @@ func (a App) realIP() string {
 `
 }
 
-// StartFile is what the unit runs in the release: the start command as it was given, in its environment. `bash -c` replaces itself by a simple command, so that the unit's main process is the application.
+// StartFile is what the unit runs in the release: the start command as it was given, in its
+// environment. `bash -c` replaces itself by a simple command, so that the unit's main process is
+// the application.
 func StartFile(start string) string {
 	return `#!/usr/bin/env bash
 # Written by deploy-action.
@@ -190,8 +205,8 @@ func StartFile(start string) string {
 exec bash -c ` + shellescape.Quote(start)
 }
 
-// Environment is what the start file and the hooks read first, in the release's folder: the release's name, its venv on PATH, and the
-// application's variables, byte for byte.
+// Environment is what the start file and the hooks read first, in the release's folder: the
+// release's name, its venv on PATH, and the application's variables, byte for byte.
 func Environment(variables [][2]string) string {
 	var b strings.Builder
 	b.WriteString(`# Written by deploy-action; the last lines are the input env.

@@ -9,7 +9,10 @@ import (
 
 func testApp() App {
 	return App{
-		Name: "my-app", User: "ubuntu", Path: "/srv/a", Ports: [2]uint16{8080, 8081}, Include: "/etc/nginx/conf.d/service-url.inc",
+		Name: "my-app", User: "ubuntu", Path: "/srv/a", Ports: [2]uint16{
+			8080,
+			8081,
+		}, Include: "/etc/nginx/conf.d/service-url.inc",
 		ServerName: "_", Folder: "/etc/nginx/conf.d", MaxBodySize: "100m", ResponseTimeout: 1500 * time.Millisecond,
 	}
 }
@@ -43,10 +46,14 @@ func TestTemplatesAreFilledIn(t *testing.T) {
 
 func TestTheSiteSaysWhatTheInputsSay(t *testing.T) {
 	app := testApp()
-	app.TrustedProxies, app.ServerName = []string{"10.0.0.0/16", "2001:db8::/56"}, "*.example.com [2001:db8::1] _ www.example.com"
+	app.TrustedProxies, app.ServerName = []string{
+		"10.0.0.0/16",
+		"2001:db8::/56",
+	}, "*.example.com [2001:db8::1] _ www.example.com"
 	site, include := app.SiteConf(), app.IncludeConf(8081)
 	for _, want := range []string{
-		"    client_max_body_size 100m;\n", "proxy_read_timeout 1500ms;", "    set_real_ip_from 10.0.0.0/16;\n    set_real_ip_from 2001:db8::/56;\n    real_ip_header X-Forwarded-For;\n",
+		"    client_max_body_size 100m;\n", "proxy_read_timeout 1500ms;", "    set_real_ip_from 10.0.0.0/16;\n    " +
+			"set_real_ip_from 2001:db8::/56;\n    real_ip_header X-Forwarded-For;\n",
 		"geo $realip_remote_addr $da_my_app_trusted {\n    default '';\n    10.0.0.0/16 1;\n    2001:db8::/56 1;\n}\n",
 		"X-Forwarded-Proto $da_my_app_proto;", "X-Forwarded-Host $da_my_app_asked;", "X-Forwarded-Port $da_my_app_port;", "Forwarded $da_my_app_forwarded;",
 		"    keepalive_timeout 4100s;\n", "    include /etc/nginx/my-app.d/*.conf;\n", `"~ $"                          www.example.com;`,
@@ -55,7 +62,10 @@ func TestTheSiteSaysWhatTheInputsSay(t *testing.T) {
 			t.Errorf("the site lacks %q", want)
 		}
 	}
-	for _, want := range []string{"set $da_my_app_slot 8081;\nset $da_my_app_other 8080;\n", "proxy_read_timeout 1500ms;"} {
+	for _, want := range []string{
+		"set $da_my_app_slot 8081;\nset $da_my_app_other 8080;\n",
+		"proxy_read_timeout 1500ms;",
+	} {
 		if !strings.Contains(include, want) {
 			t.Errorf("the include lacks %q", want)
 		}
@@ -69,8 +79,8 @@ func TestTheSiteSaysWhatTheInputsSay(t *testing.T) {
 	}
 }
 
-// By default nginx takes names of servers and variables of 46 characters: their hashes have buckets of 64, of which two pointers
-// and a length go off.
+// By default nginx takes names of servers and variables of 46 characters: their hashes have buckets
+// of 64, of which two pointers and a length go off.
 func TestTheLongestApplicationNameFitsNginx(t *testing.T) {
 	app := App{
 		Name: strings.Repeat("a", 32), Path: "/srv/a", Ports: [2]uint16{8080, 8081}, ServerName: "_",
@@ -89,7 +99,8 @@ func TestTheLongestApplicationNameFitsNginx(t *testing.T) {
 	}
 }
 
-// Nginx has variables of its own, such as $server_port, $http_host and $remote_port, and refuses others of that name.
+// Nginx has variables of its own, such as $server_port, $http_host and $remote_port, and refuses
+// others of that name.
 func TestNoApplicationNameMakesAVariableOfNginxs(t *testing.T) {
 	for _, name := range []string{"server", "http", "sent-http", "remote", "realip-remote", "proxy", "arg"} {
 		names := defined(App{Name: name, Ports: [2]uint16{8080, 8081}, TrustedProxies: []string{"10.0.0.0/8"}})

@@ -1,5 +1,6 @@
-// Package scripts holds the shell that runs on the host, one verb a file, and speaks its protocol: values in and script on standard input,
-// key=value results on standard output, words for people on standard error, and an exit code that decides.
+// Package scripts holds the shell that runs on the host, one verb a file, and speaks its protocol:
+// values in and script on standard input, key=value results on standard output, words for people on
+// standard error, and an exit code that decides.
 package scripts
 
 import (
@@ -66,16 +67,28 @@ func Command(verb Verb) string { return "exec bash -s -- " + string(verb) }
 // Values are a script's inputs, by variable name.
 type Values map[string]string
 
-var libraries = []string{"lib/base.sh", "lib/step.sh", "lib/root.sh", "lib/process.sh", "lib/socket.sh", "lib/memory.sh", "lib/files.sh", "lib/probe.sh", "lib/packages.sh"}
+var libraries = []string{
+	"lib/base.sh", "lib/step.sh", "lib/root.sh", "lib/process.sh", "lib/socket.sh",
+	"lib/memory.sh", "lib/files.sh", "lib/probe.sh", "lib/packages.sh",
+}
 
-var replacing = []string{"lib/launch.sh", "lib/health.sh", "lib/hints.sh", "lib/drain.sh", "lib/halt.sh", "lib/replace.sh"}
+var replacing = []string{
+	"lib/launch.sh", "lib/health.sh", "lib/hints.sh", "lib/drain.sh", "lib/halt.sh",
+	"lib/replace.sh",
+}
 
 // extra are the shared files that few verbs need.
 var extra = map[Verb][]string{
 	Fetch: {"lib/room.sh", "lib/git.sh", "lib/ref.sh"}, Build: {"lib/room.sh", "lib/command.sh", "lib/venv.sh"},
 	Health: {"lib/health.sh", "lib/hints.sh"}, Start: {"lib/launch.sh"}, Drain: {"lib/drain.sh"}, Stop: {"lib/halt.sh"},
-	Replace: replacing, Resume: replacing, Hook: {"lib/command.sh"}, Assets: {"lib/room.sh", "lib/asset.sh"}, Room: {"lib/room.sh"},
-	Prune: {"lib/room.sh"}, Releases: {"lib/room.sh"}, Check: {"lib/nginx.sh", "lib/answers.sh", "lib/front.sh", "lib/room.sh"},
+	Replace: replacing, Resume: replacing, Hook: {"lib/command.sh"}, Assets: {
+		"lib/room.sh",
+		"lib/asset.sh",
+	}, Room: {"lib/room.sh"},
+	Prune: {"lib/room.sh"}, Releases: {"lib/room.sh"}, Check: {
+		"lib/nginx.sh", "lib/answers.sh", "lib/front.sh",
+		"lib/room.sh",
+	},
 	Lock:   {"lib/hold.sh"},
 	Port:   {"lib/inspect.sh", "lib/nginx.sh", "lib/claims.sh"},
 	Setup:  {"lib/site.sh", "lib/units.sh", "lib/rotate.sh", "lib/swap.sh"},
@@ -124,13 +137,15 @@ func Assign(verb Verb, values Values) ([]byte, error) {
 		if strings.ContainsRune(values[key], 0) {
 			return nil, fmt.Errorf("compose %s: value of %s holds a NUL", verb, key)
 		}
-		// A variable that the host's environment already exports would stay exported, to every child.
+		// A variable that the host's environment already exports would stay exported, to every
+		// child.
 		fmt.Fprintf(&out, "unset -v %[1]s; %[1]s=%[2]s\n", key, shellescape.Quote(values[key]))
 	}
 	return out.Bytes(), nil
 }
 
-// parts are what a verb's script consists of, besides its values: files, and between them what has no file.
+// parts are what a verb's script consists of, besides its values: files, and between them what has
+// no file.
 func parts(verb Verb) []string {
 	return slices.Concat([]string{"exits"}, sources(verb), []string{"end"})
 }
@@ -166,8 +181,9 @@ func bareFile(file string) ([]byte, error) {
 
 var aside = regexp.MustCompile(`(?m)^[ \t]*# .*\n`)
 
-// bare is a script without the lines that only people read; a host gets it over and over, perhaps from far away. No script
-// has such a line in a text. What is meant for shellcheck stays, for the tests.
+// bare is a script without the lines that only people read; a host gets it over and over, perhaps
+// from far away. No script has such a line in a text. What is meant for shellcheck stays, for the
+// tests.
 func bare(text []byte) []byte {
 	return aside.ReplaceAllFunc(text, func(line []byte) []byte {
 		if bytes.Contains(line, []byte("# shellcheck ")) {

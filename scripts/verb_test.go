@@ -60,8 +60,8 @@ func declared(t *testing.T, file string) []string {
 	return names
 }
 
-// A script as the host gets it, with just the values that its header and those of the shared files name, has no undefined variable, no
-// unused value, and nothing else that shellcheck finds.
+// A script as the host gets it, with just the values that its header and those of the shared files
+// name, has no undefined variable, no unused value, and nothing else that shellcheck finds.
 func TestComposedScriptsPassShellcheck(t *testing.T) {
 	for _, verb := range verbs(t) {
 		t.Run(string(verb), func(t *testing.T) {
@@ -77,7 +77,8 @@ func TestComposedScriptsPassShellcheck(t *testing.T) {
 				t.Fatal(err)
 			}
 			// What one verb does not use of the shared part is no fault of its own.
-			cmd := exec.CommandContext(t.Context(), "shellcheck", "--shell=bash", "--exclude=SC2034,SC2317", "--format=gcc", "-")
+			cmd := exec.CommandContext(t.Context(), "shellcheck", "--shell=bash", "--exclude=SC2034,SC2317",
+				"--format=gcc", "-")
 			cmd.Stdin = bytes.NewReader(text)
 			if out, err := cmd.CombinedOutput(); err != nil {
 				t.Errorf("shellcheck: %v\n%s", err, out)
@@ -177,7 +178,10 @@ func bash(t *testing.T, text string) (stdout string) {
 }
 
 func FuzzValuesArriveByteForByte(f *testing.F) {
-	for _, seed := range []string{"", "a b", `'"$(id)` + "`id`", "line\nbreak\n\n", "\x01\x7f\xff\xfe", "é漢字", "!{a,b}*?[~]", `\`, "#x", "--", "\r\n"} {
+	for _, seed := range []string{
+		"", "a b", `'"$(id)` + "`id`", "line\nbreak\n\n", "\x01\x7f\xff\xfe", "é漢字",
+		"!{a,b}*?[~]", `\`, "#x", "--", "\r\n",
+	} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, value string) {
@@ -196,10 +200,14 @@ func FuzzValuesArriveByteForByte(f *testing.F) {
 	})
 }
 
-// A pid that another process has meanwhile, or that does not listen on the port, is not written down as the old version's.
+// A pid that another process has meanwhile, or that does not listen on the port, is not written
+// down as the old version's.
 func TestAdoptRefusesAnotherProcess(t *testing.T) {
 	dir := t.TempDir()
-	for _, err := range []error{os.Mkdir(filepath.Join(dir, "slots"), 0o700), os.WriteFile(filepath.Join(dir, ".lock.holder"), []byte("t\n"), 0o600)} {
+	for _, err := range []error{
+		os.Mkdir(filepath.Join(dir, "slots"), 0o700),
+		os.WriteFile(filepath.Join(dir, ".lock.holder"), []byte("t\n"), 0o600),
+	} {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -210,14 +218,18 @@ func TestAdoptRefusesAnotherProcess(t *testing.T) {
 	}
 	_, after, _ := strings.Cut(string(stat), ") ")
 	for _, holder := range []string{"1:1", fmt.Sprintf("%d:%s", os.Getpid(), strings.Fields(after)[19])} {
-		text, err := Compose(Adopt, Values{"app": "a", "path": dir, "lock_token": "t", "step_id": "", "undo": "no", "port": "1", "holders": holder, "clone": "/nowhere"})
+		text, err := Compose(Adopt, Values{
+			"app": "a", "path": dir, "lock_token": "t", "step_id": "", "undo": "no",
+			"port": "1", "holders": holder, "clone": "/nowhere",
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
 		cmd := exec.CommandContext(t.Context(), "bash", "-s")
 		cmd.Stdin = bytes.NewReader(text)
 		out, err := cmd.CombinedOutput()
-		if cmd.ProcessState.ExitCode() != ExitCheck || !strings.Contains(string(out), "has ended or changed meanwhile") {
+		if cmd.ProcessState.ExitCode() != ExitCheck || !strings.Contains(string(out),
+			"has ended or changed meanwhile") {
 			t.Errorf("%s: %v\n%s", holder, err, out)
 		}
 	}
@@ -226,26 +238,32 @@ func TestAdoptRefusesAnotherProcess(t *testing.T) {
 	}
 }
 
-// A stream that is cut off anywhere before its end must do nothing, not even the beginning of a word that is a command, too, such as "as" of
-// as_root. Whole, the script writes.
+// A stream that is cut off anywhere before its end must do nothing, not even the beginning of a
+// word that is a command, too, such as "as" of as_root. Whole, the script writes.
 func TestACutOffScriptRunsNothing(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, ".lock.holder"), []byte("t\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	text, err := Compose(Record, Values{"app": "a", "path": dir, "lock_token": "t", "step_id": "", "undo": "no", "line": "{}"})
+	text, err := Compose(Record, Values{
+		"app": "a", "path": dir, "lock_token": "t", "step_id": "", "undo": "no",
+		"line": "{}",
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	home, bin := t.TempDir(), t.TempDir()
-	for _, word := range []string{"as", "ma", "mai", "su", "sa", "di", "lea", "keep"} { // beginnings of names in the script, as commands
-		if err := os.WriteFile(filepath.Join(bin, word), []byte("#!/bin/sh\n: >"+word+"\n"), 0o700); err != nil { //nolint:gosec // a command
+	// beginnings of names in the script, as commands
+	for _, word := range []string{"as", "ma", "mai", "su", "sa", "di", "lea", "keep"} {
+		// nolint:gosec // a command
+		if err := os.WriteFile(filepath.Join(bin, word), []byte("#!/bin/sh\n: >"+word+"\n"), 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}
 	wrote := func(text []byte) bool {
 		cmd := exec.CommandContext(t.Context(), "bash", "-c", Command(Record))
-		cmd.Stdin, cmd.Dir, cmd.Env = bytes.NewReader(text), home, append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"))
+		cmd.Stdin, cmd.Dir, cmd.Env = bytes.NewReader(text), home, append(os.Environ(),
+			"PATH="+bin+":"+os.Getenv("PATH"))
 		_ = cmd.Run() // what is cut off is a syntax error
 		_, err := os.Stat(filepath.Join(dir, "deploys.jsonl"))
 		made, _ := os.ReadDir(home)
@@ -261,7 +279,8 @@ func TestACutOffScriptRunsNothing(t *testing.T) {
 	}
 	for _, cut := range cuts {
 		if wrote(text[:cut]) {
-			t.Fatalf("cut off at %d of %d bytes, the script still did something: %q", cut, len(text), text[max(0, cut-40):cut])
+			t.Fatalf("cut off at %d of %d bytes, the script still did something: %q", cut, len(text),
+				text[max(0, cut-40):cut])
 		}
 	}
 	if !wrote(text) {
@@ -269,23 +288,49 @@ func TestACutOffScriptRunsNothing(t *testing.T) {
 	}
 }
 
-// A step that fails on a full disk says so, whatever its own words are; one that fails with room left keeps its own code, and so does one
-// whose code decides what the run does next.
+// A step that fails on a full disk says so, whatever its own words are; one that fails with room
+// left keeps its own code, and so does one whose code decides what the run does next.
 func TestAFullDiskIsBlamed(t *testing.T) {
 	for _, tt := range []struct {
 		df     string
 		status string
 		want   string
 	}{
-		{"df() { if [[ $1 == -Pk ]]; then printf 'h\\n/dev/x 1 1 12 1%% /\\n'; else printf 'h\\n/dev/x 9999 1 9998 1%% /\\n'; fi; }", "3", "80"},
-		{"df() { if [[ $1 == -Pk ]]; then printf 'h\\n/dev/x 1 1 12 1%% /\\n'; else printf 'h\\n/dev/x 9999 1 9998 1%% /\\n'; fi; }", "70", "80"},
-		{"df() { if [[ $1 == -Pk ]]; then printf 'h\\n/dev/x 1 1 12 1%% /\\n'; else printf 'h\\n/dev/x 9999 1 9998 1%% /\\n'; fi; }", "66", "66"},
-		{"df() { if [[ $1 == -Pk ]]; then printf 'h\\n/dev/x 1 1 12 1%% /\\n'; else printf 'h\\n/dev/x 9999 1 9998 1%% /\\n'; fi; }", "0", "0"},
-		{"df() { if [[ $1 == -Pk ]]; then printf 'h\\n/dev/x 1 1 99999 1%% /\\n'; else printf 'h\\n/dev/x 9999 9998 1 1%% /\\n'; fi; }", "3", "80"},
-		{"df() { if [[ $1 == -Pk ]]; then printf 'h\\n/dev/x 1 1 99999 1%% /\\n'; else printf 'h\\n/dev/x 0 0 0 - /\\n'; fi; }", "3", "3"},
+		{
+			"df() { if [[ $1 == -Pk ]]; then printf 'h\\n/dev/x 1 1 12 1%% /\\n'; else printf 'h\\n/dev/x 9999 1 " +
+				"9998 1%% /\\n'; fi; }",
+			"3", "80",
+		},
+		{
+			"df() { if [[ $1 == -Pk ]]; then printf 'h\\n/dev/x 1 1 12 1%% /\\n'; else printf 'h\\n/dev/x 9999 1 " +
+				"9998 1%% /\\n'; fi; }",
+			"70", "80",
+		},
+		{
+			"df() { if [[ $1 == -Pk ]]; then printf 'h\\n/dev/x 1 1 12 1%% /\\n'; else printf 'h\\n/dev/x 9999 1 " +
+				"9998 1%% /\\n'; fi; }",
+			"66", "66",
+		},
+		{
+			"df() { if [[ $1 == -Pk ]]; then printf 'h\\n/dev/x 1 1 12 1%% /\\n'; else printf 'h\\n/dev/x 9999 1 " +
+				"9998 1%% /\\n'; fi; }",
+			"0", "0",
+		},
+		{
+			"df() { if [[ $1 == -Pk ]]; then printf 'h\\n/dev/x 1 1 99999 1%% /\\n'; else printf 'h\\n/dev/x 9999 " +
+				"9998 1 1%% /\\n'; fi; }",
+			"3", "80",
+		},
+		{
+			"df() { if [[ $1 == -Pk ]]; then printf 'h\\n/dev/x 1 1 99999 1%% /\\n'; else printf 'h\\n/dev/x 0 0 0 " +
+				"- /\\n'; fi; }",
+			"3", "3",
+		},
 	} {
-		out := bash(t, "app=a EX_CHECK=64 EX_LOCK_LOST=66 EX_HALT=90 EX_FETCH=68 EX_RECEIVE=69 EX_BUILD=70 EX_DISK=80\n"+read(t, "lib/base.sh")+read(t, "lib/files.sh")+read(t, "lib/step.sh")+"has_systemd() { false; }\n"+tt.df+
-			"\nset +e; (trap leave EXIT; path=$(mktemp -d); exit "+tt.status+") 2>/dev/null; printf '%s' \"$?\"")
+		out := bash(t,
+			"app=a EX_CHECK=64 EX_LOCK_LOST=66 EX_HALT=90 EX_FETCH=68 EX_RECEIVE=69 EX_BUILD=70 EX_DISK=80\n"+read(t,
+				"lib/base.sh")+read(t, "lib/files.sh")+read(t, "lib/step.sh")+"has_systemd() { false; }\n"+tt.df+
+				"\nset +e; (trap leave EXIT; path=$(mktemp -d); exit "+tt.status+") 2>/dev/null; printf '%s' \"$?\"")
 		if out != tt.want {
 			t.Errorf("%s became %s, want %s", tt.status, out, tt.want)
 		}
@@ -301,8 +346,10 @@ func TestAReadOnlyDiskIsBlamed(t *testing.T) {
 		{"/ ro", "66", "66"},
 		{"/ ro", "0", "0"},
 	} {
-		out := bash(t, "app=a EX_CHECK=64 EX_LOCK_LOST=66 EX_HALT=90 EX_FETCH=68 EX_RECEIVE=69 EX_BUILD=70 EX_DISK=80 EX_READ_ONLY=87\n"+read(t, "lib/base.sh")+read(t, "lib/files.sh")+read(t, "lib/step.sh")+
-			"has_systemd() { false; }\nfindmnt() { printf '%s' '"+tt.mounts+"'; }\ndf() { return 1; }\nrm() { return 1; }\nset +e; (set -e; trap leave EXIT; path=/srv/a; exit "+tt.status+") 2>&1; printf '%s' \"$?\"")
+		out := bash(t, "app=a EX_CHECK=64 EX_LOCK_LOST=66 EX_HALT=90 EX_FETCH=68 EX_RECEIVE=69 EX_BUILD=70 "+
+			"EX_DISK=80 EX_READ_ONLY=87\n"+read(t, "lib/base.sh")+read(t, "lib/files.sh")+read(t, "lib/step.sh")+
+			"has_systemd() { false; }\nfindmnt() { printf '%s' '"+tt.mounts+"'; }\ndf() { return 1; }\nrm() { "+
+			"return 1; }\nset +e; (set -e; trap leave EXIT; path=/srv/a; exit "+tt.status+") 2>&1; printf '%s' \"$?\"")
 		if out != tt.want {
 			t.Errorf("%q, %s: it says %q, want %q", tt.mounts, tt.status, out, tt.want)
 		}
@@ -322,7 +369,8 @@ func TestAHostThatGoesDownIsBlamed(t *testing.T) {
 		{"degraded", "74", "74"},
 		{"", "74", "74"}, // no systemd
 	} {
-		stubs := "has_systemd() { [[ -n '" + tt.state + "' ]]; }\nsystemctl() { echo '" + tt.state + "'; return 1; }\n" +
+		stubs := "has_systemd() { [[ -n '" + tt.state + "' ]]; }\nsystemctl() { echo '" + tt.state +
+			"'; return 1; }\n" +
 			"free_kb() { return 1; }\nread_only() { return 1; }\nrm() { :; }\npath=/srv/a flags=/srv/a\n"
 		for name, script := range map[string]string{
 			"a step that holds the step lock": "trap leave EXIT\n", "a verb that only asks, as health and verify": "",
@@ -344,7 +392,8 @@ func TestAHostThatGoesDownIsBlamed(t *testing.T) {
 func TestAFlagThatCannotBePutBack(t *testing.T) {
 	out := bash(t, "app=a EX_CHECK=64\n"+read(t, "lib/base.sh")+read(t, "lib/files.sh")+
 		"flags=/nowhere/active\nfree_root() { false; }\nset +e; (put_flag 8080) 2>&1; printf '%s' \"$?\"")
-	if !strings.HasSuffix(out, "64") || !strings.Contains(out, "the folder /nowhere/active is gone") || !strings.Contains(out, "sudo install -d -o ") {
+	if !strings.HasSuffix(out, "64") || !strings.Contains(out, "the folder /nowhere/active is gone") ||
+		!strings.Contains(out, "sudo install -d -o ") {
 		t.Errorf("it says %q", out)
 	}
 }

@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
-# Asks through nginx: first until the answer provably comes from the new slot, then for as long as the new release is on probation.
+# Asks through nginx until the answer provably comes from the new slot, and on through its probation.
 #
-# Values: app, path, lock_token, release, port, pid, starttime, log_offset, health_path, health_status, health_body, verify_host, site (ours,
-#         theirs: whose server block answers, for people), nginx_include, settle and watch_for (milliseconds), by (JSON: this run)
-# Prints: live (milliseconds since the epoch) as soon as the first such answer was seen; probes; denied (the status with which nginx itself keeps
-#         visitors like this host out, or nothing)
+# Values: app, path, lock_token, release, port, pid, starttime, log_offset, health_path,
+#         health_status, health_body, verify_host, site (ours, theirs: whose server block answers,
+#         for people), nginx_include, settle and watch_for (milliseconds), by (JSON: this run)
+# Prints: live (milliseconds since the epoch) as soon as the first such answer was seen; probes;
+#         denied (the status with which nginx itself keeps visitors like this host out, or nothing)
 # Exits:  EX_NOT_ROUTED (nginx does not send requests to the slot), EX_FLAG, EX_DIED, EX_MEMORY,
 #         EX_FOREIGN (the port is somebody else's), EX_UNHEALTHY
 #
-# A release that came through is marked as proved, with the run that put it live. `nginx -t` can pass and a reload exit 0 while the old configuration stays; only a request through nginx proves anything.
+# A release that came through is marked as proved. `nginx -t` can pass and a reload exit 0 while the
+# old configuration stays; only a request through nginx proves anything.
 
 main() {
   local end probes=0 said='' via='' denied='' who elsewhere=''
@@ -32,8 +34,8 @@ main() {
   until past "$end"; do
     pause 0.2
     ask || bad
-    # The old slot would stand in for a new version that no longer listens. Who answered is told by looks at the host, of
-    # which one alone proves nothing.
+    # The old slot would stand in for a new version that no longer listens. Who answered is told by
+    # looks at the host, of which one alone proves nothing.
     [[ $via == "127.0.0.1:$port" ]] || { ask && [[ $via == "127.0.0.1:$port" ]]; } || bad
   done
   own_port
@@ -41,7 +43,8 @@ main() {
   printf '%s\n' "$by" | write "$path/releases/$release/.deploy-action/by" 0644
   protect "$port"
   mark_live "$release"
-  # Without a flag, which a hand has deleted, nginx follows the include's fall-back, and that may be the slot where nothing runs.
+  # Without a flag, which a hand has deleted, nginx follows the include's fall-back, and that may be
+  # the slot where nothing runs.
   stand_by "$port"
   result probes "$probes"
   result denied "$denied"
@@ -84,7 +87,8 @@ flag_stands() {
   local there
   there=$(find "$flags" -regex '.*/[0-9]+' -printf '%f ' 2>/dev/null) || :
   there=${there% }
-  [[ $there == "$port" ]] || die "$EX_FLAG" "somebody changed the flag after the switch: $flags holds ${there:-nothing} and must hold $port alone"
+  [[ $there == "$port" ]] \
+    || die "$EX_FLAG" "somebody changed the flag after the switch: $flags holds ${there:-nothing} and must hold $port alone"
 }
 
 bad() {

@@ -1,5 +1,6 @@
-// Demo shows the whole product on one machine: a real host in a container, a real FastAPI application, and four deployments under continuous
-// load, of which the last is a broken release that must be refused. `make demo` runs it.
+// Demo shows the whole product on one machine: a real host in a container, a real FastAPI
+// application, and four deployments under continuous load, of which the last is a broken release
+// that must be refused. `make demo` runs it.
 package main
 
 import (
@@ -52,7 +53,10 @@ var versions = []version{
 	{"v1", "", "the first release, on a host that has none"},
 	{"v2", "", "the next release, under load"},
 	{"v3", "", "one more, back on the first port"},
-	{"v4", "exit-at-boot", "broken on purpose: it exits at its start. The error that follows is expected, and v3 goes on serving"},
+	{
+		"v4", "exit-at-boot",
+		"broken on purpose: it exits at its start. The error that follows is expected, and v3 goes on serving",
+	},
 }
 
 func (d *demo) run(ctx context.Context) (err error) {
@@ -81,7 +85,8 @@ func (d *demo) run(ctx context.Context) (err error) {
 		if users == nil {
 			users = load.Start(ctx, load.Options{URL: shop.Host.URL()})
 			mix := load.DefaultMix
-			fmt.Fprintf(d.out, "\nload: from now on %d connections GET, %d POST, %d wait for slow answers, %d send slow uploads, %d hold a WebSocket\n",
+			fmt.Fprintf(d.out, "\nload: from now on %d connections GET, %d POST, %d wait for slow answers, %d send "+
+				"slow uploads, %d hold a WebSocket\n",
 				mix.Get, mix.Post, mix.Slow, mix.Upload, mix.WebSocket)
 			if err := users.WaitAnswers(ctx, load.KindGet, 100); err != nil {
 				return err

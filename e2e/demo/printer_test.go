@@ -30,7 +30,11 @@ site: unchanged
 		want    string
 	}{
 		{"to a file", false, plain},
-		{"to a terminal", true, strings.NewReplacer("tests", "\x1b[33mtests\x1b[0m", "✗ health (0.3s)", "\x1b[31m✗ health (0.3s)\x1b[0m").Replace(plain)},
+		{
+			"to a terminal", true,
+			strings.NewReplacer("tests", "\x1b[33mtests\x1b[0m", "✗ health (0.3s)",
+				"\x1b[31m✗ health (0.3s)\x1b[0m").Replace(plain),
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var out strings.Builder

@@ -10,7 +10,8 @@ import (
 	"github.com/clothesme/deploy-action/e2e/load"
 )
 
-// row is one deployment in the table that ends the demo. A duration of zero shows as "-": it did not come to that.
+// row is one deployment in the table that ends the demo. A duration of zero shows as "-": it did
+// not come to that.
 type row struct {
 	Release string
 	Port    int           // the slot that the release was started on; 0 shows as "-"
@@ -30,7 +31,10 @@ func table(rows []row) string {
 		if r.Port != 0 {
 			port = strconv.Itoa(r.Port)
 		}
-		cells = append(cells, [...]string{r.Release, port, seconds(r.Live), seconds(r.Boot), seconds(r.Drained), r.Outcome})
+		cells = append(cells, [...]string{
+			r.Release, port, seconds(r.Live), seconds(r.Boot), seconds(r.Drained),
+			r.Outcome,
+		})
 	}
 	var widths [len(columns)]int
 	for _, line := range cells {
@@ -76,8 +80,8 @@ func seconds(d time.Duration) string {
 	return fmt.Sprintf("%.2fs", d.Seconds())
 }
 
-// stillOpen says what the connections were that the log calls still open. A version that is stopped ends the WebSocket that it holds; the load
-// has nothing else that outlasts drain-timeout.
+// stillOpen says what the connections were that the log calls still open. A version that is stopped
+// ends the WebSocket that it holds; the load has nothing else that outlasts drain-timeout.
 func stillOpen(sessions []load.WebSocketSession) string {
 	cut := 0
 	for _, s := range sessions {
@@ -92,7 +96,8 @@ func stillOpen(sessions []load.WebSocketSession) string {
 	if cut > 1 {
 		times = fmt.Sprintf("%d times", cut)
 	}
-	return fmt.Sprintf("What the log calls still open was the load's own WebSocket, and no request: it was cut %s, when drain-timeout was over, and opened anew.\n", times)
+	return fmt.Sprintf("What the log calls still open was the load's own WebSocket, and no request: it was cut %s, "+
+		"when drain-timeout was over, and opened anew.\n", times)
 }
 
 // closing is the demo's very last line; other programs read it.

@@ -24,10 +24,12 @@ func TestTable(t *testing.T) {
 			{"v4-broken", 0, 0, 0, 0, "failed: the app exited with status 3 · v3 serves"},
 		}, []string{
 			"release    port  live after  of which app boot  drained after  outcome",
-			"---------  ----  ----------  -----------------  -------------  ------------------------------------------------",
+			"---------  ----  ----------  -----------------  -------------  " +
+				"------------------------------------------------",
 			"v1         8080      12.34s              0.83s              -  deployed",
 			"v2         8081       1.53s              0.80s          8.20s  deployed",
-			"v4-broken     -           -                  -              -  failed: the app exited with status 3 · v3 serves",
+			"v4-broken     -           -                  -              -  failed: the app exited with status 3 · " +
+				"v3 serves",
 		}},
 	}
 	for _, tt := range tests {

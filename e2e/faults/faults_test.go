@@ -14,15 +14,19 @@ import (
 // How much of the product of faults and places is run.
 var (
 	faultNames  = flag.String("faults", "", "a regular expression for the names of faults")
-	faultPlaces = flag.String("places", "some", "some (the telling ones of every second fault, and of every fourth one more, others from day to day), all, or part of a place's name")
-	faultReport = flag.Bool("report", false, "write docs/reliability.md, from this run and what earlier ones tried besides; what was tried with this very image is not tried again")
-	faultAgain  = flag.Bool("again", false, "with -report: try that again too")
-	faultFor    = flag.Duration("for", 0, "begin no trial after that time: a run of hours may be cut in slices; 0: no limit")
+	faultPlaces = flag.String("places", "some", "some (the telling ones of every second fault, and of every fourth "+
+		"one more, others from day to day), all, or part of a place's name")
+	faultReport = flag.Bool("report", false, "write docs/reliability.md, from this run and what earlier ones tried "+
+		"besides; what was tried with this very image is not tried again")
+	faultAgain = flag.Bool("again", false, "with -report: try that again too")
+	faultFor   = flag.Duration("for", 0, "begin no trial after that time: a run of hours may be cut in slices; 0: "+
+		"no limit")
 )
 
-// TestFaults holds a deployment at a place, lets a fault come over it under load, and deploys once more: no request may be lost that the
-// fault itself did not make impossible, what the run says must be true, and the next one must heal. As many hosts as the machine bears, or
-// -parallel says, are tried at a time, each on its own.
+// TestFaults holds a deployment at a place, lets a fault come over it under load, and deploys once
+// more: no request may be lost that the fault itself did not make impossible, what the run says
+// must be true, and the next one must heal. As many hosts as the machine bears, or -parallel says,
+// are tried at a time, each on its own.
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	l := newList(t)

@@ -13,30 +13,32 @@ import (
 // fault is what may come over a deployment.
 type fault struct {
 	name       string
-	impossible string               // what of the users' requests it makes impossible by itself; empty: nothing
-	says       string               // what the annotation of a run that fails of it must match; empty: the run must not fail
-	before     func(x *trial) error // the run begins; may be nil
-	come       func(x *trial) error // at the place
-	lift       func(x *trial) error // when the run has ended
-	at         func(place) bool     // where it means something; nil: everywhere
-	host       lab.HostOptions
-	with       map[string]string // inputs of the run
-	files      map[string]string // of its release
-	closes     bool              // idle connections of users end, which they may be told by an end of file alone
-	mute       bool              // nobody hears what the run says
-	hangs      bool              // the step it comes to goes on when the run has ended
-	late       bool              // or, even later, in the middle of the next run
-	flags      bool              // the flags are not right before the next run
-	down       bool              // the site is down until the next run
-	mended     bool              // the next run reloads nginx to mend it
-	first      bool              // the host was never deployed to, and each trial has one of its own
-	inPlace    bool              // one version runs at a time, and visitors wait meanwhile
-	again      bool              // the next run has the same inputs
-	healed     func(x *trial, next *lab.Result)
-	telling    []string // the places that every test run takes
+	impossible string // what of the users' requests it makes impossible by itself; empty: nothing
+	// what the annotation of a run that fails of it must match; empty: the run must not fail
+	says    string
+	before  func(x *trial) error // the run begins; may be nil
+	come    func(x *trial) error // at the place
+	lift    func(x *trial) error // when the run has ended
+	at      func(place) bool     // where it means something; nil: everywhere
+	host    lab.HostOptions
+	with    map[string]string // inputs of the run
+	files   map[string]string // of its release
+	closes  bool              // idle connections of users end, which they may be told by an end of file alone
+	mute    bool              // nobody hears what the run says
+	hangs   bool              // the step it comes to goes on when the run has ended
+	late    bool              // or, even later, in the middle of the next run
+	flags   bool              // the flags are not right before the next run
+	down    bool              // the site is down until the next run
+	mended  bool              // the next run reloads nginx to mend it
+	first   bool              // the host was never deployed to, and each trial has one of its own
+	inPlace bool              // one version runs at a time, and visitors wait meanwhile
+	again   bool              // the next run has the same inputs
+	healed  func(x *trial, next *lab.Result)
+	telling []string // the places that every test run takes
 }
 
-// on is a fault that a script on the host makes. It knows the ports and the release that were active and idle before the run.
+// on is a fault that a script on the host makes. It knows the ports and the release that were
+// active and idle before the run.
 func on(script string) func(x *trial) error {
 	return func(x *trial) error {
 		active := "8081" // a first deployment goes to the other
@@ -44,7 +46,8 @@ func on(script string) func(x *trial) error {
 			active = x.was.flags[0]
 		}
 		idle := map[string]string{"8080": "8081", "8081": "8080"}[active]
-		_, err := x.Host.Exec(x.Ctx, fmt.Sprintf("set -e; active=%s idle=%s release=%s root=/home/ubuntu/shop flags=/var/lib/deploy-action/shop/active\n%s",
+		_, err := x.Host.Exec(x.Ctx, fmt.Sprintf("set -e; active=%s idle=%s release=%s root=/home/ubuntu/shop "+
+			"flags=/var/lib/deploy-action/shop/active\n%s",
 			active, idle, x.was.answers, script))
 		return err
 	}
@@ -72,8 +75,8 @@ func firstTime(p place) bool {
 	return p != after && p.step != "clear" && p.step != "drain" && p.step != "stop" && p.String() != "before lock"
 }
 
-// ownClock gives what the run starts on the host a clock of its own, which jumps by what /run/lab-clock says. The kernel's, bash's own and
-// the files' times stay the machine's.
+// ownClock gives what the run starts on the host a clock of its own, which jumps by what
+// /run/lab-clock says. The kernel's, bash's own and the files' times stay the machine's.
 func ownClock(x *trial) error {
 	return on(`rm -f /run/lab-clock
 		echo 'SetEnv BASH_ENV=` + lab.HoldScript + ` LD_PRELOAD=/usr/$LIB/faketime/libfaketime.so.1 FAKETIME_TIMESTAMP_FILE=/run/lab-clock FAKETIME_NO_CACHE=1 DONT_FAKE_MONOTONIC=1 NO_FAKE_STAT=1' >/etc/ssh/sshd_config.d/70-lab.conf
@@ -134,7 +137,8 @@ func resetAll(x *trial) error { x.link.Reset(); return nil }
 // faults are all that the suite knows, in the order of the report.
 func faults() []fault { return append(withTwoVersions(), withOne()...) }
 
-// withOne are those that may come while visitors wait for a version, or meet one that has not proved itself.
+// withOne are those that may come while visitors wait for a version, or meet one that has not
+// proved itself.
 func withOne() []fault {
 	telling := map[string][]string{
 		"runner killed": {"inside replace"}, "job cancelled": nil, "a step hangs until the run's time is over": nil,
@@ -147,7 +151,8 @@ func withOne() []fault {
 		if told, found := telling[f.name]; found {
 			f.name, f.inPlace, f.telling = "in-place, "+f.name, true, told
 			f.at = func(p place) bool { return p.step == "replace" || p.step == "verify" }
-			if f.name == "in-place, flag deleted" { // else the new version is up, and nginx's fall-back is one of the two
+			// else the new version is up, and nginx's fall-back is one of the two
+			if f.name == "in-place, flag deleted" {
 				f.impossible = "all until it is back, where nginx's fall-back names the other port"
 			}
 			all = append(all, f)
@@ -202,14 +207,20 @@ func withTwoVersions() []fault {
 		},
 		// The way to the host.
 		{name: "connection reset", says: lost, come: resetAll, telling: []string{"before verify"}},
-		{name: "black hole, both ways", says: lost, come: swallow(true, true), lift: resetAll, telling: []string{"inside switch"}},
+		{
+			name: "black hole, both ways", says: lost, come: swallow(true, true), lift: resetAll,
+			telling: []string{"inside switch"},
+		},
 		{name: "black hole to the host", says: lost, come: swallow(true, false), lift: resetAll},
 		{name: "black hole from the host", says: lost, come: swallow(false, true), lift: resetAll},
 		{
 			name: "runner killed behind a black hole", mute: true, at: underWay, telling: []string{"inside health"}, lift: resetAll,
 			come: func(x *trial) error { x.link.Swallow(true, true); return x.running.Kill(x.Ctx) },
 		},
-		{name: "1 s of latency each way", come: slow(time.Second, 0), lift: slow(0, 0), at: anyOf(before("lock"), before("switch"))},
+		{
+			name: "1 s of latency each way", come: slow(time.Second, 0), lift: slow(0, 0),
+			at: anyOf(before("lock"), before("switch")),
+		},
 		{name: "20 KB/s", come: slow(0, 20<<10), lift: slow(0, 0), at: anyOf(before("lock"), before("switch"))},
 		{name: "sshd restarted", come: on("systemctl restart ssh"), telling: []string{"inside fetch"}},
 		// The host.
@@ -221,19 +232,35 @@ func withTwoVersions() []fault {
 			name: "power cut", says: halt, impossible: "all while it is down", closes: true, telling: []string{"inside start"},
 			come: func(x *trial) error { return x.Host.PowerCycle(x.Ctx) },
 		},
-		{name: "host frozen", says: lost, impossible: "all while it is frozen, which is 20 s, and a minute with all places", closes: true, come: freeze, telling: []string{"before switch"}},
 		{
-			name: "disk full (deploy root)", says: "No space|disk", host: small, telling: []string{"inside build", "inside switch"},
+			name: "host frozen", says: lost,
+			impossible: "all while it is frozen, which is 20 s, and a minute with all places", closes: true,
+			come: freeze, telling: []string{"before switch"},
+		},
+		{
+			name: "disk full (deploy root)", says: "No space|disk", host: small, telling: []string{
+				"inside build",
+				"inside switch",
+			},
 			come: fill("$root"), lift: free("$root"),
 		},
 		{
 			name: "out of inodes (deploy root)", says: "No space|disk", host: small,
-			telling: []string{"inside fetch"}, come: on("mkdir $root/full; cd $root/full; seq 60000 | xargs touch 2>/dev/null || true"), lift: free("$root"),
+			telling: []string{"inside fetch"}, come: on("mkdir $root/full; cd $root/full; seq 60000 | xargs touch " +
+				"2>/dev/null || true"), lift: free("$root"),
 		},
-		{name: "disk full (/var/lib/deploy-action)", says: "No space|disk", host: small, telling: []string{"before switch"}, come: fill("/var/lib/deploy-action"), lift: free("/var/lib/deploy-action")},
-		{name: "disk full (/tmp)", host: small, telling: []string{"inside build"}, come: fill("/tmp"), lift: free("/tmp")},
 		{
-			name: "deploy root read-only", says: "the file system of /home/ubuntu/shop, mounted at /home/ubuntu/shop, is read-only", telling: []string{"before switch"},
+			name: "disk full (/var/lib/deploy-action)", says: "No space|disk", host: small,
+			telling: []string{"before switch"}, come: fill("/var/lib/deploy-action"),
+			lift: free("/var/lib/deploy-action"),
+		},
+		{
+			name: "disk full (/tmp)", host: small, telling: []string{"inside build"}, come: fill("/tmp"),
+			lift: free("/tmp"),
+		},
+		{
+			name: "deploy root read-only", says: "the file system of /home/ubuntu/shop, mounted at " +
+				"/home/ubuntu/shop, is read-only", telling: []string{"before switch"},
 			come: on("mount --bind $root $root; mount -o remount,bind,ro $root"), lift: on("umount -l $root"),
 		},
 		{
@@ -242,15 +269,27 @@ func withTwoVersions() []fault {
 			telling: []string{"before start"}, come: func(x *trial) error { return x.Host.LimitMemory(x.Ctx, "700m") },
 			lift: func(x *trial) error { return x.Host.LimitMemory(x.Ctx, "8g") },
 		},
-		{name: "clock a day ahead", before: ownClock, come: on("echo +1d >/run/lab-clock"), lift: machineClock, at: underWay, telling: []string{"before fetch", "inside switch"}},
-		{name: "clock a day back", before: ownClock, come: on("echo -1d >/run/lab-clock"), lift: machineClock, at: underWay, telling: []string{"inside lock", "before prune"}},
+		{
+			name: "clock a day ahead", before: ownClock, come: on("echo +1d >/run/lab-clock"), lift: machineClock,
+			at: underWay, telling: []string{"before fetch", "inside switch"},
+		},
+		{
+			name: "clock a day back", before: ownClock, come: on("echo -1d >/run/lab-clock"), lift: machineClock,
+			at: underWay, telling: []string{"inside lock", "before prune"},
+		},
 		// nginx.
 		{
 			name: "nginx stopped", says: "nginx", impossible: "all until it runs again", closes: true, telling: []string{"before verify"},
 			come: on("systemctl stop nginx"), lift: on("systemctl start nginx"),
 		},
-		{name: "nginx restarted", says: "nginx", impossible: "all while it is down", closes: true, come: on("systemctl restart nginx"), telling: []string{"inside verify"}},
-		{name: "nginx reloaded by somebody else", impossible: reload, closes: true, telling: []string{"before switch"}, come: on("nginx -s reload")},
+		{
+			name: "nginx restarted", says: "nginx", impossible: "all while it is down", closes: true,
+			come: on("systemctl restart nginx"), telling: []string{"inside verify"},
+		},
+		{
+			name: "nginx reloaded by somebody else", impossible: reload, closes: true,
+			telling: []string{"before switch"}, come: on("nginx -s reload"),
+		},
 		{
 			name: "nginx upgraded on the fly", impossible: reload, closes: true,
 			telling: []string{"inside verify"}, come: on(`old=$(</run/nginx.pid); kill -USR2 $old
@@ -260,26 +299,41 @@ func withTwoVersions() []fault {
 			name: "somebody's broken nginx file", says: "nginx refuses", telling: []string{"before check"},
 			come: on("echo 'no such directive;' >/etc/nginx/conf.d/theirs.conf"), lift: on("rm /etc/nginx/conf.d/theirs.conf"),
 		},
-		{name: "include edited by hand", says: "nginx", impossible: reload, closes: true, mended: true, telling: []string{"before site"}, come: on("sed -i '1i # by hand' /etc/nginx/conf.d/service-url.inc")},
+		{
+			name: "include edited by hand", says: "nginx", impossible: reload, closes: true, mended: true,
+			telling: []string{"before site"}, come: on("sed -i '1i # by hand' /etc/nginx/conf.d/service-url.inc"),
+		},
 		// The flag.
-		{name: "flag deleted", says: "flag", flags: true, come: on("rm -f $flags/*"), telling: []string{"before switch"}},
-		{name: "flag folder deleted", says: "flag", flags: true, come: on("rm -rf $flags"), telling: []string{"before switch"}},
+		{
+			name: "flag deleted", says: "flag", flags: true, come: on("rm -f $flags/*"),
+			telling: []string{"before switch"},
+		},
+		{
+			name: "flag folder deleted", says: "flag", flags: true, come: on("rm -rf $flags"),
+			telling: []string{"before switch"},
+		},
 		{
 			name: "first deployment, flag folder deleted", says: "flag", flags: true, first: true, impossible: first, at: firstTime,
 			come: on("rm -rf $flags"), telling: []string{"before verify"},
 		},
-		{name: "both flags", says: "flag", flags: true, come: on("touch $flags/$active $flags/$idle"), telling: []string{"inside health", "inside verify"}},
+		{
+			name: "both flags", says: "flag", flags: true, come: on("touch $flags/$active $flags/$idle"),
+			telling: []string{"inside health", "inside verify"},
+		},
 		// The versions.
 		{
-			name: "old version crashes", says: "exited", impossible: "those it was answering, and all until it or the new one listens", closes: true,
+			name: "old version crashes", says: "exited", impossible: "those it was answering, and all until it or " +
+				"the new one listens", closes: true,
 			at: until("prune"), come: on("systemctl kill -s KILL shop@$active || true"), telling: []string{"before switch"},
 		},
 		{
-			name: "new version crashes", says: "exited|EX_", impossible: "those it was answering, and all until it listens again when the old one is gone", closes: true,
+			name: "new version crashes", says: "exited|EX_", impossible: "those it was answering, and all until it " +
+				"listens again when the old one is gone", closes: true,
 			at: from("health"), come: on("systemctl kill -s KILL shop@$idle || true"), telling: []string{"inside health", "inside verify"},
 		},
 		{
-			name: "new version crashes long after the run, three times", impossible: "those it was answering, and all until it listens again", closes: true,
+			name: "new version crashes long after the run, three times", impossible: "those it was answering, and " +
+				"all until it listens again", closes: true,
 			at: only(after), telling: []string{"after the run"}, come: on(`for n in 1 2 3; do
 				pid=$(systemctl show -p MainPID --value shop@$idle); kill -KILL "$pid"
 				timeout 20 bash -c "until curl -fs -o /dev/null http://127.0.0.1:$idle/health; do sleep 0.05; done"
@@ -290,12 +344,24 @@ func withTwoVersions() []fault {
 			at: only(after), telling: []string{"after the run"}, come: on(`release=$(readlink $root/slots/$idle); rm -r "$root/slots/$release/controller"; systemctl kill -s KILL shop@$idle`),
 		},
 		// What is on the disk.
-		{name: "unit edited by hand", come: on("sed -i 's/^RestartSec=1/RestartSec=2/' /etc/systemd/system/shop@.service; systemctl daemon-reload"), telling: []string{"before start"}},
-		{name: "link of the idle slot dangles", at: until("start"), telling: []string{"before detect"}, come: on("ln -sfnT ../releases/gone $root/slots/$idle")},
-		{name: "folder of the live release deleted", come: on("rm -rf $root/releases/$release"), telling: []string{"before lock"}},
+		{
+			name:    "unit edited by hand",
+			come:    on("sed -i 's/^RestartSec=1/RestartSec=2/' /etc/systemd/system/shop@.service; systemctl daemon-reload"),
+			telling: []string{"before start"},
+		},
+		{
+			name: "link of the idle slot dangles", at: until("start"), telling: []string{"before detect"},
+			come: on("ln -sfnT ../releases/gone $root/slots/$idle"),
+		},
+		{
+			name: "folder of the live release deleted", come: on("rm -rf $root/releases/$release"),
+			telling: []string{"before lock"},
+		},
 		{
 			name: "half a release and half a venv left by a killed run", at: until("build"),
-			telling: []string{"before fetch"}, come: on("mkdir -p $root/releases/20200101T000000Z-1234567.partial $root/releases/20200101T000000Z-7654321 $root/venvs/0123456789abcdef; chown -R ubuntu: $root/releases/2020* $root/venvs/0*"),
+			telling: []string{"before fetch"}, come: on("mkdir -p $root/releases/20200101T000000Z-1234567.partial " +
+				"$root/releases/20200101T000000Z-7654321 $root/venvs/0123456789abcdef; chown -R ubuntu: " +
+				"$root/releases/2020* $root/venvs/0*"),
 		},
 	}
 }

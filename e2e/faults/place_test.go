@@ -39,8 +39,9 @@ func (p place) String() string {
 // after is the place that every deployment reaches by itself.
 var after = place{step: "end", stage: retiring}
 
-// places are all that a deployment over a running version passes, in order. Inside a step means: its work, or the first part of it, is done
-// and its first word not said; of a hook, that its command runs.
+// places are all that a deployment over a running version passes, in order. Inside a step means:
+// its work, or the first part of it, is done and its first word not said; of a hook, that its
+// command runs.
 func places() []place {
 	var all []place
 	for _, s := range []struct {
@@ -61,7 +62,8 @@ func places() []place {
 		{"health", preparing, lab.Place{Verb: "health"}},
 		{"site", switching, lab.Place{Verb: "site"}},
 		{"switch", switching, lab.Place{Verb: "switch"}},
-		{"replace", switching, lab.Place{Verb: "replace"}}, // start, health, switch, drain and stop at once, with the strategy in-place
+		// start, health, switch, drain and stop at once, with the strategy in-place
+		{"replace", switching, lab.Place{Verb: "replace"}},
 		{"verify", probation, lab.Place{Verb: "verify"}},
 		{"after-switch", retiring, lab.Place{Verb: "hook", Nth: 1}},
 		{"drain", retiring, lab.Place{Verb: "drain"}},

@@ -31,7 +31,8 @@ type todo struct {
 
 func newList(t *testing.T) *list {
 	t.Helper()
-	out, err := exec.CommandContext(t.Context(), "docker", "image", "inspect", "--format", "{{.Id}}", world.ActionImage()).Output()
+	out, err := exec.CommandContext(t.Context(), "docker", "image", "inspect", "--format", "{{.Id}}",
+		world.ActionImage()).Output()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,21 +48,27 @@ func newList(t *testing.T) *list {
 			continue
 		}
 		for _, p := range f.chosen(i) {
-			if *faultAgain || !slices.ContainsFunc(l.rows, func(r row) bool { return r.of(f, p) && r.Image == l.image && !r.Bad }) {
+			if *faultAgain || !slices.ContainsFunc(l.rows, func(r row) bool {
+				return r.of(f, p) && r.Image == l.image &&
+					!r.Bad
+			}) {
 				l.left = append(l.left, todo{f, p})
 			}
 		}
 	}
-	// What was never tried goes before what was tried with another image: a run that is cut short should not try the same again. Within that
-	// by place, so that faults that wait and faults that work are tried beside each other.
+	// What was never tried goes before what was tried with another image: a run that is cut short
+	// should not try the same again. Within that by place, so that faults that wait and faults that
+	// work are tried beside each other.
 	slices.SortStableFunc(l.left, func(a, b todo) int {
-		return cmp.Or(cmp.Compare(l.triedBefore(a), l.triedBefore(b)), cmp.Compare(index(a.place.step), index(b.place.step)))
+		return cmp.Or(cmp.Compare(l.triedBefore(a), l.triedBefore(b)),
+			cmp.Compare(index(a.place.step), index(b.place.step)))
 	})
 	t.Cleanup(func() {
 		took := time.Since(l.begun)
 		t.Logf("%d trials in %s; %d are left", l.tried, took.Round(time.Second), len(l.left))
 		if l.tried > 0 && len(l.left) > 0 {
-			t.Logf("at this pace they take %s", (took / time.Duration(l.tried) * time.Duration(len(l.left))).Round(time.Minute))
+			t.Logf("at this pace they take %s",
+				(took / time.Duration(l.tried) * time.Duration(len(l.left))).Round(time.Minute))
 		}
 	})
 	return l

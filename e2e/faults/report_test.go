@@ -50,7 +50,8 @@ func writeRows(rows []row) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), replace(file, text), replace(reportFile, []byte(reportOf(rows))))
+	return errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), replace(file, text),
+		replace(reportFile, []byte(reportOf(rows))))
 }
 
 // replace writes a file that is whole whenever the run is ended.
@@ -58,7 +59,8 @@ func replace(file string, text []byte) error {
 	return errors.Join(os.WriteFile(file+".new", text, 0o644), os.Rename(file+".new", file))
 }
 
-// reportOf is the suite's result for people: what users of the site saw, what the run said, what the next run did.
+// reportOf is the suite's result for people: what users of the site saw, what the run said, what
+// the next run did.
 func reportOf(rows []row) string {
 	var b strings.Builder
 	places, requests, seen, newest := map[string]bool{}, 0, map[string]bool{}, 0
@@ -105,7 +107,8 @@ and how often: *dead* is a runner that was killed, *unchanged* a run that failed
 			fmt.Fprintf(&b, "- %s: %s\n", f.name, f.impossible)
 		}
 	}
-	b.WriteString("\n## What the run says\n\nThe first line of its error, where it failed, without the step that it names; the most frequent ones. A run that says nothing here went through, or was dead.\n\n")
+	b.WriteString("\n## What the run says\n\nThe first line of its error, where it failed, without the step that it " +
+		"names; the most frequent ones. A run that says nothing here went through, or was dead.\n\n")
 	for _, f := range faults() {
 		const most = 4
 		words := distinct(of(rows, f), func(r row) string {
@@ -154,10 +157,12 @@ func counts(rows []row) string {
 		}
 		return thousands(n)
 	}
-	return fmt.Sprintf(" %d | %s | %s | %s | %s |", len(rows), thousands(requests), bold(lost, lost > 0), thousands(impossible), bold(healed, healed < len(rows)))
+	return fmt.Sprintf(" %d | %s | %s | %s | %s |", len(rows), thousands(requests), bold(lost, lost > 0),
+		thousands(impossible), bold(healed, healed < len(rows)))
 }
 
-// said are the ways in which a fault's trials in one stage ended for the run, with how often where there are several.
+// said are the ways in which a fault's trials in one stage ended for the run, with how often where
+// there are several.
 func said(rows []row) string {
 	word := func(r row) string { return strings.TrimPrefix(r.Said[strings.Index(r.Said, ",")+1:], " site ") }
 	kinds := distinct(rows, word)

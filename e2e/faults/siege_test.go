@@ -20,7 +20,8 @@ type siege struct {
 	with map[string]string // inputs of every run
 }
 
-// newSiege makes a host with both slots used once, so that every deployment to come is like the ones that users make.
+// newSiege makes a host with both slots used once, so that every deployment to come is like the
+// ones that users make.
 func newSiege(t *testing.T, options lab.HostOptions, inPlace bool) *siege {
 	t.Helper()
 	s := newHost(t, options)
@@ -78,7 +79,8 @@ func asset(key string) string { return "s3://" + bucket + "/" + key + " -> ai_mo
 func (s *siege) Job(sha string, with map[string]string) lab.Job {
 	inputs := map[string]string{
 		"host": s.link.Host, "port": s.link.Port, "known-hosts": "", "fingerprint": strings.Join(slices.Sorted(maps.Values(s.Host.Fingerprints())), "\n"),
-		"before-start": "bash " + lab.HoldScript + " before-start", "after-switch": "bash " + lab.HoldScript + " after-switch",
+		"before-start": "bash " + lab.HoldScript + " before-start", "after-switch": "bash " + lab.HoldScript +
+			" after-switch",
 		"drain-timeout": "2s", "assets": asset("model"), "s3-endpoint": s.s3.URL(),
 	}
 	maps.Copy(inputs, s.with)

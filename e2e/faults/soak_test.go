@@ -20,9 +20,10 @@ import (
 // How long the soak is, and what comes over it.
 var (
 	soakDeployments = flag.Int("deployments", 12, "how many deployments in a row the soak makes, on all hosts together")
-	soakShare       = flag.Float64("share", 0.1, "the share of them that is met by a fault, and followed by one that nothing comes over")
-	soakSeed        = flag.Uint64("seed", 0, "draws the faults and places; 0: from the time")
-	soakReport      = flag.Bool("soak-report", false, "write docs/soak.md")
+	soakShare       = flag.Float64("share", 0.1, "the share of them that is met by a fault, and followed by one "+
+		"that nothing comes over")
+	soakSeed   = flag.Uint64("seed", 0, "draws the faults and places; 0: from the time")
+	soakReport = flag.Bool("soak-report", false, "write docs/soak.md")
 )
 
 // soak is what all of its hosts share.
@@ -38,8 +39,9 @@ type soak struct {
 	sum    figures
 }
 
-// TestSoak deploys again and again under load, with faults now and then: no request may be lost that a fault did not make impossible, and
-// nothing may grow. As many hosts are used at a time as the machine bears, or -parallel says. Ended with SIGINT, it reports what it has done.
+// TestSoak deploys again and again under load, with faults now and then: no request may be lost
+// that a fault did not make impossible, and nothing may grow. As many hosts are used at a time as
+// the machine bears, or -parallel says. Ended with SIGINT, it reports what it has done.
 func TestSoak(t *testing.T) {
 	t.Parallel()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -48,7 +50,8 @@ func TestSoak(t *testing.T) {
 	if s.seed == 0 {
 		s.seed = uint64(s.begun.UnixNano()) //nolint:gosec // any number does
 	}
-	t.Logf("go test -run TestSoak ./e2e/faults -deployments %d -share %g -seed %d", *soakDeployments, *soakShare, s.seed)
+	t.Logf("go test -run TestSoak ./e2e/faults -deployments %d -share %g -seed %d", *soakDeployments, *soakShare,
+		s.seed)
 	s.random = rand.New(rand.NewPCG(s.seed, 0)) //nolint:gosec // draws faults
 	for _, f := range faults() {
 		if f.host.Tmpfs == nil && !f.first && !f.inPlace { // those hosts have no long life
@@ -75,7 +78,10 @@ func TestSoak(t *testing.T) {
 	hosts := min(world.HostsAtOnce(), max(1, *soakDeployments/6)) // a few on each, so that two samples can be compared
 	for n := range hosts {
 		t.Run(fmt.Sprintf("host %d", n+1), func(t *testing.T) {
-			h := &soaked{siege: newSiege(t, lab.HostOptions{}, false), soak: s, warm: min(max(*soakDeployments/hosts/5, 4), 20)}
+			h := &soaked{
+				siege: newSiege(t, lab.HostOptions{}, false), soak: s,
+				warm: min(max(*soakDeployments/hosts/5, 4), 20),
+			}
 			h.with = map[string]string{"keep-releases": "2"}
 			h.live()
 		})
@@ -179,12 +185,16 @@ func (h *soaked) turn(next *todo) *trial {
 	return x
 }
 
-// visit has users come before those that were there go, so that the site is never without any; those do not lose a request.
+// visit has users come before those that were there go, so that the site is never without any;
+// those do not lose a request.
 func (h *soaked) visit(closes bool) {
 	h.T.Helper()
 	before := h.load
 	h.load = load.Start(context.WithoutCancel(h.Ctx), load.Options{
-		URL: h.Host.URL(), Mix: load.Mix{Get: 5, Post: 2, Slow: 1, Upload: 1}, SlowFor: 500 * time.Millisecond, UploadFor: 4 * time.Second, Think: 200 * time.Millisecond,
+		URL: h.Host.URL(), Mix: load.Mix{
+			Get: 5, Post: 2, Slow: 1,
+			Upload: 1,
+		}, SlowFor: 500 * time.Millisecond, UploadFor: 4 * time.Second, Think: 200 * time.Millisecond,
 		TolerateIdleClose: closes, MaxDuration: 24 * time.Hour,
 	})
 	h.Load = h.load

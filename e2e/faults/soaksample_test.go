@@ -14,14 +14,16 @@ import (
 
 const soakFile = "../../docs/soak.md"
 
-// sample is what a host, and the machine that the runners are on, have in use while no user is on the site and nobody deploys.
+// sample is what a host, and the machine that the runners are on, have in use while no user is on
+// the site and nobody deploys.
 type sample struct {
 	world.Footprint                   // without the application's own logs, which users' requests fill:
 	logs                          int // bytes
 	nginxFDs, systemdFDs, sshdFDs int
 	memory                        int // KB that nginx, systemd and sshd use
-	containers, runnerFiles       int // that runs have left on the runner's machine; what the runner itself keeps of a step aside
-	runnerKB                      int
+	// that runs have left on the runner's machine; what the runner itself keeps of a step aside
+	containers, runnerFiles int
+	runnerKB                int
 }
 
 func (h *soaked) sample() sample {
@@ -38,23 +40,24 @@ func (h *soaked) sample() sample {
 	}
 	s.Disk -= s.logs
 	s.containers = h.leftContainers()
-	err := filepath.WalkDir(filepath.Dir(filepath.Dir(h.Runner.Workspace)), func(_ string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.Name() == "_runner_file_commands" {
-			return fs.SkipDir
-		}
-		if info, err := entry.Info(); err == nil && entry.Type().IsRegular() {
-			s.runnerFiles, s.runnerKB = s.runnerFiles+1, s.runnerKB+int(info.Size()>>10)
-		}
-		return nil
-	})
+	err := filepath.WalkDir(filepath.Dir(filepath.Dir(h.Runner.Workspace)),
+		func(_ string, entry fs.DirEntry, err error) error {
+			if err != nil || entry.Name() == "_runner_file_commands" {
+				return fs.SkipDir
+			}
+			if info, err := entry.Info(); err == nil && entry.Type().IsRegular() {
+				s.runnerFiles, s.runnerKB = s.runnerFiles+1, s.runnerKB+int(info.Size()>>10)
+			}
+			return nil
+		})
 	if err != nil {
 		h.T.Fatal(err)
 	}
 	return s
 }
 
-// leftContainers are those of this lab's runs that have ended and are still there half a minute later: docker removes them, and other hosts'
-// runs end all the time.
+// leftContainers are those of this lab's runs that have ended and are still there half a minute
+// later: docker removes them, and other hosts' runs end all the time.
 func (h *soaked) leftContainers() int {
 	h.T.Helper()
 	list := func() []string {
@@ -66,7 +69,8 @@ func (h *soaked) leftContainers() int {
 		return strings.Fields(string(out))
 	}
 	left := list()
-	for end := time.Now().Add(30 * time.Second); len(left) > 0 && time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); len(left) > 0 &&
+		time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 		now := list()
 		left = slices.DeleteFunc(left, func(id string) bool { return !slices.Contains(now, id) })
 	}
@@ -81,7 +85,8 @@ func (s sample) growth(last sample, deployments int) (words []string) {
 		allowance int
 	}{
 		{"bytes of the host's disk", s.Disk, last.Disk, 512<<10 + 2<<10*deployments}, // the history, git's rhythm
-		{"bytes of logs", 0, last.logs, 2 * 2 * 16 << 20},                            // a slot's is put by, one time, at the first start with more than 10 MB
+		// a slot's is put by, one time, at the first start with more than 10 MB
+		{"bytes of logs", 0, last.logs, 2 * 2 * 16 << 20},
 		{"files on the host", s.Files, last.Files, 40},
 		{"processes of the application's user", s.Processes, last.Processes, 0},
 		{"units", s.Units, last.Units, 1},
@@ -146,18 +151,25 @@ drawn at random with its place (seed %d), and followed by one that nothing came 
 `, thousands(f.Deployments), len(f.Hosts), f.Took.Round(time.Second), len(f.Faults), f.Seed, thousands(f.Requests), f.Lost, thousands(f.Impossible), thousands(f.live()))
 	if len(f.Plain) > 0 {
 		took := slices.Sorted(slices.Values(f.Plain))
-		fmt.Fprintf(&b, "| of those, half took less than | %s |\n| and 99 of 100 less than | %s |\n", took[len(took)/2].Round(100*time.Millisecond), took[len(took)*99/100].Round(100*time.Millisecond))
+		fmt.Fprintf(&b, "| of those, half took less than | %s |\n| and 99 of 100 less than | %s |\n",
+			took[len(took)/2].Round(100*time.Millisecond), took[len(took)*99/100].Round(100*time.Millisecond))
 	}
 	b.WriteString("\n## What grew\n\nWith no users on the site, early and at the end.\n\n")
-	b.WriteString("| host | deployments | disk (KB) | logs (KB) | files | processes | units | failed | fds: nginx | systemd | sshd | memory (KB) | runner: containers | files | KB |\n|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n")
+	b.WriteString("| host | deployments | disk (KB) | logs (KB) | files | processes | units | failed | fds: nginx | " +
+		"systemd | sshd | memory (KB) | runner: containers | files | KB " +
+		"|\n|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n")
 	for n, h := range f.Hosts {
 		for i, s := range []sample{h.first, h.last} {
-			fmt.Fprintf(&b, "| %d | %d | %d | %d | %d | %d | %d | %d | %d | %d | %d | %d | %d | %d | %d |\n", n+1, []int{h.from, h.to}[i], s.Disk>>10, s.logs>>10, s.Files, s.Processes, s.Units, s.Failed,
+			fmt.Fprintf(&b, "| %d | %d | %d | %d | %d | %d | %d | %d | %d | %d | %d | %d | %d | %d | %d |\n", n+1,
+				[]int{h.from, h.to}[i], s.Disk>>10, s.logs>>10, s.Files, s.Processes, s.Units, s.Failed,
 				s.nginxFDs, s.systemdFDs, s.sshdFDs, s.memory, s.containers, s.runnerFiles, s.runnerKB)
 		}
 	}
-	b.WriteString("\nMemory is what nginx, systemd and sshd have of their own. The logs are the application's: its users' requests fill them, and a start puts one by that is over\n10 MB. Of the rest of the disk, the history takes a few hundred bytes a deployment.\n")
-	b.WriteString("\n## What came over them\n\n| fault | place | the run | impossible | the next |\n|---|---|---|--:|---|\n")
+	b.WriteString("\nMemory is what nginx, systemd and sshd have of their own. The logs are the application's: its " +
+		"users' requests fill them, and a start puts one by that is over\n10 MB. Of the rest of the disk, the " +
+		"history takes a few hundred bytes a deployment.\n")
+	b.WriteString("\n## What came over them\n\n| fault | place | the run | impossible | the next " +
+		"|\n|---|---|---|--:|---|\n")
 	for _, r := range f.Faults {
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", r.Fault, r.Place, r.Said, thousands(r.Impossible), r.Next)
 	}

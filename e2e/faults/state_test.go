@@ -38,7 +38,8 @@ func (x *trial) flag(s state) {
 // free wants the deploy lock to be free within 30 s of the run's end, without anybody's help.
 func (x *trial) free() {
 	x.T.Helper()
-	if out, err := x.Host.Exec(x.Ctx, `cd /home/ubuntu/shop && { [[ ! -e .lock ]] || flock -w 30 .lock true || { cat .lock.holder; false; }; }`); err != nil {
+	if out, err := x.Host.Exec(x.Ctx,
+		`cd /home/ubuntu/shop && { [[ ! -e .lock ]] || flock -w 30 .lock true || { cat .lock.holder; false; }; }`); err != nil {
 		x.T.Errorf("the deploy lock is not free 30 s after the run's end: %v %s", err, out)
 	}
 }
@@ -46,12 +47,14 @@ func (x *trial) free() {
 // quiet wants every verb on the host to end, the holder of the lock too.
 func (x *trial) quiet() {
 	x.T.Helper()
-	if out, err := x.Host.Exec(x.Ctx, `timeout 30 bash -c "while pgrep -fx 'bash -s -- .*' >/dev/null; do sleep 0.1; done" || { pgrep -afx 'bash -s -- .*'; false; }`); err != nil {
+	if out, err := x.Host.Exec(x.Ctx,
+		`timeout 30 bash -c "while pgrep -fx 'bash -s -- .*' >/dev/null; do sleep 0.1; done" || { pgrep -afx 'bash -s -- .*'; false; }`); err != nil {
 		x.T.Errorf("a verb is still at work: %s", out)
 	}
 }
 
-// tidy wants one version on the pair of ports, in the unit of the active slot, and no process that is nobody's.
+// tidy wants one version on the pair of ports, in the unit of the active slot, and no process that
+// is nobody's.
 func (x *trial) tidy(s state) {
 	x.T.Helper()
 	if out, err := x.Host.Exec(x.Ctx, strays); err != nil {
@@ -73,7 +76,8 @@ const listeners = `ss -Hltnp 'sport = :8080 or sport = :8081' | while read -r _ 
 		done
 	done | sort -u`
 
-// strays fails with the processes of the login user that belong to no unit of the application, no login, and no test.
+// strays fails with the processes of the login user that belong to no unit of the application, no
+// login, and no test.
 const strays = `for try in $(seq 50); do
 		found=$(for pid in $(pgrep -u ubuntu); do
 			grep -qs shop@ /proc/$pid/cgroup || { read -r name </proc/$pid/comm; [[ $name == systemd || $name == '(sd-pam)' || $name == sshd ]] || ps -o pid=,args= -p $pid; } 2>/dev/null

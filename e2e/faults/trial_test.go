@@ -39,11 +39,15 @@ type row struct {
 
 func (r row) of(f fault, p place) bool { return r.Fault == f.name && r.Place == p.String() }
 
-// try holds a deployment at a place, lets the fault come, looks at what is left, and deploys again; all under load.
+// try holds a deployment at a place, lets the fault come, looks at what is left, and deploys again;
+// all under load.
 func (s *siege) try(t *testing.T, l *list, f fault, p place) {
 	t.Helper()
 	begun := time.Now()
-	x := &trial{siege: &siege{World: s.In(t), link: s.link, s3: s.s3, with: s.with}, fault: f, place: p, row: row{Fault: f.name, Place: p.String(), Stage: p.stage, Said: "dead", Next: "failed"}}
+	x := &trial{
+		siege: &siege{World: s.In(t), link: s.link, s3: s.s3, with: s.with}, fault: f, place: p,
+		row: row{Fault: f.name, Place: p.String(), Stage: p.stage, Said: "dead", Next: "failed"},
+	}
 	x.was = x.state()
 	t.Cleanup(func() {
 		x.requests()
@@ -66,7 +70,11 @@ func (s *siege) try(t *testing.T, l *list, f fault, p place) {
 func (x *trial) visit() {
 	x.T.Helper()
 	x.Load = load.Start(context.WithoutCancel(x.Ctx), load.Options{
-		URL: x.Host.URL(), Mix: load.Mix{Get: 12, Post: 3, Slow: 2, Upload: 2}, SlowFor: 500 * time.Millisecond, UploadFor: 4 * time.Second, Think: 400 * time.Millisecond, // several hosts share a machine
+		// several hosts share a machine
+		URL: x.Host.URL(), Mix: load.Mix{
+			Get: 12, Post: 3, Slow: 2,
+			Upload: 2,
+		}, SlowFor: 500 * time.Millisecond, UploadFor: 4 * time.Second, Think: 400 * time.Millisecond,
 		TolerateIdleClose: x.fault.closes, Timeout: 20 * time.Second, // all hosts of a machine may stand still for ten
 	})
 	x.must(x.Load.WaitAnswers(x.Ctx, load.KindGet, 12))
@@ -197,7 +205,8 @@ func (x *trial) judge(result *lab.Result) {
 			x.T.Errorf("the run failed without a word about the site:\n%s", result.Log())
 		default:
 			x.row.Said = outcome + ", site " + site[1]
-			if kept := site[1] == "unchanged" || site[1] == "restored"; (kept && fresh) || (site[1] == "switched" && !fresh) {
+			if kept := site[1] == "unchanged" || site[1] == "restored"; (kept && fresh) ||
+				(site[1] == "switched" && !fresh) {
 				x.T.Errorf("the run says %q; before it %s answered, now %s", site[0], x.was.answers, now.answers)
 			}
 			if x.fault.says == "" || !regexp.MustCompile(x.fault.says).MatchString(said) {
@@ -211,7 +220,8 @@ func (x *trial) judge(result *lab.Result) {
 	}
 	switch {
 	case x.fault.flags || x.fault.down:
-	case x.fault.first && len(now.flags) == 0 && (result == nil || result.ExitCode != 0): // nothing was switched yet; once the site is there its fall-back names the only slot
+	// nothing was switched yet; once the site is there its fall-back names the only slot
+	case x.fault.first && len(now.flags) == 0 && (result == nil || result.ExitCode != 0):
 	case x.fault.first && now.answers == "":
 		if len(now.flags) > 1 {
 			x.T.Errorf("flags %v on a host that serves nothing yet", now.flags)
@@ -267,7 +277,8 @@ func (x *trial) requests() {
 	x.blame(x.Load.Stop(ctx))
 }
 
-// blame counts the requests that failed: the fault's are those that were under way at some time between its coming and its end.
+// blame counts the requests that failed: the fault's are those that were under way at some time
+// between its coming and its end.
 func (x *trial) blame(report load.Report) {
 	x.T.Helper()
 	x.row.Requests = report.Requests

@@ -1,5 +1,6 @@
-// Hello is the smallest application that can be deployed: it listens on $PORT and answers everything, /slow after two seconds. The benchmarks put it behind nginx,
-// so that what they measure is nginx.
+// Hello is the smallest application that can be deployed: it listens on $PORT and answers
+// everything, /slow after two seconds. The benchmarks put it behind nginx, so that what they
+// measure is nginx.
 package main
 
 import (

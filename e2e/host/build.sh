@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# Builds a test host's image: build.sh RELEASE [LIST]. Needs mmdebstrap, a running engine, and root or a kernel that
-# lets a user map further users; with a LIST (see image.sh), only the engine and the release's own image.
+# Builds a test host's image: build.sh RELEASE [LIST]. Needs mmdebstrap, a running engine, and root
+# or a kernel that lets a user map further users; with a LIST (see image.sh), only the engine and
+# the release's own image.
 #
-# mmdebstrap and not a Dockerfile: there may be no image registry in reach, while a Debian mirror is.
+# mmdebstrap and not a Dockerfile: there may be no image registry in reach, while a Debian mirror
+# is.
 set -euo pipefail
 
 here=$(cd -- "$(dirname -- "$0")" && pwd)
@@ -14,14 +16,16 @@ packages=(
 # Only a source of wheels, and not installed: see setup.sh.
 wheels=(python3-fastapi python3-uvicorn python3-websockets python3-httptools python3-uvloop python3-gunicorn)
 
-# A folder in memory, where there is enough, makes the build twice as fast: it writes many small files.
+# A folder in memory, where there is enough, makes the build twice as fast: it writes many small
+# files.
 in_memory() {
   local free
   free=$(sed -n 's/^MemAvailable: *\([0-9]*\) kB$/\1/p' /proc/meminfo)
   ((free > 2 * 1024 * 1024)) && mount -t tmpfs -o size=2g,mode=1777 deploy-action-host "$1" 2>/dev/null
 }
 
-# tree RELEASE: writes the host's files as a tar archive. No manual pages and translations: nobody reads them there.
+# tree RELEASE: writes the host's files as a tar archive. No manual pages and translations: nobody
+# reads them there.
 tree() {
   local names=${packages[*]} download="APT_CONFIG=\$MMDEBSTRAP_APT_CONFIG apt-get -qq install --yes --download-only"
   download+=" -o Dir::Cache::archives=\"\$1\"/tmp/recipe/debs ${wheels[*]} >/dev/null"
@@ -48,8 +52,8 @@ build() {
   # shellcheck disable=SC2064 # the name of now, not of then
   trap "umount '$scratch' 2>/dev/null || :; rm -rf -- '$scratch'" EXIT
   if ((EUID == 0)); then in_memory "$scratch" || :; else chmod 0711 "$scratch"; fi # the users that are mapped go in there
-  # The name comes last: an archive that was cut off may have been taken for a whole one. systemd learns from $container
-  # where it is.
+  # The name comes last: an archive that was cut off may have been taken for a whole one. systemd
+  # learns from $container where it is.
   id=$(TMPDIR=$scratch tree "$release" | docker import --change 'ENV container=docker' --change 'CMD ["/sbin/init"]' \
     --change "LABEL deploy-action.host=$release" -)
   docker tag "$id" "$image"

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Prints the name of a test host's image: image.sh RELEASE [LIST]
 #
-# LIST is a file in the folder with, RELEASE-LIST: the packages that the host has besides. The name holds a hash of all
-# that the image is made of, so an image that has its name is up to date, whatever other checkouts on the machine build.
+# LIST is a file in the folder with, RELEASE-LIST: the packages that the host has besides. The name
+# holds a hash of all that the image is made of, so an image that has its name is up to date,
+# whatever other checkouts on the machine build.
 set -euo pipefail
 export LC_ALL=C
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Turns a fresh Debian tree into a test host: what an EC2 Ubuntu host is, in a container.
-# Runs inside the tree (chroot), from build.sh; its neighbours lie beside it. Prints nothing on success.
+# Turns a fresh Debian tree into a test host: what an EC2 Ubuntu host is, in a container. Runs
+# inside the tree (chroot), from build.sh; its neighbours lie beside it. Prints nothing on success.
 set -euo pipefail
 export LC_ALL=C DEBIAN_FRONTEND=noninteractive
 
@@ -14,8 +14,8 @@ user() {
   install -m 0440 /dev/stdin /etc/sudoers.d/90-cloud-init-users <<<'ubuntu ALL=(ALL) NOPASSWD:ALL'
 }
 
-# Only a venv can provide the web framework: of the packages beside this script, Python's become wheels, and the C
-# libraries that these link to are installed.
+# Only a venv can provide the web framework: of the packages beside this script, Python's become
+# wheels, and the C libraries that these link to are installed.
 wheels() {
   local libraries
   python3 "$here/wheels.py" /opt/wheels "$here"/debs/python3-*.deb
@@ -26,8 +26,8 @@ wheels() {
     'disable-pip-version-check = true' >/etc/pip.conf
 }
 
-# Each host makes its own host keys at its first boot, and password logins are off: both as on EC2. A shorter RSA key
-# than by default takes a fifth of the time, on hundreds of hosts.
+# Each host makes its own host keys at its first boot, and password logins are off: both as on EC2.
+# A shorter RSA key than by default takes a fifth of the time, on hundreds of hosts.
 sshd() {
   rm -f /etc/ssh/ssh_host_*
   install -D -m 0644 /dev/stdin /etc/systemd/system/ssh.service.d/host-keys.conf <<'UNIT'

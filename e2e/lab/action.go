@@ -38,9 +38,12 @@ func readAction(file string) (*action, error) {
 	return a, nil
 }
 
-// inputEnv is the environment that the inputs become: every declared one is set, missing ones to their default or to
-// nothing, and those not declared too. Hyphens stay (Handler.cs); nothing enforces `required`.
-func (a *action) inputEnv(with map[string]string, context map[string]string) (env map[string]string, unexpected []string, err error) {
+// inputEnv is the environment that the inputs become: every declared one is set, missing ones to
+// their default or to nothing, and those not declared too. Hyphens stay (Handler.cs); nothing
+// enforces `required`.
+func (a *action) inputEnv(with map[string]string, context map[string]string) (env map[string]string,
+	unexpected []string, err error,
+) {
 	env = make(map[string]string)
 	for name, input := range a.Inputs {
 		value, err := expand(input.Default, context)
@@ -65,7 +68,8 @@ func inputName(name string) string {
 
 var expression = regexp.MustCompile(`\$\{\{\s*(.*?)\s*\}\}`)
 
-// expand replaces ${{ github.… }} and ${{ runner.… }}, the only expressions a default here may hold.
+// expand replaces ${{ github.… }} and ${{ runner.… }}, the only expressions a default here may
+// hold.
 func expand(text string, context map[string]string) (string, error) {
 	var unknown error
 	out := expression.ReplaceAllStringFunc(text, func(found string) string {

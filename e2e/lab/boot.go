@@ -7,11 +7,13 @@ import (
 	"time"
 )
 
-// bootQuestion is how long one question may wait for the boot's end; a host usually needs half of it.
+// bootQuestion is how long one question may wait for the boot's end; a host usually needs half of
+// it.
 const bootQuestion = 3 * time.Second
 
 // errInotify: systemd then gets no inotify instance, and stays in "initializing" for ever.
-var errInotify = errors.New("this machine has no inotify instance left for one more host, and systemd hangs without: raise the " +
+var errInotify = errors.New("this machine has no inotify instance left for one more host, and systemd hangs " +
+	"without: raise the " +
 	"limit by `sudo sysctl fs.inotify.max_user_instances=8192`, or run fewer hosts at once (a host takes up to 20)")
 
 // booted asks systemd, which answers at the end of the boot once there is a bus to ask it on.
@@ -31,7 +33,8 @@ func (h *Host) booted(ctx context.Context) error {
 	return errors.Join(fmt.Errorf("systemd is %q", state), err)
 }
 
-// checkInotify tries what systemd needs. Hosts share the limit with each other and with root's processes on this machine.
+// checkInotify tries what systemd needs. Hosts share the limit with each other and with root's
+// processes on this machine.
 func (h *Host) checkInotify(ctx context.Context) error {
 	const try = "import ctypes, errno; c = ctypes.CDLL(None, use_errno=True); " +
 		"print('none left' if c.inotify_init() < 0 and ctypes.get_errno() == errno.EMFILE else 'ok')"

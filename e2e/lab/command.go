@@ -13,17 +13,20 @@ type Command struct {
 	Old        bool // written ##[name]data, which the runner finds anywhere in a line
 }
 
-// registered are the commands that the runner obeys (actions/runner, ActionCommandManager.cs); any other is text.
+// registered are the commands that the runner obeys (actions/runner, ActionCommandManager.cs); any
+// other is text.
 var registered = map[string]bool{
 	"add-mask": true, "add-matcher": true, "add-path": true, "debug": true, "echo": true, "endgroup": true, "error": true,
 	"group": true, "notice": true, "remove-matcher": true, "save-state": true, "set-env": true, "set-output": true,
 	"stop-commands": true, "warning": true,
 }
 
-// commandParser reads lines as the runner does, with the one thing it remembers: the token of ::stop-commands::.
+// commandParser reads lines as the runner does, with the one thing it remembers: the token of
+// ::stop-commands::.
 type commandParser struct{ stopToken string }
 
-// parse returns the command in a line, or nil. Between ::stop-commands::token and ::token:: there are none.
+// parse returns the command in a line, or nil. Between ::stop-commands::token and ::token:: there
+// are none.
 func (p *commandParser) parse(line string) *Command {
 	known := func(name string) bool { return registered[name] || (p.stopToken != "" && name == p.stopToken) }
 	command := parseNew(line, known)
@@ -44,7 +47,8 @@ func (p *commandParser) parse(line string) *Command {
 	return command
 }
 
-// parseNew reads `::name key=value,key=value::data` at the start of a line (ActionCommand.TryParseV2).
+// parseNew reads `::name key=value,key=value::data` at the start of a line
+// (ActionCommand.TryParseV2).
 func parseNew(line string, known func(string) bool) *Command {
 	rest, ok := strings.CutPrefix(strings.TrimLeftFunc(line, unicode.IsSpace), "::")
 	if !ok {
@@ -57,7 +61,8 @@ func parseNew(line string, known func(string) bool) *Command {
 	return newCommand(info, ",", unescapeProperty, known, unescapeData(data))
 }
 
-// parseOld reads `##[name key=value;key=value]data` wherever it stands in a line (ActionCommand.TryParse).
+// parseOld reads `##[name key=value;key=value]data` wherever it stands in a line
+// (ActionCommand.TryParse).
 func parseOld(line string, known func(string) bool) *Command {
 	_, rest, ok := strings.Cut(line, "##[")
 	if !ok {

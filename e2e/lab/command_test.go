@@ -14,7 +14,10 @@ func TestCommandsAreParsedAsTheRunnerDoes(t *testing.T) {
 	}{
 		{name: "text", line: "deploying :: now"},
 		{name: "new", line: "::error::broken", want: &Command{Name: "error", Data: "broken", Properties: none}},
-		{name: "white space before it", line: " \t\u00a0::ERROR::broken", want: &Command{Name: "error", Data: "broken", Properties: none}},
+		{
+			name: "white space before it", line: " \t\u00a0::ERROR::broken",
+			want: &Command{Name: "error", Data: "broken", Properties: none},
+		},
 		{name: "properties and escapes", line: "::warning title=a%2Cb%3A,file=x=y::1%0A2%250A", want: &Command{
 			Name: "warning", Data: "1\n2%0A", Properties: map[string]string{"title": "a,b:", "file": "x=y"},
 		}},

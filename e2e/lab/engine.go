@@ -18,12 +18,14 @@ const ownerKey = "deploy-action.lab"
 // engine is the container engine, through the docker command on the PATH, as the runner drives it.
 type engine struct{}
 
-// run returns what the docker command wrote to standard output, trimmed; its error carries standard error.
+// run returns what the docker command wrote to standard output, trimmed; its error carries standard
+// error.
 func (e engine) run(ctx context.Context, args ...string) (string, error) {
 	return e.runWith(ctx, nil, args...)
 }
 
-// ownGroup keeps what a terminal sends (Ctrl-C) from the docker commands: who runs the test decides what it ends.
+// ownGroup keeps what a terminal sends (Ctrl-C) from the docker commands: who runs the test decides
+// what it ends.
 var ownGroup = &syscall.SysProcAttr{Setpgid: true}
 
 func (engine) runWith(ctx context.Context, stdin io.Reader, args ...string) (string, error) {
@@ -34,7 +36,8 @@ func (engine) runWith(ctx context.Context, stdin io.Reader, args ...string) (str
 	return out, nil
 }
 
-// output returns what a command wrote to standard output, trimmed; its error carries standard error.
+// output returns what a command wrote to standard output, trimmed; its error carries standard
+// error.
 func output(ctx context.Context, stdin io.Reader, name string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Stdin = stdin
@@ -90,7 +93,8 @@ func (l *Lab) owned(ctx context.Context, match func(owner string) bool, list ...
 	return ids, nil
 }
 
-// ownerLabel is a process's id with its start time, which together no other process ever has on this machine.
+// ownerLabel is a process's id with its start time, which together no other process ever has on
+// this machine.
 func ownerLabel(pid int) string { return strconv.Itoa(pid) + "-" + startTime(pid) }
 
 // ownerIsDead tells whether the process in a label is gone.
@@ -101,7 +105,8 @@ func ownerIsDead(label string) bool {
 	return err != nil || startTime(pid) != started
 }
 
-// startTime is a process's start in clock ticks since boot (proc(5), field 22 of stat), or empty when there is none.
+// startTime is a process's start in clock ticks since boot (proc(5), field 22 of stat), or empty
+// when there is none.
 func startTime(pid int) string {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {

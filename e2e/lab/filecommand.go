@@ -6,7 +6,8 @@ import (
 )
 
 // parseFileCommands reads what an action wrote to GITHUB_OUTPUT or GITHUB_STATE (actions/runner,
-// FileCommandManager.cs): `NAME=VALUE` lines, and `NAME<<DELIMITER` followed by lines up to one that is the delimiter.
+// FileCommandManager.cs): `NAME=VALUE` lines, and `NAME<<DELIMITER` followed by lines up to one
+// that is the delimiter.
 func parseFileCommands(text string) (map[string]string, error) {
 	values := make(map[string]string)
 	for text != "" {

@@ -14,7 +14,10 @@ func TestParseFileCommands(t *testing.T) {
 	}{
 		{name: "nothing", want: map[string]string{}},
 		{name: "lines", text: "a=1\n\nb=x=y<<z\r\nc=", want: map[string]string{"a": "1", "b": "x=y<<z", "c": ""}},
-		{name: "several lines", text: "a<<END\n1\n END\n\n3\nEND\nb=2\n", want: map[string]string{"a": "1\n END\n\n3", "b": "2"}},
+		{
+			name: "several lines", text: "a<<END\n1\n END\n\n3\nEND\nb=2\n",
+			want: map[string]string{"a": "1\n END\n\n3", "b": "2"},
+		},
 		{name: "an equals sign in the delimiter", text: "a<<E=D\n1\nE=D\n", want: map[string]string{"a": "1"}},
 		{name: "the last one counts", text: "a=1\na=2\n", want: map[string]string{"a": "2"}},
 		{name: "no delimiter line", text: "a<<END\n1\n", fails: true},

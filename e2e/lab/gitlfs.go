@@ -9,7 +9,8 @@ import (
 	"strings"
 )
 
-// LFS keeps a text as Git LFS does, beside the repository, and returns the pointer to commit in its place.
+// LFS keeps a text as Git LFS does, beside the repository, and returns the pointer to commit in its
+// place.
 func (r *Repo) LFS(text string) string {
 	oid := fmt.Sprintf("%x", sha256.Sum256([]byte(text)))
 	r.mu.Lock()

@@ -44,9 +44,10 @@ func (r *Repo) isPublic() bool {
 	return r.public
 }
 
-// Commit adds a commit to the branch main and returns its SHA. The commit holds the files of base (nil: none) with
-// files put on top, and nothing else: what the commit before had is not carried over. A text of files that begins
-// with "#!" is executable; folders of base named __pycache__, which trying an application leaves behind, stay out.
+// Commit adds a commit to the branch main and returns its SHA. The commit holds the files of base
+// (nil: none) with files put on top, and nothing else: what the commit before had is not carried
+// over. A text of files that begins with "#!" is executable; folders of base named __pycache__,
+// which trying an application leaves behind, stay out.
 func (r *Repo) Commit(ctx context.Context, message string, base fs.FS, files map[string]string) (string, error) {
 	tree := make(map[string]gitFile)
 	if base != nil {
@@ -80,7 +81,8 @@ func (r *Repo) Commit(ctx context.Context, message string, base fs.FS, files map
 
 // Git runs git in the repository, for what Commit can't make, and returns what it printed, trimmed.
 func (r *Repo) Git(ctx context.Context, stdin string, args ...string) (string, error) {
-	out, err := r.git(ctx, []byte(stdin), append([]string{"-c", "user.name=Lab", "-c", "user.email=lab@example.com"}, args...)...)
+	out, err := r.git(ctx, []byte(stdin), append([]string{"-c", "user.name=Lab", "-c", "user.email=lab@example.com"},
+		args...)...)
 	return strings.TrimSpace(string(out)), err
 }
 
@@ -91,8 +93,12 @@ func (r *Repo) create(ctx context.Context) error {
 	if _, err := r.git(ctx, nil, "init", "--quiet", "--bare", "--initial-branch="+gitBranch); err != nil {
 		return err
 	}
-	// What GitHub allows, and a deployment rests on: fetching one commit by its SHA, and partial clones.
-	for _, key := range []string{"uploadpack.allowTipSHA1InWant", "uploadpack.allowReachableSHA1InWant", "uploadpack.allowFilter"} {
+	// What GitHub allows, and a deployment rests on: fetching one commit by its SHA, and partial
+	// clones.
+	for _, key := range []string{
+		"uploadpack.allowTipSHA1InWant", "uploadpack.allowReachableSHA1InWant",
+		"uploadpack.allowFilter",
+	} {
 		if _, err := r.git(ctx, nil, "config", key, "true"); err != nil {
 			return err
 		}
@@ -149,10 +155,12 @@ func readTree(base fs.FS, tree map[string]gitFile) error {
 	})
 }
 
-// importStream writes one commit in the language of git fast-import, which needs neither a work tree nor an index.
+// importStream writes one commit in the language of git fast-import, which needs neither a work
+// tree nor an index.
 func importStream(message, parent string, tree map[string]gitFile) ([]byte, error) {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "commit refs/heads/%s\ncommitter Lab <lab@example.com> now\ndata %d\n%s\n", gitBranch, len(message), message)
+	fmt.Fprintf(&b, "commit refs/heads/%s\ncommitter Lab <lab@example.com> now\ndata %d\n%s\n", gitBranch, len(message),
+		message)
 	if parent != "" {
 		fmt.Fprintf(&b, "from %s\n", parent)
 	}

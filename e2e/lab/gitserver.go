@@ -28,9 +28,10 @@ const maxGitBody = 64 << 20
 
 var repoName = regexp.MustCompile(`^[A-Za-z0-9._-]+/[A-Za-z0-9._-]+$`)
 
-// Git stands in for github.com: real `git http-backend` over smart HTTP, in this process. Like GitHub it answers
-// 401 to everybody without the token, for a repository that is not there just as for a private one, 404 for what
-// is missing to who has the token, and it refuses a wrong token even for a public repository.
+// Git stands in for github.com: real `git http-backend` over smart HTTP, in this process. Like
+// GitHub it answers 401 to everybody without the token, for a repository that is not there just as
+// for a private one, 404 for what is missing to who has the token, and it refuses a wrong token
+// even for a public repository.
 type Git struct {
 	root    string
 	backend string
@@ -44,7 +45,8 @@ type Git struct {
 	requests []GitRequest
 }
 
-// GitRequest is one request as the server saw it, so that a test can prove what was sent and what was not.
+// GitRequest is one request as the server saw it, so that a test can prove what was sent and what
+// was not.
 type GitRequest struct {
 	Time       time.Time
 	Method     string
@@ -56,7 +58,8 @@ type GitRequest struct {
 	Stderr     string // what git said on its standard error
 }
 
-// ServeGit listens on addr ("127.0.0.1:0", or the gateway of a container network) until Close or the end of ctx.
+// ServeGit listens on addr ("127.0.0.1:0", or the gateway of a container network) until Close or
+// the end of ctx.
 func ServeGit(ctx context.Context, addr string) (*Git, error) {
 	execPath, err := exec.CommandContext(ctx, "git", "--exec-path").Output()
 	if err != nil {
@@ -165,7 +168,8 @@ func (g *Git) answer(w http.ResponseWriter, r *http.Request, authorized, valid b
 		repo.serveLFS(w, r, strings.TrimPrefix(rest, "info/lfs/"))
 		return ""
 	}
-	// The CGI handler refuses chunked bodies, which git sends when a request outgrows http.postBuffer.
+	// The CGI handler refuses chunked bodies, which git sends when a request outgrows
+	// http.postBuffer.
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxGitBody))
 	if err != nil {
 		http.Error(w, "Request too large.", http.StatusRequestEntityTooLarge)

@@ -93,7 +93,8 @@ func TestGitRefusesPushes(t *testing.T) {
 	if out, err := fetch(t, dir, git, gitUser, git.Token(), "acme/shop", "main"); err != nil {
 		t.Fatalf("fetch: %v\n%s", err, out)
 	}
-	out, err := runGit(t, dir, "push", "--quiet", withUser(t, git.URL()+"/acme/shop", gitUser, git.Token()), "HEAD:refs/heads/other")
+	out, err := runGit(t, dir, "push", "--quiet", withUser(t, git.URL()+"/acme/shop", gitUser, git.Token()),
+		"HEAD:refs/heads/other")
 	if err == nil {
 		t.Errorf("push succeeded, want it refused\n%s", out)
 	}

@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# Holds a run at a place of its own: every bash that runs a verb reads this first (BASH_ENV), and a hook may call it by the hook's name.
+# Holds a run at a place of its own: every bash that runs a verb reads this first (BASH_ENV), and a
+# hook may call it by the hook's name.
 #
-# /run/lab/armed names the place: a verb or hook, `before` (nothing of its script was read) or `inside` (it is about to say its first result),
-# and how many of that name go by first. Who is held writes its pid to /run/lab/held and waits for a line in /run/lab/go. Its names begin
-# with lab_, since what follows in the same shell is the verb.
+# /run/lab/armed names the place: a verb or hook, `before` (nothing of its script was read) or
+# `inside` (it is about to say its first result), and how many of that name go by first. Who is held
+# writes its pid to /run/lab/held and waits for a line in /run/lab/go. Its names begin with lab_,
+# since what follows in the same shell is the verb.
 
 lab_hold() {
   trap - DEBUG

@@ -13,13 +13,15 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// bootTime is how long a host may take from its start until it is in service; 1.5 s is usual on two cores that have nothing else to do.
+// bootTime is how long a host may take from its start until it is in service; 1.5 s is usual on two
+// cores that have nothing else to do.
 const bootTime = 3 * time.Minute
 
 // pollInterval is the pause between two questions whether something is ready.
 const pollInterval = 20 * time.Millisecond
 
-// HostOptions say what a host is to be like; the zero value gives an EC2 Ubuntu host with a name of its own.
+// HostOptions say what a host is to be like; the zero value gives an EC2 Ubuntu host with a name of
+// its own.
 type HostOptions struct {
 	Name      string            // its host name; empty: made up
 	Release   string            // Bookworm, Trixie; empty: Bookworm
@@ -29,8 +31,9 @@ type HostOptions struct {
 	Memory    string            // a limit such as "512m"; empty: none
 }
 
-// Host is a container that is what an EC2 Ubuntu host is: systemd, sshd, nginx with its default site, sudo, Python,
-// and a folder of wheels for pip. Its login user ubuntu may do anything with sudo, and has a home nobody else enters.
+// Host is a container that is what an EC2 Ubuntu host is: systemd, sshd, nginx with its default
+// site, sudo, Python, and a folder of wheels for pip. Its login user ubuntu may do anything with
+// sudo, and has a home nobody else enters.
 type Host struct {
 	Name string
 	IP   string
@@ -85,8 +88,9 @@ func (h *Host) start(ctx context.Context, options HostOptions) error {
 	return err
 }
 
-// runArgs are the arguments of the docker command that starts the host. systemd needs to mount (SYS_ADMIN) and to
-// write below its own control group; that takes less than --privileged, which not every engine may give.
+// runArgs are the arguments of the docker command that starts the host. systemd needs to mount
+// (SYS_ADMIN) and to write below its own control group; that takes less than --privileged, which
+// not every engine may give.
 func (h *Host) runArgs(options HostOptions) []string {
 	args := []string{
 		"run", "--detach", "--name", h.container, "--hostname", h.Name, "--label", ownerKey + "=" + h.lab.label(),
@@ -130,7 +134,8 @@ func (h *Host) WaitReady(ctx context.Context) error {
 	return nil
 }
 
-// poll asks until the answer is yes; it gives up when the container is gone or ctx ends, with the last reason.
+// poll asks until the answer is yes; it gives up when the container is gone or ctx ends, with the
+// last reason.
 func (h *Host) poll(ctx context.Context, ready func(context.Context) error) error {
 	for {
 		reason := ready(ctx)

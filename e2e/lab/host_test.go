@@ -115,7 +115,10 @@ func TestHostIsWhatEC2Has(t *testing.T) {
 		{name: "nginx runs as www-data", script: "ps -o user= -C nginx | sort -u", want: "root\nwww-data"},
 		{name: "no unit failed", script: "systemctl is-system-running", want: "running"},
 		{name: "small file system", script: "df --output=size /full | tail -1 | tr -d ' '", want: "1024"},
-		{name: "no web framework outside a venv", script: "python3 -c 'import fastapi' 2>&1 | tail -1", want: "ModuleNotFoundError: No module named 'fastapi'"},
+		{
+			name: "no web framework outside a venv", script: "python3 -c 'import fastapi' 2>&1 | tail -1",
+			want: "ModuleNotFoundError: No module named 'fastapi'",
+		},
 	}
 	for _, check := range checks {
 		if got := mustExec(t, h, check.script); got != check.want {
@@ -150,7 +153,8 @@ func TestReleases(t *testing.T) {
 	if out := mustExec(t, newHost(t, HostOptions{With: "node"}), "node --version"); !strings.HasPrefix(out, "v18.") {
 		t.Errorf("a host with Node.js: got %q", out)
 	}
-	if _, err := shared.Host(t.Context(), HostOptions{Release: "sarge"}); err == nil || !strings.Contains(err.Error(), "make prepare") {
+	if _, err := shared.Host(t.Context(), HostOptions{Release: "sarge"}); err == nil ||
+		!strings.Contains(err.Error(), "make prepare") {
 		t.Errorf("a release that there is no image of: got %v", err)
 	}
 }
@@ -197,7 +201,8 @@ func TestHostSurvivesRebootAndPowerCut(t *testing.T) {
 		if err := again(ctx); err != nil {
 			t.Fatal(err)
 		}
-		if got := mustExec(t, h, "stat -c '%a %U' /home/ubuntu/new/folder/note; cat /home/ubuntu/new/folder/note; ls /run/lost 2>&1 | tail -c 26"); got != "640 ubuntu\nkeptNo such file or directory" {
+		if got := mustExec(t, h, "stat -c '%a %U' /home/ubuntu/new/folder/note; cat /home/ubuntu/new/folder/note; "+
+			"ls /run/lost 2>&1 | tail -c 26"); got != "640 ubuntu\nkeptNo such file or directory" {
 			t.Errorf("got %q", got)
 		}
 		if status, _ := fetchPage(t, h.URL()); status != http.StatusOK {
@@ -270,7 +275,8 @@ func TestHostThatDoesNotBootSaysWhy(t *testing.T) {
 	}
 }
 
-// The limit is the whole machine's, so it is not lowered here: the engine is one that answers as it does then.
+// The limit is the whole machine's, so it is not lowered here: the engine is one that answers as it
+// does then.
 func TestHostThatLacksInotifySaysSo(t *testing.T) {
 	h := &Host{Name: "web-1", IP: "127.0.0.1", lab: shared, container: "web-1", systemd: true}
 	const docker = `#!/bin/sh
@@ -284,7 +290,8 @@ esac`
 		t.Fatal(err)
 	}
 	t.Setenv("PATH", path+":"+os.Getenv("PATH"))
-	if err := h.WaitReady(t.Context()); err == nil || !strings.Contains(err.Error(), "sysctl fs.inotify.max_user_instances=8192") {
+	if err := h.WaitReady(t.Context()); err == nil || !strings.Contains(err.Error(),
+		"sysctl fs.inotify.max_user_instances=8192") {
 		t.Errorf("got %v, want what to do about the limit", err)
 	}
 }

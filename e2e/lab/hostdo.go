@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-// Exec runs a bash script on the host as root, beside SSH, and returns its standard output, trimmed.
+// Exec runs a bash script on the host as root, beside SSH, and returns its standard output,
+// trimmed.
 func (h *Host) Exec(ctx context.Context, script string) (string, error) {
 	return h.exec(ctx, "root", "", script)
 }
@@ -34,7 +35,8 @@ func (h *Host) exec(ctx context.Context, user, stdin, script string, args ...str
 	return out, nil
 }
 
-// WriteFile puts a file in place with one rename, with mode and owner ("ubuntu", "root:adm"); folders are made.
+// WriteFile puts a file in place with one rename, with mode and owner ("ubuntu", "root:adm");
+// folders are made.
 func (h *Host) WriteFile(ctx context.Context, path string, mode fs.FileMode, owner, data string) error {
 	const script = `set -e; mkdir -p -- "$(dirname -- "$1")"; file=$(mktemp -- "$1.XXXXXX"); cat >"$file"
 		chmod -- "$2" "$file"; chown -- "$3" "$file"; mv -fT -- "$file" "$1"`
@@ -50,7 +52,8 @@ func (h *Host) Running(ctx context.Context) bool {
 	return err == nil && state == "true"
 }
 
-// Restart reboots the host: its services are stopped, /run is empty again, its disk and addresses stay.
+// Restart reboots the host: its services are stopped, /run is empty again, its disk and addresses
+// stay.
 func (h *Host) Restart(ctx context.Context) error {
 	if err := h.do(ctx, "restart"); err != nil {
 		return err
@@ -66,13 +69,15 @@ func (h *Host) PowerCycle(ctx context.Context) error {
 	return h.WaitReady(ctx)
 }
 
-// Pause freezes every process of the host, as a hung machine: connections stay open, nothing answers.
+// Pause freezes every process of the host, as a hung machine: connections stay open, nothing
+// answers.
 func (h *Host) Pause(ctx context.Context) error { return h.do(ctx, "pause") }
 
 // Unpause ends Pause.
 func (h *Host) Unpause(ctx context.Context) error { return h.do(ctx, "unpause") }
 
-// LimitMemory sets what the host's processes may use together, such as "300m"; the kernel kills who asks for more.
+// LimitMemory sets what the host's processes may use together, such as "300m"; the kernel kills who
+// asks for more.
 func (h *Host) LimitMemory(ctx context.Context, limit string) error {
 	return h.do(ctx, "update", "--memory", limit, "--memory-swap", limit)
 }
@@ -97,7 +102,8 @@ func (h *Host) do(ctx context.Context, verb ...string) error {
 	return nil
 }
 
-// Logs are what helps to understand a failure: units, processes, sockets, the journal, nginx's errors, application logs.
+// Logs are what helps to understand a failure: units, processes, sockets, the journal, nginx's
+// errors, application logs.
 func (h *Host) Logs(ctx context.Context) string {
 	const script = `exec 2>&1
 		show() { printf '\n--- %s\n' "$*"; "$@"; }

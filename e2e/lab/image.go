@@ -13,8 +13,9 @@ const (
 	Trixie   = "trixie"   // 13: nginx 1.26, OpenSSH 10, systemd 257, Python 3.13
 )
 
-// HostImage is the name of the image that such a host starts from, and an error when it is not there. The name holds a hash of
-// the recipe (e2e/host), so that checkouts with different recipes do not take each other's hosts.
+// HostImage is the name of the image that such a host starts from, and an error when it is not
+// there. The name holds a hash of the recipe (e2e/host), so that checkouts with different recipes
+// do not take each other's hosts.
 func (l *Lab) HostImage(ctx context.Context, options HostOptions) (string, error) {
 	root, err := ModuleRoot()
 	if err != nil {

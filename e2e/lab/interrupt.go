@@ -26,11 +26,13 @@ var interrupts struct {
 	came   bool          // the signal
 }
 
-// EndOnSignal has SIGINT and SIGTERM end this process by exit, once all that its labs have started is removed. A test binary that dies of
-// them leaves containers behind. To be called before the first lab is opened.
+// EndOnSignal has SIGINT and SIGTERM end this process by exit, once all that its labs have started
+// is removed. A test binary that dies of them leaves containers behind. To be called before the
+// first lab is opened.
 func EndOnSignal(exit func(code int)) {
-	// Whoever reads our output, the go command or tee, may have died, of the same signal or another: nobody is to die of a line that is
-	// written between the two. Not ignored, which what is started from here would inherit.
+	// Whoever reads our output, the go command or tee, may have died, of the same signal or
+	// another: nobody is to die of a line that is written between the two. Not ignored, which what
+	// is started from here would inherit.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
@@ -59,7 +61,8 @@ func EndOnSignal(exit func(code int)) {
 	}()
 }
 
-// Spare has the first signal end nothing: who calls it ends by itself, and then calls resume. Nothing new is started after that.
+// Spare has the first signal end nothing: who calls it ends by itself, and then calls resume.
+// Nothing new is started after that.
 func Spare() (resume func()) {
 	add := func(n int) {
 		interrupts.mu.Lock()
@@ -98,7 +101,8 @@ func register(l *Lab, open bool) {
 	}
 }
 
-// closeAll closes what is open. The tests still run meanwhile, and may remove the same things: then it is tried again.
+// closeAll closes what is open. The tests still run meanwhile, and may remove the same things: then
+// it is tried again.
 func closeAll() error {
 	interrupts.mu.Lock()
 	var labs []*Lab

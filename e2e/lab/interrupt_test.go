@@ -13,10 +13,12 @@ import (
 	"time"
 )
 
-// interruptible is the environment variable that makes TestBusy busy, and says whether it spares a signal.
+// interruptible is the environment variable that makes TestBusy busy, and says whether it spares a
+// signal.
 const interruptible = "DEPLOY_ACTION_INTERRUPTIBLE"
 
-// TestBusy is no test but the process that TestSignalsLeaveNothing ends: a host, an action, a folder, and more that is about to be started.
+// TestBusy is no test but the process that TestSignalsLeaveNothing ends: a host, an action, a
+// folder, and more that is about to be started.
 func TestBusy(t *testing.T) {
 	if os.Getenv(interruptible) == "" {
 		return
@@ -48,7 +50,8 @@ func TestBusy(t *testing.T) {
 	}
 }
 
-// A terminal sends SIGINT to the whole group, so the test of a test binary is that binary, in a group of its own.
+// A terminal sends SIGINT to the whole group, so the test of a test binary is that binary, in a
+// group of its own.
 func TestSignalsLeaveNothing(t *testing.T) {
 	for _, tt := range []struct {
 		name   string

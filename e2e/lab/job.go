@@ -23,12 +23,14 @@ type Job struct {
 	Stage      Stage             // empty: main
 	State      map[string]string // what main saved, for post: Result.State
 	Entrypoint string            // empty: action.yml's for the stage
-	Network    string            // empty: the lab's, so that hosts are reached by address; a job without services has "bridge"
-	Debug      bool              // "Enable debug logging"
-	OnLine     func(Line)        // called for every line of the log as it comes, one at a time
+	// empty: the lab's, so that hosts are reached by address; a job without services has "bridge"
+	Network string
+	Debug   bool       // "Enable debug logging"
+	OnLine  func(Line) // called for every line of the log as it comes, one at a time
 }
 
-// GitHub is the part of the github context that an action sees; empty fields get what GitHub would plausibly say.
+// GitHub is the part of the github context that an action sees; empty fields get what GitHub would
+// plausibly say.
 type GitHub struct {
 	Repository, SHA, Ref, ServerURL, Token      string
 	RunID, RunNumber, RunAttempt                string
@@ -54,7 +56,8 @@ func (g GitHub) withDefaults() GitHub {
 	}
 }
 
-// env is the part of the context that the runner hands to actions (GitHubContext.cs: the token is not in it).
+// env is the part of the context that the runner hands to actions (GitHubContext.cs: the token is
+// not in it).
 func (g GitHub) env() map[string]string {
 	owner, _, _ := strings.Cut(g.Repository, "/")
 	refType := "branch"

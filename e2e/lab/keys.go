@@ -23,8 +23,8 @@ const (
 // KeyFormat is how the private key is written, as ssh-keygen -m names it.
 type KeyFormat string
 
-// OpenSSH is what ssh-keygen writes today, PEM what it and EC2 wrote for years (PKCS#1, SEC 1). An Ed25519 key has no
-// PEM form.
+// OpenSSH is what ssh-keygen writes today, PEM what it and EC2 wrote for years (PKCS#1, SEC 1). An
+// Ed25519 key has no PEM form.
 const (
 	OpenSSH KeyFormat = "RFC4716"
 	PEM     KeyFormat = "PEM"
@@ -42,7 +42,8 @@ type Key struct {
 	passphrase string
 }
 
-// Key makes a login key with real ssh-keygen; the same arguments give the same key. Hosts made later let it in.
+// Key makes a login key with real ssh-keygen; the same arguments give the same key. Hosts made
+// later let it in.
 func (l *Lab) Key(ctx context.Context, kind KeyKind, format KeyFormat, passphrase string) (*Key, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

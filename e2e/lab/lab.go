@@ -1,8 +1,10 @@
-// Package lab builds what a deployment happens in, out of containers: hosts as EC2 has them, a runner that starts
-// actions as GitHub's does, and a git server in the place of github.com. Who visits the site is load's part.
+// Package lab builds what a deployment happens in, out of containers: hosts as EC2 has them, a
+// runner that starts actions as GitHub's does, and a git server in the place of github.com. Who
+// visits the site is load's part.
 //
-// It needs a container engine and the images that `make prepare` builds. Everything it starts carries a label with
-// the process that owns it, so that what a killed test run left behind is removed by the next one.
+// It needs a container engine and the images that `make prepare` builds. Everything it starts
+// carries a label with the process that owns it, so that what a killed test run left behind is
+// removed by the next one.
 package lab
 
 import (
@@ -59,7 +61,10 @@ type Lab struct {
 
 // Open checks the engine and the images, removes what dead labs left, and makes a network.
 func Open(ctx context.Context, options Options) (*Lab, error) {
-	l := &Lab{out: options.Out, id: "lab-" + randomHex(3), owner: ownerLabel(os.Getpid()), actionFile: options.ActionFile}
+	l := &Lab{
+		out: options.Out, id: "lab-" + randomHex(3), owner: ownerLabel(os.Getpid()),
+		actionFile: options.ActionFile,
+	}
 	if l.out == nil {
 		l.out = io.Discard
 	}
@@ -92,7 +97,8 @@ func Open(ctx context.Context, options Options) (*Lab, error) {
 	return l, nil
 }
 
-// Close stops the servers, and removes the containers, the network and the files of this lab. It may be called again after an error.
+// Close stops the servers, and removes the containers, the network and the files of this lab. It
+// may be called again after an error.
 func (l *Lab) Close() error {
 	ctx := context.Background() // what is to be removed must go, whatever ended the test
 	l.closing.Lock()
@@ -121,7 +127,8 @@ func (l *Lab) Close() error {
 	return nil
 }
 
-// starting is to be called before anything is started that Close has to remove, and started when the engine knows of it.
+// starting is to be called before anything is started that Close has to remove, and started when
+// the engine knows of it.
 func (l *Lab) starting() (started func(), err error) {
 	l.starts.RLock()
 	switch {
@@ -139,7 +146,8 @@ func (l *Lab) starting() (started func(), err error) {
 // Dir is the lab's folder for temporary files, which goes with it.
 func (l *Lab) Dir() string { return l.dir }
 
-// Gateway is this machine's own address on the lab's network: a server that listens on it is reached by every host.
+// Gateway is this machine's own address on the lab's network: a server that listens on it is
+// reached by every host.
 func (l *Lab) Gateway() string { return l.network.gateway.String() }
 
 // Network is the name of the lab's network.
@@ -185,7 +193,8 @@ func (l *Lab) removeDir(ctx context.Context, dir string) error {
 	if os.RemoveAll(dir) == nil {
 		return nil
 	}
-	_, err := l.engine.run(ctx, "run", "--rm", "--volume", dir+":/lab", l.hostImage, "find", "/lab", "-mindepth", "1", "-delete")
+	_, err := l.engine.run(ctx, "run", "--rm", "--volume", dir+":/lab", l.hostImage, "find", "/lab", "-mindepth", "1",
+		"-delete")
 	return errors.Join(err, os.RemoveAll(dir))
 }
 

@@ -62,7 +62,8 @@ func TestWhatDeadLabsLeftIsRemoved(t *testing.T) {
 			return other.Close()
 		}},
 		{"make clean", func() error {
-			out, err := exec.CommandContext(t.Context(), "bash", "-euc", ". ../prepare/common.sh; . ../prepare/labs.sh; sweep_labs").CombinedOutput()
+			out, err := exec.CommandContext(t.Context(), "bash", "-euc",
+				". ../prepare/common.sh; . ../prepare/labs.sh; sweep_labs").CombinedOutput()
 			if err != nil {
 				return fmt.Errorf("%w: %s", err, out)
 			}
@@ -157,8 +158,14 @@ func TestEngineErrorsCarryTheEnginesWords(t *testing.T) {
 
 func TestSubnetIsSplit(t *testing.T) {
 	tests := []struct{ name, subnet, gateway, want, wantHost string }{
-		{name: "16 bits", subnet: "172.18.0.0/16", gateway: "172.18.0.1", want: "172.18.128.0/17", wantHost: "172.18.0.10"},
-		{name: "20 bits", subnet: "192.168.16.0/20", gateway: "192.168.16.1", want: "192.168.24.0/21", wantHost: "192.168.16.10"},
+		{
+			name: "16 bits", subnet: "172.18.0.0/16", gateway: "172.18.0.1", want: "172.18.128.0/17",
+			wantHost: "172.18.0.10",
+		},
+		{
+			name: "20 bits", subnet: "192.168.16.0/20", gateway: "192.168.16.1", want: "192.168.24.0/21",
+			wantHost: "192.168.16.10",
+		},
 		{name: "24 bits", subnet: "10.1.2.0/24", gateway: "10.1.2.1", want: "10.1.2.128/25", wantHost: "10.1.2.10"},
 	}
 	for _, tt := range tests {

@@ -10,8 +10,9 @@ import (
 	"time"
 )
 
-// Link is the way from runners to a host's sshd, which a test may break. What is broken are the connections that there are: as with a NAT
-// box that has lost its table, a new one gets through. Delay and rate hold for all.
+// Link is the way from runners to a host's sshd, which a test may break. What is broken are the
+// connections that there are: as with a NAT box that has lost its table, a new one gets through.
+// Delay and rate hold for all.
 type Link struct {
 	Host string // where runners connect to: an address of this machine
 	Port string
@@ -125,12 +126,14 @@ func (l *Link) pump(to, from *net.TCPConn, vanishes *atomic.Bool, count *atomic.
 // Reset ends every connection with a reset, to both sides.
 func (l *Link) Reset() { l.each(func(c *linkConn) { rst(c.near); rst(c.far) }) }
 
-// Swallow makes a black hole of every connection: what goes to the host (up), what comes from it (down), and the end of either.
+// Swallow makes a black hole of every connection: what goes to the host (up), what comes from it
+// (down), and the end of either.
 func (l *Link) Swallow(up, down bool) {
 	l.each(func(c *linkConn) { c.up.Store(up); c.down.Store(down) })
 }
 
-// Slow sets the time that everything takes longer, each way, and the bytes a second that get through; 0 is no limit.
+// Slow sets the time that everything takes longer, each way, and the bytes a second that get
+// through; 0 is no limit.
 func (l *Link) Slow(delay time.Duration, rate int64) {
 	l.delay.Store(int64(delay))
 	l.rate.Store(rate)

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// network is the lab's subnet: its lower half for hosts, whose addresses outlive a reboot as EC2's do, and its upper
-// half for containers that the engine gives an address to.
+// network is the lab's subnet: its lower half for hosts, whose addresses outlive a reboot as EC2's
+// do, and its upper half for containers that the engine gives an address to.
 type network struct {
 	subnet  netip.Prefix
 	gateway netip.Addr
@@ -32,8 +32,9 @@ func (n network) upperHalf() netip.Prefix {
 	return netip.PrefixFrom(netip.AddrFrom4(bytes), bits+1)
 }
 
-// createNetwork makes the lab's network. An engine takes fixed addresses only on a network whose subnet was given to
-// it, and only the engine knows which are free: so it is asked for one first, which is then made again by number.
+// createNetwork makes the lab's network. An engine takes fixed addresses only on a network whose
+// subnet was given to it, and only the engine knows which are free: so it is asked for one first,
+// which is then made again by number.
 func (l *Lab) createNetwork(ctx context.Context) (network, error) {
 	const tries = 5 // another lab may take the subnet in between
 	started, err := l.starting()
@@ -48,7 +49,8 @@ func (l *Lab) createNetwork(ctx context.Context) (network, error) {
 		if err != nil {
 			return network{}, err
 		}
-		_, err = l.engine.run(ctx, "network", "create", "--label", ownerKey+"="+l.label(), "--subnet", n.subnet.String(),
+		_, err = l.engine.run(ctx, "network", "create", "--label", ownerKey+"="+l.label(), "--subnet",
+			n.subnet.String(),
 			"--gateway", n.gateway.String(), "--ip-range", n.upperHalf().String(), l.id)
 		if err == nil {
 			return n, nil
@@ -64,7 +66,8 @@ func (l *Lab) probeNetwork(ctx context.Context) (network, error) {
 	if _, err := l.engine.run(ctx, "network", "create", "--label", ownerKey+"="+l.label(), probe); err != nil {
 		return network{}, fmt.Errorf("create network: %w", err)
 	}
-	out, err := l.engine.run(ctx, "network", "inspect", "--format", "{{range .IPAM.Config}}{{.Subnet}} {{.Gateway}}\n{{end}}", probe)
+	out, err := l.engine.run(ctx, "network", "inspect", "--format",
+		"{{range .IPAM.Config}}{{.Subnet}} {{.Gateway}}\n{{end}}", probe)
 	_, rmErr := l.engine.run(ctx, "network", "rm", probe)
 	if err := errors.Join(err, rmErr); err != nil {
 		return network{}, fmt.Errorf("find a free subnet: %w", err)

@@ -19,12 +19,14 @@ const HoldScript = "/usr/local/lib/lab/hold.sh"
 //go:embed hold.sh
 var holdText string
 
-// MakePlaces prepares a host, once, so that runs can be held on it. Whatever is held or armed ends with a reboot.
+// MakePlaces prepares a host, once, so that runs can be held on it. Whatever is held or armed ends
+// with a reboot.
 func (h *Host) MakePlaces(ctx context.Context) error {
 	if err := h.WriteFile(ctx, HoldScript, 0o755, "root", holdText); err != nil {
 		return err
 	}
-	if err := h.WriteFile(ctx, "/etc/ssh/sshd_config.d/70-lab.conf", 0o644, "root", "SetEnv BASH_ENV="+HoldScript+"\n"); err != nil {
+	if err := h.WriteFile(ctx, "/etc/ssh/sshd_config.d/70-lab.conf", 0o644, "root",
+		"SetEnv BASH_ENV="+HoldScript+"\n"); err != nil {
 		return err
 	}
 	_, err := h.Exec(ctx, "systemctl reload ssh")
@@ -51,6 +53,7 @@ func (h *Host) WaitHeld(ctx context.Context) error {
 
 // Release lets go what is held, or will be: the place is disarmed.
 func (h *Host) Release(ctx context.Context) error {
-	_, err := h.Exec(ctx, "rm -f /run/lab/armed; if [ -e /run/lab/go ]; then timeout 5 bash -c 'echo >/run/lab/go' || true; fi")
+	_, err := h.Exec(ctx, "rm -f /run/lab/armed; if [ -e /run/lab/go ]; then timeout 5 bash -c 'echo >/run/lab/go' "+
+		"|| true; fi")
 	return err
 }

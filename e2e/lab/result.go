@@ -44,7 +44,8 @@ func (r *Result) Log() string { return joinLines(r.Lines) }
 // Duration is how long the step took, from the start of its container to its end.
 func (r *Result) Duration() time.Duration { return r.End.Sub(r.Start) }
 
-// Commands are the lines that the runner obeyed, those with one of the names or, without names, all.
+// Commands are the lines that the runner obeyed, those with one of the names or, without names,
+// all.
 func (r *Result) Commands(names ...string) []Command {
 	var found []Command
 	for _, line := range r.Lines {
@@ -78,7 +79,8 @@ func (r *Result) Masks() []string {
 	return masks
 }
 
-// Groups are the foldable parts. A group ends at its ::endgroup::, at the next group, or with the log.
+// Groups are the foldable parts. A group ends at its ::endgroup::, at the next group, or with the
+// log.
 func (r *Result) Groups() []Group {
 	var groups []Group
 	open := false

@@ -15,7 +15,8 @@ import (
 	"strings"
 )
 
-// runnerUser is who owns the runner's files on GitHub's machines; an action that is not root can't write them.
+// runnerUser is who owns the runner's files on GitHub's machines; an action that is not root can't
+// write them.
 const runnerUser = 1001
 
 // fileCommands are the files that an action writes to, by the variable that names each.
@@ -24,9 +25,10 @@ var fileCommands = map[string]string{
 	"GITHUB_STEP_SUMMARY": "step_summary",
 }
 
-// Runner starts an action's image exactly as GitHub's runner does (actions/runner: DockerCommandManager.cs,
-// ContainerActionHandler.cs). It is one job on one machine: home, workspace and temporary folder live on from run to run.
-// It differs in two ways: the container has one more label, and by default the lab's network.
+// Runner starts an action's image exactly as GitHub's runner does (actions/runner:
+// DockerCommandManager.cs, ContainerActionHandler.cs). It is one job on one machine: home,
+// workspace and temporary folder live on from run to run. It differs in two ways: the container has
+// one more label, and by default the lab's network.
 type Runner struct {
 	lab    *Lab
 	image  string
@@ -43,8 +45,14 @@ func (l *Lab) Runner(image string) (*Runner, error) {
 		return nil, err
 	}
 	root := filepath.Join(l.dir, "runner-"+randomHex(3))
-	r := &Runner{lab: l, image: image, action: a, temp: filepath.Join(root, "_temp"), Workspace: filepath.Join(root, "repo", "repo")}
-	for _, dir := range []string{r.temp, r.Workspace, r.inTemp("_github_home"), r.inTemp("_github_workflow"), r.inTemp("_runner_file_commands")} {
+	r := &Runner{
+		lab: l, image: image, action: a, temp: filepath.Join(root, "_temp"),
+		Workspace: filepath.Join(root, "repo", "repo"),
+	}
+	for _, dir := range []string{
+		r.temp, r.Workspace, r.inTemp("_github_home"), r.inTemp("_github_workflow"),
+		r.inTemp("_runner_file_commands"),
+	} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return nil, fmt.Errorf("prepare runner: %w", err)
 		}
@@ -52,7 +60,8 @@ func (l *Lab) Runner(image string) (*Runner, error) {
 	return r, r.own(r.temp, r.Workspace, r.inTemp("_github_home"), r.inTemp("_runner_file_commands"))
 }
 
-// Run starts a step and waits for its end. A step that fails is a Result like any other; an error says that none ran.
+// Run starts a step and waits for its end. A step that fails is a Result like any other; an error
+// says that none ran.
 func (r *Runner) Run(ctx context.Context, job Job) (*Result, error) {
 	running, err := r.Start(ctx, job)
 	if err != nil {
@@ -67,7 +76,8 @@ func (r *Runner) Start(ctx context.Context, job Job) (*Running, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start action: %w", err)
 	}
-	if err := r.write(filepath.Join(r.inTemp("_github_workflow"), "event.json"), job.GitHub.withDefaults().Event+"\n"); err != nil {
+	if err := r.write(filepath.Join(r.inTemp("_github_workflow"), "event.json"),
+		job.GitHub.withDefaults().Event+"\n"); err != nil {
 		return nil, fmt.Errorf("start action: %w", err)
 	}
 	env, unexpected, err := r.environment(job, files)
@@ -75,7 +85,8 @@ func (r *Runner) Start(ctx context.Context, job Job) (*Running, error) {
 		return nil, fmt.Errorf("start action: %w", err)
 	}
 	name := containerName(r.image)
-	cmd := exec.Command("docker", r.arguments(name, job, slices.Sorted(maps.Keys(env)))...) //nolint:noctx // the end of ctx kills the container, not the command that shows its log
+	// nolint:noctx // the end of ctx kills the container, not the command that shows its log
+	cmd := exec.Command("docker", r.arguments(name, job, slices.Sorted(maps.Keys(env)))...)
 	cmd.SysProcAttr = ownGroup
 	cmd.Env = os.Environ()
 	for key, value := range env {
@@ -91,7 +102,8 @@ func (r *Runner) Start(ctx context.Context, job Job) (*Running, error) {
 	return running, nil
 }
 
-// arguments are those of `docker run`, in the runner's order. Values never stand in them, only the names of variables.
+// arguments are those of `docker run`, in the runner's order. Values never stand in them, only the
+// names of variables.
 func (r *Runner) arguments(name string, job Job, variables []string) []string {
 	args := []string{
 		"run", "--name", name, "--label", "a1b2c3", "--label", ownerKey + "=" + r.lab.label(),
@@ -125,7 +137,8 @@ func (r *Runner) arguments(name string, job Job, variables []string) []string {
 	return append(append(args, r.image), r.action.Runs.Args...)
 }
 
-// environment is the container's, later parts overriding earlier ones as in ContainerActionHandler.cs.
+// environment is the container's, later parts overriding earlier ones as in
+// ContainerActionHandler.cs.
 func (r *Runner) environment(job Job, files map[string]string) (env map[string]string, unexpected []string, err error) {
 	github := job.GitHub.withDefaults()
 	inputs, unexpected, err := r.action.inputEnv(job.With, github.context())

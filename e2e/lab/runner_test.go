@@ -37,10 +37,14 @@ func mustRun(t *testing.T, r *Runner, job Job) *Result {
 }
 
 func TestRunnerGivesTheEnvironmentOfGitHub(t *testing.T) {
-	r := newAction(t, `env -0 | sort -z | tr '\0' '\n'; pwd; cat /proc/1/comm; id -u; [ -t 1 ] || echo no terminal; cat; stat -c %u:%a "$GITHUB_OUTPUT"`)
+	r := newAction(t,
+		`env -0 | sort -z | tr '\0' '\n'; pwd; cat /proc/1/comm; id -u; [ -t 1 ] || echo no terminal; cat; stat -c %u:%a "$GITHUB_OUTPUT"`)
 	result := mustRun(t, r, Job{
-		With:  map[string]string{"health-path": "/up", "mistyped": "x"},
-		Env:   map[string]string{"AWS_REGION": "eu-west-1", "FROM_ACTION": "step", "HOME": "/root", "CHECKOUT": r.Workspace + "/src", "LINES_": "a\nb"},
+		With: map[string]string{"health-path": "/up", "mistyped": "x"},
+		Env: map[string]string{
+			"AWS_REGION": "eu-west-1", "FROM_ACTION": "step", "HOME": "/root",
+			"CHECKOUT": r.Workspace + "/src", "LINES_": "a\nb",
+		},
 		State: map[string]string{"left": "1"},
 		GitHub: GitHub{
 			Repository: "clothesme/x", SHA: "abc", Ref: "refs/tags/v1",
@@ -104,7 +108,10 @@ func TestRunnerReadsWhatAStepLeaves(t *testing.T) {
 	}
 	want := shown{
 		Outputs: map[string]string{"outcome": "failed", "log": "1\n2"}, State: map[string]string{"lock": "42"},
-		Summary: "# Summary\n", Annotations: []Annotation{{Level: "error", Title: "Deploy:", Message: "it broke\nhere"}},
+		Summary: "# Summary\n", Annotations: []Annotation{{
+			Level: "error", Title: "Deploy:",
+			Message: "it broke\nhere",
+		}},
 		Masks: []string{"s3cret\nother", "s3cret", "other"}, Outside: []string{"outside"},
 		Group: "Checking", Inside: []string{"inside", "still"},
 	}
@@ -158,11 +165,13 @@ func TestCancelIsInterruptThenTerminateThenNothingMore(t *testing.T) {
 			script: `trap 'echo int; exit 1' INT; echo begun; while :; do sleep infinity & wait $!; done`,
 		},
 		{
-			name: "ends at the termination", want: "begun\nint\nterm\n", least: sigintGrace, most: sigintGrace + sigtermGrace,
+			name: "ends at the termination", want: "begun\nint\nterm\n", least: sigintGrace, most: sigintGrace +
+				sigtermGrace,
 			script: `trap 'echo int' INT; trap 'echo term; exit 1' TERM; echo begun; while :; do sleep infinity & wait $!; done`,
 		},
 		{
-			name: "ignores both and lives on", want: "begun\n", least: sigintGrace + sigtermGrace, most: time.Minute, alive: true,
+			name: "ignores both and lives on", want: "begun\n", least: sigintGrace +
+				sigtermGrace, most: time.Minute, alive: true,
 			script: `trap '' INT TERM; echo begun; while :; do sleep infinity & wait $!; done`,
 		},
 	}

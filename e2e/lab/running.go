@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// How long the runner waits after a cancellation, between SIGINT and SIGTERM, and between that and SIGKILL
-// (actions/runner, ProcessInvoker.cs).
+// How long the runner waits after a cancellation, between SIGINT and SIGTERM, and between that and
+// SIGKILL (actions/runner, ProcessInvoker.cs).
 const (
 	sigintGrace  = 7500 * time.Millisecond
 	sigtermGrace = 2500 * time.Millisecond
@@ -186,7 +186,8 @@ func (r *Running) Log() string {
 	return joinLines(r.lines)
 }
 
-// WaitLog returns when a line of the log contains text; an error when the step ends, or ctx, and none did.
+// WaitLog returns when a line of the log contains text; an error when the step ends, or ctx, and
+// none did.
 func (r *Running) WaitLog(ctx context.Context, text string) error {
 	for from := 0; ; {
 		r.mu.Lock()
@@ -210,11 +211,12 @@ func (r *Running) WaitLog(ctx context.Context, text string) error {
 	}
 }
 
-// Signal sends a signal as the runner does: to the docker command, which passes it on to the action.
+// Signal sends a signal as the runner does: to the docker command, which passes it on to the
+// action.
 func (r *Running) Signal(signal os.Signal) error { return r.cmd.Process.Signal(signal) }
 
-// Cancel does what the runner does when a user cancels or a time-out passes, and returns at the step's end. The runner
-// never stops the container: one that ignores the signals lives on.
+// Cancel does what the runner does when a user cancels or a time-out passes, and returns at the
+// step's end. The runner never stops the container: one that ignores the signals lives on.
 func (r *Running) Cancel() error {
 	for _, send := range []struct {
 		signal os.Signal

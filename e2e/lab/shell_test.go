@@ -19,7 +19,8 @@ func TestAShellRunsOneScriptAfterTheOther(t *testing.T) {
 		{script: "true", want: ""},
 	} {
 		out, err := shell.Run(tt.script)
-		if out != tt.want || (err == nil) != (tt.fails == "") || err != nil && !strings.Contains(err.Error(), tt.fails) {
+		if out != tt.want || (err == nil) != (tt.fails == "") || err != nil &&
+			!strings.Contains(err.Error(), tt.fails) {
 			t.Errorf("%q: %q, %v; want %q, %q", tt.script, out, err, tt.want, tt.fails)
 		}
 	}

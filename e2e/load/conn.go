@@ -14,13 +14,15 @@ import (
 	"time"
 )
 
-// maxAnswer bounds an answer's body; the largest that the example sends is an echo of a few hundred bytes.
+// maxAnswer bounds an answer's body; the largest that the example sends is an echo of a few hundred
+// bytes.
 const maxAnswer = 1 << 20
 
 // uploadChunks is how many pieces a spread-out body is sent in.
 const uploadChunks = 64
 
-// keptConn is one keep-alive connection with nothing behind its back: no retry, no read-ahead, no pool.
+// keptConn is one keep-alive connection with nothing behind its back: no retry, no read-ahead, no
+// pool.
 type keptConn struct {
 	raw    net.Conn
 	br     *bufio.Reader
@@ -69,7 +71,8 @@ func (c *keptConn) close() {
 	_ = c.raw.Close()
 }
 
-// check looks, without waiting, at a connection that was idle: the server must have neither closed it nor said more.
+// check looks, without waiting, at a connection that was idle: the server must have neither closed
+// it nor said more.
 func (c *keptConn) check() error {
 	source, err := c.raw.(*net.TCPConn).SyscallConn()
 	if err != nil {
@@ -97,22 +100,24 @@ func (c *keptConn) check() error {
 	return fault
 }
 
-// exchange sends one request and reads its answer. hurry, when closed, ends the spreading of the body. After an
-// error, and after an answer that is closing, the connection is of no further use. The answer comes with a fault
-// too, as far as it got.
+// exchange sends one request and reads its answer. hurry, when closed, ends the spreading of the
+// body. After an error, and after an answer that is closing, the connection is of no further use.
+// The answer comes with a fault too, as far as it got.
 func (c *keptConn) exchange(r question, hurry <-chan struct{}) (reply, error) {
 	if err := c.raw.SetDeadline(time.Now().Add(r.timeout)); err != nil {
 		return reply{}, c.fault("prepare", err)
 	}
 	sendErr := c.send(r, hurry)
 	if sendErr != nil {
-		// A server that refuses a body answers first and closes then: its words say more than our broken pipe.
+		// A server that refuses a body answers first and closes then: its words say more than our
+		// broken pipe.
 		_ = c.raw.SetDeadline(time.Now().Add(time.Second))
 	}
 	answer, err := c.receive(r.method)
 	switch {
 	case sendErr != nil && err == nil:
-		return answer, &requestFault{CauseStatus, fmt.Errorf("status %d before the whole request was sent", answer.status)}
+		return answer, &requestFault{CauseStatus, fmt.Errorf("status %d before the whole request was sent",
+			answer.status)}
 	case sendErr != nil:
 		return answer, c.fault("send the request", sendErr)
 	case err != nil:
@@ -137,7 +142,8 @@ func judge(r question, answer reply) error {
 }
 
 func (c *keptConn) send(r question, hurry <-chan struct{}) error {
-	head := r.method + " " + r.target + " HTTP/1.1\r\nHost: " + r.host + "\r\nUser-Agent: deploy-action-lab\r\nAccept: */*\r\n"
+	head := r.method + " " + r.target + " HTTP/1.1\r\nHost: " + r.host +
+		"\r\nUser-Agent: deploy-action-lab\r\nAccept: */*\r\n"
 	if r.method == http.MethodPost {
 		head += "Content-Type: " + r.contentType + "\r\nContent-Length: " + strconv.Itoa(len(r.body)) + "\r\n"
 	}
@@ -189,12 +195,13 @@ func (c *keptConn) receive(method string) (reply, error) {
 	return answer, nil
 }
 
-// fault tells what the connection had been through, which is what separates a release that died from a server
-// that dropped an idle connection.
+// fault tells what the connection had been through, which is what separates a release that died
+// from a server that dropped an idle connection.
 func (c *keptConn) fault(doing string, err error) *requestFault {
 	history := "on a new connection"
 	if c.served > 0 {
-		history = fmt.Sprintf("after %d answers on this connection, the last one %v ago", c.served, time.Since(c.idle).Round(time.Millisecond))
+		history = fmt.Sprintf("after %d answers on this connection, the last one %v ago", c.served,
+			time.Since(c.idle).Round(time.Millisecond))
 	}
 	return &requestFault{causeOf(err, CauseProtocol), fmt.Errorf("%s: %w (%s)", doing, err, history)}
 }

@@ -19,7 +19,10 @@ func TestLoadCountsEveryFaultOnce(t *testing.T) {
 		{"reset in an upload", KindUpload, reset, CauseReset},
 		{"closed without an answer", KindGet, raw(""), CauseClosed},
 		{"closed within the head", KindGet, raw("HTTP/1.1 200 OK\r\nX-Release: v1\r\n"), CauseClosed},
-		{"closed within the body", KindGet, raw("HTTP/1.1 200 OK\r\nX-Release: v1\r\nContent-Length: 99\r\n\r\n{"), CauseClosed},
+		{
+			"closed within the body", KindGet, raw("HTTP/1.1 200 OK\r\nX-Release: v1\r\nContent-Length: 99\r\n\r\n{"),
+			CauseClosed,
+		},
 		{"two answers", KindGet, raw(wholeAnswer("") + wholeAnswer("")), CauseProtocol},
 		{"not HTTP", KindGet, raw("SSH-2.0-OpenSSH_9.6\r\n\r\n"), CauseProtocol},
 		{"bad gateway", KindGet, answer(http.StatusBadGateway, "", "<html>502 Bad Gateway</html>"), CauseStatus},
@@ -30,7 +33,10 @@ func TestLoadCountsEveryFaultOnce(t *testing.T) {
 		{"wrong body", KindGet, answer(http.StatusOK, "v1", "<html>maintenance</html>"), CauseBody},
 		{"body of another release", KindGet, answer(http.StatusOK, "v2", body), CauseBody},
 		{"wrong echo", KindPost, answer(http.StatusOK, "v1", body), CauseBody},
-		{"wrong hash", KindUpload, answer(http.StatusOK, "v1", `{"release": "v1", "size": 256, "sha256": "00"}`), CauseBody},
+		{
+			"wrong hash", KindUpload, answer(http.StatusOK, "v1", `{"release": "v1", "size": 256, "sha256": "00"}`),
+			CauseBody,
+		},
 		{"no answer", KindGet, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, CauseTimeout},
 		{"half an answer", KindGet, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("X-Release", "v1")
@@ -83,8 +89,8 @@ func TestLoadFindsConnectionsClosedWhileIdle(t *testing.T) {
 				close(closed)
 			}
 			app.Start()
-			// No connection of its own, but one request after the other by hand: so the close is surely there before
-			// the sixth is sent.
+			// No connection of its own, but one request after the other by hand: so the close is
+			// surely there before the sixth is sent.
 			load := startLoad(t, Options{URL: app.URL, Mix: Mix{Get: -1}, TolerateIdleClose: tt.tolerate})
 			var conn *keptConn
 			for n := range 10 {

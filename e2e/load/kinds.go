@@ -42,8 +42,8 @@ func (l *Load) repeat(kind Kind, id int) {
 	}
 }
 
-// once makes one request, on conn or where that is nil on a new connection, and records it exactly once. It returns
-// the connection when it can be used again.
+// once makes one request, on conn or where that is nil on a new connection, and records it exactly
+// once. It returns the connection when it can be used again.
 func (l *Load) once(conn *keptConn, kind Kind, id, n int) (reusable *keptConn, failed bool) {
 	request := l.request(kind, id, n)
 	began := time.Now()
@@ -82,7 +82,8 @@ func (l *Load) once(conn *keptConn, kind Kind, id, n int) (reusable *keptConn, f
 	return nil, true
 }
 
-// mayReplace tells whether err is a close between two requests, counts it, and says whether it is tolerated.
+// mayReplace tells whether err is a close between two requests, counts it, and says whether it is
+// tolerated.
 func (l *Load) mayReplace(err error) bool {
 	var fault *requestFault
 	if !errors.As(err, &fault) || fault.cause != CauseIdle || l.hard.Err() != nil {
@@ -113,7 +114,8 @@ func (l *Load) request(kind Kind, id, n int) question {
 		r.timeout += l.opt.SlowFor
 	case KindPost:
 		r.method, r.target, r.contentType = http.MethodPost, "/echo", "application/json"
-		r.body = fmt.Appendf(nil, `{"connection": %d, "request": %d, "nonce": "%x", "text": "한국어 \" \\ \u0000"}`, id, n, rand.Uint64())
+		r.body = fmt.Appendf(nil, `{"connection": %d, "request": %d, "nonce": "%x", "text": "한국어 \" \\ \u0000"}`, id, n,
+			rand.Uint64())
 		r.check = func(a reply) error { return sameBytes(a.body, r.body) }
 	case KindUpload:
 		r.method, r.target, r.contentType = http.MethodPost, "/upload", "application/octet-stream"
@@ -128,7 +130,8 @@ func (l *Load) request(kind Kind, id, n int) question {
 	return r
 }
 
-// checkRelease wants a body made by the release that the header names: an answer pieced together from two fails.
+// checkRelease wants a body made by the release that the header names: an answer pieced together
+// from two fails.
 func checkRelease(a reply) error {
 	var body struct {
 		Release string `json:"release"`
@@ -159,7 +162,8 @@ func checkUpload(a reply, sent []byte) error {
 	}
 	sum := sha256.Sum256(sent)
 	if want := hex.EncodeToString(sum[:]); body.Size != len(sent) || body.SHA256 != want {
-		return fmt.Errorf("sent %d bytes with the hash %s, the server got %d with %s", len(sent), want, body.Size, body.SHA256)
+		return fmt.Errorf("sent %d bytes with the hash %s, the server got %d with %s", len(sent), want, body.Size,
+			body.SHA256)
 	}
 	return checkRelease(a)
 }

@@ -1,5 +1,5 @@
-// Package load is the users of a site: strict clients that keep connections of every kind busy, and count each request
-// that was not answered exactly right. It needs no container engine.
+// Package load is the users of a site: strict clients that keep connections of every kind busy, and
+// count each request that was not answered exactly right. It needs no container engine.
 package load
 
 import (
@@ -14,7 +14,8 @@ import (
 // Kind is one sort of traffic.
 type Kind string
 
-// The kinds of traffic. KindLoad stands for the load itself, for what went wrong with no request of its own.
+// The kinds of traffic. KindLoad stands for the load itself, for what went wrong with no request of
+// its own.
 const (
 	KindGet       Kind = "get"
 	KindPost      Kind = "post"
@@ -27,8 +28,8 @@ const (
 // Mix says how many connections of each kind are kept busy.
 type Mix struct{ Get, Post, Slow, Upload, WebSocket int }
 
-// DefaultMix is what a deployment has to survive: about 400 requests a second, two slow answers a second and always
-// three uploads under way, for some 15 % of one core.
+// DefaultMix is what a deployment has to survive: about 400 requests a second, two slow answers a
+// second and always three uploads under way, for some 15 % of one core.
 var DefaultMix = Mix{Get: 32, Post: 4, Slow: 4, Upload: 3, WebSocket: 1}
 
 // Options says what to send where. Every zero value but URL's has a default.
@@ -45,18 +46,20 @@ type Options struct {
 	Timeout     time.Duration // for a dial, or an answer beyond the time that its kind takes; default 10 s
 	MaxDuration time.Duration // the load stops by itself then, and that counts as a failure; default 30 min
 
-	// TolerateIdleClose replaces a connection that the server closed between two requests, where the close was there
-	// before the next request was sent; by default that request counts as failed. It is for a run with an nginx
-	// reload on purpose, which closes all idle connections: a careful client loses only what it had already sent.
+	// TolerateIdleClose replaces a connection that the server closed between two requests, where
+	// the close was there before the next request was sent; by default that request counts as
+	// failed. It is for a run with an nginx reload on purpose, which closes all idle connections: a
+	// careful client loses only what it had already sent.
 	TolerateIdleClose bool
 }
 
-// Load is traffic under way. It is a strict client: it writes and reads its own keep-alive connections, because
-// net/http's Transport silently repeats an idempotent request when a reused connection turns out to be closed, and
-// so hides exactly the resets that a switch may cause. Here a connection is dialled anew only where the server
-// announced `Connection: close` (as nginx does after keepalive_requests), or after a failure. A reset, an end of
-// file, a connection found closed before it is used again, a time-out, a refused dial, a status but 200, a body that
-// is not exactly right, an answer that names no release: each is one failed request.
+// Load is traffic under way. It is a strict client: it writes and reads its own keep-alive
+// connections, because net/http's Transport silently repeats an idempotent request when a reused
+// connection turns out to be closed, and so hides exactly the resets that a switch may cause. Here
+// a connection is dialled anew only where the server announced `Connection: close` (as nginx does
+// after keepalive_requests), or after a failure. A reset, an end of file, a connection found closed
+// before it is used again, a time-out, a refused dial, a status but 200, a body that is not exactly
+// right, an answer that names no release: each is one failed request.
 type Load struct {
 	opt      Options
 	addr     string
@@ -68,8 +71,8 @@ type Load struct {
 	done     chan struct{} // closed when every connection has ended
 }
 
-// Start begins at once. The load ends with Stop, or abruptly with ctx. A URL that cannot be used shows as one
-// failure in the report.
+// Start begins at once. The load ends with Stop, or abruptly with ctx. A URL that cannot be used
+// shows as one failure in the report.
 func Start(ctx context.Context, opt Options) *Load {
 	opt.setDefaults()
 	l := &Load{opt: opt, rec: newRecorder(), stopping: make(chan struct{}), done: make(chan struct{})}
@@ -91,7 +94,8 @@ func Start(ctx context.Context, opt Options) *Load {
 		l.opt.Host = base.Host
 	}
 	limit := time.AfterFunc(opt.MaxDuration, func() {
-		l.rec.fail(Failure{Kind: KindLoad, Cause: CauseTimeout, Detail: "still running after " + opt.MaxDuration.String()})
+		l.rec.fail(Failure{Kind: KindLoad, Cause: CauseTimeout, Detail: "still running after " +
+			opt.MaxDuration.String()})
 		l.stopSoon()
 	})
 	var workers sync.WaitGroup
@@ -146,8 +150,9 @@ func (l *Load) run(workers *sync.WaitGroup) {
 	}
 }
 
-// Stop lets what is under way finish (uploads send the rest at once), begins nothing new, and reports. When ctx ends
-// first, the remaining requests are dropped and reported as unfinished, not as failed.
+// Stop lets what is under way finish (uploads send the rest at once), begins nothing new, and
+// reports. When ctx ends first, the remaining requests are dropped and reported as unfinished, not
+// as failed.
 func (l *Load) Stop(ctx context.Context) Report {
 	l.stopSoon()
 	select {
@@ -175,7 +180,8 @@ func (l *Load) WaitFor(ctx context.Context, release string) error {
 	return nil
 }
 
-// WaitAnswers waits until n more good answers of a kind have come: the way to know that traffic flows.
+// WaitAnswers waits until n more good answers of a kind have come: the way to know that traffic
+// flows.
 func (l *Load) WaitAnswers(ctx context.Context, kind Kind, n int) error {
 	want := l.rec.good(kind) + n
 	if err := l.wait(ctx, func() bool { return l.rec.good(kind) >= want }); err != nil {

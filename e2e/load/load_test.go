@@ -90,7 +90,10 @@ func TestLoadCountsEveryRefusedDial(t *testing.T) {
 func TestLoadFinishesUploadsAtOnceWhenStopped(t *testing.T) {
 	app := newApp(t)
 	app.Start()
-	load := startLoad(t, Options{URL: app.URL, Mix: Mix{Get: 1, Upload: 2}, UploadFor: time.Hour, Think: time.Millisecond})
+	load := startLoad(t, Options{
+		URL: app.URL, Mix: Mix{Get: 1, Upload: 2}, UploadFor: time.Hour,
+		Think: time.Millisecond,
+	})
 	waitAnswers(t, load, KindGet, 20)
 	r := load.Stop(withPatience(t))
 	wantFailures(t, r, 0, "")
@@ -116,8 +119,12 @@ func TestLoadCutOffCountsNothingAsFailed(t *testing.T) {
 func TestLoadEndsByItself(t *testing.T) {
 	app := newApp(t)
 	app.Start()
-	load := startLoad(t, Options{URL: app.URL, Mix: Mix{Get: 1}, Think: time.Millisecond, MaxDuration: 20 * time.Millisecond})
-	if err := load.WaitFor(withPatience(t), "never"); err == nil || !strings.Contains(err.Error(), "the load has ended") {
+	load := startLoad(t, Options{
+		URL: app.URL, Mix: Mix{Get: 1}, Think: time.Millisecond,
+		MaxDuration: 20 * time.Millisecond,
+	})
+	if err := load.WaitFor(withPatience(t), "never"); err == nil ||
+		!strings.Contains(err.Error(), "the load has ended") {
 		t.Errorf("wait on a load that ended: %v", err)
 	}
 	r := load.Stop(withPatience(t))
@@ -125,7 +132,10 @@ func TestLoadEndsByItself(t *testing.T) {
 }
 
 func TestLoadNeedsAUsableURL(t *testing.T) {
-	for _, bad := range []string{"", "127.0.0.1:80", "https://127.0.0.1", "http://127.0.0.1/path", "http://:80", "http://a b"} {
+	for _, bad := range []string{
+		"", "127.0.0.1:80", "https://127.0.0.1", "http://127.0.0.1/path", "http://:80",
+		"http://a b",
+	} {
 		r := startLoad(t, Options{URL: bad}).Stop(withPatience(t))
 		wantFailures(t, r, 1, CauseOptions)
 	}
@@ -154,7 +164,8 @@ func TestLoadReportsASilentHost(t *testing.T) {
 	}
 	defer func() { _ = listener.Close() }()
 	load := startLoad(t, Options{
-		URL: "http://" + listener.Addr().String(), Mix: Mix{Get: 1}, Think: time.Millisecond, Timeout: 20 * time.Millisecond,
+		URL: "http://" +
+			listener.Addr().String(), Mix: Mix{Get: 1}, Think: time.Millisecond, Timeout: 20 * time.Millisecond,
 	})
 	waitUntil(t, load, "a failure", func(r Report) bool { return r.Failed > 0 })
 	r := load.Stop(withPatience(t))

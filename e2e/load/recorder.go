@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// keptFailures is how many failed requests are kept in detail, and maxFailures how many of them a text has.
+// keptFailures is how many failed requests are kept in detail, and maxFailures how many of them a
+// text has.
 const keptFailures, maxFailures = 10_000, 20
 
 // recorder keeps the books of a load. Memory grows by eight bytes a request.

@@ -46,7 +46,8 @@ func (f Failure) String() string {
 		f.After.Seconds(), f.Kind, f.Conn, f.Nth, f.Cause, f.Took.Round(time.Millisecond), f.Last, f.Detail)
 }
 
-// WebSocketSession is one WebSocket connection. Its end is no failed request: a deployment must end it at some time.
+// WebSocketSession is one WebSocket connection. Its end is no failed request: a deployment must end
+// it at some time.
 type WebSocketSession struct {
 	Conn    int
 	Release string // named by the handshake
@@ -85,11 +86,13 @@ type Report struct {
 
 // String is one line for a log or a failed test's first line.
 func (r Report) String() string {
-	return fmt.Sprintf("requests=%d failed=%d echoes=%d releases=[%s] p50=%v p99=%v gap=%v", r.Requests, r.Failed, r.Echoes,
+	return fmt.Sprintf("requests=%d failed=%d echoes=%d releases=[%s] p50=%v p99=%v gap=%v", r.Requests, r.Failed,
+		r.Echoes,
 		join(r.ByRelease), r.Latency.P50.Round(time.Microsecond), r.Latency.P99.Round(time.Microsecond), r.MaxGap.Round(time.Millisecond))
 }
 
-// Details has a line a cause and one for each of the first 20 failures; it is empty when nothing failed.
+// Details has a line a cause and one for each of the first 20 failures; it is empty when nothing
+// failed.
 func (r Report) Details() string {
 	if r.Failed == 0 {
 		return ""

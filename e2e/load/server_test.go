@@ -18,7 +18,8 @@ import (
 	"github.com/coder/websocket"
 )
 
-// appServer answers as examples/fastapi does. At request number faultAt it misbehaves once, as fault does.
+// appServer answers as examples/fastapi does. At request number faultAt it misbehaves once, as
+// fault does.
 type appServer struct {
 	*httptest.Server
 	release     atomic.Pointer[string]

@@ -10,9 +10,9 @@ import (
 	"github.com/coder/websocket"
 )
 
-// echo keeps one WebSocket open, sends a message every EchoEvery and wants it back unchanged. When the server ends
-// the connection, that is written down and a new one is opened: it belongs to the release that serves by then. A
-// handshake or an echo that fails is a failed request.
+// echo keeps one WebSocket open, sends a message every EchoEvery and wants it back unchanged. When
+// the server ends the connection, that is written down and a new one is opened: it belongs to the
+// release that serves by then. A handshake or an echo that fails is a failed request.
 func (l *Load) echo(kind Kind, id int) {
 	for n := 0; l.goesOn(); n++ {
 		began := time.Now()
@@ -25,14 +25,16 @@ func (l *Load) echo(kind Kind, id int) {
 	}
 }
 
-// session is one connection from handshake to end. The error is a fault of the server; its ending the connection
-// is none.
+// session is one connection from handshake to end. The error is a fault of the server; its ending
+// the connection is none.
 func (l *Load) session(kind Kind, id int, began time.Time) error {
 	dialCtx, cancel := context.WithTimeout(l.hard, l.opt.Timeout)
 	defer cancel()
-	// A transport of its own: no proxy from the environment, no pooled connection that a retry could hide behind.
+	// A transport of its own: no proxy from the environment, no pooled connection that a retry
+	// could hide behind.
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	conn, res, err := websocket.Dial(dialCtx, "ws://"+l.addr+"/ws", &websocket.DialOptions{Host: l.opt.Host, HTTPClient: client})
+	conn, res, err := websocket.Dial(dialCtx, "ws://"+l.addr+"/ws",
+		&websocket.DialOptions{Host: l.opt.Host, HTTPClient: client})
 	if err != nil {
 		cause := causeOf(err, CauseDial)
 		if res != nil {
@@ -70,7 +72,9 @@ func (l *Load) session(kind Kind, id int, began time.Time) error {
 	return l.exchangeMessages(conn, book, messages, end)
 }
 
-func (l *Load) exchangeMessages(conn *websocket.Conn, book *WebSocketSession, messages <-chan string, end <-chan error) error {
+func (l *Load) exchangeMessages(conn *websocket.Conn, book *WebSocketSession, messages <-chan string,
+	end <-chan error,
+) error {
 	tick := time.NewTicker(l.opt.EchoEvery)
 	defer tick.Stop()
 	overdue := time.NewTimer(l.opt.Timeout)

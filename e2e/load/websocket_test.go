@@ -31,7 +31,10 @@ func TestWebSocketOutlivesItsDialTimeout(t *testing.T) {
 func TestWebSocketEndIsRecordedNotFailed(t *testing.T) {
 	app := newApp(t)
 	app.Start()
-	load := startLoad(t, Options{URL: app.URL, Mix: Mix{WebSocket: 1}, EchoEvery: 5 * time.Millisecond, Think: time.Millisecond})
+	load := startLoad(t, Options{
+		URL: app.URL, Mix: Mix{WebSocket: 1}, EchoEvery: 5 * time.Millisecond,
+		Think: time.Millisecond,
+	})
 	waitUntil(t, load, "an echo", func(r Report) bool { return r.Echoes > 0 })
 	app.setRelease("v2")
 	if err := app.lastSocket().Close(websocket.StatusServiceRestart, "restart"); err != nil {
@@ -72,7 +75,10 @@ func TestWebSocketFaultsAreFailedOnce(t *testing.T) {
 			app := newApp(t)
 			app.faultAt, app.fault = tt.at, tt.fault
 			app.Start()
-			load := startLoad(t, Options{URL: app.URL, Mix: Mix{WebSocket: 1}, EchoEvery: 2 * time.Millisecond, Think: time.Millisecond})
+			load := startLoad(t, Options{
+				URL: app.URL, Mix: Mix{WebSocket: 1}, EchoEvery: 2 * time.Millisecond,
+				Think: time.Millisecond,
+			})
 			waitUntil(t, load, "a failure and an echo", func(r Report) bool { return r.Failed == 1 && r.Echoes > 0 })
 			r := load.Stop(withPatience(t))
 			wantFailures(t, r, 1, tt.want)

@@ -1,5 +1,6 @@
-// Pictures makes the pictures of the documents out of real deployments: a recording of one under load, and the summary page of a run that
-// deployed, one that failed and one that was taken back, as GitHub would render them. `make pictures` runs it; it needs Chromium and mermaid.
+// Pictures makes the pictures of the documents out of real deployments: a recording of one under
+// load, and the summary page of a run that deployed, one that failed and one that was taken back,
+// as GitHub would render them. `make pictures` runs it; it needs Chromium and mermaid.
 //
 //	pictures MERMAID FOLDER
 package main

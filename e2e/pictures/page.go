@@ -16,7 +16,8 @@ import (
 	"github.com/yuin/goldmark/renderer/html"
 )
 
-// head looks like the page of a run. The script draws each chart as GitHub does, and leaves its error where one can't be read.
+// head looks like the page of a run. The script draws each chart as GitHub does, and leaves its
+// error where one can't be read.
 const head = `<!doctype html><meta charset="utf-8"><style>
 body { margin: 0; padding: 24px 32px; width: 1100px; font: 14px/1.5 "Noto Sans", "DejaVu Sans", sans-serif; color: #1f2328; }
 h3, h4 { margin: 16px 0; line-height: 1.25; } h3 { font-size: 1.25em; } h4 { font-size: 1em; }
@@ -41,7 +42,8 @@ mermaid.initialize({ startOnLoad: false, securityLevel: "strict" });
 })();
 </script>`
 
-// photograph renders a summary and takes its picture. A chart that mermaid refuses is an error, and so is one that is not there.
+// photograph renders a summary and takes its picture. A chart that mermaid refuses is an error, and
+// so is one that is not there.
 func photograph(ctx context.Context, mermaid, summary, file string) error {
 	var page bytes.Buffer
 	page.WriteString(head)
@@ -71,7 +73,8 @@ func photograph(ctx context.Context, mermaid, summary, file string) error {
 	if height == nil || !bytes.Contains(dom, []byte("<div data-chart")) {
 		return errors.New("the page has no chart")
 	}
-	_, err = chromium(ctx, dir, "--screenshot="+file, "--hide-scrollbars", fmt.Sprintf("--window-size=1164,%s", height[1]), "file://"+source)
+	_, err = chromium(ctx, dir, "--screenshot="+file, "--hide-scrollbars",
+		fmt.Sprintf("--window-size=1164,%s", height[1]), "file://"+source)
 	return err
 }
 

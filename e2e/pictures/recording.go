@@ -13,7 +13,8 @@ import (
 	"github.com/clothesme/deploy-action/e2e/load"
 )
 
-// recording is what the page of a run shows while its groups are folded, and beside each line how the clients fared until then.
+// recording is what the page of a run shows while its groups are folded, and beside each line how
+// the clients fared until then.
 type recording struct {
 	load   *load.Load
 	folded bool
@@ -53,7 +54,8 @@ const (
 
 var colours = regexp.MustCompile(`\x1b\[[0-9;]*m`)
 
-// svg draws the recording. Lines come when they came in the run; who wants less motion, or takes a still, sees them all.
+// svg draws the recording. Lines come when they came in the run; who wants less motion, or takes a
+// still, sees them all.
 func (r *recording) svg() []byte {
 	var b bytes.Buffer
 	right := margin + columns*charWidth
@@ -68,7 +70,8 @@ text { font: 12px ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mo
 <rect width="100%%" height="100%%" rx="8" fill="#0d1117"/>
 `, width, height)
 	y := margin + lineHeight - 4
-	fmt.Fprintf(&b, "<text class=\"head\" x=\"%d\" y=\"%d\">Run clothesme/deploy-action@v1</text><text class=\"head\" x=\"%d\" y=\"%[2]d\">requests   failed</text>\n", margin, y, right)
+	fmt.Fprintf(&b, "<text class=\"head\" x=\"%d\" y=\"%d\">Run clothesme/deploy-action@v1</text><text "+
+		"class=\"head\" x=\"%d\" y=\"%[2]d\">requests   failed</text>\n", margin, y, right)
 	for _, row := range r.rows {
 		y += lineHeight
 		text := colours.ReplaceAllString(row.text, "")
@@ -85,8 +88,10 @@ text { font: 12px ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mo
 		if row.failed > 0 {
 			count = "bad"
 		}
-		fmt.Fprintf(&b, "<g class=\"row\" style=\"animation-delay: %.2fs\">%s<text x=\"%d\" y=\"%d\">%8d</text><text class=\"%s\" x=\"%d\" y=\"%d\">%8d</text></g>\n",
-			row.at.Sub(r.rows[0].at).Seconds(), words(text, class, y), right, y, row.requests, count, right+9*8, y, row.failed)
+		fmt.Fprintf(&b, "<g class=\"row\" style=\"animation-delay: %.2fs\">%s<text x=\"%d\" "+
+			"y=\"%d\">%8d</text><text class=\"%s\" x=\"%d\" y=\"%d\">%8d</text></g>\n",
+			row.at.Sub(r.rows[0].at).Seconds(), words(text, class,
+				y), right, y, row.requests, count, right+9*8, y, row.failed)
 	}
 	b.WriteString("</svg>\n")
 	return b.Bytes()
@@ -100,7 +105,8 @@ func words(text, class string, y int) string {
 	mark, rest := "", text
 	if class == "good" || class == "bad" {
 		mark, rest = text[:len("✓")], text[len("✓"):]
-		return fmt.Sprintf(`<text x="%d" y="%d"><tspan class="%s">%s</tspan>%s</text>`, margin, y, class, mark, html.EscapeString(rest))
+		return fmt.Sprintf(`<text x="%d" y="%d"><tspan class="%s">%s</tspan>%s</text>`, margin, y, class, mark,
+			html.EscapeString(rest))
 	}
 	return fmt.Sprintf(`<text class="%s" x="%d" y="%d">%s</text>`, class, margin, y, html.EscapeString(rest))
 }

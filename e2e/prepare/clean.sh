@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Takes back what prepare.sh made: the images, and the engine if it was started there; and what tests that were killed
-# have left. Packages stay.
+# Takes back what prepare.sh made: the images, and the engine if it was started there; and what
+# tests that were killed have left. Packages stay.
 set -euo pipefail
 
 # shellcheck source-path=SCRIPTDIR source=common.sh

@@ -8,7 +8,8 @@ export LC_ALL=C
 prepare_dir=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck disable=SC2034 # used by who sources this
 root=$(cd -- "$prepare_dir/../.." && pwd)
-# Locks, and the pid and log of an engine that was started from here. One folder for all checkouts of a machine's user.
+# Locks, and the pid and log of an engine that was started from here. One folder for all checkouts
+# of a machine's user.
 state=${TMPDIR:-/tmp}/deploy-action-$(id -u)
 mkdir -p -- "$state"
 

@@ -21,8 +21,8 @@ ensure_engine() {
   forget dockerd "$state/dockerd.pid"
   forget containerd /var/run/docker/containerd/containerd.pid
   say "starting a container engine (log: $state/dockerd.log) ..."
-  # A session of its own keeps a Ctrl-C at the terminal away from it: it is stopped last, in order. The locks of
-  # prepare.sh (8) and run.sh (9) are not for it to hold.
+  # A session of its own keeps a Ctrl-C at the terminal away from it: it is stopped last, in order.
+  # The locks of prepare.sh (8) and run.sh (9) are not for it to hold.
   as_root setsid --fork env PATH="$PATH:/usr/sbin:/sbin" dockerd --pidfile "$state/dockerd.pid" \
     </dev/null >"$state/dockerd.log" 2>&1 8>&- 9>&-
   if ! wait_for 60 engine_answers; then
@@ -32,7 +32,8 @@ ensure_engine() {
   [[ -z ${STOP_ENGINE_AFTERWARDS-} ]] || : >"$state/stop-engine"
 }
 
-# forget PROGRAM PID-FILE: one that was killed leaves the file behind, and when the number has become another process's it would not start.
+# forget PROGRAM PID-FILE: one that was killed leaves the file behind, and when the number has
+# become another process's it would not start.
 forget() {
   [[ -e $2 ]] || return 0
   [[ $(cat "/proc/$(as_root cat -- "$2")/comm" 2>/dev/null) == "$1" ]] || as_root rm -f -- "$2"
@@ -53,7 +54,8 @@ stop_engine() {
 
 gone() { [[ ! -e /proc/$1 ]]; }
 
-# raise_inotify: hosts and root's processes share one number of inotify instances, and a host needs up to 20.
+# raise_inotify: hosts and root's processes share one number of inotify instances, and a host needs
+# up to 20.
 raise_inotify() {
   local file=/proc/sys/fs/inotify/max_user_instances want=8192 have
   have=$(cat -- "$file" 2>/dev/null) || return 0 # the engine's machine is another one

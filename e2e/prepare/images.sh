@@ -8,9 +8,9 @@ base= # what the action's image is built from
 # label IMAGE KEY: prints the label of an image; nothing when there is neither.
 label() { docker image inspect --format "{{index .Config.Labels \"$2\"}}" "$1" 2>/dev/null || true; }
 
-# The base of the action's image. Where no image registry is in reach, a stand-in is made from this machine's Go, with
-# what a build needs besides: a shell, CA certificates, /tmp. It has the base's name without the digest, which only a
-# registry can give.
+# The base of the action's image. Where no image registry is in reach, a stand-in is made from this
+# machine's Go, with what a build needs besides: a shell, CA certificates, /tmp. It has the base's
+# name without the digest, which only a registry can give.
 ensure_golang() {
   local image go made
   base=$(sed -n 's/^FROM .*\(golang:[^ ]*\).*/\1/p' "$root/Dockerfile")
@@ -50,7 +50,8 @@ stand_in() {
       --change "LABEL deploy-action.stand-in=$2" - "$1"
 }
 
-# ensure_hosts RELEASE: the image of its hosts, and where they are needed those of hosts with more (e2e/host/with).
+# ensure_hosts RELEASE: the image of its hosts, and where they are needed those of hosts with more
+# (e2e/host/with).
 ensure_hosts() {
   local list
   ensure_host "$1"
@@ -69,13 +70,14 @@ ensure_host() {
   during "building the host of Debian $1${2:+ with $2} (half a minute)" unprivileged "$root/e2e/host/build.sh" "$@"
 }
 
-# unprivileged COMMAND...: a tree with files of many users can be made by anybody whom the kernel lets map further users,
-# as mmdebstrap then does; by root elsewhere.
+# unprivileged COMMAND...: a tree with files of many users can be made by anybody whom the kernel
+# lets map further users, as mmdebstrap then does; by root elsewhere.
 unprivileged() {
   if unshare --map-root-user --map-auto true 2>/dev/null; then "$@"; else as_root "$@"; fi
 }
 
-# The action itself; the engine's own layer cache tells what is out of date. Other checkouts use the same name.
+# The action itself; the engine's own layer cache tells what is out of date. Other checkouts use the
+# same name.
 ensure_action() {
   ensure_golang
   [[ -z ${ACTION_IMAGE-} ]] || return 0 # another image is tried

@@ -4,9 +4,11 @@
 
 jobs=() # the processes of those that run
 
-# job FUNCTION ARGUMENT...: in the background. It says itself what it does, and dies with the reason when it fails.
+# job FUNCTION ARGUMENT...: in the background. It says itself what it does, and dies with the reason
+# when it fails.
 job() {
-  # A process group of its own, so that all of it can be stopped; a terminal's Ctrl-C then comes to this script only.
+  # A process group of its own, so that all of it can be stopped; a terminal's Ctrl-C then comes to
+  # this script only.
   set -m
   "$@" </dev/null &
   set +m
@@ -36,7 +38,8 @@ stop_jobs() {
   done
 }
 
-# during TEXT COMMAND...: says what is waited for, and how long it took; what the command wrote shows when it has failed.
+# during TEXT COMMAND...: says what is waited for, and how long it took; what the command wrote
+# shows when it has failed.
 during() {
   local text=$1 began=$SECONDS log
   shift

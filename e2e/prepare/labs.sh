@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# What labs (../lab) have started. Each of their containers, networks and folders names the process that it belongs to. Sourced.
+# What labs (../lab) have started. Each of their containers, networks and folders names the process
+# that it belongs to. Sourced.
 
 lab_label=deploy-action.lab
 

@@ -37,9 +37,10 @@ install_missing() {
   apt_install "${missing[@]}"
 }
 
-# apt_install PACKAGE...: installs without starting services, since a test needs sshd's binary and not a server, and
-# an engine that is started here must be stopped here. Waits for apt's lock; tries again when a mirror hiccups.
-# A shell of its own, so that its trap takes the ban on services back whatever happens.
+# apt_install PACKAGE...: installs without starting services, since a test needs sshd's binary and
+# not a server, and an engine that is started here must be stopped here. Waits for apt's lock; tries
+# again when a mirror hiccups. A shell of its own, so that its trap takes the ban on services back
+# whatever happens.
 apt_install() (
   began=$SECONDS
   say "installing $* (half a minute) ..."

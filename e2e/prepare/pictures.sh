@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Makes the pictures of the documents: pictures.sh FOLDER. Installs Chromium and mermaid first, where they are missing.
+# Makes the pictures of the documents: pictures.sh FOLDER. Installs Chromium and mermaid first,
+# where they are missing.
 set -euo pipefail
 
 # shellcheck source-path=SCRIPTDIR source=common.sh
@@ -15,7 +16,8 @@ main() {
   local missing=() dir=${XDG_CACHE_HOME:-$HOME/.cache}/deploy-action/$mermaid
   need chromium chromium
   need npm npm
-  fc-list 2>/dev/null | grep -q 'Noto Color Emoji' || missing+=(fonts-noto-core fonts-noto-color-emoji fonts-dejavu-core)
+  fc-list 2>/dev/null | grep -q 'Noto Color Emoji' \
+    || missing+=(fonts-noto-core fonts-noto-color-emoji fonts-dejavu-core)
   install_missing
   if [[ ! -d $dir ]]; then
     say "fetching $mermaid"

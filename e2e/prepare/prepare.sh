@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Makes a machine ready: prepare.sh [PURPOSE]
 #
-# PURPOSE says what for, and only what that needs is installed and built: demo, quick, test, faults, bench; without one,
-# all. It says what it waits for; what is there already costs a second. An engine it started goes on running, until
-# clean.sh. ACTION_IMAGE_FILE=FILE: the id of the action's image is written there, since its name may soon be another
-# checkout's.
+# PURPOSE says what for, and only what that needs is installed and built: demo, quick, test, faults,
+# bench; without one, all. It says what it waits for; what is there already costs a second. An
+# engine it started goes on running, until clean.sh. ACTION_IMAGE_FILE=FILE: the id of the action's
+# image is written there, since its name may soon be another checkout's.
 set -euo pipefail
 
 # shellcheck source-path=SCRIPTDIR source=common.sh
@@ -41,7 +41,8 @@ main() {
   trap stop_jobs EXIT
   trap 'exit 130' INT
   trap 'exit 143' TERM
-  # Programs need only Go, so they are built while packages are installed; the images need an engine.
+  # Programs need only Go, so they are built while packages are installed; the images need an
+  # engine.
   if needed demo; then job ensure_demo; fi
   if needed s3; then job ensure_s3; fi
   if needed act; then job ensure_act; fi

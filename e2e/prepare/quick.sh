@@ -2,7 +2,8 @@
 # Runs the tests that need no host, and the main scenario, which needs one: quick.sh
 set -euo pipefail
 
-# A redeployment under load. A name that no test has is a failure: go test runs nothing then, and is content.
+# A redeployment under load. A name that no test has is a failure: go test runs nothing then, and is
+# content.
 scenario=TestFirstDeploymentAndTheNext/Debian_12
 
 main() {

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Prepares the machine for a purpose (see prepare.sh), then runs a command: run.sh PURPOSE COMMAND ARGUMENT...
+# Prepares the machine for a purpose (see prepare.sh), then runs a command: run.sh PURPOSE COMMAND
+# ARGUMENT...
 #
-# An engine that had to be started for it is stopped when the last command that uses it has ended. ACTION_IMAGE is set
-# to the image that was built, unless another one is to be tried: its name may soon be another checkout's. Exits as the
-# command does.
+# An engine that had to be started for it is stopped when the last command that uses it has ended.
+# ACTION_IMAGE is set to the image that was built, unless another one is to be tried: its name may
+# soon be another checkout's. Exits as the command does.
 set -euo pipefail
 
 # shellcheck source-path=SCRIPTDIR source=common.sh
@@ -19,7 +20,8 @@ leave() {
   rm -f -- "$image"
   flock --unlock 9
   if [[ -e $state/stop-engine ]] && flock --exclusive --nonblock 9; then
-    # The go command dies of SIGTERM at once, and the test that it runs still removes what it has started.
+    # The go command dies of SIGTERM at once, and the test that it runs still removes what it has
+    # started.
     wait_for 30 no_lab_lives || :
     stop_engine
   fi

@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
 # Runs every test: test.sh
 #
-# First those that need no host, by a build that finds data races; then those with hosts, packages side by side and
-# scenarios too, by a plain one: finding races costs their visitors half of a core. So are the tests whose work is done by
-# bash, and those that a host fills with hundreds of megabytes, in which a race would not be found any sooner. Prints what go test does, and before
-# the line of a package that has scenarios which of them took longest. Exits as go test does.
+# First those that need no host, by a build that finds data races; then those with hosts, packages
+# side by side and scenarios too, by a plain one: finding races costs their visitors half of a core.
+# So are the tests whose work is done by bash, and those that a host fills with hundreds of
+# megabytes, in which a race would not be found any sooner. Prints what go test does, and before the
+# line of a package that has scenarios which of them took longest. Exits as go test does.
 set -euo pipefail
 
-# with_times DIR: copies standard input, with the file in DIR that is named like a package before that package's line. Each
-# line at once: awk would hold them back until there are many.
+# with_times DIR: copies standard input, with the file in DIR that is named like a package before
+# that package's line. Each line at once: awk would hold them back until there are many.
 with_times() {
   local line verdict package
   while IFS= read -r line || [[ -n $line ]]; do

@@ -6,8 +6,8 @@ ensure_s3() { ensure_tool github.com/versity/versitygw/cmd/versitygw version e2e
 
 ensure_act() { ensure_tool github.com/nektos/act actVersion e2e/act_test.go; }
 
-# ensure_tool PACKAGE CONSTANT FILE: the program is kept in the user's cache, a folder a version; the constant in the Go
-# file says which, and the tests find it there.
+# ensure_tool PACKAGE CONSTANT FILE: the program is kept in the user's cache, a folder a version;
+# the constant in the Go file says which, and the tests find it there.
 ensure_tool() {
   local name=${1##*/} version dir
   version=$(sed -n "s/^const $2 = \"\(.*\)\"\$/\1/p" "$root/$3")

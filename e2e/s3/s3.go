@@ -1,5 +1,6 @@
-// Package s3 is a server in the place of AWS's for a lab: versitygw, which `make prepare` builds. It is no part of the lab itself, since
-// whoever needs none should not wait for the SDK to be compiled.
+// Package s3 is a server in the place of AWS's for a lab: versitygw, which `make prepare` builds.
+// It is no part of the lab itself, since whoever needs none should not wait for the SDK to be
+// compiled.
 package s3
 
 import (
@@ -36,8 +37,9 @@ const version = "v1.8.0"
 
 const region = "eu-central-1"
 
-// Server stands in for AWS's: versitygw, which checks signatures, their age, conditions and ranges as AWS does. Hosts and runners reach it
-// through a proxy in this process, which counts and can cut.
+// Server stands in for AWS's: versitygw, which checks signatures, their age, conditions and ranges
+// as AWS does. Hosts and runners reach it through a proxy in this process, which counts and can
+// cut.
 type Server struct {
 	url       string
 	accessKey string
@@ -64,7 +66,10 @@ type Get struct {
 
 // Start starts a server with random credentials, which ends with the lab.
 func Start(ctx context.Context, l *lab.Lab) (*Server, error) {
-	s := &Server{accessKey: "AKIA" + rand.Text()[:16], secretKey: rand.Text() + rand.Text(), dir: filepath.Join(l.Dir(), "s3-"+rand.Text()[:6])}
+	s := &Server{
+		accessKey: "AKIA" + rand.Text()[:16], secretKey: rand.Text() + rand.Text(),
+		dir: filepath.Join(l.Dir(), "s3-"+rand.Text()[:6]),
+	}
 	backend, err := s.start(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("start S3: %w", err)
@@ -106,11 +111,13 @@ func (s *Server) start(ctx context.Context) (*url.URL, error) {
 	if err := free.Close(); err != nil {
 		return nil, err
 	}
-	s.process = exec.Command(binary, "--port", address, "--region", region, "--quiet", "--health", "/healthz", //nolint:noctx // it lives until close
+	// nolint:noctx // it lives until close
+	s.process = exec.Command(binary, "--port", address, "--region", region, "--quiet", "--health", "/healthz",
 		"posix", "--versioning-dir", versions, data)
 	s.process.Env = []string{"ROOT_ACCESS_KEY=" + s.accessKey, "ROOT_SECRET_KEY=" + s.secretKey, "HOME=" + s.dir}
 	s.process.Stdout, s.process.Stderr = &s.output, &s.output
-	s.process.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL} // a terminal's Ctrl-C is not for it; a killed test run leaves none behind
+	// a terminal's Ctrl-C is not for it; a killed test run leaves none behind
+	s.process.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := s.process.Start(); err != nil {
 		return nil, err
 	}
@@ -184,9 +191,13 @@ func (s *Server) forward(backend *url.URL) http.Handler {
 // URL is the server's, for the input s3-endpoint.
 func (s *Server) URL() string { return s.url }
 
-// Env is what aws-actions/configure-aws-credentials puts into the environment of the steps after it.
+// Env is what aws-actions/configure-aws-credentials puts into the environment of the steps after
+// it.
 func (s *Server) Env() map[string]string {
-	return map[string]string{"AWS_ACCESS_KEY_ID": s.accessKey, "AWS_SECRET_ACCESS_KEY": s.secretKey, "AWS_REGION": region, "AWS_DEFAULT_REGION": region}
+	return map[string]string{
+		"AWS_ACCESS_KEY_ID": s.accessKey, "AWS_SECRET_ACCESS_KEY": s.secretKey,
+		"AWS_REGION": region, "AWS_DEFAULT_REGION": region,
+	}
 }
 
 // Bucket makes a bucket.
@@ -199,7 +210,10 @@ func (s *Server) Bucket(ctx context.Context, name string) error {
 
 // Put uploads an object, with the user's metadata.
 func (s *Server) Put(ctx context.Context, bucket, key string, data []byte, metadata map[string]string) error {
-	_, err := s.client.PutObject(ctx, &awss3.PutObjectInput{Bucket: &bucket, Key: &key, Body: bytes.NewReader(data), Metadata: metadata})
+	_, err := s.client.PutObject(ctx, &awss3.PutObjectInput{
+		Bucket: &bucket, Key: &key, Body: bytes.NewReader(data),
+		Metadata: metadata,
+	})
 	if err != nil {
 		return fmt.Errorf("put s3://%s/%s: %w", bucket, key, err)
 	}
@@ -259,7 +273,8 @@ func (s *Server) Cut(after ...int64) {
 	s.cuts = after
 }
 
-// BeforeGet has something done when the next GET arrives, before it is answered; the channel is closed when it is done.
+// BeforeGet has something done when the next GET arrives, before it is answered; the channel is
+// closed when it is done.
 func (s *Server) BeforeGet(do func()) <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,5 +1,5 @@
-// Package site is a host with the example application behind nginx, and the repository that it is deployed from: what the demo and the
-// pictures show.
+// Package site is a host with the example application behind nginx, and the repository that it is
+// deployed from: what the demo and the pictures show.
 package site
 
 import (
@@ -21,7 +21,8 @@ type Site struct {
 	runs   int
 }
 
-// New boots the host. The action's image is what ACTION_IMAGE names, by default that of make prepare.
+// New boots the host. The action's image is what ACTION_IMAGE names, by default that of make
+// prepare.
 func New(ctx context.Context, l *lab.Lab) (*Site, error) {
 	s := &Site{}
 	var err error
@@ -45,8 +46,9 @@ func New(ctx context.Context, l *lab.Lab) (*Site, error) {
 	return s, err
 }
 
-// Deploy pushes a version of the example and runs the action for it, as a workflow would. What broken says, if anything, makes the
-// version fail: see examples/fastapi, which the working directory must be above.
+// Deploy pushes a version of the example and runs the action for it, as a workflow would. What
+// broken says, if anything, makes the version fail: see examples/fastapi, which the working
+// directory must be above.
 func (s *Site) Deploy(ctx context.Context, version, broken string, onLine func(lab.Line)) (*lab.Result, error) {
 	files := map[string]string{"VERSION": version + "\n"}
 	if broken != "" {

@@ -8,9 +8,10 @@ import (
 	"strings"
 )
 
-// What one host takes of the machine while a scenario runs on it, at its most: two versions of an application, an
-// installation by pip, and about half of a core: with three hosts a core, visitors were seen to wait for ten seconds,
-// and with five on two, a test run took as long as with four. systemd watches files.
+// What one host takes of the machine while a scenario runs on it, at its most: two versions of an
+// application, an installation by pip, and about half of a core: with three hosts a core, visitors
+// were seen to wait for ten seconds, and with five on two, a test run took as long as with four.
+// systemd watches files.
 const (
 	hostMemory      = 600 << 20
 	hostsPerCore    = 2
@@ -20,11 +21,13 @@ const (
 
 // AtOnce is how many hosts this machine bears side by side, at least one.
 func AtOnce() int {
-	hosts := min(hostsPerCore*runtime.NumCPU(), freeMemory()/hostMemory, (inotifyInstances()-inotifyForOwner)/inotifyPerHost)
+	hosts := min(hostsPerCore*runtime.NumCPU(), freeMemory()/hostMemory,
+		(inotifyInstances()-inotifyForOwner)/inotifyPerHost)
 	return max(1, hosts)
 }
 
-// freeMemory is what the kernel says can be had, in bytes, but no more than this process's control group may take.
+// freeMemory is what the kernel says can be had, in bytes, but no more than this process's control
+// group may take.
 func freeMemory() int {
 	free := math.MaxInt
 	if text, err := os.ReadFile("/proc/meminfo"); err == nil {

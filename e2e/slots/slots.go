@@ -14,9 +14,9 @@ import (
 	"time"
 )
 
-// Slots share the machine out among all processes of its user that start hosts: who starts one holds a slot for as
-// long as it is there, and who wants the machine for itself holds all of them. A slot is a file that is locked, so
-// that it is free when its holder is dead.
+// Slots share the machine out among all processes of its user that start hosts: who starts one
+// holds a slot for as long as it is there, and who wants the machine for itself holds all of them.
+// A slot is a file that is locked, so that it is free when its holder is dead.
 type Slots struct {
 	dir string
 	n   int

@@ -55,7 +55,8 @@ func TestThereAreAsManySlotsAsSaid(t *testing.T) {
 	}
 }
 
-// Who wants the machine gets it although others come, and nobody gets a slot meanwhile, not even a process that uses more of them.
+// Who wants the machine gets it although others come, and nobody gets a slot meanwhile, not even a
+// process that uses more of them.
 func TestWhoWantsAllGetsThem(t *testing.T) {
 	s := newSlots(t, 2)
 	more := &Slots{dir: s.dir, n: 3}

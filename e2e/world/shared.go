@@ -1,5 +1,5 @@
-// Package world is what scenarios, faults and benchmarks share: a host, the repository that it is deployed from, what users do with
-// both, and what must be true of them. Only tests import it.
+// Package world is what scenarios, faults and benchmarks share: a host, the repository that it is
+// deployed from, what users do with both, and what must be true of them. Only tests import it.
 package world
 
 import (
@@ -16,15 +16,17 @@ import (
 	"github.com/clothesme/deploy-action/e2e/lab"
 )
 
-// Shared is what all tests of a package share: one network and one key. Hosts, runners and git servers are each test's own. Main fills it.
+// Shared is what all tests of a package share: one network and one key. Hosts, runners and git
+// servers are each test's own. Main fills it.
 var Shared struct {
 	Lab  *lab.Lab
 	Key  *lab.Key
 	Root string // this module's folder
 }
 
-// Main runs a package's tests in a lab of its own. The scenarios that take longest, by their names, begin first; which those are, and how
-// long they took, is printed at the end, or written to a file named like the package in the folder SCENARIO_TIMES.
+// Main runs a package's tests in a lab of its own. The scenarios that take longest, by their names,
+// begin first; which those are, and how long they took, is printed at the end, or written to a file
+// named like the package in the folder SCENARIO_TIMES.
 func Main(m *testing.M, longest map[string]time.Duration) (code int) {
 	lab.EndOnSignal(os.Exit)
 	flag.Parse() //nolint:revive // m.Run would, when openTurns has read the flags
@@ -54,7 +56,8 @@ func tell(text string) error {
 	return err
 }
 
-// ActionImage is what is tested: what `make prepare` has built, or another image, such as a released one.
+// ActionImage is what is tested: what `make prepare` has built, or another image, such as a
+// released one.
 func ActionImage() string { return cmp.Or(os.Getenv("ACTION_IMAGE"), lab.ActionImage) }
 
 func open(ctx context.Context) (err error) {

@@ -15,9 +15,11 @@ import (
 	"github.com/clothesme/deploy-action/e2e/slots"
 )
 
-// turns decide when a scenario runs. go test would let parallel tests run in no order of ours, a core's number at a time although most of
-// their time is waiting. So it is told to let all of them run (openTurns), and each waits here: the longest first, as many at a time as
-// there are slots for hosts on this machine, and when all of those are done, the ones that want the machine for themselves.
+// turns decide when a scenario runs. go test would let parallel tests run in no order of ours, a
+// core's number at a time although most of their time is waiting. So it is told to let all of them
+// run (openTurns), and each waits here: the longest first, as many at a time as there are slots for
+// hosts on this machine, and when all of those are done, the ones that want the machine for
+// themselves.
 type turns struct {
 	slots   *slots.Slots
 	hosts   int                      // at once
@@ -46,7 +48,8 @@ type scenario struct {
 // all are the turns of this process.
 var all turns
 
-// openTurns reads how many hosts there may be at once: what -parallel says, or else what the machine bears.
+// openTurns reads how many hosts there may be at once: what -parallel says, or else what the
+// machine bears.
 func openTurns(longest map[string]time.Duration) (err error) {
 	hosts := slots.AtOnce()
 	flag.Visit(func(f *flag.Flag) {
@@ -68,11 +71,13 @@ func openTurns(longest map[string]time.Duration) (err error) {
 // HostsAtOnce is how many hosts may be used at a time.
 func HostsAtOnce() int { return all.hosts }
 
-// Turn waits for a test's turn, which ends with the test. The test is a parallel one from then on. If it has its turn already, or is a part
-// of a test that has, this is for one more host, and does not wait.
+// Turn waits for a test's turn, which ends with the test. The test is a parallel one from then on.
+// If it has its turn already, or is a part of a test that has, this is for one more host, and does
+// not wait.
 func Turn(t *testing.T) { t.Helper(); turn(t, false) }
 
-// Alone is for a test that measures time or throughput, and stands before New: its turn comes when no other test of this machine has one.
+// Alone is for a test that measures time or throughput, and stands before New: its turn comes when
+// no other test of this machine has one.
 func Alone(t *testing.T) { t.Helper(); turn(t, true) }
 
 func turn(t *testing.T, alone bool) {
@@ -86,7 +91,8 @@ func turn(t *testing.T, alone bool) {
 	}
 }
 
-// take returns the scenario whose turn begins, which is to be ended; nil for a further host. parallel is called before it waits.
+// take returns the scenario whose turn begins, which is to be ended; nil for a further host.
+// parallel is called before it waits.
 func (q *turns) take(name string, alone bool, parallel func()) (*scenario, error) {
 	q.mu.Lock()
 	if s := q.of(name); s != nil {
@@ -123,7 +129,8 @@ func (q *turns) of(name string) *scenario {
 	}
 }
 
-// settle is how long the first to come waits for those that have asked, so that the longest is among them.
+// settle is how long the first to come waits for those that have asked, so that the longest is
+// among them.
 const settle = time.Second
 
 // next begins to give somebody a turn, if it can be anybody's.
@@ -147,7 +154,8 @@ func (q *turns) next() {
 	go q.give(alone)
 }
 
-// give waits for a slot, or for all, and only then chooses: somebody longer may have come meanwhile.
+// give waits for a slot, or for all, and only then chooses: somebody longer may have come
+// meanwhile.
 func (q *turns) give(alone bool) {
 	wait := q.slots.One
 	if alone {
@@ -204,7 +212,8 @@ func (q *turns) report(took time.Duration) string {
 		sum += s.took
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d scenarios in %s, on at most %d hosts at a time; one after the other they would take %s. The longest:\n",
+	fmt.Fprintf(&b, "%d scenarios in %s, on at most %d hosts at a time; one after the other they would take %s. The "+
+		"longest:\n",
 		len(q.ended), took.Round(time.Second), q.hosts, sum.Round(time.Second))
 	for _, s := range q.ended[:min(most, len(q.ended))] {
 		fmt.Fprintf(&b, "%8s  %s\n", s.took.Round(time.Second), s.name)

@@ -22,7 +22,10 @@ func queue(t *testing.T, n int, longest map[string]time.Duration) *turns {
 }
 
 func TestTheLongestComesFirstAndWhoWantsToBeAloneLast(t *testing.T) {
-	q := queue(t, 1, map[string]time.Duration{"long": time.Minute, "longest": time.Hour, "measures for long": time.Minute})
+	q := queue(t, 1, map[string]time.Duration{
+		"long": time.Minute, "longest": time.Hour,
+		"measures for long": time.Minute,
+	})
 	var begin, done sync.WaitGroup
 	release := make(chan struct{})
 	var mu sync.Mutex
@@ -50,12 +53,14 @@ func TestTheLongestComesFirstAndWhoWantsToBeAloneLast(t *testing.T) {
 	if want := []string{"longest", "long", "short", "measures for long", "measures"}; !slices.Equal(order, want) {
 		t.Errorf("turns %v, want %v", order, want)
 	}
-	if text := q.report(time.Minute); !strings.HasPrefix(text, "5 scenarios in 1m0s, on at most 1 hosts") || strings.Count(text, "\n") != 6 {
+	if text := q.report(time.Minute); !strings.HasPrefix(text, "5 scenarios in 1m0s, on at most 1 hosts") ||
+		strings.Count(text, "\n") != 6 {
 		t.Errorf("report:\n%s", text)
 	}
 }
 
-// A test that has its turn needs no second one for another host, nor for what its parts do: they would wait for each other for ever.
+// A test that has its turn needs no second one for another host, nor for what its parts do: they
+// would wait for each other for ever.
 func TestAFurtherHostDoesNotWait(t *testing.T) {
 	q := queue(t, 1, nil)
 	s, err := q.take("Test", false, func() {})

@@ -8,7 +8,8 @@ import (
 	"github.com/clothesme/deploy-action/e2e/lab"
 )
 
-// venvs are what deployments of the example have made on a kind of host: archives of the deploy root's folder, by kind.
+// venvs are what deployments of the example have made on a kind of host: archives of the deploy
+// root's folder, by kind.
 var venvs = struct {
 	sync.Mutex
 	of map[string]string
@@ -20,8 +21,9 @@ func kind(options lab.HostOptions) string { return options.Release + "+" + optio
 // The deploy root of most scenarios, and who has it.
 const venvsRoot = "/home/ubuntu/shop"
 
-// bringVenvs puts what the same requirements came to on a host of this kind into the deploy root of one that has none yet: a venv costs more
-// processor time than three deployments. A scenario that is about first deployments is Cold.
+// bringVenvs puts what the same requirements came to on a host of this kind into the deploy root of
+// one that has none yet: a venv costs more processor time than three deployments. A scenario that
+// is about first deployments is Cold.
 func (w *World) bringVenvs(with map[string]string) {
 	w.T.Helper()
 	if w.Cold || w.deployed || with["path"]+with["app"]+with["username"]+with["build"] != "" {
@@ -37,7 +39,8 @@ func (w *World) bringVenvs(with map[string]string) {
 	if err := w.Host.WriteFile(w.Ctx, file, 0o600, "root", archive); err != nil {
 		w.T.Fatal(err)
 	}
-	w.Exec("install -d -m 0700 -o ubuntu -g ubuntu " + venvsRoot + " && tar -C " + venvsRoot + " -xpf " + file + " && rm " + file)
+	w.Exec("install -d -m 0700 -o ubuntu -g ubuntu " + venvsRoot + " && tar -C " + venvsRoot + " -xpf " + file +
+		" && rm " + file)
 }
 
 // keepVenvs keeps those of the first such deployment.
@@ -49,7 +52,8 @@ func (w *World) keepVenvs(with map[string]string) {
 	if !first || w.Cold || venvs.of[w.kind] != "" || with["path"]+with["app"]+with["username"]+with["build"] != "" {
 		return
 	}
-	out, err := w.Host.Exec(context.WithoutCancel(w.Ctx), "cd "+venvsRoot+" && [ -e venvs/*/.complete ] && tar -c venvs")
+	out, err := w.Host.Exec(context.WithoutCancel(w.Ctx),
+		"cd "+venvsRoot+" && [ -e venvs/*/.complete ] && tar -c venvs")
 	if err == nil && strings.HasPrefix(out, "venvs/") {
 		venvs.of[w.kind] = out
 	}

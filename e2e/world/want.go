@@ -76,6 +76,7 @@ systemctl list-units --all --failed --no-legend | wc -l`)
 	if _, err := fmt.Sscan(out, &f.Disk, &f.Files, &f.Processes, &f.Units, &f.Failed); err != nil {
 		w.T.Fatalf("%v in %q", err, out)
 	}
-	f.Text = w.Exec("du -xs --block-size=1K /home/ubuntu/shop/* /var/lib/deploy-action /etc /tmp /var/tmp /var/lib /home | tr '\\t\\n' ' ,'")
+	f.Text = w.Exec("du -xs --block-size=1K /home/ubuntu/shop/* /var/lib/deploy-action /etc /tmp /var/tmp /var/lib " +
+		"/home | tr '\\t\\n' ' ,'")
 	return f
 }

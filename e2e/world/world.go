@@ -34,8 +34,9 @@ type World struct {
 
 var notInRepo = regexp.MustCompile(`[^A-Za-z0-9]+`)
 
-// New waits for the test's turn (see Turn: the test is a parallel one from here on), boots a host, which is gone after the test, and makes
-// a repository and a runner for it. When the test fails, the host's logs are shown.
+// New waits for the test's turn (see Turn: the test is a parallel one from here on), boots a host,
+// which is gone after the test, and makes a repository and a runner for it. When the test fails,
+// the host's logs are shown.
 func New(tb testing.TB, options lab.HostOptions) *World {
 	tb.Helper()
 	if t, ok := tb.(*testing.T); ok { // benchmarks run one by one
@@ -147,9 +148,9 @@ func (w *World) Exec(script string) string {
 
 // UnderLoad starts the load, once a release is live; at the test's end not one request may have
 // failed. It makes 40 requests a second on 25 connections, which leaves room for other hosts on the
-// same cores: an application that answers is what a test run takes most of its time for. Its uploads
-// take two seconds, less than Job's drain-timeout: what outlives that may meet the moment in which
-// the old version closes its socket, and is lost.
+// same cores: an application that answers is what a test run takes most of its time for. Its
+// uploads take two seconds, less than Job's drain-timeout: what outlives that may meet the moment
+// in which the old version closes its socket, and is lost.
 func (w *World) UnderLoad() {
 	w.T.Helper()
 	w.underLoad(load.Options{Think: 500 * time.Millisecond, UploadFor: 2 * time.Second, Mix: lightMix})
@@ -163,8 +164,8 @@ func (w *World) UnderDenseLoad() {
 	w.underLoad(load.Options{Think: 500 * time.Millisecond, UploadFor: 2 * time.Second})
 }
 
-// UnderPatientLoad is UnderLoad for versions that run one at a time, for which visitors wait, and of another mix where an application knows
-// no WebSockets.
+// UnderPatientLoad is UnderLoad for versions that run one at a time, for which visitors wait, and
+// of another mix where an application knows no WebSockets.
 func (w *World) UnderPatientLoad(mix load.Mix) {
 	w.T.Helper()
 	w.underLoad(load.Options{Think: 500 * time.Millisecond, Mix: mix, Timeout: time.Minute})

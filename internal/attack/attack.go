@@ -1,5 +1,6 @@
-// Package attack keeps the table of docs/attacks.md: what was tried against the action, and what happened. Each attempt is a test with a name; the
-// table is written from those that ran, and a test that finds it stale fails.
+// Package attack keeps the table of docs/attacks.md: what was tried against the action, and what
+// happened. Each attempt is a test with a name; the table is written from those that ran, and a
+// test that finds it stale fails.
 package attack
 
 import (
@@ -17,7 +18,8 @@ type Table struct {
 	rows    [][3]string
 }
 
-// Try makes one attempt. It returns what happened, for people, and fails its test if the attempt succeeds.
+// Try makes one attempt. It returns what happened, for people, and fails its test if the attempt
+// succeeds.
 func (tb *Table) Try(t *testing.T, area, name string, attempt func(t *testing.T) (happened string)) {
 	t.Helper()
 	t.Run(area+"/"+name, func(t *testing.T) {
@@ -63,9 +65,11 @@ func (tb *Table) Check(t *testing.T, file string, write bool) {
 
 func (tb *Table) markdown() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d attempts, 0 successful.\n\n| where | what was tried | what happened |\n|---|---|---|\n", len(tb.rows))
+	fmt.Fprintf(&b, "%d attempts, 0 successful.\n\n| where | what was tried | what happened |\n|---|---|---|\n",
+		len(tb.rows))
 	for _, row := range tb.rows {
-		fmt.Fprintf(&b, "| %s | %s | %s |\n", report.MarkdownText(row[0]), report.MarkdownText(row[1]), report.MarkdownCode(short(row[2])))
+		fmt.Fprintf(&b, "| %s | %s | %s |\n", report.MarkdownText(row[0]), report.MarkdownText(row[1]),
+			report.MarkdownCode(short(row[2])))
 	}
 	return b.String()
 }

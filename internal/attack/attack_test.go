@@ -64,7 +64,8 @@ func parse(t *testing.T, with map[string]string, env ...string) (*inputs.Inputs,
 	return inputs.Parse(func(name string) string { return all[name] })
 }
 
-// bash runs a script in a folder of its own, and tells whether anything was made there: that is what every attack on a shell tries.
+// bash runs a script in a folder of its own, and tells whether anything was made there: that is
+// what every attack on a shell tries.
 func bash(t *testing.T, script string) (out string, made []string) {
 	t.Helper()
 	dir := t.TempDir()

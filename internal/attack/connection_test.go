@@ -30,7 +30,10 @@ func onHostKeys(t *testing.T, table *Table) {
 		return name + " " + string(ssh.MarshalAuthorizedKey(key.PublicKey()))
 	}
 	certificate := func(by ssh.Signer, kind uint32, name string, until uint64) ssh.Signer {
-		cert := &ssh.Certificate{Key: theirs.PublicKey(), CertType: kind, ValidPrincipals: []string{name}, ValidBefore: until}
+		cert := &ssh.Certificate{
+			Key: theirs.PublicKey(), CertType: kind, ValidPrincipals: []string{name},
+			ValidBefore: until,
+		}
 		if err := cert.SignCert(rand.Reader, by); err != nil {
 			t.Fatal(err)
 		}
@@ -53,27 +56,51 @@ func onHostKeys(t *testing.T, table *Table) {
 		{"nothing is pinned", theirs, "", ""},
 		{"the key is another host's", theirs, line("127.0.0.2", theirs) + line("127.0.0.1", ours), ""},
 		{"the key is this host's on another port", theirs, line("[127.0.0.1]:1", theirs) + line("127.0.0.1", ours), ""},
-		{"the key is ruled out for this host", theirs, line("!127.0.0.1,![127.0.0.1]:*,*", theirs) + line("127.0.0.1", ours), ""},
-		{"a key that is revoked, and pinned", theirs, "@revoked " + line("*", theirs) + line("127.0.0.1", theirs), ssh.FingerprintSHA256(theirs.PublicKey())},
-		{"a certificate by an authority that nobody named", certificate(theirs, ssh.HostCert, "127.0.0.1", anyTime), "@cert-authority " + line("*", authority), ""},
-		{"a certificate for another host", certificate(authority, ssh.HostCert, "other", anyTime), "@cert-authority " + line("*", authority), ""},
-		{"a certificate that has expired", certificate(authority, ssh.HostCert, "127.0.0.1", 1), "@cert-authority " + line("*", authority), ""},
-		{"a user's certificate", certificate(authority, ssh.UserCert, "127.0.0.1", anyTime), "@cert-authority " + line("*", authority), ""},
+		{
+			"the key is ruled out for this host", theirs,
+			line("!127.0.0.1,![127.0.0.1]:*,*", theirs) + line("127.0.0.1", ours), "",
+		},
+		{
+			"a key that is revoked, and pinned", theirs, "@revoked " + line("*", theirs) + line("127.0.0.1", theirs),
+			ssh.FingerprintSHA256(theirs.PublicKey()),
+		},
+		{
+			"a certificate by an authority that nobody named", certificate(theirs, ssh.HostCert, "127.0.0.1", anyTime),
+			"@cert-authority " + line("*", authority), "",
+		},
+		{
+			"a certificate for another host", certificate(authority, ssh.HostCert, "other", anyTime),
+			"@cert-authority " + line("*", authority), "",
+		},
+		{
+			"a certificate that has expired", certificate(authority, ssh.HostCert, "127.0.0.1", 1),
+			"@cert-authority " + line("*", authority), "",
+		},
+		{
+			"a user's certificate", certificate(authority, ssh.UserCert, "127.0.0.1", anyTime),
+			"@cert-authority " + line("*", authority), "",
+		},
 		{"the authority's own key as a host key", authority, "@cert-authority " + line("*", authority), ""},
 	} {
 		table.Try(t, "host key", tt.name, func(t *testing.T) string {
 			var asked []string
-			server := sshtest.Start(t, sshtest.Options{HostKeys: []ssh.Signer{tt.key}, Configure: func(c *ssh.ServerConfig) {
-				c.PublicKeyCallback = func(ssh.ConnMetadata, ssh.PublicKey) (*ssh.Permissions, error) {
-					asked = append(asked, "key")
-					return nil, nil //nolint:nilnil // lets in
-				}
-			}})
+			server := sshtest.Start(t, sshtest.Options{
+				HostKeys: []ssh.Signer{tt.key},
+				Configure: func(c *ssh.ServerConfig) {
+					c.PublicKeyCallback = func(ssh.ConnMetadata, ssh.PublicKey) (*ssh.Permissions, error) {
+						asked = append(asked, "key")
+						return nil, nil //nolint:nilnil // lets in
+					}
+				},
+			})
 			hostKeys, err := remote.NewHostKeys(tt.knownHosts, []string{tt.fingerprint})
 			if err != nil {
 				t.Fatal(err)
 			}
-			client, err := remote.Dial(t.Context(), remote.Host{User: "ubuntu", Name: server.Name(), Port: server.Port()}, remote.Config{Signer: ours, HostKeys: hostKeys})
+			client, err := remote.Dial(t.Context(), remote.Host{
+				User: "ubuntu", Name: server.Name(),
+				Port: server.Port(),
+			}, remote.Config{Signer: ours, HostKeys: hostKeys})
 			if client != nil {
 				_ = client.Close()
 			}
@@ -105,7 +132,10 @@ func onHostKeys(t *testing.T, table *Table) {
 		return downgrade(t, func(c *ssh.ServerConfig) { c.KeyExchanges = []string{ssh.InsecureKeyExchangeDH14SHA1} })
 	})
 	table.Try(t, "downgrade", "a MAC with SHA-1", func(t *testing.T) string {
-		return downgrade(t, func(c *ssh.ServerConfig) { c.Ciphers, c.MACs = []string{ssh.CipherAES128CTR}, []string{ssh.HMACSHA1} })
+		return downgrade(t, func(c *ssh.ServerConfig) {
+			c.Ciphers, c.MACs = []string{ssh.CipherAES128CTR},
+				[]string{ssh.HMACSHA1}
+		})
 	})
 }
 
@@ -118,7 +148,8 @@ func downgrade(t *testing.T, configure func(*ssh.ServerConfig)) string {
 	if !errors.As(err, &nothing) {
 		t.Fatalf("Dial: %v", err)
 	}
-	return fmt.Sprintf("refused: nothing in common for %s; the host offers %s", nothing.What, strings.Join(nothing.Theirs, ", "))
+	return fmt.Sprintf("refused: nothing in common for %s; the host offers %s", nothing.What,
+		strings.Join(nothing.Theirs, ", "))
 }
 
 // onWorkspace: a checkout with links and names that lead elsewhere, on the runner or on the host.
@@ -129,19 +160,35 @@ func onWorkspace(t *testing.T, table *Table) {
 		plant func(t *testing.T, dir string)
 		sent  string // what is sent all the same, "" for a refusal
 	}{
-		{"a link to a file of the runner's", func(t *testing.T, dir string) { link(t, "/proc/self/environ", dir, "x") }, ""},
+		{
+			"a link to a file of the runner's",
+			func(t *testing.T, dir string) { link(t, "/proc/self/environ", dir, "x") }, "",
+		},
 		{"a link up and away", func(t *testing.T, dir string) { link(t, "../../../etc/passwd", dir, "a/x") }, ""},
 		{"a link whose folder is a link", func(t *testing.T, dir string) {
 			link(t, "..", dir, "a/up")
 			link(t, "up/../../etc", dir, "a/x")
 		}, ""},
-		{"a name with a line break, for the manifest", func(t *testing.T, dir string) { write(t, filepath.Join(dir, "x\nf\t755\t0\t-\tstart"), "") }, ""},
-		{"a name with a tab, for the manifest", func(t *testing.T, dir string) { write(t, filepath.Join(dir, "x\ty"), "") }, ""},
-		{"a name with an escape sequence, for the log", func(t *testing.T, dir string) { write(t, filepath.Join(dir, "x\x1b[2J"), "") }, ""},
+		{
+			"a name with a line break, for the manifest",
+			func(t *testing.T, dir string) { write(t, filepath.Join(dir, "x\nf\t755\t0\t-\tstart"), "") }, "",
+		},
+		{
+			"a name with a tab, for the manifest",
+			func(t *testing.T, dir string) { write(t, filepath.Join(dir, "x\ty"), "") }, "",
+		},
+		{
+			"a name with an escape sequence, for the log",
+			func(t *testing.T, dir string) { write(t, filepath.Join(dir, "x\x1b[2J"), "") }, "",
+		},
 		{"the token in .git/config, at any depth", func(t *testing.T, dir string) {
 			write(t, filepath.Join(dir, "sub/.git/config"), "AUTHORIZATION: basic x")
 		}, "1 file, without .git"},
-		{"the action's own folder, to forge a complete release", func(t *testing.T, dir string) { write(t, filepath.Join(dir, ".deploy-action/complete"), "") }, "1 file, without .deploy-action"},
+		{
+			"the action's own folder, to forge a complete release",
+			func(t *testing.T, dir string) { write(t, filepath.Join(dir, ".deploy-action/complete"), "") },
+			"1 file, without .deploy-action",
+		},
 		{"a pipe, to hang the reader", func(t *testing.T, dir string) {
 			if err := syscall.Mkfifo(filepath.Join(dir, "pipe"), 0o600); err != nil {
 				t.Fatal(err)
@@ -164,7 +211,10 @@ func onWorkspace(t *testing.T, table *Table) {
 			var err error
 			go func() {
 				defer close(done)
-				tree, err = workspace.Read(t.Context(), workspace.Options{Workspace: dir, Path: ".", Exclude: exclude.Patterns{".git"}})
+				tree, err = workspace.Read(t.Context(), workspace.Options{
+					Workspace: dir, Path: ".",
+					Exclude: exclude.Patterns{".git"},
+				})
 				if err == nil {
 					err = tree.Hash(t.Context())
 				}

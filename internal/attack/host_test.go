@@ -29,12 +29,16 @@ var payloads = []struct{ name, text string }{
 	{"specifiers and variables of systemd", "%i %h $HOME ${PORT} \\x20 %%"},
 }
 
-// onShell: values, variables and commands reach a real bash byte for byte, and nothing in them runs on the way.
+// onShell: values, variables and commands reach a real bash byte for byte, and nothing in them runs
+// on the way.
 func onShell(t *testing.T, table *Table) {
 	t.Helper()
 	for _, p := range payloads {
 		table.Try(t, "value of a script", p.name, func(t *testing.T) string {
-			text, err := scripts.Compose(scripts.Releases, scripts.Values{"path": p.text, "history": "0", "app": "shop"})
+			text, err := scripts.Compose(scripts.Releases, scripts.Values{
+				"path": p.text, "history": "0",
+				"app": "shop",
+			})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -81,10 +85,14 @@ func onShell(t *testing.T, table *Table) {
 	})
 }
 
-// onSystemd: the unit as it is written for the widest names that inputs let through is sound to systemd itself.
+// onSystemd: the unit as it is written for the widest names that inputs let through is sound to
+// systemd itself.
 func onSystemd(t *testing.T, table *Table) {
 	t.Helper()
-	app := scripts.App{Name: "a-" + strings.Repeat("z", 30), User: "_u-9", Path: "/srv/A.b_c-9/x..y", Ports: [2]uint16{8080, 65535}, StopSecs: 600}
+	app := scripts.App{
+		Name: "a-" + strings.Repeat("z", 30), User: "_u-9", Path: "/srv/A.b_c-9/x..y",
+		Ports: [2]uint16{8080, 65535}, StopSecs: 600,
+	}
 	table.Try(t, "unit", "the widest names that are let through", func(t *testing.T) string {
 		unit := app.Unit()
 		if strings.ContainsAny(strings.ReplaceAll(strings.ReplaceAll(unit, "%i", ""), "fs/coredump.c", ""), "%$\\") {
@@ -93,7 +101,8 @@ func onSystemd(t *testing.T, table *Table) {
 		file := filepath.Join(t.TempDir(), app.Name+"@.service")
 		write(t, file, strings.ReplaceAll(unit, "User=_u-9", "User=root"))
 		if _, err := exec.LookPath("systemd-analyze"); err == nil {
-			if out, err := exec.CommandContext(t.Context(), "systemd-analyze", "verify", "--man=no", file).CombinedOutput(); err != nil || strings.Contains(string(out), app.Name) {
+			if out, err := exec.CommandContext(t.Context(), "systemd-analyze", "verify", "--man=no",
+				file).CombinedOutput(); err != nil || strings.Contains(string(out), app.Name) {
 				t.Fatalf("systemd-analyze verify: %v\n%s", err, out)
 			}
 		} else if os.Getenv("CI") != "" {
@@ -103,10 +112,12 @@ func onSystemd(t *testing.T, table *Table) {
 	})
 	table.Try(t, "unit", "specifiers, variables and line breaks in the start command", func(t *testing.T) string {
 		start := "serve %i $HOME \\x20\nExecStartPre=/bin/touch /pwned"
-		if strings.Contains(app.Unit(), "serve") || strings.Contains(scripts.StartFile(start), "\nExecStartPre=/bin/touch /pwned\n") {
+		if strings.Contains(app.Unit(), "serve") || strings.Contains(scripts.StartFile(start),
+			"\nExecStartPre=/bin/touch /pwned\n") {
 			t.Fatal("it is in the unit")
 		}
-		out, made := bash(t, strings.Replace(scripts.StartFile(start), "\n. .deploy-action/environment\nexec bash -c ", "\nprintf '%s.' ", 1))
+		out, made := bash(t, strings.Replace(scripts.StartFile(start), "\n. .deploy-action/environment\nexec bash -c ",
+			"\nprintf '%s.' ", 1))
 		if out != start+"." || len(made) > 0 {
 			t.Fatalf("arrived as %q", out)
 		}
@@ -134,7 +145,9 @@ func onGit(t *testing.T, table *Table) {
 		{"credentials in the URL", "https://user:pw@github.com/o/r"},
 	} {
 		table.Try(t, "submodule", tt.name, func(t *testing.T) string {
-			script := string(library) + fmt.Sprintf("\ngit_url=https://github.com/acme/shop.git url=https://github.com/acme/shop.git\nif to=$(absolute %s); then printf 'taken for %%s' \"$to\"; else printf refused; fi\n", quote(tt.url))
+			script := string(library) + fmt.Sprintf("\ngit_url=https://github.com/acme/shop.git "+
+				"url=https://github.com/acme/shop.git\nif to=$(absolute %s); then printf 'taken for %%s' \"$to\"; "+
+				"else printf refused; fi\n", quote(tt.url))
 			out, made := bash(t, script)
 			if len(made) > 0 || out != "refused" && !strings.HasPrefix(out, "taken for https://github.com/") {
 				t.Fatalf("%q, made %q", out, made)

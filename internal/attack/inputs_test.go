@@ -78,7 +78,10 @@ func onInputs(t *testing.T, table *Table) {
 		{"an absolute folder", "workspace-path", "/proc/self"},
 		{"a pattern that leaves", "exclude", "../../secrets"},
 		{"an MD5 fingerprint", "fingerprint", "MD5:16:27:ac:a5:76:28:2d:36:63:1b:56:4d:eb:df:a6:48"},
-		{"an unknown marker", "known-hosts", "@trust-me web ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ"},
+		{
+			"an unknown marker", "known-hosts",
+			"@trust-me web ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ",
+		},
 		{"a public key", "key", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ"},
 		{"129 KiB", "start", string(make([]byte, 129<<10))},
 	} {
@@ -98,7 +101,8 @@ func onInputs(t *testing.T, table *Table) {
 		})
 	}
 	table.Try(t, "environment", "PORT, HOST, KEY, SSH_HOST in the job's environment", func(t *testing.T) string {
-		in, err := parse(t, nil, "HOST", "evil", "SSH_HOST", "evil", "PORT", "1", "KEY", "x", "PATH_", "/", "input_host", "evil", "START", "id")
+		in, err := parse(t, nil, "HOST", "evil", "SSH_HOST", "evil", "PORT", "1", "KEY", "x", "PATH_", "/",
+			"input_host", "evil", "START", "id")
 		if err != nil || in.Hosts[0].Name != "web.example.com" || in.Hosts[0].Port != 22 {
 			t.Fatalf("%v, %v", in, err)
 		}

@@ -17,8 +17,9 @@ import (
 	"github.com/clothesme/deploy-action/internal/report"
 )
 
-// commands returns what the runner would take for its own in a log: it ends lines at \n, \r\n and \r, looks for "::" at a line's start and for "##["
-// anywhere, and overlooks what is not visible (ActionCommand.cs). This is stricter than the runner, which knows the names of its commands.
+// commands returns what the runner would take for its own in a log: it ends lines at \n, \r\n and
+// \r, looks for "::" at a line's start and for "##[" anywhere, and overlooks what is not visible
+// (ActionCommand.cs). This is stricter than the runner, which knows the names of its commands.
 func commands(log string) []string {
 	var found []string
 	for line := range strings.SplitSeq(strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(log), "\n") {
@@ -94,13 +95,17 @@ func onLog(t *testing.T, table *Table) {
 						t.Fatalf("a line without its prefix: %.80q", line)
 					}
 				}
-				if strings.ContainsFunc(log.String(), func(r rune) bool { return r != '\n' && r != '\t' && r != 0x1b && unicode.IsControl(r) }) {
+				if strings.ContainsFunc(log.String(), func(r rune) bool {
+					return r != '\n' && r != '\t' && r != 0x1b &&
+						unicode.IsControl(r)
+				}) {
 					t.Fatalf("control characters in %.200q", log.String())
 				}
 				shown = log.String()
 			}
 			shown = strings.TrimRight(shown, "\n")
-			return "printed: " + strings.ReplaceAll(strings.TrimSpace(shown[strings.LastIndexByte(shown, '\n')+1:]), "\x1b", "ESC")
+			return "printed: " + strings.ReplaceAll(strings.TrimSpace(shown[strings.LastIndexByte(shown, '\n')+1:]),
+				"\x1b", "ESC")
 		})
 	}
 	table.Try(t, "host name in the log", "a command as the name", func(t *testing.T) string {
@@ -117,7 +122,8 @@ func onLog(t *testing.T, table *Table) {
 		r, log := newReport(nil)
 		r.Error("Deployment failed\n::error::x", "exit\r\n::error::pwned\n##[error]pwned%0A::error::x")
 		// One line, whose breaks are encoded: what follows the command is its text.
-		if lines := strings.Split(strings.TrimSuffix(log.String(), "\n"), "\n"); len(lines) != 1 || !strings.HasPrefix(lines[0], "::error title=") || strings.Contains(lines[0], "##[") {
+		if lines := strings.Split(strings.TrimSuffix(log.String(), "\n"), "\n"); len(lines) != 1 ||
+			!strings.HasPrefix(lines[0], "::error title=") || strings.Contains(lines[0], "##[") {
 			t.Fatalf("%q", lines)
 		}
 		return "one annotation: " + strings.TrimSpace(log.String())
@@ -145,12 +151,14 @@ func onFiles(t *testing.T, table *Table) {
 	}
 	table.Try(t, "output", "an output within an output", func(t *testing.T) string {
 		r, read := files(t)
-		if err := r.Output("release", "x\nEOF\noutcome<<EOF\ndeployed\nEOF\n_GitHubActionsFileCommandDelimeter_\noutcome=deployed"); err != nil {
+		if err := r.Output("release",
+			"x\nEOF\noutcome<<EOF\ndeployed\nEOF\n_GitHubActionsFileCommandDelimeter_\noutcome=deployed"); err != nil {
 			t.Fatal(err)
 		}
 		lines := strings.Split(strings.TrimSuffix(read("GITHUB_OUTPUT"), "\n"), "\n")
 		name, delimiter, _ := strings.Cut(lines[0], "<<")
-		if name != "release" || len(delimiter) < 30 || lines[len(lines)-1] != delimiter || strings.Count(read("GITHUB_OUTPUT"), delimiter) != 2 {
+		if name != "release" || len(delimiter) < 30 || lines[len(lines)-1] != delimiter ||
+			strings.Count(read("GITHUB_OUTPUT"), delimiter) != 2 {
 			t.Fatalf("%q", lines)
 		}
 		return "one output: its delimiter is random"
@@ -176,7 +184,10 @@ func onFiles(t *testing.T, table *Table) {
 // onSecrets: a masked secret in the output of a host.
 func onSecrets(t *testing.T, table *Table) {
 	t.Helper()
-	in, err := parse(t, map[string]string{"token": "ghs_0123456789abcdefghij", "passphrase": "correct horse battery", "env": "DB=postgres-password\nLINES<<E\nfirst-line-of-it\nsecond-line-of-it\nE"})
+	in, err := parse(t, map[string]string{
+		"token": "ghs_0123456789abcdefghij", "passphrase": "correct horse battery",
+		"env": "DB=postgres-password\nLINES<<E\nfirst-line-of-it\nsecond-line-of-it\nE",
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,7 +199,10 @@ func onSecrets(t *testing.T, table *Table) {
 		{"with colours in it", secret, "ghs_0123\x1b[31m456789\x1b[0mabcdefghij\n"},
 		{"with invisible characters in it", secret, "ghs_0123\u200b456789\x00abcdefghij\n"},
 		{"twice, overlapping", secret, "ghs_" + secret + secret[4:] + "\n"},
-		{"as Basic authentication", base64.StdEncoding.EncodeToString([]byte("x-access-token:" + secret)), "Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte("x-access-token:"+secret)) + "\n"},
+		{
+			"as Basic authentication", base64.StdEncoding.EncodeToString([]byte("x-access-token:" + secret)),
+			"Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte("x-access-token:"+secret)) + "\n",
+		},
 		{"a line of the private key", key, "-----BEGIN\n" + key + "\n"},
 		{"the passphrase", "correct horse battery", "pass: correct horse battery\r"},
 		{"a value of env", "postgres-password", "postgres://u:postgres-password@db\n"},
@@ -215,14 +229,16 @@ func onSecrets(t *testing.T, table *Table) {
 		})
 	}
 	table.Try(t, "secret", "any verb of fmt", func(t *testing.T) string {
-		if text := sprint(in); strings.Contains(text, secret) || strings.Contains(text, "postgres") || strings.Contains(text, "horse") {
+		if text := sprint(in); strings.Contains(text, secret) || strings.Contains(text, "postgres") ||
+			strings.Contains(text, "horse") {
 			t.Fatal(text)
 		}
 		return "printed: ***"
 	})
 }
 
-// noMarkup is what report puts between characters that GitHub would see as a link or an address together.
+// noMarkup is what report puts between characters that GitHub would see as a link or an address
+// together.
 const noMarkup = "<!-- -->"
 
 // links are what GitHub makes links of in text: addresses, and people.
@@ -232,7 +248,8 @@ var links = regexp.MustCompile(`://|www\.|(^|[^\w;])@\w`)
 func rendered(t *testing.T, markdown string) string {
 	t.Helper()
 	var page bytes.Buffer
-	if err := goldmark.New(goldmark.WithExtensions(extension.GFM), goldmark.WithRendererOptions(html.WithUnsafe())).Convert([]byte(markdown), &page); err != nil {
+	if err := goldmark.New(goldmark.WithExtensions(extension.GFM),
+		goldmark.WithRendererOptions(html.WithUnsafe())).Convert([]byte(markdown), &page); err != nil {
 		t.Fatal(err)
 	}
 	return page.String()
@@ -255,7 +272,8 @@ func onSummary(t *testing.T, table *Table) {
 	} {
 		table.Try(t, "summary", tt.name, func(t *testing.T) string {
 			text := report.MarkdownText(tt.text)
-			if page := rendered(t, text); !regexp.MustCompile(`^<p>[^<\n]*</p>\n$`).MatchString(strings.ReplaceAll(page, noMarkup, "")) || links.MatchString(page) {
+			if page := rendered(t, text); !regexp.MustCompile(`^<p>[^<\n]*</p>\n$`).MatchString(strings.ReplaceAll(page,
+				noMarkup, "")) || links.MatchString(page) {
 				t.Fatalf("written as %q, shown as %q", text, page)
 			}
 			return "written: " + text

@@ -129,7 +129,8 @@ func noise(t *testing.T, table *Table) {
 				"INPUT_WATCH-FOR":   "0s", "INPUT_SOURCE": tt.source, "GITHUB_WORKSPACE": workspace,
 				"GITHUB_REPOSITORY": "acme/shop", "GITHUB_SHA": strings.Repeat("1", 40),
 				"GITHUB_SERVER_URL": "https://github.com",
-				"GITHUB_RUN_ID":     "4711", "GITHUB_RUN_NUMBER": "7", "GITHUB_STEP_SUMMARY": filepath.Join(dir, "summary"),
+				"GITHUB_RUN_ID":     "4711", "GITHUB_RUN_NUMBER": "7", "GITHUB_STEP_SUMMARY": filepath.Join(dir,
+					"summary"),
 			})
 			if used.failed != tt.fails {
 				t.Fatalf("failed: %v\n%s", used.failed, log[max(len(log)-3000, 0):])
@@ -140,7 +141,8 @@ func noise(t *testing.T, table *Table) {
 			if info, err := os.Stat(filepath.Join(dir, "summary")); err != nil || info.Size() >= 1<<20 {
 				t.Errorf("summary: %v, %v", info, err)
 			}
-			t.Logf("%d MB of memory, %d KB of log, %s", used.memory>>20, used.log>>10, used.took.Round(time.Millisecond))
+			t.Logf("%d MB of memory, %d KB of log, %s", used.memory>>20, used.log>>10,
+				used.took.Round(time.Millisecond))
 			return tt.happened
 		})
 	}

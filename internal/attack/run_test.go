@@ -26,16 +26,19 @@ func answers() map[string]string {
 		"lock":  "open=no\nwaited=0\nlocked=yes\n",
 		"check": "installed=\ncoming=\nos=Debian\nsystemd=yes\nipv6=no\nsite_folder=/etc/nginx/conf.d\nlisten=both\nnginx=1.24.0\nrealip=yes\ndisk_mb=9000\ndisk_used=40\noccupied=\nmemory_mb=900\nmemory_total_mb=2000\nswap_mb=0\nskew=0\n",
 		"port":  "include=absent\ninclude_app=\ninclude_path=\nlast_repository=\nline_port=0\nsite=ours\nrouted=\nstrays=\nrecipe_key=\nboot=1\n" + fmt.Sprintf(slot, 8080) + fmt.Sprintf(slot, 8081),
-		"setup": "changed=\n", "fetch": "commit=" + commit + "\nrelease=20261123T101500Z-aaaaaaa\n", "build": "built=nothing\n",
+		"setup": "changed=\n", "fetch": "commit=" + commit +
+			"\nrelease=20261123T101500Z-aaaaaaa\n", "build": "built=nothing\n",
 		"start": "log_offset=0\npid=7\nstarttime=7\n", "health": "boot_ms=5\ntries=1\nopen=no\n", "site": "reloaded=yes\nedited=no\n", "switch": "switched=yes\nswitched_at=1795400000000\n",
 		"verify": "live=1795400000000\nprobes=1\ndenied=\n", "stop": "stopped=yes\nstop_ms=1\n", "drain": "left=0\ndrain_ms=1\n", "prune": "pruned=0\nfreed_mb=0\nstuck=\n", "record": "recorded=yes\n",
-		"ask":      "answer=right\nsaid=answered 200\nnginx=\nhealth_8080=\nuptime_8080=\nrestarts_8080=\nhealth_8081=\nuptime_8081=\nrestarts_8081=\n",
+		"ask": "answer=right\nsaid=answered " +
+			"200\nnginx=\nhealth_8080=\nuptime_8080=\nrestarts_8080=\nhealth_8081=\nuptime_8081=\nrestarts_8081=\n",
 		"releases": "release_0=20261122T000000Z-aaaaaaa " + commit + " 1\nmb_0=1\nsizes=releases 1 MB\nhistory_0={}\n",
 	}
 }
 
-// fromHost: a whole run against a host in the wrong hands, over SSH. It may fail, and it may lie about itself; it must not get a word into the
-// runner's ears, an output that a later step would stumble over, or mark-up into the summary.
+// fromHost: a whole run against a host in the wrong hands, over SSH. It may fail, and it may lie
+// about itself; it must not get a word into the runner's ears, an output that a later step would
+// stumble over, or mark-up into the summary.
 func fromHost(t *testing.T, table *Table) {
 	t.Helper()
 	const evil = `$(touch pwned)`
@@ -46,18 +49,43 @@ func fromHost(t *testing.T, table *Table) {
 		fails                 bool
 	}{
 		{"an honest host", "deploy", "", "", "", false},
-		{"a command as the release's id", "deploy", "fetch", "commit=" + strings.Repeat("a", 40) + "\nrelease=" + evil + "\n", "", true},
-		{"a path as the release's id", "deploy", "fetch", "commit=" + strings.Repeat("a", 40) + "\nrelease=../../etc\n", "", true},
-		{"a command as the commit", "deploy", "fetch", "commit=" + evil + "\nrelease=20261123T101500Z-aaaaaaa\n", "", true},
-		{"a command as the release before", "deploy", "port", strings.Replace(answers()["port"], "release_8080=", "commit_8080=x\nrecipe_8080=x\nrelease_8080="+evil, 1), "", true},
+		{
+			"a command as the release's id", "deploy", "fetch",
+			"commit=" + strings.Repeat("a", 40) + "\nrelease=" + evil + "\n", "", true,
+		},
+		{
+			"a path as the release's id", "deploy", "fetch",
+			"commit=" + strings.Repeat("a", 40) + "\nrelease=../../etc\n", "", true,
+		},
+		{
+			"a command as the commit", "deploy", "fetch", "commit=" + evil + "\nrelease=20261123T101500Z-aaaaaaa\n", "",
+			true,
+		},
+		{
+			"a command as the release before", "deploy", "port",
+			strings.Replace(answers()["port"], "release_8080=", "commit_8080=x\nrecipe_8080=x\nrelease_8080="+evil, 1),
+			"", true,
+		},
 		{"a command as the pid", "deploy", "start", "log_offset=0\npid=" + evil + "\nstarttime=7\n", "", true},
-		{"a port that is none", "deploy", "port", strings.Replace(answers()["port"], "line_port=0", "line_port=70000", 1), "", true},
+		{
+			"a port that is none", "deploy", "port",
+			strings.Replace(answers()["port"], "line_port=0", "line_port=70000", 1), "", true,
+		},
 		{"workflow commands among the results", "deploy", "check", "::set-output name=outcome::deployed\n", "", true},
-		{"workflow commands in what it says", "deploy", "build", answers()["build"], "x\r::error::pwned\n##[error]pwned\n::add-mask::e\n\x1b]0;pwned\a", false},
+		{
+			"workflow commands in what it says", "deploy", "build", answers()["build"],
+			"x\r::error::pwned\n##[error]pwned\n::add-mask::e\n\x1b]0;pwned\a", false,
+		},
 		{"mark-up in its last words before it fails", "deploy", "build", "", "<script>alert(1)</script>\n```\n# pwned | x\n::error::pwned", true},
 		{"mark-up and commands in its history", "status", "releases", "release_0=20261122T000000Z-aaaaaaa " + strings.Repeat("a", 40) + " 1\nhistory_0={\"outcome\":\"<img src=x>|::error::\",\"actor\":\"@all\",\"release\":\"`x\"}\nhistory_1=<!--\n", "", false},
-		{"a release in its list that is a path", "status", "releases", "release_0=../../etc " + strings.Repeat("a", 40) + " 1\n", "", true},
-		{"colours and commands as its system's name", "deploy", "check", strings.Replace(answers()["check"], "os=Debian", "os=\x1b[2J##[error]pwned", 1), "", false},
+		{
+			"a release in its list that is a path", "status", "releases",
+			"release_0=../../etc " + strings.Repeat("a", 40) + " 1\n", "", true,
+		},
+		{
+			"colours and commands as its system's name", "deploy", "check",
+			strings.Replace(answers()["check"], "os=Debian", "os=\x1b[2J##[error]pwned", 1), "", false,
+		},
 		{"a megabyte of results", "deploy", "check", strings.Repeat("a=b\n", 1<<19), "", true},
 		{"a newer run that never was, with a command as its number", "deploy", "port", strings.NewReplacer(
 			"flag_8080=no", "flag_8080=yes", "listen_8080=none", "listen_8080=ours", "release_8080=", "commit_8080="+strings.Repeat("b", 40)+"\nrecipe_8080=x\nrelease_8080=20261122T000000Z-bbbbbbb",
@@ -81,13 +109,19 @@ func fromHost(t *testing.T, table *Table) {
 					v.End(status)
 				})
 			}})
-			in, err := parse(t, map[string]string{"host": fmt.Sprintf("ubuntu@127.0.0.1:%d", server.Port()), "operation": tt.operation, "watch-for": "0s", "known-hosts": server.KnownHosts()},
+			in, err := parse(t, map[string]string{
+				"host":      fmt.Sprintf("ubuntu@127.0.0.1:%d", server.Port()),
+				"operation": tt.operation, "watch-for": "0s", "known-hosts": server.KnownHosts(),
+			},
 				"GITHUB_RUN_ID", "4711", "GITHUB_RUN_NUMBER", "7")
 			if err != nil {
 				t.Fatal(err)
 			}
 			dir := t.TempDir()
-			env := map[string]string{"GITHUB_OUTPUT": filepath.Join(dir, "output"), "GITHUB_STEP_SUMMARY": filepath.Join(dir, "summary"), "GITHUB_STATE": filepath.Join(dir, "state")}
+			env := map[string]string{
+				"GITHUB_OUTPUT":       filepath.Join(dir, "output"),
+				"GITHUB_STEP_SUMMARY": filepath.Join(dir, "summary"), "GITHUB_STATE": filepath.Join(dir, "state"),
+			}
 			r, log := newReport(env)
 			dial := host.SSH(remote.Config{Signer: in.Signer, HostKeys: in.HostKeys})
 			result, err := deploy.New(in, r, dial, nil, time.Now()).Run(t.Context())

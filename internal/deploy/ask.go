@@ -10,7 +10,8 @@ import (
 	"github.com/clothesme/deploy-action/scripts"
 )
 
-// answer is what the site said to a request that was made at some moment, as a visitor would make it.
+// answer is what the site said to a request that was made at some moment, as a visitor would make
+// it.
 type answer struct {
 	Right bool
 	Said  string // what came, for people
@@ -36,7 +37,10 @@ func (d *Deployment) ask(ctx context.Context, h *target, log bool) error {
 	if err != nil {
 		return err
 	}
-	a := answer{Right: res.OneOf("answer", "wrong", "right") == "right", Said: res.Text("said"), Slots: map[uint16]slotAnswer{}}
+	a := answer{
+		Right: res.OneOf("answer", "wrong", "right") == "right", Said: res.Text("said"),
+		Slots: map[uint16]slotAnswer{},
+	}
 	if res.Text("nginx") != "" {
 		a.Port = res.Port("nginx")
 	}
@@ -44,7 +48,10 @@ func (d *Deployment) ask(ctx context.Context, h *target, log bool) error {
 		key := func(name string) string { return fmt.Sprintf("%s_%d", name, port) }
 		health := res.OneOf(key("health"), "", "right", "wrong")
 		up, _ := time.ParseDuration(res.Form(key("uptime"), secondsOr) + "s")
-		a.Slots[port] = slotAnswer{Listens: health != "", Right: health == "right", Uptime: up, Restarts: res.Form(key("restarts"), secondsOr)}
+		a.Slots[port] = slotAnswer{
+			Listens: health != "", Right: health == "right", Uptime: up,
+			Restarts: res.Form(key("restarts"), secondsOr),
+		}
 	}
 	if res.Err() == nil {
 		h.answer = &a
@@ -52,7 +59,8 @@ func (d *Deployment) ask(ctx context.Context, h *target, log bool) error {
 	return res.Err()
 }
 
-// askNow is a step: what the site answers is said in words that later steps, the result and a failure use.
+// askNow is a step: what the site answers is said in words that later steps, the result and a
+// failure use.
 func (d *Deployment) askNow(ctx context.Context, h *target) (string, error) {
 	if err := d.ask(ctx, h, d.in.Operation == inputs.Status && h.Active != nil); err != nil {
 		return "", err
@@ -60,7 +68,8 @@ func (d *Deployment) askNow(ctx context.Context, h *target) (string, error) {
 	if h.answer.Right {
 		return fmt.Sprintf("GET %s through nginx %s", d.in.Health.Path, h.answer.Said), nil
 	}
-	line := fmt.Sprintf("the site does not answer right: GET %s for %s through nginx: %s", d.in.Health.Path, d.verifyHost(), h.answer.Said)
+	line := fmt.Sprintf("the site does not answer right: GET %s for %s through nginx: %s", d.in.Health.Path,
+		d.verifyHost(), h.answer.Said)
 	if h.Active == nil && h.Outside == nil {
 		return "nothing was deployed yet; " + line, nil
 	}
@@ -83,7 +92,8 @@ func (d *Deployment) isUp(_ context.Context, h *target) (string, error) {
 	return "", &downError{d.in.Health.Path, d.verifyHost(), h.answer.Said}
 }
 
-// askAll asks all hosts that can still be asked, for a failure: what serves is said as it is then, not as it was when the run began.
+// askAll asks all hosts that can still be asked, for a failure: what serves is said as it is then,
+// not as it was when the run began.
 func (d *Deployment) askAll(ctx context.Context, limit time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -107,7 +117,8 @@ func (a *answer) serving(h *target) string {
 	case a.Right:
 		return fmt.Sprintf("port %d serves, and not %s", a.Port, version)
 	case h.ailing:
-		return fmt.Sprintf("it does not answer right, as it did not when this run began (%s); %s is active", a.Said, version)
+		return fmt.Sprintf("it does not answer right, as it did not when this run began (%s); %s is active", a.Said,
+			version)
 	case !a.Slots[h.Active.Port].Listens:
 		return fmt.Sprintf("it is down (%s): nothing of %s listens", a.Said, version)
 	}

@@ -45,7 +45,8 @@ func (d *Deployment) noAssets(h *target) bool {
 	return len(d.in.Assets) == 0 || h.unchanged || !d.op.makes && !d.op.asks
 }
 
-// resolve asks the store what the assets are now: a changed one makes another release of the same commit. All hosts get the same.
+// resolve asks the store what the assets are now: a changed one makes another release of the same
+// commit. All hosts get the same.
 func (d *Deployment) resolve(ctx context.Context, h *target) (string, error) {
 	d.resolving.Lock()
 	defer d.resolving.Unlock()
@@ -85,7 +86,8 @@ func (d *Deployment) find(ctx context.Context, a inputs.Asset) (asset, error) {
 }
 
 func (d *Deployment) warnUnproved(a asset) {
-	d.rep.Warn("Asset "+a.Path, fmt.Sprintf("nothing but %s vouches for %s: add sha256=<its SHA-256> to its line in the input \"assets\"", s3.Unproved.By, a))
+	d.rep.Warn("Asset "+a.Path, fmt.Sprintf("nothing but %s vouches for %s: add sha256=<its SHA-256> to its line in "+
+		"the input \"assets\"", s3.Unproved.By, a))
 }
 
 // fetchAssets has the host fetch what it does not have yet, and link everything into the release.
@@ -108,7 +110,8 @@ func (d *Deployment) fetchAssets(ctx context.Context, h *target) (string, error)
 		case "clone":
 			lines[i] = fmt.Sprintf("%s is taken from %s, nothing fetched, proved by %s", a.Path, h.Clone(), a.proof.By)
 		case "store":
-			lines[i] = fmt.Sprintf("%s, %s of %s fetched, proved by %s", a.Path, megabytes(fetched), megabytes(a.object.Size), a.proof.By)
+			lines[i] = fmt.Sprintf("%s, %s of %s fetched, proved by %s", a.Path, megabytes(fetched),
+				megabytes(a.object.Size), a.proof.By)
 		}
 		if err := res.Err(); err != nil {
 			return "", err
@@ -117,11 +120,12 @@ func (d *Deployment) fetchAssets(ctx context.Context, h *target) (string, error)
 	return strings.Join(lines, "; "), nil
 }
 
-var errCredentialsEnded = errors.New("the AWS credentials have ended: they must last longer than the deployment takes until here " +
+var errCredentialsEnded = errors.New("the AWS credentials have ended: they must last longer than the deployment " +
+	"takes until here " +
 	"(role-duration-seconds of aws-actions/configure-aws-credentials)")
 
-// fetchAsset brings one asset to the host. A URL that has ended is signed again, and the download goes on; an object that was replaced
-// is looked up again, and the download starts over, once.
+// fetchAsset brings one asset to the host. A URL that has ended is signed again, and the download
+// goes on; an object that was replaced is looked up again, and the download starts over, once.
 func (d *Deployment) fetchAsset(ctx context.Context, h *target, i int) (*scripts.Results, error) {
 	for again, ended := false, false; ; {
 		a := h.assets[i]
@@ -160,7 +164,8 @@ func (d *Deployment) fetchAsset(ctx context.Context, h *target, i int) (*scripts
 	}
 }
 
-// signatures returns a signed URL and the parts of it that open the object by themselves, as they stand in it and decoded.
+// signatures returns a signed URL and the parts of it that open the object by themselves, as they
+// stand in it and decoded.
 func signatures(signed string) []string {
 	secrets := []string{signed}
 	_, query, _ := strings.Cut(signed, "?")

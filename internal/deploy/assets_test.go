@@ -18,7 +18,10 @@ func withAssets(t *testing.T) (*fakeHost, *inputs.Inputs) {
 	t.Helper()
 	f, in := newFakeHost(t), testInputs()
 	f.store = &fakeStore{until: time.Now().Add(time.Hour), objects: map[string]s3.Object{
-		"models/a": {ETag: "etag-a", MD5: "aa", Size: 3_000_000}, "models/b": {ETag: strings.Repeat("b", 32) + "-2", Size: 5_000_000},
+		"models/a": {ETag: "etag-a", MD5: "aa", Size: 3_000_000}, "models/b": {
+			ETag: strings.Repeat("b", 32) + "-2",
+			Size: 5_000_000,
+		},
 	}}
 	in.Assets = []inputs.Asset{{Bucket: "models", Key: "a", Path: "m/a"}, {Bucket: "models", Key: "b", Path: "m/b"}}
 	return f, in
@@ -41,11 +44,13 @@ func TestAssetsAreFetchedBetweenBuildAndStart(t *testing.T) {
 		t.Fatalf("Run: %v\n%s", err, log)
 	}
 	b := "assets " + strings.Repeat("b", 32) + "-2 https://models/b?signature=2"
-	if !strings.Contains(strings.Join(f.calls, ","), "fetch,build,assets aa https://models/a?signature=1,"+b+",start 8081") {
+	if !strings.Contains(strings.Join(f.calls, ","),
+		"fetch,build,assets aa https://models/a?signature=1,"+b+",start 8081") {
 		t.Errorf("calls %v", f.calls)
 	}
 	for _, words := range []string{
-		"✓ resolve: 2 found, 8.0 MB in all", "m/a, 3.0 MB of 3.0 MB fetched, proved by its ETag, an MD5; m/b, 5.0 MB of 5.0 MB fetched, proved by size and ETag alone",
+		"✓ resolve: 2 found, 8.0 MB in all", "m/a, 3.0 MB of 3.0 MB fetched, proved by its ETag, an MD5; m/b, 5.0 " +
+			"MB of 5.0 MB fetched, proved by size and ETag alone",
 		"::warning title=Asset m/b::nothing but size and ETag alone vouches for s3://models/b",
 	} {
 		if !strings.Contains(log, words) {
@@ -65,7 +70,8 @@ func TestPartsOfAnUnknownLengthProveNothing(t *testing.T) {
 		etag := strings.Repeat("c", 32) + tt.etag
 		f.store.objects["models/a"] = s3.Object{ETag: etag, Parts: etag, Size: 3_000_000}
 		_, log, err := deployTo(t, f, in)
-		if err != nil || !strings.Contains(log, tt.want) || strings.Contains(log, "::warning title=Asset m/a::nothing but size and ETag alone") != tt.warned {
+		if err != nil || !strings.Contains(log, tt.want) ||
+			strings.Contains(log, "::warning title=Asset m/a::nothing but size and ETag alone") != tt.warned {
 			t.Errorf("%s: err %v\n%s", tt.etag, err, log)
 		}
 	}
@@ -119,7 +125,10 @@ func TestAnAssetThatCannotBeHad(t *testing.T) {
 		want    string // "" for success
 	}{
 		{"no credentials", func(f *fakeHost, _ *inputs.Inputs) { f.store = nil }, nil, "resolve: no AWS credentials"},
-		{"all missing are named at once", func(f *fakeHost, _ *inputs.Inputs) { f.store.objects = nil }, nil, "resolve: look up s3://models/a: no such object\nlook up s3://models/b: no such object"},
+		{
+			"all missing are named at once", func(f *fakeHost, _ *inputs.Inputs) { f.store.objects = nil }, nil,
+			"resolve: look up s3://models/a: no such object\nlook up s3://models/b: no such object",
+		},
 		{"refused", func(f *fakeHost, _ *inputs.Inputs) {
 			f.faults[scripts.Assets] = fault{kind: "error", code: scripts.ExitAssetRefused, words: "S3 refuses"}
 		}, []string{"assets aa https://models/a?signature=1"}, "assets: S3 refuses"},
@@ -130,7 +139,8 @@ func TestAnAssetThatCannotBeHad(t *testing.T) {
 		{"credentials that have ended", func(f *fakeHost, _ *inputs.Inputs) {
 			f.store.until = time.Now()
 			f.faults[scripts.Assets] = fault{kind: "error", code: scripts.ExitAssetRefused, words: "S3 refuses"}
-		}, []string{"assets aa https://models/a?signature=1"}, "assets: the AWS credentials have ended: they must last longer than the deployment takes until here"},
+		}, []string{"assets aa https://models/a?signature=1"}, "assets: the AWS credentials have ended: they must " +
+			"last longer than the deployment takes until here"},
 		{"replaced", func(f *fakeHost, _ *inputs.Inputs) {
 			f.faults[scripts.Assets] = fault{kind: "error", code: scripts.ExitAssetStale, words: "replaced"}
 		}, []string{"assets aa https://models/a?signature=1", "assets aa https://models/a?signature=2"}, ""},

@@ -24,7 +24,8 @@ const needs = "awk cmp curl flock grep nginx pgrep sed sync timeout xargs"
 // needs of a source.
 var sourceNeeds = map[string]string{inputs.Git: " git", inputs.Workspace: " gzip sha256sum tar"}
 
-// pythonic is a build that may well make a virtual environment, whose module is a package of its own.
+// pythonic is a build that may well make a virtual environment, whose module is a package of its
+// own.
 var pythonic = regexp.MustCompile(`\b(python3?|pip3?|venv|virtualenv)\b`)
 
 // check looks at all that a deployment needs, and changes nothing.
@@ -32,7 +33,8 @@ func (d *Deployment) check(ctx context.Context, h *target) (string, error) {
 	return d.examine(ctx, h, false)
 }
 
-// install brings what check found missing, once it is known that nothing else is in the way, and checks again.
+// install brings what check found missing, once it is known that nothing else is in the way, and
+// checks again.
 func (d *Deployment) install(ctx context.Context, h *target) (string, error) {
 	line, err := d.examine(ctx, h, true)
 	h.app.TheirSite = h.TheirSite
@@ -68,7 +70,8 @@ func (d *Deployment) examine(ctx context.Context, h *target, install bool) (stri
 		return "", withFaults(err, res)
 	}
 	h.systemd, h.memoryMB = res.Yes("systemd"), res.Int("memory_mb")
-	memory := fmt.Sprintf("%d of %d MB of memory and %s", h.memoryMB, res.Int("memory_total_mb"), swapText(res.Int("swap_mb")))
+	memory := fmt.Sprintf("%d of %d MB of memory and %s", h.memoryMB, res.Int("memory_total_mb"),
+		swapText(res.Int("swap_mb")))
 	h.app = scripts.App{
 		Name: d.in.App, User: h.Address.User, Path: d.in.Path, Ports: d.in.Ports, Include: d.in.NginxInclude,
 		ServerName: d.in.ServerName, IPv6: res.Yes("ipv6"), OneSocket: res.OneOf("listen", "both", "v6") == "v6",
@@ -77,7 +80,8 @@ func (d *Deployment) examine(ctx context.Context, h *target, install bool) (stri
 		TrustedProxies: d.in.TrustedProxies,
 	}
 	if h.app.NoRealIP && len(h.app.TrustedProxies) > 0 {
-		return "", errors.New("nginx has no realip module, which the input trusted-proxies needs: install a build that has it, " +
+		return "", errors.New("nginx has no realip module, which the input trusted-proxies needs: install a build " +
+			"that has it, " +
 			"as all distributions' have")
 	}
 	installed := res.Text("installed")
@@ -99,7 +103,8 @@ func (d *Deployment) examine(ctx context.Context, h *target, install bool) (stri
 	}
 	occupied := res.Text("occupied")
 	if disk < minDiskMB && occupied == "" && d.op.makes { // with releases there room can be made
-		return "", fmt.Errorf("only %d MB of disk are free at %s, and a first release needs at least %d MB: give the host a bigger disk, or delete there what is not needed", disk, d.in.Path, minDiskMB)
+		return "", fmt.Errorf("only %d MB of disk are free at %s, and a first release needs at least %d MB: give "+
+			"the host a bigger disk, or delete there what is not needed", disk, d.in.Path, minDiskMB)
 	}
 	if used := res.Int("disk_used"); used > fullDisk {
 		d.warnOnce(h, "Disk of "+h.Address.Name, fmt.Sprintf("the disk of %s is %d %% full at %s, with "+
@@ -109,7 +114,8 @@ func (d *Deployment) examine(ctx context.Context, h *target, install bool) (stri
 		d.rep.Info(d.in.Path + " has " + occupied)
 	}
 	if olderThan(version, neededNginx) {
-		return "", fmt.Errorf("nginx %s is too old: keepalive_timeout in an upstream, by which an old version's connections come to an end, needs %s; upgrade it", version, neededNginx)
+		return "", fmt.Errorf("nginx %s is too old: keepalive_timeout in an upstream, by which an old version's "+
+			"connections come to an end, needs %s; upgrade it", version, neededNginx)
 	}
 	h.app.NoDryRun = olderThan(version, dryRunNginx)
 	if olderThan(version, keptNginx) {
@@ -124,7 +130,8 @@ func (d *Deployment) examine(ctx context.Context, h *target, install bool) (stri
 		d.warnOnce(h, "No systemd on "+h.Address.Name, "systemd is not init here: the application is started with "+
 			"nohup and does not come back after a crash or a reboot")
 	}
-	return fmt.Sprintf("%s, %s, %.1f GB of disk free, %s%s", os, nginxText(version), float64(disk)/1024, memory, installed), nil
+	return fmt.Sprintf("%s, %s, %.1f GB of disk free, %s%s", os, nginxText(version), float64(disk)/1024, memory,
+		installed), nil
 }
 
 func (d *Deployment) mayInstall(now bool) string {

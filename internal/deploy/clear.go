@@ -5,7 +5,8 @@ import (
 	"fmt"
 )
 
-// clear ends what a dead run left in the idle slot: a version never switched to, or one that was never retired.
+// clear ends what a dead run left in the idle slot: a version never switched to, or one that was
+// never retired.
 func (d *Deployment) clear(ctx context.Context, h *target) (string, error) {
 	instead := ""
 	if h.Active != nil && h.Active.Serves() {

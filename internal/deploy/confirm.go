@@ -9,8 +9,9 @@ import (
 	"github.com/clothesme/deploy-action/scripts"
 )
 
-// confirm asks a release that would be left as it is whether it is healthy. One that is not, is treated like one that does not serve: who
-// runs the workflow again hopes for a fresh start of it, which then comes by the same steps as any other release.
+// confirm asks a release that would be left as it is whether it is healthy. One that is not, is
+// treated like one that does not serve: who runs the workflow again hopes for a fresh start of it,
+// which then comes by the same steps as any other release.
 func (d *Deployment) confirm(ctx context.Context, h *target) (string, error) {
 	_, err := h.Exec(ctx, scripts.Confirm, scripts.Values{
 		"port": h.activePort(), "health_host": d.in.Health.Host, "verify_host": d.verifyHost(),
@@ -27,5 +28,6 @@ func (d *Deployment) confirm(ctx context.Context, h *target) (string, error) {
 
 func isChanged(h *target) bool { return !h.unchanged }
 
-// isChosen: the release step has nothing to do a second time but where the active release turned out not to be healthy.
+// isChosen: the release step has nothing to do a second time but where the active release turned
+// out not to be healthy.
 func isChosen(h *target) bool { return h.release != "" }

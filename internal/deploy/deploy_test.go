@@ -20,9 +20,15 @@ import (
 
 func testInputs() *inputs.Inputs {
 	return &inputs.Inputs{
-		Hosts: []remote.Host{{User: "ubuntu", Name: "web-1", Port: 22}}, ConnectTimeout: time.Second, Timeout: time.Minute, LockTimeout: time.Second,
+		Hosts: []remote.Host{{
+			User: "ubuntu", Name: "web-1",
+			Port: 22,
+		}}, ConnectTimeout: time.Second, Timeout: time.Minute, LockTimeout: time.Second,
 		App: "ai-server", Path: "/home/ubuntu/ai-server", Repository: "o/r", Ref: newCommit, ServerURL: "https://github.com", Start: "serve", Strategy: inputs.BlueGreen,
-		Ports: [2]uint16{8080, 8081}, Health: inputs.Health{Path: "/health", Status: 200, Timeout: time.Second, Host: "localhost"},
+		Ports: [2]uint16{8080, 8081}, Health: inputs.Health{
+			Path: "/health", Status: 200, Timeout: time.Second,
+			Host: "localhost",
+		},
 		DrainTimeout: time.Second, StopTimeout: time.Second, ServerName: "_", NginxInclude: "/etc/nginx/conf.d/service-url.inc", KeepReleases: 5,
 		MaxBodySize: "100m", ResponseTimeout: 5 * time.Minute,
 		Operation: inputs.Deploy, Run: inputs.Run{ID: "7", Number: "3", Actor: "ada"},
@@ -58,10 +64,12 @@ func TestDeploymentIsThisList(t *testing.T) {
 		t.Errorf("calls (-want +got):\n%s", diff)
 	}
 	if result.Outcome != outcome.Deployed || f.flag != "8081" || f.running["8080"] || f.holder != "" {
-		t.Errorf("outcome %s, flag %s, old runs %t, lock held by %q", result.Outcome, f.flag, f.running["8080"], f.holder)
+		t.Errorf("outcome %s, flag %s, old runs %t, lock held by %q", result.Outcome, f.flag, f.running["8080"],
+			f.holder)
 	}
 	h := result.Hosts[0]
-	if h.ActivePort != 8081 || h.PreviousPort != 8080 || h.PreviousRelease != "20261122T000000Z-aaaaaaa" || h.Commit != newCommit || h.Reloaded {
+	if h.ActivePort != 8081 || h.PreviousPort != 8080 || h.PreviousRelease != "20261122T000000Z-aaaaaaa" ||
+		h.Commit != newCommit || h.Reloaded {
 		t.Errorf("host result %+v", h)
 	}
 }
@@ -70,11 +78,13 @@ func TestTheLogTellsTheWayAndThatNobodyLooked(t *testing.T) {
 	in := testInputs()
 	in.Jumps = []remote.Jump{{Host: remote.Host{User: "ops", Name: "bastion", Port: 2222}}}
 	_, log, err := deployTo(t, newFakeHost(t), in)
-	if err != nil || !strings.Contains(log, "ubuntu@web-1, through ops@bastion:2222, fake") || strings.Contains(log, "insecure-skip") {
+	if err != nil || !strings.Contains(log, "ubuntu@web-1, through ops@bastion:2222, fake") ||
+		strings.Contains(log, "insecure-skip") {
 		t.Errorf("Run: %v\n%s", err, log)
 	}
 	in.KeyInsecure = true
-	if _, log, err = deployTo(t, newFakeHost(t), in); err != nil || !strings.Contains(log, "::warning title=Nobody knows who web-1 is::") {
+	if _, log, err = deployTo(t, newFakeHost(t), in); err != nil ||
+		!strings.Contains(log, "::warning title=Nobody knows who web-1 is::") {
 		t.Errorf("Run: %v\n%s", err, log)
 	}
 }
@@ -105,12 +115,14 @@ func TestSetupIsThisListAndDeploysNothing(t *testing.T) {
 		if diff := cmp.Diff([]string{"lock", "check", "port", "setup", "site"}, f.calls); diff != "" {
 			t.Errorf("calls (-want +got):\n%s", diff)
 		}
-		if result.Outcome != want || f.flag != "" || f.holder != "" || !strings.Contains(log, "answers 502 until the first deployment") {
+		if result.Outcome != want || f.flag != "" || f.holder != "" ||
+			!strings.Contains(log, "answers 502 until the first deployment") {
 			t.Errorf("outcome %s, want %s; flag %q, lock held by %q\n%s", result.Outcome, want, f.flag, f.holder, log)
 		}
 	}
 	f.holder, in.DryRun = "another run", true
-	if result, log, err := deployTo(t, f, in); err != nil || !strings.Contains(result.Details, "reload nginx once, unless") {
+	if result, log, err := deployTo(t, f, in); err != nil ||
+		!strings.Contains(result.Details, "reload nginx once, unless") {
 		t.Errorf("dry run: %v\n%s", err, log)
 	}
 }
@@ -198,12 +210,14 @@ func TestAnAilingReleaseIsNotSaidToBeWell(t *testing.T) {
 	f := newFakeHost(t)
 	f.faults[scripts.Confirm], f.faults[scripts.Health], f.unwell = ails, ails, true
 	_, _, err := deployTo(t, f, again(t))
-	if err == nil || !strings.Contains(err.Error(), "site: unchanged; it does not answer right, as it did not when this run began (answered 502); 20261122T000000Z-aaaaaaa on port 8080 is active") {
+	if err == nil || !strings.Contains(err.Error(), "site: unchanged; it does not answer right, as it did not when "+
+		"this run began (answered 502); 20261122T000000Z-aaaaaaa on port 8080 is active") {
 		t.Errorf("err = %v", err)
 	}
 }
 
-// What serves is said as it is when a run fails, whatever it was when it began: a command of the workflow's may have stopped it.
+// What serves is said as it is when a run fails, whatever it was when it began: a command of the
+// workflow's may have stopped it.
 func TestAFailureAsksTheSite(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -211,9 +225,20 @@ func TestAFailureAsksTheSite(t *testing.T) {
 		want string
 	}{
 		{"all is well", func(*fakeHost) {}, "site: unchanged; 20261122T000000Z-aaaaaaa on port 8080 serves\n"},
-		{"it was stopped", func(f *fakeHost) { delete(f.running, "8080") }, "site: unchanged; it is down (answered 502): nothing of 20261122T000000Z-aaaaaaa on port 8080 listens\n"},
-		{"it answers otherwise", func(f *fakeHost) { f.unwell = true }, "site: unchanged; it does not answer right (answered 502); 20261122T000000Z-aaaaaaa on port 8080 is active\n"},
-		{"it can't be asked", func(f *fakeHost) { f.faults[scripts.Ask] = fault{kind: "error", code: 1, words: "no"} }, " on port 8080 serves, as far as is known: it could not be asked\n"},
+		{
+			"it was stopped", func(f *fakeHost) { delete(f.running, "8080") },
+			"site: unchanged; it is down (answered 502): nothing of 20261122T000000Z-aaaaaaa on port 8080 listens\n",
+		},
+		{
+			"it answers otherwise", func(f *fakeHost) { f.unwell = true },
+			"site: unchanged; it does not answer right (answered 502); 20261122T000000Z-aaaaaaa on port 8080 is " +
+				"active\n",
+		},
+		{
+			"it can't be asked",
+			func(f *fakeHost) { f.faults[scripts.Ask] = fault{kind: "error", code: 1, words: "no"} },
+			" on port 8080 serves, as far as is known: it could not be asked\n",
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			f := newFakeHost(t)
@@ -234,17 +259,34 @@ func TestStatusAsksTheSite(t *testing.T) {
 		want []string
 		fail string
 	}{
-		{"it is up", func(*fakeHost, *inputs.Inputs) {}, []string{"GET /health through nginx answered 200", "8080  active  right", "1d1h", "9 MB", "venvs 119 MB"}, ""},
-		{"it is down", func(f *fakeHost, _ *inputs.Inputs) { f.unwell = true }, []string{"the site does not answer right", "20261121T000000Z-9999999"}, "up: the site is down: GET /health for localhost through nginx: answered 502"},
-		{"it may be", func(f *fakeHost, in *inputs.Inputs) { f.unwell, in.AllowDown = true, true }, []string{"the site does not answer right"}, ""},
-		{"nothing was deployed", func(f *fakeHost, _ *inputs.Inputs) { f.flag, f.running = "", map[string]bool{} }, []string{"nothing was deployed yet"}, ""},
+		{
+			"it is up", func(*fakeHost, *inputs.Inputs) {},
+			[]string{"GET /health through nginx answered 200", "8080  active  right", "1d1h", "9 MB", "venvs 119 MB"},
+			"",
+		},
+		{
+			"it is down", func(f *fakeHost, _ *inputs.Inputs) { f.unwell = true },
+			[]string{"the site does not answer right", "20261121T000000Z-9999999"},
+			"up: the site is down: GET /health for localhost through nginx: answered 502",
+		},
+		{
+			"it may be", func(f *fakeHost, in *inputs.Inputs) { f.unwell, in.AllowDown = true, true },
+			[]string{"the site does not answer right"},
+			"",
+		},
+		{
+			"nothing was deployed", func(f *fakeHost, _ *inputs.Inputs) { f.flag, f.running = "", map[string]bool{} },
+			[]string{"nothing was deployed yet"},
+			"",
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			f, in := newFakeHost(t), testInputs()
 			in.Operation = inputs.Status
 			tt.then(f, in)
 			_, log, err := deployTo(t, f, in)
-			if (err != nil) != (tt.fail != "") || err != nil && (!strings.Contains(err.Error(), tt.fail) || !strings.Contains(err.Error(), `input "allow-down"`)) {
+			if (err != nil) != (tt.fail != "") || err != nil &&
+				(!strings.Contains(err.Error(), tt.fail) || !strings.Contains(err.Error(), `input "allow-down"`)) {
 				t.Errorf("err = %v, want %q", err, tt.fail)
 			}
 			for _, want := range tt.want {
@@ -278,7 +320,8 @@ func TestFirstDeploymentFailingLeavesNothingActive(t *testing.T) {
 	}
 }
 
-// Failures in a row must not fill the disk: what is pruned after one spares the active release, this one and what has come of its assets.
+// Failures in a row must not fill the disk: what is pruned after one spares the active release,
+// this one and what has come of its assets.
 func TestAFailedRunPrunes(t *testing.T) {
 	const active, failed = "20261122T000000Z-aaaaaaa", "20261123T000000Z-bbbbbbb"
 	for _, tt := range []struct{ name, kind, live, keep string }{
@@ -312,18 +355,25 @@ func TestLeftoverInTheIdleSlotIsDrainedAndStopped(t *testing.T) {
 	}
 }
 
-// Every verb of the deployment fails in every way; the site must serve, what was begun must be taken back where the host can still be
-// reached, the message must carry the four facts, and the next run must succeed. A connection that comes about again fails nothing.
+// Every verb of the deployment fails in every way; the site must serve, what was begun must be
+// taken back where the host can still be reached, the message must carry the four facts, and the
+// next run must succeed. A connection that comes about again fails nothing.
 func TestEveryStepFailingInEveryWay(t *testing.T) {
 	verbs := []scripts.Verb{
 		scripts.Lock, scripts.Check, scripts.Port, scripts.Setup, scripts.Fetch, scripts.Build, scripts.Hook, scripts.Start, scripts.Health,
 		scripts.Site, scripts.Switch, scripts.Verify, scripts.Drain, scripts.Stop, scripts.Prune, scripts.Record,
 	}
-	committed := map[scripts.Verb]bool{scripts.Drain: true, scripts.Stop: true, scripts.Prune: true, scripts.Record: true}
+	committed := map[scripts.Verb]bool{
+		scripts.Drain: true, scripts.Stop: true, scripts.Prune: true,
+		scripts.Record: true,
+	}
 	in := testInputs()
 	in.BeforeStart = "migrate"
 	for _, verb := range verbs {
-		for _, kind := range []string{"error", "cancel", "panic", "lost-before", "lost-after", "gone-before", "gone-after"} {
+		for _, kind := range []string{
+			"error", "cancel", "panic", "lost-before", "lost-after", "gone-before",
+			"gone-after",
+		} {
 			t.Run(fmt.Sprintf("%s/%s", verb, kind), func(t *testing.T) {
 				f := newFakeHost(t)
 				f.faults[verb] = fault{kind: kind, code: scripts.ExitUnhealthy, words: "app says: no\nthe reason"}
@@ -360,11 +410,13 @@ func TestEveryStepFailingInEveryWay(t *testing.T) {
 	}
 }
 
-// checkGoneOn wants a deployment that a lost connection has not changed: nothing that changes the host was done twice.
+// checkGoneOn wants a deployment that a lost connection has not changed: nothing that changes the
+// host was done twice.
 func checkGoneOn(t *testing.T, f *fakeHost, result *outcome.Result, log string, err error) {
 	t.Helper()
 	if err != nil || result.Outcome != outcome.Deployed || f.flag != "8081" || f.running["8080"] || f.holder != "" {
-		t.Errorf("err %v, outcome %s, flag %s, running %v, lock held by %q\n%s", err, result.Outcome, f.flag, f.running, f.holder, log)
+		t.Errorf("err %v, outcome %s, flag %s, running %v, lock held by %q\n%s", err, result.Outcome, f.flag, f.running,
+			f.holder, log)
 	}
 	if f.dials != 2 || !strings.Contains(log, "connected again") {
 		t.Errorf("dialled %d times\n%s", f.dials, log)
@@ -411,17 +463,20 @@ func TestASwitchThatIsNotWrittenDown(t *testing.T) {
 	}
 }
 
-// The host ends who waits for the lock and is not heard. A run that only the network kept silent dials again.
+// The host ends who waits for the lock and is not heard. A run that only the network kept silent
+// dials again.
 func TestAWaiterThatTheHostHasGivenUpComesBack(t *testing.T) {
 	f := newFakeHost(t)
 	f.faults[scripts.Lock] = fault{kind: "killed"}
 	_, log, err := deployTo(t, f, testInputs())
-	if err != nil || f.flag != "8081" || f.dials != 2 || !strings.Contains(log, "the host heard nothing of this run for") {
+	if err != nil || f.flag != "8081" || f.dials != 2 || !strings.Contains(log,
+		"the host heard nothing of this run for") {
 		t.Errorf("err %v, flag %s, %d dials\n%s", err, f.flag, f.dials, log)
 	}
 }
 
-// Somebody's hand is at the flags once the new version has proved itself: what is unclear is put right, what was moved is respected.
+// Somebody's hand is at the flags once the new version has proved itself: what is unclear is put
+// right, what was moved is respected.
 func TestFlagsChangedByHandBeforeTheOldVersionGoes(t *testing.T) {
 	for _, tt := range []struct {
 		after scripts.Verb
@@ -430,7 +485,10 @@ func TestFlagsChangedByHandBeforeTheOldVersionGoes(t *testing.T) {
 		left  string // the flag
 	}{
 		{scripts.Hook, "both", "after-switch,drain 8080,switch 8080>8081,drain 8080,stop 8080,prune", "8081"},
-		{scripts.Drain, "both", "after-switch,drain 8080,stop 8080,drain 8080,switch 8080>8081,drain 8080,stop 8080,prune", "8081"},
+		{
+			scripts.Drain, "both",
+			"after-switch,drain 8080,stop 8080,drain 8080,switch 8080>8081,drain 8080,stop 8080,prune", "8081",
+		},
 		{scripts.Hook, "8080", "after-switch,drain 8080,stop 8080,drain 8080,stop 8080,prune", "8080"},
 	} {
 		f := newFakeHost(t)
@@ -447,13 +505,15 @@ func TestFlagsChangedByHandBeforeTheOldVersionGoes(t *testing.T) {
 		if f.running["8080"] != (tt.left == "8080") || !f.running["8081"] {
 			t.Errorf("%s: running %v", tt.after, f.running)
 		}
-		if healed := strings.Contains(log, "/active during this run; port 8081 has the flag again"); healed != (tt.left == "8081") {
+		if healed := strings.Contains(log,
+			"/active during this run; port 8081 has the flag again"); healed != (tt.left == "8081") {
 			t.Errorf("%s: log:\n%s", tt.after, log)
 		}
 	}
 }
 
-// While the connection was lost another run has been here. Whatever this one had begun is that one's affair now.
+// While the connection was lost another run has been here. Whatever this one had begun is that
+// one's affair now.
 func TestWhatAnotherRunHasTakenOverIsLeftAlone(t *testing.T) {
 	for _, verb := range []scripts.Verb{scripts.Build, scripts.Health, scripts.Verify} {
 		f := newFakeHost(t)
@@ -495,13 +555,22 @@ func TestAnOlderRunDoesNotUndoANewerOne(t *testing.T) {
 		{"older run of this workflow", fmt.Sprintf(line, "2", "deploy"), nil, false},
 		{"this very run", fmt.Sprintf(line, "3", "deploy"), nil, false},
 		{"newer run of another workflow", fmt.Sprintf(line, "1", "other"), nil, true},
-		{"renamed workflow, whose numbers begin anew", strings.Replace(fmt.Sprintf(line, "99", "deploy"), `"90"`, `"6"`, 1), nil, false},
+		{
+			"renamed workflow, whose numbers begin anew",
+			strings.Replace(fmt.Sprintf(line, "99", "deploy"), `"90"`, `"6"`, 1), nil, false,
+		},
 		{"no run", "", nil, false},
 		{"not ours to read", `{"run-id":{}}`, nil, false},
 		{"allowed", fmt.Sprintf(line, "4", "deploy"), func(in *inputs.Inputs) { in.AllowOlder = true }, false},
-		{"by hand", fmt.Sprintf(line, "4", "deploy"), func(in *inputs.Inputs) { in.Run.Event = "workflow_dispatch" }, false},
+		{
+			"by hand", fmt.Sprintf(line, "4", "deploy"), func(in *inputs.Inputs) { in.Run.Event = "workflow_dispatch" },
+			false,
+		},
 		{"run again", fmt.Sprintf(line, "4", "deploy"), func(in *inputs.Inputs) { in.Run.Attempt = "2" }, false},
-		{"rollback", fmt.Sprintf(line, "4", "deploy"), func(in *inputs.Inputs) { in.Operation = inputs.Rollback }, false},
+		{
+			"rollback", fmt.Sprintf(line, "4", "deploy"), func(in *inputs.Inputs) { in.Operation = inputs.Rollback },
+			false,
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -516,7 +585,8 @@ func TestAnOlderRunDoesNotUndoANewerOne(t *testing.T) {
 			if tt.refused != (err != nil) {
 				t.Fatalf("err = %v\n%s", err, log)
 			}
-			if tt.refused && (!strings.Contains(err.Error(), "order: a newer run has been here") || !strings.Contains(err.Error(), "allow-older") || f.ran("setup")) {
+			if tt.refused && (!strings.Contains(err.Error(), "order: a newer run has been here") ||
+				!strings.Contains(err.Error(), "allow-older") || f.ran("setup")) {
 				t.Errorf("err = %v, calls %v", err, f.calls)
 			}
 		})
@@ -565,12 +635,27 @@ func TestWarningsOfTheCheck(t *testing.T) {
 		fails  bool
 	}{
 		{"nothing", func(f *fakeHost) { f.diskUsed = 85 }, nil, "", false},
-		{"nginx of others", func(f *fakeHost) { f.note = "/etc/nginx/conf.d/lb.conf:1 says proxy_protocol" }, nil, "::warning title=Nginx of web-1::/etc/nginx/conf.d/lb.conf:1 says proxy_protocol", false},
-		{"disk", func(f *fakeHost) { f.diskUsed = 86 }, nil, "::warning title=Disk of web-1::the disk of ubuntu@web-1 is 86 %25 full at /home/ubuntu/ai-server", false},
-		{"old nginx", func(f *fakeHost) { f.nginx = "1.16.1" }, nil, "::warning title=Nginx of web-1::nginx 1.16.1 works", false},
+		{
+			"nginx of others", func(f *fakeHost) { f.note = "/etc/nginx/conf.d/lb.conf:1 says proxy_protocol" }, nil,
+			"::warning title=Nginx of web-1::/etc/nginx/conf.d/lb.conf:1 says proxy_protocol", false,
+		},
+		{
+			"disk", func(f *fakeHost) { f.diskUsed = 86 }, nil,
+			"::warning title=Disk of web-1::the disk of ubuntu@web-1 is 86 %25 full at /home/ubuntu/ai-server", false,
+		},
+		{
+			"old nginx", func(f *fakeHost) { f.nginx = "1.16.1" }, nil,
+			"::warning title=Nginx of web-1::nginx 1.16.1 works", false,
+		},
 		{"nginx from elsewhere", func(f *fakeHost) { f.nginx = "unknown" }, nil, "", false},
-		{"little memory", func(f *fakeHost) { f.rssMB = 901 }, nil, "::warning title=Memory of web-1::the running version uses 901 MB and 900 MB are free", false},
-		{"memory that nobody asked for", func(f *fakeHost) { f.rssMB = 901 }, func(in *inputs.Inputs) { in.Operation = inputs.Status }, "", false},
+		{
+			"little memory", func(f *fakeHost) { f.rssMB = 901 }, nil,
+			"::warning title=Memory of web-1::the running version uses 901 MB and 900 MB are free", false,
+		},
+		{
+			"memory that nobody asked for", func(f *fakeHost) { f.rssMB = 901 },
+			func(in *inputs.Inputs) { in.Operation = inputs.Status }, "", false,
+		},
 		{"nginx that can't", func(f *fakeHost) { f.nginx = "1.14.2" }, nil, "check: nginx 1.14.2 is too old", true},
 	}
 	for _, tt := range tests {
@@ -586,7 +671,8 @@ func TestWarningsOfTheCheck(t *testing.T) {
 			if err != nil {
 				log += err.Error()
 			}
-			if (err != nil) != tt.fails || !strings.Contains(log, tt.want) || tt.want == "" && strings.Contains(log, "::warning") {
+			if (err != nil) != tt.fails || !strings.Contains(log, tt.want) || tt.want == "" &&
+				strings.Contains(log, "::warning") {
 				t.Errorf("err = %v, log:\n%s", err, log)
 			}
 		})
@@ -598,20 +684,23 @@ func TestWhatIsEmptyInEnvIsNamed(t *testing.T) {
 	in.Env = []inputs.Variable{{Name: "DATABASE_URL"}, {Name: "LEVEL", Value: "info"}, {Name: "API_KEY"}}
 	for operation, want := range map[inputs.Operation]bool{inputs.Deploy: true, inputs.Rollback: false} {
 		in.Operation = operation
-		if _, log, err := deployTo(t, newFakeHost(t), in); err != nil || strings.Contains(log, "::warning title=Empty in env::DATABASE_URL, API_KEY: empty") != want {
+		if _, log, err := deployTo(t, newFakeHost(t), in); err != nil ||
+			strings.Contains(log, "::warning title=Empty in env::DATABASE_URL, API_KEY: empty") != want {
 			t.Errorf("%s: err %v, log:\n%s", operation, err, log)
 		}
 	}
 }
 
-// What failed after the new version was proved is left to the next deployment, but for a command of the user's.
+// What failed after the new version was proved is left to the next deployment, but for a command of
+// the user's.
 func TestAfterSwitchIsNotSaidToBeRepeated(t *testing.T) {
 	in := testInputs()
 	in.AfterSwitch = "warm-up"
 	f := newFakeHost(t)
 	// What the host said before its last line is in it too, such as sudo's own words.
 	f.faults[scripts.Hook] = fault{kind: "error", code: scripts.ExitHook, words: "sudo: a password is required\nno"}
-	const want = "the new version is live; the command of after-switch is not run again: after-switch: no%0A  sudo: a password is required"
+	const want = "the new version is live; the command of after-switch is not run again: after-switch: no%0A  sudo: " +
+		"a password is required"
 	if _, log, err := deployTo(t, f, in); err != nil || !strings.Contains(log, want) {
 		t.Errorf("err %v, log:\n%s", err, log)
 	}
@@ -623,7 +712,9 @@ func TestRootIsWarnedOf(t *testing.T) {
 		in := testInputs()
 		in.Hosts[0].User = user
 		_, log, err := deployTo(t, newFakeHost(t), in)
-		if err != nil || strings.Contains(log, "::warning title=The user of web-1::the input \"username\" is root") != (user == "root") {
+		if err != nil ||
+			strings.Contains(log,
+				"::warning title=The user of web-1::the input \"username\" is root") != (user == "root") {
 			t.Errorf("%s: %v\n%s", user, err, log)
 		}
 	}
@@ -648,7 +739,10 @@ func TestDebugSaysWhatTheHostSaid(t *testing.T) {
 	if err != nil {
 		t.Fatalf("Run: %v\n%s", err, log)
 	}
-	for _, want := range []string{"::debug::ubuntu@web-1: check.sh took ", "disk_mb=9000", "::debug::ubuntu@web-1: switch.sh took"} {
+	for _, want := range []string{
+		"::debug::ubuntu@web-1: check.sh took ", "disk_mb=9000",
+		"::debug::ubuntu@web-1: switch.sh took",
+	} {
 		if !strings.Contains(log, want) {
 			t.Errorf("log lacks %q:\n%s", want, log)
 		}

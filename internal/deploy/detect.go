@@ -25,7 +25,8 @@ func (d *Deployment) detect(ctx context.Context, h *target) (string, error) {
 	}
 	h.seen = f.Slots
 	if last := f.LastRepository; last != "" && !strings.EqualFold(last, d.in.Repository) {
-		d.rep.Warn("Repository of "+d.in.App, fmt.Sprintf("until now %s came from %s, and this run deploys %s: if that is another application, give it a name and a folder of its own with the inputs app and path",
+		d.rep.Warn("Repository of "+d.in.App, fmt.Sprintf("until now %s came from %s, and this run deploys %s: if "+
+			"that is another application, give it a name and a folder of its own with the inputs app and path",
 			d.in.App, last, d.in.Repository))
 	}
 	if err := d.canReplace(h); err != nil {

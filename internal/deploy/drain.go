@@ -29,7 +29,8 @@ func (l drained) text(port uint16, limit time.Duration) string {
 	case l.connections > 0:
 		return fmt.Sprintf("%d connection(s) to port %d were still open after %s", l.connections, port, limit)
 	case l.hand == "busy":
-		return fmt.Sprintf("nginx still counted requests for port %d after %s, which none had a connection there: uploads, "+
+		return fmt.Sprintf("nginx still counted requests for port %d after %s, which none had a connection there: "+
+			"uploads, "+
 			"or what a worker of nginx that crashed has left", port, limit)
 	case l.hand == "unknown":
 		return fmt.Sprintf("no connection to port %d is left; nginx does not say what it has in hand", port)
@@ -37,8 +38,9 @@ func (l drained) text(port uint16, limit time.Duration) string {
 	return fmt.Sprintf("no request for port %d is left, and no connection to it", port)
 }
 
-// drainSlot waits for the last requests on a port. Where a hand has left the flags unclear since the switch they are put right first, for the port
-// that serves in its place; a flag that somebody has moved is theirs: what it is on goes on, since stop refuses it.
+// drainSlot waits for the last requests on a port. Where a hand has left the flags unclear since
+// the switch they are put right first, for the port that serves in its place; a flag that somebody
+// has moved is theirs: what it is on goes on, since stop refuses it.
 func (d *Deployment) drainSlot(
 	ctx context.Context, h *target, port, instead string, limit time.Duration,
 ) (left drained, err error) {

@@ -13,7 +13,8 @@ import (
 	"github.com/clothesme/deploy-action/remote"
 )
 
-// cutShort is a step whose context ended: the cause is what people need, how the step then ended is not.
+// cutShort is a step whose context ended: the cause is what people need, how the step then ended is
+// not.
 type cutShort struct{ cause, outcome error }
 
 func (e *cutShort) Error() string {
@@ -94,7 +95,8 @@ func serving(h *target) string {
 		return h.answer.serving(h)
 	}
 	if h.Active.Listen != state.Ours {
-		return fmt.Sprintf("nothing listened on its port %d when this run began, so it is down as it was", h.Active.Port)
+		return fmt.Sprintf("nothing listened on its port %d when this run began, so it is down as it was",
+			h.Active.Port)
 	}
 	if h.ailing {
 		return fmt.Sprintf("%s on port %d serves; it did not answer the health check when this run began either",

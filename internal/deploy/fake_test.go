@@ -20,8 +20,9 @@ import (
 	"github.com/clothesme/deploy-action/scripts"
 )
 
-// fakeHost stands for a host in the orchestrator's own tests: it keeps what a deployment changes (flag, slots, site, lock) and can be told to
-// fail at any verb. What the scripts really do is proved against real hosts, in e2e.
+// fakeHost stands for a host in the orchestrator's own tests: it keeps what a deployment changes
+// (flag, slots, site, lock) and can be told to fail at any verb. What the scripts really do is
+// proved against real hosts, in e2e.
 type fakeHost struct {
 	t  *testing.T
 	mu sync.Mutex
@@ -72,14 +73,20 @@ type fakeHost struct {
 
 // fault is what happens at a verb, once.
 type fault struct {
-	kind  string // error, cancel, panic; by-hand: the flag is what words say; killed: the lock's process is, on the host; full and broken: the disk is, once the verb has done its work; lost- and gone- before and after: the connection is cut, and with gone there is no other
-	code  int    // of an error
+	// error, cancel, panic; by-hand: the flag is what words say; killed: the lock's process is, on
+	// the host; full and broken: the disk is, once the verb has done its work; lost- and gone-
+	// before and after: the connection is cut, and with gone there is no other
+	kind  string
+	code  int // of an error
 	words string
 }
 
 func newFakeHost(t *testing.T) *fakeHost {
 	t.Helper()
-	return &fakeHost{t: t, flag: "8080", running: map[string]bool{"8080": true}, proved: map[string]bool{"8080": true}, standby: map[string]bool{}, sockets: map[string]bool{}, releases: map[string]string{}, by: map[string]string{}, done: map[string]string{}, loaded: true, faults: map[scripts.Verb]fault{}, uploaded: make(chan error, 1)}
+	return &fakeHost{
+		t: t, flag: "8080", running: map[string]bool{"8080": true}, proved: map[string]bool{"8080": true},
+		standby: map[string]bool{}, sockets: map[string]bool{}, releases: map[string]string{}, by: map[string]string{}, done: map[string]string{}, loaded: true, faults: map[scripts.Verb]fault{}, uploaded: make(chan error, 1),
+	}
 }
 
 var errLink = &remote.LostError{Err: errors.New("connection reset by peer")}
@@ -274,7 +281,8 @@ func (s *fakeShell) run(ctx context.Context, verb scripts.Verb, v scripts.Values
 	return nil
 }
 
-// lockless are the verbs that change nothing, so that they need no lock and are done again rather than remembered.
+// lockless are the verbs that change nothing, so that they need no lock and are done again rather
+// than remembered.
 var lockless = map[scripts.Verb]bool{
 	scripts.Port: true, scripts.Check: true, scripts.Health: true, scripts.Verify: true, scripts.Drain: true, scripts.Releases: true, scripts.Ask: true,
 }
@@ -307,7 +315,8 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 		if f.note != "" {
 			note = "note_0=" + f.note + "\n"
 		}
-		return note + fmt.Sprintf("installed=%s\ncoming=%s\nos=Debian\nsystemd=yes\nipv6=no\nsite_folder=/etc/nginx/conf.d\nlisten=both\nnginx=%s\nrealip=yes\ndisk_mb=9000\ndisk_used=%d\noccupied=\nmemory_mb=900\nmemory_total_mb=2000\nswap_mb=0\nskew=0\n", installed, coming, cmp.Or(f.nginx, "1.24.0"), f.diskUsed)
+		return note +
+			fmt.Sprintf("installed=%s\ncoming=%s\nos=Debian\nsystemd=yes\nipv6=no\nsite_folder=/etc/nginx/conf.d\nlisten=both\nnginx=%s\nrealip=yes\ndisk_mb=9000\ndisk_used=%d\noccupied=\nmemory_mb=900\nmemory_total_mb=2000\nswap_mb=0\nskew=0\n", installed, coming, cmp.Or(f.nginx, "1.24.0"), f.diskUsed)
 	case scripts.Port:
 		return f.detection()
 	case scripts.Fetch:
@@ -386,7 +395,9 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 		delete(f.running, v["port"])
 		return "stopped=yes\nstop_ms=20\n"
 	case scripts.Releases:
-		return "release_0=20261122T000000Z-aaaaaaa " + oldCommit + " 2\nrelease_1=20261121T000000Z-9999999 " + oldCommit + " 1\nrelease_2=20261120T000000Z-8888888 " + oldCommit + " never\nmb_0=9\nmb_1=8\nmb_2=7\nsizes=releases 24 MB, venvs 119 MB\nhistory_0={}\n"
+		return "release_0=20261122T000000Z-aaaaaaa " + oldCommit + " 2\nrelease_1=20261121T000000Z-9999999 " +
+			oldCommit + " 1\nrelease_2=20261120T000000Z-8888888 " + oldCommit +
+			" never\nmb_0=9\nmb_1=8\nmb_2=7\nsizes=releases 24 MB, venvs 119 MB\nhistory_0={}\n"
 	case scripts.Hook:
 		return "hook_ms=5\n"
 	case scripts.Ask:
@@ -449,7 +460,8 @@ func (f *fakeHost) detection() string {
 	case f.byHand != "":
 		include, line = "line", f.byHand
 	}
-	fmt.Fprintf(&b, "include=%s\ninclude_app=\ninclude_path=\nlast_repository=\nline_port=%s\nsite=ours\nrouted=%s\nstrays=\nrecipe_key=\nboot=%d\n", include, line, routed, f.restarts)
+	fmt.Fprintf(&b,
+		"include=%s\ninclude_app=\ninclude_path=\nlast_repository=\nline_port=%s\nsite=ours\nrouted=%s\nstrays=\nrecipe_key=\nboot=%d\n", include, line, routed, f.restarts)
 	for _, port := range []string{"8080", "8081"} {
 		listen, pid, release := "none", 0, ""
 		if f.running[port] {
@@ -460,12 +472,14 @@ func (f *fakeHost) detection() string {
 			if !adopted {
 				listen = "foreign"
 			}
-			fmt.Fprintf(&b, "who_%[1]s=pid 812, user ubuntu, command uvicorn\nholders_%[1]s=812:4711\nfolder_%[1]s=/home/ubuntu/AI-Server\nclone_%[1]s=/home/ubuntu/AI-Server\nhead_%[1]s=%[2]s\nunit_%[1]s=\napp_%[1]s=\n", port, oldCommit)
+			fmt.Fprintf(&b, "who_%[1]s=pid 812, user ubuntu, command "+
+				"uvicorn\nholders_%[1]s=812:4711\nfolder_%[1]s=/home/ubuntu/AI-Server\nclone_%[1]s=/home/ubuntu/AI-Server\nhead_%[1]s=%[2]s\nunit_%[1]s=\napp_%[1]s=\n", port, oldCommit)
 		} else if f.running[port] || f.flag == port {
 			release = cmp.Or(f.releases[port], "20261122T000000Z-aaaaaaa")
 			fmt.Fprintf(&b, "commit_%s=%s\nrecipe_%s=%s\n", port, cmp.Or(f.commit, oldCommit), port, activeRecipe)
 		}
-		fmt.Fprintf(&b, "flag_%[1]s=%[2]s\nlisten_%[1]s=%[3]s\npid_%[1]s=%[4]d\nrss_mb_%[1]s=%[9]d\nenabled_%[1]s=no\nproved_%[1]s=%[6]s\nrelease_%[1]s=%[5]s\nadopted_%[1]s=%[7]s\nby_%[1]s=%[8]s\nclaimed_%[1]s=\nmine_%[1]s=yes\nsocket_%[1]s=%[10]s\n",
+		fmt.Fprintf(&b,
+			"flag_%[1]s=%[2]s\nlisten_%[1]s=%[3]s\npid_%[1]s=%[4]d\nrss_mb_%[1]s=%[9]d\nenabled_%[1]s=no\nproved_%[1]s=%[6]s\nrelease_%[1]s=%[5]s\nadopted_%[1]s=%[7]s\nby_%[1]s=%[8]s\nclaimed_%[1]s=\nmine_%[1]s=yes\nsocket_%[1]s=%[10]s\n",
 			port, scripts.Yes(f.flag == port), listen, pid, release, scripts.Yes(f.proved[port]), scripts.Yes(adopted),
 			f.by[port], cmp.Or(f.rssMB, 30), scripts.Yes(f.sockets[port]))
 	}

@@ -22,9 +22,10 @@ import (
 	"github.com/clothesme/deploy-action/scripts"
 )
 
-// Two runs at once on one host, whose verbs come in any order, whose connections are cut before, inside and after any of them, and either
-// of which may be killed at any moment: the site serves at every instant (invariant 1), a clean run heals whatever they leave (3), and the
-// lock outlives no holder (6).
+// Two runs at once on one host, whose verbs come in any order, whose connections are cut before,
+// inside and after any of them, and either of which may be killed at any moment: the site serves at
+// every instant (invariant 1), a clean run heals whatever they leave (3), and the lock outlives no
+// holder (6).
 func TestAnyInterleavingOfTwoRuns(t *testing.T) {
 	var reached coverage
 	for seed := range uint64(400) {
@@ -39,7 +40,8 @@ func TestAnyInterleavingOfTwoRuns(t *testing.T) {
 		})
 	}
 	t.Logf("%+v", reached)
-	if reached.deployed == 0 || reached.failed == 0 || reached.killed == 0 || reached.late == 0 || reached.overtaken == 0 || reached.refused == 0 {
+	if reached.deployed == 0 || reached.failed == 0 || reached.killed == 0 || reached.late == 0 ||
+		reached.overtaken == 0 || reached.refused == 0 {
 		t.Errorf("too little has happened: %+v", reached)
 	}
 }
@@ -91,7 +93,11 @@ type turn struct {
 
 func newModel(t *testing.T, seed uint64) *model {
 	t.Helper()
-	m := &model{fakeHost: newFakeHost(t), random: rand.New(rand.NewPCG(seed, 1)), quality: map[string]string{"8080": good}} //nolint:gosec // to be repeated
+	// nolint:gosec // to be repeated
+	m := &model{
+		fakeHost: newFakeHost(t), random: rand.New(rand.NewPCG(seed, 1)),
+		quality: map[string]string{"8080": good},
+	}
 	for i := range m.runs {
 		m.runs[i] = &modelRun{quality: []string{good, good, sick, turning}[m.random.IntN(4)]}
 	}
@@ -147,7 +153,8 @@ func (m *model) start(i int) {
 		m.runs[i].shells = append(m.runs[i].shells, s)
 		return s, nil
 	}
-	result, err := New(in, report.New(&bytes.Buffer{}, func(string) string { return "" }), dial, m.open, time.Now()).Run(m.t.Context())
+	result, err := New(in, report.New(&bytes.Buffer{}, func(string) string { return "" }), dial, m.open,
+		time.Now()).Run(m.t.Context())
 	m.turns.Lock()
 	defer m.turns.Unlock()
 	m.runs[i].result, m.runs[i].err, m.runs[i].done = result, err, true
@@ -237,7 +244,8 @@ func (s *modelShell) once(ctx context.Context, verb scripts.Verb, v scripts.Valu
 	if !lockless[verb] && s.holder == v["lock_token"] {
 		s.m.late = nil // own_lock ends what is left of another step
 	}
-	s.m.note("run %d: %s (cut %d); flag %s, running %v, proved %v", s.number, call(verb, v), when, s.flag, s.running, s.proved)
+	s.m.note("run %d: %s (cut %d); flag %s, running %v, proved %v", s.number, call(verb, v), when, s.flag, s.running,
+		s.proved)
 	switch {
 	case when == cutInside && !lockless[verb] && s.holder == v["lock_token"]:
 		_ = s.Close()

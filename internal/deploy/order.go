@@ -22,8 +22,9 @@ func (d *Deployment) by(h *target) string {
 	return string(line)
 }
 
-// inOrder refuses to put an older commit live over a newer one: runs that wait for the lock get it in no order, and one whose runner hung
-// may come late. GitHub gives runs ids that only grow, and numbers those of a workflow.
+// inOrder refuses to put an older commit live over a newer one: runs that wait for the lock get it
+// in no order, and one whose runner hung may come late. GitHub gives runs ids that only grow, and
+// numbers those of a workflow.
 func (d *Deployment) inOrder(_ context.Context, h *target) (string, error) {
 	if h.Active == nil {
 		return "nothing was deployed before", nil

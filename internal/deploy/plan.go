@@ -35,7 +35,8 @@ func (d *Deployment) intent() string {
 	return what + ", on " + strings.Join(targets, ", ")
 }
 
-// showPlan says what is about to be done to this host, by what detection found; a dry run ends with it.
+// showPlan says what is about to be done to this host, by what detection found; a dry run ends with
+// it.
 func (d *Deployment) showPlan(_ context.Context, h *target) (string, error) {
 	lines := d.plan(h)
 	d.rep.Info("plan for " + h.Address.String() + ":")
@@ -67,7 +68,8 @@ func shortCommit(ref string) string {
 	return ref
 }
 
-// plan lists in plain words what a deployment does to a host in this position. It is pure: detection has gathered all it needs.
+// plan lists in plain words what a deployment does to a host in this position. It is pure:
+// detection has gathered all it needs.
 func (d *Deployment) plan(h *target) []string {
 	in := d.in
 	var lines []string
@@ -76,12 +78,15 @@ func (d *Deployment) plan(h *target) []string {
 		add("install %s", h.coming)
 	}
 	if d.servesAlready(h) && d.op.makes && in.Ref == h.Active.Commit && d.recipe(h) == h.Active.Recipe {
-		add("leave everything as it is if %s is healthy: it already serves commit %.7s, made the same way", h.Active.Release, in.Ref)
+		add("leave everything as it is if %s is healthy: it already serves commit %.7s, made the same way",
+			h.Active.Release, in.Ref)
 		return lines
 	}
 	if d.op.success == outcome.SetUp {
-		add("install what is missing of the commands that a deployment needs and of these packages: %s", cmp.Or(strings.Join(in.Packages, " "), "none"))
-		add("make the folders in %s and the flag's folder, the service %s@, and the rules for sudo, where they are missing or differ", in.Path, in.App)
+		add("install what is missing of the commands that a deployment needs and of these packages: %s",
+			cmp.Or(strings.Join(in.Packages, " "), "none"))
+		add("make the folders in %s and the flag's folder, the service %s@, and the rules for sudo, where they are "+
+			"missing or differ", in.Path, in.App)
 		add("write the nginx site for %s, test it and reload nginx once, unless it has just that loaded", in.ServerName)
 		return lines
 	}
@@ -89,14 +94,16 @@ func (d *Deployment) plan(h *target) []string {
 		add("drain and stop what an earlier run left on port %d", h.Idle.Port)
 	}
 	if !d.op.makes {
-		add("choose the release: %s", cmp.Or(in.Release, "the newest that is older than the active one and has served before"))
+		add("choose the release: %s", cmp.Or(in.Release, "the newest that is older than the active one and has "+
+			"served before"))
 	} else {
 		if in.Source == inputs.Workspace {
 			add("send the workspace's folder %s into %s/releases", in.WorkspacePath, in.Path)
 		} else {
 			add("fetch %s at %s into %s/releases", in.Repository, shortCommit(in.Ref), in.Path)
 		}
-		add("build it: %s", cmp.Or(firstLine(in.Build), "a venv from requirements.txt where there is one, reused while it is unchanged"))
+		add("build it: %s", cmp.Or(firstLine(in.Build), "a venv from requirements.txt where there is one, reused "+
+			"while it is unchanged"))
 	}
 	switch {
 	case in.BeforeStart == "":
@@ -113,14 +120,18 @@ func (d *Deployment) plan(h *target) []string {
 		return append(lines, d.planReplacement(h, start)...)
 	}
 	add("start it on port %d: %s", h.Idle.Port, start)
-	add("ask GET %s there until it answers with status %d, for %s at most", in.Health.Path, in.Health.Status, in.Health.Timeout)
+	add("ask GET %s there until it answers with status %d, for %s at most", in.Health.Path, in.Health.Status,
+		in.Health.Timeout)
 	switch {
 	case h.Loaded:
-		add("rename the flag, so that requests go to port %d instead of %s, without a reload unless the site's files differ", h.Idle.Port, h.activePort())
+		add("rename the flag, so that requests go to port %d instead of %s, without a reload unless the site's "+
+			"files differ", h.Idle.Port, h.activePort())
 	case h.TheirSite:
-		add("make %s this action's, keeping it as it is beside its place, test it, reload nginx once, and send requests to port %d", in.NginxInclude, h.Idle.Port)
+		add("make %s this action's, keeping it as it is beside its place, test it, reload nginx once, and send "+
+			"requests to port %d", in.NginxInclude, h.Idle.Port)
 	default:
-		add("write the nginx site for %s, test it, reload nginx once, and send requests to port %d", in.ServerName, h.Idle.Port)
+		add("write the nginx site for %s, test it, reload nginx once, and send requests to port %d", in.ServerName,
+			h.Idle.Port)
 	}
 	add("ask through nginx until the answer comes from port %d, and on for %s", h.Idle.Port, in.WatchFor)
 	if in.AfterSwitch != "" {
@@ -151,7 +162,8 @@ func (d *Deployment) planReplacement(h *target, start string) []string {
 	if h.Active != nil {
 		back = "start " + h.Active.Version() + " again"
 	}
-	add("ask GET %s there until it answers with status %d, for %s at most; else %s", in.Health.Path, in.Health.Status, in.Health.Timeout, back)
+	add("ask GET %s there until it answers with status %d, for %s at most; else %s", in.Health.Path, in.Health.Status,
+		in.Health.Timeout, back)
 	add("ask through nginx until the answer comes from port %d, and on for %s", h.Idle.Port, in.WatchFor)
 	if in.AfterSwitch != "" {
 		add("run after-switch: %s", firstLine(in.AfterSwitch))
@@ -160,7 +172,8 @@ func (d *Deployment) planReplacement(h *target, start string) []string {
 	return lines
 }
 
-// servesAlready tells whether the active release is there to be left alone: one that does not serve is not.
+// servesAlready tells whether the active release is there to be left alone: one that does not serve
+// is not.
 func (d *Deployment) servesAlready(h *target) bool {
 	return h.Active != nil && h.Active.Serves() && h.Active.Proved && h.Loaded && !h.ailing
 }

@@ -33,7 +33,10 @@ func TestPlan(t *testing.T) {
 			"next",
 			state.Position{Active: active, Idle: state.Slot{Port: 8081}, Loaded: true},
 			nil,
-			[]string{"fetch", "start it on port 8081", "rename the flag, so that requests go to port 8081 instead of 8080", "drain port 8080 for 1s at most, and stop 20261122T000000Z-aaaaaaa"},
+			[]string{
+				"fetch", "start it on port 8081", "rename the flag, so that requests go to port 8081 instead of 8080",
+				"drain port 8080 for 1s at most, and stop 20261122T000000Z-aaaaaaa",
+			},
 			"earlier run",
 		},
 		{
@@ -47,7 +50,10 @@ func TestPlan(t *testing.T) {
 			"rollback",
 			state.Position{Active: active, Idle: state.Slot{Port: 8081}, Loaded: true},
 			func(in *inputs.Inputs) { in.Operation, in.BeforeStart = inputs.Rollback, "migrate" },
-			[]string{"choose the release: the newest", "run before-start if that release has never served: migrate", "start it on port 8081"},
+			[]string{
+				"choose the release: the newest", "run before-start if that release has never served: migrate",
+				"start it on port 8081",
+			},
 			"fetch",
 		},
 		{
@@ -111,7 +117,8 @@ func TestNothingIsInstalledBeforeAllElseIsRight(t *testing.T) {
 	}
 }
 
-// What is missing and can be installed is the next deployment's to install, and no reason not to look on.
+// What is missing and can be installed is the next deployment's to install, and no reason not to
+// look on.
 func TestWhatIsMissingIsPartOfThePlan(t *testing.T) {
 	d := &Deployment{in: testInputs(), op: operations[inputs.Deploy]}
 	active := &state.Slot{
@@ -120,7 +127,8 @@ func TestWhatIsMissingIsPartOfThePlan(t *testing.T) {
 	}
 	serving := &target{coming: "ffmpeg", Position: state.Position{Active: active, Loaded: true}}
 	serving.Active.Recipe = d.recipe(serving)
-	if got := strings.Join(d.plan(serving), "\n"); !strings.HasPrefix(got, "install ffmpeg\nleave everything as it is") {
+	if got := strings.Join(d.plan(serving), "\n"); !strings.HasPrefix(got,
+		"install ffmpeg\nleave everything as it is") {
 		t.Errorf("plan for a release that serves already:\n%s", got)
 	}
 	for _, tt := range []struct {

@@ -21,14 +21,16 @@ func (d *Deployment) canReplace(h *target) error {
 			"set the input strategy to \"blue-green\"")
 	}
 	if h.Outside != nil || h.Active != nil && (h.Adopt || h.Active.Adopted) {
-		return errors.New("the version that runs was started by hand, and could not be started again if the new one is bad: " +
+		return errors.New("the version that runs was started by hand, and could not be started again if the new one " +
+			"is bad: " +
 			"deploy once with the strategy \"blue-green\", and from then on with \"in-place\"")
 	}
 	return nil
 }
 
-// replace is start, health, switch, drain and stop at once, for hosts that bear one version at a time. The host goes through it by itself,
-// and back to the old version when the new one is bad, whatever becomes of this run.
+// replace is start, health, switch, drain and stop at once, for hosts that bear one version at a
+// time. The host goes through it by itself, and back to the old version when the new one is bad,
+// whatever becomes of this run.
 func (d *Deployment) replace(ctx context.Context, h *target) (string, error) {
 	d.save(StateRelease, h.release)
 	if err := d.putSite(ctx, h, h.release); err != nil {
@@ -56,13 +58,17 @@ func (d *Deployment) replace(ctx context.Context, h *target) (string, error) {
 	if h.Active == nil {
 		return fmt.Sprintf("pid %s answers right at the socket of port %s", h.pid, h.idlePort()), res.Err()
 	}
-	left := drained{took: res.Millis("drain_ms"), connections: res.Int("left"), hand: res.OneOf("hand", "unknown", "busy", "idle")}
+	left := drained{
+		took: res.Millis("drain_ms"), connections: res.Int("left"),
+		hand: res.OneOf("hand", "unknown", "busy", "idle"),
+	}
 	h.drained, h.connections, h.wasDrained, h.retired = left.took, left.connections, true, true
 	return fmt.Sprintf("%s was stopped (%s), and pid %s answers right at the socket of port %s", h.Active.Version(),
 		left.text(h.Active.Port, d.in.DrainTimeout), h.pid, h.idlePort()), res.Err()
 }
 
-// replacing are the values of a replacement: the port with the socket, the other one, and what to go back to.
+// replacing are the values of a replacement: the port with the socket, the other one, and what to
+// go back to.
 func (d *Deployment) replacing(port, from, back string) scripts.Values {
 	return scripts.Values{
 		"port": port, "from": from, "back": back, "drain_timeout": scripts.Seconds(d.in.DrainTimeout),

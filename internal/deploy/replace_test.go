@@ -79,7 +79,8 @@ func TestAFirstReplacementIsTakenBack(t *testing.T) {
 func TestOneVersionAtATimeIsRefused(t *testing.T) {
 	f := newFakeHost(t)
 	f.byHand, f.loaded, f.flag = "8080", false, ""
-	if _, log, err := deployTo(t, f, inPlace()); err == nil || !strings.Contains(err.Error(), "was started by hand, and could not be started again") ||
+	if _, log, err := deployTo(t, f, inPlace()); err == nil ||
+		!strings.Contains(err.Error(), "was started by hand, and could not be started again") ||
 		!f.running["8080"] {
 		t.Errorf("Run: %v\n%s", err, log)
 	}

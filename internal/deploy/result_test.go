@@ -10,7 +10,8 @@ import (
 	"github.com/clothesme/deploy-action/scripts"
 )
 
-// A version that was stopped although nobody could tell whether it was drained is not said to have been.
+// A version that was stopped although nobody could tell whether it was drained is not said to have
+// been.
 func TestClosingAfterAFailedDrain(t *testing.T) {
 	f := newFakeHost(t)
 	f.faults[scripts.Drain] = fault{kind: "error", code: 1, words: "ss: cannot open"}

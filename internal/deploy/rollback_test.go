@@ -16,7 +16,8 @@ func TestRollbackIsTheSameListWithoutFetchAndBuild(t *testing.T) {
 	if err != nil {
 		t.Fatalf("Run: %v\n%s", err, log)
 	}
-	want := "lock,check,port,setup,releases,start 8081,health,site,switch 8080>8081,verify,after-switch,drain 8080,stop 8080,prune,record"
+	want := "lock,check,port,setup,releases,start 8081,health,site,switch 8080>8081,verify,after-switch,drain " +
+		"8080,stop 8080,prune,record"
 	if got := strings.Join(f.calls, ","); got != want {
 		t.Errorf("calls %s, want %s", got, want)
 	}
@@ -35,7 +36,10 @@ func TestRollbackToWhatNeverServedRunsBeforeStart(t *testing.T) {
 }
 
 func TestStatusAndCheckTakeNoLockAndChangeNothing(t *testing.T) {
-	for operation, want := range map[inputs.Operation]string{inputs.Status: "port,releases", inputs.Check: "check,port"} {
+	for operation, want := range map[inputs.Operation]string{
+		inputs.Status: "port,releases",
+		inputs.Check:  "check,port",
+	} {
 		f := newFakeHost(t)
 		f.holder = "another run"
 		in := testInputs()
@@ -47,7 +51,8 @@ func TestStatusAndCheckTakeNoLockAndChangeNothing(t *testing.T) {
 		if got := strings.Join(f.calls, ","); got != want || result.Outcome != outcome.Unchanged {
 			t.Errorf("%s: calls %s, want %s; outcome %s", operation, got, want, result.Outcome)
 		}
-		if h := result.Hosts[0]; h.Release != "20261122T000000Z-aaaaaaa" || h.Commit != oldCommit || h.PreviousRelease != "" || h.PreviousPort != 0 || h.ActivePort != 8080 {
+		if h := result.Hosts[0]; h.Release != "20261122T000000Z-aaaaaaa" || h.Commit != oldCommit ||
+			h.PreviousRelease != "" || h.PreviousPort != 0 || h.ActivePort != 8080 {
 			t.Errorf("%s: %+v; want the release that serves", operation, h)
 		}
 	}

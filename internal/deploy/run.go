@@ -148,6 +148,7 @@ func (d *Deployment) warnOfEmpty() {
 		}
 	}
 	if len(empty) > 0 && d.op.makes {
-		d.rep.Warn("Empty in env", fmt.Sprintf("%s: empty, as a secret or variable that does not exist is; if that is meant, leave it out of the input \"env\"", strings.Join(empty, ", ")))
+		d.rep.Warn("Empty in env", fmt.Sprintf("%s: empty, as a secret or variable that does not exist is; if that "+
+			"is meant, leave it out of the input \"env\"", strings.Join(empty, ", ")))
 	}
 }

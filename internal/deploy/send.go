@@ -19,8 +19,8 @@ import (
 	"github.com/clothesme/deploy-action/scripts"
 )
 
-// shares reports whether releases may have files in common. A build command may write to any file of its release, and must not by that
-// write to the release that serves.
+// shares reports whether releases may have files in common. A build command may write to any file
+// of its release, and must not by that write to the release that serves.
 func (d *Deployment) shares() bool { return d.in.Build == "" }
 
 // readAhead begins to read the workspace, which takes its time while the host has the word.
@@ -42,24 +42,29 @@ func (d *Deployment) readAhead(ctx context.Context) {
 	}
 }
 
-// readCheckout looks at what there is to send. What can't be stops the run here, before the host is touched.
+// readCheckout looks at what there is to send. What can't be stops the run here, before the host is
+// touched.
 func (d *Deployment) readCheckout(context.Context, *target) (string, error) {
 	tree, err := d.tree()
 	if err != nil {
 		return "", err
 	}
 	if len(tree.Skipped) > 0 {
-		d.rep.Warn("Not sent", "sockets, pipes and devices are not part of a release: "+strings.Join(tree.Skipped[:min(5, len(tree.Skipped))], ", "))
+		d.rep.Warn("Not sent",
+			"sockets, pipes and devices are not part of a release: "+strings.Join(tree.Skipped[:min(5,
+				len(tree.Skipped))], ", "))
 	}
 	if len(tree.Secrets) > 0 {
 		d.rep.Warn("Secrets in the workspace", fmt.Sprintf("%s: by its name such a file holds secrets, and it becomes "+
-			"part of the release; leave it out with the input \"exclude\", and give the application what it needs by the input \"env\"",
+			"part of the release; leave it out with the input \"exclude\", and give the application what it needs "+
+			"by the input \"env\"",
 			strings.Join(tree.Secrets[:min(5, len(tree.Secrets))], ", ")))
 	}
 	return grouped(int64(tree.Files)) + " files", nil
 }
 
-// send makes a release of the runner's checkout: what the host has of it already stays there, the rest goes over as one stream.
+// send makes a release of the runner's checkout: what the host has of it already stays there, the
+// rest goes over as one stream.
 func (d *Deployment) send(ctx context.Context, h *target) (string, error) {
 	tree, err := d.hashed()
 	if err != nil {
@@ -91,7 +96,8 @@ func (d *Deployment) send(ctx context.Context, h *target) (string, error) {
 		return "", err
 	}
 	res.OneOf("received", "yes")
-	line := fmt.Sprintf("%d of %d files sent, %s bytes, as release %s", change.Files, tree.Files, grouped(sent), h.release)
+	line := fmt.Sprintf("%d of %d files sent, %s bytes, as release %s", change.Files, tree.Files, grouped(sent),
+		h.release)
 	if o.base != "" {
 		line += "; the rest is that of " + o.base
 	}
@@ -209,11 +215,13 @@ func (d *Deployment) needs(c *workspace.Change) int64 {
 // fits compares what is needed with what is free.
 func (d *Deployment) fits(o *offered, c *workspace.Change) error {
 	if need := d.needs(c); o.free < need {
-		return fmt.Errorf("only %d MB of disk are free at %s, with all deleted that no release needs, and sending needs %d MB: give the host a bigger disk, or send less with the input \"exclude\"",
+		return fmt.Errorf("only %d MB of disk are free at %s, with all deleted that no release needs, and sending "+
+			"needs %d MB: give the host a bigger disk, or send less with the input \"exclude\"",
 			o.free>>20, d.in.Path, need>>20)
 	}
 	if o.inodes > 0 && o.inodes < int64(c.Entries)+1000 {
-		return fmt.Errorf("the file system of %s takes only %d more files, and %d are to be sent: delete what is not needed, or send less with the input \"exclude\"", d.in.Path, o.inodes, c.Entries)
+		return fmt.Errorf("the file system of %s takes only %d more files, and %d are to be sent: delete what is "+
+			"not needed, or send less with the input \"exclude\"", d.in.Path, o.inodes, c.Entries)
 	}
 	return nil
 }
@@ -265,7 +273,8 @@ func (d *Deployment) transfer(
 // lastWords is how long a host may take to say why it let go of the stream.
 const lastWords = 2 * time.Second
 
-// unreadError is a fault of the workspace: what the host says of the half that it got explains nothing then.
+// unreadError is a fault of the workspace: what the host says of the half that it got explains
+// nothing then.
 type unreadError struct{ error }
 
 func (e *unreadError) Unwrap() error { return e.error }

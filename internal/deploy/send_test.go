@@ -24,7 +24,8 @@ func checkout(t *testing.T, files map[string]string) *inputs.Inputs {
 	t.Helper()
 	dir := t.TempDir()
 	for name, text := range files {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil { //nolint:gosec // a checkout's mode
+		// nolint:gosec // a checkout's mode
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -63,10 +64,14 @@ func TestSendWhatTheHostLacks(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, log)
 	}
-	if got, want := names(t, f.received.Bytes()), []string{".deploy-action/minus", ".deploy-action/plus", "b"}; !slices.Equal(got, want) {
+	if got, want := names(t, f.received.Bytes()), []string{
+		".deploy-action/minus", ".deploy-action/plus",
+		"b",
+	}; !slices.Equal(got, want) {
 		t.Errorf("sent %q, want %q", got, want)
 	}
-	if !strings.Contains(log, "1 of 2 files sent") || len(result.Hosts[0].Commit) != 64 || !strings.Contains(f.recorded[0], `"sha":"`+newCommit) {
+	if !strings.Contains(log, "1 of 2 files sent") || len(result.Hosts[0].Commit) != 64 ||
+		!strings.Contains(f.recorded[0], `"sha":"`+newCommit) {
 		t.Errorf("commit %q, recorded %s\n%s", result.Hosts[0].Commit, f.recorded, log)
 	}
 }
@@ -79,7 +84,10 @@ func TestSecretsInTheCheckoutAreWarnedOf(t *testing.T) {
 	if err != nil || !strings.Contains(log, `::warning title=Secrets in the workspace::".env": by its name`) {
 		t.Errorf("%v\n%s", err, log)
 	}
-	if got, want := names(t, f.received.Bytes()), []string{".deploy-action/minus", ".deploy-action/plus", ".env", "a"}; !slices.Equal(got, want) {
+	if got, want := names(t, f.received.Bytes()), []string{
+		".deploy-action/minus", ".deploy-action/plus", ".env",
+		"a",
+	}; !slices.Equal(got, want) {
 		t.Errorf("sent %q, want %q", got, want)
 	}
 }
@@ -89,7 +97,8 @@ func TestSendEverythingWhereThereIsTooMuchElse(t *testing.T) {
 	in := checkout(t, map[string]string{"a": "1"})
 	f := newFakeHost(t)
 	f.disk = 1 << 20
-	f.offer = fmt.Sprintf("f\t444\t1\t%s\ta\n", "6b86b273ff34fce1") + strings.Repeat("f\t444\t1\t0000000000000000\tgone\n", 1<<20+1)
+	f.offer = fmt.Sprintf("f\t444\t1\t%s\ta\n", "6b86b273ff34fce1") +
+		strings.Repeat("f\t444\t1\t0000000000000000\tgone\n", 1<<20+1)
 	_, log, err := deployTo(t, f, in)
 	if err != nil || !strings.Contains(log, "1 of 1 files sent") || strings.Contains(log, "the rest is that of") {
 		t.Errorf("%v\n%.2000s", err, log)
@@ -124,9 +133,25 @@ func TestSendFails(t *testing.T) {
 		want     string
 	}{
 		{"no room", "", 1 << 10, fault{}, false, "only 1 MB of disk are free"},
-		{"the host gives up", "receive", 1 << 20, fault{kind: "error", code: scripts.ExitReceive, words: "tar: no space left\nwhat was sent could not be unpacked"}, false, "tar: no space left"},
-		{"a broken transfer, and the host says why", "upload", 1 << 20, fault{kind: "error", words: "EOF"}, false, "what was sent could not be unpacked"},
-		{"a broken transfer that the host does not notice", "upload", 1 << 20, fault{kind: "error", words: "the host has no SFTP"}, true, "the host has no SFTP"},
+		{
+			"the host gives up", "receive", 1 << 20,
+			fault{
+				kind: "error", code: scripts.ExitReceive,
+				words: "tar: no space left\nwhat was sent could not be unpacked",
+			},
+			false, "tar: no space left",
+		},
+		{
+			"a broken transfer, and the host says why", "upload", 1 << 20,
+			fault{kind: "error", words: "EOF"},
+			false,
+			"what was sent could not be unpacked",
+		},
+		{
+			"a broken transfer that the host does not notice", "upload", 1 << 20,
+			fault{kind: "error", words: "the host has no SFTP"},
+			true, "the host has no SFTP",
+		},
 		{"cancelled", "upload", 1 << 20, fault{kind: "cancel"}, false, "cancelled"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -150,11 +175,13 @@ func TestSendAFileThatChanges(t *testing.T) {
 	f := newFakeHost(t)
 	f.disk = 1 << 20
 	f.onOffer = func() {
-		if err := os.WriteFile(filepath.Join(in.Workspace, "big"), []byte(strings.Repeat("y", 1<<20)), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(in.Workspace, "big"), []byte(strings.Repeat("y", 1<<20)),
+			0o600); err != nil {
 			t.Error(err)
 		}
 	}
-	if _, _, err := deployTo(t, f, in); err == nil || !strings.Contains(err.Error(), `file "big" of the workspace changed while it was sent`) {
+	if _, _, err := deployTo(t, f, in); err == nil || !strings.Contains(err.Error(),
+		`file "big" of the workspace changed while it was sent`) {
 		t.Errorf("err = %v", err)
 	}
 }
@@ -195,7 +222,8 @@ func (e *endless) Download(_ context.Context, _ string, to io.Writer) error {
 func TestAnOfferWithoutAnEndIsNotReadOn(t *testing.T) {
 	offer := &endless{}
 	change, err := compare(t.Context(), offer, "/offer", &workspace.Tree{})
-	if want := fmt.Sprintf("the host offers more than %d bytes", maxOffer); err == nil || !strings.HasSuffix(err.Error(), want) {
+	if want := fmt.Sprintf("the host offers more than %d bytes", maxOffer); err == nil ||
+		!strings.HasSuffix(err.Error(), want) {
 		t.Errorf("%+v, %v; want %s", change, err, want)
 	}
 	if offer.sent > maxOffer+1<<20 {

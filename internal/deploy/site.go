@@ -9,7 +9,8 @@ import (
 	"github.com/clothesme/deploy-action/scripts"
 )
 
-// putSite has nginx load the site and the include, where it does not have them; the files they replace are kept under a name.
+// putSite has nginx load the site and the include, where it does not have them; the files they
+// replace are kept under a name.
 func (d *Deployment) putSite(ctx context.Context, h *target, keep string) error {
 	var site scripts.Results
 	if err := h.ExecAll(ctx, d.siteFor(h, keep, &site)); err != nil {
@@ -53,7 +54,8 @@ func (h *target) site() string {
 	return state.Ours
 }
 
-// verifyHost is the name under which the site is asked for through nginx: its own, or any when it answers for all.
+// verifyHost is the name under which the site is asked for through nginx: its own, or any when it
+// answers for all.
 func (d *Deployment) verifyHost() string {
 	name, _, _ := strings.Cut(d.in.ServerName, " ")
 	if name == "_" {
@@ -62,8 +64,9 @@ func (d *Deployment) verifyHost() string {
 	return strings.Replace(name, "*.", "www.", 1)
 }
 
-// anyHost is a name that nobody has: by it a site that answers for any is asked for, where another one has the name it is asked for first. Such is
-// localhost, which the package of nginx.org gives to its welcome page.
+// anyHost is a name that nobody has: by it a site that answers for any is asked for, where another
+// one has the name it is asked for first. Such is localhost, which the package of nginx.org gives
+// to its welcome page.
 func (d *Deployment) anyHost() string {
 	if d.in.ServerName == "_" {
 		return d.in.App + ".invalid"

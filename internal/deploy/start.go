@@ -25,7 +25,8 @@ func (d *Deployment) start(ctx context.Context, h *target) (string, error) {
 	return fmt.Sprintf("%s on port %s, pid %s", h.release, h.idlePort(), h.pid), res.Err()
 }
 
-// stopNew is start's undo. A version that may have been switched to may still be answering requests: it is drained like an old one.
+// stopNew is start's undo. A version that may have been switched to may still be answering
+// requests: it is drained like an old one.
 func (d *Deployment) stopNew(ctx context.Context, h *target) error {
 	if h.routed {
 		limit := d.in.DrainTimeout

@@ -29,7 +29,8 @@ func (d *Deployment) status(ctx context.Context, h *target) (string, error) {
 	for _, s := range h.seen {
 		a := h.answer.Slots[s.Port]
 		slots = append(slots, []string{
-			fmt.Sprint(s.Port), slotState(h, s), healthText(a), cmp.Or(shown(s), "-"), cmp.Or(nonZero(s.PID), "-"), cmp.Or(uptimeText(a.Uptime), "-"), cmp.Or(a.Restarts, "-"), cmp.Or(memoryText(s.RSSMB), "-"),
+			fmt.Sprint(s.Port), slotState(h, s), healthText(a), cmp.Or(shown(s), "-"), cmp.Or(nonZero(s.PID),
+				"-"), cmp.Or(uptimeText(a.Uptime), "-"), cmp.Or(a.Restarts, "-"), cmp.Or(memoryText(s.RSSMB), "-"),
 		})
 	}
 	known := outcome.Grid{{"release", "commit", "has served", "size"}}

@@ -16,8 +16,8 @@ func (d *Deployment) stop(ctx context.Context, h *target) (string, error) {
 	return fmt.Sprintf("%s on port %d is stopped", h.Active.Version(), h.Active.Port), nil
 }
 
-// stopSlot stops what runs on a port, once something listens on the one that serves in its place, if there is one. Flags that a hand has changed
-// at the last moment are looked at once more.
+// stopSlot stops what runs on a port, once something listens on the one that serves in its place,
+// if there is one. Flags that a hand has changed at the last moment are looked at once more.
 func (d *Deployment) stopSlot(ctx context.Context, h *target, port, instead string) error {
 	values := scripts.Values{"port": port, "stop_timeout": scripts.Seconds(d.in.StopTimeout), "instead": instead}
 	_, err := h.Exec(ctx, scripts.Stop, values)

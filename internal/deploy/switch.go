@@ -11,7 +11,8 @@ import (
 	"github.com/clothesme/deploy-action/scripts"
 )
 
-// switchOver sends new requests to the new slot: by the rename alone, but for the first time or when the site's own files changed.
+// switchOver sends new requests to the new slot: by the rename alone, but for the first time or
+// when the site's own files changed.
 func (d *Deployment) switchOver(ctx context.Context, h *target) (string, error) {
 	h.route, h.routed = routeMaybe, true
 	d.ahead(h, "verify", scripts.Verify, d.verification(h))
@@ -39,8 +40,9 @@ func (d *Deployment) switchOver(ctx context.Context, h *target) (string, error) 
 	return fmt.Sprintf("requests go to port %s: %s", h.idlePort(), how), flag.Err()
 }
 
-// switchBack is switch's undo: the rename the other way, then the nginx files as they were. Both verbs say "already" when there is nothing
-// to take back, so what is not known of an interrupted switch does not matter.
+// switchBack is switch's undo: the rename the other way, then the nginx files as they were. Both
+// verbs say "already" when there is nothing to take back, so what is not known of an interrupted
+// switch does not matter.
 func (d *Deployment) switchBack(ctx context.Context, h *target) error {
 	res, err := h.Exec(ctx, scripts.Switch, scripts.Values{"from": h.idlePort(), "to": h.activePort()})
 	if err != nil {

@@ -33,7 +33,10 @@ func TestTakeoverIsThisList(t *testing.T) {
 	if diff := cmp.Diff(want, f.calls); diff != "" {
 		t.Errorf("calls (-want +got):\n%s", diff)
 	}
-	for _, words := range []string{"port 8080 is active with " + theVersionByHand, "(one reload, the last)", theVersionByHand + " on port 8080 is stopped"} {
+	for _, words := range []string{
+		"port 8080 is active with " + theVersionByHand, "(one reload, the last)",
+		theVersionByHand + " on port 8080 is stopped",
+	} {
 		if !strings.Contains(log, words) {
 			t.Errorf("the log lacks %q:\n%s", words, log)
 		}
@@ -43,9 +46,13 @@ func TestTakeoverIsThisList(t *testing.T) {
 	}
 }
 
-// Whatever a takeover fails at: the old version serves or, from verify on, the new one, and the next run succeeds.
+// Whatever a takeover fails at: the old version serves or, from verify on, the new one, and the
+// next run succeeds.
 func TestTakeoverFailingInEveryWay(t *testing.T) {
-	for _, verb := range []scripts.Verb{scripts.Setup, scripts.Adopt, scripts.Start, scripts.Site, scripts.Switch, scripts.Verify, scripts.Stop} {
+	for _, verb := range []scripts.Verb{
+		scripts.Setup, scripts.Adopt, scripts.Start, scripts.Site, scripts.Switch,
+		scripts.Verify, scripts.Stop,
+	} {
 		for _, kind := range []string{"error", "cancel", "lost-before", "lost-after", "gone-before", "gone-after"} {
 			t.Run(fmt.Sprintf("%s/%s", verb, kind), func(t *testing.T) {
 				f := handMadeHost(t)
@@ -61,7 +68,8 @@ func TestTakeoverFailingInEveryWay(t *testing.T) {
 				if err != nil && !f.gone && (f.loaded || f.running["8081"]) {
 					t.Errorf("not taken back: loaded %t, running %v", f.loaded, f.running)
 				}
-				if verb == scripts.Verify && kind == "error" && !strings.Contains(err.Error(), "site: restored; "+theVersionByHand+" on port 8080 serves") {
+				if verb == scripts.Verify && kind == "error" &&
+					!strings.Contains(err.Error(), "site: restored; "+theVersionByHand+" on port 8080 serves") {
 					t.Errorf("message:\n%v", err)
 				}
 				f.gone, f.holder, f.faults, f.calls = false, "", map[scripts.Verb]fault{}, nil
@@ -80,19 +88,25 @@ func TestStatusAndPlanOfAHostSetUpByHand(t *testing.T) {
 	in := testInputs()
 	in.DryRun = true
 	_, log, err := deployTo(t, f, in)
-	for _, words := range []string{"reload nginx once, and send requests to port 8081", "drain port 8080 for 1s at most, and stop " + theVersionByHand} {
+	for _, words := range []string{
+		"reload nginx once, and send requests to port 8081",
+		"drain port 8080 for 1s at most, and stop " + theVersionByHand,
+	} {
 		if err != nil || !strings.Contains(log, words) {
 			t.Errorf("err %v; the plan lacks %q:\n%s", err, words, log)
 		}
 	}
 	in.DryRun, in.Operation = false, inputs.Status
 	result, log, err := deployTo(t, f, in)
-	if err != nil || !strings.Contains(result.Details, "| 8080 | active, started by hand | right | /home/ubuntu/AI-Server at aaaaaaa | 7 |") {
+	if err != nil || !strings.Contains(result.Details, "| 8080 | active, started by hand | right | "+
+		"/home/ubuntu/AI-Server at aaaaaaa | 7 |") {
 		t.Errorf("err %v; details:\n%s\n%s", err, result.Details, log)
 	}
 	in.Operation = inputs.Rollback
 	f.holder = ""
-	if _, _, err := deployTo(t, f, in); err == nil || !strings.Contains(err.Error(), "no release is active, so there is none before it\nhost: ubuntu@web-1\nsite: unchanged; "+theVersionByHand) || !strings.HasSuffix(err.Error(), "\nnext: deploy first") {
+	if _, _, err := deployTo(t, f, in); err == nil || !strings.Contains(err.Error(),
+		"no release is active, so there is none before it\nhost: ubuntu@web-1\nsite: unchanged; "+theVersionByHand) ||
+		!strings.HasSuffix(err.Error(), "\nnext: deploy first") {
 		t.Errorf("rollback: %v", err)
 	}
 }

@@ -7,9 +7,10 @@ import (
 	"github.com/clothesme/deploy-action/internal/outcome"
 )
 
-// Tidy is what the action's post step does for a run that was killed before it could take anything back: the flag goes to the version that
-// has proved itself, the other one is stopped, and the lock is free. The next deployment would do the same; nobody has to wait for it.
-// Release is the one that the run was deploying, as far as it got.
+// Tidy is what the action's post step does for a run that was killed before it could take anything
+// back: the flag goes to the version that has proved itself, the other one is stopped, and the lock
+// is free. The next deployment would do the same; nobody has to wait for it. Release is the one
+// that the run was deploying, as far as it got.
 func (d *Deployment) Tidy(ctx context.Context, release string) error {
 	d.cutOff = release
 	if _, err := d.Run(ctx); err != nil {
@@ -20,7 +21,8 @@ func (d *Deployment) Tidy(ctx context.Context, release string) error {
 		d.rep.Info(line)
 		d.details += "- " + line + "\n"
 	}
-	return d.rep.Summary("### Deployment: cut off\n\nThe run was ended before it was through; its post step has tidied up.\n\n" + d.details)
+	return d.rep.Summary("### Deployment: cut off\n\nThe run was ended before it was through; its post step has " +
+		"tidied up.\n\n" + d.details)
 }
 
 // recordCutOff writes the history line that the run itself had no time for.

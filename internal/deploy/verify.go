@@ -9,7 +9,8 @@ import (
 	"github.com/clothesme/deploy-action/scripts"
 )
 
-// settle is how long nginx may take until a request provably reaches the new slot; the rename acts at once, a reload within a second.
+// settle is how long nginx may take until a request provably reaches the new slot; the rename acts
+// at once, a reload within a second.
 const settle = 10 * time.Second
 
 // verification are the values of verify.sh.
@@ -35,5 +36,6 @@ func (d *Deployment) verify(ctx context.Context, h *target) (string, error) {
 			"for a password, lets in certain addresses only, or limits how often one may ask; "+
 			"the application was asked past that, and is right", d.in.Health.Path, denied))
 	}
-	return fmt.Sprintf("%d right answers through nginx, all from port %s, over %s", res.Int("probes"), h.idlePort(), d.in.WatchFor), res.Err()
+	return fmt.Sprintf("%d right answers through nginx, all from port %s, over %s", res.Int("probes"), h.idlePort(),
+		d.in.WatchFor), res.Err()
 }

@@ -1,5 +1,5 @@
-// Package exclude says which files of a tree are left out, by patterns like those of gitignore(5), less what few people use of it: no
-// negation, no comments, no escapes but those of path.Match.
+// Package exclude says which files of a tree are left out, by patterns like those of gitignore(5),
+// less what few people use of it: no negation, no comments, no escapes but those of path.Match.
 package exclude
 
 import (
@@ -9,9 +9,10 @@ import (
 	"strings"
 )
 
-// Patterns are what is left out. A pattern without a slash is a name at any depth; one with a slash before or in it is a path from the
-// root of the tree; one that ends in a slash means folders only. Wildcards are those of path.Match, within a name, and ** between slashes
-// for any number of folders.
+// Patterns are what is left out. A pattern without a slash is a name at any depth; one with a slash
+// before or in it is a path from the root of the tree; one that ends in a slash means folders only.
+// Wildcards are those of path.Match, within a name, and ** between slashes for any number of
+// folders.
 type Patterns []string
 
 // The faults of a pattern.
@@ -33,8 +34,8 @@ func Check(pattern string) error {
 	return nil
 }
 
-// Match reports whether a file or folder is left out. The name is its path from the root, with slashes. What is in a folder that is left
-// out is not asked for.
+// Match reports whether a file or folder is left out. The name is its path from the root, with
+// slashes. What is in a folder that is left out is not asked for.
 func (p Patterns) Match(name string, folder bool) bool {
 	return slices.ContainsFunc(p, func(pattern string) bool { return match(pattern, name, folder) })
 }

@@ -233,7 +233,10 @@ func TestVerbsThatAreSentTogether(t *testing.T) {
 	h.BeginStep("7-switch")
 	var site, flag scripts.Results
 	both := []Asked{
-		{Verb: scripts.Site, Own: scripts.Values{"path": "/own"}, Results: &site}, {Verb: scripts.Switch, Results: &flag},
+		{Verb: scripts.Site, Own: scripts.Values{"path": "/own"}, Results: &site}, {
+			Verb:    scripts.Switch,
+			Results: &flag,
+		},
 	}
 	if err := h.ExecAll(t.Context(), both...); err != nil || site.Text("a") != "1" || flag.Text("a") != "1" {
 		t.Fatalf("ExecAll: %v, %s, %s", err, &site, &flag)
@@ -245,7 +248,8 @@ func TestVerbsThatAreSentTogether(t *testing.T) {
 	site, flag = scripts.Results{}, scripts.Results{}
 	f.words, f.code, f.spared = "no flag\n", scripts.ExitFlag, scripts.Site
 	var no *Error
-	if err := h.ExecAll(t.Context(), both...); !errors.As(err, &no) || no.Verb != scripts.Switch || no.Reason != "no flag" {
+	if err := h.ExecAll(t.Context(), both...); !errors.As(err, &no) || no.Verb != scripts.Switch ||
+		no.Reason != "no flag" {
 		t.Errorf("the second fails: %v", err)
 	}
 	site, flag, f.spared = scripts.Results{}, scripts.Results{}, scripts.Switch
@@ -269,10 +273,19 @@ func TestWhatIsSentAhead(t *testing.T) {
 	}{
 		{name: "asked for", next: "8-health", sent: 2},
 		{name: "something else", next: "9-stop", sent: 3},
-		{name: "it goes on and something else", far: func(f *far) { f.waits = scripts.Health }, next: "9-stop", sent: 3},
-		{name: "cut off", far: func(f *far) { f.waits = scripts.Health }, next: "8-health", cancel: true, sent: 2, want: stopped},
 		{
-			name: "it fails", far: func(f *far) { f.code, f.spared = scripts.ExitDied, scripts.Start }, next: "8-health",
+			name: "it goes on and something else", far: func(f *far) { f.waits = scripts.Health }, next: "9-stop",
+			sent: 3,
+		},
+		{
+			name: "cut off", far: func(f *far) { f.waits = scripts.Health }, next: "8-health", cancel: true, sent: 2,
+			want: stopped,
+		},
+		{
+			name: "it fails", far: func(f *far) {
+				f.code, f.spared = scripts.ExitDied,
+					scripts.Start
+			}, next: "8-health",
 			sent: 2, want: &Error{},
 		},
 		{

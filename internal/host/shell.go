@@ -11,8 +11,8 @@ import (
 // Shell is the whole of a host that a deployment uses: verbs with values. Errors are remote's: an
 // *remote.ExitError is the host's no, anything else means that the outcome is not known.
 type Shell interface {
-	// Run runs verbs to their ends, one after the other, and none after one that fails: n is how many
-	// have ended well. Results and words arrive while they run.
+	// Run runs verbs to their ends, one after the other, and none after one that fails: n is how
+	// many have ended well. Results and words arrive while they run.
 	Run(ctx context.Context, calls ...Call) (n int, err error)
 	// Hold starts a verb that goes on until its input is closed.
 	Hold(ctx context.Context, call Call) (Session, error)

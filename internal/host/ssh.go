@@ -191,8 +191,8 @@ func (s *sshShell) over(ctx context.Context, work func(*remote.Client) error) er
 	return err
 }
 
-// maxConnections bounds those besides the first: more are never needed at once, by a transfer and by
-// one that was prepared.
+// maxConnections bounds those besides the first: more are never needed at once, by a transfer and
+// by one that was prepared.
 const maxConnections = 3
 
 func isFull(err error) bool {

@@ -101,15 +101,19 @@ func clash(earlier []Asset, a Asset) error {
 	return nil
 }
 
-// clashShared: what is shared is one and the same for all releases, so an asset in it could not come back with a rollback.
+// clashShared: what is shared is one and the same for all releases, so an asset in it could not
+// come back with a rollback.
 func clashShared(shared []string, a Asset) error {
 	for _, s := range shared {
 		switch {
 		case within(s, a.Path):
-			return fmt.Errorf("must not have a path that the input \"shared\" names: take %s out of \"shared\", and name there the other files in it that must stay, if any; "+
-				"an asset belongs to its release, so that a rollback brings back the one before, and is downloaded only when it changes", s)
+			return fmt.Errorf("must not have a path that the input \"shared\" names: take %s out of \"shared\", and "+
+				"name there the other files in it that must stay, if any; "+
+				"an asset belongs to its release, so that a rollback brings back the one before, and is downloaded "+
+				"only when it changes", s)
 		case within(a.Path, s):
-			return fmt.Errorf("must not have a file at %s, which the input \"shared\" needs as a folder for %s: choose another path for one of them", a.Path, s)
+			return fmt.Errorf("must not have a file at %s, which the input \"shared\" needs as a folder for %s: "+
+				"choose another path for one of them", a.Path, s)
 		}
 	}
 	return nil

@@ -12,7 +12,8 @@ import (
 	"github.com/clothesme/deploy-action/internal/report"
 )
 
-// The contract is written down three times: for the runner (action.yml), for people (README.md) and for the program.
+// The contract is written down three times: for the runner (action.yml), for people (README.md) and
+// for the program.
 
 type actionYML struct {
 	Name, Description, Author string
@@ -92,7 +93,8 @@ func table(t *testing.T, heading string) [][]string {
 // sentence is what a description has to be: whole sentences, not a keyword.
 var sentence = regexp.MustCompile(`^[A-Z].{30,}\.$`)
 
-// derived is how README.md writes the default of an input that depends on others; the rest without one has a "-".
+// derived is how README.md writes the default of an input that depends on others; the rest without
+// one has a "-".
 var derived = map[string]string{
 	"ref":         "the workflow's commit",
 	"app":         "name of the repository",
@@ -154,7 +156,8 @@ func TestOutputsAreTheSameInCodeActionAndReadme(t *testing.T) {
 			if !sentence.MatchString(declared[i].Description) {
 				t.Errorf("action.yml describes it as %q", declared[i].Description)
 			}
-			if row := listed[i]; len(row) != 3 || row[0] != name || row[1] == "" || !strings.Contains(row[2], "steps.deploy.outputs."+name) {
+			if row := listed[i]; len(row) != 3 || row[0] != name || row[1] == "" ||
+				!strings.Contains(row[2], "steps.deploy.outputs."+name) {
 				t.Errorf("README.md has %q", row)
 			}
 		})
@@ -163,9 +166,12 @@ func TestOutputsAreTheSameInCodeActionAndReadme(t *testing.T) {
 
 func TestActionRunsTheBinary(t *testing.T) {
 	action := readAction(t)
-	// No args: the runner's quoting loses values that end in a backslash. An entry point of its own keeps callers
-	// and container hooks from needing one.
-	equal(t, action.Runs, map[string]string{"using": "docker", "image": "Dockerfile", "entrypoint": "/deploy-action", "post-entrypoint": "/deploy-action-post"})
+	// No args: the runner's quoting loses values that end in a backslash. An entry point of its own
+	// keeps callers and container hooks from needing one.
+	equal(t, action.Runs, map[string]string{
+		"using": "docker", "image": "Dockerfile", "entrypoint": "/deploy-action",
+		"post-entrypoint": "/deploy-action-post",
+	})
 	equal(t, action.Branding.Icon+" "+action.Branding.Color, "upload-cloud green") // both on GitHub's lists
 	if action.Name == "" || len(action.Description) > 125 || !sentence.MatchString(action.Description) {
 		t.Errorf("name %q, description %q", action.Name, action.Description)

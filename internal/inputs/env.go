@@ -20,8 +20,9 @@ var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 // ownVariables are what the action itself gives the application.
 var ownVariables = []string{"PORT", "RELEASE", "PATH"}
 
-// setEnv reads lines KEY=VALUE. Nothing in a value has a meaning, so nothing needs quoting; a value of several lines is written as in
-// GITHUB_ENV: KEY<<END, the lines, END. Empty lines and lines that begin with # do not count.
+// setEnv reads lines KEY=VALUE. Nothing in a value has a meaning, so nothing needs quoting; a value
+// of several lines is written as in GITHUB_ENV: KEY<<END, the lines, END. Empty lines and lines
+// that begin with # do not count.
 func setEnv(p *parser, value string) error {
 	var errs []error
 	seen := map[string]bool{}
@@ -36,7 +37,8 @@ func setEnv(p *parser, value string) error {
 		if heredoc, end, ok := strings.Cut(line, "<<"); ok && (!found || len(heredoc) < len(name)) && end != "" {
 			stop := slices.Index(lines[n+1:], end)
 			if stop < 0 {
-				return errors.Join(append(errs, fmt.Errorf("line %d: the value of %.40q never ends: end it with a line that is just what follows <<", at, heredoc))...)
+				return errors.Join(append(errs, fmt.Errorf("line %d: the value of %.40q never ends: end it with a "+
+					"line that is just what follows <<", at, heredoc))...)
 			}
 			name, text, found = heredoc, strings.Join(lines[n+1:n+1+stop], "\n"), true
 			n += stop + 1
@@ -46,7 +48,8 @@ func setEnv(p *parser, value string) error {
 		case !found:
 			errs = append(errs, fmt.Errorf("line %d: must be KEY=VALUE, or KEY<<END for a value of several lines", at))
 		case !variableName.MatchString(name):
-			errs = append(errs, fmt.Errorf("line %d: the name must have only letters, digits and _ in it, and not begin with a digit", at))
+			errs = append(errs, fmt.Errorf("line %d: the name must have only letters, digits and _ in it, and not "+
+				"begin with a digit", at))
 		case slices.Contains(ownVariables, name):
 			errs = append(errs, fmt.Errorf("line %d: %s is set by the action; choose another name", at, name))
 		case seen[name]:
@@ -62,7 +65,8 @@ func setEnv(p *parser, value string) error {
 // ordinary are values that masking would only make the log unreadable with.
 var ordinary = []string{"production", "development", "localhost", "127.0.0.1"}
 
-// masked says whether a value of the application's environment is to be masked: not one so short or common that the log would suffer.
+// masked says whether a value of the application's environment is to be masked: not one so short or
+// common that the log would suffer.
 func masked(value string) bool { return len(value) >= 8 && !slices.Contains(ordinary, value) }
 
 // setShared reads the paths that survive releases, one a line.
@@ -75,11 +79,13 @@ func setShared(p *parser, value string) error {
 		case !plainPath.MatchString(item):
 			errs = append(errs, fmt.Errorf("must have only A-Z, a-z, 0-9 and . _ / - in it %s", gotItem(value, item)))
 		case path.IsAbs(clean) || first == ".." || clean == ".":
-			errs = append(errs, fmt.Errorf("must be a path within the release, such as \"uploads\" %s", gotItem(value, item)))
+			errs = append(errs, fmt.Errorf("must be a path within the release, such as \"uploads\" %s",
+				gotItem(value, item)))
 		case first == ".deploy-action" || first == ".venv":
 			errs = append(errs, fmt.Errorf("must not be %q, which the action makes itself", first)) // one of two words
 		case slices.ContainsFunc(p.in.Shared, func(s string) bool { return within(s, clean) || within(clean, s) }):
-			errs = append(errs, fmt.Errorf("must not name a path twice, or one within another %s", gotItem(value, item)))
+			errs = append(errs, fmt.Errorf("must not name a path twice, or one within another %s",
+				gotItem(value, item)))
 		default:
 			p.in.Shared = append(p.in.Shared, clean)
 		}

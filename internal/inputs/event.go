@@ -6,8 +6,9 @@ import (
 	"strings"
 )
 
-// commitOf returns the commit that a run is for: GITHUB_SHA, which is the pushed one, the one that a tag points to, the merge of a pull
-// request, or the head of the branch that a run was started for by hand.
+// commitOf returns the commit that a run is for: GITHUB_SHA, which is the pushed one, the one that
+// a tag points to, the merge of a pull request, or the head of the branch that a run was started
+// for by hand.
 //
 // Of workflow_run it is none of these but the head of the default branch as it is by now, while
 // people mean the commit that the other workflow has just been through. That one is taken when that

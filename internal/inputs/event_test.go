@@ -17,15 +17,31 @@ func TestTheCommitOfAnEvent(t *testing.T) {
 	}
 	tests := []struct{ name, event, ref, payload, want string }{
 		{"push", "push", "refs/heads/main", `{"after": "3333333333333333333333333333333333333333"}`, head},
-		{"tag", "push", "refs/tags/v1.2.3", `{"after": "4444444444444444444444444444444444444444"}`, head}, // an annotated tag's own id
-		{"pull request", "pull_request", "refs/pull/7/merge", `{"pull_request": {"head": {"sha": "5555555555555555555555555555555555555555"}}}`, head},
+		// an annotated tag's own id
+		{"tag", "push", "refs/tags/v1.2.3", `{"after": "4444444444444444444444444444444444444444"}`, head},
+		{
+			"pull request", "pull_request", "refs/pull/7/merge",
+			`{"pull_request": {"head": {"sha": "5555555555555555555555555555555555555555"}}}`, head,
+		},
 		{"by hand", "workflow_dispatch", "refs/heads/feature", `{"inputs": {"ref": "x"}}`, head},
 		{"after a push", "workflow_run", "refs/heads/main", payload("push", "main", "o/r", tested), tested},
-		{"after a run by hand", "workflow_run", "refs/heads/main", payload("workflow_dispatch", "main", "O/R", tested), tested},
-		{"after a pull request", "workflow_run", "refs/heads/main", payload("pull_request", "main", "o/r", tested), head},
-		{"after a fork's pull request, with the secrets of this one", "workflow_run", "refs/heads/main", payload("pull_request_target", "main", "o/r", tested), head},
+		{
+			"after a run by hand", "workflow_run", "refs/heads/main",
+			payload("workflow_dispatch", "main", "O/R", tested), tested,
+		},
+		{
+			"after a pull request", "workflow_run", "refs/heads/main", payload("pull_request", "main", "o/r", tested),
+			head,
+		},
+		{
+			"after a fork's pull request, with the secrets of this one", "workflow_run", "refs/heads/main",
+			payload("pull_request_target", "main", "o/r", tested), head,
+		},
 		{"after a run of a fork", "workflow_run", "refs/heads/main", payload("push", "main", "evil/r", tested), head},
-		{"after a push to another branch", "workflow_run", "refs/heads/main", payload("push", "feature", "o/r", tested), head},
+		{
+			"after a push to another branch", "workflow_run", "refs/heads/main",
+			payload("push", "feature", "o/r", tested), head,
+		},
 		{"no commit", "workflow_run", "refs/heads/main", payload("push", "main", "o/r", "--upload-pack=x"), head},
 		{"no payload", "workflow_run", "refs/heads/main", "", head},
 		{"not JSON", "workflow_run", "refs/heads/main", "{", head},

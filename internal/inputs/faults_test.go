@@ -16,51 +16,100 @@ func TestFaults(t *testing.T) {
 	key, _ := newKey(t, "")
 	long := strings.Repeat("x", 200)
 	tests := []struct{ input, value, want string }{
-		{"host", "", `is required: write the address of the host, such as "203.0.113.7" or "ubuntu@web.example.com:22" (a variable or secret that does not exist is empty)`},
+		{
+			"host", "",
+			`is required: write the address of the host, such as "203.0.113.7" or "ubuntu@web.example.com:22" (a variable or secret that does not exist is empty)`,
+		},
 		{"host", ",", `must be [user@]host[:port] (got ",")`},
-		{"host", "a.example.com, b.example.com", `must be one host so far: run the action once for each of them, by a matrix for instance (got 2 hosts)`},
-		{"host", "a\nb\nc", `must be one host so far: run the action once for each of them, by a matrix for instance (got 3 hosts)`},
+		{
+			"host", "a.example.com, b.example.com",
+			`must be one host so far: run the action once for each of them, by a matrix for instance (got 2 hosts)`,
+		},
+		{
+			"host", "a\nb\nc",
+			`must be one host so far: run the action once for each of them, by a matrix for instance (got 3 hosts)`,
+		},
 		{"host", "ssh://web", `must be [user@]host[:port], without a scheme such as ssh:// (got "ssh://web")`},
-		{"host", "Admin@web", `must have a login name before the @, of at most 32 of a-z, 0-9, . _ and - (got "Admin@web")`},
+		{
+			"host", "Admin@web",
+			`must have a login name before the @, of at most 32 of a-z, 0-9, . _ and - (got "Admin@web")`,
+		},
 		{"host", "@web", `must have a login name before the @, of at most 32 of a-z, 0-9, . _ and - (got "@web")`},
 		{"host", "2001:db8::1", `must have the IPv6 address in brackets, such as [2001:db8::1] (got "2001:db8::1")`},
 		{"host", "[web]", `must have an IPv6 address in the brackets, such as [2001:db8::1] (got "[web]")`},
 		{"host", "[::1", `must have an IPv6 address in the brackets, such as [2001:db8::1] (got "[::1")`},
-		{"host", "[fe80::1%eth0]", `must have an IPv6 address in the brackets, such as [2001:db8::1] (got "[fe80::1%eth0]")`},
+		{
+			"host", "[fe80::1%eth0]",
+			`must have an IPv6 address in the brackets, such as [2001:db8::1] (got "[fe80::1%eth0]")`,
+		},
 		{"host", "[::1]x22", `must be [user@]host[:port] with a port from 1 to 65535 (got "[::1]x22")`},
 		{"host", "[::1]22", `must be [user@]host[:port] with a port from 1 to 65535 (got "[::1]22")`},
 		{"host", "web:0", `must be [user@]host[:port] with a port from 1 to 65535 (got "web:0")`},
 		{"host", "web:", `must be [user@]host[:port] with a port from 1 to 65535 (got "web:")`},
 		{"host", "web server", `must be [user@]host[:port], the host a DNS name or an IP address (got "web server")`},
-		{"host", "-oProxyCommand=x", `must be [user@]host[:port], the host a DNS name or an IP address (got "-oProxyCommand=x")`},
+		{
+			"host", "-oProxyCommand=x",
+			`must be [user@]host[:port], the host a DNS name or an IP address (got "-oProxyCommand=x")`,
+		},
 		{"host", "10.0.0.256", `must be [user@]host[:port], the host a DNS name or an IP address (got "10.0.0.256")`},
 		{"host", "10.1", `must be [user@]host[:port], the host a DNS name or an IP address (got "10.1")`},
-		{"host", "web..example", `must be [user@]host[:port], the host a DNS name or an IP address (got "web..example")`},
-		{"host", strings.Repeat("a.", 130) + "b", `must be [user@]host[:port], the host a DNS name or an IP address (got 261 characters)`},
+		{
+			"host", "web..example",
+			`must be [user@]host[:port], the host a DNS name or an IP address (got "web..example")`,
+		},
+		{
+			"host", strings.Repeat("a.", 130) + "b",
+			`must be [user@]host[:port], the host a DNS name or an IP address (got 261 characters)`,
+		},
 		{"host", "web\x00", "must not contain control characters (got \"web\\x00\")"},
-		{"host", "-----BEGIN OPENSSH PRIVATE KEY-----", `must be [user@]host[:port], the host a DNS name or an IP address (got a private key)`},
-		{"username", "Ubuntu", `must be a login name of at most 32 of a-z, 0-9, . _ and -, not beginning with a digit or - (got "Ubuntu")`},
-		{"username", "-root", `must be a login name of at most 32 of a-z, 0-9, . _ and -, not beginning with a digit or - (got "-root")`},
+		{
+			"host", "-----BEGIN OPENSSH PRIVATE KEY-----",
+			`must be [user@]host[:port], the host a DNS name or an IP address (got a private key)`,
+		},
+		{
+			"username", "Ubuntu",
+			`must be a login name of at most 32 of a-z, 0-9, . _ and -, not beginning with a digit or - (got "Ubuntu")`,
+		},
+		{
+			"username", "-root",
+			`must be a login name of at most 32 of a-z, 0-9, . _ and -, not beginning with a digit or - (got "-root")`,
+		},
 		{"username", "a\nb", `must be one line (got "a\nb")`},
 		{"username", "a\x1bb", `must not contain control characters (got "a\x1bb")`},
 		{"username", "a\xff", `must be UTF-8 text (got "a\xff")`},
 		{"port", "ssh", `must be a port from 1 to 65535 (got "ssh")`},
 		{"port", "0", `must be a port from 1 to 65535 (got "0")`},
 		{"port", "65536", `must be a port from 1 to 65535 (got "65536")`},
-		{"key", "", "is required: pass the private key, such as ${{ secrets.DEPLOY_KEY }} (a secret that does not exist, or that a workflow from a fork may not see, is empty)"},
+		{
+			"key", "",
+			"is required: pass the private key, such as ${{ secrets.DEPLOY_KEY }} (a secret that does not exist, or " +
+				"that a workflow from a fork may not see, is empty)",
+		},
 		{"key", "~/.ssh/id_ed25519", "not a private key: it looks like the path of a file; give the file's content"},
 		{"key", "-----BEGIN\x00", "must not contain control characters"},
 		{"key", "\xff\xfe-", "must be UTF-8 text"},
 		{"passphrase", "one\ntwo", "must be one line"},
 		{"passphrase", "one\x1btwo", "must not contain control characters"},
-		{"certificate", "ssh-ed25519 AAAA", `not an OpenSSH user certificate: it is one line such as "ssh-ed25519-cert-v01@openssh.com AAAA…", the content of the file that ends in -cert.pub`},
+		{
+			"certificate", "ssh-ed25519 AAAA",
+			`not an OpenSSH user certificate: it is one line such as "ssh-ed25519-cert-v01@openssh.com AAAA…", the content of the file that ends in -cert.pub`,
+		},
 		{"proxy-jump", "ops@bastion:0", `must be [user@]host[:port] with a port from 1 to 65535 (got "ops@bastion:0")`},
-		{"proxy-jump", "bastion, -oProxyCommand=x", `must be [user@]host[:port], the host a DNS name or an IP address (got "bastion, -oProxyCommand=x")`},
+		{
+			"proxy-jump", "bastion, -oProxyCommand=x",
+			`must be [user@]host[:port], the host a DNS name or an IP address (got "bastion, -oProxyCommand=x")`,
+		},
 		{"proxy-jump-key", "x", `is for hosts on the way only: leave it out, or name them with the input "proxy-jump"`},
 		{"proxy-jump-passphrase", "x", `is for the input "proxy-jump-key" only: leave it out, or give that key`},
-		{"proxy-jump-fingerprint", "SHA256:abc", `is for hosts on the way only: leave it out, or name them with the input "proxy-jump"`},
+		{
+			"proxy-jump-fingerprint", "SHA256:abc",
+			`is for hosts on the way only: leave it out, or name them with the input "proxy-jump"`,
+		},
 		{"known-hosts", "web ssh-ed25519", `known_hosts line 1: want "name type key" as ssh-keyscan prints it`},
-		{"known-hosts", "x\ny", `known_hosts line 1: want "name type key" as ssh-keyscan prints it; known_hosts line 2: want "name type key" as ssh-keyscan prints it`},
+		{
+			"known-hosts", "x\ny",
+			`known_hosts line 1: want "name type key" as ssh-keyscan prints it; known_hosts line 2: want "name type key" as ssh-keyscan prints it`,
+		},
 		{"fingerprint", "SHA256:abc", `fingerprint 1: want SHA256: and 43 characters of base64`},
 		{"insecure-skip-host-key-check", "yes", `must be "true" or "false" (got "yes")`},
 		{"connect-timeout", "30", `must have a unit: write "30s" (got "30")`},
@@ -72,8 +121,14 @@ func TestFaults(t *testing.T) {
 		{"timeout", "25h", `must be from 1s to 24h (got "25h")`},
 		{"lock-timeout", "-1s", `must be from 0s to 24h (got "-1s")`},
 		{"operation", "destroy", `must be "deploy", "rollback", "setup", "status" or "check" (got "destroy")`},
-		{"release", "v1", `must be the id of a release, such as "20261123T101500Z-1a2b3c4"; operation "status" lists them (got "v1")`},
-		{"release", "20261123T101500Z-1a2b3c4", `is for operation "rollback" only: leave it out, or set that operation`},
+		{
+			"release", "v1",
+			`must be the id of a release, such as "20261123T101500Z-1a2b3c4"; operation "status" lists them (got "v1")`,
+		},
+		{
+			"release", "20261123T101500Z-1a2b3c4",
+			`is for operation "rollback" only: leave it out, or set that operation`,
+		},
 		{"allow-older", "1", `must be "true" or "false" (got "1")`},
 		{"allow-down", "yes", `must be "true" or "false" (got "yes")`},
 		{"dry-run", "yes", `must be "true" or "false" (got "yes")`},
@@ -86,7 +141,10 @@ func TestFaults(t *testing.T) {
 		{"swap", "65G", `must be from 64M to 64G (got "65G")`},
 		{"app", "3d", `must begin with a letter and have at most 32 of a-z, 0-9 and - (got "3d")`},
 		{"app", "my_app", `must begin with a letter and have at most 32 of a-z, 0-9 and - (got "my_app")`},
-		{"app", strings.Repeat("a", 33), `must begin with a letter and have at most 32 of a-z, 0-9 and - (got "` + strings.Repeat("a", 33) + `")`},
+		{
+			"app", strings.Repeat("a", 33),
+			`must begin with a letter and have at most 32 of a-z, 0-9 and - (got "` + strings.Repeat("a", 33) + `")`,
+		},
 		{"app", "User", `must not be "user", which belongs to the system (got "User")`},
 		{"app", "systemd-x", `must not be "systemd-x", which belongs to the system (got "systemd-x")`},
 		{"path", "~/app", `must be written out: a host does not expand ~ here (got "~/app")`},
@@ -96,21 +154,33 @@ func TestFaults(t *testing.T) {
 		{"path", "/srv/../etc", `must not contain ".." (got "/srv/../etc")`},
 		{"path", "/srv/" + long, `must not be longer than 200 characters (got 205 characters)`},
 		{"path", "/etc", `must not be in a system folder: choose one such as "/srv/app" (got "/etc")`},
-		{"path", "//usr/./local/app/", `must not be in a system folder: choose one such as "/srv/app" (got "//usr/./local/app/")`},
+		{
+			"path", "//usr/./local/app/",
+			`must not be in a system folder: choose one such as "/srv/app" (got "//usr/./local/app/")`,
+		},
 		{"path", "/tmp/app", `must not be in a system folder: choose one such as "/srv/app" (got "/tmp/app")`},
 		{"path", "/", `must be a folder of its own: choose one below it (got "/")`},
 		{"path", "/srv/", `must be a folder of its own: choose one below it (got "/srv/")`},
 		{"path", "/home/ubuntu", `must be a folder of its own: choose one below it (got "/home/ubuntu")`},
 		{"path", "/home/ubuntu/.ssh/app", `must not be in .ssh (got "/home/ubuntu/.ssh/app")`},
 		{"source", "ftp", `must be "git" or "workspace" (got "ftp")`},
-		{"source", "workspace", `must be "git" outside of a workflow: GITHUB_WORKSPACE, the checkout to send, is not set`},
+		{
+			"source", "workspace",
+			`must be "git" outside of a workflow: GITHUB_WORKSPACE, the checkout to send, is not set`,
+		},
 		{"workspace-path", "/srv", `must be a folder inside the workspace, such as "dist" (got "/srv")`},
 		{"workspace-path", "dist/../..", `must be a folder inside the workspace, such as "dist" (got "dist/../..")`},
 		{"workspace-path", "a\nb", `must be one line (got "a\nb")`},
-		{"exclude", "!keep", `must not begin a pattern with "!": what is left out can't be taken in again (got "!keep")`},
+		{
+			"exclude", "!keep",
+			`must not begin a pattern with "!": what is left out can't be taken in again (got "!keep")`,
+		},
 		{"exclude", "a[", `must be patterns such as "*.log", "/docs" or "cache/", by comma or line (got "a[")`},
 		{"exclude", "../x", `must be patterns such as "*.log", "/docs" or "cache/", by comma or line (got "../x")`},
-		{"repository", "https://github.com/o/r", `must be "owner/name", without a server and without .git (got "https://github.com/o/r")`},
+		{
+			"repository", "https://github.com/o/r",
+			`must be "owner/name", without a server and without .git (got "https://github.com/o/r")`,
+		},
 		{"repository", "o/r.git", `must be "owner/name", without a server and without .git (got "o/r.git")`},
 		{"repository", "o/..", `must be "owner/name", without a server and without .git (got "o/..")`},
 		{"repository", "-o/r", `must be "owner/name", without a server and without .git (got "-o/r")`},
@@ -135,7 +205,10 @@ func TestFaults(t *testing.T) {
 		{"before-start", "a\x00", `must not contain control characters (got "a\x00")`},
 		{"after-switch", "a\x00", `must not contain control characters (got "a\x00")`},
 		{"env", "NAME", "line 1: must be KEY=VALUE, or KEY<<END for a value of several lines"},
-		{"env", "A=1\n\n2B=2", "line 3: the name must have only letters, digits and _ in it, and not begin with a digit"},
+		{
+			"env", "A=1\n\n2B=2",
+			"line 3: the name must have only letters, digits and _ in it, and not begin with a digit",
+		},
 		{"env", "PORT=80", "line 1: PORT is set by the action; choose another name"},
 		{"env", "A=1\nA=2", "line 2: A is there twice"},
 		{"env", "A<<END\n1\n2", `line 1: the value of "A" never ends: end it with a line that is just what follows <<`},
@@ -145,27 +218,88 @@ func TestFaults(t *testing.T) {
 		{"shared", "/data", `must be a path within the release, such as "uploads" (got "/data")`},
 		{"shared", ".venv/bin", `must not be ".venv", which the action makes itself`},
 		{"shared", "data, data/x", `must not name a path twice, or one within another (got "data, data/x")`},
-		{"assets", "models/x -> a", "must have lines such as \"s3://bucket/key -> path/in/the/release [sha256=<64 hexadecimal digits>]\" (got \"models/x -> a\")"},
-		{"assets", "s3://models/x a", "must have lines such as \"s3://bucket/key -> path/in/the/release [sha256=<64 hexadecimal digits>]\" (got \"s3://models/x a\")"},
-		{"assets", "s3://models/x -> ", "must have lines such as \"s3://bucket/key -> path/in/the/release [sha256=<64 hexadecimal digits>]\" (got \"s3://models/x ->\")"},
-		{"assets", "s3://models/x -> a b c", "must have lines such as \"s3://bucket/key -> path/in/the/release [sha256=<64 hexadecimal digits>]\" (got \"s3://models/x -> a b c\")"},
+		{
+			"assets", "models/x -> a",
+			"must have lines such as \"s3://bucket/key -> path/in/the/release [sha256=<64 hexadecimal digits>]\" " +
+				"(got \"models/x -> a\")",
+		},
+		{
+			"assets", "s3://models/x a",
+			"must have lines such as \"s3://bucket/key -> path/in/the/release [sha256=<64 hexadecimal digits>]\" " +
+				"(got \"s3://models/x a\")",
+		},
+		{
+			"assets", "s3://models/x -> ",
+			"must have lines such as \"s3://bucket/key -> path/in/the/release [sha256=<64 hexadecimal digits>]\" " +
+				"(got \"s3://models/x ->\")",
+		},
+		{
+			"assets", "s3://models/x -> a b c",
+			"must have lines such as \"s3://bucket/key -> path/in/the/release [sha256=<64 hexadecimal digits>]\" " +
+				"(got \"s3://models/x -> a b c\")",
+		},
 		{"assets", "s3://m/x -> a", "must have the name of a bucket after s3:// (got \"s3://m/x -> a\")"},
 		{"assets", "s3://models/ -> a", "must have the key of one object after the bucket (got \"s3://models/ -> a\")"},
-		{"assets", "s3://models/v1/ -> a", "must have the key of one object after the bucket (got \"s3://models/v1/ -> a\")"},
-		{"assets", "s3://models/x -> a sha256=12", "must have nothing but sha256= and 64 hexadecimal digits after the path (got \"s3://models/x -> a sha256=12\")"},
-		{"assets", "s3://models/x -> a md5=12", "must have nothing but sha256= and 64 hexadecimal digits after the path (got \"s3://models/x -> a md5=12\")"},
-		{"assets", "s3://models/x -> /etc/a", "must have a path within the release, without \"..\" and not beginning with \"/\" (got \"s3://models/x -> /etc/a\")"},
-		{"assets", "s3://models/x -> a/../../b", "must have a path within the release, without \"..\" and not beginning with \"/\" (got \"s3://models/x -> a/../../b\")"},
-		{"assets", "s3://models/x -> a$b", "must have a path of at most 200 of A-Z, a-z, 0-9 and . _ / - (got \"s3://models/x -> a$b\")"},
-		{"assets", "s3://models/x -> a/", "must name the file in the release, not only its folder (got \"s3://models/x -> a/\")"},
-		{"assets", "s3://models/x -> .", "must name the file in the release, not only its folder (got \"s3://models/x -> .\")"},
-		{"assets", "s3://models/x -> ./.venv/a", "must not have a path in .venv, which belongs to the action (got \"s3://models/x -> ./.venv/a\")"},
-		{"assets", "s3://models/x -> a\ns3://models/y -> a/b", "must have paths that do not collide: a is taken by s3://models/x (got \"s3://models/y -> a/b\")"},
+		{
+			"assets", "s3://models/v1/ -> a",
+			"must have the key of one object after the bucket (got \"s3://models/v1/ -> a\")",
+		},
+		{
+			"assets", "s3://models/x -> a sha256=12",
+			"must have nothing but sha256= and 64 hexadecimal digits after the path (got \"s3://models/x -> a " +
+				"sha256=12\")",
+		},
+		{
+			"assets", "s3://models/x -> a md5=12",
+			"must have nothing but sha256= and 64 hexadecimal digits after the path (got \"s3://models/x -> a md5=12\")",
+		},
+		{
+			"assets", "s3://models/x -> /etc/a",
+			"must have a path within the release, without \"..\" and not beginning with \"/\" (got \"s3://models/x " +
+				"-> /etc/a\")",
+		},
+		{
+			"assets", "s3://models/x -> a/../../b",
+			"must have a path within the release, without \"..\" and not beginning with \"/\" (got \"s3://models/x " +
+				"-> a/../../b\")",
+		},
+		{
+			"assets", "s3://models/x -> a$b",
+			"must have a path of at most 200 of A-Z, a-z, 0-9 and . _ / - (got \"s3://models/x -> a$b\")",
+		},
+		{
+			"assets", "s3://models/x -> a/",
+			"must name the file in the release, not only its folder (got \"s3://models/x -> a/\")",
+		},
+		{
+			"assets", "s3://models/x -> .",
+			"must name the file in the release, not only its folder (got \"s3://models/x -> .\")",
+		},
+		{
+			"assets", "s3://models/x -> ./.venv/a",
+			"must not have a path in .venv, which belongs to the action (got \"s3://models/x -> ./.venv/a\")",
+		},
+		{
+			"assets", "s3://models/x -> a\ns3://models/y -> a/b",
+			"must have paths that do not collide: a is taken by s3://models/x (got \"s3://models/y -> a/b\")",
+		},
 		{"aws-region", "EU Central", `must be the name of a region, such as "eu-central-1" (got "EU Central")`},
-		{"s3-endpoint", "minio:9000", `must be the URL of a server, such as "https://minio.example.com:9000" (got "minio:9000")`},
-		{"s3-endpoint", "https://u:p@minio", `must be the URL of a server, such as "https://minio.example.com:9000" (got "https://u:p@minio")`},
-		{"s3-endpoint", "https://minio/path", `must be the URL of a server, such as "https://minio.example.com:9000" (got "https://minio/path")`},
-		{"s3-endpoint", "ftp://minio", `must be the URL of a server, such as "https://minio.example.com:9000" (got "ftp://minio")`},
+		{
+			"s3-endpoint", "minio:9000",
+			`must be the URL of a server, such as "https://minio.example.com:9000" (got "minio:9000")`,
+		},
+		{
+			"s3-endpoint", "https://u:p@minio",
+			`must be the URL of a server, such as "https://minio.example.com:9000" (got "https://u:p@minio")`,
+		},
+		{
+			"s3-endpoint", "https://minio/path",
+			`must be the URL of a server, such as "https://minio.example.com:9000" (got "https://minio/path")`,
+		},
+		{
+			"s3-endpoint", "ftp://minio",
+			`must be the URL of a server, such as "https://minio.example.com:9000" (got "ftp://minio")`,
+		},
 		{"ports", "8080", `must be two ports, such as "8080,8081" (got "8080")`},
 		{"ports", "8080,8081,8082", `must be two ports, such as "8080,8081" (got "8080,8081,8082")`},
 		{"ports", "8080,x", `must be two ports from 1024 to 65535 (got "8080,x")`},
@@ -173,8 +307,14 @@ func TestFaults(t *testing.T) {
 		{"ports", "8080,65536", `must be two ports from 1024 to 65535 (got "8080,65536")`},
 		{"ports", "8080,8080", `must be two different ports (got "8080,8080")`},
 		{"health-path", "healthz", `must start with "/" (got "healthz")`},
-		{"health-path", "/a b", `must be the path of a URL, with blanks, quotes and the like written as %20 (got "/a b")`},
-		{"health-path", `/a"b`, `must be the path of a URL, with blanks, quotes and the like written as %20 (got "/a\"b")`},
+		{
+			"health-path", "/a b",
+			`must be the path of a URL, with blanks, quotes and the like written as %20 (got "/a b")`,
+		},
+		{
+			"health-path", `/a"b`,
+			`must be the path of a URL, with blanks, quotes and the like written as %20 (got "/a\"b")`,
+		},
 		{"health-path", "/ä", `must be the path of a URL, with blanks, quotes and the like written as %20 (got "/ä")`},
 		{"health-path", "/a\nb", `must be one line (got "/a\nb")`},
 		{"health-status", "OK", `must be a whole number from 200 to 599 (got "OK")`},
@@ -189,29 +329,83 @@ func TestFaults(t *testing.T) {
 		{"watch-for", "61m", `must be from 0s to 1h (got "61m")`},
 		{"drain-timeout", "-5s", `must be from 0s to 1h (got "-5s")`},
 		{"stop-timeout", "0s", `must be from 1s to 10m (got "0s")`},
-		{"server-name", "a;b", `must be DNS names separated by blanks, such as "example.com www.example.com", or _ for any (got "a;b")`},
-		{"server-name", "a,b", `must be DNS names separated by blanks, such as "example.com www.example.com", or _ for any (got "a,b")`},
-		{"server-name", "~^x$", `must be DNS names separated by blanks, such as "example.com www.example.com", or _ for any (got "~^x$")`},
-		{"server-name", "*x.com", `must be DNS names separated by blanks, such as "example.com www.example.com", or _ for any (got "*x.com")`},
-		{"server-name", "*", `must be DNS names separated by blanks, such as "example.com www.example.com", or _ for any (got "*")`},
+		{
+			"server-name", "a;b",
+			`must be DNS names separated by blanks, such as "example.com www.example.com", or _ for any (got "a;b")`,
+		},
+		{
+			"server-name", "a,b",
+			`must be DNS names separated by blanks, such as "example.com www.example.com", or _ for any (got "a,b")`,
+		},
+		{
+			"server-name", "~^x$",
+			`must be DNS names separated by blanks, such as "example.com www.example.com", or _ for any (got "~^x$")`,
+		},
+		{
+			"server-name", "*x.com",
+			`must be DNS names separated by blanks, such as "example.com www.example.com", or _ for any (got "*x.com")`,
+		},
+		{
+			"server-name", "*",
+			`must be DNS names separated by blanks, such as "example.com www.example.com", or _ for any (got "*")`,
+		},
 		{"nginx-include", "service-url.inc", `must start with "/" (got "service-url.inc")`},
-		{"nginx-include", "/etc/nginx/a;b.inc", `must have only A-Z, a-z, 0-9 and . _ / - in it (got "/etc/nginx/a;b.inc")`},
-		{"nginx-include", "/etc/nginx/conf.d/x.conf", `must end in ".inc": nginx loads a .conf on its own, in the wrong place (got "/etc/nginx/conf.d/x.conf")`},
-		{"trusted-proxies", "10.0.0.0/16; x", `must be networks by comma or line, such as "10.0.0.0/16" or "2001:db8::/56" (got "10.0.0.0/16; x")`},
-		{"trusted-proxies", "cloudflare", `must be networks by comma or line, such as "10.0.0.0/16" or "2001:db8::/56" (got "cloudflare")`},
-		{"trusted-proxies", "::ffff:10.0.0.0/112", `must be networks by comma or line, such as "10.0.0.0/16" or "2001:db8::/56" (got "::ffff:10.0.0.0/112")`},
-		{"trusted-proxies", "fe80::1%eth0", `must be networks by comma or line, such as "10.0.0.0/16" or "2001:db8::/56" (got "fe80::1%eth0")`},
-		{"trusted-proxies", "10.0.3.7/16", `must be networks, and "10.0.3.7/16" is an address in one: write "10.0.0.0/16"`},
-		{"trusted-proxies", "10.0.0.0/16,0.0.0.0/0", `must not be every network, or any visitor could say that he is another (got "10.0.0.0/16,0.0.0.0/0")`},
-		{"trusted-proxies", "::/0", `must not be every network, or any visitor could say that he is another (got "::/0")`},
-		{"max-body-size", "100 MB", `must be a size as nginx writes it, such as "100m", or 0 for any size (got "100 MB")`},
+		{
+			"nginx-include", "/etc/nginx/a;b.inc",
+			`must have only A-Z, a-z, 0-9 and . _ / - in it (got "/etc/nginx/a;b.inc")`,
+		},
+		{
+			"nginx-include", "/etc/nginx/conf.d/x.conf",
+			`must end in ".inc": nginx loads a .conf on its own, in the wrong place (got "/etc/nginx/conf.d/x.conf")`,
+		},
+		{
+			"trusted-proxies", "10.0.0.0/16; x",
+			`must be networks by comma or line, such as "10.0.0.0/16" or "2001:db8::/56" (got "10.0.0.0/16; x")`,
+		},
+		{
+			"trusted-proxies", "cloudflare",
+			`must be networks by comma or line, such as "10.0.0.0/16" or "2001:db8::/56" (got "cloudflare")`,
+		},
+		{
+			"trusted-proxies", "::ffff:10.0.0.0/112",
+			`must be networks by comma or line, such as "10.0.0.0/16" or "2001:db8::/56" (got "::ffff:10.0.0.0/112")`,
+		},
+		{
+			"trusted-proxies", "fe80::1%eth0",
+			`must be networks by comma or line, such as "10.0.0.0/16" or "2001:db8::/56" (got "fe80::1%eth0")`,
+		},
+		{
+			"trusted-proxies", "10.0.3.7/16",
+			`must be networks, and "10.0.3.7/16" is an address in one: write "10.0.0.0/16"`,
+		},
+		{
+			"trusted-proxies", "10.0.0.0/16,0.0.0.0/0",
+			`must not be every network, or any visitor could say that he is another (got "10.0.0.0/16,0.0.0.0/0")`,
+		},
+		{
+			"trusted-proxies", "::/0",
+			`must not be every network, or any visitor could say that he is another (got "::/0")`,
+		},
+		{
+			"max-body-size", "100 MB",
+			`must be a size as nginx writes it, such as "100m", or 0 for any size (got "100 MB")`,
+		},
 		{"max-body-size", "1t", `must be a size as nginx writes it, such as "100m", or 0 for any size (got "1t")`},
 		{"max-body-size", "-1", `must be a size as nginx writes it, such as "100m", or 0 for any size (got "-1")`},
-		{"max-body-size", "9999999999", `must be a size as nginx writes it, such as "100m", or 0 for any size (got "9999999999")`},
+		{
+			"max-body-size", "9999999999",
+			`must be a size as nginx writes it, such as "100m", or 0 for any size (got "9999999999")`,
+		},
 		{"response-timeout", "0s", `must be from 1s to 24h (got "0s")`},
 		{"response-timeout", "300", `must have a unit: write "300s" (got "300")`},
-		{"keep-releases", "1", `must be a whole number from 2 to 1000, the live release and the one before it included (got "1")`},
-		{"keep-releases", "many", `must be a whole number from 2 to 1000, the live release and the one before it included (got "many")`},
+		{
+			"keep-releases", "1",
+			`must be a whole number from 2 to 1000, the live release and the one before it included (got "1")`,
+		},
+		{
+			"keep-releases", "many",
+			`must be a whole number from 2 to 1000, the live release and the one before it included (got "many")`,
+		},
 	}
 	covered := map[string]bool{}
 	for _, tt := range tests {
@@ -246,8 +440,15 @@ func TestCrossFaults(t *testing.T) {
 		inputs map[string]string
 		want   string
 	}{
-		{"a passphrase is missing", locked, nil, nil, `input "passphrase": is required: the private key is encrypted; pass its passphrase, such as ${{ secrets.SSH_PASSPHRASE }}`},
-		{"a passphrase is wrong", locked, nil, map[string]string{"passphrase": "wrong-one"}, `input "passphrase": must be the one of the private key: it does not open it`},
+		{
+			"a passphrase is missing", locked, nil, nil,
+			`input "passphrase": is required: the private key is encrypted; pass its passphrase, such as ${{ secrets.SSH_PASSPHRASE }}`,
+		},
+		{
+			"a passphrase is wrong", locked, nil,
+			map[string]string{"passphrase": "wrong-one"},
+			`input "passphrase": must be the one of the private key: it does not open it`,
+		},
 		{
 			"a bastion's key needs its own passphrase", plain, nil,
 			map[string]string{"proxy-jump": "bastion", "proxy-jump-key": locked, "passphrase": "right"},
@@ -260,7 +461,10 @@ func TestCrossFaults(t *testing.T) {
 		},
 		{
 			"checks are skipped and the bastion's pinned", plain, nil,
-			map[string]string{"insecure-skip-host-key-check": "true", "proxy-jump": "bastion", "proxy-jump-fingerprint": ssh.FingerprintSHA256(public)},
+			map[string]string{
+				"insecure-skip-host-key-check": "true", "proxy-jump": "bastion",
+				"proxy-jump-fingerprint": ssh.FingerprintSHA256(public),
+			},
 			`input "insecure-skip-host-key-check": must not be "true" when known-hosts, fingerprint or proxy-jump-fingerprint is given: remove this or those`,
 		},
 		{
@@ -269,7 +473,11 @@ func TestCrossFaults(t *testing.T) {
 			`input "known-hosts": known_hosts line 1: want "name type key" as ssh-keyscan prints it
 input "insecure-skip-host-key-check": must not be "true" when known-hosts, fingerprint or proxy-jump-fingerprint is given: remove this or those`,
 		},
-		{"SSH on a slot's port", plain, nil, map[string]string{"port": "8081"}, `input "ports": must not include the port of SSH, 8081 (got "8080,8081")`},
+		{
+			"SSH on a slot's port", plain, nil,
+			map[string]string{"port": "8081"},
+			`input "ports": must not include the port of SSH, 8081 (got "8080,8081")`,
+		},
 		{
 			"a repository's name is no app's", plain,
 			map[string]string{"GITHUB_REPOSITORY": "o/3d_viewer"},
@@ -297,7 +505,9 @@ input "assets": must have a path within the release, without ".." and not beginn
 		},
 		{
 			"an asset in a shared folder", plain, nil,
-			map[string]string{"shared": "uploads, ai_models", "assets": "s3://models/v7/model.h5 -> ai_models/type_model.h5"},
+			map[string]string{
+				"shared": "uploads, ai_models", "assets": "s3://models/v7/model.h5 -> ai_models/type_model.h5",
+			},
 			`input "assets": must not have a path that the input "shared" names: take ai_models out of "shared", and name there the other files in it that must stay, if any; ` +
 				`an asset belongs to its release, so that a rollback brings back the one before, and is downloaded only when it changes (got "s3://models/v7/model.h5 -> ai_models/type_model.h5")`,
 		},
@@ -312,11 +522,18 @@ input "assets": must have a path within the release, without ".." and not beginn
 			map[string]string{"shared": "data/uploads", "assets": "s3://models/x -> data"},
 			`input "assets": must not have a file at data, which the input "shared" needs as a folder for data/uploads: choose another path for one of them (got "s3://models/x -> data")`,
 		},
-		{"one fault has one line", plain, nil, map[string]string{"username": "Bad User"}, `input "username": must be a login name of at most 32 of a-z, 0-9, . _ and -, not beginning with a digit or - (got "Bad User")`},
+		{
+			"one fault has one line", plain, nil,
+			map[string]string{"username": "Bad User"},
+			`input "username": must be a login name of at most 32 of a-z, 0-9, . _ and -, not beginning with a digit or - (got "Bad User")`,
+		},
 		{
 			"all at once, in the order of action.yml", "",
 			map[string]string{"GITHUB_SERVER_URL": "file:///x"},
-			map[string]string{"keep-releases": "0", "ports": "1", "health-path": "x", "username": "A", "port": "x", "host": "a b", "timeout": "5", "fingerprint": "MD5:x", "repository": "r"},
+			map[string]string{
+				"keep-releases": "0", "ports": "1", "health-path": "x", "username": "A", "port": "x", "host": "a b",
+				"timeout": "5", "fingerprint": "MD5:x", "repository": "r",
+			},
 			`input "host": must be [user@]host[:port], the host a DNS name or an IP address (got "a b")
 input "username": must be a login name of at most 32 of a-z, 0-9, . _ and -, not beginning with a digit or - (got "A")
 input "port": must be a port from 1 to 65535 (got "x")

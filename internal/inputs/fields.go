@@ -47,10 +47,17 @@ type field struct {
 // fields lists the inputs in the order of action.yml.
 func fields() []field {
 	return []field{
-		{name: "host", shape: text, set: setHost, required: `write the address of the host, such as "203.0.113.7" or "ubuntu@web.example.com:22" (a variable or secret that does not exist is empty)`},
+		{
+			name: "host", shape: text, set: setHost,
+			required: `write the address of the host, such as "203.0.113.7" or "ubuntu@web.example.com:22" (a variable or secret that does not exist is empty)`,
+		},
 		{name: "username", def: defaultUsername, set: setUsername},
 		{name: "port", def: defaultPort, set: setPort},
-		{name: "key", shape: keyText, set: setKey, required: "pass the private key, such as ${{ secrets.DEPLOY_KEY }} (a secret that does not exist, or that a workflow from a fork may not see, is empty)"},
+		{
+			name: "key", shape: keyText, set: setKey,
+			required: "pass the private key, such as ${{ secrets.DEPLOY_KEY }} (a secret that does not exist, or " +
+				"that a workflow from a fork may not see, is empty)",
+		},
 		{name: "passphrase", shape: password, set: setPassphrase},
 		{name: "certificate", shape: text, set: setCertificate},
 		{name: "known-hosts", shape: text, set: setKnownHosts},
@@ -60,9 +67,18 @@ func fields() []field {
 		{name: "proxy-jump-key", shape: keyText, set: setProxyJumpKey},
 		{name: "proxy-jump-passphrase", shape: password, set: setProxyJumpPassphrase},
 		{name: "proxy-jump-fingerprint", shape: text, set: setProxyJumpFingerprint},
-		{name: "connect-timeout", def: defaultConnectTimeout, set: duration(func(in *Inputs) *time.Duration { return &in.ConnectTimeout }, time.Second, 10*time.Minute)},
-		{name: "timeout", def: defaultTimeout, set: duration(func(in *Inputs) *time.Duration { return &in.Timeout }, time.Second, 24*time.Hour)},
-		{name: "lock-timeout", def: defaultLockTimeout, set: duration(func(in *Inputs) *time.Duration { return &in.LockTimeout }, 0, 24*time.Hour)},
+		{
+			name: "connect-timeout", def: defaultConnectTimeout,
+			set: duration(func(in *Inputs) *time.Duration { return &in.ConnectTimeout }, time.Second, 10*time.Minute),
+		},
+		{
+			name: "timeout", def: defaultTimeout,
+			set: duration(func(in *Inputs) *time.Duration { return &in.Timeout }, time.Second, 24*time.Hour),
+		},
+		{
+			name: "lock-timeout", def: defaultLockTimeout,
+			set: duration(func(in *Inputs) *time.Duration { return &in.LockTimeout }, 0, 24*time.Hour),
+		},
 		{name: "operation", def: defaultOperation, set: setOperation},
 		{name: "release", set: setRelease},
 		{name: "allow-older", def: defaultAllowOlder, set: setAllowOlder},
@@ -76,8 +92,14 @@ func fields() []field {
 		{name: "source", def: defaultSource, set: setSource},
 		{name: "workspace-path", def: defaultWorkspacePath, set: setWorkspacePath},
 		{name: "exclude", shape: text, def: defaultExclude, set: setExclude},
-		{name: "repository", context: "github.repository", set: setRepository, required: `write "owner/name" (GITHUB_REPOSITORY is not set either)`},
-		{name: "ref", context: theCommit, set: setRef, required: "write a commit, branch or tag (GITHUB_SHA is not set either)"},
+		{
+			name: "repository", context: "github.repository", set: setRepository,
+			required: `write "owner/name" (GITHUB_REPOSITORY is not set either)`,
+		},
+		{
+			name: "ref", context: theCommit, set: setRef,
+			required: "write a commit, branch or tag (GITHUB_SHA is not set either)",
+		},
 		{name: "token", context: "github.token", shape: password, set: setToken},
 		{name: "build", shape: text, set: script(func(in *Inputs) *string { return &in.Build })},
 		{name: "start", shape: text, def: defaultStart, set: script(func(in *Inputs) *string { return &in.Start })},
@@ -91,14 +113,29 @@ func fields() []field {
 		{name: "s3-endpoint", set: setS3Endpoint},
 		{name: "ports", def: defaultPorts, set: setPorts},
 		{name: "health-path", def: defaultHealthPath, set: setHealthPath},
-		{name: "health-status", def: defaultHealthStatus, set: number(func(in *Inputs) *int { return &in.Health.Status }, 200, 599, "")},
+		{
+			name: "health-status", def: defaultHealthStatus,
+			set: number(func(in *Inputs) *int { return &in.Health.Status }, 200, 599, ""),
+		},
 		{name: "health-body", set: setHealthBody},
-		{name: "health-timeout", def: defaultHealthTimeout, set: duration(func(in *Inputs) *time.Duration { return &in.Health.Timeout }, time.Second, time.Hour)},
+		{
+			name: "health-timeout", def: defaultHealthTimeout,
+			set: duration(func(in *Inputs) *time.Duration { return &in.Health.Timeout }, time.Second, time.Hour),
+		},
 		{name: "health-host", set: setHealthHost},
-		{name: "watch-for", def: defaultWatchFor, set: duration(func(in *Inputs) *time.Duration { return &in.WatchFor }, 0, time.Hour)},
-		{name: "drain-timeout", def: defaultDrainTimeout, set: duration(func(in *Inputs) *time.Duration { return &in.DrainTimeout }, 0, time.Hour)},
+		{
+			name: "watch-for", def: defaultWatchFor,
+			set: duration(func(in *Inputs) *time.Duration { return &in.WatchFor }, 0, time.Hour),
+		},
+		{
+			name: "drain-timeout", def: defaultDrainTimeout,
+			set: duration(func(in *Inputs) *time.Duration { return &in.DrainTimeout }, 0, time.Hour),
+		},
 		// systemd takes a stop time-out of 0 for infinity.
-		{name: "stop-timeout", def: defaultStopTimeout, set: duration(func(in *Inputs) *time.Duration { return &in.StopTimeout }, time.Second, 10*time.Minute)},
+		{
+			name: "stop-timeout", def: defaultStopTimeout,
+			set: duration(func(in *Inputs) *time.Duration { return &in.StopTimeout }, time.Second, 10*time.Minute),
+		},
 		{name: "server-name", def: defaultServerName, set: setServerName},
 		{name: "nginx-include", def: defaultNginxInclude, set: setNginxInclude},
 		{name: "trusted-proxies", shape: text, set: setTrustedProxies},
@@ -107,6 +144,10 @@ func fields() []field {
 			name: "response-timeout", def: defaultResponse,
 			set: duration(func(in *Inputs) *time.Duration { return &in.ResponseTimeout }, time.Second, 24*time.Hour),
 		},
-		{name: "keep-releases", def: defaultKeepReleases, set: number(func(in *Inputs) *int { return &in.KeepReleases }, 2, 1000, ", the live release and the one before it included")},
+		{
+			name: "keep-releases", def: defaultKeepReleases,
+			set: number(func(in *Inputs) *int { return &in.KeepReleases }, 2, 1000,
+				", the live release and the one before it included"),
+		},
 	}
 }

@@ -9,7 +9,8 @@ import (
 	"unicode"
 )
 
-// FuzzParse gives one input, or two, a value of its choice and asserts what the host's shell, nginx and systemd rely on.
+// FuzzParse gives one input, or two, a value of its choice and asserts what the host's shell, nginx
+// and systemd rely on.
 func FuzzParse(f *testing.F) {
 	key, _ := newKey(f, "")
 	base := runner(key)
@@ -46,7 +47,8 @@ func FuzzParse(f *testing.F) {
 				t.Fatalf("control characters in %q", err)
 			}
 			for _, secret := range in.Secrets() {
-				twice := strings.Contains(value, secret) && strings.Contains(other, secret) // also the value of an input that is none
+				// also the value of an input that is none
+				twice := strings.Contains(value, secret) && strings.Contains(other, secret)
 				if len(secret) < 16 || twice || !strings.Contains(err.Error(), secret) {
 					continue
 				}
@@ -67,7 +69,8 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 		for _, j := range in.Jumps {
-			if !narrow["name"].MatchString(j.Host.Name) || !narrow["user"].MatchString(j.Host.User) || j.Host.Port == 0 || j.Signer == nil || j.HostKeys == nil {
+			if !narrow["name"].MatchString(j.Host.Name) || !narrow["user"].MatchString(j.Host.User) ||
+				j.Host.Port == 0 || j.Signer == nil || j.HostKeys == nil {
 				t.Errorf("jump %+v", j)
 			}
 		}
@@ -76,12 +79,16 @@ func FuzzParse(f *testing.F) {
 				t.Errorf("asset %q", a.Path)
 			}
 		}
-		if in.Path != path.Clean(in.Path) || in.NginxInclude != path.Clean(in.NginxInclude) || strings.HasPrefix(in.Path+"/", "/etc/") {
+		if in.Path != path.Clean(in.Path) || in.NginxInclude != path.Clean(in.NginxInclude) ||
+			strings.HasPrefix(in.Path+"/", "/etc/") {
 			t.Errorf("path %q, include %q", in.Path, in.NginxInclude)
 		}
-		if len(in.Hosts) != 1 || in.Hosts[0].Port == 0 || in.Signer == nil || in.HostKeys == nil || in.Start == "" || in.Source == "" ||
-			in.Ports[0] == in.Ports[1] || min(in.Ports[0], in.Ports[1]) < 1024 || in.KeepReleases < 2 || in.Health.Status < 200 ||
-			in.Timeout <= 0 || in.ConnectTimeout <= 0 || in.StopTimeout <= 0 || min(in.LockTimeout, in.WatchFor, in.DrainTimeout) < 0 {
+		if len(in.Hosts) != 1 || in.Hosts[0].Port == 0 || in.Signer == nil || in.HostKeys == nil || in.Start == "" ||
+			in.Source == "" ||
+			in.Ports[0] == in.Ports[1] || min(in.Ports[0], in.Ports[1]) < 1024 || in.KeepReleases < 2 ||
+			in.Health.Status < 200 ||
+			in.Timeout <= 0 || in.ConnectTimeout <= 0 || in.StopTimeout <= 0 ||
+			min(in.LockTimeout, in.WatchFor, in.DrainTimeout) < 0 {
 			t.Errorf("incomplete: %+v", in)
 		}
 	})

@@ -12,7 +12,8 @@ import (
 )
 
 var (
-	userName = regexp.MustCompile(`^[a-z_][a-z0-9_.-]{0,31}$`) // useradd's default pattern, and the dot that --badname and directories add
+	// useradd's default pattern, and the dot that --badname and directories add
+	userName = regexp.MustCompile(`^[a-z_][a-z0-9_.-]{0,31}$`)
 	dnsLabel = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?$`)
 )
 
@@ -22,7 +23,8 @@ func setHost(p *parser, value string) error {
 	case len(list) == 0:
 		return fmt.Errorf("must be [user@]host[:port] %s", got(value))
 	case len(list) > 1:
-		return fmt.Errorf("must be one host so far: run the action once for each of them, by a matrix for instance (got %d hosts)", len(list))
+		return fmt.Errorf("must be one host so far: run the action once for each of them, by a matrix for instance "+
+			"(got %d hosts)", len(list))
 	}
 	port, _ := parsePort(p.values["port"]) // its fault is reported where it belongs
 	host, err := parseHost(list[0], p.values["username"], port)
@@ -35,7 +37,8 @@ func setHost(p *parser, value string) error {
 
 func setUsername(_ *parser, value string) error {
 	if !userName.MatchString(value) {
-		return fmt.Errorf("must be a login name of at most 32 of a-z, 0-9, . _ and -, not beginning with a digit or - %s", got(value))
+		return fmt.Errorf("must be a login name of at most 32 of a-z, 0-9, . _ and -, not beginning with a digit or "+
+			"- %s", got(value))
 	}
 	return nil
 }
@@ -62,7 +65,8 @@ func parseHost(value, user string, port uint16) (remote.Host, error) {
 	if i := strings.LastIndex(value, "@"); i >= 0 {
 		host.User, host.Name = value[:i], value[i+1:]
 		if !userName.MatchString(host.User) {
-			return remote.Host{}, errors.New("must have a login name before the @, of at most 32 of a-z, 0-9, . _ and -")
+			return remote.Host{},
+				errors.New("must have a login name before the @, of at most 32 of a-z, 0-9, . _ and -")
 		}
 	}
 	name, after, err := cutName(host.Name)

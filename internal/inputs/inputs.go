@@ -1,14 +1,17 @@
-// Package inputs reads what the user gave in the workflow file into typed and checked values, before anything is
-// dialled. action.yml declares the inputs; fields.go lists them in the same order, with their defaults, and a test
-// holds action.yml, fields.go and the tables of README.md against each other.
+// Package inputs reads what the user gave in the workflow file into typed and checked values,
+// before anything is dialled. action.yml declares the inputs; fields.go lists them in the same
+// order, with their defaults, and a test holds action.yml, fields.go and the tables of README.md
+// against each other.
 //
-// The runner passes an input as INPUT_<NAME>, in capitals and with its hyphens, sets every input that action.yml
-// declares, an omitted one to its default or to nothing, and enforces nothing (Handler.cs, ActionRunner.cs of
-// github.com/actions/runner). So an empty input means its default here.
+// The runner passes an input as INPUT_<NAME>, in capitals and with its hyphens, sets every input
+// that action.yml declares, an omitted one to its default or to nothing, and enforces nothing
+// (Handler.cs, ActionRunner.cs of github.com/actions/runner). So an empty input means its default
+// here.
 //
-// Values end up in shell, nginx and systemd on a host. What is checked here to be of a narrow alphabet needs no
-// quoting there; what is free text does: build, start, before-start, after-switch, the values of env, the keys of assets,
-// health-path, health-body, and ref, which may hold whatever git allows in a name.
+// Values end up in shell, nginx and systemd on a host. What is checked here to be of a narrow
+// alphabet needs no quoting there; what is free text does: build, start, before-start,
+// after-switch, the values of env, the keys of assets, health-path, health-body, and ref, which may
+// hold whatever git allows in a name.
 package inputs
 
 import (
@@ -103,8 +106,9 @@ type Health struct {
 	Host    string // for the Host header
 }
 
-// Parse reads the inputs. All faults are returned at once, as Errors, in the order of action.yml; the Inputs are
-// then incomplete and good for Secrets only, which must be masked before the faults are printed.
+// Parse reads the inputs. All faults are returned at once, as Errors, in the order of action.yml;
+// the Inputs are then incomplete and good for Secrets only, which must be masked before the faults
+// are printed.
 func Parse(getenv func(string) string) (*Inputs, error) {
 	run, runErr := parseRun(getenv)
 	p := &parser{
@@ -137,8 +141,9 @@ func Parse(getenv func(string) string) (*Inputs, error) {
 	return p.in, nil
 }
 
-// Secrets returns what must be masked: the token, also as HTTP's Basic authentication sends it, the passphrases, the values of env that are
-// neither short nor common, and the lines of the keys. Lines of fewer than 16 characters are left out: they are its frame, not the key.
+// Secrets returns what must be masked: the token, also as HTTP's Basic authentication sends it, the
+// passphrases, the values of env that are neither short nor common, and the lines of the keys.
+// Lines of fewer than 16 characters are left out: they are its frame, not the key.
 func (in *Inputs) Secrets() []string {
 	var secrets []string
 	if in.Token != "" {

@@ -38,7 +38,8 @@ func newKey(tb testing.TB, passphrase string) (text string, public ssh.PublicKey
 
 const sha = "1a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d"
 
-// runner is the environment of a run with nothing but the required inputs, as the runner sets it up.
+// runner is the environment of a run with nothing but the required inputs, as the runner sets it
+// up.
 func runner(key string) map[string]string {
 	return map[string]string{
 		"GITHUB_SERVER_URL":  "https://github.com",
@@ -136,7 +137,11 @@ func TestParseTakes(t *testing.T) {
 		inputs map[string]string
 		want   func(*Inputs)
 	}{
-		{"blanks around values", map[string]string{"health-path": "  /live\n", "ports": " 9000 , 9001 "}, func(in *Inputs) { in.Health.Path = "/live"; in.Ports = [2]uint16{9000, 9001} }},
+		{
+			"blanks around values",
+			map[string]string{"health-path": "  /live\n", "ports": " 9000 , 9001 "},
+			func(in *Inputs) { in.Health.Path = "/live"; in.Ports = [2]uint16{9000, 9001} },
+		},
 		{"a host that says all", map[string]string{"host": "deploy@10.0.0.7:2222"}, func(in *Inputs) {
 			in.Hosts = []remote.Host{{User: "deploy", Name: "10.0.0.7", Port: 2222}}
 			in.Path = "/home/deploy/ai-server"
@@ -152,28 +157,58 @@ func TestParseTakes(t *testing.T) {
 			in.Path = "/home/ec2-user/ai-server"
 		}},
 		{"known hosts", map[string]string{"known-hosts": knownHosts}, func(*Inputs) {}},
-		{"fingerprints", map[string]string{"fingerprint": fingerprint + ", " + fingerprint + "\n256 " + fingerprint + " root@web (ED25519)"}, func(*Inputs) {}},
+		{
+			"fingerprints",
+			map[string]string{
+				"fingerprint": fingerprint + ", " + fingerprint + "\n256 " + fingerprint + " root@web (ED25519)",
+			},
+			func(*Inputs) {},
+		},
 		{"both", map[string]string{"known-hosts": knownHosts, "fingerprint": fingerprint}, func(*Inputs) {}},
-		{"no checks", map[string]string{"insecure-skip-host-key-check": "True"}, func(in *Inputs) { in.KeyInsecure = true }},
+		{
+			"no checks",
+			map[string]string{"insecure-skip-host-key-check": "True"},
+			func(in *Inputs) { in.KeyInsecure = true },
+		},
 		{"times", map[string]string{
 			"connect-timeout": "1s", "timeout": "1h30m", "lock-timeout": "0s", "health-timeout": "2m", "watch-for": "0s", "drain-timeout": "1m", "stop-timeout": "1.5s",
 		}, func(in *Inputs) {
 			in.ConnectTimeout, in.Timeout, in.LockTimeout, in.Health.Timeout = time.Second, 90*time.Minute, 0, 2*time.Minute
 			in.WatchFor, in.DrainTimeout, in.StopTimeout = 0, time.Minute, 1500*time.Millisecond
 		}},
-		{"an app in capitals", map[string]string{"app": "Web-2"}, func(in *Inputs) { in.App = "web-2"; in.Path = "/home/ubuntu/web-2" }},
-		{"a path to clean", map[string]string{"path": "/srv//apps/./web/"}, func(in *Inputs) { in.Path = "/srv/apps/web" }},
-		{"a branch", map[string]string{"ref": "refs/heads/feature/x-1"}, func(in *Inputs) { in.Ref = "refs/heads/feature/x-1" }},
+		{
+			"an app in capitals",
+			map[string]string{"app": "Web-2"},
+			func(in *Inputs) { in.App = "web-2"; in.Path = "/home/ubuntu/web-2" },
+		},
+		{
+			"a path to clean",
+			map[string]string{"path": "/srv//apps/./web/"},
+			func(in *Inputs) { in.Path = "/srv/apps/web" },
+		},
+		{
+			"a branch",
+			map[string]string{"ref": "refs/heads/feature/x-1"},
+			func(in *Inputs) { in.Ref = "refs/heads/feature/x-1" },
+		},
 		{"a commit in capitals", map[string]string{"ref": strings.ToUpper(sha)}, func(*Inputs) {}},
-		{"repository and token", map[string]string{"repository": "other/x.y", "token": "ghs_0123456789abcdef\n"}, func(in *Inputs) {
-			in.Repository, in.Token = "other/x.y", "ghs_0123456789abcdef"
-			in.App, in.Path = "x-y", "/home/ubuntu/x-y"
-		}},
-		{"commands of several lines", map[string]string{"build": "make\r\nmake install\n", "start": "exec \\\n\t./serve"}, func(in *Inputs) {
+		{
+			"repository and token",
+			map[string]string{"repository": "other/x.y", "token": "ghs_0123456789abcdef\n"},
+			func(in *Inputs) {
+				in.Repository, in.Token = "other/x.y", "ghs_0123456789abcdef"
+				in.App, in.Path = "x-y", "/home/ubuntu/x-y"
+			},
+		},
+		{"commands of several lines", map[string]string{
+			"build": "make\r\nmake install\n",
+			"start": "exec \\\n\t./serve",
+		}, func(in *Inputs) {
 			in.Build, in.Start = "make\nmake install", "exec \\\n\t./serve"
 		}},
 		{"assets", map[string]string{
-			"assets":     "s3://models/v1/my model.h5 -> ai_models/./type_model.h5\r\n\n  s3://m2/x ->  a/b sha256=" + strings.Repeat("aB", 32),
+			"assets": "s3://models/v1/my model.h5 -> ai_models/./type_model.h5\r\n\n  s3://m2/x ->  a/b sha256=" +
+				strings.Repeat("aB", 32),
 			"aws-region": "eu-central-1", "s3-endpoint": "http://10.0.0.1:9000/",
 		}, func(in *Inputs) {
 			in.Assets = []Asset{
@@ -182,21 +217,44 @@ func TestParseTakes(t *testing.T) {
 			}
 			in.AWSRegion, in.S3Endpoint = "eu-central-1", "http://10.0.0.1:9000"
 		}},
-		{"health", map[string]string{"health-path": "/live?deep=1&x=%20", "health-status": "204", "health-body": `"ok": true`, "health-host": "a.example.com:8443"}, func(in *Inputs) {
+		{"health", map[string]string{
+			"health-path": "/live?deep=1&x=%20", "health-status": "204",
+			"health-body": `"ok": true`, "health-host": "a.example.com:8443",
+		}, func(in *Inputs) {
 			in.Health.Path, in.Health.Status, in.Health.Body, in.Health.Host = "/live?deep=1&x=%20", 204, `"ok": true`, "a.example.com:8443"
 		}},
-		{"server names", map[string]string{"server-name": "*.example.com  example.com .example.org www.example.*"}, func(in *Inputs) {
-			in.ServerName, in.Health.Host = "*.example.com example.com .example.org www.example.*", "example.com"
-		}},
-		{"server names without a plain one", map[string]string{"server-name": "*.example.com _ [2001:db8::1]"}, func(in *Inputs) { in.ServerName = "*.example.com _ [2001:db8::1]" }},
-		{"networks", map[string]string{"trusted-proxies": "10.0.0.0/16, 192.0.2.7\n2001:db8::/56 10.0.0.0/16"}, func(in *Inputs) {
-			in.TrustedProxies = []string{"10.0.0.0/16", "192.0.2.7/32", "2001:db8::/56"}
-		}},
+		{
+			"server names",
+			map[string]string{"server-name": "*.example.com  example.com .example.org www.example.*"},
+			func(in *Inputs) {
+				in.ServerName, in.Health.Host = "*.example.com example.com .example.org www.example.*", "example.com"
+			},
+		},
+		{
+			"server names without a plain one",
+			map[string]string{"server-name": "*.example.com _ [2001:db8::1]"},
+			func(in *Inputs) { in.ServerName = "*.example.com _ [2001:db8::1]" },
+		},
+		{
+			"networks",
+			map[string]string{"trusted-proxies": "10.0.0.0/16, 192.0.2.7\n2001:db8::/56 10.0.0.0/16"},
+			func(in *Inputs) {
+				in.TrustedProxies = []string{"10.0.0.0/16", "192.0.2.7/32", "2001:db8::/56"}
+			},
+		},
 		{"sizes and times", map[string]string{"max-body-size": "2G", "response-timeout": "1h"}, func(in *Inputs) {
 			in.MaxBodySize, in.ResponseTimeout = "2g", time.Hour
 		}},
-		{"include and releases", map[string]string{"nginx-include": "/etc/nginx//x.inc", "keep-releases": "2"}, func(in *Inputs) { in.NginxInclude, in.KeepReleases = "/etc/nginx/x.inc", 2 }},
-		{"an unneeded passphrase", map[string]string{"passphrase": "unused"}, func(in *Inputs) { in.Passphrase = "unused" }},
+		{
+			"include and releases",
+			map[string]string{"nginx-include": "/etc/nginx//x.inc", "keep-releases": "2"},
+			func(in *Inputs) { in.NginxInclude, in.KeepReleases = "/etc/nginx/x.inc", 2 },
+		},
+		{
+			"an unneeded passphrase",
+			map[string]string{"passphrase": "unused"},
+			func(in *Inputs) { in.Passphrase = "unused" },
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

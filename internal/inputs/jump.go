@@ -7,8 +7,8 @@ import (
 	"github.com/clothesme/deploy-action/remote"
 )
 
-// setProxyJump reads the hosts on the way, in the order in which they are gone through, as OpenSSH's ProxyJump. Their keys come with the
-// fields that follow.
+// setProxyJump reads the hosts on the way, in the order in which they are gone through, as
+// OpenSSH's ProxyJump. Their keys come with the fields that follow.
 func setProxyJump(p *parser, value string) error {
 	for _, item := range items(value) {
 		host, err := parseHost(item, p.values["username"], defaultJumpPort)
@@ -25,7 +25,8 @@ const defaultJumpPort = 22
 
 var errNoJump = errors.New(`is for hosts on the way only: leave it out, or name them with the input "proxy-jump"`)
 
-// setProxyJumpKey takes the key for all of them; without one it is the host's own key, with its certificate.
+// setProxyJumpKey takes the key for all of them; without one it is the host's own key, with its
+// certificate.
 func setProxyJumpKey(p *parser, value string) error {
 	switch {
 	case value == "":
@@ -47,8 +48,9 @@ func setProxyJumpPassphrase(p *parser, value string) error {
 	return nil
 }
 
-// setProxyJumpFingerprint puts the host keys together. Lines of known-hosts say which host they are about, so they count for all; a fingerprint
-// does not, so the host's does not vouch for those on the way, nor theirs for it.
+// setProxyJumpFingerprint puts the host keys together. Lines of known-hosts say which host they are
+// about, so they count for all; a fingerprint does not, so the host's does not vouch for those on
+// the way, nor theirs for it.
 func setProxyJumpFingerprint(p *parser, value string) error {
 	if value != "" && p.values["proxy-jump"] == "" {
 		return errNoJump

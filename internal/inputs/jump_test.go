@@ -29,7 +29,10 @@ func TestProxyJump(t *testing.T) {
 		}
 	}
 
-	in, err = Parse(with(runner(key), map[string]string{"proxy-jump": "bastion", "proxy-jump-key": theirs, "proxy-jump-passphrase": "their passphrase"}))
+	in, err = Parse(with(runner(key), map[string]string{
+		"proxy-jump": "bastion", "proxy-jump-key": theirs,
+		"proxy-jump-passphrase": "their passphrase",
+	}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +52,10 @@ func TestCertificate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cert := &ssh.Certificate{Key: public, CertType: ssh.UserCert, ValidPrincipals: []string{"ubuntu"}, ValidBefore: ssh.CertTimeInfinity}
+	cert := &ssh.Certificate{
+		Key: public, CertType: ssh.UserCert, ValidPrincipals: []string{"ubuntu"},
+		ValidBefore: ssh.CertTimeInfinity,
+	}
 	sign := func() string {
 		if err := cert.SignCert(rand.Reader, authority); err != nil {
 			t.Fatal(err)
@@ -72,7 +78,8 @@ func TestCertificate(t *testing.T) {
 	}
 	other, _ := newKey(t, "")
 	cert.ValidBefore = ssh.CertTimeInfinity
-	if _, err = Parse(with(runner(other), map[string]string{"certificate": sign()})); err == nil || !strings.Contains(err.Error(), `input "certificate": the certificate is for another key`) {
+	if _, err = Parse(with(runner(other), map[string]string{"certificate": sign()})); err == nil ||
+		!strings.Contains(err.Error(), `input "certificate": the certificate is for another key`) {
 		t.Errorf("Parse: %v", err)
 	}
 }

@@ -19,7 +19,8 @@ func parseKey(p *parser, value, passphrase string) (ssh.Signer, error) {
 	signer, err := remote.ParseKey(value, p.values[passphrase])
 	switch {
 	case errors.Is(err, remote.ErrPassphraseMissing):
-		p.fault(passphrase, errors.New("is required: the private key is encrypted; pass its passphrase, such as ${{ secrets.SSH_PASSPHRASE }}"))
+		p.fault(passphrase, errors.New("is required: the private key is encrypted; pass its passphrase, such as ${{ "+
+			"secrets.SSH_PASSPHRASE }}"))
 		err = nil
 	case errors.Is(err, remote.ErrPassphraseWrong):
 		p.fault(passphrase, errors.New("must be the one of the private key: it does not open it"))

@@ -87,7 +87,8 @@ func setRelease(p *parser, value string) error {
 	case value == "":
 		return nil
 	case !ReleaseID.MatchString(value):
-		return fmt.Errorf("must be the id of a release, such as \"20261123T101500Z-1a2b3c4\"; operation \"status\" lists them %s", got(value))
+		return fmt.Errorf("must be the id of a release, such as \"20261123T101500Z-1a2b3c4\"; operation \"status\" "+
+			"lists them %s", got(value))
 	case p.values["operation"] != string(Rollback):
 		return errors.New("is for operation \"rollback\" only: leave it out, or set that operation")
 	}

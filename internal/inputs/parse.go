@@ -10,8 +10,8 @@ import (
 	"unicode/utf8"
 )
 
-// maxValue is the size an input may have, in bytes. The runner passes inputs in the environment of the docker
-// client, where Linux takes 128 KiB for a variable, its name included.
+// maxValue is the size an input may have, in bytes. The runner passes inputs in the environment of
+// the docker client, where Linux takes 128 KiB for a variable, its name included.
 const maxValue = 128 << 10
 
 // shape is what a value may look like before it is looked at.

@@ -17,8 +17,8 @@ var (
 	objectID       = regexp.MustCompile(`^([0-9a-fA-F]{40}|[0-9a-fA-F]{64})$`)
 )
 
-// reservedApps would give our files the names of others': <app>@.service of systemd and OpenSSH, <app>.conf and
-// <app>.d of nginx.
+// reservedApps would give our files the names of others': <app>@.service of systemd and OpenSSH,
+// <app>.conf and <app>.d of nginx.
 var reservedApps = []string{
 	"conf", "default", "nginx", "ssh", "sshd", "user", "user-runtime-dir", "getty", "serial-getty", "container-getty",
 	"console-getty", "autovt", "modprobe", "ifup", "postgresql",
@@ -54,7 +54,8 @@ func checkApp(name string) error {
 	return nil
 }
 
-// System folders: those nothing may be deployed to at all, and those that may only hold the folder to deploy to.
+// System folders: those nothing may be deployed to at all, and those that may only hold the folder
+// to deploy to.
 var (
 	closedFolders = []string{
 		"/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/proc", "/run", "/sbin", "/snap", "/sys",
@@ -95,7 +96,8 @@ func setPath(p *parser, value string) error {
 	return nil
 }
 
-// checkPath returns an absolute path, cleaned, that means the same to a shell, to nginx and to systemd.
+// checkPath returns an absolute path, cleaned, that means the same to a shell, to nginx and to
+// systemd.
 func checkPath(value string) (string, error) {
 	switch {
 	case strings.HasPrefix(value, "~"):
@@ -135,7 +137,8 @@ func setRef(p *parser, value string) error {
 		return nil
 	}
 	wrong := value == "@" || len(value) > 255 || strings.ContainsAny(value, " ~^:?*[\\") ||
-		strings.Contains(value, "..") || strings.Contains(value, "@{") || strings.HasPrefix(value, "-") || strings.HasSuffix(value, ".")
+		strings.Contains(value, "..") || strings.Contains(value, "@{") || strings.HasPrefix(value, "-") ||
+		strings.HasSuffix(value, ".")
 	for part := range strings.SplitSeq(value, "/") {
 		wrong = wrong || part == "" || strings.HasPrefix(part, ".") || strings.HasSuffix(part, ".lock")
 	}

@@ -12,8 +12,8 @@ const (
 	theCommit        = "the workflow's commit" // no expression of GitHub's
 )
 
-// Run is the workflow run that deploys, as the runner describes it in GITHUB_* variables. It is what a host's
-// history says of a deployment, so nothing in it holds control characters.
+// Run is the workflow run that deploys, as the runner describes it in GITHUB_* variables. It is
+// what a host's history says of a deployment, so nothing in it holds control characters.
 type Run struct {
 	ID         string
 	Number     string
@@ -28,7 +28,8 @@ type Run struct {
 	Branch     string // on which Commit must be, where only its name was said; empty otherwise
 }
 
-// parseRun reads the variables; the error is about the server's URL, which a host is going to fetch from.
+// parseRun reads the variables; the error is about the server's URL, which a host is going to fetch
+// from.
 func parseRun(getenv func(string) string) (Run, error) {
 	value := func(name string) string {
 		return strings.TrimSpace(strings.Map(func(r rune) rune {
@@ -57,8 +58,10 @@ func parseRun(getenv func(string) string) (Run, error) {
 		run.ServerURL = defaultServerURL
 	}
 	u, err := url.Parse(run.ServerURL)
-	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return run, fmt.Errorf("environment variable GITHUB_SERVER_URL: must be a URL such as %q %s", defaultServerURL, got(run.ServerURL))
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" ||
+		u.Fragment != "" {
+		return run, fmt.Errorf("environment variable GITHUB_SERVER_URL: must be a URL such as %q %s", defaultServerURL,
+			got(run.ServerURL))
 	}
 	return run, nil
 }
@@ -75,8 +78,9 @@ func (r Run) URL() string {
 	return page
 }
 
-// context returns the value of an expression that action.yml has for a default, or that stands in for one. The runner fills the former in;
-// this is for whoever empties the input or runs the action without a runner.
+// context returns the value of an expression that action.yml has for a default, or that stands in
+// for one. The runner fills the former in; this is for whoever empties the input or runs the action
+// without a runner.
 func (r Run) context(expression string) string {
 	switch expression {
 	case "github.repository":

@@ -6,8 +6,8 @@ import (
 	"io"
 )
 
-// Secret is text that no print statement gives away: String, every verb of fmt and JSON show *** in its place.
-// It must stand in exported fields only, since fmt reads the others without asking.
+// Secret is text that no print statement gives away: String, every verb of fmt and JSON show *** in
+// its place. It must stand in exported fields only, since fmt reads the others without asking.
 type Secret string
 
 // Reveal returns the text.

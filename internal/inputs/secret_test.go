@@ -20,7 +20,10 @@ func TestSecret(t *testing.T) {
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%10s", "%.3s"} {
 		tests = append(tests, struct{ name, got, want string }{verb, fmt.Sprintf(verb, s), "***"})
 	}
-	tests = append(tests, struct{ name, got, want string }{"in a struct", fmt.Sprintf("%+v", wrapped{s}), "{Token:***}"})
+	tests = append(tests, struct{ name, got, want string }{
+		"in a struct", fmt.Sprintf("%+v", wrapped{s}),
+		"{Token:***}",
+	})
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) { equal(t, tt.got, tt.want) })
 	}
@@ -41,7 +44,10 @@ func TestSecrets(t *testing.T) {
 			long = append(long, l)
 		}
 	}
-	want := append([]string{"ghs_token", base64.StdEncoding.EncodeToString([]byte("x-access-token:ghs_token")), "pass phrase"}, long...)
+	want := append([]string{
+		"ghs_token", base64.StdEncoding.EncodeToString([]byte("x-access-token:ghs_token")),
+		"pass phrase",
+	}, long...)
 	for name, text := range map[string]string{
 		"lines":          key,
 		"Windows":        strings.ReplaceAll(key, "\n", "\r\n"),
@@ -61,7 +67,8 @@ func TestSecrets(t *testing.T) {
 }
 
 func TestSecretsAreKnownAlsoWhenTheyAreFaulty(t *testing.T) {
-	in, err := Parse(with(runner("not-a-key-but-still-secret"), map[string]string{"token": "two words", "passphrase": "a\tb"}))
+	in, err := Parse(with(runner("not-a-key-but-still-secret"),
+		map[string]string{"token": "two words", "passphrase": "a\tb"}))
 	if err == nil {
 		t.Fatal("no fault")
 	}
@@ -84,7 +91,8 @@ func TestPrintingInputsGivesNoSecretAway(t *testing.T) {
 	}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
 		for _, printed := range []string{fmt.Sprintf(verb, in), fmt.Sprintf(verb, *in)} {
-			for _, secret := range append(in.Secrets(), fmt.Sprintf("%x", "ghs_token"), fmt.Sprintf("%x", "hunter2hunter2")) {
+			for _, secret := range append(in.Secrets(), fmt.Sprintf("%x", "ghs_token"),
+				fmt.Sprintf("%x", "hunter2hunter2")) {
 				if strings.Contains(printed, secret) {
 					t.Errorf("%s gives %q away", verb, secret)
 				}

@@ -18,8 +18,9 @@ const (
 // socketStart is the default of start where the socket is systemd's.
 const socketStart = "uvicorn controller.main:app --fd 3"
 
-// ownListener are servers that listen by themselves, unless they are told to take a socket, as takesSocket matches. gunicorn takes one
-// of systemd's without being told, and fails if it is told besides (gunicorn/sock.py, create_sockets).
+// ownListener are servers that listen by themselves, unless they are told to take a socket, as
+// takesSocket matches. gunicorn takes one of systemd's without being told, and fails if it is told
+// besides (gunicorn/sock.py, create_sockets).
 var (
 	gunicornTold = regexp.MustCompile(`(?:^|[\s;&|/])gunicorn\s.*fd://`)
 	ownListener  = regexp.MustCompile(`(?:^|[\s;&|/])(uvicorn|hypercorn|daphne|granian|waitress-serve|flask|fastapi)\s`)
@@ -41,10 +42,12 @@ func setStrategy(p *parser, value string) error {
 		p.in.Start = socketStart
 	}
 	if gunicornTold.MatchString(p.in.Start) {
-		return errors.New("with \"in-place\" gunicorn takes the socket by itself, and fails over --bind fd://3 in the input start: leave that out")
+		return errors.New("with \"in-place\" gunicorn takes the socket by itself, and fails over --bind fd://3 in " +
+			"the input start: leave that out")
 	}
 	if m := ownListener.FindStringSubmatch(p.in.Start); m != nil && !takesSocket.MatchString(p.in.Start) {
-		return fmt.Errorf("\"in-place\" needs a command in the input start that takes the socket that it is given as descriptor 3, "+
+		return fmt.Errorf("\"in-place\" needs a command in the input start that takes the socket that it is given "+
+			"as descriptor 3, "+
 			"and %s listens by itself there: write, for instance, \"uvicorn controller.main:app --fd 3\"", m[1])
 	}
 	return nil

@@ -28,7 +28,8 @@ func setSource(p *parser, value string) error {
 	return nil
 }
 
-// setWorkspacePath checks the words; that no link of the checkout leads out of it is seen when it is read.
+// setWorkspacePath checks the words; that no link of the checkout leads out of it is seen when it
+// is read.
 func setWorkspacePath(p *parser, value string) error {
 	if !filepath.IsLocal(value) {
 		return fmt.Errorf("must be a folder inside the workspace, such as \"dist\" %s", got(value))

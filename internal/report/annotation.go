@@ -9,8 +9,8 @@ const (
 	maxTitle = 255
 )
 
-// Warn makes a warning annotation: shown in the log where it happened and on the page of the run. The runner
-// keeps ten of a kind for a step, so one a matter.
+// Warn makes a warning annotation: shown in the log where it happened and on the page of the run.
+// The runner keeps ten of a kind for a step, so one a matter.
 func (r *Report) Warn(title, msg string) { r.annotate("warning", title, msg) }
 
 // Error makes an error annotation. It closes an open group first, in which nobody would see it.

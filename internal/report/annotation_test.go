@@ -11,11 +11,20 @@ func TestAnAnnotationIsReadAsItWasWritten(t *testing.T) {
 		name, title, msg string
 		want             live
 	}{
-		{"plain", "deploy failed", "it is down", live{"error", map[string]string{"title": "deploy failed"}, "it is down"}},
+		{
+			"plain", "deploy failed", "it is down",
+			live{"error", map[string]string{"title": "deploy failed"}, "it is down"},
+		},
 		{"several lines", "", "one\ntwo\r\nthree\rfour", live{"error", nil, "one\ntwo\nthree\nfour"}},
 		{"percent", "50%", "100%25", live{"error", map[string]string{"title": "50%"}, "100%25"}},
-		{"property separators", "a:b,c=d::e", "::1 refused", live{"error", map[string]string{"title": "a:b,c=d::e"}, "::1 refused"}},
-		{"a command in it", "::x", "a\n::set-output name=x::y\n##[error]z", live{"error", map[string]string{"title": "::x"}, "a\n::set-output name=x::y\n##\\[error]z"}},
+		{
+			"property separators", "a:b,c=d::e", "::1 refused",
+			live{"error", map[string]string{"title": "a:b,c=d::e"}, "::1 refused"},
+		},
+		{
+			"a command in it", "::x", "a\n::set-output name=x::y\n##[error]z",
+			live{"error", map[string]string{"title": "::x"}, "a\n::set-output name=x::y\n##\\[error]z"},
+		},
 		{"colours", "\x1b[31mred", "\x1b[1mbold\x1b[0m", live{"error", map[string]string{"title": "red"}, "bold"}},
 		{"format verbs", "%s", "%d %!", live{"error", map[string]string{"title": "%s"}, "%d %!"}},
 		{"a title of lines", "a\nb", "c", live{"error", map[string]string{"title": "a b"}, "c"}},

@@ -11,8 +11,8 @@ const (
 	dropColour = false
 )
 
-// eitherBreak ends a line in the runner: .NET's StreamReader.ReadLine takes \n, \r\n and a lone \r, so that
-// "progress\r::error::x" is two lines there.
+// eitherBreak ends a line in the runner: .NET's StreamReader.ReadLine takes \n, \r\n and a lone \r,
+// so that "progress\r::error::x" is two lines there.
 var eitherBreak = strings.NewReplacer("\r\n", "\n", "\r", "\n")
 
 // splitLines splits text as the runner does. A line break at the end makes no further line.
@@ -25,9 +25,9 @@ func oneLine(text string) string {
 	return strings.Join(strings.Fields(eitherBreak.Replace(text)), " ")
 }
 
-// clean returns the visible part of one line: valid UTF-8 without control characters (but tabs), without invisible
-// and direction-changing ones, and without escape sequences. Colours (SGR) stay when asked for, and are then
-// switched off at the end.
+// clean returns the visible part of one line: valid UTF-8 without control characters (but tabs),
+// without invisible and direction-changing ones, and without escape sequences. Colours (SGR) stay
+// when asked for, and are then switched off at the end.
 func clean(line string, colour bool) string {
 	if printable(line) {
 		return line
@@ -58,7 +58,8 @@ func clean(line string, colour bool) string {
 	return b.String()
 }
 
-// printable tells of most lines that there is nothing to clean: they are ASCII without control characters.
+// printable tells of most lines that there is nothing to clean: they are ASCII without control
+// characters.
 func printable(line string) bool {
 	for i := range len(line) {
 		if c := line[i]; c != '\t' && (c < ' ' || c > '~') {
@@ -68,16 +69,19 @@ func printable(line string) bool {
 	return true
 }
 
-// visible tells what may be printed. Format characters go because they can turn a line around before the reader's
-// eyes, and because the runner compares text culture-sensitively, which overlooks them.
+// visible tells what may be printed. Format characters go because they can turn a line around
+// before the reader's eyes, and because the runner compares text culture-sensitively, which
+// overlooks them.
 func visible(c rune) bool {
-	return c == '\t' || c >= ' ' && c <= '~' || c > '~' && !unicode.In(c, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp)
+	return c == '\t' || c >= ' ' && c <= '~' || c > '~' && !unicode.In(c, unicode.Cc, unicode.Cf, unicode.Zl,
+		unicode.Zp)
 }
 
 const esc = '\x1b'
 
-// sequence measures the escape sequence (ECMA-48) at the start of s, at least one byte, and tells whether it only
-// sets colours. What is malformed is dropped no further than its introducer: rather show rubbish than hide text.
+// sequence measures the escape sequence (ECMA-48) at the start of s, at least one byte, and tells
+// whether it only sets colours. What is malformed is dropped no further than its introducer: rather
+// show rubbish than hide text.
 func sequence(s string, unended *bool) (n int, sgr bool) {
 	if len(s) < 2 {
 		return 1, false
@@ -127,11 +131,12 @@ func controlSequence(s string) (n int, sgr bool) {
 	return 2, false
 }
 
-// defuse takes the life out of cleaned text: "##[" is a command anywhere in a line, and a marker for the web page.
-// A backslash is the runner's own way of doing it (OutputManager.cs).
+// defuse takes the life out of cleaned text: "##[" is a command anywhere in a line, and a marker
+// for the web page. A backslash is the runner's own way of doing it (OutputManager.cs).
 func defuse(line string) string { return strings.ReplaceAll(line, "##[", `##\[`) }
 
-// defuseStart does the same for "::", which is a command at the start of a line, after any white space.
+// defuseStart does the same for "::", which is a command at the start of a line, after any white
+// space.
 func defuseStart(line string) string {
 	if start := strings.TrimLeftFunc(line, unicode.IsSpace); strings.HasPrefix(start, "::") {
 		return line[:len(line)-len(start)] + `\` + start

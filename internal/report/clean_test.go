@@ -20,7 +20,10 @@ func TestClean(t *testing.T) {
 		{"escape at the end", "x\x1b", "x", "x"},
 		{"half a colour at the end", "x\x1b[3", "x3", "x3"},
 		{"eight-bit introducer", "\u009b31mx", "31mx", "31mx"},
-		{"invalid UTF-8", "a\xff\xc3b\xed\xa0\x80", "a\ufffd\ufffdb\ufffd\ufffd\ufffd", "a\ufffd\ufffdb\ufffd\ufffd\ufffd"},
+		{
+			"invalid UTF-8", "a\xff\xc3b\xed\xa0\x80", "a\ufffd\ufffdb\ufffd\ufffd\ufffd",
+			"a\ufffd\ufffdb\ufffd\ufffd\ufffd",
+		},
 		{"turned around", "a\u202eb\u2066c\u200bd\ufeffe\u2028f", "abcdef", "abcdef"},
 	}
 	for _, tt := range tests {

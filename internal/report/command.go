@@ -2,8 +2,8 @@ package report
 
 import "github.com/sethvargo/go-githubactions"
 
-// command writes a workflow command as a line of its own. The encoding is the library's, which is that of @actions/core
-// (packages/core/src/command.ts).
+// command writes a workflow command as a line of its own. The encoding is the library's, which is
+// that of @actions/core (packages/core/src/command.ts).
 func command(name, title, data string) string {
 	cmd := githubactions.Command{Name: name, Message: data}
 	if title != "" {

@@ -19,8 +19,9 @@ func (r *Report) Output(name, value string) error {
 	return r.set("GITHUB_OUTPUT", "output", name, value)
 }
 
-// State saves a value for the post step, which gets it as STATE_<name>, even if this step is killed: the runner reads the file at its end.
-// Without a runner (GITHUB_STATE is unset) it does nothing.
+// State saves a value for the post step, which gets it as STATE_<name>, even if this step is
+// killed: the runner reads the file at its end. Without a runner (GITHUB_STATE is unset) it does
+// nothing.
 func (r *Report) State(name, value string) error { return r.set("GITHUB_STATE", "state", name, value) }
 
 func (r *Report) set(file, kind, name, value string) error {
@@ -44,7 +45,8 @@ func (r *Report) set(file, kind, name, value string) error {
 func (r *Report) Summary(markdown string) error {
 	left, err := r.summary(markdown)
 	if left > 0 {
-		r.Warn("Summary", fmt.Sprintf("the runner takes %d bytes of a summary, and %d are left off; the log has all of it",
+		r.Warn("Summary", fmt.Sprintf("the runner takes %d bytes of a summary, and %d are left off; the log has all "+
+			"of it",
 			maxSummary, left))
 	}
 	return err
@@ -87,7 +89,8 @@ func fit(markdown string, room int) (text string, left int) {
 	return markdown[:end] + note, left
 }
 
-// appendTo adds data to a file of the runner in one write, so that it is there as a whole or not at all.
+// appendTo adds data to a file of the runner in one write, so that it is there as a whole or not at
+// all.
 func appendTo(path, data string) error {
 	if path == "" {
 		return nil

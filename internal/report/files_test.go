@@ -37,7 +37,8 @@ func parseOutputs(t *testing.T, file string) map[string]string {
 	for file != "" {
 		line, rest, _ := strings.Cut(file, "\n")
 		name, delimiter, ok := strings.Cut(line, "<<")
-		if equals := strings.Index(line, "="); !ok || equals >= 0 && equals < len(name) || name == "" || delimiter == "" {
+		if equals := strings.Index(line, "="); !ok || equals >= 0 && equals < len(name) || name == "" ||
+			delimiter == "" {
 			t.Fatalf("the runner would refuse %q", line)
 		}
 		var value []string
@@ -102,7 +103,8 @@ func TestWithoutARunnerNothingIsWrittenAndNothingFails(t *testing.T) {
 func TestFilesThatCannotBeWritten(t *testing.T) {
 	dir := t.TempDir()
 	r := New(&bytes.Buffer{}, func(string) string { return filepath.Join(dir, "missing", "file") })
-	if err := r.Output("outcome", "x"); !errors.Is(err, fs.ErrNotExist) || !strings.HasPrefix(err.Error(), `write output "outcome": `) {
+	if err := r.Output("outcome", "x"); !errors.Is(err, fs.ErrNotExist) ||
+		!strings.HasPrefix(err.Error(), `write output "outcome": `) {
 		t.Errorf("Output: %v", err)
 	}
 	if err := r.Summary("x"); !errors.Is(err, fs.ErrNotExist) || !strings.HasPrefix(err.Error(), "write summary: ") {
@@ -114,7 +116,10 @@ func TestSummary(t *testing.T) {
 	const secret = "se_cr|et"
 	r, read := newFiles(t)
 	r.Mask(secret)
-	for _, s := range []string{"# One\n", "two " + secret, MarkdownText("3 " + secret), MarkdownCode("4 " + secret), MarkdownBlock("5 " + secret)} {
+	for _, s := range []string{
+		"# One\n", "two " + secret, MarkdownText("3 " + secret), MarkdownCode("4 " + secret),
+		MarkdownBlock("5 " + secret),
+	} {
 		if err := r.Summary(s); err != nil {
 			t.Error(err)
 		}

@@ -9,12 +9,14 @@ import (
 
 var plainSecret = regexp.MustCompile(`^[A-Za-z0-9/+=_.-]{4,200}$`)
 
-// Secrets of any form, in any text, over three writes: none is in the log, and the log does not depend on where the writes were split.
+// Secrets of any form, in any text, over three writes: none is in the log, and the log does not
+// depend on where the writes were split.
 func FuzzRedaction(f *testing.F) {
 	f.Add("hunter22", "abababab", []byte("x hunter22hunter22 y\n"), uint(4), uint(3))
 	f.Add("abab", "baba", []byte("ababababab\r\nabab"), uint(2), uint(1))
 	f.Add("secret-one", "et-one-and-two", []byte("a secret-one-and-two b\r"), uint(8), uint(2))
-	f.Add("0123456789abcdef", "xxxx", []byte(strings.Repeat("x", maxLine-8)+"0123456789abcdef\n"), uint(maxLine), uint(3))
+	f.Add("0123456789abcdef", "xxxx", []byte(strings.Repeat("x", maxLine-8)+"0123456789abcdef\n"), uint(maxLine),
+		uint(3))
 	f.Add("tok_en", "tok", []byte("\x1b[31mtok\x1b[0m_en\x00tok_en"), uint(3), uint(9))
 	f.Fuzz(func(t *testing.T, one, two string, text []byte, i, j uint) {
 		secrets := slices.DeleteFunc([]string{one, two}, func(s string) bool { return !plainSecret.MatchString(s) })

@@ -5,18 +5,21 @@ import (
 	"strings"
 )
 
-// MarkdownText makes text of others a piece of one line of Markdown, or one cell of a table, in which nothing is
-// mark-up, HTML or a further line.
+// MarkdownText makes text of others a piece of one line of Markdown, or one cell of a table, in
+// which nothing is mark-up, HTML or a further line.
 func MarkdownText(text string) string {
 	return escapeMarkdown.Replace(oneLine(cleanLines(text)))
 }
 
-// comment is of no effect but to keep what stands before and after it from being seen together as a link or an address. (An entity would
-// not: GitHub looks for links in what entities have become.)
+// comment is of no effect but to keep what stands before and after it from being seen together as a
+// link or an address. (An entity would not: GitHub looks for links in what entities have become.)
 const comment = "<!-- -->"
 
 var escapeMarkdown = func() *strings.Replacer {
-	pairs := []string{"&", "&amp;", "<", "&lt;", ">", "&gt;", "@", "@" + comment, "://", ":" + comment + "//", "www.", "www" + comment + "."}
+	pairs := []string{
+		"&", "&amp;", "<", "&lt;", ">", "&gt;", "@", "@" + comment, "://", ":" + comment + "//", "www.",
+		"www" + comment + ".",
+	}
 	for _, c := range "\\`*_{}[]()#+!|~$" {
 		pairs = append(pairs, string(c), `\`+string(c))
 	}
@@ -36,7 +39,8 @@ func MarkdownCode(text string) string {
 	return fence + text + fence
 }
 
-// MarkdownLink makes text a link, also inside of a table. A target that is no plain http or https URL is left out, and the text is no link.
+// MarkdownLink makes text a link, also inside of a table. A target that is no plain http or https
+// URL is left out, and the text is no link.
 func MarkdownLink(text, target string) string {
 	if !plainURL.MatchString(target) {
 		return MarkdownText(text)
@@ -47,10 +51,12 @@ func MarkdownLink(text, target string) string {
 // plainURL: of characters that Markdown and HTML give no meaning to.
 var plainURL = regexp.MustCompile(`^https?://[A-Za-z0-9.:/_~%?=+-]+$`)
 
-// escapeCode escapes the one character that ends a table's cell even within code (GFM, tables extension).
+// escapeCode escapes the one character that ends a table's cell even within code (GFM, tables
+// extension).
 func escapeCode(text string) string { return strings.ReplaceAll(text, "|", `\|`) }
 
-// MarkdownBlock makes text, such as the last lines of a log, a block of code that ends with a line break.
+// MarkdownBlock makes text, such as the last lines of a log, a block of code that ends with a line
+// break.
 func MarkdownBlock(text string) string {
 	text = cleanLines(text)
 	fence := strings.Repeat("`", max(3, longestRun(text)+1))

@@ -10,9 +10,15 @@ func TestMarkdown(t *testing.T) {
 		{"plain", "web-1 ok", "web-1 ok", "`web-1 ok`", "```text\nweb-1 ok\n```\n"},
 		{"empty", "", "", "", "```text\n\n```\n"},
 		{"lines", "a\r\n  b\rc\n", "a b c", "`a b c`", "```text\na\n  b\nc\n```\n"},
-		{"HTML", "<b onclick='x'>&lt;", "&lt;b onclick='x'&gt;&amp;lt;", "`<b onclick='x'>&lt;`", "```text\n<b onclick='x'>&lt;\n```\n"},
+		{
+			"HTML", "<b onclick='x'>&lt;", "&lt;b onclick='x'&gt;&amp;lt;", "`<b onclick='x'>&lt;`",
+			"```text\n<b onclick='x'>&lt;\n```\n",
+		},
 		{"a cell", "a|b", `a\|b`, "`a\\|b`", "```text\na|b\n```\n"},
-		{"marks", `*a* _b_ [c](d) !# \`, `\*a\* \_b\_ \[c\]\(d\) \!\# \\`, "`*a* _b_ [c](d) !# \\`", "```text\n*a* _b_ [c](d) !# \\\n```\n"},
+		{
+			"marks", `*a* _b_ [c](d) !# \`, `\*a\* \_b\_ \[c\]\(d\) \!\# \\`, "`*a* _b_ [c](d) !# \\`",
+			"```text\n*a* _b_ [c](d) !# \\\n```\n",
+		},
 		{"links", "https://x @y", "https:<!-- -->//x @<!-- -->y", "`https://x @y`", "```text\nhttps://x @y\n```\n"},
 		{"backticks", "a ``` b", "a \\`\\`\\` b", "````a ``` b````", "````text\na ``` b\n````\n"},
 		{"a backtick at the end", "a`", "a\\`", "`` a` ``", "```text\na`\n```\n"},

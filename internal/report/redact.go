@@ -35,8 +35,9 @@ func (r *redactor) add(line string) bool {
 	return true
 }
 
-// redact replaces every secret in s, those that overlap by one mark for all. With a limit, the result covers s up
-// to that many bytes, and cut tells how many were left off; a secret across that border is still replaced.
+// redact replaces every secret in s, those that overlap by one mark for all. With a limit, the
+// result covers s up to that many bytes, and cut tells how many were left off; a secret across that
+// border is still replaced.
 func (r *redactor) redact(s string, limit int) (text string, cutOff int) {
 	end := len(s)
 	if limit >= 0 && limit < end {
@@ -66,8 +67,8 @@ func (r *redactor) redact(s string, limit int) (text string, cutOff int) {
 	return b.String(), len(s) - at
 }
 
-// coloured cleans a line and keeps its colours, but for one with a secret in it: a colour in the middle of the secret, as grep sets it, would hide it
-// from the comparison and from nobody's eyes.
+// coloured cleans a line and keeps its colours, but for one with a secret in it: a colour in the
+// middle of the secret, as grep sets it, would hide it from the comparison and from nobody's eyes.
 func (r *redactor) coloured(line string) string {
 	if len(r.secrets) > 0 && strings.IndexByte(line, esc) >= 0 {
 		if plain := clean(line, dropColour); len(find(plain, r.secrets)) > 0 {

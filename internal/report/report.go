@@ -1,5 +1,6 @@
-// Package report is the only part of the action that prints. It writes the job log (standard output, in the
-// language of GitHub's runner) and the files the runner reads when the action has ended: outputs and summary.
+// Package report is the only part of the action that prints. It writes the job log (standard
+// output, in the language of GitHub's runner) and the files the runner reads when the action has
+// ended: outputs and summary.
 //
 // The rules, which every other file here serves:
 //
@@ -12,7 +13,8 @@
 //     sequence or a format string, and a masked secret never gets through, wherever it is printed.
 //
 // The runner's side of this contract is src/Runner.Common/ActionCommand.cs and src/Runner.Worker/
-// ActionCommandManager.cs, Handlers/OutputManager.cs and FileCommandManager.cs of github.com/actions/runner.
+// ActionCommandManager.cs, Handlers/OutputManager.cs and FileCommandManager.cs of
+// github.com/actions/runner.
 package report
 
 import (
@@ -23,8 +25,9 @@ import (
 	"time"
 )
 
-// Report prints one run. Its methods may be called by several goroutines at once. None of them fails when the
-// log cannot be written: a reader who went away must not stop a deployment between two steps.
+// Report prints one run. Its methods may be called by several goroutines at once. None of them
+// fails when the log cannot be written: a reader who went away must not stop a deployment between
+// two steps.
 type Report struct {
 	getenv func(string) string
 	now    func() time.Time
@@ -54,12 +57,13 @@ func New(w io.Writer, getenv func(string) string, opts ...Option) *Report {
 	return r
 }
 
-// Mask hides secrets from here on: in this process, where they are printed as ***, and in the runner, which hides
-// them, and what it derives from them such as base64, in the whole job. A secret of several lines is hidden line
-// by line, since that is how it would be printed. Lines shorter than four bytes are left alone: hiding every "}"
-// would only shred the log.
+// Mask hides secrets from here on: in this process, where they are printed as ***, and in the
+// runner, which hides them, and what it derives from them such as base64, in the whole job. A
+// secret of several lines is hidden line by line, since that is how it would be printed. Lines
+// shorter than four bytes are left alone: hiding every "}" would only shred the log.
 //
-// To mask is to print, so outside of a runner (GITHUB_ACTIONS is not "true") the second half is left out.
+// To mask is to print, so outside of a runner (GITHUB_ACTIONS is not "true") the second half is
+// left out.
 func (r *Report) Mask(secrets ...string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -107,7 +111,8 @@ func (r *Report) Info(msg string) {
 // maxDebug is what is printed of one message for debugging, in UTF-16 units.
 const maxDebug = 16 << 10
 
-// Debug prints msg where debug logging is switched on (RUNNER_DEBUG=1); the runner drops it otherwise.
+// Debug prints msg where debug logging is switched on (RUNNER_DEBUG=1); the runner drops it
+// otherwise.
 func (r *Report) Debug(msg string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -127,8 +132,8 @@ func (r *Report) endGroup() []byte {
 	return []byte(command("endgroup", "", ""))
 }
 
-// plain makes text fit for the data of a command: no colours, no secrets, and none of the markers that the web
-// page would render in the second and later lines of an annotation.
+// plain makes text fit for the data of a command: no colours, no secrets, and none of the markers
+// that the web page would render in the second and later lines of an annotation.
 func (r *Report) plain(text string) string {
 	lines := splitLines(text)
 	for i, line := range lines {

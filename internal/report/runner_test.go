@@ -5,8 +5,8 @@ import (
 	"unicode"
 )
 
-// This file is the runner's side: a Go version of ActionCommand.cs and of the line reader before it, by which the
-// tests judge what the runner would do with everything that was written.
+// This file is the runner's side: a Go version of ActionCommand.cs and of the line reader before
+// it, by which the tests judge what the runner would do with everything that was written.
 
 // live is a command that the runner would carry out.
 type live struct {
@@ -96,8 +96,8 @@ func parse(info, data, separator string, property, text *strings.Replacer) (live
 	return c, true
 }
 
-// ignoreInvisible takes out what a culture-sensitive comparison (StartsWith and IndexOf of .NET with ICU) overlooks.
-// It is stricter than the runner, whose offsets count those characters.
+// ignoreInvisible takes out what a culture-sensitive comparison (StartsWith and IndexOf of .NET
+// with ICU) overlooks. It is stricter than the runner, whose offsets count those characters.
 func ignoreInvisible(line string) string {
 	return strings.Map(func(r rune) rune {
 		if r != '\t' && r != '\v' && r != '\f' && r != 0x85 && unicode.In(r, unicode.Cc, unicode.Cf) {

@@ -16,8 +16,9 @@ const (
 // signOfLife is how long a step may be silent until it says that it is still at it.
 const signOfLife = 30 * time.Second
 
-// Step is a group whose outcome is one line below it, with the time it took. While nothing is printed for half a minute it prints a line
-// itself: a build may be silent for long, and a log that stands still looks like a hang.
+// Step is a group whose outcome is one line below it, with the time it took. While nothing is
+// printed for half a minute it prints a line itself: a build may be silent for long, and a log that
+// stands still looks like a hang.
 type Step struct {
 	r     *Report
 	title string
@@ -26,8 +27,8 @@ type Step struct {
 	over  chan struct{}
 }
 
-// Step opens a group for a step, titled by a present participle, such as "Checking the host". Without a title it opens none: what the step
-// prints is for everybody to see.
+// Step opens a group for a step, titled by a present participle, such as "Checking the host".
+// Without a title it opens none: what the step prints is for everybody to see.
 func (r *Report) Step(title string) *Step {
 	if title == "" {
 		r.EndGroup()
@@ -54,7 +55,8 @@ func (s *Step) live(printed int64) {
 		}
 		s.r.mu.Lock()
 		if !s.ended && s.r.printed == printed {
-			s.r.write([]byte("… still " + lowerFirst(s.r.plain(s.title)) + " (" + Elapsed(s.r.now().Sub(s.start)) + ")\n"))
+			s.r.write([]byte("… still " + lowerFirst(s.r.plain(s.title)) + " (" + Elapsed(s.r.now().Sub(s.start)) +
+				")\n"))
 		}
 		printed = s.r.printed
 		s.r.mu.Unlock()
@@ -66,8 +68,8 @@ func lowerFirst(s string) string {
 	return string(unicode.ToLower(first)) + s[size:]
 }
 
-// Done closes the group and prints "✓ line (0.2s)". Only the first Done or Fail of a step counts, so that a
-// deferred Fail is harmless.
+// Done closes the group and prints "✓ line (0.2s)". Only the first Done or Fail of a step counts,
+// so that a deferred Fail is harmless.
 func (s *Step) Done(line string) { s.end("✓ "+line, "", "") }
 
 // Fail closes the group and prints "✗ line (0.2s)", in red. The annotation is Report.Error's.

@@ -18,7 +18,8 @@ func TestASilentStepShowsThatItIsAlive(t *testing.T) {
 		synctest.Wait()
 		step.Done("build: done")
 		time.Sleep(5 * time.Minute)
-		want := "::group::Building the release\n… still building the release (30.0s)\na word at 50s\n… still building the release (1m30s)\n" +
+		want := "::group::Building the release\n… still building the release (30.0s)\na word at 50s\n… still " +
+			"building the release (1m30s)\n" +
 			"::endgroup::\n✓ build: done (1m31s)\n"
 		if log.String() != want {
 			t.Errorf("log:\n%s\nwant:\n%s", log.String(), want)

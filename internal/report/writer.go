@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	// maxLine is what is printed of one line of a host, in bytes. The live view of the runner cuts at 1,024
-	// characters (JobServerQueue.cs), the stored log keeps all.
+	// maxLine is what is printed of one line of a host, in bytes. The live view of the runner cuts
+	// at 1,024 characters (JobServerQueue.cs), the stored log keeps all.
 	maxLine = 8 << 10
 	// maxOutput is what is printed of one script's output, and maxOutputs of all in a run, in
 	// bytes: a host that prints for hours must not fill the runner's disk, nor hide in its own
@@ -27,8 +27,9 @@ const (
 // 4 MiB of one writer, or 32 of a run. A lone carriage return ends a line, as it does in the
 // runner, so that progress bars become lines.
 //
-// Write never fails while the writer is open, and Close prints what came without a line break. Several goroutines
-// may share one writer; a stream of its own for each of them keeps their lines apart.
+// Write never fails while the writer is open, and Close prints what came without a line break.
+// Several goroutines may share one writer; a stream of its own for each of them keeps their lines
+// apart.
 func (r *Report) Remote(host string) io.WriteCloser {
 	label := defuseStart(defuse(oneLine(cleanLines(host))))
 	return &remote{r: r, prefix: label + " │"}
@@ -152,8 +153,8 @@ func (w *remote) emit() {
 	}
 	limit := maxLine
 	if w.dropped > 0 {
-		// A secret may have begun within what was kept and ended in what was not. Cleaning shortens, so the
-		// distance is counted from the end.
+		// A secret may have begun within what was kept and ended in what was not. Cleaning
+		// shortens, so the distance is counted from the end.
 		limit = max(min(limit, len(text)-w.r.secrets.longest), 0)
 	}
 	text, more := w.r.secrets.redact(text, limit)

@@ -185,7 +185,8 @@ func TestALongLineIsCut(t *testing.T) {
 }
 
 func TestAColourHidesNoSecret(t *testing.T) {
-	equal(t, remoteLog(t, []string{"hunter22"}, "\x1b[32mpass \x1b[31mhun\x1b[0mter22\n\x1b[32mok\n"), "h │ pass ***\nh │ \x1b[32mok\x1b[0m\n")
+	equal(t, remoteLog(t, []string{"hunter22"}, "\x1b[32mpass \x1b[31mhun\x1b[0mter22\n\x1b[32mok\n"),
+		"h │ pass ***\nh │ \x1b[32mok\x1b[0m\n")
 	r, log, _ := newTest(t)
 	r.Mask("hunter22")
 	log.Reset()
@@ -216,7 +217,8 @@ func TestALineOfAGigabyteTakesNoMemory(t *testing.T) {
 
 func TestAWriteOfLineBreaksTakesLittleMemory(t *testing.T) {
 	largest := 0
-	r := New(writerFunc(func(p []byte) (int, error) { largest = max(largest, len(p)); return len(p), nil }), func(string) string { return "" })
+	r := New(writerFunc(func(p []byte) (int, error) { largest = max(largest, len(p)); return len(p), nil }),
+		func(string) string { return "" })
 	if _, err := r.Remote("h").Write(bytes.Repeat([]byte("\n"), 1<<20)); err != nil {
 		t.Fatal(err)
 	}

@@ -11,12 +11,12 @@ import (
 	"github.com/klauspost/compress/gzip"
 )
 
-// blockSize is what one processor compresses at a time; each block is a gzip member of its own (RFC 1952, 2.2), which gzip reads as one
-// stream.
+// blockSize is what one processor compresses at a time; each block is a gzip member of its own (RFC
+// 1952, 2.2), which gzip reads as one stream.
 const blockSize = 1 << 20
 
-// compressor is gzip on all processors. A block that does not shrink is stored: models, images and wheels are compressed already, and
-// another try would only be slower than the network.
+// compressor is gzip on all processors. A block that does not shrink is stored: models, images and
+// wheels are compressed already, and another try would only be slower than the network.
 type compressor struct {
 	block []byte
 	queue chan chan []byte // blocks at work, in order
@@ -37,7 +37,8 @@ func newCompressor(w io.Writer) *compressor {
 	return z
 }
 
-// Write never fails: what the writer below says is Close's to return, and a reader that has gone is told to the source by its context.
+// Write never fails: what the writer below says is Close's to return, and a reader that has gone is
+// told to the source by its context.
 func (z *compressor) Write(p []byte) (int, error) {
 	n := len(p)
 	for len(p) > 0 {
@@ -72,8 +73,9 @@ func (z *compressor) Close() error {
 // samples is how many places of a change are tried before anything is sent.
 const samples = 64
 
-// Shrinks reports whether a change is worth compressing. Where most of it would be stored all the same, a model for instance, gzip would
-// only keep the host busy: it reads 300 MB a second, less than a good network brings.
+// Shrinks reports whether a change is worth compressing. Where most of it would be stored all the
+// same, a model for instance, gzip would only keep the host busy: it reads 300 MB a second, less
+// than a good network brings.
 func (t *Tree) Shrinks(c *Change) (bool, error) {
 	if c.Bytes < blockSize {
 		return true, nil // the lists may be most of it
@@ -142,8 +144,9 @@ func compress(block []byte) []byte {
 	return deflate(block, level)
 }
 
-// try returns the level that makes least of a sample, and how much that is. This package's BestSpeed stores what has no repetitions, though
-// of 256 values it may use few: hexadecimal digits, base64, numbers.
+// try returns the level that makes least of a sample, and how much that is. This package's
+// BestSpeed stores what has no repetitions, though of 256 values it may use few: hexadecimal
+// digits, base64, numbers.
 func try(sample []byte) (level, size int) {
 	level, size = gzip.BestSpeed, len(deflate(sample, gzip.BestSpeed))
 	if coded := len(deflate(sample, gzip.HuffmanOnly)); coded < size {

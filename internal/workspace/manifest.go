@@ -37,7 +37,8 @@ type entry struct {
 func (e *entry) line() string {
 	switch e.kind {
 	case file:
-		return "f\t" + strconv.FormatUint(uint64(e.mode), 8) + "\t" + strconv.FormatInt(e.size, 10) + "\t" + e.sum + "\t" + e.path
+		return "f\t" + strconv.FormatUint(uint64(e.mode), 8) + "\t" + strconv.FormatInt(e.size, 10) + "\t" + e.sum +
+			"\t" + e.path
 	case folder:
 		return "d\t755\t-\t-\t" + e.path
 	default:
@@ -57,7 +58,8 @@ func (e *entry) brief() string {
 
 const briefSum = 16
 
-// identity names a tree by all that is in it: the SHA-256 of its manifest, whose lines are sorted by their bytes.
+// identity names a tree by all that is in it: the SHA-256 of its manifest, whose lines are sorted
+// by their bytes.
 func identity(lines []string) string {
 	hash := sha256.New()
 	for _, line := range lines {

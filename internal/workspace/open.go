@@ -17,7 +17,8 @@ func (t *Tree) open(e *entry) (*os.File, error) {
 	return f, err
 }
 
-// opener opens many. It keeps the folder of the last file open, which mostly is that of the next: from the top it is a long way.
+// opener opens many. It keeps the folder of the last file open, which mostly is that of the next:
+// from the top it is a long way.
 type opener struct {
 	root   *os.Root
 	folder *os.Root

@@ -13,8 +13,9 @@ import (
 	"time"
 )
 
-// Pack writes a change as one tar, compressed or not: the two lists in .deploy-action, then folders, files and links, so that nothing is ever
-// unpacked through a link. A file that is not what the manifest says any more is an error: the release would not be what was hashed.
+// Pack writes a change as one tar, compressed or not: the two lists in .deploy-action, then
+// folders, files and links, so that nothing is ever unpacked through a link. A file that is not
+// what the manifest says any more is an error: the release would not be what was hashed.
 func (t *Tree) Pack(ctx context.Context, w io.Writer, c *Change, compressed bool) error {
 	if !compressed {
 		buffered := bufio.NewWriterSize(w, blockSize)
@@ -106,12 +107,14 @@ func (t *Tree) packEntry(ctx context.Context, w *tar.Writer, e *entry, buffer []
 	}
 	defer func() { _ = f.Close() }()
 	hash := sha256.New()
-	n, err := io.CopyBuffer(io.MultiWriter(w, hash), struct{ io.Reader }{io.LimitReader(reader{ctx, f}, e.size)}, buffer)
+	n, err := io.CopyBuffer(io.MultiWriter(w, hash), struct{ io.Reader }{io.LimitReader(reader{ctx, f}, e.size)},
+		buffer)
 	if err != nil {
 		return err
 	}
 	if n != e.size || fmt.Sprintf("%x", hash.Sum(nil)) != e.sum {
-		return fmt.Errorf("file %q of the workspace changed while it was sent: end what still writes to it before this step", e.path)
+		return fmt.Errorf("file %q of the workspace changed while it was sent: end what still writes to it before "+
+			"this step", e.path)
 	}
 	return nil
 }

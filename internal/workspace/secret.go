@@ -8,13 +8,15 @@ import (
 	"strings"
 )
 
-// credentials tells of a file that an earlier step of the job has left in the workspace for itself, and that gives away what the job
-// may do in a cloud: google-github-actions/auth writes gha-creds-<random>.json there. It is part of no release.
+// credentials tells of a file that an earlier step of the job has left in the workspace for itself,
+// and that gives away what the job may do in a cloud: google-github-actions/auth writes
+// gha-creds-<random>.json there. It is part of no release.
 func credentials(base string) bool {
 	return strings.HasPrefix(base, "gha-creds-") && strings.HasSuffix(base, ".json")
 }
 
-// secret tells of a file that people keep secrets in, by its name. It may be meant; who did not mean it wants to know.
+// secret tells of a file that people keep secrets in, by its name. It may be meant; who did not
+// mean it wants to know.
 func (t *Tree) secret(name, base string) bool {
 	switch {
 	case base == ".env" || base == ".npmrc":
@@ -30,7 +32,8 @@ func (t *Tree) secret(name, base string) bool {
 // examples are kept in a repository to be read.
 var examples = []string{".example", ".sample", ".template", ".dist", ".defaults"}
 
-// public tells of a .pem that holds certificates and no key, such as the authorities that many packages bring.
+// public tells of a .pem that holds certificates and no key, such as the authorities that many
+// packages bring.
 func (t *Tree) public(name string) bool {
 	f, err := t.open(&entry{path: name})
 	if err != nil {
@@ -38,5 +41,6 @@ func (t *Tree) public(name string) bool {
 	}
 	defer func() { _ = f.Close() }()
 	text, err := io.ReadAll(io.LimitReader(f, 4<<20))
-	return err == nil && bytes.Contains(text, []byte("-----BEGIN CERTIFICATE-----")) && !bytes.Contains(text, []byte("PRIVATE KEY"))
+	return err == nil && bytes.Contains(text, []byte("-----BEGIN CERTIFICATE-----")) &&
+		!bytes.Contains(text, []byte("PRIVATE KEY"))
 }

@@ -1,5 +1,5 @@
-// Package workspace reads the runner's checkout and packs what a host lacks of it. Nothing outside of the folder is followed, whatever the
-// checkout's links say.
+// Package workspace reads the runner's checkout and packs what a host lacks of it. Nothing outside
+// of the folder is followed, whatever the checkout's links say.
 package workspace
 
 import (
@@ -47,17 +47,19 @@ type Tree struct {
 	memory   atomic.Int64 // what is left for contents, bytes
 }
 
-// The root's own: .git may hold the token (actions/checkout leaves it in .git/config), .deploy-action is where a release keeps what the
-// action writes.
+// The root's own: .git may hold the token (actions/checkout leaves it in .git/config),
+// .deploy-action is where a release keeps what the action writes.
 const (
 	gitName  = ".git"
 	ownName  = ".deploy-action"
 	maxNamed = 5 // how many names a message repeats
-	// What a path may have, in bytes: Linux takes 4,095 (PATH_MAX), and on the host the deploy root stands before it.
+	// What a path may have, in bytes: Linux takes 4,095 (PATH_MAX), and on the host the deploy root
+	// stands before it.
 	maxPath = 3800
 )
 
-// Read walks the folder. The tree keeps it open, and is to be hashed before it is compared or packed.
+// Read walks the folder. The tree keeps it open, and is to be hashed before it is compared or
+// packed.
 func Read(ctx context.Context, o Options) (*Tree, error) {
 	outer, err := os.OpenRoot(o.Workspace)
 	if err != nil {
@@ -76,7 +78,8 @@ func Read(ctx context.Context, o Options) (*Tree, error) {
 		err = w.faults()
 	}
 	if err == nil && t.Files == 0 {
-		err = fmt.Errorf("folder %q of the workspace has no files to send: is there a checkout or build step before this one?", o.Path)
+		err = fmt.Errorf("folder %q of the workspace has no files to send: is there a checkout or build step before "+
+			"this one?", o.Path)
 	}
 	if err != nil {
 		return nil, errors.Join(err, root.Close())
@@ -154,8 +157,9 @@ func (w *walker) add(ctx context.Context, name string, item fs.DirEntry) error {
 	return nil
 }
 
-// inside reports whether a link ends within the folder, both by its words and by what is there; one that leads to nothing, or
-// in a circle, is the application's own business. What is behind more links than are followed is each link's own question.
+// inside reports whether a link ends within the folder, both by its words and by what is there; one
+// that leads to nothing, or in a circle, is the application's own business. What is behind more
+// links than are followed is each link's own question.
 func (w *walker) inside(name, target string) bool {
 	if target == "" || filepath.IsAbs(target) || !filepath.IsLocal(path.Join(path.Dir(name), target)) {
 		return false
@@ -167,15 +171,18 @@ func (w *walker) inside(name, target string) bool {
 func (w *walker) faults() error {
 	var errs []error
 	if len(w.names) > 0 {
-		errs = append(errs, fmt.Errorf("names with line breaks or other control characters can't be sent; rename them, or leave them out with the input \"exclude\": %s%s",
+		errs = append(errs, fmt.Errorf("names with line breaks or other control characters can't be sent; rename "+
+			"them, or leave them out with the input \"exclude\": %s%s",
 			strings.Join(w.names, ", "), more(w.unnamed)))
 	}
 	if len(w.escapes) > 0 {
-		errs = append(errs, fmt.Errorf("links that leave the folder would point to something else on the host; replace them by what they point to, or leave them out with the input \"exclude\": %s%s",
+		errs = append(errs, fmt.Errorf("links that leave the folder would point to something else on the host; "+
+			"replace them by what they point to, or leave them out with the input \"exclude\": %s%s",
 			strings.Join(w.escapes, ", "), more(w.escaped)))
 	}
 	if len(w.long) > 0 {
-		errs = append(errs, fmt.Errorf("paths of more than %d bytes have no place on the host; shorten them, or leave them out with the input \"exclude\": %s%s",
+		errs = append(errs, fmt.Errorf("paths of more than %d bytes have no place on the host; shorten them, or "+
+			"leave them out with the input \"exclude\": %s%s",
 			maxPath, strings.Join(w.long, ", "), more(w.tooLong)))
 	}
 	return errors.Join(errs...)
@@ -209,7 +216,8 @@ func reason(err error) error {
 	return err
 }
 
-// smallFile is the size up to which a file may be kept in memory: to open it again would cost more than what is in it.
+// smallFile is the size up to which a file may be kept in memory: to open it again would cost more
+// than what is in it.
 const smallFile = 64 << 10
 
 // Hash reads the files, on all processors. An error leaves the tree useless.
@@ -261,7 +269,8 @@ func (h *hasher) hash(ctx context.Context, e *entry) error {
 		return err
 	}
 	defer func() { _ = f.Close() }()
-	// The owner always reads, nobody but the owner ever writes, and no bit gives the file somebody else's rights.
+	// The owner always reads, nobody but the owner ever writes, and no bit gives the file somebody
+	// else's rights.
 	e.mode = uint32(info.Mode().Perm())&0o755 | 0o400
 	if h.tree.readOnly {
 		e.mode &= 0o555
@@ -272,7 +281,8 @@ func (h *hasher) hash(ctx context.Context, e *entry) error {
 		_, err := io.ReadFull(f, e.data)
 		switch {
 		case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
-			return fmt.Errorf("file %q of the workspace changed while it was read: end what still writes to it before this step", e.path)
+			return fmt.Errorf("file %q of the workspace changed while it was read: end what still writes to it "+
+				"before this step", e.path)
 		case err != nil:
 			return fmt.Errorf("read workspace: %w", reason(err))
 		}

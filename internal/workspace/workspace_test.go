@@ -81,8 +81,10 @@ func TestManifest(t *testing.T) {
 	o := Options{Workspace: dir, Path: ".", Exclude: exclude.Patterns{"cache/"}}
 	got := strings.Join(lines(readTree(t, o)), "\n")
 	for _, want := range []string{
-		"d\t755\t-\t-\tapp", "d\t755\t-\t-\tempty", "f\t644\t1\t" + x + "\tapp/main.py", "f\t755\t2\t", "f\t600\t1\t" + x + "\tsecret",
-		"f\t444\t1\t" + x + "\tunreadable", "f\t644\t0\t" + none + "\t\xff -n\\t", "l\t-\t-\tapp/../loop\tloop", "l\t-\t-\tapp/main.py\tlink", "l\t-\t-\tapp/none\tdangling",
+		"d\t755\t-\t-\tapp", "d\t755\t-\t-\tempty", "f\t644\t1\t" + x + "\tapp/main.py", "f\t755\t2\t", "f\t600\t1\t" +
+			x + "\tsecret",
+		"f\t444\t1\t" + x + "\tunreadable", "f\t644\t0\t" + none +
+			"\t\xff -n\\t", "l\t-\t-\tapp/../loop\tloop", "l\t-\t-\tapp/main.py\tlink", "l\t-\t-\tapp/none\tdangling",
 		"f\t644\t0\t" + none + "\tapp/.deploy-action/x",
 	} {
 		if !strings.Contains("\n"+got, "\n"+want) {
@@ -95,7 +97,8 @@ func TestManifest(t *testing.T) {
 		}
 	}
 	o.ReadOnly = true
-	if got := strings.Join(lines(readTree(t, o)), "\n"); !strings.Contains(got, "f\t444\t1\t"+x+"\tapp/main.py") || !strings.Contains(got, "f\t555\t2") {
+	if got := strings.Join(lines(readTree(t, o)), "\n"); !strings.Contains(got, "f\t444\t1\t"+x+"\tapp/main.py") ||
+		!strings.Contains(got, "f\t555\t2") {
 		t.Errorf("not read-only:\n%s", got)
 	}
 }
@@ -139,15 +142,31 @@ func TestReadRefuses(t *testing.T) {
 	}{
 		{"an absolute link", ".", map[string]string{"l": "-> /etc/passwd"}, `"l" -> "/etc/passwd"`},
 		{"a link that leaves", ".", map[string]string{"a/l": "-> ../../x"}, `"a/l" -> "../../x"`},
-		{"a link that leaves by another", ".", map[string]string{"here": "-> .", "l": "-> here/../x", "x": ""}, `"l" -> "here/../x"`},
+		{
+			"a link that leaves by another", ".",
+			map[string]string{"here": "-> .", "l": "-> here/../x", "x": ""},
+			`"l" -> "here/../x"`,
+		},
 		{"a chain that leaves", ".", map[string]string{"l": "-> m", "m": "-> " + outside}, `"l" -> "m", "m" -> `},
-		{"a path that is too long", ".", map[string]string{strings.Repeat("folder/", 545) + "x": ""}, "paths of more than 3800 bytes"},
+		{
+			"a path that is too long", ".",
+			map[string]string{strings.Repeat("folder/", 545) + "x": ""},
+			"paths of more than 3800 bytes",
+		},
 		{"a loop that leaves", ".", map[string]string{"l": "-> ../l"}, `"l" -> "../l"`},
-		{"a link to what is beside the folder", "app", map[string]string{"app/l": "-> ../secret", "secret": ""}, `"l" -> "../secret"`},
+		{
+			"a link to what is beside the folder", "app",
+			map[string]string{"app/l": "-> ../secret", "secret": ""},
+			`"l" -> "../secret"`,
+		},
 		{"a folder that is a link outside", "app", map[string]string{"app": "-> " + outside}, `folder "app"`},
 		{"a folder that is not there", "app", map[string]string{"x": ""}, `folder "app"`},
 		{"a line break", ".", map[string]string{"a\nb": ""}, `"a\nb"`},
-		{"other control characters", ".", map[string]string{"d\x1b/a": "", "t\tb": "", "e\x7f": ""}, `"d\x1b", "e\x7f", "t\tb"`},
+		{
+			"other control characters", ".",
+			map[string]string{"d\x1b/a": "", "t\tb": "", "e\x7f": ""},
+			`"d\x1b", "e\x7f", "t\tb"`,
+		},
 		{"a target with a line break", ".", map[string]string{"l": "-> a\nb"}, `"l" -> "a\nb"`},
 		{"nothing", ".", map[string]string{".git/x": ""}, "no files"},
 	} {
@@ -175,7 +194,8 @@ func TestReadSkipsWhatIsNoFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = listener.Close() }()
-	if tree := readTree(t, Options{Workspace: dir, Path: "."}); !slices.Equal(tree.Skipped, []string{`"pipe"`, `"socket"`}) || tree.Files != 1 {
+	if tree := readTree(t, Options{Workspace: dir, Path: "."}); !slices.Equal(tree.Skipped,
+		[]string{`"pipe"`, `"socket"`}) || tree.Files != 1 {
 		t.Errorf("skipped %q, %d files", tree.Skipped, tree.Files)
 	}
 }
@@ -238,8 +258,12 @@ func TestPackSendsTheChange(t *testing.T) {
 		t.Errorf("%d bytes packed", packed.Len())
 	}
 	names, texts := unpack(t, &packed)
-	want := []string{".deploy-action/minus", ".deploy-action/plus", "d/", strings.Repeat("n", 200) + "/", "a", "d/noise", "d/text", strings.Repeat("n", 200) + "/\xff", "l"}
-	if !slices.Equal(names, want) || texts["d/noise"] != string(noise) || texts["l"] != "d/text" || texts[".deploy-action/minus"] != "" {
+	want := []string{
+		".deploy-action/minus", ".deploy-action/plus", "d/", strings.Repeat("n", 200) + "/", "a",
+		"d/noise", "d/text", strings.Repeat("n", 200) + "/\xff", "l",
+	}
+	if !slices.Equal(names, want) || texts["d/noise"] != string(noise) || texts["l"] != "d/text" ||
+		texts[".deploy-action/minus"] != "" {
 		t.Errorf("names %q", names)
 	}
 
@@ -261,12 +285,16 @@ func TestPackSendsTheChange(t *testing.T) {
 		t.Fatal(err)
 	}
 	names, texts = unpack(t, &packed)
-	if want := []string{".deploy-action/minus", ".deploy-action/plus", "a", "l"}; !slices.Equal(names, want) || change.Files != 1 || texts["a"] != "new" {
+	if want := []string{".deploy-action/minus", ".deploy-action/plus", "a", "l"}; !slices.Equal(names, want) ||
+		change.Files != 1 || texts["a"] != "new" {
 		t.Errorf("names %q, want %q", names, want)
 	}
 	// What the host does: its lines less those of minus, and those of plus, are the new manifest.
 	gone := strings.Split(texts[".deploy-action/minus"], "\n")
-	kept := slices.DeleteFunc(lines(tree), func(line string) bool { return slices.Contains(gone, line[strings.LastIndex(line, "\t")+1:]) })
+	kept := slices.DeleteFunc(lines(tree), func(line string) bool {
+		return slices.Contains(gone,
+			line[strings.LastIndex(line, "\t")+1:])
+	})
 	kept = append(kept, strings.Split(strings.TrimSpace(texts[".deploy-action/plus"]), "\n")...)
 	slices.Sort(kept)
 	if got := identity(kept); got != next.ID {
@@ -282,7 +310,8 @@ func TestPackRefusesAFileThatChanged(t *testing.T) {
 			put(t, dir, "a", big, 0o644)
 			tree := readTree(t, Options{Workspace: dir, Path: "."})
 			put(t, dir, "a", text, 0o644)
-			if err := tree.Pack(t.Context(), io.Discard, tree.All(), true); err == nil || !strings.Contains(err.Error(), `"a"`) {
+			if err := tree.Pack(t.Context(), io.Discard, tree.All(), true); err == nil ||
+				!strings.Contains(err.Error(), `"a"`) {
 				t.Errorf("%v, want an error that names the file", err)
 			}
 		})
@@ -297,12 +326,14 @@ func TestReadRefusesAFileThatShrinks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := tree.Hash(t.Context()); err == nil || !strings.Contains(err.Error(), "of the workspace changed while it was read") {
+	if err := tree.Hash(t.Context()); err == nil || !strings.Contains(err.Error(),
+		"of the workspace changed while it was read") {
 		t.Errorf("%v, want an error that says so", err)
 	}
 }
 
-// A small file is sent as it was when it was hashed, whatever became of it; more than there is memory for is read again.
+// A small file is sent as it was when it was hashed, whatever became of it; more than there is
+// memory for is read again.
 func TestPackSendsWhatWasHashed(t *testing.T) {
 	for name, room := range map[string]int64{"all kept": 1 << 20, "one kept": 3, "none kept": 0} {
 		t.Run(name, func(t *testing.T) {
@@ -370,7 +401,9 @@ func TestOnlyWhatShrinksIsCompressed(t *testing.T) {
 		t.Errorf("hexadecimal digits shrink: %t, %v", shrinks, err)
 	}
 	packed.Reset()
-	if err := tree.Pack(t.Context(), &packed, tree.All(), true); err != nil || packed.Len() > len(noise)+4*len(noise)*7/10 { // by which of two ways a block is compressed, a sample of it decides
+	// by which of two ways a block is compressed, a sample of it decides
+	if err := tree.Pack(t.Context(), &packed, tree.All(), true); err != nil ||
+		packed.Len() > len(noise)+4*len(noise)*7/10 {
 		t.Errorf("%v, %d bytes of noise and %d of digits became %d", err, len(noise), 4*len(noise), packed.Len())
 	}
 	if shrinks, err := tree.Shrinks(&Change{}); !shrinks || err != nil {
@@ -412,7 +445,8 @@ func TestAnOfferIsBounded(t *testing.T) {
 				if err != nil || !change.Anew || change.Files != tree.Files || len(change.minus) > 0 {
 					t.Errorf("%+v, %v, want everything to be sent", change, err)
 				}
-			} else if change != nil || err == nil || !strings.Contains(err.Error(), tt.words) || tt.err != nil && !errors.Is(err, tt.err) {
+			} else if change != nil || err == nil || !strings.Contains(err.Error(), tt.words) || tt.err != nil &&
+				!errors.Is(err, tt.err) {
 				t.Errorf("%v, %v", change, err)
 			}
 			if kept := int64(after.Sys) - int64(before.Sys); kept > 200<<20 {
@@ -473,7 +507,8 @@ func FuzzOffer(f *testing.F) {
 			offered[lines.Text()] = true
 		}
 		// What is kept was offered, and what was not is sent.
-		if len(c.plus) > len(all.plus) || c.Files > all.Files || c.Bytes+c.Kept != all.Bytes || c.Entries != len(c.send) {
+		if len(c.plus) > len(all.plus) || c.Files > all.Files || c.Bytes+c.Kept != all.Bytes ||
+			c.Entries != len(c.send) {
 			t.Errorf("%+v of %+v", c, all)
 		}
 		sent := map[string]bool{}

@@ -41,8 +41,8 @@ type talk struct {
 
 var packed = regexp.MustCompile(` bs=(\d+) `)
 
-// Converse is the host's side of a conversation: it reads what opens it, says the line that tells so,
-// and has each verb handled by a goroutine of its own, until the other side is gone.
+// Converse is the host's side of a conversation: it reads what opens it, says the line that tells
+// so, and has each verb handled by a goroutine of its own, until the other side is gone.
 func Converse(e *Exec, begun string, handle func(*Verb)) {
 	in := bufio.NewReader(e.Channel)
 	line, _ := in.ReadString('\n')

@@ -3,9 +3,10 @@
 #
 # Values: app, nginx_include
 
-# chosen ADDRESS NAME: the server block that nginx chooses for a request (nginx.org/en/docs/http/request_processing.html): its
-# place, whether it is ours, by what it was chosen (name, wildcard, regex, default, first), and its listens and names. ADDRESS is
-# as rows have it. What a regular expression fits is not known here: it stands for maybe.
+# chosen ADDRESS NAME: the server block that nginx chooses for a request
+# (nginx.org/en/docs/http/request_processing.html): its place, whether it is ours, by what it was
+# chosen (name, wildcard, regex, default, first), and its listens and names. ADDRESS is as rows have
+# it. What a regular expression fits is not known here: it stands for maybe.
 chosen() {
   awk -F '\t' -v OFS='\t' -v address="$1" -v asked="$2" '
     function listens(i, a,   n, parts, k) {
@@ -54,8 +55,8 @@ came_to() {
   esac
 }
 
-# who_answers ELSEWHERE NAME: the block that does, as nginx has it on the disk, if it neither is ours nor includes ours; else nothing. ELSEWHERE is as
-# routed_for_all has it.
+# who_answers ELSEWHERE NAME: the block that does, as nginx has it on the disk, if it neither is
+# ours nor includes ours; else nothing. ELSEWHERE is as routed_for_all has it.
 who_answers() {
   local rows found including faults=() address='*:80'
   if [[ $1 == 'the address '* ]]; then address=${1##* }:80; fi

@@ -20,8 +20,8 @@ fits() {
   esac
 }
 
-# parts_fit FILE: is the ETag the MD5 of its parts' MD5s? S3 does not tell how long the parts were, but these are the lengths in use; the length
-# of another uploader's own proves nothing either way.
+# parts_fit FILE: is the ETag the MD5 of its parts' MD5s? S3 does not tell how long the parts were,
+# but these are the lengths in use; the length of another uploader's own proves nothing either way.
 parts_fit() {
   local mib at count=${digest##*-} sums all
   for mib in 8 5 16 15 25 32 50 64 100 128; do
@@ -39,8 +39,9 @@ parts_fit() {
 # keep FILE: it is the asset from now on.
 keep() { chmod 0444 -- "$1" && sync -- "$1" && mkdir -p -- "$path/assets/$asset" && mv -fT -- "$1" "$path/assets/$asset/file"; }
 
-# take: what the clone of the version started by hand has in the same place, if it is proved to be the object; by its size alone it is not, which
-# two models of one architecture share. It is a copy that is proved and kept: an old script that writes to a hard link would change releases.
+# take: what the clone of the version started by hand has in the same place, if it is proved to be
+# the object; by its size alone it is not, which two models of one architecture share. It is a copy
+# that is proved and kept: an old script that writes to a hard link would change releases.
 take() {
   local mine=$path/assets/$download.clone.partial got=0
   [[ -f $clone/$target && $(stat -Lc %s -- "$clone/$target") == "$size" ]] || return 1

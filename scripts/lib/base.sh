@@ -1,18 +1,21 @@
 #!/usr/bin/env bash
 # What every verb shares. Sent in front of the verb's own text; never run alone.
 #
-# The values a verb names in its header stand above this text as shell variables, and so do the exit codes (EX_*),
-# both written by Go. Standard output carries key=value results, standard error words for people.
+# The values a verb names in its header stand above this text as shell variables, and so do the exit
+# codes (EX_*), both written by Go. Standard output carries key=value results, standard error words
+# for people.
 #
 # Values: app, tag (in front of each result; nothing where a verb runs by itself)
 set -euo pipefail
 
-# What a login has put into the environment is for the commands of the workflow, which get it back, and changes none of our own
-# tools, as TAR_OPTIONS, GIT_DIR or a function by the name of one would. Proxies, certificates and pip's settings are the host's own.
+# What a login has put into the environment is for the commands of the workflow, which get it back,
+# and changes none of our own tools, as TAR_OPTIONS, GIT_DIR or a function by the name of one would.
+# Proxies, certificates and pip's settings are the host's own.
 login_environment=''
 for variable in $(compgen -e); do
   case $variable in
-    HOME | USER | LOGNAME | SHELL | PATH | PWD | SHLVL | SHELLOPTS | BASHOPTS | LANG | LC_ALL | TZ | TERM | TMPDIR | XDG_RUNTIME_DIR) ;;
+    HOME | USER | LOGNAME | SHELL | PATH | PWD | SHLVL | SHELLOPTS | BASHOPTS | LANG | LC_ALL | TZ | TERM | TMPDIR | \
+      XDG_RUNTIME_DIR) ;;
     _ | SSH_* | *_proxy | *_PROXY | PIP_* | UV_* | SSL_CERT_* | *_CA_BUNDLE) ;;
     *)
       login_environment+=$(declare -p "$variable")$'\n'
@@ -29,7 +32,8 @@ PATH=$PATH:/usr/sbin:/sbin # a login user's PATH has no sbin on Debian
 
 say() { printf '%s\n' "$*" >&2 || :; }
 
-# result KEY VALUE: one fact for Go. A value is one line; anything else is a bug here, so it ends the script.
+# result KEY VALUE: one fact for Go. A value is one line; anything else is a bug here, so it ends
+# the script.
 result() {
   case $2 in *$'\n'* | *$'\r'*) die 1 "result $1 holds a line break" ;; esac
   if [[ -n ${results_fd-} ]]; then { printf '%s=%s\n' "$1" "$2" >&"$results_fd"; } 2>/dev/null || results_fd=''; fi # then they are not kept
@@ -49,7 +53,8 @@ die() {
 
 ((BASH_VERSINFO[0] >= 5)) || die "$EX_CHECK" "bash $BASH_VERSION is too old; version 5 is needed"
 
-# as_root COMMAND...: sudo gets the command's path, since its own secure_path may lack a folder, such as sbin.
+# as_root COMMAND...: sudo gets the command's path, since its own secure_path may lack a folder,
+# such as sbin.
 as_root() {
   local file
   if ((EUID == 0)); then
@@ -60,7 +65,8 @@ as_root() {
   fi
 }
 
-# root_path COMMAND: where it lies in the folders that are root's. A login user's own PATH has no say in what root runs.
+# root_path COMMAND: where it lies in the folders that are root's. A login user's own PATH has no
+# say in what root runs.
 root_path() (
   PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
   type -P -- "$1"
@@ -94,12 +100,13 @@ epoch_ms() {
   printf '%s' "${t%???}"
 }
 
-# pause SECONDS: the interval of a poll, without a process. Only loops that test a condition may call it.
+# pause SECONDS: the interval of a poll, without a process. Only loops that test a condition may
+# call it.
 pause() {
   if [[ -z ${pause_fd-} ]]; then exec {pause_fd}<> <(:); fi
   read -rt "$1" -u "$pause_fd" _ || :
 }
 
-# pace BEGIN: pauses between two looks at what has been awaited since then (milliseconds, now_ms): each look costs the host processor time,
-# which what is awaited may need.
+# pace BEGIN: pauses between two looks at what has been awaited since then (milliseconds, now_ms):
+# each look costs the host processor time, which what is awaited may need.
 pace() { if past "$(($1 + 2000))"; then pause 0.25; else pause 0.1; fi; }

@@ -3,7 +3,8 @@
 #
 # Values: app
 
-# claims: "PORT APP" of each, by the site as it was written last and by the rules for sudo, both of which all may read.
+# claims: "PORT APP" of each, by the site as it was written last and by the rules for sudo, both of
+# which all may read.
 claims() {
   local file other
   for file in /var/lib/deploy-action/*/site.conf /var/lib/deploy-action/*/sudoers; do
@@ -13,7 +14,8 @@ claims() {
   done | sort -u
 }
 
-# claimed PORT: sets other to the other application that has it in its pair, and mine (yes, no) to whether this one has it there from before.
+# claimed PORT: sets other to the other application that has it in its pair, and mine (yes, no) to
+# whether this one has it there from before.
 claimed() {
   other=$(awk -v port="$1" -v app="$app" '$1 == port && $2 != app { print $2; exit }' <<<"$claims")
   mine=no

@@ -3,15 +3,17 @@
 #
 # Values: path, release
 
-# user_command TEXT [FILE]: as GitHub runs a step of a workflow, so that what works there works here: it stops at the first
-# line that fails, and a pipe fails with any of its parts. FILE is read first. Its words go to standard error.
+# user_command TEXT [FILE]: as GitHub runs a step of a workflow, so that what works there works
+# here: it stops at the first line that fails, and a pipe fails with any of its parts. FILE is read
+# first. Its words go to standard error.
 user_command() {
   local before status=0
   before=$(oom_kills)
   (
     # What it leaves running is not this step.
     exec {step_fd}>&- >&2
-    # As the application has it: compilers and interpreters take LC_ALL=C to mean that no text is anything but ASCII.
+    # As the application has it: compilers and interpreters take LC_ALL=C to mean that no text is
+    # anything but ASCII.
     LANG=$(service_locale)
     export LANG
     # shellcheck source=/dev/null

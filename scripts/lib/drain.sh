@@ -3,12 +3,15 @@
 #
 # Values: path, drain_timeout (seconds), verify_host
 #
-# Nginx counts a request from its header on, so uploads that it still reads are among them. It must say twice that there is none: a request may be
-# between the choice of its slot and the count. Connections to the port that are established or about to be are counted besides, for what comes by
-# another way, and where nginx does not say; the application's own outgoing ones are not. A version that was started by hand has requests yet to
-# come, too: those that nginx accepted before its one reload, and whose body it is still reading.
+# Nginx counts a request from its header on, so uploads that it still reads are among them. It must
+# say twice that there is none: a request may be between the choice of its slot and the count.
+# Connections to the port that are established or about to be are counted besides, for what comes by
+# another way, and where nginx does not say; the application's own outgoing ones are not. A version
+# that was started by hand has requests yet to come, too: those that nginx accepted before its one
+# reload, and whose body it is still reading.
 
-# drain PORT INSTEAD: prints the results left, hand, drain_ms and flag (see drain.sh), and sets quiet (yes, no: nothing is left). INSTEAD is the port that gets the requests.
+# drain PORT INSTEAD: prints the results left, hand, drain_ms and flag (see drain.sh), and sets
+# quiet (yes, no: nothing is left). INSTEAD is the port that gets the requests.
 drain() {
   local port=$1 instead=$2 begin end left flag hand idle=0 last='' now chosen loaded front as way somebody
   local open breaks

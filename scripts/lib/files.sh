@@ -3,7 +3,8 @@
 #
 # Values: app, path
 
-# write_root FILE MODE [TEST...]: standard input becomes FILE, whole or not at all, owned by root, once a command approves of it under another name.
+# write_root FILE MODE [TEST...]: standard input becomes FILE, whole or not at all, owned by root,
+# once a command approves of it under another name.
 write_root() {
   local tmp
   tmp=$(as_root mktemp "$1.XXXXXX")
@@ -23,12 +24,15 @@ write() {
   fi
 }
 
-# fit_root: the deploy root is a folder of its own. A clone, or a folder with somebody's files in it, would get ours among them.
+# fit_root: the deploy root is a folder of its own. A clone, or a folder with somebody's files in
+# it, would get ours among them.
 fit_root() {
   local name theirs owner ours=()
-  [[ ! -e $path/.git ]] || die "$EX_CHECK" "$path is a git work tree, and releases need a folder of their own: choose another one with the input path"
+  [[ ! -e $path/.git ]] \
+    || die "$EX_CHECK" "$path is a git work tree, and releases need a folder of their own: choose another one with the input path"
   owner=$(root_owner)
-  [[ -z $owner || $owner == "$app" ]] || die "$EX_CHECK" "$path belongs to the application $owner on this host: if this is $owner under a new name, as when its repository was renamed, set the input app to \"$owner\"; another application needs another folder, by the input path"
+  [[ -z $owner || $owner == "$app" ]] \
+    || die "$EX_CHECK" "$path belongs to the application $owner on this host: if this is $owner under a new name, as when its repository was renamed, set the input app to \"$owner\"; another application needs another folder, by the input path"
   theirs=$(runs_in)
   [[ -z $theirs ]] || die "$EX_CHECK" "$app runs on this host from $theirs, and not from $path: set the input path to \"$theirs\", or choose another name with the input app"
   [[ -d $path && ! -e $path/.lock ]] || return 0
@@ -37,7 +41,8 @@ fit_root() {
   [[ -z $theirs ]] || die "$EX_CHECK" "$path holds what is not this action's ($theirs), and releases need a folder of their own: choose another one with the input path"
 }
 
-# runs_in: prints the deploy root that a version of the application runs from by its service, if it is another one.
+# runs_in: prints the deploy root that a version of the application runs from by its service, if it
+# is another one.
 runs_in() {
   local unit=/etc/systemd/system/$app@.service folder
   grep -qs '^# Written by deploy-action' "$unit" || return 0
@@ -76,7 +81,8 @@ recipe_keys() {
   done
 }
 
-# root_owner: the application whose the deploy root is, by its mark, or by the service that works there.
+# root_owner: the application whose the deploy root is, by its mark, or by the service that works
+# there.
 root_owner() {
   local unit
   if [[ -r $path/.app ]]; then
@@ -88,8 +94,8 @@ root_owner() {
   printf '%s' "${unit%@.service}"
 }
 
-# delete PATH: with what somebody has left in it without write permission. What still can't be deleted, such as another user's file, is
-# noted in stuck: it fails nothing.
+# delete PATH: with what somebody has left in it without write permission. What still can't be
+# deleted, such as another user's file, is noted in stuck: it fails nothing.
 delete() {
   rm -rf -- "$1" 2>/dev/null && return
   find "$1" -type d ! -perm -u=rwx -exec chmod u+rwx -- {} + 2>/dev/null || :
@@ -99,12 +105,14 @@ delete() {
 }
 stuck=()
 
-# free_kb FOLDER, free_inodes FOLDER: what its file system has left; used_percent FOLDER: what it has not. Some have no table of inodes, 0 of 0: then nothing is printed.
+# free_kb FOLDER, free_inodes FOLDER: what its file system has left; used_percent FOLDER: what it
+# has not. Some have no table of inodes, 0 of 0: then nothing is printed.
 free_kb() { df -Pk -- "$1" | awk 'NR == 2 { print $4 }'; }
 used_percent() { df -Pk -- "$1" | awk 'NR == 2 { print $5 + 0 }'; }
 free_inodes() { df -Pi -- "$1" | awk 'NR == 2 && $2 + 0 { print $4 }'; }
 
-# read_only FOLDER: prints where its file system is mounted when nothing can be written to it; else fails. The kernel makes one so when the disk fails.
+# read_only FOLDER: prints where its file system is mounted when nothing can be written to it; else
+# fails. The kernel makes one so when the disk fails.
 read_only() {
   local where='' options=''
   read -r where options < <(findmnt -nro TARGET,OPTIONS -T "$1" 2>/dev/null) || :
@@ -117,7 +125,8 @@ make_flags() {
   as_root install -d -m 0755 -o "$(id -un)" -g "$(id -gn)" -- "$flags"
 }
 
-# put_flag PORT: its folder, too, is made again: a hand that deletes it during a deployment must not stop requests from going back.
+# put_flag PORT: its folder, too, is made again: a hand that deletes it during a deployment must not
+# stop requests from going back.
 put_flag() {
   if [[ ! -d $flags ]]; then
     free_root || die "$EX_CHECK" "the folder $flags is gone, and $(id -un) lacks the rights to make it again: sudo install -d -o $(id -un) $flags"
@@ -133,10 +142,11 @@ move_flag() {
   stand_down "$2"
 }
 
-# stand_by PORT: from now on the slot may have requests for which no connection to the chosen one comes about. It is ours, it has served and
-# proved itself, and what says so ends with it: systemd removes the folder that it is in, which is not where a hand that deletes flags
-# looks. Where the version runs without a folder a link leads to its process; whose number that is after a reboot nobody knows. It is not
-# worth a deployment.
+# stand_by PORT: from now on the slot may have requests for which no connection to the chosen one
+# comes about. It is ours, it has served and proved itself, and what says so ends with it: systemd
+# removes the folder that it is in, which is not where a hand that deletes flags looks. Where the
+# version runs without a folder a link leads to its process; whose number that is after a reboot
+# nobody knows. It is not worth a deployment.
 stand_by() {
   local owner pid start life=/run/deploy-action/$app-$1
   stand_down "$1"
@@ -154,19 +164,21 @@ stand_by() {
 # stand_down PORT: no more, before it is stopped, or while it is active and not proved.
 stand_down() { rm -f -- "$flags/.standby-$1" "/run/deploy-action/$app-$1/stands" || :; }
 
-# seal RELEASE-FOLDER: inode, mode, size and time of the last change of each of its files, and the path, sorted.
+# seal RELEASE-FOLDER: inode, mode, size and time of the last change of each of its files, and the
+# path, sorted.
 seal() {
   find "$1" -mindepth 1 -path "$1/.deploy-action" -prune -o -type f -printf '%i %m %s %T@\t%P\n' | sort
 }
 
-# mark_complete: the release in this folder is whole; the marker promises that all before it survives a power cut.
+# mark_complete: the release in this folder is whole; the marker promises that all before it
+# survives a power cut.
 mark_complete() {
   sync -f .
   : | write .deploy-action/complete 0644
 }
 
-# mark_live RELEASE: it serves, and has proved itself. The number in the marker puts releases in the order in which they came to serve,
-# which neither a clock that jumps nor a later rollback changes.
+# mark_live RELEASE: it serves, and has proved itself. The number in the marker puts releases in the
+# order in which they came to serve, which neither a clock that jumps nor a later rollback changes.
 mark_live() {
   local marker=$path/releases/$1/.deploy-action/live last
   [[ ! -s $marker ]] || return 0
@@ -188,8 +200,9 @@ print_history() {
   done < <(tail -c 262144 -- "$path/deploys.jsonl" | tail -n "$1")
 }
 
-# app_log PORT OFFSET: the application's own last lines since a start, for the one who reads the failure. Of lines that follow each other and
-# differ in numbers alone, such as those of an access log, the first and the last are shown. That it can't be read hides no failure.
+# app_log PORT OFFSET: the application's own last lines since a start, for the one who reads the
+# failure. Of lines that follow each other and differ in numbers alone, such as those of an access
+# log, the first and the last are shown. That it can't be read hides no failure.
 app_log() {
   local log=$path/logs/$1.log from=$2 size
   size=$(stat -c %s "$log" 2>/dev/null) || size=0
@@ -211,7 +224,8 @@ app_log() {
     END { like() }' | tail -n 40 | sed 's/^/  | /' >&2 || :
 }
 
-# put_back FOLDER: every file that site.sh set aside there goes back to its place, and the folder goes when all are; safe to repeat.
+# put_back FOLDER: every file that site.sh set aside there goes back to its place, and the folder
+# goes when all are; safe to repeat.
 put_back() {
   local kept file
   [[ -d $1 ]] || return 0

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# Whether the host's nginx, as others have set it up, can have the site, and which server block of theirs answers in its place.
+# Whether the host's nginx, as others have set it up, can have the site, and which server block of
+# theirs answers in its place.
 #
 # Values: app, server_name, verify_host, nginx_include
 
-# judge_nginx: adds to faults what keeps nginx from having the site or the include, and to notes what their owner should know, each with its place. Sets
-# rows, and site_folder, where nginx reads a site from, and listen (both, or v6: IPv4 comes by a socket of IPv6).
+# judge_nginx: adds to faults what keeps nginx from having the site or the include, and to notes
+# what their owner should know, each with its place. Sets rows, and site_folder, where nginx reads a
+# site from, and listen (both, or v6: IPv4 comes by a socket of IPv6).
 judge_nginx() {
   local address six=()
   site_folder=/etc/nginx/conf.d listen=both rows=''
@@ -27,7 +29,8 @@ judge_nginx() {
   notes_on_others
 }
 
-# find_folder: where nginx.conf reads sites from. That of a site that is there, the usual one, or the first that would take its name.
+# find_folder: where nginx.conf reads sites from. That of a site that is there, the usual one, or
+# the first that would take its name.
 find_folder() {
   local pattern folder folders=() at
   while IFS= read -r pattern; do
@@ -49,7 +52,8 @@ find_folder() {
   fi
 }
 
-# with_ours: adds the site to rows, where it is not there yet; behind all others, since it must not depend on who comes first.
+# with_ours: adds the site to rows, where it is not there yet; behind all others, since it must not
+# depend on who comes first.
 with_ours() {
   local default='' listens=''
   if [[ $rows == *$'server\t'*$'\tyes\t'* ]]; then return; fi
@@ -59,7 +63,8 @@ with_ours() {
   rows+=$'\n'$(printf 'server\t%s\t1\tyes\t%s\t%s' "$site_folder/$app.conf" "${listens# }" "$server_name")
 }
 
-# ours_answers ADDRESS: does the site get what comes there, with its names? Without a name it gets what nobody else has one for.
+# ours_answers ADDRESS: does the site get what comes there, with its names? Without a name it gets
+# what nobody else has one for.
 ours_answers() {
   local name found
   for name in ${server_name/#_/nobody.invalid}; do
@@ -76,7 +81,8 @@ ours_answers() {
   done
 }
 
-# theirs_answers ADDRESS: does one of the blocks that include the file get what comes there, on port 80 or, where that only redirects, on 443?
+# theirs_answers ADDRESS: does one of the blocks that include the file get what comes there, on port
+# 80 or, where that only redirects, on 443?
 theirs_answers() {
   local port found first=''
   for port in 80 443; do
@@ -88,14 +94,16 @@ theirs_answers() {
   faults+=("${first:-no server block} answers for $verify_host on ${1/#\*/port}, and not ${including% }, which includes $nginx_include: set the input server-name to a name of the latter")
 }
 
-# notes_on_others: what does no harm that could be proved, and what the owner should know all the same.
+# notes_on_others: what does no harm that could be proved, and what the owner should know all the
+# same.
 notes_on_others() {
   local kind place line ours listens names one
   while IFS=$'\t' read -r kind place line ours listens names; do
     [[ $kind == server && $ours == no ]] || continue
     for one in $listens; do
       case $one in
-        '*:80'*/proxy_protocol* | '[::]:80'*/proxy_protocol*) notes+=("$place:$line says proxy_protocol for port 80, and nginx takes that for all sites there: visitors get through a balancer that speaks it, and directly not at all") ;;
+        '*:80'*/proxy_protocol* | \
+          '[::]:80'*/proxy_protocol*) notes+=("$place:$line says proxy_protocol for port 80, and nginx takes that for all sites there: visitors get through a balancer that speaks it, and directly not at all") ;;
         '*:'* | '[::]:'* | 127.* | '[::1]'* | "$(came_to)"*) ;;
         *:80 | *:80/*) notes+=("$place:$line has the address ${one%%:80*} to itself: whoever comes to that address of this host is answered there, and not by $app") ;;
       esac
@@ -114,7 +122,8 @@ judge_running() {
   if nginx_runs; then ok "nginx runs"; elif have pgrep && all_seen; then faults+=("nginx does not run: sudo systemctl start nginx"); fi
 }
 
-# judge_port: adds to faults who else has port 80: nginx could not get it, and it is not started, nor installed, against that program.
+# judge_port: adds to faults who else has port 80: nginx could not get it, and it is not started,
+# nor installed, against that program.
 judge_port() {
   local pid program unit
   [[ -n $(sockets 80 0A) ]] || return 0
@@ -131,10 +140,12 @@ judge_port() {
 # gives_up PLACE: is that the distribution's own welcome page?
 gives_up() { [[ $1 == /etc/nginx/sites-enabled/default:* ]] && stock_default; }
 
-# stock_default: is it enabled, by whatever link, and unchanged since it was installed? Then it gives up port 80 to a site without a name.
+# stock_default: is it enabled, by whatever link, and unchanged since it was installed? Then it
+# gives up port 80 to a site without a name.
 stock_default() {
   local file=/etc/nginx/sites-available/default sum
-  [[ -L /etc/nginx/sites-enabled/default && $(readlink -f /etc/nginx/sites-enabled/default) == "$file" ]] && have dpkg-query || return 1
+  [[ -L /etc/nginx/sites-enabled/default && $(readlink -f /etc/nginx/sites-enabled/default) == "$file" ]] \
+    && have dpkg-query || return 1
   sum=$(dpkg-query -W -f='${Conffiles}\n' nginx-common nginx 2>/dev/null | awk -v f="$file" '$1 == f { print $2; exit }')
   [[ -n $sum && $sum == "$(md5sum <"$file" | cut -d' ' -f1)" ]]
 }

@@ -1,21 +1,22 @@
 #!/usr/bin/env bash
-# What fetch.sh does with one repository, the release's own or a submodule's: `url`; `mirror` is its bare copy on the host, shallow and
-# kept, so that the next fetch is sent only what is new.
+# What fetch.sh does with one repository, the release's own or a submodule's: `url`; `mirror` is its
+# bare copy on the host, shallow and kept, so that the next fetch is sent only what is new.
 #
 # Values: path, git_url, token
 
 in_mirror() { git --git-dir="$mirror" "$@" </dev/null; }
 
-# What the user has in ~/.gitconfig is meant for people: insteadOf leads elsewhere, or to SSH, without a key. What it takes to reach a
-# server at all, such as a proxy, is kept.
+# What the user has in ~/.gitconfig is meant for people: insteadOf leads elsewhere, or to SSH,
+# without a key. What it takes to reach a server at all, such as a proxy, is kept.
 network=()
 while IFS= read -r -d '' entry; do
   network+=(-c "${entry%%$'\n'*}=${entry#*$'\n'}")
 done < <(git config --global -z --get-regexp '^http\.(.*\.)?(proxy|proxyauthmethod|sslcainfo|sslcapath|sslbackend)$' 2>/dev/null </dev/null || :)
 export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1
 
-# online ARGUMENT...: git with the network. The token reaches git through a pipe that only its credential helper reads: it is on no
-# argument list, in no environment, on no disk. Git asks that helper for git_url's own server and for no other, redirects included.
+# online ARGUMENT...: git with the network. The token reaches git through a pipe that only its
+# credential helper reads: it is on no argument list, in no environment, on no disk. Git asks that
+# helper for git_url's own server and for no other, redirects included.
 online() {
   # shellcheck disable=SC2016 # git's shell expands it
   local helper='!f() { test "$1" = get && cat <&9; }; f'
@@ -48,7 +49,8 @@ damaged() {
 
 download() { online fetch --depth=1 --no-tags --no-write-commit-graph --quiet -- "$url" "$1" >&2; }
 
-# bring COMMIT: has it in the mirror, and keeps it there: without a ref the next fetch could not tell the server what is here already.
+# bring COMMIT: has it in the mirror, and keeps it there: without a ref the next fetch could not
+# tell the server what is here already.
 bring() {
   in_mirror cat-file -e "$1^{commit}" 2>/dev/null || download "$1" || { damaged && download "$1"; } || return
   in_mirror update-ref "refs/deploy/$1" "$1"
@@ -66,7 +68,8 @@ checkout() {
   if ((count > 0)); then
     have git-lfs || die "$EX_FETCH" "$count file(s) of $url are kept in Git LFS, and the host has no git-lfs: sudo apt-get install -y git-lfs"
     lfs=${url%.git}.git/info/lfs
-    online -c "remote.origin.url=$url" -c "lfs.url=$lfs" lfs fetch origin "$1" >&2 || die "$EX_FETCH" "git-lfs could not fetch the files of ${1:0:7} from $lfs"
+    online -c "remote.origin.url=$url" -c "lfs.url=$lfs" lfs fetch origin "$1" >&2 \
+      || die "$EX_FETCH" "git-lfs could not fetch the files of ${1:0:7} from $lfs"
     in_mirror lfs ls-files --long "$1" | cut -d ' ' -f 1 >>"$objects"
     smudge=(-c 'filter.lfs.smudge=git-lfs smudge -- %f' -c 'filter.lfs.process=git-lfs filter-process' -c filter.lfs.required=true)
   fi
@@ -74,7 +77,8 @@ checkout() {
   submodules "$1" "$2"
 }
 
-# submodules COMMIT FOLDER: each at the very commit that this one names. The index is still the commit's.
+# submodules COMMIT FOLDER: each at the very commit that this one names. The index is still the
+# commit's.
 submodules() {
   local entry
   while IFS= read -r -d '' entry; do
@@ -98,7 +102,8 @@ submodule() {
   checkout "$3" "$4"
 }
 
-# absolute URL: of a submodule, seen from $url. Over SSH the host has no key; on the server of git_url the same path answers over HTTP.
+# absolute URL: of a submodule, seen from $url. Over SSH the host has no key; on the server of
+# git_url the same path answers over HTTP.
 absolute() {
   local to=$1 base=${url%/} server
   server=$(server_of "$git_url")

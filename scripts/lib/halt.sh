@@ -1,17 +1,19 @@
 #!/usr/bin/env bash
-# Stops a slot: SIGTERM, then SIGKILL after stop_timeout. Only what is proved ours: the unit, the session of the pid file's
-# process, or what adopt.sh has found proved to be the old version.
+# Stops a slot: SIGTERM, then SIGKILL after stop_timeout. Only what is proved ours: the unit, the
+# session of the pid file's process, or what adopt.sh has found proved to be the old version.
 #
 # Values: app, path, stop_timeout (seconds)
 
-# halt PORT INSTEAD: prints the results stopped and stop_ms. INSTEAD is the port that serves in its place, or nothing.
+# halt PORT INSTEAD: prints the results stopped and stop_ms. INSTEAD is the port that serves in its
+# place, or nothing.
 halt() {
   local port=$1 instead=$2 begin end owner
   now_ms
   begin=$ms
   if [[ -e $flags/$port ]]; then die "$EX_FLAG" "the flag $flags/$port makes port $port the active slot; it is not stopped"; fi
   if [[ -n $instead ]]; then
-    [[ -e $flags/$instead ]] || die "$EX_FLAG" "no flag is in $flags, and nginx may turn to port $port without one; it is not stopped"
+    [[ -e $flags/$instead ]] \
+      || die "$EX_FLAG" "no flag is in $flags, and nginx may turn to port $port without one; it is not stopped"
     served_instead
   fi
   stand_down "$port"
@@ -25,7 +27,8 @@ halt() {
     unit stop "$port"
     unit reset-failed "$port" 2>/dev/null || :
   else
-    # To each member, not to the group: an application may have put its workers in groups of their own.
+    # To each member, not to the group: an application may have put its workers in groups of their
+    # own.
     members "$port" | xargs -r kill -TERM -- 2>/dev/null || :
     while [[ -n $(members "$port") ]] && ! past "$end"; do pause 0.1; done
     members "$port" | xargs -r kill -KILL -- 2>/dev/null || :
@@ -47,7 +50,8 @@ served_instead() {
   [[ $owner == ours ]] || die "$EX_STOP" "nothing listens on port $instead, to which requests go: the version on port $port is kept, since nginx turns to it"
 }
 
-# stop_adopted: one that no longer listens here or works elsewhere now is not what was proved, and is left alone.
+# stop_adopted: one that no longer listens here or works elsewhere now is not what was proved, and
+# is left alone.
 stop_adopted() {
   local pid start boot clone
   while read -r pid start boot clone; do
@@ -64,7 +68,8 @@ stop_adopted() {
   while [[ -n $(adopted "$port")$(sockets "$port" 0A) ]] && ! past "$end"; do pause 0.1; done
   if [[ -z $(adopted "$port") ]]; then rm -f -- "$path/slots/$port.adopted"; fi
   listener "$port"
-  [[ $owner != foreign ]] || die "$EX_STOP" "the version started by hand is stopped, and something listens on port $port again (pid $(holders "$port" | tr '\n' ' ')): whatever starts it must be stopped by hand"
+  [[ $owner != foreign ]] \
+    || die "$EX_STOP" "the version started by hand is stopped, and something listens on port $port again (pid $(holders "$port" | tr '\n' ' ')): whatever starts it must be stopped by hand"
 }
 
 # signal NAME: to each adopted process; one that another user has started takes it from root only.

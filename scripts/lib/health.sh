@@ -1,9 +1,12 @@
 #!/usr/bin/env bash
-# Asks a new process itself, on its own port, until it answers right; its death ends the wait at once.
+# Asks a new process itself, on its own port, until it answers right; its death ends the wait at
+# once.
 #
-# Values: app, path, port, pid, starttime, log_offset, health_path, health_status, health_body, health_host, health_timeout (seconds)
+# Values: app, path, port, pid, starttime, log_offset, health_path, health_status, health_body,
+#         health_host, health_timeout (seconds)
 
-# wait_healthy: asks the process until it answers right; prints the results boot_ms, tries and open (see health.sh). Ends the script when it does not.
+# wait_healthy: asks the process until it answers right; prints the results boot_ms, tries and open
+# (see health.sh). Ends the script when it does not.
 wait_healthy() {
   local begin end tries=0 owner=none said=''
   now_ms
@@ -26,7 +29,8 @@ wait_healthy() {
   if open_to_others "$port"; then result open yes; else result open no; fi
 }
 
-# asked URL HOST: probe, which the death of the process ends: at a socket of systemd's the question waits for the next one.
+# asked URL HOST: probe, which the death of the process ends: at a socket of systemd's the question
+# waits for the next one.
 asked() {
   local answer code=1
   exec {answer}< <(

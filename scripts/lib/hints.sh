@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# What often is the matter with a version that does not come up, for the one who reads the failure: only what is seen to be so.
+# What often is the matter with a version that does not come up, for the one who reads the failure:
+# only what is seen to be so.
 #
 # Values: path, port, log_offset
 
@@ -47,14 +48,16 @@ only_ipv6() {
       /proc/net/tcp6 2>/dev/null
 }
 
-# leaves_socket dead|alive: says so of a version that does not take the socket it was given: the port is taken, or connections wait there.
+# leaves_socket dead|alive: says so of a version that does not take the socket it was given: the
+# port is taken, or connections wait there.
 leaves_socket() {
   local hex how='the socket that it is given as descriptor 3, as uvicorn does by --fd 3 and Node by server.listen({fd: 3})'
   socket_listens "$port" || return 0
   printf -v hex '0100007F:%04X' "$port"
   if tail -c "+$((log_offset + 1))" -- "$path/logs/$port.log" 2>/dev/null | grep -qiE 'address (is )?already in use|EADDRINUSE'; then
     say "with the strategy in-place the application does not listen by itself: the command of the input start must have it take $how"
-  elif [[ $1 == alive ]] && awk -v at="$hex" '$2 == at && $4 == "0A" && $5 !~ /:0+$/ { found = 1 } END { exit !found }' /proc/net/tcp; then
+  elif [[ $1 == alive ]] \
+    && awk -v at="$hex" '$2 == at && $4 == "0A" && $5 !~ /:0+$/ { found = 1 } END { exit !found }' /proc/net/tcp; then
     say "connections wait at the socket, and nobody takes them: the application still starts, or the command of the input start does not have it take $how"
   fi
 }

@@ -3,8 +3,9 @@
 #
 # Values: path, resume, lock_timeout (seconds), begin (milliseconds: since when it is waited for)
 
-# take_lock: a lock is a run's if a process of this user holds it. A version of before had let others read the file, and somebody may have
-# it open since: what they hold is nobody's lock, and a new file takes its place.
+# take_lock: a lock is a run's if a process of this user holds it. A version of before had let
+# others read the file, and somebody may have it open since: what they hold is nobody's lock, and a
+# new file takes its place.
 take_lock() {
   local note told=no end
   end=$((begin + lock_timeout * 1000))
@@ -36,7 +37,8 @@ tell() {
 # is_lock FILE: is it still the one that counts?
 is_lock() { [[ $1 -ef $path/.lock ]]; }
 
-# is_held: does a process of this user hold the lock? The kernel shows that at the open file (proc(5), fdinfo), not at who waits.
+# is_held: does a process of this user hold the lock? The kernel shows that at the open file
+# (proc(5), fdinfo), not at who waits.
 is_held() {
   local fd
   for fd in /proc/[0-9]*/fd/[0-9]*; do

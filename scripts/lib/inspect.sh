@@ -35,7 +35,8 @@ app_of() {
   if [[ $1 == *@"$2".service && $other != "$app" ]] && grep -qs '^# Written by deploy-action' "/etc/systemd/system/$other@.service"; then printf '%s' "$other"; fi
 }
 
-# spare_ports: two ports above ours on which nothing listens, and which no application of this action has, as the input ports has them.
+# spare_ports: two ports above ours on which nothing listens, and which no application of this
+# action has, as the input ports has them.
 spare_ports() {
   local port=$((${ports% *} > ${ports#* } ? ${ports% *} : ${ports#* }))
   while (((port += 2) < 65536)); do
@@ -46,11 +47,13 @@ spare_ports() {
   done
 }
 
-# work_tree FOLDER: the top of the git work tree in which it lies, if that is a clone of the repository; git itself refuses one that belongs to
-# another user. What else the remote's URL holds, such as a token, is not said.
+# work_tree FOLDER: the top of the git work tree in which it lies, if that is a clone of the
+# repository; git itself refuses one that belongs to another user. What else the remote's URL holds,
+# such as a token, is not said.
 work_tree() {
   local top url
-  [[ -n $1 ]] && top=$(git -C "$1" rev-parse --show-toplevel 2>/dev/null) && url=$(git -C "$top" config --get remote.origin.url) || return 0
+  [[ -n $1 ]] && top=$(git -C "$1" rev-parse --show-toplevel 2>/dev/null) \
+    && url=$(git -C "$top" config --get remote.origin.url) || return 0
   url=${url%/}
   url=/${url%.git}
   if [[ ${url,,} == *[/:]"${repository,,}" ]]; then printf '%s' "$top"; fi
@@ -60,7 +63,8 @@ work_tree() {
 include_app() {
   local other='' root=''
   if [[ $include == other ]]; then
-    other=$(grep -oE '/var/lib/deploy-action/[a-z][a-z0-9-]{0,31}/active/' "$nginx_include" 2>/dev/null | head -n 1) || :
+    other=$(grep -oE '/var/lib/deploy-action/[a-z][a-z0-9-]{0,31}/active/' "$nginx_include" 2>/dev/null | head -n 1) \
+      || :
     other=${other%/active/} other=${other##*/}
     root=$(sed -n 's,^WorkingDirectory=\(/[A-Za-z0-9._/-]*\)/slots/%i$,\1,p' "/etc/systemd/system/$other@.service" 2>/dev/null | head -n 1) || :
   fi

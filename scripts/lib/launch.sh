@@ -3,7 +3,8 @@
 #
 # Values: app, path
 
-# launch PORT RELEASE: prints the results pid, starttime and log_offset (see start.sh), and sets these.
+# launch PORT RELEASE: prints the results pid, starttime and log_offset (see start.sh), and sets
+# these.
 launch() {
   local port=$1 release=$2 log=$path/logs/$1.log
   pid='' starttime='' log_offset=''
@@ -20,7 +21,8 @@ launch() {
       app_log "$port" "$log_offset"
       die "$EX_START" "systemd could not start $(unit_of "$port")"
     fi
-    # Enabled before anything is switched to it: at no moment would a reboot come back without the active release.
+    # Enabled before anything is switched to it: at no moment would a reboot come back without the
+    # active release.
     unit enable "$port"
     starttime=0 # it may have ended already: health.sh says how
     if slot_pid "$port"; then starttime=$start; fi
@@ -37,8 +39,9 @@ launch() {
   result starttime "$starttime"
 }
 
-# was_there PORT: did its version run at all? One that ends at once may have ended before systemd, on a busy host, took note that it
-# had begun; health.sh says how. From 200 on the status is systemd's own (systemd.exec(5), "process exit codes").
+# was_there PORT: did its version run at all? One that ends at once may have ended before systemd,
+# on a busy host, took note that it had begun; health.sh says how. From 200 on the status is
+# systemd's own (systemd.exec(5), "process exit codes").
 was_there() {
   local key value pid='' code='' status=''
   while IFS='=' read -r key value; do

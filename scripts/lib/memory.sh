@@ -3,16 +3,16 @@
 #
 # Values: app, path, port, ports
 
-# expendable: when memory runs out, this process and what it starts are the kernel's first choice (proc(5), oom_score_adj), so
-# that what serves is not. That takes no rights.
+# expendable: when memory runs out, this process and what it starts are the kernel's first choice
+# (proc(5), oom_score_adj), so that what serves is not. That takes no rights.
 expendable() { { printf 1000 >"/proc/$BASHPID/oom_score_adj"; } 2>/dev/null || :; }
 
-# on_trial PORT: a slot's version starts as the kernel's first choice, by this mark, until protect. It holds what died of
-# memory until then, and what there was.
+# on_trial PORT: a slot's version starts as the kernel's first choice, by this mark, until protect.
+# It holds what died of memory until then, and what there was.
 on_trial() { printf '%s %s\n' "$(oom_kills)" "$(memory_mb available)" | write "$path/slots/$1.trial" 0644; }
 
-# protect PORT: what serves is as any other service from now on. A process may go back to where root has started it. Twice,
-# for what a process has started in between.
+# protect PORT: what serves is as any other service from now on. A process may go back to where root
+# has started it. Twice, for what a process has started in between.
 protect() {
   local pid own=0
   [[ -e $path/slots/$1.trial ]] || return 0
@@ -21,19 +21,22 @@ protect() {
   for _ in 1 2; do
     for pid in $(members "$1"); do
       if [[ $(cat -- "/proc/$pid/oom_score_adj" 2>/dev/null) == 1000 ]]; then
-        { printf '%s' "${own:-0}" >"/proc/$pid/oom_score_adj"; } 2>/dev/null || say "pid $pid stays the kernel's first choice when memory runs out"
+        { printf '%s' "${own:-0}" >"/proc/$pid/oom_score_adj"; } 2>/dev/null \
+          || say "pid $pid stays the kernel's first choice when memory runs out"
       fi
     done
   done
 }
 
-# oom_kills: how many processes the kernel has ended for want of memory since it booted, 0 where it does not count them.
+# oom_kills: how many processes the kernel has ended for want of memory since it booted, 0 where it
+# does not count them.
 oom_kills() { awk '$1 == "oom_kill" { n = $2 } END { print n + 0 }' /proc/vmstat; }
 
 # starved BEFORE: has it ended more than those?
 starved() { (($(oom_kills) > $1)); }
 
-# memory_mb WHAT: total, available or swap, in MB. A container's own limit counts where it is smaller.
+# memory_mb WHAT: total, available or swap, in MB. A container's own limit counts where it is
+# smaller.
 memory_mb() {
   local kb limit used cache
   case $1 in
@@ -60,8 +63,8 @@ meminfo() {
   printf '%d' "$kb"
 }
 
-# memory_limits: of the control groups above this process: limit, use, and what of that are files that can be let go; in bytes.
-# Version 2 of them, then version 1.
+# memory_limits: of the control groups above this process: limit, use, and what of that are files
+# that can be let go; in bytes. Version 2 of them, then version 1.
 memory_limits() {
   local group dir limit
   while IFS=: read -r _ limit group; do
@@ -96,11 +99,13 @@ memory_words() {
 
 # resident_mb PORT: what a slot's processes hold in memory.
 resident_mb() {
-  members "$1" | sed 's,.*,/proc/&/status,' | xargs -r grep -hs '^VmRSS:' | awk '{ kb += $2 } END { print int(kb / 1024) }'
+  members "$1" | sed 's,.*,/proc/&/status,' | xargs -r grep -hs '^VmRSS:' \
+    | awk '{ kb += $2 } END { print int(kb / 1024) }'
 }
 
-# out_of_memory: ends the script when the version on trial in the slot was ended by the kernel for want of memory: systemd
-# says so, or something was since its start and the version is down by signal KILL, or what was ended was in its group.
+# out_of_memory: ends the script when the version on trial in the slot was ended by the kernel for
+# want of memory: systemd says so, or something was since its start and the version is down by
+# signal KILL, or what was ended was in its group.
 out_of_memory() {
   local before=0 free=0 limit='' how
   { read -r before free <"$path/slots/$port.trial" || :; } 2>/dev/null
@@ -114,7 +119,8 @@ out_of_memory() {
   die "$EX_MEMORY" "the kernel ended the new version for want of memory: $free MB were free when it was started; $(memory_words)"
 }
 
-# how_it_ended: the slot's main process: oom (as systemd says), killed (also what a shell says of that), or other.
+# how_it_ended: the slot's main process: oom (as systemd says), killed (also what a shell says of
+# that), or other.
 how_it_ended() {
   local key value result='' code='' status=''
   if has_systemd; then

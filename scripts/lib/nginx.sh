@@ -1,10 +1,13 @@
 #!/usr/bin/env bash
-# nginx's configuration as it lies on the disk: its files, and the server blocks and includes in them.
+# nginx's configuration as it lies on the disk: its files, and the server blocks and includes in
+# them.
 #
 # Values: app, nginx_include
 
-# nginx_texts: every file of the configuration, each under a line with its name, as `nginx -T` has them. Root has nginx print them; who has only the
-# rights for routine deployments, or a configuration that nginx refuses, reads them as nginx would. Bounded, as what is looked at is a host's.
+# nginx_texts: every file of the configuration, each under a line with its name, as `nginx -T` has
+# them. Root has nginx print them; who has only the rights for routine deployments, or a
+# configuration that nginx refuses, reads them as nginx would. Bounded, as what is looked at is a
+# host's.
 nginx_texts() {
   find_nginx
   { root_prints_texts || walk_texts; } | head -c 8388608
@@ -65,12 +68,13 @@ nginx_conf() {
   printf '%s' "$conf"
 }
 
-# nginx_rows: reads such texts; prints a line for each thing of http's, its fields separated by tabs:
+# nginx_rows: reads such texts; prints a line for each thing of http's, its fields separated by
+# tabs:
 #   http FILE LINE
 #   server FILE LINE OURS LISTENS NAMES    each of LISTENS is ADDRESS:PORT and after slashes what of default, proxy_protocol, ipv6only=… it has
 #   include FILE LINE OURS LEVEL PATTERN PLACE   LEVEL is such as http, http/server or http/server/location; PLACE is FILE:LINE of the server block
-# OURS is yes in a file that this action wrote for the application. An include is followed into the files of its pattern, so that a block is known
-# for what it is wherever it lies.
+# OURS is yes in a file that this action wrote for the application. An include is followed into the
+# files of its pattern, so that a block is known for what it is wherever it lies.
 nginx_rows() {
   # shellcheck disable=SC2016 # these are awk's
   awk -v app="$app" '
@@ -157,7 +161,8 @@ nginx_rows() {
     }
     f == "" { next }
     { lines++ }
-    index($0, "# Written by deploy-action for " app ".") == 1 || index($0, "# Written by deploy-action for " app ";") == 1 { O[f] = 1 }
+    index($0, "# Written by deploy-action for " app ".") == 1 \
+      || index($0, "# Written by deploy-action for " app ";") == 1 { O[f] = 1 }
     { cut($0) }
     END {
       home = name[1]; sub(/[^\/]*$/, "", home)
@@ -169,7 +174,8 @@ nginx_rows() {
 # look_at_nginx: sets rows to what nginx_rows says of the configuration on this host.
 look_at_nginx() { rows=$(nginx_texts | nginx_rows); }
 
-# levels: sets including to the places of the server blocks of others that include the file, blank-separated.
+# levels: sets including to the places of the server blocks of others that include the file,
+# blank-separated.
 levels() {
   local kind file line ours level pattern place
   including=''

@@ -68,12 +68,14 @@ apt_has_lists() {
   [[ -e ${lists[0]} ]]
 }
 
-# apt_knows PACKAGE: has one of its lists a version of it? Where there is none, that can't be told, and nothing is held against the name.
+# apt_knows PACKAGE: has one of its lists a version of it? Where there is none, that can't be told,
+# and nothing is held against the name.
 apt_knows() { ! have apt-cache || ! apt_has_lists || [[ -n $(apt-cache show --no-all-versions -- "$1" 2>/dev/null </dev/null || :) ]]; }
 
-# install_missing: installs what lacks, and with setup=always brings up to date what is there, where there is apt. Sets brought (the packages
-# that came), refusal (apt's own words, when it did not get through), and coming (what is left to be
-# installed later). What it can't mend is found by the checks that follow.
+# install_missing: installs what lacks, and with setup=always brings up to date what is there, where
+# there is apt. Sets brought (the packages that came), refusal (apt's own words, when it did not get
+# through), and coming (what is left to be installed later). What it can't mend is found by the
+# checks that follow.
 install_missing() {
   local lacks=() wanted=() before try options=(-o DPkg::Lock::Timeout=120 -o Acquire::Retries=3 -o Dpkg::Use-Pty=0
     -o APT::Cmd::Pattern-Only=true) # else what it does not know is a regular expression to it
@@ -95,8 +97,9 @@ install_missing() {
   before=$(versions "${wanted[@]}")
   for try in 1 2 3; do
     refusal=''
-    # A lock that somebody holds is waited for. A list of packages that can't be had may not matter; the installation tells. And dpkg is given
-    # no terminal, on which it would draw its progress, for the log a line at a time.
+    # A lock that somebody holds is waited for. A list of packages that can't be had may not matter;
+    # the installation tells. And dpkg is given no terminal, on which it would draw its progress,
+    # for the log a line at a time.
     apt apt-get "${options[@]}" update || :
     if apt apt-get "${options[@]}" install --yes --no-install-recommends -- "${wanted[@]}"; then
       refusal=''
@@ -115,10 +118,12 @@ install_missing() {
 
 # versions PACKAGE...: those that are installed, with their versions.
 versions() {
-  dpkg-query -W -f='${Package} ${Version} ${db:Status-Status}\n' -- "$@" 2>/dev/null </dev/null | sed -n 's/ installed$//p' | sort || :
+  dpkg-query -W -f='${Package} ${Version} ${db:Status-Status}\n' -- "$@" 2>/dev/null </dev/null \
+    | sed -n 's/ installed$//p' | sort || :
 }
 
-# apt COMMAND...: no questions, no pager, no service restarted behind our back but those that are installed. Its complaints are added to refusal.
+# apt COMMAND...: no questions, no pager, no service restarted behind our back but those that are
+# installed. Its complaints are added to refusal.
 apt() {
   local status=0 said
   said=$(as_root env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 "$@" 2>&1 </dev/null | tee >(cat >&2) | sed -nE '/^([EW]:|dpkg: error)/p' | tail -n 3) || status=$?
@@ -126,7 +131,8 @@ apt() {
   return "$status"
 }
 
-# python_lacks: python3's version, and which of the modules that make a virtual environment it has not.
+# python_lacks: python3's version, and which of the modules that make a virtual environment it has
+# not.
 python_lacks() {
   python3 -ISc 'import sys, importlib.util as u
 print("%d.%d" % sys.version_info[:2], *(name for name in ("venv", "ensurepip") if not u.find_spec(name)))'

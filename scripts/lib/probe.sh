@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # One HTTP request, judged; and what nginx says of itself.
 #
-# Values: app, health_path, health_status, health_body, verify_host, any_host (a name that nobody has, where the site answers for any; else
-#         nothing), port
+# Values: app, health_path, health_status, health_body, verify_host, any_host (a name that nobody
+#         has, where the site answers for any; else nothing), port
 
-# probe URL HOST [CURL-OPTION...]: asks once; succeeds when status and body are as wanted. Sets said (what came, for people) and status. No proxy
-# and no .curlrc of the host's has a say in it, and brackets and braces in the path are none of curl's ranges.
+# probe URL HOST [CURL-OPTION...]: asks once; succeeds when status and body are as wanted. Sets said
+# (what came, for people) and status. No proxy and no .curlrc of the host's has a say in it, and
+# brackets and braces in the path are none of curl's ranges.
 probe() {
   local out head url tls
   status=000 said='curl, which would ask, is not installed'
@@ -28,9 +29,9 @@ probe() {
   fi
 }
 
-# heard BYTES COMMAND...: sets out to what a command prints, no more of it than that, without carriage
-# returns, NUL, and line breaks at its end; returns its exit status. It takes one process, since
-# waiting is asking over and over.
+# heard BYTES COMMAND...: sets out to what a command prints, no more of it than that, without
+# carriage returns, NUL, and line breaks at its end; returns its exit status. It takes one process,
+# since waiting is asking over and over.
 heard() {
   local from
   exec {from}< <("${@:2}" </dev/null)
@@ -48,8 +49,8 @@ by_name() {
   if [[ $1 =~ ^https://([^/]+)(/.*)$ ]]; then url=https://$2${BASH_REMATCH[2]} tls=(--connect-to "::${BASH_REMATCH[1]}:443"); fi
 }
 
-# ask_nginx URL [CURL-OPTION...]: asks for what the include answers itself, as `front` is asked. Sets code (000: nobody speaks HTTP there) and word (its
-# text); fails when nobody listens there.
+# ask_nginx URL [CURL-OPTION...]: asks for what the include answers itself, as `front` is asked.
+# Sets code (000: nobody speaks HTTP there) and word (its text); fails when nobody listens there.
 ask_nginx() {
   local out='' outcome=0 url tls
   code=000 word=''
@@ -61,16 +62,18 @@ ask_nginx() {
   ((outcome != 7))
 }
 
-# routed: sets chosen to where nginx itself says that it sends requests, and loaded to the name of the texts by which it does so: an application that
-# is slow or down has no say in it. Sets front to where it says so, as to what name (as) and how (way). An address of the loopback that nobody has
+# routed: sets chosen to where nginx itself says that it sends requests, and loaded to the name of
+# the texts by which it does so: an application that is slow or down has no say in it. Sets front to
+# where it says so, as to what name (as) and how (way). An address of the loopback that nobody has
 # to himself comes first: what others have on 127.0.0.1 does not matter then.
 routed() {
   routed_at 127.84.0.1 || routed_at 127.0.0.1 || front=http://127.84.0.1 as=$verify_host way=()
 }
 
-# routed_at ADDRESS [CURL-OPTION...]: fails where the include does not answer; somebody is then yes if another does. Where port 80 only redirects,
-# it answers over TLS, whose certificate means nothing on this way; a port that belongs to a balancer hears what a balancer says first; and
-# where the site answers for any name, another may have the one that is asked for.
+# routed_at ADDRESS [CURL-OPTION...]: fails where the include does not answer; somebody is then yes
+# if another does. Where port 80 only redirects, it answers over TLS, whose certificate means
+# nothing on this way; a port that belongs to a balancer hears what a balancer says first; and where
+# the site answers for any name, another may have the one that is asked for.
 routed_at() {
   local code word
   somebody=no
@@ -92,8 +95,9 @@ routed_at() {
   return 1
 }
 
-# routed_for_all: what `routed` has found holds for a request with a body too, and at the address that SSH came to, which is what visitors
-# reach. Sets elsewhere to where it does not. An address at which nothing listens is nobody's. Needs front.
+# routed_for_all: what `routed` has found holds for a request with a body too, and at the address
+# that SSH came to, which is what visitors reach. Sets elsewhere to where it does not. An address at
+# which nothing listens is nobody's. Needs front.
 routed_for_all() {
   local wanted=$chosen/$loaded address=${front#*://} chosen loaded front as way somebody
   elsewhere='a request with a body'
@@ -117,8 +121,9 @@ addresses() {
   esac
 }
 
-# in_hand PORT: sets hand to what nginx says of the requests that it has chosen the slot for and is not through with: busy, idle, or unknown
-# where the texts of before are loaded, or nothing answers. Needs front and loaded.
+# in_hand PORT: sets hand to what nginx says of the requests that it has chosen the slot for and is
+# not through with: busy, idle, or unknown where the texts of before are loaded, or nothing answers.
+# Needs front and loaded.
 in_hand() {
   local code word
   ask_nginx "$front/.deploy-action/busy/$1" || :
@@ -129,10 +134,11 @@ in_hand() {
   esac
 }
 
-# probe_through: asks the site as a visitor would, for the health path, where `routed` has found it. Where nginx asks visitors
-# for a password, lets in certain addresses only, or limits how often one may ask, denied is how it answered this host. No
-# path through nginx may lead past that, not even for this host, on which a tunnel or a proxy may pass visitors on: then the
-# slot that nginx names is asked itself.
+# probe_through: asks the site as a visitor would, for the health path, where `routed` has found it.
+# Where nginx asks visitors for a password, lets in certain addresses only, or limits how often one
+# may ask, denied is how it answered this host. No path through nginx may lead past that, not even
+# for this host, on which a tunnel or a proxy may pass visitors on: then the slot that nginx names
+# is asked itself.
 probe_through() {
   local owner
   denied=''
@@ -146,8 +152,8 @@ probe_through() {
   return 1
 }
 
-# through_nginx: the same. Sets via to the slot that has answered, as far as that is known: nginx's own word names it, and its listener is ours, so that
-# no other one had to stand in.
+# through_nginx: the same. Sets via to the slot that has answered, as far as that is known: nginx's
+# own word names it, and its listener is ours, so that no other one had to stand in.
 through_nginx() {
   local right=0 owner chosen loaded front as way somebody status
   routed

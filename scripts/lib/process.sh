@@ -15,7 +15,8 @@ starttime() {
   if [[ -n $variable ]]; then printf -v "$variable" '%s' "${20}"; else printf '%s' "${20}"; fi
 }
 
-# age_ms STARTTIME: how long a process has lived, from its start time in clock ticks and the kernel's uptime.
+# age_ms STARTTIME: how long a process has lived, from its start time in clock ticks and the
+# kernel's uptime.
 age_ms() {
   local up ticks
   ticks=$(getconf CLK_TCK)
@@ -29,8 +30,9 @@ runs() {
   [[ -n $1 && $1 != 0 && -n $2 ]] && starttime "$1" began && [[ $began == "$2" ]]
 }
 
-# sockets PORT STATE: inode and uid of the sockets bound to a local port, from the kernel's own tables (proc(5)); states: 0A listening, 01
-# established, 03 half open. `ss` would need iproute2 and prints for people; this is there on every Linux.
+# sockets PORT STATE: inode and uid of the sockets bound to a local port, from the kernel's own
+# tables (proc(5)); states: 0A listening, 01 established, 03 half open. `ss` would need iproute2 and
+# prints for people; this is there on every Linux.
 sockets() {
   local hex files=(/proc/net/tcp)
   [[ -r /proc/net/tcp6 ]] && files+=(/proc/net/tcp6)
@@ -38,7 +40,8 @@ sockets() {
   awk -v port=":$hex" -v states="$2" 'FNR > 1 && substr($2, length($2) - 4) == port && index(states, $4) { print $10, $8 }' "${files[@]}"
 }
 
-# open_to_others PORT: does anything listen on it at an address that is not the host's own loopback (127.0.0.0/8, ::1, in the kernel's byte order)?
+# open_to_others PORT: does anything listen on it at an address that is not the host's own loopback
+# (127.0.0.0/8, ::1, in the kernel's byte order)?
 open_to_others() {
   local hex files=(/proc/net/tcp)
   [[ -r /proc/net/tcp6 ]] && files+=(/proc/net/tcp6)
@@ -57,7 +60,8 @@ ports_of() {
   done < <(awk 'FNR > 1 && $4 == "0A" { print $10, substr($2, length($2) - 3) }' "${files[@]}")
 }
 
-# holders PORT: the pids of all that have a listening socket of the port open; root sees everybody's.
+# holders PORT: the pids of all that have a listening socket of the port open; root sees
+# everybody's.
 holders() {
   local inode _uid names=()
   while read -r inode _uid; do names+=(-o -lname "socket:\[$inode\]"); done < <(sockets "$1" 0A)
@@ -69,7 +73,8 @@ holders() {
 # folder_of PID: its working directory.
 folder_of() { { readlink -- "/proc/$1/cwd" || as_root_or_not readlink -- "/proc/$1/cwd" || :; } 2>/dev/null </dev/null; }
 
-# service_of PID: the systemd service that runs it and may start it again; the one through which people log in does not.
+# service_of PID: the systemd service that runs it and may start it again; the one through which
+# people log in does not.
 service_of() {
   local group
   group=$(awk -F: '$2 == "name=systemd" || $1 == 0 { print $3; exit }' "/proc/$1/cgroup" 2>/dev/null) || return 0
@@ -86,7 +91,8 @@ by_hand() {
   [[ $folder/ == "$3"/* ]] && holders "$2" | grep -x -- "$1" >/dev/null
 }
 
-# adopted PORT: the pids of a version started by hand that adopt.sh has found proved to be the old one, while they are those very processes.
+# adopted PORT: the pids of a version started by hand that adopt.sh has found proved to be the old
+# one, while they are those very processes.
 adopted() {
   local pid start boot
   [[ -r $path/slots/$1.adopted ]] || return 0
@@ -163,12 +169,15 @@ runs_as() {
   return 1
 }
 
-# session SID: the pids of a session, zombies left out. Not every awk goes on after a file that has vanished meanwhile, as processes do.
+# session SID: the pids of a session, zombies left out. Not every awk goes on after a file that has
+# vanished meanwhile, as processes do.
 session() {
-  { cat /proc/[0-9]*/stat 2>/dev/null || :; } | awk -v sid="$1" '{ pid = $1; sub(/.*\) /, ""); if ($4 == sid && $1 != "Z") print pid }'
+  { cat /proc/[0-9]*/stat 2>/dev/null || :; } \
+    | awk -v sid="$1" '{ pid = $1; sub(/.*\) /, ""); if ($4 == sid && $1 != "Z") print pid }'
 }
 
-# slot_pid PORT: sets pid and start to the slot's main process, as systemd or the pid file knows it; fails when there is none.
+# slot_pid PORT: sets pid and start to the slot's main process, as systemd or the pid file knows it;
+# fails when there is none.
 slot_pid() {
   pid=0 start=0
   if has_systemd; then
@@ -179,9 +188,10 @@ slot_pid() {
   fi
 }
 
-# listener PORT [polled]: sets owner to `none`, `ours` (the slot's own processes, and nobody else, take what
-# is sent to 127.0.0.1:PORT), `held` (systemd has the socket for the slot, and nobody answers) or
-# `foreign`. Who asks over and over, as long as there is none (polled), is told at the first look.
+# listener PORT [polled]: sets owner to `none`, `ours` (the slot's own processes, and nobody else,
+# take what is sent to 127.0.0.1:PORT), `held` (systemd has the socket for the slot, and nobody
+# answers) or `foreign`. Who asks over and over, as long as there is none (polled), is told at the
+# first look.
 listener() {
   local pids='' rows again
   for again in yes no; do
@@ -258,8 +268,8 @@ who_has() {
     "$(printf '%s' "$program" | tr -cd '[:print:]')"
 }
 
-# hides PID INODE UID: does a process that shows its files to root only, such as one with capabilities, hold a socket? Where root is not to be
-# had, that both belong to one user has to do.
+# hides PID INODE UID: does a process that shows its files to root only, such as one with
+# capabilities, hold a socket? Where root is not to be had, that both belong to one user has to do.
 hides() {
   [[ -e /proc/$1 && ! -r /proc/$1/fd ]] || return 1
   if free_root; then

@@ -1,16 +1,18 @@
 #!/usr/bin/env bash
 # One version at a time, at sockets that systemd holds.
 #
-# Values: app, path, port (with the socket), from (the other port of the pair), back (the release to go back to), drain_timeout and
-#         stop_timeout (seconds)
+# Values: app, path, port (with the socket), from (the other port of the pair), back (the release to
+#         go back to), drain_timeout and stop_timeout (seconds)
 
-# write_gate: from now on what is started in the slot waits for the gate to go, or passes on what comes. That is no rule of the unit's,
-# since only a replacement needs it. A host that starts anew in between waits for nothing, and neither does anybody for ever: when
-# this script is killed the version starts some time after all should be over.
+# write_gate: from now on what is started in the slot waits for the gate to go, or passes on what
+# comes. That is no rule of the unit's, since only a replacement needs it. A host that starts anew
+# in between waits for nothing, and neither does anybody for ever: when this script is killed the
+# version starts some time after all should be over.
 write_gate() {
   write_first
   now_ms
-  printf '%s %s\n' "$(</proc/sys/kernel/random/boot_id)" "$((ms + (drain_timeout + stop_timeout + 60) * 1000))" | write "$path/slots/$port.gate" 0600
+  printf '%s %s\n' "$(</proc/sys/kernel/random/boot_id)" "$((ms + (drain_timeout + stop_timeout + 60) * 1000))" \
+    | write "$path/slots/$port.gate" 0600
 }
 
 write_first() {
@@ -76,7 +78,8 @@ answers() {
   probe "http://127.0.0.1:$port$health_path" "$health_host" || [[ $status != 000 ]]
 }
 
-# change_sides: visitors wait at a socket of the other port's until what is in hand here is answered. Sets port to that.
+# change_sides: visitors wait at a socket of the other port's until what is in hand here is
+# answered. Sets port to that.
 change_sides() {
   local left=$port
   say "starting $back again, once what is in hand is answered"
@@ -111,8 +114,8 @@ go_home() {
   if ! awaited; then halt "$port" "$from"; else pass_on "$port" "$from"; fi
 }
 
-# awaited: does anybody wait at the socket here, or has nginx requests in hand for it? Else nothing needs to be written, as on a disk that is
-# read-only by now.
+# awaited: does anybody wait at the socket here, or has nginx requests in hand for it? Else nothing
+# needs to be written, as on a disk that is read-only by now.
 awaited() {
   local chosen loaded front as way somebody hand
   socket_listens "$port" || return 1
@@ -121,7 +124,8 @@ awaited() {
   [[ $hand != idle ]]
 }
 
-# pass_on PORT TO: what waits at a socket whose own version is gone, or is late, is answered by the version at the other port.
+# pass_on PORT TO: what waits at a socket whose own version is gone, or is late, is answered by the
+# version at the other port.
 pass_on() {
   local port=$1
   socket_listens "$port" || return 0

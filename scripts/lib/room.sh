@@ -3,8 +3,8 @@
 #
 # Values: path, ports, keep_releases, keep (releases that stay in any case, blank-separated)
 
-# clear_out COUNT: deletes all releases but those to keep and the newest COUNT that have served, and what only they needed. Adds
-# how many went to pruned, and to stuck what could not.
+# clear_out COUNT: deletes all releases but those to keep and the newest COUNT that have served, and
+# what only they needed. Adds how many went to pruned, and to stuck what could not.
 clear_out() {
   local id stay used
   used=$(in_use)
@@ -12,7 +12,8 @@ clear_out() {
   while IFS= read -r id; do
     # Only names of our making.
     [[ $id =~ ^[0-9]{8}T[0-9]{6}Z-[0-9a-f]{7}(\.partial)?$ && $stay != *" $id "* ]] || continue
-    # Under another name first: a half-deleted release must not look complete. Something by that name may be there that can't be deleted.
+    # Under another name first: a half-deleted release must not look complete. Something by that
+    # name may be there that can't be deleted.
     if [[ $id != *.partial ]]; then
       rm -f -- "$path/releases/$id/.deploy-action/complete" || :
       if mv -T -- "$path/releases/$id" "$path/releases/$id.partial" 2>/dev/null; then id+=.partial; fi
@@ -26,8 +27,8 @@ clear_out() {
 
 pruned=0 shortened=no
 
-# serving_kb NAME: what the version that serves takes for the like of it: its release (.) or its venv (.venv). Nothing where the disk
-# has room for any: to add up a large venv takes its time.
+# serving_kb NAME: what the version that serves takes for the like of it: its release (.) or its
+# venv (.venv). Nothing where the disk has room for any: to add up a large venv takes its time.
 serving_kb() {
   local port dir
   (($(free_kb "$path") < 16 << 20)) || return 0
@@ -36,9 +37,9 @@ serving_kb() {
   done
 }
 
-# make_room KB WHAT: frees what it takes, before WHAT is there: first what no release needs, then the oldest of those that keep_releases
-# keeps, but for the live one and the one before it. What is needed is a guess, from what is there: less than a small floor ends the
-# script, else it is tried.
+# make_room KB WHAT: frees what it takes, before WHAT is there: first what no release needs, then
+# the oldest of those that keep_releases keeps, but for the live one and the one before it. What is
+# needed is a guess, from what is there: less than a small floor ends the script, else it is tried.
 make_room() {
   local count need=$((${1:-0} + ${1:-0} / 10 + 65536)) kept=$keep_releases
   if (($(free_kb "$path") >= need)); then return; fi
@@ -86,8 +87,9 @@ in_use() {
   } 2>/dev/null | grep -aoE '/(releases/[0-9]{8}T[0-9]{6}Z-[0-9a-f]{7}|venvs/[0-9a-f]{16})' | sort -u || :
 }
 
-# staying COUNT: the releases that are not deleted, among them the newest that served: by the order in which they came to serve, not by their
-# names, which a clock has made. One that never served has no claim.
+# staying COUNT: the releases that are not deleted, among them the newest that served: by the order
+# in which they came to serve, not by their names, which a clock has made. One that never served has
+# no claim.
 staying() {
   local file name
   xargs -n 1 <<<"$keep"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# What runs as root. To set a host up takes all of sudo; a deployment after that makes do with a few commands to the letter, which the sudoers
-# rules of this action allow. They are written here once, for the scripts and for the rules.
+# What runs as root. To set a host up takes all of sudo; a deployment after that makes do with a few
+# commands to the letter, which the sudoers rules of this action allow. They are written here once,
+# for the scripts and for the rules.
 #
 # Values: app, ports (two, blank-separated)
 
@@ -17,8 +18,10 @@ nginx_reload() {
   as_root "${nginx[@]}" -s reload </dev/null
 }
 
-# find_nginx: sets nginx, once, to the words that call the nginx that runs here, with the configuration that it was started with (-c, -p). A process
-# can give itself any title, so what one says counts only if it is root's, and if nobody else may write what it names; nginx_ignored is what does not.
+# find_nginx: sets nginx, once, to the words that call the nginx that runs here, with the
+# configuration that it was started with (-c, -p). A process can give itself any title, so what one
+# says counts only if it is root's, and if nobody else may write what it names; nginx_ignored is
+# what does not.
 find_nginx() {
   local pid title words i file
   [[ -z ${nginx[*]-} ]] || return 0
@@ -34,8 +37,9 @@ find_nginx() {
   done
 }
 
-# nginx_titles: pid and command line of the masters that run here, not in a container; those with the usual configuration before others. A /proc that
-# hides the processes of others shows them to root only; without root the rules tell what they were when those were written.
+# nginx_titles: pid and command line of the masters that run here, not in a container; those with
+# the usual configuration before others. A /proc that hides the processes of others shows them to
+# root only; without root the rules tell what they were when those were written.
 nginx_titles() {
   local all pid title plain=() special=()
   all=$(masters pgrep)
@@ -51,7 +55,8 @@ nginx_titles() {
   if ((${#plain[@]} + ${#special[@]} > 0)); then printf '%s\n' "${plain[@]}" "${special[@]}"; fi
 }
 
-# nginx_runs: as far as it can be seen here. all_seen: does /proc show the processes of others (it hides them by hidepid), or is root to be had?
+# nginx_runs: as far as it can be seen here. all_seen: does /proc show the processes of others (it
+# hides them by hidepid), or is root to be had?
 nginx_runs() { [[ -n $(masters pgrep) ]] || { [[ ! -r /proc/1/stat ]] && all_seen && [[ -n $(masters as_root_or_not pgrep) ]]; }; }
 all_seen() { [[ -r /proc/1/stat ]] || { ! rules_stand && free_root; }; }
 
@@ -70,7 +75,8 @@ retiring_workers() {
   fi
 }
 
-# roots_own FILE: prints its path without links if only root can write it, or put another one in its place. Blanks would not survive a title.
+# roots_own FILE: prints its path without links if only root can write it, or put another one in its
+# place. Blanks would not survive a title.
 roots_own() {
   local file=$1 at
   [[ $file =~ ^/[A-Za-z0-9._/+@-]+$ ]] && file=$(realpath -e -- "$file" 2>/dev/null) || return 1
@@ -90,15 +96,15 @@ unit() {
   as_root systemctl -q "${words[@]}" -- "$(unit_of "$2")" </dev/null
 }
 
-# told VERB: sets words to what systemctl gets, and so what sudo lets through. systemd goes by the link that enabling makes when it boots, and
-# need not read all units again for it.
+# told VERB: sets words to what systemctl gets, and so what sudo lets through. systemd goes by the
+# link that enabling makes when it boots, and need not read all units again for it.
 told() {
   words=("$1")
   if [[ $1 == *able ]]; then words=(--no-reload "$1"); fi
 }
 
-# rules: the text of the sudoers rules. Paths are looked up where sudo looks, not on the user's own PATH: what a user may write must never run as
-# root. Fails when a command is somewhere else.
+# rules: the text of the sudoers rules. Paths are looked up where sudo looks, not on the user's own
+# PATH: what a user may write must never run as root. Fails when a command is somewhere else.
 rules() {
   local user command arguments
   local -A where=()
@@ -130,17 +136,20 @@ routine() {
   done
 }
 
-# rules_stand: are the rules in place, for these inputs? To be allowed to compare proves it to a user who can't read them: so there is nothing
-# that sudo would refuse, and write down as a refusal, while all is as it should be.
+# rules_stand: are the rules in place, for these inputs? To be allowed to compare proves it to a
+# user who can't read them: so there is nothing that sudo would refuse, and write down as a refusal,
+# while all is as it should be.
 rules_stand() {
   local wanted
-  wanted=$(rules) && [[ -r $rules_copy && $(<"$rules_copy") == "$wanted" ]] && as_root cmp -s -- "$rules_file" "$rules_copy" 2>/dev/null </dev/null
+  wanted=$(rules) && [[ -r $rules_copy && $(<"$rules_copy") == "$wanted" ]] \
+    && as_root cmp -s -- "$rules_file" "$rules_copy" 2>/dev/null </dev/null
 }
 
 # rules_have_a_place: on a host whose sudo is like Debian's.
 rules_have_a_place() { have visudo && as_root test -d "${rules_file%/*}" && rules >/dev/null; }
 
-# free_root: may this user run anything as root? To be asked only when that is needed: what sudo refuses, its log keeps.
+# free_root: may this user run anything as root? To be asked only when that is needed: what sudo
+# refuses, its log keeps.
 free_root() { ((EUID == 0)) || { sudo -n -l -- true && sudo -n -- true; } >/dev/null 2>&1 </dev/null; }
 
 # as_root_or_not COMMAND...: for what root sees more of.

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Logs that grow while they are written to: logrotate's part, which each day copies and cuts what is large.
+# Logs that grow while they are written to: logrotate's part, which each day copies and cuts what is
+# large.
 #
 # Values: app, path
 

@@ -1,17 +1,19 @@
 #!/usr/bin/env bash
 # The managed nginx site: what of it is there, and whether nginx has it.
 #
-# Values: app, nginx_include, site_file, site and include (their texts), site_id (names these texts), verify_host
+# Values: app, nginx_include, site_file, site and include (their texts), site_id (names these
+#         texts), verify_host
 
 late_file=${site_file%/*}/$app.late.conf
 site_written=/var/lib/deploy-action/$app/site.conf # as this action wrote it last
 
-# look_at_site: sets differing (the files to be written) and edited (yes: others changed the site; then it is left as it is, and so is site).
-# Ends the script where the site is not ours to write.
+# look_at_site: sets differing (the files to be written) and edited (yes: others changed the site;
+# then it is left as it is, and so is site). Ends the script where the site is not ours to write.
 look_at_site() {
   differing=() edited=no
   if [[ -e $site_file && -e $site_written ]] && ! cmp -s -- "$site_file" "$site_written"; then
-    same "$site_written" "$site" || die "$EX_NGINX" "$site_file was edited since this action wrote it, and another one is to be written, for other inputs or by another version: move the edits to a file in /etc/nginx/$app.d, which the site includes, and delete $site_written"
+    same "$site_written" "$site" \
+      || die "$EX_NGINX" "$site_file was edited since this action wrote it, and another one is to be written, for other inputs or by another version: move the edits to a file in /etc/nginx/$app.d, which the site includes, and delete $site_written"
     site=$(<"$site_file")
     edited=yes
   elif [[ -e $site_file && ! -e $site_written ]] && ! grep -q '^# Written by deploy-action' "$site_file"; then
@@ -26,7 +28,8 @@ same() {
   [[ -e $1 ]] && diff -q <(grep -v '^set ' "$1") <(grep -v '^set ' <<<"$2") >/dev/null
 }
 
-# site_loaded: does nginx itself answer with these texts, whoever asks? Sets elsewhere to where it does not, if it does so here.
+# site_loaded: does nginx itself answer with these texts, whoever asks? Sets elsewhere to where it
+# does not, if it does so here.
 site_loaded() {
   local chosen loaded front as way somebody
   elsewhere=''

@@ -14,7 +14,8 @@ unit_socket() {
   as_root systemctl -q "${words[@]}" -- "$(socket_of "$2")" </dev/null
 }
 
-# socket_listens PORT: does systemd hold the slot's socket? Nobody else can listen at that address then.
+# socket_listens PORT: does systemd hold the slot's socket? Nobody else can listen at that address
+# then.
 socket_listens() {
   has_systemd && [[ $(systemctl show -p ActiveState --value -- "$(socket_of "$1")" 2>/dev/null </dev/null) == active ]]
 }
@@ -27,7 +28,8 @@ close_socket() {
   fi
 }
 
-# gated PORT: does the version in the slot wait for another one to be gone, or only pass on what comes?
+# gated PORT: does the version in the slot wait for another one to be gone, or only pass on what
+# comes?
 gated() {
   local boot='' until='' file
   for file in "$path/slots/$1.gate" "$path/slots/$1.relay"; do

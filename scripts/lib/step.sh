@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # One step at a time, under the deploy lock.
 #
-# Values: path, lock_token, step_id (names this step of this run, or nothing: its results are not kept), undo (yes: what other steps did is taken back)
+# Values: path, lock_token, step_id (names this step of this run, or nothing: its results are not
+#         kept), undo (yes: what other steps did is taken back)
 
-# own_lock: refuses to touch anything when the deploy lock is no longer this run's, and lets no step work beside another. Each leads a session
-# of its own, as sshd starts it, holds the step lock, and leaves its name while it works.
+# own_lock: refuses to touch anything when the deploy lock is no longer this run's, and lets no step
+# work beside another. Each leads a session of its own, as sshd starts it, holds the step lock, and
+# leaves its name while it works.
 own_lock() {
   local leader line
   holds_lock
@@ -16,14 +18,16 @@ own_lock() {
   else
     exec {step_fd}>>"$path/.lock.step"
   fi
-  flock -w 10 "$step_fd" || die "$EX_STEP_BUSY" "a step that was cut off still runs on this host: pid ${leader:-unknown}"
+  flock -w 10 "$step_fd" \
+    || die "$EX_STEP_BUSY" "a step that was cut off still runs on this host: pid ${leader:-unknown}"
   if [[ -n $step_id && -e $path/.lock.steps/$step_id ]]; then
     holds_lock
     while IFS= read -r line; do printf '%s%s\n' "${tag:+$tag }" "$line"; done <"$path/.lock.steps/$step_id"
     exit 0
   fi
   trap leave EXIT
-  # A disk on which nothing can be written down ends a deployment, and must not keep it from being taken back.
+  # A disk on which nothing can be written down ends a deployment, and must not keep it from being
+  # taken back.
   if [[ $undo == no ]]; then note_step; else note_step 2>/dev/null || :; fi
   holds_lock # once it has left its name: who takes the lock now finds that, and ends it
   umask 022
@@ -45,8 +49,8 @@ close_step() {
   if [[ -n $(find "$path/.lock.step" -maxdepth 0 -perm /077 2>/dev/null) ]]; then rm -f -- "$path/.lock.step"; fi
 }
 
-# end_cut_off: ends what a cut-off step left running; sets leader. Who holds the deploy lock may do that, since the run that started it is
-# gone or has given it up.
+# end_cut_off: ends what a cut-off step left running; sets leader. Who holds the deploy lock may do
+# that, since the run that started it is gone or has given it up.
 end_cut_off() {
   local start='' boot='' here
   leader=''
@@ -54,7 +58,8 @@ end_cut_off() {
   read -r here </proc/sys/kernel/random/boot_id
   # From before a reboot, its number is somebody else's.
   if [[ -n $boot && $boot != "$here" ]]; then leader=''; fi
-  # A leader that died alone leaves its session behind, whose number is not given out again before it is empty.
+  # A leader that died alone leaves its session behind, whose number is not given out again before
+  # it is empty.
   if [[ -n $leader && -n $(session "$leader") ]] \
     && { runs "$leader" "$start" || [[ -n $boot && ! -e /proc/$leader ]]; }; then
     say "a step that was cut off is still at work on this host (pid ${leader}); ending it"
@@ -75,8 +80,8 @@ blame() {
   blame_disk "$1"
 }
 
-# blame_halt STATUS: on a host that is being shut down everything ends, and nothing that a verb meets
-# says more than that, whether it changes anything or only asks.
+# blame_halt STATUS: on a host that is being shut down everything ends, and nothing that a verb
+# meets says more than that, whether it changes anything or only asks.
 trap 'blame_halt $?' EXIT
 blame_halt() {
   case $1 in 0 | "$EX_LOCK_LOST") return ;; esac
@@ -85,8 +90,8 @@ blame_halt() {
   fi
 }
 
-# blame_disk STATUS: what failed on a full or read-only disk without a reason of ours, or by another program's doing, failed because of it. The
-# other exit codes are what Go goes by, and stay.
+# blame_disk STATUS: what failed on a full or read-only disk without a reason of ours, or by another
+# program's doing, failed because of it. The other exit codes are what Go goes by, and stay.
 blame_disk() {
   local kb inodes dir where
   case $1 in
@@ -101,8 +106,9 @@ blame_disk() {
   if ((kb < 1024 || ${inodes:-10} < 10)); then die "$EX_DISK" "the disk is full: $kb KB and ${inodes:-enough} inodes are free at $path"; fi
 }
 
-# keep_results: the last call of every verb. The results of a step that came to its end stay for as long as its run does, so that it is not
-# done twice when its answer is lost with the connection. It is done whether they can be kept or not.
+# keep_results: the last call of every verb. The results of a step that came to its end stay for as
+# long as its run does, so that it is not done twice when its answer is lost with the connection. It
+# is done whether they can be kept or not.
 keep_results() {
   if [[ -n ${results_fd-} && -n $step_id ]]; then mv -f -- "$path/.lock.results" "$path/.lock.steps/$step_id" 2>/dev/null || :; fi
 }

@@ -9,12 +9,14 @@ fstab=/etc/fstab
 # lacks_swap: is some wanted, and none there? Another's is as good, whatever its size.
 lacks_swap() { [[ -n $swap ]] && (($(wc -l </proc/swaps) < 2)); }
 
-# make_swap FILE: it is there after a reboot, too. Whole or not at all: no half of it stays on the disk.
+# make_swap FILE: it is there after a reboot, too. Whole or not at all: no half of it stays on the
+# disk.
 make_swap() {
   local free words
   as_root install -d -m 0755 -- "${1%/*}"
   free=$(($(free_kb "${1%/*}") / 1024))
-  ((free >= swap + 512)) || die "$EX_CHECK" "a swap file of $swap MB (input swap) needs as much disk and 512 MB to spare, and $free MB are free at ${1%/*}"
+  ((free >= swap + 512)) \
+    || die "$EX_CHECK" "a swap file of $swap MB (input swap) needs as much disk and 512 MB to spare, and $free MB are free at ${1%/*}"
   as_root rm -f -- "$1"
   if ! words=$(fill "$1" 2>&1) || ! words=$(as_root swapon -- "$1" 2>&1 </dev/null); then
     as_root rm -f -- "$1"
@@ -29,7 +31,8 @@ make_swap() {
   fi
 }
 
-# fill FILE: room that is there at once, where the file system can do that, and else written out: a swap file has no holes.
+# fill FILE: room that is there at once, where the file system can do that, and else written out: a
+# swap file has no holes.
 fill() {
   as_root touch -- "$1" && as_root chmod 0600 -- "$1" \
     && { as_root fallocate -l "${swap}M" -- "$1" || as_root dd if=/dev/zero of="$1" bs=1M count="$swap" status=none; } 2>/dev/null \

@@ -48,8 +48,8 @@ talk_main() {
 }
 
 # talk_begin: runs the verb named, and those before it, beside what is told next. Each one's shell
-# reads a line that says how much of what follows is its script, runs nothing of one that is cut off,
-# and leaves the rest on its standard input.
+# reads a line that says how much of what follows is its script, runs nothing of one that is cut
+# off, and leaves the rest on its standard input.
 talk_begin() {
   local talk_file talk_text=$talk_values talk_line talk_input
   for talk_file in ${made_of[$talk_name]}; do talk_text+=${part[$talk_file]}; done
@@ -129,8 +129,8 @@ talk_verbs() {
   done
 }
 
-# talk_shell: becomes the verb's, in a session of its own. It is not deaf to signals, as what a shell
-# runs in the background is.
+# talk_shell: becomes the verb's, in a session of its own. It is not deaf to signals, as what a
+# shell runs in the background is.
 talk_shell() {
   trap - INT QUIT TERM USR1 PIPE
   SHLVL=$((SHLVL - 1)) # as without the loop

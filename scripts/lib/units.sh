@@ -22,7 +22,8 @@ unit_is_ours() {
       die "$EX_CHECK" "the host already has a unit $app@.$kind that this action did not write; choose another name with the input app"
     fi
   done
-  # A running version restarts by this file: it must not be led to another folder or user before the new one has proved itself.
+  # A running version restarts by this file: it must not be led to another folder or user before the
+  # new one has proved itself.
   if [[ -e $1 && $(identity <"$1") != "$(identity <<<"$template")" && -n $(systemctl list-units --plain --no-legend "$app@*.service" </dev/null) ]]; then
     die "$EX_CHECK" "$app already runs on this host with $(identity <"$1"); keep path and username as they were, or choose another name with the input app"
   fi

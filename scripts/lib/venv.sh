@@ -3,8 +3,9 @@
 #
 # Values: path, release
 
-# venv: one for each interpreter and set of requirements, shared by the releases that have both. It can't be renamed into place, as its
-# scripts name its own folder, so a marker written last says that it is whole; without the marker it is made again.
+# venv: one for each interpreter and set of requirements, shared by the releases that have both. It
+# can't be renamed into place, as its scripts name its own folder, so a marker written last says
+# that it is whole; without the marker it is made again.
 venv() {
   local key dir before
   key=$({ python3 -VV && command -v python3 && uname -m && requirements requirements.txt; } | sha256sum)
@@ -33,8 +34,9 @@ venv() {
   ln -sfnT -- "../../venvs/${dir##*/}" .venv
 }
 
-# locked: makes a virtual environment with the tool whose lock file the release has; fails when it has none. Without the tool it ends the
-# script: an application that lacks what it needs would only fail later.
+# locked: makes a virtual environment with the tool whose lock file the release has; fails when it
+# has none. Without the tool it ends the script: an application that lacks what it needs would only
+# fail later.
 locked() {
   local file tool
   for file in uv.lock poetry.lock Pipfile.lock; do
@@ -51,8 +53,9 @@ locked() {
 }
 
 # shellcheck disable=SC2094 # a file that names itself is read once
-# requirements FILE: its text and that of the files it names, which pip takes relative to it. What is a path, or names nothing we can read, is
-# the release's own: then no other release may share the venv.
+# requirements FILE: its text and that of the files it names, which pip takes relative to it. What
+# is a path, or names nothing we can read, is the release's own: then no other release may share the
+# venv.
 requirements() {
   local line word
   [[ " ${seen-} " != *" $1 "* ]] || return 0

@@ -19,7 +19,8 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// Object is one version of an object, as S3 describes it. Digests are lower-case hexadecimal, empty where there is none.
+// Object is one version of an object, as S3 describes it. Digests are lower-case hexadecimal, empty
+// where there is none.
 type Object struct {
 	Bucket, Key string
 	Version     string // empty where the bucket keeps no versions
@@ -43,22 +44,29 @@ var (
 // Find asks for an object without fetching it.
 func (s *Store) Find(ctx context.Context, bucket, key string) (Object, error) {
 	o := Object{Bucket: bucket, Key: key}
-	head, err := s.client.HeadObject(ctx, &awss3.HeadObjectInput{Bucket: &bucket, Key: &key, ChecksumMode: types.ChecksumModeEnabled})
+	head, err := s.client.HeadObject(ctx, &awss3.HeadObjectInput{
+		Bucket: &bucket, Key: &key,
+		ChecksumMode: types.ChecksumModeEnabled,
+	})
 	if err != nil {
 		return o, s.explain(ctx, o, err)
 	}
-	// Objects of other classes are read at once. A HEAD says of an archived one whether it has been restored.
-	// docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html
-	archived := head.StorageClass == types.StorageClassGlacier || head.StorageClass == types.StorageClassDeepArchive || head.ArchiveStatus != ""
+	// Objects of other classes are read at once. A HEAD says of an archived one whether it has been
+	// restored. docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html
+	archived := head.StorageClass == types.StorageClassGlacier || head.StorageClass == types.StorageClassDeepArchive ||
+		head.ArchiveStatus != ""
 	if archived && !strings.Contains(aws.ToString(head.Restore), `ongoing-request="false"`) {
 		return o, fmt.Errorf("look up %s: it is archived (%s), and can't be read before it is restored: "+
-			"restore it, or keep a copy of it in another storage class", o, cmp.Or(string(head.ArchiveStatus), string(head.StorageClass)))
+			"restore it, or keep a copy of it in another storage class", o, cmp.Or(string(head.ArchiveStatus),
+			string(head.StorageClass)))
 	}
 	o.Version, o.Size = aws.ToString(head.VersionId), aws.ToInt64(head.ContentLength)
 	if o.ETag = strings.Trim(aws.ToString(head.ETag), `"`); !plainETag.MatchString(o.ETag) {
-		return o, fmt.Errorf("look up %s: the server gives it the ETag %q, by which a change could not be noticed", o, o.ETag)
+		return o, fmt.Errorf("look up %s: the server gives it the ETag %q, by which a change could not be noticed", o,
+			o.ETag)
 	}
-	if sum, err := base64.StdEncoding.DecodeString(aws.ToString(head.ChecksumSHA256)); err == nil && len(sum) == sha256.Size &&
+	if sum, err := base64.StdEncoding.DecodeString(aws.ToString(head.ChecksumSHA256)); err == nil &&
+		len(sum) == sha256.Size &&
 		head.ChecksumType != types.ChecksumTypeComposite {
 		o.SHA256 = hex.EncodeToString(sum)
 	}
@@ -77,7 +85,8 @@ func (s *Store) Find(ctx context.Context, bucket, key string) (Object, error) {
 	return o, nil
 }
 
-// refusals are S3's reasons, with what to do about each: docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
+// refusals are S3's reasons, with what to do about each:
+// docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
 var refusals = map[string]string{
 	"ExpiredToken": "the credentials have expired: run aws-actions/configure-aws-credentials just before this step, " +
 		"with a role-duration-seconds that lasts until its end",
@@ -95,15 +104,18 @@ var refusals = map[string]string{
 	"AllAccessDisabled": "AWS has disabled access to the bucket",
 }
 
-// explain says what to do about an error. The answer to a HEAD has no body, so a GET of one byte asks for the reason.
+// explain says what to do about an error. The answer to a HEAD has no body, so a GET of one byte
+// asks for the reason.
 func (s *Store) explain(ctx context.Context, o Object, err error) error {
 	var response *smithyhttp.ResponseError
 	if !errors.As(err, &response) {
 		return fmt.Errorf("look up %s: %w", o, err)
 	}
 	status := response.HTTPStatusCode()
-	if region := response.HTTPResponse().Header.Get("X-Amz-Bucket-Region"); region != "" && region != s.region && status < http.StatusInternalServerError {
-		return fmt.Errorf("look up %s: the bucket is in region %s, not in %s: set the input \"aws-region\"", o, region, s.region)
+	if region := response.HTTPResponse().Header.Get("X-Amz-Bucket-Region"); region != "" && region != s.region &&
+		status < http.StatusInternalServerError {
+		return fmt.Errorf("look up %s: the bucket is in region %s, not in %s: set the input \"aws-region\"", o, region,
+			s.region)
 	}
 	switch status {
 	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound:
@@ -112,7 +124,10 @@ func (s *Store) explain(ctx context.Context, o Object, err error) error {
 	}
 	var reason string
 	var api smithy.APIError
-	if _, err := s.client.GetObject(ctx, &awss3.GetObjectInput{Bucket: &o.Bucket, Key: &o.Key, Range: aws.String("bytes=0-0")}); errors.As(err, &api) {
+	if _, err := s.client.GetObject(ctx, &awss3.GetObjectInput{
+		Bucket: &o.Bucket, Key: &o.Key,
+		Range: aws.String("bytes=0-0"),
+	}); errors.As(err, &api) {
 		reason = api.ErrorCode()
 	}
 	if remedy := refusals[reason]; remedy != "" {
@@ -121,7 +136,8 @@ func (s *Store) explain(ctx context.Context, o Object, err error) error {
 	switch reason {
 	case "InvalidRequest": // docs.aws.amazon.com/AmazonS3/latest/userguide/ServerSideEncryptionCustomerKeys.html
 		if strings.Contains(api.ErrorMessage(), "Server Side Encryption") {
-			return fmt.Errorf("look up %s: it is encrypted with a key of the customer's (SSE-C), which the host can't be given: "+
+			return fmt.Errorf("look up %s: it is encrypted with a key of the customer's (SSE-C), which the host "+
+				"can't be given: "+
 				"upload it with SSE-S3 or SSE-KMS", o)
 		}
 		return fmt.Errorf("look up %s: %d %s: %s", o, status, reason, api.ErrorMessage())
@@ -130,8 +146,10 @@ func (s *Store) explain(ctx context.Context, o Object, err error) error {
 	case "NoSuchKey":
 		return fmt.Errorf("look up %s: no such object (404): correct its key in the input \"assets\", or upload it", o)
 	}
-	return fmt.Errorf("look up %s: the credentials are refused (%d %s): they must be valid and allow s3:GetObject there, "+
-		"s3:ListBucket on the bucket (without it a missing object is refused as well), and kms:Decrypt where its key is KMS's", o, status, reason)
+	return fmt.Errorf("look up %s: the credentials are refused (%d %s): they must be valid and allow s3:GetObject "+
+		"there, "+
+		"s3:ListBucket on the bucket (without it a missing object is refused as well), and kms:Decrypt where its "+
+		"key is KMS's", o, status, reason)
 }
 
 // Proof is how a file is proved to be the object.
@@ -143,7 +161,8 @@ type Proof struct {
 // Unproved is all there is when no digest is to be had.
 var Unproved = Proof{"", "size and ETag alone"}
 
-// Proof chooses the digest most worthy of trust: the one that the user gives, if any, S3's own, the uploader's, the ETag.
+// Proof chooses the digest most worthy of trust: the one that the user gives, if any, S3's own, the
+// uploader's, the ETag.
 func (o Object) Proof(given string) Proof {
 	switch {
 	case given != "":
@@ -160,7 +179,8 @@ func (o Object) Proof(given string) Proof {
 	return Unproved
 }
 
-// ID names the content that is proved so: what has one ID has one content. It is hexadecimal digits, and after a hyphen decimal ones.
+// ID names the content that is proved so: what has one ID has one content. It is hexadecimal
+// digits, and after a hyphen decimal ones.
 func (o Object) ID(p Proof) string {
 	_, digest, _ := strings.Cut(p.Digest, ":")
 	switch {
@@ -172,7 +192,8 @@ func (o Object) ID(p Proof) string {
 	return shortSum(o.ETag)
 }
 
-// Download names an unfinished download, which can be gone on with as long as the object is the same.
+// Download names an unfinished download, which can be gone on with as long as the object is the
+// same.
 func (o Object) Download() string {
 	return shortSum(strings.Join([]string{o.Bucket, o.Key, o.Version, o.ETag, fmt.Sprint(o.Size)}, "\x00"))
 }

@@ -36,9 +36,17 @@ func TestOpenSaysWhatIsMissing(t *testing.T) {
 		want string
 	}{
 		{"no region", map[string]string{"AWS_REGION": ""}, `no AWS region: set the input "aws-region", or AWS_REGION`},
-		{"no credentials", map[string]string{"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}, "no AWS credentials: run aws-actions/configure-aws-credentials"},
+		{
+			"no credentials",
+			map[string]string{"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""},
+			"no AWS credentials: run aws-actions/configure-aws-credentials",
+		},
 		{"half of the credentials", map[string]string{"AWS_SECRET_ACCESS_KEY": ""}, "no AWS credentials"},
-		{"a profile of the runner's", map[string]string{"AWS_PROFILE": "deploy"}, `no AWS profile "deploy": AWS_PROFILE is set, but a container action`},
+		{
+			"a profile of the runner's",
+			map[string]string{"AWS_PROFILE": "deploy"},
+			`no AWS profile "deploy": AWS_PROFILE is set, but a container action`,
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			environment(t, tt.env)
@@ -49,7 +57,8 @@ func TestOpenSaysWhatIsMissing(t *testing.T) {
 	}
 }
 
-// serve is a server that answers every request alike; what a real one does with signatures is proved in e2e.
+// serve is a server that answers every request alike; what a real one does with signatures is
+// proved in e2e.
 func serve(t *testing.T, answer http.HandlerFunc) *Store {
 	t.Helper()
 	server := httptest.NewServer(answer)
@@ -78,27 +87,89 @@ func TestFindAndProve(t *testing.T) {
 		id      string
 	}{
 		{"a single part", nil, "", Proof{"md5:" + md5OfA, "its ETag, an MD5"}, md5OfA},
-		{"encrypted by S3", map[string]string{"X-Amz-Server-Side-Encryption": "AES256"}, "", Proof{"md5:" + md5OfA, "its ETag, an MD5"}, md5OfA},
-		{"encrypted by KMS", map[string]string{"X-Amz-Server-Side-Encryption": "aws:kms"}, "", Proof{"", "size and ETag alone"}, md5OfA},
-		{"encrypted by the customer", map[string]string{"X-Amz-Server-Side-Encryption-Customer-Algorithm": "AES256"}, "", Proof{"", "size and ETag alone"}, md5OfA},
-		{"several parts", map[string]string{"ETag": `"` + md5OfA + `-2"`}, "", Proof{"parts:" + md5OfA + "-2", "its ETag, the MD5 of its parts' MD5s"}, md5OfA + "-2"},
-		{"several parts, encrypted by KMS", map[string]string{"ETag": `"` + md5OfA + `-2"`, "X-Amz-Server-Side-Encryption": "aws:kms"}, "", Unproved, md5OfA + "-2"},
-		{"an ETag of another kind", map[string]string{"ETag": `"CAE="`}, "", Proof{"", "size and ETag alone"}, shortSum("CAE=")},
-		{"the uploader's word", map[string]string{"X-Amz-Meta-Sha256": strings.ToUpper(sha256OfA)}, "", Proof{"sha256:" + sha256OfA, "the x-amz-meta-sha256 of its upload"}, sha256OfA},
-		{"a word that is no digest", map[string]string{"X-Amz-Meta-Sha256": "yes"}, "", Proof{"md5:" + md5OfA, "its ETag, an MD5"}, md5OfA},
+		{
+			"encrypted by S3",
+			map[string]string{"X-Amz-Server-Side-Encryption": "AES256"},
+			"",
+			Proof{"md5:" + md5OfA, "its ETag, an MD5"},
+			md5OfA,
+		},
+		{
+			"encrypted by KMS",
+			map[string]string{"X-Amz-Server-Side-Encryption": "aws:kms"},
+			"",
+			Proof{"", "size and ETag alone"},
+			md5OfA,
+		},
+		{
+			"encrypted by the customer",
+			map[string]string{"X-Amz-Server-Side-Encryption-Customer-Algorithm": "AES256"},
+			"",
+			Proof{"", "size and ETag alone"},
+			md5OfA,
+		},
+		{
+			"several parts",
+			map[string]string{"ETag": `"` + md5OfA + `-2"`},
+			"",
+			Proof{"parts:" + md5OfA + "-2", "its ETag, the MD5 of its parts' MD5s"},
+			md5OfA + "-2",
+		},
+		{
+			"several parts, encrypted by KMS",
+			map[string]string{"ETag": `"` + md5OfA + `-2"`, "X-Amz-Server-Side-Encryption": "aws:kms"},
+			"", Unproved,
+			md5OfA + "-2",
+		},
+		{
+			"an ETag of another kind",
+			map[string]string{"ETag": `"CAE="`},
+			"",
+			Proof{"", "size and ETag alone"},
+			shortSum("CAE="),
+		},
+		{
+			"the uploader's word",
+			map[string]string{"X-Amz-Meta-Sha256": strings.ToUpper(sha256OfA)},
+			"",
+			Proof{"sha256:" + sha256OfA, "the x-amz-meta-sha256 of its upload"},
+			sha256OfA,
+		},
+		{
+			"a word that is no digest",
+			map[string]string{"X-Amz-Meta-Sha256": "yes"},
+			"",
+			Proof{"md5:" + md5OfA, "its ETag, an MD5"},
+			md5OfA,
+		},
 		{
 			"S3's own",
-			map[string]string{"X-Amz-Meta-Sha256": other, "X-Amz-Checksum-Sha256": base64OfA, "X-Amz-Checksum-Type": "FULL_OBJECT"},
+			map[string]string{
+				"X-Amz-Meta-Sha256": other, "X-Amz-Checksum-Sha256": base64OfA, "X-Amz-Checksum-Type": "FULL_OBJECT",
+			},
 			"",
 			Proof{"sha256:" + sha256OfA, "S3's own SHA-256"},
 			sha256OfA,
 		},
-		{"S3's own, of the parts", map[string]string{"X-Amz-Checksum-Sha256": base64OfA + "-2", "X-Amz-Checksum-Type": "COMPOSITE"}, "", Proof{"md5:" + md5OfA, "its ETag, an MD5"}, md5OfA},
-		{"the user's", map[string]string{"X-Amz-Checksum-Sha256": base64OfA, "X-Amz-Checksum-Type": "FULL_OBJECT"}, other, Proof{"sha256:" + other, "the sha256 in the workflow"}, other},
+		{
+			"S3's own, of the parts",
+			map[string]string{"X-Amz-Checksum-Sha256": base64OfA + "-2", "X-Amz-Checksum-Type": "COMPOSITE"},
+			"",
+			Proof{"md5:" + md5OfA, "its ETag, an MD5"},
+			md5OfA,
+		},
+		{
+			"the user's",
+			map[string]string{"X-Amz-Checksum-Sha256": base64OfA, "X-Amz-Checksum-Type": "FULL_OBJECT"},
+			other,
+			Proof{"sha256:" + other, "the sha256 in the workflow"},
+			other,
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			store := serve(t, func(w http.ResponseWriter, r *http.Request) {
-				if r.Method != http.MethodHead || r.URL.Path != "/models/a b.h5" || r.Header.Get("X-Amz-Checksum-Mode") != "ENABLED" {
+				if r.Method != http.MethodHead || r.URL.Path != "/models/a b.h5" ||
+					r.Header.Get("X-Amz-Checksum-Mode") != "ENABLED" {
 					t.Errorf("%s %s, %v", r.Method, r.URL.Path, r.Header)
 				}
 				w.Header().Set("ETag", `"`+md5OfA+`"`)
@@ -139,17 +210,35 @@ func TestFindExplains(t *testing.T) {
 	}{
 		{"missing", 404, "", "NoSuchKey", "look up s3://m/k: no such object (404): correct its key"},
 		{"no bucket", 404, "", "NoSuchBucket", "look up s3://m/k: no such bucket (404): correct it"},
-		{"an unknown key, to some servers", 404, "", "InvalidAccessKeyId", "there is no such access key: correct AWS_ACCESS_KEY_ID, or"},
+		{
+			"an unknown key, to some servers", 404, "", "InvalidAccessKeyId",
+			"there is no such access key: correct AWS_ACCESS_KEY_ID, or",
+		},
 		{"refused", 403, "", "AccessDenied", "the credentials are refused (403 AccessDenied): they must be valid"},
-		{"a wrong secret key", 403, "", "SignatureDoesNotMatch", "the secret key is not this access key's: correct AWS_SECRET_ACCESS_KEY (403"},
-		{"a session that is over", 400, "", "ExpiredToken", "the credentials have expired: run aws-actions/configure-aws-credentials just"},
+		{
+			"a wrong secret key", 403, "", "SignatureDoesNotMatch",
+			"the secret key is not this access key's: correct AWS_SECRET_ACCESS_KEY (403",
+		},
+		{
+			"a session that is over", 400, "", "ExpiredToken",
+			"the credentials have expired: run aws-actions/configure-aws-credentials just",
+		},
 		{"a token of others", 400, "", "InvalidToken", "the session token is not one of these credentials"},
-		{"a clock that is wrong", 403, "", "RequestTimeTooSkewed", "the runner's clock is wrong by more than 15 minutes"},
-		{"another region, of which the header says nothing", 400, "", "AuthorizationHeaderMalformed", `set the input "aws-region"`},
+		{
+			"a clock that is wrong", 403, "", "RequestTimeTooSkewed",
+			"the runner's clock is wrong by more than 15 minutes",
+		},
+		{
+			"another region, of which the header says nothing", 400, "", "AuthorizationHeaderMalformed",
+			`set the input "aws-region"`,
+		},
 		{"a name that can't be", 400, "", "InvalidBucketName", "no bucket can have that name"},
 		{"a key of the customer's", 400, "", "InvalidRequest", "encrypted with a key of the customer's (SSE-C)"},
 		{"an archived object", 200, "", "GLACIER", "it is archived (GLACIER), and can't be read before it is restored"},
-		{"another region", 301, "us-west-2", "PermanentRedirect", `the bucket is in region us-west-2, not in eu-central-1: set the input "aws-region"`},
+		{
+			"another region", 301, "us-west-2", "PermanentRedirect",
+			`the bucket is in region us-west-2, not in eu-central-1: set the input "aws-region"`,
+		},
 		{"no ETag", 200, "", "", `the server gives it the ETag ""`},
 		{"a broken server", 500, "", "InternalError", "look up s3://m/k: "},
 	} {
@@ -182,7 +271,8 @@ func TestSign(t *testing.T) {
 		t.Fatal(err)
 	}
 	q := u.Query()
-	if u.Path != "/models/a b.h5" || q.Get("versionId") != "v7" || q.Get("X-Amz-SignedHeaders") != "host" || q.Get("X-Amz-Expires") != "900" {
+	if u.Path != "/models/a b.h5" || q.Get("versionId") != "v7" || q.Get("X-Amz-SignedHeaders") != "host" ||
+		q.Get("X-Amz-Expires") != "900" {
 		t.Errorf("URL %s", text)
 	}
 	if left := time.Until(until); left < 14*time.Minute || left > 15*time.Minute {
