@@ -10,22 +10,6 @@ import (
 	"github.com/clothesme/deploy-action/scripts"
 )
 
-// answer is what the site said to a request that was made at some moment, as a visitor would make
-// it.
-type answer struct {
-	Right bool
-	Said  string // what came, for people
-	Port  uint16 // that nginx names, 0 when it names none
-	Slots map[uint16]slotAnswer
-}
-
-// slotAnswer is what a slot itself said then.
-type slotAnswer struct {
-	Listens, Right bool
-	Uptime         time.Duration // of its main process, 0 when there is none
-	Restarts       string        // by systemd, since somebody started it; empty where it is not known
-}
-
 var secondsOr = regexp.MustCompile(`^[0-9]{0,12}$`)
 
 // ask asks the site; log is for the application's last lines, too.

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/clothesme/deploy-action/internal/cloud/s3"
 	"github.com/clothesme/deploy-action/internal/host"
@@ -16,26 +15,9 @@ import (
 	"github.com/clothesme/deploy-action/scripts"
 )
 
-// Store is where assets come from.
-type Store interface {
-	Find(ctx context.Context, bucket, key string) (s3.Object, error)
-	Sign(ctx context.Context, object s3.Object) (url string, until time.Time, err error)
-	Secrets(ctx context.Context) []string
-}
-
-// Opener opens the store, once a deployment has assets.
-type Opener func(ctx context.Context) (Store, error)
-
 // S3 returns the Opener that deployments use.
 func S3(cfg s3.Config) Opener {
 	return func(ctx context.Context) (Store, error) { return s3.Open(ctx, cfg) }
-}
-
-// asset is a file that the release needs, as it is in the store now.
-type asset struct {
-	inputs.Asset
-	object s3.Object
-	proof  s3.Proof
 }
 
 // id names the asset's content.

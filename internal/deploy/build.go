@@ -8,14 +8,6 @@ import (
 	"github.com/clothesme/deploy-action/scripts"
 )
 
-func (d *Deployment) environment() string {
-	variables := make([][2]string, len(d.in.Env))
-	for i, v := range d.in.Env {
-		variables[i] = [2]string{v.Name, v.Value.Reveal()}
-	}
-	return scripts.Environment(variables)
-}
-
 func (d *Deployment) build(ctx context.Context, h *target) (string, error) {
 	res, err := h.Exec(ctx, scripts.Build, scripts.Values{
 		"release": h.release, "build": d.in.Build, "shared": strings.Join(d.in.Shared, " "),

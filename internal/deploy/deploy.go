@@ -6,47 +6,22 @@ import (
 	"crypto/rand"
 	"fmt"
 	"slices"
-	"sync"
+	"strconv"
 	"time"
 
 	"github.com/clothesme/deploy-action/internal/host"
 	"github.com/clothesme/deploy-action/internal/inputs"
-	"github.com/clothesme/deploy-action/internal/outcome"
 	"github.com/clothesme/deploy-action/internal/report"
-	"github.com/clothesme/deploy-action/internal/workspace"
 	"github.com/clothesme/deploy-action/scripts"
 )
-
-// Deployment is one run of the action.
-type Deployment struct {
-	in         *inputs.Inputs
-	op         operation // that the input names
-	rep        *report.Report
-	open       Opener
-	now        func() time.Time
-	begin      time.Time
-	hosts      []*target
-	undos      []undo
-	details    string                          // Markdown for the summary
-	timeline   []outcome.Span                  // what ran when, for the summary
-	stepsBegun int                             // how many steps and undos have begun
-	untidy     bool                            // something is left for the post step
-	cutOff     string                          // for Tidy: the release of the run that was cut off
-	tree       func() (*workspace.Tree, error) // walks through the workspace, once
-	hashed     func() (*workspace.Tree, error) // and hashes it, once
-
-	patience time.Duration // to make a lost connection anew
-
-	resolving sync.Mutex // guards store and assets, which all hosts share
-	store     Store
-	assets    []asset
-}
 
 // New prepares a run that began at begin; nothing is dialled yet.
 func New(in *inputs.Inputs, rep *report.Report, dial host.Dialer, open Opener, begin time.Time) *Deployment {
 	d := &Deployment{
-		in: in, op: operations[in.Operation], rep: rep, open: open, now: time.Now, begin: begin, patience: reconnectFor,
+		engine: engine{rep: rep, now: time.Now, patience: reconnectFor},
+		in:     in, op: operations[in.Operation], open: open, begin: begin,
 	}
+	d.same, d.toUndo = d.notRestarted, d.takesBack()
 	token := fmt.Sprintf("%s-%s", in.Run.ID, rand.Text())
 	for _, address := range in.Hosts {
 		h := &target{undoing: in.Operation == inputs.Tidy}
@@ -146,6 +121,13 @@ func (d *Deployment) steps() []step {
 	return d.op.steps(d, deployment)
 }
 
+// takesBack is how long it may take to go back to what served before, by this run's strategy or by
+// that of one that was cut off: both slots may have to be drained, and a version that was stopped
+// has to boot again.
+func (d *Deployment) takesBack() time.Duration {
+	return 2*d.in.DrainTimeout + d.in.StopTimeout + d.in.Health.Timeout + time.Minute
+}
+
 // reconnectFor is as long as a reboot or a change of the network may take; more often than not the
 // host is then gone for good.
 const reconnectFor = 5 * time.Minute
@@ -190,12 +172,20 @@ func (d *Deployment) isPrepared(h *target) bool {
 
 func (d *Deployment) nothingAfter(h *target) bool { return h.unchanged || d.in.AfterSwitch == "" }
 
-func (d *Deployment) sendsNothing(*target) bool {
-	return d.in.Source != inputs.Workspace || !d.op.makes
-}
-
 func isUnchanged(h *target) bool     { return h.unchanged }
 func nothingToAdopt(h *target) bool  { return !h.Adopt }
 func nothingToHeal(h *target) bool   { return h.Heal == nil }
 func idleIsClear(h *target) bool     { return !h.Idle.Runs() }
 func nothingToRetire(h *target) bool { return h.unchanged || h.Active == nil || h.retired }
+
+// values are those that all verbs take, besides what a Host knows itself.
+func (d *Deployment) values(h *target) scripts.Values {
+	return scripts.Values{
+		"app": d.in.App, "path": d.in.Path, "undo": scripts.Yes(h.undoing),
+		"ports":         fmt.Sprintf("%d %d", d.in.Ports[0], d.in.Ports[1]),
+		"keep_releases": strconv.Itoa(d.in.KeepReleases), "keep": h.keep(),
+		"any_host":    d.anyHost(),
+		"health_path": d.in.Health.Path, "health_status": strconv.Itoa(d.in.Health.Status),
+		"health_body": d.in.Health.Body,
+	}
+}

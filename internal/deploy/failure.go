@@ -13,19 +13,6 @@ import (
 	"github.com/clothesme/deploy-action/remote"
 )
 
-// cutShort is a step whose context ended: the cause is what people need, how the step then ended is
-// not.
-type cutShort struct{ cause, outcome error }
-
-func (e *cutShort) Error() string {
-	if errors.Is(e.cause, context.Canceled) {
-		return "cancelled: " + e.cause.Error()
-	}
-	return e.cause.Error()
-}
-
-func (e *cutShort) Unwrap() []error { return []error{e.cause, e.outcome} }
-
 // failure puts the four facts together. undone is what went wrong in taking back.
 func (d *Deployment) failure(s step, cause, undone error) *outcome.Failure {
 	f := &outcome.Failure{

@@ -10,9 +10,6 @@ import (
 	"github.com/clothesme/deploy-action/scripts"
 )
 
-// stamp begins the ids of this run's releases.
-func (d *Deployment) stamp() string { return d.begin.UTC().Format("20060102T150405Z") }
-
 func (d *Deployment) fetch(ctx context.Context, h *target) (string, error) {
 	if d.in.Source == inputs.Workspace {
 		return d.send(ctx, h)
@@ -42,13 +39,4 @@ func (d *Deployment) fetch(ctx context.Context, h *target) (string, error) {
 	}
 	h.release = res.Form("release", state.ReleaseForm)
 	return fmt.Sprintf("commit %.7s as release %s", h.commit, h.release), res.Err()
-}
-
-// warnOfRoom says that older releases had to go for a new one.
-func (d *Deployment) warnOfRoom(h *target, res *scripts.Results) {
-	if res.Has("kept") {
-		d.rep.Warn("Disk of "+h.Address.Name, fmt.Sprintf("the disk has no room for %d releases besides a new one: "+
-			"all but %d that have served were deleted; a bigger disk has room for more to roll back to",
-			d.in.KeepReleases, res.Int("kept")))
-	}
 }

@@ -9,17 +9,6 @@ import (
 	"github.com/clothesme/deploy-action/internal/outcome"
 )
 
-// operation is what a run does by what was asked for.
-type operation struct {
-	steps   func(d *Deployment, deployment []step) []step // those of a whole deployment among them
-	success outcome.Outcome                               // where a host was changed; else it is unchanged
-	live    bool                                          // a release goes live
-	makes   bool                                          // that one is made: else it is on the host already
-	tools   bool                                          // what it takes to make one must be there
-	asks    bool                                          // nothing is changed
-	history bool                                          // a failure is written down on the host
-}
-
 var operations = map[inputs.Operation]operation{
 	inputs.Deploy: {
 		steps: whole, success: outcome.Deployed, live: true, makes: true, tools: true, history: true,

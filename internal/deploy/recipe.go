@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/clothesme/deploy-action/internal/inputs"
+	"github.com/clothesme/deploy-action/scripts"
 )
 
 // recipe names how a release is made, apart from its commit: two deployments that agree in both are
@@ -33,3 +34,14 @@ func (d *Deployment) recipe(h *target) string {
 	}
 	return fmt.Sprintf("%x", sha256.Sum256(fmt.Appendf(nil, "%s%x\n", h.recipeKey, sum[:8])))
 }
+
+func (d *Deployment) environment() string {
+	variables := make([][2]string, len(d.in.Env))
+	for i, v := range d.in.Env {
+		variables[i] = [2]string{v.Name, v.Value.Reveal()}
+	}
+	return scripts.Environment(variables)
+}
+
+// stamp begins the ids of this run's releases.
+func (d *Deployment) stamp() string { return d.begin.UTC().Format("20060102T150405Z") }

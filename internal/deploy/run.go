@@ -71,25 +71,6 @@ func (d *Deployment) Run(ctx context.Context) (*outcome.Result, error) {
 	return d.result(d.success()), nil
 }
 
-// What Run saves for the post step, as it goes.
-const (
-	StateBegun   = "begun"   // a host may be changed from here on
-	StateRelease = "release" // the release that goes live
-	StateEnded   = "ended"   // nothing is left to tidy
-)
-
-func (d *Deployment) changes() bool {
-	return !d.in.DryRun && d.op.live
-}
-
-func (d *Deployment) save(name, value string) {
-	if err := d.rep.State(name, value); err != nil {
-		d.rep.Debug(err.Error()) // the next deployment tidies too
-	}
-}
-
-var errTimeout = errors.New("time-out")
-
 // fail takes back what was done, writes it down on the hosts that still answer, and explains. A
 // host that another run has taken over is that run's: nothing on it is touched.
 func (d *Deployment) fail(ctx context.Context, s step, cause error) (*outcome.Result, error) {

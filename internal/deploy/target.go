@@ -3,7 +3,6 @@ package deploy
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/clothesme/deploy-action/internal/host"
@@ -70,18 +69,6 @@ func (h *target) activePort() string {
 
 func (h *target) idlePort() string { return fmt.Sprint(h.Idle.Port) }
 
-// values are those that all verbs take, besides what a Host knows itself.
-func (d *Deployment) values(h *target) scripts.Values {
-	return scripts.Values{
-		"app": d.in.App, "path": d.in.Path, "undo": scripts.Yes(h.undoing),
-		"ports":         fmt.Sprintf("%d %d", d.in.Ports[0], d.in.Ports[1]),
-		"keep_releases": strconv.Itoa(d.in.KeepReleases), "keep": h.keep(),
-		"any_host":    d.anyHost(),
-		"health_path": d.in.Health.Path, "health_status": strconv.Itoa(d.in.Health.Status),
-		"health_body": d.in.Health.Body,
-	}
-}
-
 // keep names the releases that stay on the host in any case.
 func (h *target) keep() string {
 	keep := h.release
@@ -97,4 +84,20 @@ func (d *Deployment) warnOnce(h *target, title, text string) {
 		h.warned = append(h.warned, text)
 		d.rep.Warn(title, text)
 	}
+}
+
+// answer is what the site said to a request that was made at some moment, as a visitor would make
+// it.
+type answer struct {
+	Right bool
+	Said  string // what came, for people
+	Port  uint16 // that nginx names, 0 when it names none
+	Slots map[uint16]slotAnswer
+}
+
+// slotAnswer is what a slot itself said then.
+type slotAnswer struct {
+	Listens, Right bool
+	Uptime         time.Duration // of its main process, 0 when there is none
+	Restarts       string        // by systemd, since somebody started it; empty where it is not known
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/clothesme/deploy-action/internal/host"
 	"github.com/clothesme/deploy-action/internal/outcome"
+	"github.com/clothesme/deploy-action/internal/report"
 	"github.com/clothesme/deploy-action/scripts"
 )
 
@@ -53,13 +54,28 @@ type step struct {
 	within time.Duration      // that each may take, on each host
 }
 
+// engine takes hosts through steps, in their order, and takes back what was done. It knows nothing
+// of what they do.
+type engine struct {
+	hosts      []*target
+	rep        *report.Report
+	now        func() time.Time
+	undos      []undo
+	timeline   []outcome.Span // what ran when, for the summary
+	stepsBegun int            // how many steps and undos have begun
+	toUndo     time.Duration  // that taking everything back may take
+	patience   time.Duration  // to make a lost connection anew
+	// same fails where a host that answers again is not as it was.
+	same func(context.Context, *target) error
+}
+
 var errDeadline = errors.New("step time-out")
 
 // do runs a step on the hosts that need it and returns what failed, joined; every host's undo
 // stands on the stack before its run begins.
-func (d *Deployment) do(ctx context.Context, s step) error {
+func (e *engine) do(ctx context.Context, s step) error {
 	var todo []*target
-	for _, h := range d.hosts {
+	for _, h := range e.hosts {
 		if s.unless == nil || !s.unless(h) {
 			todo = append(todo, h)
 		}
@@ -68,19 +84,19 @@ func (d *Deployment) do(ctx context.Context, s step) error {
 		return nil
 	}
 	if s.undo != nil {
-		d.undos = append(d.undos, undo{s, todo})
+		e.undos = append(e.undos, undo{s, todo})
 	}
-	d.stepsBegun++
-	group, began := d.rep.Step(s.title), d.now()
+	e.stepsBegun++
+	group, began := e.rep.Step(s.title), e.now()
 	lines, errs := make([]string, len(todo)), make([]error, len(todo))
 	var wg sync.WaitGroup
 	for i, h := range todo {
-		wg.Go(func() { lines[i], errs[i] = d.on(ctx, h, s) })
+		wg.Go(func() { lines[i], errs[i] = e.on(ctx, h, s) })
 	}
 	wg.Wait()
 	err := errors.Join(errs...)
-	d.timeline = append(d.timeline, outcome.Span{
-		Section: s.phase.String(), Name: s.name, Start: began, End: d.now(), Failed: err != nil,
+	e.timeline = append(e.timeline, outcome.Span{
+		Section: s.phase.String(), Name: s.name, Start: began, End: e.now(), Failed: err != nil,
 	})
 	if err != nil {
 		group.Fail(s.name + ": " + outcome.Headline(errs))
@@ -91,14 +107,14 @@ func (d *Deployment) do(ctx context.Context, s step) error {
 }
 
 // on runs a step on one host. When the connection is lost the step goes on over another one.
-func (d *Deployment) on(ctx context.Context, h *target, s step) (line string, err error) {
+func (e *engine) on(ctx context.Context, h *target, s step) (line string, err error) {
 	for {
-		line, err = d.try(ctx, h, s)
+		line, err = e.try(ctx, h, s)
 		if ctx.Err() != nil || errors.Is(err, errDeadline) || !h.Disconnected(err) {
 			return line, err
 		}
-		still := func(ctx context.Context) error { return d.notRestarted(ctx, h) }
-		if err := h.Reconnect(ctx, err, d.patience, still); err != nil {
+		still := func(ctx context.Context) error { return e.same(ctx, h) }
+		if err := h.Reconnect(ctx, err, e.patience, still); err != nil {
 			return "", &outcome.StepError{Step: s.name, Host: h.Address, Err: err}
 		}
 	}
@@ -106,8 +122,8 @@ func (d *Deployment) on(ctx context.Context, h *target, s step) (line string, er
 
 // try runs a step on one host, within its deadline; a panic is that host's failure, so that the
 // others' and its own undo still run.
-func (d *Deployment) try(ctx context.Context, h *target, s step) (line string, err error) {
-	h.BeginStep(stepName(d.stepsBegun, s.name))
+func (e *engine) try(ctx context.Context, h *target, s step) (line string, err error) {
+	h.BeginStep(stepName(e.stepsBegun, s.name))
 	ctx, cancel := context.WithTimeoutCause(ctx, s.within, fmt.Errorf("%w after %s", errDeadline, s.within))
 	defer cancel()
 	defer func() {
@@ -119,7 +135,7 @@ func (d *Deployment) try(ctx context.Context, h *target, s step) (line string, e
 		}
 		if err != nil {
 			err = &outcome.StepError{Step: s.name, Host: h.Address, Err: err}
-		} else if len(d.hosts) > 1 {
+		} else if len(e.hosts) > 1 {
 			line = h.Address.Name + " " + line
 		}
 	}()
@@ -130,9 +146,9 @@ func stepName(n int, name string) string { return fmt.Sprintf("%d-%s", n, name) 
 
 // ahead sends what the next step asks for along with what this one does. With several hosts nothing
 // of a step is done before all are through with the one before it.
-func (d *Deployment) ahead(h *target, next string, verb scripts.Verb, own scripts.Values) {
-	if len(d.hosts) == 1 {
-		h.Ahead(stepName(d.stepsBegun+1, next), verb, own)
+func (e *engine) ahead(h *target, next string, verb scripts.Verb, own scripts.Values) {
+	if len(e.hosts) == 1 {
+		h.Ahead(stepName(e.stepsBegun+1, next), verb, own)
 	}
 }
 
@@ -143,22 +159,22 @@ type undo struct {
 
 // takeBack runs the undo stack from the top. It uses a context of its own: the one that failed the
 // run may be over.
-func (d *Deployment) takeBack(ctx context.Context) error {
-	limit := d.takesBack()
+func (e *engine) takeBack(ctx context.Context) error {
+	limit := e.toUndo
 	if ctx.Err() != nil {
 		limit = cancelBudget
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	defer cancel()
-	for _, h := range d.hosts {
+	for _, h := range e.hosts {
 		h.undoing = true
 	}
 	var errs []error
-	for len(d.undos) > 0 {
-		u := d.undos[len(d.undos)-1]
-		d.undos = d.undos[:len(d.undos)-1]
-		d.stepsBegun++
-		group, began := d.rep.Step("Taking back "+u.step.name), d.now()
+	for len(e.undos) > 0 {
+		u := e.undos[len(e.undos)-1]
+		e.undos = e.undos[:len(e.undos)-1]
+		e.stepsBegun++
+		group, began := e.rep.Step("Taking back "+u.step.name), e.now()
 		results := make([]error, len(u.hosts))
 		var wg sync.WaitGroup
 		for i, h := range u.hosts {
@@ -166,20 +182,20 @@ func (d *Deployment) takeBack(ctx context.Context) error {
 				s := u.step
 				s.within = limit
 				s.each = func(ctx context.Context, h *target) (string, error) { return "", s.undo(ctx, h) }
-				_, results[i] = d.on(ctx, h, s)
+				_, results[i] = e.on(ctx, h, s)
 			})
 		}
 		wg.Wait()
 		err := errors.Join(results...)
-		d.timeline = append(d.timeline, outcome.Span{
-			Section: "taking back", Name: u.step.name, Start: began, End: d.now(),
+		e.timeline = append(e.timeline, outcome.Span{
+			Section: "taking back", Name: u.step.name, Start: began, End: e.now(),
 			Failed: err != nil,
 		})
 		if err != nil {
 			group.Fail("taking back " + u.step.name + ": " + outcome.Headline(results))
 			errs = append(errs, err)
 			if host.Overtaken(err) {
-				d.undos = nil // see fail
+				e.undos = nil // see fail
 			}
 			continue
 		}
@@ -188,13 +204,21 @@ func (d *Deployment) takeBack(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// takesBack is how long it may take to go back to what served before, by this run's strategy or by
-// that of one that was cut off: both slots may have to be drained, and a version that was stopped
-// has to boot again.
-func (d *Deployment) takesBack() time.Duration {
-	return 2*d.in.DrainTimeout + d.in.StopTimeout + d.in.Health.Timeout + time.Minute
-}
-
 // cancelBudget is how long undoing may take after a signal: the runner sends SIGINT, SIGTERM 7.5 s
 // later, and SIGKILL 2.5 s after that (actions/runner ProcessInvoker.cs).
 const cancelBudget = 6 * time.Second
+
+// cutShort is a step whose context ended: the cause is what people need, how the step then ended is
+// not.
+type cutShort struct{ cause, outcome error }
+
+func (e *cutShort) Error() string {
+	if errors.Is(e.cause, context.Canceled) {
+		return "cancelled: " + e.cause.Error()
+	}
+	return e.cause.Error()
+}
+
+func (e *cutShort) Unwrap() []error { return []error{e.cause, e.outcome} }
+
+var errTimeout = errors.New("time-out")

@@ -1,0 +1,79 @@
+package deploy
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/clothesme/deploy-action/internal/cloud/s3"
+	"github.com/clothesme/deploy-action/internal/inputs"
+	"github.com/clothesme/deploy-action/internal/outcome"
+	"github.com/clothesme/deploy-action/internal/workspace"
+)
+
+// Deployment is one run of the action.
+type Deployment struct {
+	engine
+	in      *inputs.Inputs
+	op      operation // that the input names
+	open    Opener
+	begin   time.Time
+	details string                          // Markdown for the summary
+	untidy  bool                            // something is left for the post step
+	cutOff  string                          // for Tidy: the release of the run that was cut off
+	tree    func() (*workspace.Tree, error) // walks through the workspace, once
+	hashed  func() (*workspace.Tree, error) // and hashes it, once
+
+	resolving sync.Mutex // guards store and assets, which all hosts share
+	store     Store
+	assets    []asset
+}
+
+// operation is what a run does by what was asked for.
+type operation struct {
+	steps   func(d *Deployment, deployment []step) []step // those of a whole deployment among them
+	success outcome.Outcome                               // where a host was changed; else it is unchanged
+	live    bool                                          // a release goes live
+	makes   bool                                          // that one is made: else it is on the host already
+	tools   bool                                          // what it takes to make one must be there
+	asks    bool                                          // nothing is changed
+	history bool                                          // a failure is written down on the host
+}
+
+// Store is where assets come from.
+type Store interface {
+	Find(ctx context.Context, bucket, key string) (s3.Object, error)
+	Sign(ctx context.Context, object s3.Object) (url string, until time.Time, err error)
+	Secrets(ctx context.Context) []string
+}
+
+// Opener opens the store, once a deployment has assets.
+type Opener func(ctx context.Context) (Store, error)
+
+// asset is a file that the release needs, as it is in the store now.
+type asset struct {
+	inputs.Asset
+	object s3.Object
+	proof  s3.Proof
+}
+
+func (d *Deployment) changes() bool {
+	return !d.in.DryRun && d.op.live
+}
+
+func (d *Deployment) save(name, value string) {
+	if err := d.rep.State(name, value); err != nil {
+		d.rep.Debug(err.Error()) // the next deployment tidies too
+	}
+}
+
+func (d *Deployment) sendsNothing(*target) bool {
+	return d.in.Source != inputs.Workspace || !d.op.makes
+}
+
+// What Run saves for the post step, as it goes.
+const (
+	StateBegun   = "begun"   // a host may be changed from here on
+	StateRelease = "release" // the release that goes live
+	StateEnded   = "ended"   // nothing is left to tidy
+)
