@@ -29,37 +29,32 @@ func (d *Deployment) noAssets(h *target) bool {
 
 // resolve asks the store what the assets are now: a changed one makes another release of the same
 // commit. All hosts get the same.
-func (d *Deployment) resolve(ctx context.Context, h *target) (string, error) {
-	d.resolving.Lock()
-	defer d.resolving.Unlock()
-	if d.assets == nil {
-		var err error
-		if d.store, err = d.open(ctx); err != nil {
-			return "", err
-		}
-		d.rep.Mask(d.store.Secrets(ctx)...)
-		found := make([]asset, len(d.in.Assets))
-		var errs []error
-		for i, a := range d.in.Assets {
-			found[i], err = d.find(ctx, a)
-			errs = append(errs, err)
-		}
-		if err := errors.Join(errs...); err != nil {
-			return "", err
-		}
-		for _, a := range found {
-			if a.proof == s3.Unproved {
-				d.warnUnproved(a)
-			}
-		}
-		d.assets = found
+func (d *Deployment) resolve(ctx context.Context) (string, error) {
+	var err error
+	if d.store, err = d.open(ctx); err != nil {
+		return "", err
 	}
-	h.assets = slices.Clone(d.assets)
+	d.rep.Mask(d.store.Secrets(ctx)...)
+	found := make([]asset, len(d.in.Assets))
+	var errs []error
+	for i, a := range d.in.Assets {
+		found[i], err = d.find(ctx, a)
+		errs = append(errs, err)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return "", err
+	}
 	var size int64
-	for _, a := range h.assets {
+	for _, a := range found {
+		if a.proof == s3.Unproved {
+			d.warnUnproved(a)
+		}
 		size += a.object.Size
 	}
-	return fmt.Sprintf("%d found, %s in all", len(h.assets), megabytes(size)), nil
+	for _, h := range d.hosts {
+		h.assets = slices.Clone(found)
+	}
+	return fmt.Sprintf("%d found, %s in all", len(found), megabytes(size)), nil
 }
 
 func (d *Deployment) find(ctx context.Context, a inputs.Asset) (asset, error) {

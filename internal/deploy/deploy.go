@@ -48,7 +48,7 @@ func (d *Deployment) steps() []step {
 		prepare.of([]step{ // The old version serves; nothing it needs is touched.
 			{name: "connect", title: "Connecting", each: d.connect, within: in.ConnectTimeout + brief},
 			{
-				name: "read", title: "Reading the checkout", each: d.readCheckout, unless: d.sendsNothing,
+				name: "read", title: "Reading the checkout", once: d.readCheckout, unless: d.sendsNothing,
 				within: in.Timeout,
 			},
 			{name: "lock", title: "Taking the deploy lock", each: d.takeLock, within: in.LockTimeout + brief},
@@ -58,7 +58,7 @@ func (d *Deployment) steps() []step {
 				name: "order", title: "Comparing with the last deployment", each: d.inOrder, unless: d.anyOrder,
 				within: brief,
 			},
-			{name: "resolve", title: "Looking up the assets", each: d.resolve, unless: d.noAssets, within: brief},
+			{name: "resolve", title: "Looking up the assets", once: d.resolve, unless: d.noAssets, within: brief},
 			{name: "plan", each: d.showPlan, within: brief},
 			{
 				name: "install", title: "Installing what is missing", each: d.install, unless: d.nothingToInstall,

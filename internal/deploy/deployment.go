@@ -2,7 +2,6 @@ package deploy
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"github.com/clothesme/deploy-action/internal/cloud/s3"
@@ -23,10 +22,7 @@ type Deployment struct {
 	cutOff  string                          // for Tidy: the release of the run that was cut off
 	tree    func() (*workspace.Tree, error) // walks through the workspace, once
 	hashed  func() (*workspace.Tree, error) // and hashes it, once
-
-	resolving sync.Mutex // guards store and assets, which all hosts share
-	store     Store
-	assets    []asset
+	store   Store                           // nil before the step resolve
 }
 
 // operation is what a run does by what was asked for.

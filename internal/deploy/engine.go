@@ -11,6 +11,7 @@ import (
 	"github.com/clothesme/deploy-action/internal/host"
 	"github.com/clothesme/deploy-action/internal/outcome"
 	"github.com/clothesme/deploy-action/internal/report"
+	"github.com/clothesme/deploy-action/remote"
 	"github.com/clothesme/deploy-action/scripts"
 )
 
@@ -47,6 +48,7 @@ type step struct {
 	name  string // one word, for outcomes and errors
 	title string // a present participle, for the log
 	each  func(context.Context, *target) (string, error)
+	once  func(context.Context) (string, error) // in place of each: what no host is asked for
 	// undo takes back what each has done: it tolerates that this was nothing, half or all of its
 	// work, and being called twice.
 	undo   func(context.Context, *target) error
@@ -89,11 +91,16 @@ func (e *engine) do(ctx context.Context, s step) error {
 	e.stepsBegun++
 	group, began := e.rep.Step(s.title), e.now()
 	lines, errs := make([]string, len(todo)), make([]error, len(todo))
-	var wg sync.WaitGroup
-	for i, h := range todo {
-		wg.Go(func() { lines[i], errs[i] = e.on(ctx, h, s) })
+	if s.once != nil {
+		lines, errs = lines[:1], errs[:1]
+		lines[0], errs[0] = within(ctx, s, remote.Host{}, s.once)
+	} else {
+		var wg sync.WaitGroup
+		for i, h := range todo {
+			wg.Go(func() { lines[i], errs[i] = e.on(ctx, h, s) })
+		}
+		wg.Wait()
 	}
-	wg.Wait()
 	err := errors.Join(errs...)
 	e.timeline = append(e.timeline, outcome.Span{
 		Section: s.phase.String(), Name: s.name, Start: began, End: e.now(), Failed: err != nil,
@@ -120,10 +127,21 @@ func (e *engine) on(ctx context.Context, h *target, s step) (line string, err er
 	}
 }
 
-// try runs a step on one host, within its deadline; a panic is that host's failure, so that the
-// others' and its own undo still run.
-func (e *engine) try(ctx context.Context, h *target, s step) (line string, err error) {
+// try runs a step on one host.
+func (e *engine) try(ctx context.Context, h *target, s step) (string, error) {
 	h.BeginStep(stepName(e.stepsBegun, s.name))
+	line, err := within(ctx, s, h.Address, func(ctx context.Context) (string, error) { return s.each(ctx, h) })
+	if err == nil && len(e.hosts) > 1 {
+		line = h.Address.Name + " " + line
+	}
+	return line, err
+}
+
+// within does a step's work in the time that it has; a panic is that host's failure, so that the
+// others' and its own undo still run.
+func within(
+	ctx context.Context, s step, host remote.Host, work func(context.Context) (string, error),
+) (line string, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, s.within, fmt.Errorf("%w after %s", errDeadline, s.within))
 	defer cancel()
 	defer func() {
@@ -134,12 +152,10 @@ func (e *engine) try(ctx context.Context, h *target, s step) (line string, err e
 			err = &cutShort{context.Cause(ctx), err}
 		}
 		if err != nil {
-			err = &outcome.StepError{Step: s.name, Host: h.Address, Err: err}
-		} else if len(e.hosts) > 1 {
-			line = h.Address.Name + " " + line
+			err = &outcome.StepError{Step: s.name, Host: host, Err: err}
 		}
 	}()
-	return s.each(ctx, h)
+	return work(ctx)
 }
 
 func stepName(n int, name string) string { return fmt.Sprintf("%d-%s", n, name) }

@@ -44,7 +44,7 @@ func (d *Deployment) readAhead(ctx context.Context) {
 
 // readCheckout looks at what there is to send. What can't be stops the run here, before the host is
 // touched.
-func (d *Deployment) readCheckout(context.Context, *target) (string, error) {
+func (d *Deployment) readCheckout(context.Context) (string, error) {
 	tree, err := d.tree()
 	if err != nil {
 		return "", err

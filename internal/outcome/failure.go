@@ -66,11 +66,17 @@ const evidenceBytes = 2600
 // StepError is a step that failed on one host.
 type StepError struct {
 	Step string
-	Host remote.Host
+	Host remote.Host // empty for a step that no host has a part in
 	Err  error
 }
 
-func (e *StepError) Error() string { return fmt.Sprintf("%s on %s: %v", e.Step, e.Host, e.Err) }
+func (e *StepError) Error() string {
+	if e.Host.Name == "" {
+		return fmt.Sprintf("%s: %v", e.Step, e.Err)
+	}
+	return fmt.Sprintf("%s on %s: %v", e.Step, e.Host, e.Err)
+}
+
 func (e *StepError) Unwrap() error { return e.Err }
 
 // Describe says what went wrong without the Go around it: for each host the step and the reason.
