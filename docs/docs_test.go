@@ -158,7 +158,15 @@ func shellTexts(t *testing.T, file string) []string {
 // commands print.
 func quoted(rest string) string {
 	var b strings.Builder
-	for rest != "" && rest[0] != '"' {
+	for rest != "" {
+		if more := goesOn.FindString(rest); more != "" { // die and say put a blank between their words
+			b.WriteByte(' ')
+			rest = rest[len(more):]
+			continue
+		}
+		if rest[0] == '"' {
+			break
+		}
 		n := 1
 		switch {
 		case rest[0] == '\\':
@@ -180,6 +188,9 @@ func quoted(rest string) string {
 	}
 	return b.String()
 }
+
+// goesOn is a text that ends with the line, and another one on the next.
+var goesOn = regexp.MustCompile(`^" \\\n *"`)
 
 var variable = regexp.MustCompile(`^\$([A-Za-z_][A-Za-z_0-9]*|[0-9?*@#])`)
 
