@@ -3,8 +3,8 @@
 #
 # Values: app, path, lock_token, lock_note (who, for people), lock_timeout and beat (seconds),
 #         resume (yes: this run had the lock before its connection was lost)
-# Prints: locked=yes once it is ours, waited (milliseconds); open (yes, no: others on this host may
-#         read the deploy root, since nginx does)
+# Prints: boot (names the host's boot), at once; locked=yes once it is ours, waited (milliseconds),
+#         open (yes, no: others on this host may read the deploy root, since nginx does)
 # Exits:  EX_LOCK_BUSY when lock_timeout is over, EX_LOCK_LOST when another run had the lock in
 #         between, EX_CHECK when the deploy root can't be made or is somebody else's folder
 #
@@ -28,9 +28,11 @@ hush() {
 }
 
 main() {
-  local begin last leader open
+  local begin last leader open boot
   now_ms
   begin=$ms
+  read -r boot </proc/sys/kernel/random/boot_id
+  result boot "$boot"
   listen <&0 >/dev/null 2>&1 & # before the lock's file is open: it has no part in the lock
   listener=$!
   trap 'status=$?; hush; blame "$status"' EXIT

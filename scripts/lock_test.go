@@ -46,7 +46,8 @@ func TestAStrangersHoldOfTheLockIsNone(t *testing.T) {
 		t.Fatalf("the stranger does not hold it: %q", line)
 	}
 	text, err := Compose(Lock, Values{
-		"app": "a", "path": dir, "lock_token": "t-1", "step_id": "", "undo": "no", "lock_note": "ada", "lock_timeout": "1", "beat": "600", "resume": "no",
+		"app": "a", "path": dir, "lock_token": "t-1", "step_id": "", "undo": "no", "lock_note": "ada",
+		"lock_timeout": "1", "beat": "600", "resume": "no",
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -88,6 +89,7 @@ func TestAWaiterForTheLockEndsWithItsRun(t *testing.T) {
 	}{
 		{"the connection closes", "600", true, -1},
 		{"the time is over", "1", false, ExitLockBusy},
+		{"it has no time", "0", false, ExitLockBusy},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -100,7 +102,8 @@ func TestAWaiterForTheLockEndsWithItsRun(t *testing.T) {
 				t.Fatal(err)
 			}
 			text, err := Compose(Lock, Values{
-				"app": "a", "path": dir, "lock_token": "t-0", "step_id": "", "undo": "no", "lock_note": "ada", "lock_timeout": tt.timeout, "beat": "600", "resume": "no",
+				"app": "a", "path": dir, "lock_token": "t-0", "step_id": "", "undo": "no", "lock_note": "ada",
+				"lock_timeout": tt.timeout, "beat": "600", "resume": "no",
 			})
 			if err != nil {
 				t.Fatal(err)

@@ -42,6 +42,10 @@ func (d *Deployment) steps() []step {
 	if !d.op.makes {
 		release = step{name: "choose", title: "Choosing the release", each: d.choose, within: brief}
 	}
+	lock := step{name: "lock", title: "Taking the deploy lock", each: d.takeLock, within: in.LockTimeout + brief}
+	if len(d.hosts) > 1 {
+		lock.title, lock.once = "Taking the deploy locks", d.takeLocks
+	}
 	anew := release
 	anew.unless = isChosen
 	deployment := slices.Concat(
@@ -51,7 +55,7 @@ func (d *Deployment) steps() []step {
 				name: "read", title: "Reading the checkout", once: d.readCheckout, unless: d.sendsNothing,
 				within: in.Timeout,
 			},
-			{name: "lock", title: "Taking the deploy lock", each: d.takeLock, within: in.LockTimeout + brief},
+			lock,
 			{name: "check", title: "Checking the host", each: d.check, within: in.Timeout},
 			{name: "detect", title: "Detecting the active slot", each: d.detect, within: brief},
 			{

@@ -85,7 +85,8 @@ func newFakeHost(t *testing.T) *fakeHost {
 	t.Helper()
 	return &fakeHost{
 		t: t, flag: "8080", running: map[string]bool{"8080": true}, proved: map[string]bool{"8080": true},
-		standby: map[string]bool{}, sockets: map[string]bool{}, releases: map[string]string{}, by: map[string]string{}, done: map[string]string{}, loaded: true, faults: map[scripts.Verb]fault{}, uploaded: make(chan error, 1),
+		standby: map[string]bool{}, sockets: map[string]bool{}, releases: map[string]string{}, by: map[string]string{},
+		done: map[string]string{}, loaded: true, faults: map[scripts.Verb]fault{}, uploaded: make(chan error, 1),
 	}
 }
 
@@ -284,7 +285,8 @@ func (s *fakeShell) run(ctx context.Context, verb scripts.Verb, v scripts.Values
 // lockless are the verbs that change nothing, so that they need no lock and are done again rather
 // than remembered.
 var lockless = map[scripts.Verb]bool{
-	scripts.Port: true, scripts.Check: true, scripts.Health: true, scripts.Verify: true, scripts.Drain: true, scripts.Releases: true, scripts.Ask: true,
+	scripts.Port: true, scripts.Check: true, scripts.Health: true, scripts.Verify: true, scripts.Drain: true,
+	scripts.Releases: true, scripts.Ask: true,
 }
 
 func call(verb scripts.Verb, v scripts.Values) string {
@@ -542,7 +544,7 @@ func (s *fakeShell) Hold(_ context.Context, c host.Call) (host.Session, error) {
 		}
 		f.had, f.lateTo = v["lock_token"], words
 		f.holder, f.session = v["lock_token"], held
-		_, _ = fmt.Fprintf(results, "%s\nopen=no\nwaited=3\nlocked=yes\n", scripts.Begin)
+		_, _ = fmt.Fprintf(results, "%s\nboot=%d\nopen=no\nwaited=3\nlocked=yes\n", scripts.Begin, f.restarts)
 		if isBad {
 			f.gone = bad.kind == "gone-after"
 			s.cut()

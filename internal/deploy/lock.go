@@ -1,13 +1,28 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"slices"
+	"strings"
+	"sync"
 	"time"
+
+	"github.com/clothesme/deploy-action/internal/host"
+	"github.com/clothesme/deploy-action/internal/outcome"
+	"github.com/clothesme/deploy-action/internal/state"
+	"github.com/clothesme/deploy-action/scripts"
 )
 
 func (d *Deployment) takeLock(ctx context.Context, h *target) (string, error) {
-	taken, err := h.TakeLock(ctx, d.in.Run.Actor+" "+d.in.Run.URL(), d.in.LockTimeout)
+	return d.lock(ctx, h, d.in.LockTimeout)
+}
+
+func (d *Deployment) lock(ctx context.Context, h *target, limit time.Duration) (string, error) {
+	taken, err := h.TakeLock(ctx, d.in.Run.Actor+" "+d.in.Run.URL(), limit)
+	h.bootID = cmp.Or(taken.Boot, h.bootID)
 	if err == nil && taken.Open {
 		d.rep.Warn("Deploy root of "+h.Address.Name, fmt.Sprintf("everybody on %s may read %s, and it stays so "+
 			"since nginx's configuration names files in it: give it to nginx's group, "+
@@ -20,6 +35,104 @@ func (d *Deployment) takeLock(ctx context.Context, h *target) (string, error) {
 		return fmt.Sprintf("held, after waiting %s", taken.Waited.Round(time.Second)), nil
 	}
 	return "held", err
+}
+
+// takeLocks takes the locks of several hosts.
+func (d *Deployment) takeLocks(ctx context.Context) (string, error) {
+	began := d.now()
+	waited, err := lockAll(d.hosts, locks[*target]{
+		try: func(hosts []*target) ([]*target, error) {
+			busy, err := d.tryLocks(ctx, hosts)
+			return busy, cmp.Or(err, state.SameMachine(d.boots()))
+		},
+		compare: func(a, b *target) int { return strings.Compare(a.bootID, b.bootID) },
+		release: func(h *target) error {
+			if err := h.Unlock(ctx); err != nil {
+				return &outcome.StepError{Step: "lock", Host: h.Address, Err: err}
+			}
+			return nil
+		},
+		wait: func(h *target) error {
+			_, err := d.on(ctx, h, d.locking(max(0, d.in.LockTimeout-d.now().Sub(began))))
+			return err
+		},
+	})
+	if err != nil {
+		return "", err
+	}
+	if waited > 0 {
+		return fmt.Sprintf("held on %d hosts, after waiting %s for other runs", len(d.hosts),
+			d.now().Sub(began).Round(time.Second)), nil
+	}
+	return fmt.Sprintf("held on %d hosts", len(d.hosts)), nil
+}
+
+// locks are those of some hosts.
+type locks[H comparable] struct {
+	try     func([]H) (busy []H, err error) // does not wait; those that are not busy are held then
+	compare func(a, b H) int                // an order that all runs have; known once each was tried
+	release func(H) error
+	wait    func(H) error // until it is held, or too long
+}
+
+// lockAll takes them all, in rounds, and returns how often it had to wait. Two runs that have some
+// hosts in common don't wait for each other: a run waits only for the smallest lock that it lacks,
+// and holds none above that meanwhile.
+func lockAll[H comparable](hosts []H, l locks[H]) (waited int, err error) {
+	lacks := slices.Clone(hosts)
+	for {
+		if lacks, err = l.try(lacks); err != nil || len(lacks) == 0 {
+			return waited, err
+		}
+		next := slices.MinFunc(lacks, l.compare)
+		for _, h := range hosts {
+			if !slices.Contains(lacks, h) && l.compare(h, next) > 0 {
+				if err := l.release(h); err != nil {
+					return waited, err
+				}
+				lacks = append(lacks, h)
+			}
+		}
+		waited++
+		if err := l.wait(next); err != nil {
+			return waited, err
+		}
+		lacks = slices.DeleteFunc(lacks, func(h H) bool { return h == next })
+		if len(lacks) == 0 {
+			return waited, nil
+		}
+	}
+}
+
+// tryLocks tries locks without waiting; busy are the hosts where another run has it.
+func (d *Deployment) tryLocks(ctx context.Context, hosts []*target) (busy []*target, err error) {
+	var wg sync.WaitGroup
+	errs := make([]error, len(hosts))
+	for i, h := range hosts {
+		wg.Go(func() { _, errs[i] = d.on(ctx, h, d.locking(0)) })
+	}
+	wg.Wait()
+	for i, h := range hosts {
+		if host.Refused(errs[i], scripts.ExitLockBusy) {
+			busy, errs[i] = append(busy, h), nil
+		}
+	}
+	return busy, errors.Join(errs...)
+}
+
+func (d *Deployment) locking(limit time.Duration) step {
+	return step{name: "lock", within: limit + brief, each: func(ctx context.Context, h *target) (string, error) {
+		return d.lock(ctx, h, limit)
+	}}
+}
+
+// boots are the hosts' boots, by their addresses.
+func (d *Deployment) boots() [][2]string {
+	var all [][2]string
+	for _, h := range d.hosts {
+		all = append(all, [2]string{h.Address.String(), h.bootID})
+	}
+	return all
 }
 
 func unlock(ctx context.Context, h *target) (string, error) { return "released", h.Unlock(ctx) }

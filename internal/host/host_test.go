@@ -79,7 +79,7 @@ func (s *shell) Hold(_ context.Context, c Call) (Session, error) {
 		return held, nil
 	}
 	s.held[c.Values["lock_token"]] = held
-	_, _ = fmt.Fprintf(c.Results, "%s\nopen=yes\nwaited=3\nlocked=yes\n", scripts.Begin)
+	_, _ = fmt.Fprintf(c.Results, "%s\nboot=b\nopen=yes\nwaited=3\nlocked=yes\n", scripts.Begin)
 	return held, nil
 }
 

@@ -32,7 +32,8 @@ const (
 
 // Taken is what the host said as it gave the deploy lock.
 type Taken struct {
-	Open   bool // others on the host may read the deploy root
+	Boot   string // names the host's boot; known also where the lock was refused
+	Open   bool   // others on the host may read the deploy root
 	Waited time.Duration
 }
 
@@ -93,7 +94,7 @@ func (h *Host) takeLock(ctx context.Context, note string, limit time.Duration, r
 					Started: true, Err: fmt.Errorf("the host heard nothing of this run for %s", silence),
 				}
 			}
-			return Taken{}, last.explain(scripts.Lock, err)
+			return Taken{Boot: results.Text("boot")}, last.explain(scripts.Lock, err)
 		case <-ctx.Done():
 			beat.Stop()
 			session.Close()
@@ -104,7 +105,9 @@ func (h *Host) takeLock(ctx context.Context, note string, limit time.Duration, r
 	h.lock = &heldLock{note: note, session: session, over: over}
 	kept = true // what it has said before may come after its result, which takes another way
 	go keepLock(ctx, h.shell, session, beat, words)
-	return Taken{Open: results.Yes("open"), Waited: results.Millis("waited")}, results.Err()
+	return Taken{
+		Boot: results.Text("boot"), Open: results.Yes("open"), Waited: results.Millis("waited"),
+	}, results.Err()
 }
 
 // keepLock sends the heartbeat. When the lock is lost without our doing the connection is given up

@@ -14,12 +14,13 @@ take_lock() {
     exec {lock_fd}>>"$path/.lock"
     umask 022
     if [[ -O $path/.lock ]]; then chmod 0600 -- "$path/.lock"; fi
-    if flock -n "$lock_fd" || { tell && flock -w 1 "$lock_fd"; }; then
+    if flock -n "$lock_fd" || { ((lock_timeout > 0)) && tell && flock -w 1 "$lock_fd"; }; then
       if is_lock "/proc/$$/fd/$lock_fd"; then return; fi
     elif ! is_held && is_lock "/proc/$$/fd/$lock_fd"; then
       say "the deploy lock is held by another user's process, which can be no run: it is made anew"
       rm -f -- "$path/.lock"
     elif past "$end"; then
+      holder
       [[ $resume == no ]] || die "$EX_LOCK_LOST" "the deploy lock went to ${note:-another run} while the connection was lost"
       die "$EX_LOCK_BUSY" "the deploy lock is still held by ${note:-another run}"
     fi
@@ -27,9 +28,12 @@ take_lock() {
   done
 }
 
-# tell: who has it, once, for people; sets note.
+# holder: sets note to who has it, for people.
+holder() { note=$(tail -n +2 "$path/.lock.holder" 2>/dev/null | head -n 1 || :); }
+
+# tell: says so, once.
 tell() {
-  note=$(tail -n +2 "$path/.lock.holder" 2>/dev/null | head -n 1 || :)
+  holder
   if [[ $told == no ]]; then say "the deploy lock is held by ${note:-another run}; waiting up to ${lock_timeout}s"; fi
   told=yes
 }
