@@ -42,8 +42,10 @@ func TestActRunsTheExample(t *testing.T) {
 	cmd := exec.CommandContext(w.Ctx, filepath.Join(cache, "deploy-action", "act@"+actVersion, "act"),
 		"push", "-W", filepath.Join(root, "examples", "workflows",
 			"deploy.yml"), "--local-repository", "clothesme/deploy-action@v1="+root,
-		"-P", "ubuntu-latest="+host, "--network", world.Shared.Lab.Network(), "--pull=false", "--action-offline-mode", "--no-cache-server", "--rm",
-		"--container-daemon-socket", "-", "--env", "GITHUB_SERVER_URL="+w.Git.URL(), "-s", "DEPLOY_KEY", "-s", "GITHUB_TOKEN",
+		"-P", "ubuntu-latest="+host, "--network", world.Shared.Lab.Network(), "--pull=false", "--action-offline-mode",
+		"--no-cache-server", "--rm",
+		"--container-daemon-socket", "-", "--env", "GITHUB_SERVER_URL="+w.Git.URL(), "-s", "DEPLOY_KEY", "-s",
+		"GITHUB_TOKEN",
 		"--var", "DEPLOY_HOST="+w.Host.IP, "--var", "DEPLOY_KNOWN_HOSTS="+w.Host.KnownHosts())
 	cmd.Dir = clone
 	cmd.Env = append(os.Environ(), "HOME="+home, "XDG_CACHE_HOME="+home, "DEPLOY_KEY="+world.Shared.Key.Private,

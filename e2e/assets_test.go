@@ -257,7 +257,8 @@ func TestAssetThatCannotBeHadLeavesTheOldVersion(t *testing.T) {
 			},
 		},
 		{
-			name: "a file of the repository's in its place", files: map[string]string{modelPath: "version https://git-lfs.github.com/spec/v1\n"},
+			name:  "a file of the repository's in its place",
+			files: map[string]string{modelPath: "version https://git-lfs.github.com/spec/v1\n"},
 			words: []string{
 				"assets: the release has a regular file of 43 bytes of its own at " + modelPath, "another path",
 			},
@@ -267,7 +268,8 @@ func TestAssetThatCannotBeHadLeavesTheOldVersion(t *testing.T) {
 			words: []string{"its ai_models is not a folder of the release's own"},
 		},
 		{
-			name: "a folder that a build made a link out of the release", with: map[string]string{"build": "ln -s /tmp ai_models"},
+			name:  "a folder that a build made a link out of the release",
+			with:  map[string]string{"build": "ln -s /tmp ai_models"},
 			words: []string{"its ai_models is not a folder of the release's own"},
 		},
 		{

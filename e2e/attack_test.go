@@ -148,8 +148,10 @@ func forged(t *testing.T, w *world.World, table *attack.Table) {
 	table.Try(t, "commit", "the action's own files: a complete release, with a start file and an environment",
 		func(t *testing.T) string {
 			result := w.Deploy(w.Commit(map[string]string{
-				".deploy-action/complete": "", ".deploy-action/live": "9999", ".deploy-action/start": "touch /home/ubuntu/pwned\n", ".deploy-action/environment": "touch /home/ubuntu/pwned\n",
-				".deploy-action/commit": strings.Repeat("f", 40), ".deploy-action/by": `{"run-id":"99999999"}`,
+				".deploy-action/complete": "", ".deploy-action/live": "9999",
+				".deploy-action/start":       "touch /home/ubuntu/pwned\n",
+				".deploy-action/environment": "touch /home/ubuntu/pwned\n",
+				".deploy-action/commit":      strings.Repeat("f", 40), ".deploy-action/by": `{"run-id":"99999999"}`,
 			}), nil)
 			if out := w.Exec("ls /home/ubuntu/pwned 2>/dev/null; cat /home/ubuntu/shop/releases/" +
 				result.Outputs["release"] + "/.deploy-action/live"); out == "9999" || strings.Contains(out, "pwned") {
@@ -216,7 +218,8 @@ func widest(t *testing.T, w *world.World, table *attack.Table) {
 	with := map[string]string{
 		"app": app, "path": "/srv/A.b_c-9/x..y", "ports": "9080,65535", "server-name": "*.example.com .example.org " +
 			"www.example.* [2001:db8::1] a_b.example", "nginx-include": "/etc/nginx/A.b_c-9/x..y.inc",
-		"health-path": "/health?x=$(touch%20pwned);touch$IFS/pwned&&!~*[a]", "health-host": "www.example.net:8443", "start": "exec uvicorn controller.main:app --port \"$PORT\" # %i $HOME \\x20", "stop-timeout": "10m",
+		"health-path": "/health?x=$(touch%20pwned);touch$IFS/pwned&&!~*[a]", "health-host": "www.example.net:8443",
+		"start": "exec uvicorn controller.main:app --port \"$PORT\" # %i $HOME \\x20", "stop-timeout": "10m",
 	}
 	result := w.Run(w.Job(w.Commit(nil), maps.Clone(with)))
 	for _, tt := range []struct{ area, name, check, happened string }{

@@ -31,7 +31,8 @@ func benchHost(b *testing.B) (*world.World, *lab.Result, lab.Job) {
 	}
 	job := lab.Job{
 		With: map[string]string{
-			"host": w.Host.IP, "key": world.Shared.Key.Private, "known-hosts": w.Host.KnownHosts(), "build": "chmod +x server", "start": "./server",
+			"host": w.Host.IP, "key": world.Shared.Key.Private, "known-hosts": w.Host.KnownHosts(),
+			"build": "chmod +x server", "start": "./server",
 		},
 		GitHub: lab.GitHub{Repository: w.Repo.Name(), SHA: sha, ServerURL: w.Git.URL(), Token: w.Git.Token()},
 	}

@@ -22,7 +22,8 @@ func TestEnvironmentArrivesByteForByte(t *testing.T) {
 		t.Run(host.name, func(t *testing.T) {
 			w := world.New(t, host.options)
 			values := map[string]string{
-				"QUOTES": `"a" 'b' \`, "SIGNS": "$HOME ${PATH} %i %% `id` $(id) !x", "BLANKS": "  a  b\t", "UTF8": "é漢字 🙂", "EMPTY": "", "LINES": "one\n  two=2\n\nthree",
+				"QUOTES": `"a" 'b' \`, "SIGNS": "$HOME ${PATH} %i %% `id` $(id) !x", "BLANKS": "  a  b\t",
+				"UTF8": "é漢字 🙂", "EMPTY": "", "LINES": "one\n  two=2\n\nthree",
 			}
 			var env strings.Builder
 			for name, value := range values {
@@ -34,7 +35,8 @@ func TestEnvironmentArrivesByteForByte(t *testing.T) {
 			}
 			env.WriteString("LAST=1")
 			result := w.Deploy(w.Commit(map[string]string{"app.py": printer}), map[string]string{
-				"env": env.String(), "start": "python3 app.py", "build": "test -z \"${QUOTES-}\"", "before-start": `test "$EMPTY" = "" && test "$UTF8" = 'é漢字 🙂' && echo "before on $PORT"`,
+				"env": env.String(), "start": "python3 app.py", "build": "test -z \"${QUOTES-}\"",
+				"before-start": `test "$EMPTY" = "" && test "$UTF8" = 'é漢字 🙂' && echo "before on $PORT"`,
 				"after-switch": "exit 5",
 			})
 			got := map[string]string{}

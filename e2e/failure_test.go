@@ -29,7 +29,8 @@ func TestABadReleaseLeavesTheOldOneServing(t *testing.T) {
 				unasked bool // what this run asks for the version that serves has not, either
 			}{
 				{
-					name: "requirements that can't be installed", files: map[string]string{"requirements.txt": "no-such-package-of-ours==1.0\n"},
+					name:    "requirements that can't be installed",
+					files:   map[string]string{"requirements.txt": "no-such-package-of-ours==1.0\n"},
 					outcome: "failed", words: []string{
 						"build: pip could not install requirements.txt",
 						"no-such-package-of-ours", "site: unchanged",
@@ -52,19 +53,22 @@ func TestABadReleaseLeavesTheOldOneServing(t *testing.T) {
 					},
 				},
 				{
-					name: "exits at boot", files: map[string]string{"BROKEN": "exit-at-boot"}, with: map[string]string{"health-timeout": "10m"},
+					name: "exits at boot", files: map[string]string{"BROKEN": "exit-at-boot"},
+					with:    map[string]string{"health-timeout": "10m"},
 					outcome: "failed", words: []string{"health: the application exited with status 3 before it was " +
 						"healthy", "Traceback", log, "site: unchanged"},
 				},
 				{
-					name: "listens and answers 500", files: map[string]string{"BROKEN": "health-500"}, with: map[string]string{"health-timeout": "10s"},
+					name: "listens and answers 500", files: map[string]string{"BROKEN": "health-500"},
+					with:    map[string]string{"health-timeout": "10s"},
 					outcome: "failed", words: []string{
 						"health: GET /health on port 8081: answered 500",
 						"wanted status 200", "lost its model", "site: unchanged",
 					},
 				},
 				{
-					name: "never listens", files: map[string]string{"BROKEN": "never-listen"}, with: map[string]string{"health-timeout": "10s"},
+					name: "never listens", files: map[string]string{"BROKEN": "never-listen"},
+					with:    map[string]string{"health-timeout": "10s"},
 					outcome: "failed", words: []string{
 						"did not listen on port 8081 within 10s", "$PORT",
 						"site: unchanged",
@@ -79,11 +83,13 @@ func TestABadReleaseLeavesTheOldOneServing(t *testing.T) {
 					},
 				},
 				{
-					name: "hangs in the health check", files: map[string]string{"BROKEN": "health-hang"}, with: map[string]string{"health-timeout": "10s", "stop-timeout": "2s"},
+					name: "hangs in the health check", files: map[string]string{"BROKEN": "health-hang"},
+					with:    map[string]string{"health-timeout": "10s", "stop-timeout": "2s"},
 					outcome: "failed", words: []string{"GET /health on port 8081", "timed out", "site: unchanged"},
 				},
 				{
-					name: "answers on the wrong path", files: map[string]string{"BROKEN": "wrong-path"}, with: map[string]string{"health-timeout": "10s"},
+					name: "answers on the wrong path", files: map[string]string{"BROKEN": "wrong-path"},
+					with:    map[string]string{"health-timeout": "10s"},
 					outcome: "failed", words: []string{
 						"GET /health on port 8081: answered 404", "more like it)",
 						"health-path", "site: unchanged",
@@ -108,7 +114,8 @@ func TestABadReleaseLeavesTheOldOneServing(t *testing.T) {
 					},
 				},
 				{
-					name: "turns bad after the switch", files: map[string]string{"BROKEN": "bad-after=2"}, with: map[string]string{"watch-for": "30s"},
+					name: "turns bad after the switch", files: map[string]string{"BROKEN": "bad-after=2"},
+					with:    map[string]string{"watch-for": "30s"},
 					outcome: "restored", words: []string{
 						"verify: GET /health through nginx: answered 50",
 						"lost its model", "site: restored",
@@ -398,7 +405,8 @@ setsid python3 /tmp/drop.py >/tmp/drop.log 2>&1 </dev/null & timeout 120 bash -c
 func TestBadInputsAreAllNamedAtOnce(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
 	result := w.Run(w.Job(w.Commit(nil), map[string]string{
-		"host": "", "key": "not a key", "health-path": "healthz", "ports": "8080,8080", "watch-for": "5", "path": "/etc",
+		"host": "", "key": "not a key", "health-path": "healthz", "ports": "8080,8080", "watch-for": "5",
+		"path": "/etc",
 	}))
 	world.Failed(t, result, "failed", `input "host": `, `input "key": `,
 		`input "health-path": must start with "/" (got "healthz")`, `input "ports": `, `input "watch-for": `, `input "path": `)

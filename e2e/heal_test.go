@@ -159,7 +159,8 @@ func TestNestedRequirementsBelongToTheVenvsKey(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
 	files := map[string]string{
 		"requirements.txt":      "# docs/requirements\n-r requirements/prod.txt\r\n",
-		"requirements/prod.txt": "-rbase.txt  # what all need\n", "requirements/base.txt": "fastapi\nuvicorn\nwebsockets\n",
+		"requirements/prod.txt": "-rbase.txt  # what all need\n",
+		"requirements/base.txt": "fastapi\nuvicorn\nwebsockets\n",
 	}
 	w.Deploy(w.Commit(files), nil)
 	if same := w.Deploy(w.Commit(files), nil); !strings.Contains(same.Log(), "venv reused") {

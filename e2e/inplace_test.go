@@ -67,14 +67,16 @@ func TestOneVersionAtATimeLosesNothing(t *testing.T) {
 	}{
 		{name: "uvicorn", process: "uvicorn", mix: load.DefaultMix, bad: "exited with status 3 before it was healthy"},
 		{
-			name: "gunicorn", process: "gunicorn", mix: load.DefaultMix, files: map[string]string{"requirements.txt": "fastapi\nuvicorn\nwebsockets\ngunicorn\n"},
-			bad: "replace: ", // gunicorn 20.1 may hang where two workers end at the same moment
+			name: "gunicorn", process: "gunicorn", mix: load.DefaultMix,
+			files: map[string]string{"requirements.txt": "fastapi\nuvicorn\nwebsockets\ngunicorn\n"},
+			bad:   "replace: ", // gunicorn 20.1 may hang where two workers end at the same moment
 			with: map[string]string{
 				"start": "exec gunicorn --worker-class uvicorn.workers.UvicornWorker --workers 2 controller.main:app",
 			},
 		},
 		{
-			name: "Node.js", process: "node", bad: "exited with status 3 before it was healthy", host: lab.HostOptions{With: "node"}, mix: load.Mix{Get: 32, Post: 4, Slow: 4, Upload: 3},
+			name: "Node.js", process: "node", bad: "exited with status 3 before it was healthy",
+			host: lab.HostOptions{With: "node"}, mix: load.Mix{Get: 32, Post: 4, Slow: 4, Upload: 3},
 			files: map[string]string{"server.js": nodeService}, with: map[string]string{
 				"build": "true",
 				"start": "exec node server.js",

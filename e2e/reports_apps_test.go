@@ -206,7 +206,10 @@ func TestReportsApps(t *testing.T) {
 	gunicorn := func(options string) report {
 		return report{
 			name: "gunicorn " +
-				options, asks: answers, check: recycles, files: map[string]string{"requirements.txt": "gunicorn\nuvicorn\n", "wsgi.py": wsgiApp, "asgi.py": asgiApp},
+				options, asks: answers, check: recycles,
+			files: map[string]string{
+				"requirements.txt": "gunicorn\nuvicorn\n", "wsgi.py": wsgiApp, "asgi.py": asgiApp,
+			},
 			with: map[string]string{
 				"build": "",
 				"start": "exec gunicorn --bind 127.0.0.1:$PORT --workers 2 --max-requests 300 --max-requests-jitter 50 " + options,
@@ -223,8 +226,9 @@ func TestReportsApps(t *testing.T) {
 	tryReports(t, []report{
 		gunicorn("--worker-class sync wsgi:app"),
 		{
-			name: "gunicorn at a socket of systemd's", asks: answers, files: map[string]string{"requirements.txt": "gunicorn\n", "wsgi.py": wsgiApp},
-			with: inPlace(map[string]string{"build": "", "start": "exec gunicorn --workers 2 wsgi:app"}),
+			name: "gunicorn at a socket of systemd's", asks: answers,
+			files: map[string]string{"requirements.txt": "gunicorn\n", "wsgi.py": wsgiApp},
+			with:  inPlace(map[string]string{"build": "", "start": "exec gunicorn --workers 2 wsgi:app"}),
 		},
 		{
 			name: "uvicorn --limit-max-requests at a socket of systemd's", asks: answers, check: recyclesGET,
@@ -236,7 +240,8 @@ func TestReportsApps(t *testing.T) {
 		uvicorns,
 		brief,
 		{
-			name: "an application with all kinds of habits", files: map[string]string{"app.py": habitsApp}, asks: answers,
+			name: "an application with all kinds of habits", files: map[string]string{"app.py": habitsApp},
+			asks: answers,
 			check: func(w *world.World, _ *lab.Result) {
 				out := w.Exec("cat >/tmp/habits.py <<'PY'\n" + habitsPy +
 					"PY\ntimeout 170 python3 /tmp/habits.py $(ls /var/lib/deploy-action/shop/active)")
@@ -247,12 +252,14 @@ func TestReportsApps(t *testing.T) {
 			},
 		},
 		{
-			name: "Node.js, which keeps connections for 5 s", host: lab.HostOptions{With: "node"}, asks: answers, check: recycles,
+			name: "Node.js, which keeps connections for 5 s", host: lab.HostOptions{With: "node"}, asks: answers,
+			check: recycles,
 			files: map[string]string{"server.js": nodeApp}, with: map[string]string{"start": "exec node server.js"},
 		},
 		{
 			name: "Node.js at a socket of systemd's", host: lab.HostOptions{With: "node"}, asks: answers,
-			files: map[string]string{"server.js": nodeAtSocket}, with: inPlace(map[string]string{"start": "exec node server.js"}),
+			files: map[string]string{"server.js": nodeAtSocket},
+			with:  inPlace(map[string]string{"start": "exec node server.js"}),
 		},
 	})
 }

@@ -110,14 +110,20 @@ func TestReportsConf(t *testing.T) {
 			},
 		},
 		{
-			name: "the site of another application has the idle port in its pair", with: map[string]string{"app": "admin", "ports": "8081,8090", "server-name": "admin.example", "nginx-include": "/etc/nginx/conf.d/admin.inc"},
+			name: "the site of another application has the idle port in its pair",
+			with: map[string]string{
+				"app": "admin", "ports": "8081,8090", "server-name": "admin.example",
+				"nginx-include": "/etc/nginx/conf.d/admin.inc",
+			},
 			refused: []string{
 				"detect: port 8081 belongs to the pair of the application shop, which this action runs on this host",
 				`such as "8091,8092"`,
 			},
 		},
 		{
-			name: "another site that is the default_server", bare: true, setup: `rm /etc/nginx/sites-enabled/default; ` + besides("server { listen 80 default_server; return 200 theirs; }"),
+			name: "another site that is the default_server", bare: true,
+			setup: `rm /etc/nginx/sites-enabled/default; ` +
+				besides("server { listen 80 default_server; return 200 theirs; }"),
 			refused: []string{
 				"check: /etc/nginx/conf.d/00-theirs.conf:1 (listen *:80; ", "is the default_server of port 80 already",
 				`server-name`,
@@ -155,20 +161,23 @@ func TestReportsConf(t *testing.T) {
 			check:   func(w *world.World, _ *lab.Result) { w.Exec("! command -v nginx") },
 		},
 		{
-			name: "nginx.conf reads no folder of sites", bare: true, setup: `sed -i '/conf.d\|sites-enabled/d' /etc/nginx/nginx.conf; reload_nginx`,
+			name: "nginx.conf reads no folder of sites", bare: true,
+			setup: `sed -i '/conf.d\|sites-enabled/d' /etc/nginx/nginx.conf; reload_nginx`,
 			refused: []string{
 				"check: the http block at /etc/nginx/nginx.conf:",
 				"includes no folder that a site could be put into: add the line: include /etc/nginx/conf.d/*.conf;",
 			},
 		},
 		{
-			name: "nginx.conf reads sites-enabled alone", bare: true, setup: `sed -i '/conf.d/d' /etc/nginx/nginx.conf; reload_nginx`,
+			name: "nginx.conf reads sites-enabled alone", bare: true,
+			setup: `sed -i '/conf.d/d' /etc/nginx/nginx.conf; reload_nginx`,
 			check: func(w *world.World, _ *lab.Result) {
 				w.Exec("test -e /etc/nginx/sites-enabled/shop.conf && test ! -e /etc/nginx/conf.d/shop.conf")
 			},
 		},
 		{
-			name: "the welcome page is enabled by a relative link", bare: true, setup: `ln -sfn ../sites-available/default /etc/nginx/sites-enabled/default; reload_nginx`,
+			name: "the welcome page is enabled by a relative link", bare: true,
+			setup: `ln -sfn ../sites-available/default /etc/nginx/sites-enabled/default; reload_nginx`,
 			check: func(w *world.World, _ *lab.Result) { w.Exec("test ! -L /etc/nginx/sites-enabled/default") },
 		},
 		{
@@ -180,7 +189,8 @@ func TestReportsConf(t *testing.T) {
 			},
 		},
 		{
-			name: "nginx was started with a file that the user may write", bare: true, setup: `systemctl stop nginx; cp /etc/nginx/nginx.conf /home/ubuntu/nginx.conf; sed -i 's,include m,include /etc/nginx/m,' /home/ubuntu/nginx.conf; chown ubuntu: /home/ubuntu/nginx.conf; nginx -c /home/ubuntu/nginx.conf`,
+			name: "nginx was started with a file that the user may write", bare: true,
+			setup: `systemctl stop nginx; cp /etc/nginx/nginx.conf /home/ubuntu/nginx.conf; sed -i 's,include m,include /etc/nginx/m,' /home/ubuntu/nginx.conf; chown ubuntu: /home/ubuntu/nginx.conf; nginx -c /home/ubuntu/nginx.conf`,
 			refused: []string{
 				"check: nginx was started with -c /home/ubuntu/nginx.conf, and others than root may write there",
 			},
@@ -233,11 +243,16 @@ func TestReportsConf(t *testing.T) {
 			}, anybody...),
 		},
 		{
-			name: "a limit of requests per client", setup: besides(`limit_req_zone \$binary_remote_addr zone=perip:1m rate=5r/s; limit_req zone=perip burst=5;`) + clients(20, 2, ""), undo: notBesides,
-			asks: []ask{}, check: allRight,
+			name:  "a limit of requests per client",
+			setup: besides(`limit_req_zone \$binary_remote_addr zone=perip:1m rate=5r/s; limit_req zone=perip burst=5;`) + clients(20, 2, ""),
+			undo:  notBesides,
+			asks:  []ask{}, check: allRight,
 		},
 		{
-			name: "a limit of connections per client", setup: besides(`limit_conn_zone \$binary_remote_addr zone=perip:1m; limit_conn perip 2;`) + clients(20, 2, ""), undo: notBesides,
+			name: "a limit of connections per client",
+			setup: besides(`limit_conn_zone \$binary_remote_addr zone=perip:1m; limit_conn perip 2;`) +
+				clients(20, 2, ""),
+			undo: notBesides,
 			asks: []ask{}, check: allRight,
 		},
 		{
@@ -263,7 +278,8 @@ func TestReportsConf(t *testing.T) {
 					has: []string{`"body": "some=text"`},
 				},
 			},
-			warned: []string{"nginx answers GET /health with status 401: it asks visitors for a password"}, check: allRight,
+			warned: []string{"nginx answers GET /health with status 401: it asks visitors for a password"},
+			check:  allRight,
 		},
 		{
 			name: "only certain addresses", setup: besides("allow 127.0.1.0/24; deny all;") +
@@ -284,7 +300,8 @@ func TestReportsConf(t *testing.T) {
 			name: "a site that a balancer's protocol comes to on port 80", setup: "cat >/etc/nginx/conf.d/00-theirs.conf <<<'server { listen 80 proxy_protocol; server_name theirs.example; return 418; }'; reload_nginx\n" +
 				`timeout 120 bash -c 'until [[ $(curl -so /dev/null --haproxy-protocol -w "%{http_code}" -H "Host: theirs.example" http://127.0.0.2/) == 418 ]]; do sleep 0.05; done'` + "\n" + clients(5, 4, `{"proxied": true}`),
 			undo: `rm /etc/nginx/conf.d/00-theirs.conf; reload_nginx; timeout 120 bash -c 'until [[ $(curl -so /dev/null -w "%{http_code}" http://127.0.0.2/) == 200 ]]; do sleep 0.05; done'`,
-			asks: []ask{}, warned: []string{"/etc/nginx/conf.d/00-theirs.conf:1 says proxy_protocol for port 80"}, check: allRight,
+			asks: []ask{}, warned: []string{"/etc/nginx/conf.d/00-theirs.conf:1 says proxy_protocol for port 80"},
+			check: allRight,
 		},
 		{
 			name: "the welcome page of nginx.org's package", bare: true, setup: `rm /etc/nginx/sites-enabled/default

@@ -12,13 +12,15 @@ import (
 
 // lies is what a visitor says of himself.
 var lies = map[string]string{
-	"X-Forwarded-For": "9.9.9.9", "X-Real-IP": "9.9.9.9", "X-Forwarded-Proto": "https", "X-Forwarded-Host": "bank.example",
+	"X-Forwarded-For": "9.9.9.9", "X-Real-IP": "9.9.9.9", "X-Forwarded-Proto": "https",
+	"X-Forwarded-Host": "bank.example",
 	"X-Forwarded-Port": "9999", "Forwarded": "for=9.9.9.9;proto=https",
 }
 
 // truth is what the application must get all the same.
 var truth = []string{
-	`["X-Forwarded-Proto", "http"]`, `["X-Forwarded-Port", "80"]`, `["X-Forwarded-For", "`, `["X-Real-IP", "`, `["X-Forwarded-Host", "`,
+	`["X-Forwarded-Proto", "http"]`, `["X-Forwarded-Port", "80"]`, `["X-Forwarded-For", "`, `["X-Real-IP", "`,
+	`["X-Forwarded-Host", "`,
 }
 
 // headers are what a row's application answers with: eight cookies of 4,000 bytes.
@@ -80,7 +82,10 @@ func TestReportsSite(t *testing.T) {
 			asks: []ask{
 				{
 					header: map[string]string{"X-Client": "192.0.2.7"},
-					has:    []string{"X-Theirs: kept", `["X-Real-IP", "192.0.2.7"]`, `["X-Forwarded-For", "192.0.2.7"]`},
+					has: []string{
+						"X-Theirs: kept", `["X-Real-IP", "192.0.2.7"]`,
+						`["X-Forwarded-For", "192.0.2.7"]`,
+					},
 				},
 				{
 					header: map[string]string{"X-Client": "192.0.2.7"}, body: "x",
@@ -116,7 +121,8 @@ func TestReportsSite(t *testing.T) {
 			check: func(w *world.World, _ *lab.Result) {
 				v := &visitor{w, []ask{
 					{header: lies, body: "x", has: []string{
-						`["X-Forwarded-For", "9.9.9.9"]`, `["X-Real-IP", "9.9.9.9"]`, `["X-Forwarded-Proto", "https"]`, `["X-Forwarded-Host", "bank.example"]`,
+						`["X-Forwarded-For", "9.9.9.9"]`, `["X-Real-IP", "9.9.9.9"]`, `["X-Forwarded-Proto", "https"]`,
+						`["X-Forwarded-Host", "bank.example"]`,
 						`["X-Forwarded-Port", "9999"]`, `["Forwarded", "for=9.9.9.9;proto=https"]`,
 					}},
 					{

@@ -41,7 +41,8 @@ func TestMemoryIsTakenFromWhatIsNew(t *testing.T) {
 			[]string{"the kernel ended the new version"},
 		},
 		{"a build", nil, map[string]string{"build": takes + "\necho built"}, []string{
-			"build: the host ran out of memory, and the kernel ended what the command had started: the host has 700 MB", `source "workspace"`,
+			"build: the host ran out of memory, and the kernel ended what the command had started: the host has 700 MB",
+			`source "workspace"`,
 		}},
 		{"a hook", nil, map[string]string{"before-start": takes}, []string{"before-start: the host ran out of memory"}},
 	} {
@@ -116,7 +117,8 @@ func TestReportsSmall(t *testing.T) {
 			},
 		},
 		{
-			name: "the same, of a deploy root from before it had a mark", setup: "mv /home/ubuntu/shop/.app /tmp", undo: "mv /tmp/.app /home/ubuntu/shop",
+			name: "the same, of a deploy root from before it had a mark", setup: "mv /home/ubuntu/shop/.app /tmp",
+			undo:    "mv /tmp/.app /home/ubuntu/shop",
 			refused: []string{"/home/ubuntu/shop belongs to the application shop on this host"},
 			with: map[string]string{
 				"app": "api", "path": "/home/ubuntu/shop", "ports": "8090,8091",
@@ -190,7 +192,8 @@ func TestReportsSmall(t *testing.T) {
 			},
 		},
 		{
-			name: "before-start: false on line 1, echo seeded on line 2", with: map[string]string{"before-start": "false\necho seeded"},
+			name:   "before-start: false on line 1, echo seeded on line 2",
+			with:   map[string]string{"before-start": "false\necho seeded"},
 			failed: []string{`before-start: the command of input "before-start" exited with status 1`},
 		},
 		{
@@ -200,7 +203,8 @@ func TestReportsSmall(t *testing.T) {
 		},
 		{
 			name: "build and before-start with Korean text", with: map[string]string{
-				"build": `python3 -c 'print("빌드", open("/proc/self/environ").read().count("LC_ALL"))'`, "before-start": `python3 -c 'print("마이그레이션")'`,
+				"build":        `python3 -c 'print("빌드", open("/proc/self/environ").read().count("LC_ALL"))'`,
+				"before-start": `python3 -c 'print("마이그레이션")'`,
 			},
 			check: func(w *world.World, result *lab.Result) { world.Says(w.T, result, "빌드 0", "마이그레이션") },
 		},
@@ -229,7 +233,8 @@ func TestReportsStart(t *testing.T) {
 	}
 	foreign := report{
 		name: "a .venv in the repository", files: map[string]string{
-			"app.py": echoApp, "requirements.txt": "gunicorn\n", ".venv/bin/python3": "#!/bin/sh\nexit 9\n", ".venv/pyvenv.cfg": "home = /opt/theirs\n",
+			"app.py": echoApp, "requirements.txt": "gunicorn\n", ".venv/bin/python3": "#!/bin/sh\nexit 9\n",
+			".venv/pyvenv.cfg": "home = /opt/theirs\n",
 		}, with: map[string]string{"build": ""},
 		check: func(w *world.World, result *lab.Result) {
 			world.Says(w.T, result, "the .venv of the repository is not used, since it was made on another machine")
@@ -269,7 +274,8 @@ func TestReportsSettings(t *testing.T) {
 	const rc = "cp -p /home/ubuntu/.bashrc /tmp/rc; "
 	tryReports(t, []report{
 		{
-			name: "the login's environment and ~/.gitconfig", with: map[string]string{"before-start": "[[ $TAR_OPTIONS == --frobnicate ]]"},
+			name: "the login's environment and ~/.gitconfig",
+			with: map[string]string{"before-start": "[[ $TAR_OPTIONS == --frobnicate ]]"},
 			setup: rc + `printf 'export TAR_OPTIONS=--frobnicate GREP_OPTIONS=-q CDPATH=/ GIT_DIR=/nowhere\nawk() { false; }\nexport -f awk\n' | cat - /tmp/rc >/home/ubuntu/.bashrc
 				printf '[url "git@nowhere.invalid:"]\n\tinsteadOf = http://\n' >/home/ubuntu/.gitconfig`,
 			undo: "cp -p /tmp/rc /home/ubuntu/.bashrc; rm -f /home/ubuntu/.gitconfig",
@@ -284,7 +290,8 @@ func TestReportsSettings(t *testing.T) {
 		},
 		{
 			name: "a start-up file that reads standard input", setup: rc +
-				"echo 'cat >/dev/null' | cat - /tmp/rc >/home/ubuntu/.bashrc", undo: "cp -p /tmp/rc /home/ubuntu/.bashrc",
+				"echo 'cat >/dev/null' | cat - /tmp/rc >/home/ubuntu/.bashrc",
+			undo: "cp -p /tmp/rc /home/ubuntu/.bashrc",
 			with: map[string]string{"connect-timeout": "2s"},
 			refused: []string{
 				"the login shell of ubuntu has not run the commands that it was given within 10s",
@@ -292,14 +299,17 @@ func TestReportsSettings(t *testing.T) {
 			},
 		},
 		{
-			name: "an account without a shell", setup: "usermod -s /usr/sbin/nologin ubuntu", undo: "usermod -s /bin/bash ubuntu",
+			name: "an account without a shell", setup: "usermod -s /usr/sbin/nologin ubuntu",
+			undo: "usermod -s /bin/bash ubuntu",
 			refused: []string{
 				"the login of ubuntu does not run the commands", "This account is currently not available",
 				"getent passwd ubuntu",
 			},
 		},
 		{
-			name: "MaxSessions 1", setup: "echo MaxSessions 1 >/etc/ssh/sshd_config.d/50-few.conf; systemctl reload ssh", undo: "rm /etc/ssh/sshd_config.d/50-few.conf; systemctl reload ssh",
+			name:  "MaxSessions 1",
+			setup: "echo MaxSessions 1 >/etc/ssh/sshd_config.d/50-few.conf; systemctl reload ssh",
+			undo:  "rm /etc/ssh/sshd_config.d/50-few.conf; systemctl reload ssh",
 		},
 		{
 			name: "sshd is down for three seconds", setup: "systemctl stop ssh ssh.socket 2>/dev/null; systemd-run " +

@@ -84,8 +84,9 @@ func TestSecretsAreNowhereOnTheHost(t *testing.T) {
 
 	job := w.Job(w.Commit(map[string]string{"app.py": printer}), map[string]string{
 		"key": locked.Private, "passphrase": passphrase, "start": "python3 app.py",
-		"env":   "DATABASE_PASSWORD=" + env[0] + "\nLINES<<END\nfirst\n" + env[1] + "\nEND",
-		"build": "touch /tmp/building; until [ -e /tmp/go-on ]; do sleep 0.1; done; env", "before-start": "test \"$DATABASE_PASSWORD\" = " + env[0][:8] + "\"${DATABASE_PASSWORD:8}\"",
+		"env":          "DATABASE_PASSWORD=" + env[0] + "\nLINES<<END\nfirst\n" + env[1] + "\nEND",
+		"build":        "touch /tmp/building; until [ -e /tmp/go-on ]; do sleep 0.1; done; env",
+		"before-start": "test \"$DATABASE_PASSWORD\" = " + env[0][:8] + "\"${DATABASE_PASSWORD:8}\"",
 		"after-switch": "echo \"$DATABASE_PASSWORD\" \"$LINES\"",
 	})
 	running, err := w.Runner.Start(w.Ctx, job)

@@ -136,7 +136,8 @@ func TestSetupAloneMakesTheHostReady(t *testing.T) {
 	}
 	for _, word := range []string{
 		"all packages are there already", "✓ setup: already", "✓ site: already: nginx has the site loaded",
-		"already there: the folders in /home/ubuntu/shop", "already there: /etc/systemd/system/shop@.service", "already there: /var/lib/deploy-action/shop/active", "already there: " + rulesFile,
+		"already there: the folders in /home/ubuntu/shop", "already there: /etc/systemd/system/shop@.service",
+		"already there: /var/lib/deploy-action/shop/active", "already there: " + rulesFile,
 	} {
 		if !strings.Contains(second.Log(), word) {
 			t.Errorf("the second log lacks %q:\n%s", word, second.Log())

@@ -271,7 +271,8 @@ func TestTheSiteOfBeforeIsReplacedUnderLoad(t *testing.T) {
 			t.Fatal(err)
 		}
 		siteOfBefore(w, map[string]string{
-			"shop.upstreams.conf": "/etc/nginx/conf.d/shop.upstreams.conf", "theirs.service-url.inc": "/etc/nginx/conf.d/service-url.inc",
+			"shop.upstreams.conf":    "/etc/nginx/conf.d/shop.upstreams.conf",
+			"theirs.service-url.inc": "/etc/nginx/conf.d/service-url.inc",
 		}, "rm /etc/nginx/conf.d/shop.conf; cp /etc/nginx/conf.d/shop.upstreams.conf "+
 			"/var/lib/deploy-action/shop/site.conf")
 		// No other version stands in where the user's block does not say so: uploads that begin

@@ -63,7 +63,8 @@ func (c *checkout) noise(name string, size int) {
 // files is the smallest application: Python's own file server, healthy as long as the file health
 // is there.
 var files = map[string]string{
-	"source": "workspace", "start": "exec /usr/bin/python3 -m http.server --bind 127.0.0.1 $PORT", "watch-for": "0s", "drain-timeout": "1s",
+	"source": "workspace", "start": "exec /usr/bin/python3 -m http.server --bind 127.0.0.1 $PORT", "watch-for": "0s",
+	"drain-timeout": "1s",
 }
 
 func (c *checkout) start(with map[string]string) *lab.Running {
@@ -159,7 +160,8 @@ func TestWorkspaceIsSentAndServes(t *testing.T) {
 	c.put(".git/config", "extraheader = "+token)
 	c.put("vendor/lib/.git/config", token)
 	for _, name := range []string{
-		"-rf", "a b", " ", "'\"", `back\slash`, "$(touch pwned)", "`id`", "*", "é漢字", "latin1-\xe9", "#x", "~", "--checkpoint-action=exec=id", "%s", "..x",
+		"-rf", "a b", " ", "'\"", `back\slash`, "$(touch pwned)", "`id`", "*", "é漢字", "latin1-\xe9", "#x", "~",
+		"--checkpoint-action=exec=id", "%s", "..x",
 		strings.Repeat("long/", 60) + "x", strings.Repeat("n", 250), "dist/artefact.js",
 	} {
 		c.put(name, "of "+name)

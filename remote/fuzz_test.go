@@ -75,7 +75,8 @@ func FuzzKeyAndCertificate(f *testing.F) {
 		f.Fatal(err)
 	}
 	for _, seed := range []string{
-		string(ssh.MarshalAuthorizedKey(cert)), string(ssh.MarshalAuthorizedKey(public)), "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEA\n-----END OPENSSH PRIVATE KEY-----",
+		string(ssh.MarshalAuthorizedKey(cert)), string(ssh.MarshalAuthorizedKey(public)),
+		"-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEA\n-----END OPENSSH PRIVATE KEY-----",
 		"-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\nAAAA\n-----END RSA " +
 			"PRIVATE KEY-----", "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIIB\n-----END ENCRYPTED PRIVATE KEY-----",
 		"PuTTY-User-Key-File-3: ssh-ed25519", `-----BEGIN PRIVATE KEY-----\nMC4C\n-----END PRIVATE KEY-----`,

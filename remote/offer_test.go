@@ -157,8 +157,10 @@ func TestHostKeyAlgorithmsAreThoseOfPinnedKeys(t *testing.T) {
 			[]string{"ecdsa-sha2-nistp384"},
 		},
 		{"an authority", pins(t, "@cert-authority "+line("127.0.0.1", ed)), []string{
-			"ssh-ed25519-cert-v01@openssh.com", "ecdsa-sha2-nistp256-cert-v01@openssh.com", "ecdsa-sha2-nistp384-cert-v01@openssh.com",
-			"ecdsa-sha2-nistp521-cert-v01@openssh.com", "rsa-sha2-512-cert-v01@openssh.com", "rsa-sha2-256-cert-v01@openssh.com",
+			"ssh-ed25519-cert-v01@openssh.com", "ecdsa-sha2-nistp256-cert-v01@openssh.com",
+			"ecdsa-sha2-nistp384-cert-v01@openssh.com",
+			"ecdsa-sha2-nistp521-cert-v01@openssh.com", "rsa-sha2-512-cert-v01@openssh.com",
+			"rsa-sha2-256-cert-v01@openssh.com",
 		}},
 		{"a fingerprint tells no type", pins(t, "", ssh.FingerprintSHA256(rsa)), all},
 		{

@@ -96,7 +96,8 @@ func parseExit(req *ssh.Request) *ExitError {
 // signalNumbers are those that a shell would add to 128.
 var signalNumbers = map[ssh.Signal]int{
 	ssh.SIGHUP: 1, ssh.SIGINT: 2, ssh.SIGQUIT: 3, ssh.SIGILL: 4, ssh.SIGABRT: 6, ssh.SIGFPE: 8,
-	ssh.SIGKILL: 9, ssh.SIGUSR1: 10, ssh.SIGSEGV: 11, ssh.SIGUSR2: 12, ssh.SIGPIPE: 13, ssh.SIGALRM: 14, ssh.SIGTERM: 15,
+	ssh.SIGKILL: 9, ssh.SIGUSR1: 10, ssh.SIGSEGV: 11, ssh.SIGUSR2: 12, ssh.SIGPIPE: 13, ssh.SIGALRM: 14,
+	ssh.SIGTERM: 15,
 }
 
 // interrupted joins why a command was stopped with how it ended.

@@ -38,8 +38,10 @@ func runCommandIn(t *testing.T, verb Verb, command string, files map[string]stri
 		}
 	}
 	text, err := Compose(verb, Values{
-		"app": "a", "path": dir, "lock_token": "t", "step_id": "", "undo": "no", "release": "r", "build": command, "command": command,
-		"shared": "", "clone": "", "port": "1", "ports": "1 2", "keep_releases": "2", "keep": "", "name": "before-start", "more": "no", "takes_socket": "no", "start_file": "", "environment": "",
+		"app": "a", "path": dir, "lock_token": "t", "step_id": "", "undo": "no", "release": "r", "build": command,
+		"command": command,
+		"shared":  "", "clone": "", "port": "1", "ports": "1 2", "keep_releases": "2", "keep": "",
+		"name": "before-start", "more": "no", "takes_socket": "no", "start_file": "", "environment": "",
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -57,7 +57,8 @@ func TestCheckLeavesToTheDeploymentWhatItInstalls(t *testing.T) {
 		},
 		{"all there", "have() { [[ $1 != nginx ]]; }; needs=awk packages=", 0, []string{"coming=\n"}, "ok: awk\n"},
 		{"never", "setup=never", 3, []string{
-			"coming=\n", "fault_0=git is not installed: apt-get install -y git\n", "fault_1=nginx is not installed", "fault_2=package unzip is not installed: apt-get install -y unzip\n",
+			"coming=\n", "fault_0=git is not installed: apt-get install -y git\n", "fault_1=nginx is not installed",
+			"fault_2=package unzip is not installed: apt-get install -y unzip\n",
 		}, "not fit"},
 		{
 			"never, with a name that apt does not know", "setup=never packages=nosuchpkg needs=", 1,
@@ -86,9 +87,12 @@ func TestCheckLeavesToTheDeploymentWhatItInstalls(t *testing.T) {
 		},
 		{
 			"port 80 is another program's",
-			`sockets() { echo 1 0; }; holders() { echo $$; }; service_of() { echo apache2.service; }; who_has() { echo "pid 7, user root, program bash"; }; may_install=yes`, 1,
+			`sockets() { echo 1 0; }; holders() { echo $$; }; service_of() { echo apache2.service; }; who_has() { echo "pid 7, user root, program bash"; }; may_install=yes`,
+			1,
 			[]string{
-				"coming=git nginx unzip\nfault_0=port 80, which nginx needs, is another program's (pid ", "program bash): end it, with sudo systemctl disable --now apache2.service, or have it listen elsewhere\n",
+				"coming=git nginx unzip\nfault_0=port 80, which nginx needs, is another program's (pid ",
+				"program bash): end it, with sudo systemctl disable --now apache2.service, or have it listen " +
+					"elsewhere\n",
 			},
 			"not fit",
 		},

@@ -42,7 +42,8 @@ func fetchRef(t *testing.T, url string, values Values) (commit, words string) {
 		}
 	}
 	all := Values{
-		"app": "a", "path": path, "ports": "8080 8081", "keep_releases": "2", "keep": "", "lock_token": "t", "step_id": "", "undo": "no",
+		"app": "a", "path": path, "ports": "8080 8081", "keep_releases": "2", "keep": "", "lock_token": "t",
+		"step_id": "", "undo": "no",
 		"git_url": "file://" + url, "token": "", "branch": "", "stamp": "20261123T101500Z", "recipe": "r",
 		"active_commit": "", "active_recipe": "",
 	}

@@ -267,7 +267,8 @@ func TestTheFilesAreReadWithoutRoot(t *testing.T) {
 		"n.conf": "events {}\nhttp {\n# include secret.conf;\n include sites/*.conf ; server { listen " +
 			"81;include part.inc; } include \"sites/b.conf\";}\n",
 		"sites/a.conf": "server { listen 82; include " + dir +
-			"/part.inc; }\n", "sites/b.conf": "server { listen 83; }", "sites/c.txt": "no", "part.inc": "server_name p;\n", "secret.conf": "no",
+			"/part.inc; }\n", "sites/b.conf": "server { listen 83; }", "sites/c.txt": "no",
+		"part.inc": "server_name p;\n", "secret.conf": "no",
 	} {
 		file := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {

@@ -134,7 +134,8 @@ func TestSparePortsAreFree(t *testing.T) {
 // unit is the port's instance of it.
 func TestWhichApplicationAUnitIs(t *testing.T) {
 	for unit, want := range map[string]string{
-		"hello@8080.service": "hello", "hello@8081.service": "", "hello.service": "", "theirs@8080.service": "", "shop@8080.service": "", "": "",
+		"hello@8080.service": "hello", "hello@8081.service": "", "hello.service": "", "theirs@8080.service": "",
+		"shop@8080.service": "", "": "",
 	} {
 		out := bash(t, read(t, "lib/inspect.sh")+`app=shop
 grep() { case ${*: -1} in /etc/systemd/system/hello@.service | /etc/systemd/system/shop@.service) ;; *) return 1 ;; esac; }

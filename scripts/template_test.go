@@ -55,8 +55,10 @@ func TestTheSiteSaysWhatTheInputsSay(t *testing.T) {
 		"    client_max_body_size 100m;\n", "proxy_read_timeout 1500ms;", "    set_real_ip_from 10.0.0.0/16;\n    " +
 			"set_real_ip_from 2001:db8::/56;\n    real_ip_header X-Forwarded-For;\n",
 		"geo $realip_remote_addr $da_my_app_trusted {\n    default '';\n    10.0.0.0/16 1;\n    2001:db8::/56 1;\n}\n",
-		"X-Forwarded-Proto $da_my_app_proto;", "X-Forwarded-Host $da_my_app_asked;", "X-Forwarded-Port $da_my_app_port;", "Forwarded $da_my_app_forwarded;",
-		"    keepalive_timeout 4100s;\n", "    include /etc/nginx/my-app.d/*.conf;\n", `"~ $"                          www.example.com;`,
+		"X-Forwarded-Proto $da_my_app_proto;", "X-Forwarded-Host $da_my_app_asked;",
+		"X-Forwarded-Port $da_my_app_port;", "Forwarded $da_my_app_forwarded;",
+		"    keepalive_timeout 4100s;\n", "    include /etc/nginx/my-app.d/*.conf;\n",
+		`"~ $"                          www.example.com;`,
 	} {
 		if !strings.Contains(site, want) {
 			t.Errorf("the site lacks %q", want)

@@ -98,7 +98,8 @@ const (
 
 // small is a host whose deploy root and other folders are file systems of their own.
 var small = lab.HostOptions{Tmpfs: map[string]string{
-	"/home/ubuntu/shop": "size=600m,nr_inodes=60000,uid=1000,gid=1000,mode=755,exec", "/var/lib/deploy-action": "size=1m", "/tmp": "size=8m",
+	"/home/ubuntu/shop":      "size=600m,nr_inodes=60000,uid=1000,gid=1000,mode=755,exec",
+	"/var/lib/deploy-action": "size=1m", "/tmp": "size=8m",
 }}
 
 // fill leaves no byte free in a folder's file system; what it wrote is removed by free.
@@ -142,8 +143,10 @@ func faults() []fault { return append(withTwoVersions(), withOne()...) }
 func withOne() []fault {
 	telling := map[string][]string{
 		"runner killed": {"inside replace"}, "job cancelled": nil, "a step hangs until the run's time is over": nil,
-		"connection reset": {"before replace"}, "black hole, both ways": {"inside replace"}, "host rebooted": nil, "power cut": {"inside replace"},
-		"host frozen": nil, "disk full (deploy root)": nil, "deploy root read-only": nil, "nginx restarted": nil, "flag deleted": nil,
+		"connection reset": {"before replace"}, "black hole, both ways": {"inside replace"}, "host rebooted": nil,
+		"power cut":   {"inside replace"},
+		"host frozen": nil, "disk full (deploy root)": nil, "deploy root read-only": nil, "nginx restarted": nil,
+		"flag deleted":        nil,
 		"old version crashes": nil, "new version crashes": {"before verify"},
 	}
 	var all []fault
@@ -169,13 +172,15 @@ func withTwoVersions() []fault {
 			come: func(x *trial) error { return x.running.Kill(x.Ctx) },
 		},
 		{
-			name: "runner killed, its step wakes up in the next run", mute: true, hangs: true, late: true, telling: []string{"before switch"},
-			at:   func(p place) bool { return p != after && p.step != "lock" },
-			come: func(x *trial) error { return x.running.Kill(x.Ctx) },
+			name: "runner killed, its step wakes up in the next run", mute: true, hangs: true, late: true,
+			telling: []string{"before switch"},
+			at:      func(p place) bool { return p != after && p.step != "lock" },
+			come:    func(x *trial) error { return x.running.Kill(x.Ctx) },
 		},
 		{
-			name: "runner killed, and on the host the download of an asset", mute: true, again: true, with: map[string]string{"assets": asset("model") + "\n" + asset("slow")},
-			at: func(p place) bool { return p.String() == "before assets" }, telling: []string{"before assets"},
+			name: "runner killed, and on the host the download of an asset", mute: true, again: true,
+			with: map[string]string{"assets": asset("model") + "\n" + asset("slow")},
+			at:   func(p place) bool { return p.String() == "before assets" }, telling: []string{"before assets"},
 			before: func(x *trial) error { x.put("slow", 4*megabyte); x.s3.Rate(megabyte); return nil },
 			come: func(x *trial) error {
 				if err := x.Host.Release(x.Ctx); err != nil {
@@ -189,8 +194,9 @@ func withTwoVersions() []fault {
 			},
 		},
 		{
-			name: "first deployment, runner killed", mute: true, first: true, impossible: first, at: firstTime, telling: []string{"inside switch"},
-			come: func(x *trial) error { return x.running.Kill(x.Ctx) },
+			name: "first deployment, runner killed", mute: true, first: true, impossible: first, at: firstTime,
+			telling: []string{"inside switch"},
+			come:    func(x *trial) error { return x.running.Kill(x.Ctx) },
 		},
 		{
 			name: "job cancelled", says: "cancelled", at: underWay, telling: []string{"before verify"},
@@ -201,8 +207,9 @@ func withTwoVersions() []fault {
 			},
 		},
 		{
-			name: "a step hangs until the run's time is over", hangs: true, says: "time-out", with: map[string]string{"timeout": "25s"},
-			at: underWay, telling: []string{"inside lock", "inside before-start"},
+			name: "a step hangs until the run's time is over", hangs: true, says: "time-out",
+			with: map[string]string{"timeout": "25s"},
+			at:   underWay, telling: []string{"inside lock", "inside before-start"},
 			come: func(*trial) error { return nil },
 		},
 		// The way to the host.
@@ -214,7 +221,8 @@ func withTwoVersions() []fault {
 		{name: "black hole to the host", says: lost, come: swallow(true, false), lift: resetAll},
 		{name: "black hole from the host", says: lost, come: swallow(false, true), lift: resetAll},
 		{
-			name: "runner killed behind a black hole", mute: true, at: underWay, telling: []string{"inside health"}, lift: resetAll,
+			name: "runner killed behind a black hole", mute: true, at: underWay, telling: []string{"inside health"},
+			lift: resetAll,
 			come: func(x *trial) error { x.link.Swallow(true, true); return x.running.Kill(x.Ctx) },
 		},
 		{
@@ -225,12 +233,14 @@ func withTwoVersions() []fault {
 		{name: "sshd restarted", come: on("systemctl restart ssh"), telling: []string{"inside fetch"}},
 		// The host.
 		{
-			name: "host rebooted", says: halt, impossible: "all while it is down", closes: true, telling: []string{"before verify"},
-			come: func(x *trial) error { return x.Host.Restart(x.Ctx) },
+			name: "host rebooted", says: halt, impossible: "all while it is down", closes: true,
+			telling: []string{"before verify"},
+			come:    func(x *trial) error { return x.Host.Restart(x.Ctx) },
 		},
 		{
-			name: "power cut", says: halt, impossible: "all while it is down", closes: true, telling: []string{"inside start"},
-			come: func(x *trial) error { return x.Host.PowerCycle(x.Ctx) },
+			name: "power cut", says: halt, impossible: "all while it is down", closes: true,
+			telling: []string{"inside start"},
+			come:    func(x *trial) error { return x.Host.PowerCycle(x.Ctx) },
 		},
 		{
 			name: "host frozen", says: lost,
@@ -279,8 +289,9 @@ func withTwoVersions() []fault {
 		},
 		// nginx.
 		{
-			name: "nginx stopped", says: "nginx", impossible: "all until it runs again", closes: true, telling: []string{"before verify"},
-			come: on("systemctl stop nginx"), lift: on("systemctl start nginx"),
+			name: "nginx stopped", says: "nginx", impossible: "all until it runs again", closes: true,
+			telling: []string{"before verify"},
+			come:    on("systemctl stop nginx"), lift: on("systemctl start nginx"),
 		},
 		{
 			name: "nginx restarted", says: "nginx", impossible: "all while it is down", closes: true,
@@ -297,7 +308,8 @@ func withTwoVersions() []fault {
 		},
 		{
 			name: "somebody's broken nginx file", says: "nginx refuses", telling: []string{"before check"},
-			come: on("echo 'no such directive;' >/etc/nginx/conf.d/theirs.conf"), lift: on("rm /etc/nginx/conf.d/theirs.conf"),
+			come: on("echo 'no such directive;' >/etc/nginx/conf.d/theirs.conf"),
+			lift: on("rm /etc/nginx/conf.d/theirs.conf"),
 		},
 		{
 			name: "include edited by hand", says: "nginx", impossible: reload, closes: true, mended: true,
@@ -313,7 +325,8 @@ func withTwoVersions() []fault {
 			telling: []string{"before switch"},
 		},
 		{
-			name: "first deployment, flag folder deleted", says: "flag", flags: true, first: true, impossible: first, at: firstTime,
+			name: "first deployment, flag folder deleted", says: "flag", flags: true, first: true, impossible: first,
+			at:   firstTime,
 			come: on("rm -rf $flags"), telling: []string{"before verify"},
 		},
 		{
@@ -324,12 +337,14 @@ func withTwoVersions() []fault {
 		{
 			name: "old version crashes", says: "exited", impossible: "those it was answering, and all until it or " +
 				"the new one listens", closes: true,
-			at: until("prune"), come: on("systemctl kill -s KILL shop@$active || true"), telling: []string{"before switch"},
+			at: until("prune"), come: on("systemctl kill -s KILL shop@$active || true"),
+			telling: []string{"before switch"},
 		},
 		{
 			name: "new version crashes", says: "exited|EX_", impossible: "those it was answering, and all until it " +
 				"listens again when the old one is gone", closes: true,
-			at: from("health"), come: on("systemctl kill -s KILL shop@$idle || true"), telling: []string{"inside health", "inside verify"},
+			at: from("health"), come: on("systemctl kill -s KILL shop@$idle || true"),
+			telling: []string{"inside health", "inside verify"},
 		},
 		{
 			name: "new version crashes long after the run, three times", impossible: "those it was answering, and " +
@@ -340,13 +355,16 @@ func withTwoVersions() []fault {
 			done`),
 		},
 		{
-			name: "new version breaks for good long after the run", impossible: "all until the next deployment", closes: true, down: true,
-			at: only(after), telling: []string{"after the run"}, come: on(`release=$(readlink $root/slots/$idle); rm -r "$root/slots/$release/controller"; systemctl kill -s KILL shop@$idle`),
+			name: "new version breaks for good long after the run", impossible: "all until the next deployment",
+			closes: true, down: true,
+			at: only(after), telling: []string{"after the run"},
+			come: on(`release=$(readlink $root/slots/$idle); rm -r "$root/slots/$release/controller"; systemctl kill -s KILL shop@$idle`),
 		},
 		// What is on the disk.
 		{
-			name:    "unit edited by hand",
-			come:    on("sed -i 's/^RestartSec=1/RestartSec=2/' /etc/systemd/system/shop@.service; systemctl daemon-reload"),
+			name: "unit edited by hand",
+			come: on("sed -i 's/^RestartSec=1/RestartSec=2/' /etc/systemd/system/shop@.service; systemctl " +
+				"daemon-reload"),
 			telling: []string{"before start"},
 		},
 		{

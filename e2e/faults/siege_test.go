@@ -78,7 +78,8 @@ func asset(key string) string { return "s3://" + bucket + "/" + key + " -> ai_mo
 // Job is World's, over the link, with an asset, and with hooks that are places.
 func (s *siege) Job(sha string, with map[string]string) lab.Job {
 	inputs := map[string]string{
-		"host": s.link.Host, "port": s.link.Port, "known-hosts": "", "fingerprint": strings.Join(slices.Sorted(maps.Values(s.Host.Fingerprints())), "\n"),
+		"host": s.link.Host, "port": s.link.Port, "known-hosts": "",
+		"fingerprint":  strings.Join(slices.Sorted(maps.Values(s.Host.Fingerprints())), "\n"),
 		"before-start": "bash " + lab.HoldScript + " before-start", "after-switch": "bash " + lab.HoldScript +
 			" after-switch",
 		"drain-timeout": "2s", "assets": asset("model"), "s3-endpoint": s.s3.URL(),

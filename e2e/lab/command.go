@@ -16,7 +16,8 @@ type Command struct {
 // registered are the commands that the runner obeys (actions/runner, ActionCommandManager.cs); any
 // other is text.
 var registered = map[string]bool{
-	"add-mask": true, "add-matcher": true, "add-path": true, "debug": true, "echo": true, "endgroup": true, "error": true,
+	"add-mask": true, "add-matcher": true, "add-path": true, "debug": true, "echo": true, "endgroup": true,
+	"error": true,
 	"group": true, "notice": true, "remove-matcher": true, "save-state": true, "set-env": true, "set-output": true,
 	"stop-commands": true, "warning": true,
 }

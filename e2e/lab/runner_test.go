@@ -54,7 +54,8 @@ func TestRunnerGivesTheEnvironmentOfGitHub(t *testing.T) {
 	log := "\n" + result.Log()
 	for _, want := range []string{
 		"INPUT_HEALTH-PATH=/up", "INPUT_REPOSITORY=clothesme/x at abc", "INPUT_A_NAME=", "INPUT_MISTYPED=x",
-		"AWS_REGION=eu-west-1", "FROM_ACTION=step", "CI=no", "STATE_left=1", "LINES_=a\nb", "GITHUB_ACTIONS=true", "RUNNER_DEBUG=1",
+		"AWS_REGION=eu-west-1", "FROM_ACTION=step", "CI=no", "STATE_left=1", "LINES_=a\nb", "GITHUB_ACTIONS=true",
+		"RUNNER_DEBUG=1",
 		"HOME=/github/home", "GITHUB_WORKSPACE=/github/workspace", "CHECKOUT=/github/workspace/src", "GITHUB_SHA=abc",
 		"GITHUB_REF_NAME=v1", "GITHUB_REF_TYPE=tag", "RUNNER_TEMP=/github/runner_temp", "RUNNER_OS=Linux",
 		"/github/workspace", "main.sh", "0", "no terminal",

@@ -80,7 +80,8 @@ func photograph(ctx context.Context, mermaid, summary, file string) error {
 
 func chromium(ctx context.Context, dir string, args ...string) ([]byte, error) {
 	args = append([]string{
-		"--headless", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files", "--virtual-time-budget=20000", "--user-data-dir=" + filepath.Join(dir, "profile"),
+		"--headless", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files", "--virtual-time-budget=20000",
+		"--user-data-dir=" + filepath.Join(dir, "profile"),
 	}, args...)
 	out, err := exec.CommandContext(ctx, "chromium", args...).Output()
 	var exit *exec.ExitError

@@ -238,7 +238,8 @@ func (s *Server) PutParts(ctx context.Context, bucket, key string, data []byte, 
 		parts = append(parts, types.CompletedPart{ETag: put.ETag, PartNumber: number, ChecksumCRC32: put.ChecksumCRC32})
 	}
 	_, err = s.client.CompleteMultipartUpload(ctx, &awss3.CompleteMultipartUploadInput{
-		Bucket: &bucket, Key: &key, UploadId: begun.UploadId, MultipartUpload: &types.CompletedMultipartUpload{Parts: parts},
+		Bucket: &bucket, Key: &key, UploadId: begun.UploadId,
+		MultipartUpload: &types.CompletedMultipartUpload{Parts: parts},
 	})
 	if err != nil {
 		return fmt.Errorf("put s3://%s/%s in parts: %w", bucket, key, err)

@@ -61,7 +61,8 @@ func (s *Site) Deploy(ctx context.Context, version, broken string, onLine func(l
 	s.runs++
 	return s.runner.Run(ctx, lab.Job{
 		With: map[string]string{
-			"host": s.Host.IP, "key": s.key.Private, "known-hosts": s.Host.KnownHosts(), "watch-for": "2s", "drain-timeout": "3s",
+			"host": s.Host.IP, "key": s.key.Private, "known-hosts": s.Host.KnownHosts(), "watch-for": "2s",
+			"drain-timeout": "3s",
 		},
 		GitHub: lab.GitHub{
 			Repository: s.repo.Name(), SHA: sha, ServerURL: s.git.URL(), Token: s.git.Token(),

@@ -52,7 +52,8 @@ func newKey(t *testing.T) string {
 func parse(t *testing.T, with map[string]string, env ...string) (*inputs.Inputs, error) {
 	t.Helper()
 	all := map[string]string{
-		"GITHUB_SERVER_URL": "https://github.com", "GITHUB_REPOSITORY": "acme/shop", "GITHUB_SHA": "1a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d",
+		"GITHUB_SERVER_URL": "https://github.com", "GITHUB_REPOSITORY": "acme/shop",
+		"GITHUB_SHA":       "1a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d",
 		"GITHUB_WORKSPACE": "/github/workspace", "INPUT_HOST": "web.example.com", "INPUT_KEY": newKey(t),
 	}
 	for name, value := range with {

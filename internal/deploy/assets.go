@@ -115,9 +115,11 @@ func (d *Deployment) fetchAsset(ctx context.Context, h *target, i int) (*scripts
 		}
 		d.rep.Mask(signatures(signed)...)
 		res, err := h.Exec(ctx, scripts.Assets, scripts.Values{
-			"release": h.release, "target": a.Path, "url": signed, "etag": a.object.ETag, "size": strconv.FormatInt(a.object.Size, 10),
-			"asset": a.id(), "download": a.object.Download(), "digest": a.proof.Digest, "recipe": d.recipe(h), "clone": h.Clone(),
-			"last": scripts.Yes(i == len(h.assets)-1),
+			"release": h.release, "target": a.Path, "url": signed, "etag": a.object.ETag,
+			"size":  strconv.FormatInt(a.object.Size, 10),
+			"asset": a.id(), "download": a.object.Download(), "digest": a.proof.Digest, "recipe": d.recipe(h),
+			"clone": h.Clone(),
+			"last":  scripts.Yes(i == len(h.assets)-1),
 		})
 		if err == nil {
 			return res, nil

@@ -24,12 +24,14 @@ func testInputs() *inputs.Inputs {
 			User: "ubuntu", Name: "web-1",
 			Port: 22,
 		}}, ConnectTimeout: time.Second, Timeout: time.Minute, LockTimeout: time.Second,
-		App: "ai-server", Path: "/home/ubuntu/ai-server", Repository: "o/r", Ref: newCommit, ServerURL: "https://github.com", Start: "serve", Strategy: inputs.BlueGreen,
+		App: "ai-server", Path: "/home/ubuntu/ai-server", Repository: "o/r", Ref: newCommit,
+		ServerURL: "https://github.com", Start: "serve", Strategy: inputs.BlueGreen,
 		Ports: [2]uint16{8080, 8081}, Health: inputs.Health{
 			Path: "/health", Status: 200, Timeout: time.Second,
 			Host: "localhost",
 		},
-		DrainTimeout: time.Second, StopTimeout: time.Second, ServerName: "_", NginxInclude: "/etc/nginx/conf.d/service-url.inc", KeepReleases: 5,
+		DrainTimeout: time.Second, StopTimeout: time.Second, ServerName: "_",
+		NginxInclude: "/etc/nginx/conf.d/service-url.inc", KeepReleases: 5,
 		MaxBodySize: "100m", ResponseTimeout: 5 * time.Minute,
 		Operation: inputs.Deploy, Run: inputs.Run{ID: "7", Number: "3", Actor: "ada"},
 	}
@@ -57,7 +59,8 @@ func TestDeploymentIsThisList(t *testing.T) {
 		t.Fatalf("Run: %v\n%s", err, log)
 	}
 	want := []string{
-		"lock", "check", "port", "setup", "fetch", "build", "before-start", "start 8081", "health", "site", "switch 8080>8081", "verify",
+		"lock", "check", "port", "setup", "fetch", "build", "before-start", "start 8081", "health", "site",
+		"switch 8080>8081", "verify",
 		"after-switch", "drain 8080", "stop 8080", "prune", "record",
 	}
 	if diff := cmp.Diff(want, f.calls); diff != "" {
@@ -360,7 +363,8 @@ func TestLeftoverInTheIdleSlotIsDrainedAndStopped(t *testing.T) {
 // next run must succeed. A connection that comes about again fails nothing.
 func TestEveryStepFailingInEveryWay(t *testing.T) {
 	verbs := []scripts.Verb{
-		scripts.Lock, scripts.Check, scripts.Port, scripts.Setup, scripts.Fetch, scripts.Build, scripts.Hook, scripts.Start, scripts.Health,
+		scripts.Lock, scripts.Check, scripts.Port, scripts.Setup, scripts.Fetch, scripts.Build, scripts.Hook,
+		scripts.Start, scripts.Health,
 		scripts.Site, scripts.Switch, scripts.Verify, scripts.Drain, scripts.Stop, scripts.Prune, scripts.Record,
 	}
 	committed := map[scripts.Verb]bool{

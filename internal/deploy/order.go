@@ -14,7 +14,8 @@ import (
 func (d *Deployment) by(h *target) string {
 	run := d.in.Run
 	line, err := json.Marshal(state.Past{
-		Time: d.now().UTC().Truncate(time.Second), Release: h.release, Actor: run.Actor, Run: run.URL(), RunID: run.ID, RunNo: run.Number, Workflow: run.Workflow,
+		Time: d.now().UTC().Truncate(time.Second), Release: h.release, Actor: run.Actor, Run: run.URL(), RunID: run.ID,
+		RunNo: run.Number, Workflow: run.Workflow,
 	})
 	if err != nil {
 		panic(err) // a struct of strings and a time always encodes

@@ -25,7 +25,8 @@ func (d *Deployment) success() outcome.Outcome {
 
 func (d *Deployment) result(how outcome.Outcome) *outcome.Result {
 	r := &outcome.Result{
-		Outcome: how, Duration: d.now().Sub(d.begin), Details: d.details, Operation: d.in.Operation, DryRun: d.in.DryRun,
+		Outcome: how, Duration: d.now().Sub(d.begin), Details: d.details, Operation: d.in.Operation,
+		DryRun: d.in.DryRun,
 		Server: d.in.Run.ServerURL, Begin: d.begin, Timeline: d.timeline,
 	}
 	for _, h := range d.hosts {
@@ -103,7 +104,8 @@ func (d *Deployment) record(ctx context.Context, h *target, how outcome.Outcome,
 		Total int64     `json:"duration-ms"`
 		outcome.HostResult
 	}{
-		d.now().UTC().Truncate(time.Millisecond), d.in.Run.URL(), d.in.Run.ID, d.in.Run.Number, d.in.Run.Workflow, d.in.Run.Actor, d.in.Run.SHA,
+		d.now().UTC().Truncate(time.Millisecond), d.in.Run.URL(), d.in.Run.ID, d.in.Run.Number, d.in.Run.Workflow,
+		d.in.Run.Actor, d.in.Run.SHA,
 		state.CutText(reason, maxReason), d.now().Sub(d.begin).Milliseconds(), d.hostResult(h, how),
 	})
 	if err != nil {

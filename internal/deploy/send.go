@@ -27,7 +27,8 @@ func (d *Deployment) shares() bool { return d.in.Build == "" }
 func (d *Deployment) readAhead(ctx context.Context) {
 	d.tree = sync.OnceValues(func() (*workspace.Tree, error) {
 		return workspace.Read(ctx, workspace.Options{
-			Workspace: d.in.Workspace, Path: d.in.WorkspacePath, Exclude: d.in.Exclude, ReadOnly: d.shares(), Memory: 128 << 20,
+			Workspace: d.in.Workspace, Path: d.in.WorkspacePath, Exclude: d.in.Exclude, ReadOnly: d.shares(),
+			Memory: 128 << 20,
 		})
 	})
 	d.hashed = sync.OnceValues(func() (*workspace.Tree, error) {

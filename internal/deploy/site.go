@@ -42,7 +42,8 @@ func (d *Deployment) siteValues(h *target) scripts.Values {
 		fallback = h.Active.Port
 	}
 	return scripts.Values{
-		"nginx_include": d.in.NginxInclude, "site_file": h.app.SiteFile(), "site": h.app.SiteConf(), "include": h.app.IncludeConf(fallback), "site_id": h.app.SiteID(), "verify_host": d.verifyHost(),
+		"nginx_include": d.in.NginxInclude, "site_file": h.app.SiteFile(), "site": h.app.SiteConf(),
+		"include": h.app.IncludeConf(fallback), "site_id": h.app.SiteID(), "verify_host": d.verifyHost(),
 	}
 }
 

@@ -27,7 +27,8 @@ func TestTakeoverIsThisList(t *testing.T) {
 		t.Fatalf("Run: %v\n%s", err, log)
 	}
 	want := []string{
-		"lock", "check", "port", "setup", "adopt 8080", "switch >8080", "fetch", "build", "start 8081", "health", "site", "switch 8080>8081", "verify",
+		"lock", "check", "port", "setup", "adopt 8080", "switch >8080", "fetch", "build", "start 8081", "health",
+		"site", "switch 8080>8081", "verify",
 		"drain 8080", "stop 8080", "prune", "record",
 	}
 	if diff := cmp.Diff(want, f.calls); diff != "" {

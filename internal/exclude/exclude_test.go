@@ -40,7 +40,8 @@ func TestMatch(t *testing.T) {
 func TestCheck(t *testing.T) {
 	for pattern, want := range map[string]error{
 		".git": nil, "/a/b/": nil, "**/x": nil, "é*": nil,
-		"!x": ErrNegated, "": ErrForm, "/": ErrForm, "a//b": ErrForm, "../x": ErrForm, "a/./b": ErrForm, "a[": ErrForm, `a\`: ErrForm,
+		"!x": ErrNegated, "": ErrForm, "/": ErrForm, "a//b": ErrForm, "../x": ErrForm, "a/./b": ErrForm, "a[": ErrForm,
+		`a\`: ErrForm,
 	} {
 		if err := Check(pattern); !errors.Is(err, want) {
 			t.Errorf("Check(%q) = %v, want %v", pattern, err, want)

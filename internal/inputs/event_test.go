@@ -57,7 +57,8 @@ func TestTheCommitOfAnEvent(t *testing.T) {
 			}
 			env := runner(key)
 			maps.Copy(env, map[string]string{
-				"GITHUB_EVENT_NAME": tt.event, "GITHUB_REF": tt.ref, "GITHUB_SHA": head, "GITHUB_REPOSITORY": "o/r", "GITHUB_EVENT_PATH": file,
+				"GITHUB_EVENT_NAME": tt.event, "GITHUB_REF": tt.ref, "GITHUB_SHA": head, "GITHUB_REPOSITORY": "o/r",
+				"GITHUB_EVENT_PATH": file,
 			})
 			inputs := map[string]string{"insecure-skip-host-key-check": "true"}
 			in, err := Parse(with(env, inputs))

@@ -16,9 +16,13 @@ func FuzzParse(f *testing.F) {
 	base := runner(key)
 	all := fields()
 	for i, seed := range []string{
-		"a@[::1]:22", "web,b", "ubuntu", "22", "-----BEGIN RSA PRIVATE KEY-----\nAAAA\n-----END RSA PRIVATE KEY-----", "pass", "ssh-ed25519-cert-v01@openssh.com AAAA",
-		"web ssh-ed25519 AAAA", "SHA256:AAAA", "true", "ops@bastion:2222,b2", "-----BEGIN PRIVATE KEY-----\nAA\n-----END PRIVATE KEY-----", "pass", "SHA256:AA", "1s", "30", "10m", "My-App", "/srv/../x", "git", "o/r", "refs/heads/a..b", "ghs_x", "make\r\n", "x $PORT",
-		"s3://b/k -> a/../b", "eu-west-1", "https://h:1/", "8080 8081", "/h?x=%0A", "204", "body\"", "1e3s", "h:1", "0s", "-1s", "+Infs", "*.a.b _", "/a.inc", "0x10",
+		"a@[::1]:22", "web,b", "ubuntu", "22", "-----BEGIN RSA PRIVATE KEY-----\nAAAA\n-----END RSA PRIVATE KEY-----",
+		"pass", "ssh-ed25519-cert-v01@openssh.com AAAA",
+		"web ssh-ed25519 AAAA", "SHA256:AAAA", "true", "ops@bastion:2222,b2",
+		"-----BEGIN PRIVATE KEY-----\nAA\n-----END PRIVATE KEY-----", "pass", "SHA256:AA", "1s", "30", "10m", "My-App",
+		"/srv/../x", "git", "o/r", "refs/heads/a..b", "ghs_x", "make\r\n", "x $PORT",
+		"s3://b/k -> a/../b", "eu-west-1", "https://h:1/", "8080 8081", "/h?x=%0A", "204", "body\"", "1e3s", "h:1",
+		"0s", "-1s", "+Infs", "*.a.b _", "/a.inc", "0x10",
 	} {
 		f.Add(uint(i), seed, uint(0), "web")
 	}
@@ -61,7 +65,8 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		for name, s := range map[string]string{
-			"name": in.Hosts[0].Name, "user": in.Hosts[0].User, "app": in.App, "path": in.Path, "include": in.NginxInclude, "server": in.ServerName,
+			"name": in.Hosts[0].Name, "user": in.Hosts[0].User, "app": in.App, "path": in.Path,
+			"include": in.NginxInclude, "server": in.ServerName,
 			"host": in.Health.Host, "repo": in.Repository, "ref": in.Ref, "healthed": in.Health.Path,
 		} {
 			if !narrow[name].MatchString(s) {

@@ -171,7 +171,8 @@ func TestParseTakes(t *testing.T) {
 			func(in *Inputs) { in.KeyInsecure = true },
 		},
 		{"times", map[string]string{
-			"connect-timeout": "1s", "timeout": "1h30m", "lock-timeout": "0s", "health-timeout": "2m", "watch-for": "0s", "drain-timeout": "1m", "stop-timeout": "1.5s",
+			"connect-timeout": "1s", "timeout": "1h30m", "lock-timeout": "0s", "health-timeout": "2m",
+			"watch-for": "0s", "drain-timeout": "1m", "stop-timeout": "1.5s",
 		}, func(in *Inputs) {
 			in.ConnectTimeout, in.Timeout, in.LockTimeout, in.Health.Timeout = time.Second, 90*time.Minute, 0, 2*time.Minute
 			in.WatchFor, in.DrainTimeout, in.StopTimeout = 0, time.Minute, 1500*time.Millisecond

@@ -58,8 +58,10 @@ func checkApp(name string) error {
 // to deploy to.
 var (
 	closedFolders = []string{
-		"/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/proc", "/run", "/sbin", "/snap", "/sys",
-		"/tmp", "/usr", "/var/run", "/var/tmp", "/var/lib/deploy-action", "/var/lib/dpkg", "/var/lib/systemd", "/var/log",
+		"/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/proc", "/run", "/sbin", "/snap",
+		"/sys",
+		"/tmp", "/usr", "/var/run", "/var/tmp", "/var/lib/deploy-action", "/var/lib/dpkg", "/var/lib/systemd",
+		"/var/log",
 		"/var/spool/cron",
 	}
 	parentFolders = []string{

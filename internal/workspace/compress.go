@@ -118,7 +118,8 @@ func (t *Tree) readAt(e *entry, p []byte, offset int64) (int, error) {
 }
 
 var levels = map[int]*sync.Pool{
-	gzip.BestSpeed: writers(gzip.BestSpeed), gzip.HuffmanOnly: writers(gzip.HuffmanOnly), gzip.NoCompression: writers(gzip.NoCompression),
+	gzip.BestSpeed: writers(gzip.BestSpeed), gzip.HuffmanOnly: writers(gzip.HuffmanOnly),
+	gzip.NoCompression: writers(gzip.NoCompression),
 }
 
 func writers(level int) *sync.Pool {

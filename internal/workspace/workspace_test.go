@@ -321,7 +321,8 @@ func TestPackRefusesAFileThatChanged(t *testing.T) {
 // The kernel's files say that they are larger than what they give, like one that shrinks.
 func TestReadRefusesAFileThatShrinks(t *testing.T) {
 	tree, err := Read(t.Context(), Options{
-		Workspace: "/sys/devices/system/clocksource", Path: "clocksource0", Memory: 1 << 20, Exclude: exclude.Patterns{"power/", "subsystem", "unbind*", "uevent"},
+		Workspace: "/sys/devices/system/clocksource", Path: "clocksource0", Memory: 1 << 20,
+		Exclude: exclude.Patterns{"power/", "subsystem", "unbind*", "uevent"},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -535,7 +536,8 @@ func TestSecretsInTheWorkspace(t *testing.T) {
 	certificate, key := "-----BEGIN CERTIFICATE-----\n", "-----BEGIN PRIVATE KEY-----\n"
 	for name, text := range map[string]string{
 		"main.py": "x", "gha-creds-0123456789abcdef.json": "{}", "sub/gha-creds-f.json": "{}", "creds.json": "{}",
-		".env": "A=1", "sub/.env.production": "A=1", ".env.example": "A=", ".npmrc": "x", "sub/key.pem": key, "x.pem": "x",
+		".env": "A=1", "sub/.env.production": "A=1", ".env.example": "A=", ".npmrc": "x", "sub/key.pem": key,
+		"x.pem":           "x",
 		"authorities.pem": certificate, "both.pem": certificate + key, "environment.py": "x",
 	} {
 		put(t, dir, name, text, 0o644)
