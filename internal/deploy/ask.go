@@ -81,7 +81,7 @@ func (d *Deployment) isUp(_ context.Context, h *target) (string, error) {
 func (d *Deployment) askAll(ctx context.Context, limit time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	for _, h := range d.hosts {
+	for _, h := range d.present() {
 		h.answer = nil
 		if h.Idle.Port == 0 { // it was not asked what is there, let alone changed
 			continue

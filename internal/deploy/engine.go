@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -71,13 +72,19 @@ type engine struct {
 	same func(context.Context, *target) error
 }
 
+// present are the hosts that are still this run's. One that another run has taken over is that
+// run's: nothing on it is touched any more.
+func (e *engine) present() []*target {
+	return slices.DeleteFunc(slices.Clone(e.hosts), func(h *target) bool { return h.taken })
+}
+
 var errDeadline = errors.New("step time-out")
 
 // do runs a step on the hosts that need it and returns what failed, joined; every host's undo
 // stands on the stack before its run begins.
 func (e *engine) do(ctx context.Context, s step) error {
 	var todo []*target
-	for _, h := range e.hosts {
+	for _, h := range e.present() {
 		if s.unless == nil || !s.unless(h) {
 			todo = append(todo, h)
 		}
@@ -97,7 +104,10 @@ func (e *engine) do(ctx context.Context, s step) error {
 	} else {
 		var wg sync.WaitGroup
 		for i, h := range todo {
-			wg.Go(func() { lines[i], errs[i] = e.on(ctx, h, s) })
+			wg.Go(func() {
+				lines[i], errs[i] = e.on(ctx, h, s)
+				h.taken = host.Overtaken(errs[i])
+			})
 		}
 		wg.Wait()
 	}
@@ -189,6 +199,10 @@ func (e *engine) takeBack(ctx context.Context) error {
 	for len(e.undos) > 0 {
 		u := e.undos[len(e.undos)-1]
 		e.undos = e.undos[:len(e.undos)-1]
+		u.hosts = slices.DeleteFunc(u.hosts, func(h *target) bool { return h.taken })
+		if len(u.hosts) == 0 {
+			continue
+		}
 		e.stepsBegun++
 		group, began := e.rep.Step("Taking back "+u.step.name), e.now()
 		results := make([]error, len(u.hosts))
@@ -199,6 +213,10 @@ func (e *engine) takeBack(ctx context.Context) error {
 				s.within = limit
 				s.each = func(ctx context.Context, h *target) (string, error) { return "", s.undo(ctx, h) }
 				_, results[i] = e.on(ctx, h, s)
+				if results[i] != nil {
+					h.undone = results[i]
+					h.taken = host.Overtaken(results[i])
+				}
 			})
 		}
 		wg.Wait()
@@ -210,9 +228,6 @@ func (e *engine) takeBack(ctx context.Context) error {
 		if err != nil {
 			group.Fail("taking back " + u.step.name + ": " + outcome.Headline(results))
 			errs = append(errs, err)
-			if host.Overtaken(err) {
-				e.undos = nil // see fail
-			}
 			continue
 		}
 		group.Done(u.step.name + " taken back")

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/clothesme/deploy-action/internal/host"
@@ -15,52 +16,79 @@ import (
 
 // failure puts the four facts together. undone is what went wrong in taking back.
 func (d *Deployment) failure(s step, cause, undone error) *outcome.Failure {
-	f := &outcome.Failure{
-		Outcome: outcome.Failed, Step: s.name, What: outcome.Describe(cause), Site: outcome.SiteUnchanged,
-		Err: cause,
-	}
+	f := &outcome.Failure{Outcome: outcome.Failed, Step: s.name, What: outcome.Describe(cause), Err: cause}
 	var no *host.Error
 	if errors.As(cause, &no) {
 		f.Evidence = no.Evidence
 	}
-	for _, h := range d.hosts {
-		if s.phase == prepare || len(d.hosts) == 1 || failedOn(cause, h) {
-			f.Hosts = append(f.Hosts, h.Address.String())
+	at := d.hosts[0] // the first one on which it failed
+	sites, unsure := make([]outcome.Site, len(d.hosts)), (*target)(nil)
+	for i, h := range slices.Backward(d.hosts) {
+		if failedOn(cause, h) {
+			at = h
 		}
-		f.Serving = serving(h)
-		if h.Active != nil && h.answer == nil {
-			f.Serving += ", as far as is known: it could not be asked"
+		if sites[i] = siteOf(h); h.route == routeBack && (h.Active != nil || h.Outside != nil) {
+			f.Outcome = outcome.Restored
 		}
-		switch {
-		case h.route == routeNew && undone != nil:
-			f.Site = outcome.SiteSwitched
-			var exit *remote.ExitError
-			if !errors.As(undone, &exit) {
-				f.Site = outcome.SiteUnknown
-			}
-		case h.route == routeMaybe && undone != nil:
-			f.Site = outcome.SiteUnknown
-		case h.route == routeBack && f.Site == outcome.SiteUnchanged:
-			f.Site = outcome.SiteRestored
-			if h.Active != nil || h.Outside != nil {
-				f.Outcome = outcome.Restored
-			}
+		if !h.taken && (sites[i] == outcome.SiteUnknown || sites[i] == outcome.SiteSwitched) {
+			unsure = h
 		}
 	}
-	f.Next = d.next(s, cause)
-	switch {
-	case host.Overtaken(cause) || host.Overtaken(undone):
-		f.Site, f.Serving = outcome.SiteUnknown, "it is in the hands of the other deployment"
-	case f.Site == outcome.SiteUnknown || f.Site == outcome.SiteSwitched:
-		h := d.hosts[0]
-		f.Serving = "the flag on the host tells"
+	f.Site = outcome.SiteOf(sites)
+	for i, h := range d.hosts {
+		if failedOn(cause, h) || len(d.hosts) == 1 {
+			f.Hosts = append(f.Hosts, h.Address.String())
+		}
+		if said := servesOf(h, sites[i]); len(d.hosts) == 1 {
+			f.Serving = said
+		} else {
+			f.Each = append(f.Each, h.Address.String()+": "+said)
+		}
+	}
+	if len(f.Hosts) == 0 { // no host has a part in it
+		for _, h := range d.hosts {
+			f.Hosts = append(f.Hosts, h.Address.String())
+		}
+	}
+	f.Next = d.next(s, at, cause)
+	if unsure != nil {
 		f.Next = fmt.Sprintf("see which port is active: ssh %s ls %s; then run this workflow again, it finds out "+
-			"and goes on from there", sshTarget(h.Address), d.flagDir())
+			"and goes on from there", sshTarget(unsure.Address), d.flagDir())
 	}
 	if undone != nil {
 		f.What += "\nand taking it back failed too: " + outcome.Describe(undone)
 	}
 	return f
+}
+
+// siteOf is what became of the site of one host.
+func siteOf(h *target) outcome.Site {
+	var exit *remote.ExitError
+	switch {
+	case h.taken:
+		return outcome.SiteUnknown
+	case h.route == routeNew && h.undone != nil && errors.As(h.undone, &exit):
+		return outcome.SiteSwitched
+	case h.route == routeNew && h.undone != nil, h.route == routeMaybe && h.undone != nil:
+		return outcome.SiteUnknown
+	case h.route == routeBack:
+		return outcome.SiteRestored
+	}
+	return outcome.SiteUnchanged
+}
+
+// servesOf says what a host serves.
+func servesOf(h *target, site outcome.Site) string {
+	said := serving(h)
+	switch {
+	case h.taken:
+		said = "it is in the hands of the other deployment"
+	case site == outcome.SiteUnknown || site == outcome.SiteSwitched:
+		said = "the flag on the host tells"
+	case h.Active != nil && h.answer == nil:
+		said += ", as far as is known: it could not be asked"
+	}
+	return said
 }
 
 func failedOn(err error, h *target) bool {
@@ -109,12 +137,11 @@ func said(err error) string {
 const saidLines = 5
 
 // next is the remedy for what failed; remote's errors carry theirs in their own text.
-func (d *Deployment) next(s step, cause error) string {
+func (d *Deployment) next(s step, h *target, cause error) string {
 	var no *host.Error
 	var order *state.OrderError
 	var none *state.ChoiceError
 	var down *downError
-	h := d.hosts[0]
 	switch {
 	case errors.Is(cause, context.Canceled):
 		return "run this workflow again when it suits"

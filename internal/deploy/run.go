@@ -53,7 +53,9 @@ func (d *Deployment) Run(ctx context.Context) (*outcome.Result, error) {
 		case s.phase.proved() && host.Overtaken(err):
 			d.rep.Warn("Overtaken", "the new version was proved; what was left to do is another deployment's now: "+
 				outcome.Describe(err))
-			return d.result(d.success()), nil
+			if len(d.present()) == 0 {
+				return d.result(d.success()), nil
+			}
 		case s.phase.proved() && flagged(err):
 			d.rep.Warn("Flag changed", "the new version was proved, and somebody has changed the flag since: "+
 				outcome.Describe(err))
@@ -72,29 +74,26 @@ func (d *Deployment) Run(ctx context.Context) (*outcome.Result, error) {
 }
 
 // fail takes back what was done, writes it down on the hosts that still answer, and explains. A
-// host that another run has taken over is that run's: nothing on it is touched.
+// host that another run has taken over is that run's: nothing on it is touched, and the others are
+// taken back all the same.
 func (d *Deployment) fail(ctx context.Context, s step, cause error) (*outcome.Result, error) {
-	if host.Overtaken(cause) {
-		d.undos = nil
-	}
 	if errors.Is(cause, host.ErrGone) {
 		d.patience = min(d.patience, time.Second) // it was long enough
 	}
 	undone := d.takeBack(ctx)
-	taken := host.Overtaken(cause) || host.Overtaken(undone)
-	d.untidy = undone != nil && !taken
+	for _, h := range d.present() {
+		d.untidy = d.untidy || h.undone != nil
+	}
 	limit, cancelled := time.Minute, ctx.Err() != nil
 	if cancelled {
 		limit = cancelBudget / 3
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	defer cancel()
-	if !taken {
-		d.askAll(ctx, limit/2)
-	}
+	d.askAll(ctx, limit/2)
 	f := d.failure(s, cause, undone)
-	for _, h := range d.hosts {
-		if !h.Locked() || h.Idle.Port == 0 || taken {
+	for _, h := range d.present() {
+		if !h.Locked() || h.Idle.Port == 0 {
 			continue
 		}
 		if d.op.history {

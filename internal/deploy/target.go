@@ -36,6 +36,8 @@ type target struct {
 	changed     bool   // something was installed or written in setting up
 	reloaded    bool   // this deployment made nginx reload
 	undoing     bool   // what was done is being taken back
+	undone      error  // why that failed
+	taken       bool   // another run has the deploy lock
 	route       route  // where requests go now
 	routed      bool   // requests may have gone to the new slot at some time
 	tried       uint16 // the port of a replacement; it is the active one when the old version was started again there

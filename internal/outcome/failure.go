@@ -17,7 +17,27 @@ const (
 	SiteRestored  Site = "restored"  // it was switched, and switched back
 	SiteSwitched  Site = "switched"  // it could not be switched back: the new version answers
 	SiteUnknown   Site = "unknown"   // the switch, or what takes it back, ended without a word of what it came to
+	SiteMixed     Site = "mixed"     // not all hosts serve the same
 )
+
+// SiteOf is the state of a site that several hosts serve, by theirs.
+func SiteOf(hosts []Site) Site {
+	all := SiteUnchanged
+	for i, site := range hosts {
+		switch {
+		case i == 0 || site == all:
+			all = site
+		case all == SiteMixed, old(site) != old(all), site == SiteUnknown, all == SiteUnknown:
+			all = SiteMixed
+		default: // what was not switched serves the same as what was switched back
+			all = SiteRestored
+		}
+	}
+	return all
+}
+
+// old tells whether what served before serves.
+func old(site Site) bool { return site == SiteUnchanged || site == SiteRestored }
 
 // Failure is the run's error: the four facts that whoever reads it needs, in this order.
 type Failure struct {
@@ -27,8 +47,9 @@ type Failure struct {
 	Evidence []string // the host's own last lines
 	Hosts    []string
 	Site     Site
-	Serving  string // for people: what serves now
-	Next     string // what to do
+	Serving  string   // for people: what serves now
+	Each     []string // in its place, where there are several hosts: each one's
+	Next     string   // what to do
 	Err      error
 }
 
@@ -47,7 +68,14 @@ func (f *Failure) Error() string {
 	if len(f.Hosts) > 0 {
 		fmt.Fprintf(&b, "\nhost: %s", strings.Join(f.Hosts, ", "))
 	}
-	fmt.Fprintf(&b, "\nsite: %s; %s\nnext: %s", f.Site, f.Serving, f.Next)
+	fmt.Fprintf(&b, "\nsite: %s", f.Site)
+	if f.Serving != "" {
+		b.WriteString("; " + f.Serving)
+	}
+	for _, line := range f.Each {
+		b.WriteString("\n  " + line)
+	}
+	b.WriteString("\nnext: " + f.Next)
 	return b.String()
 }
 

@@ -98,8 +98,12 @@ func (r *Result) headline(f *Failure) string {
 	}
 	switch r.Outcome {
 	case Deployed, RolledBack:
-		return fmt.Sprintf("%s: %s is live on port %d",
-			title(strings.Replace(string(r.Outcome), "-", " ", 1)), first.Release, first.ActivePort)
+		where := fmt.Sprintf("port %d", first.ActivePort)
+		if len(r.Hosts) > 1 {
+			where = fmt.Sprintf("%d hosts", len(r.Hosts))
+		}
+		return fmt.Sprintf("%s: %s is live on %s",
+			title(strings.Replace(string(r.Outcome), "-", " ", 1)), first.Release, where)
 	case SetUp:
 		return "Set up: the host is ready for deployments"
 	case Restored:
@@ -110,6 +114,8 @@ func (r *Result) headline(f *Failure) string {
 	switch {
 	case len(f.Hosts) == 0:
 		return "Failed: nothing was begun"
+	case f.Site == SiteMixed:
+		return "Failed: not all hosts serve the same now"
 	case f.Site == SiteUnknown:
 		return "Failed: what the site serves now is not known"
 	case f.Site == SiteSwitched:

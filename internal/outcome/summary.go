@@ -70,7 +70,14 @@ func (f *Failure) markdown() string {
 		fmt.Fprintf(&b, "- **What failed:** %s\n", report.MarkdownText(f.What))
 		fmt.Fprintf(&b, "- **Host:** %s\n", report.MarkdownCode(strings.Join(f.Hosts, ", ")))
 	}
-	fmt.Fprintf(&b, "- **The site now:** %s; %s\n", f.Site, report.MarkdownText(f.Serving))
+	fmt.Fprintf(&b, "- **The site now:** %s", f.Site)
+	if f.Serving != "" {
+		b.WriteString("; " + report.MarkdownText(f.Serving))
+	}
+	for _, line := range f.Each {
+		b.WriteString("\n  - " + report.MarkdownText(line))
+	}
+	b.WriteString("\n")
 	fmt.Fprintf(&b, "- **Next:** %s\n\n", report.MarkdownText(f.Next))
 	if len(f.Evidence) > 0 {
 		fmt.Fprintf(&b, "<details><summary>The host's own last lines</summary>\n\n%s\n</details>\n\n",

@@ -241,3 +241,23 @@ func TestHeadlineHasWhatItAnnounces(t *testing.T) {
 		}
 	}
 }
+
+func TestTheSiteOfSeveralHosts(t *testing.T) {
+	for _, tt := range []struct {
+		hosts []Site
+		want  Site
+	}{
+		{[]Site{SiteUnchanged, SiteUnchanged}, SiteUnchanged},
+		{[]Site{SiteUnchanged, SiteRestored, SiteUnchanged}, SiteRestored},
+		{[]Site{SiteRestored, SiteSwitched}, SiteMixed},
+		{[]Site{SiteSwitched, SiteSwitched}, SiteSwitched},
+		{[]Site{SiteUnknown, SiteRestored}, SiteMixed},
+		{[]Site{SiteUnknown, SiteUnknown}, SiteUnknown},
+		{[]Site{SiteSwitched, SiteUnknown, SiteUnknown}, SiteMixed},
+		{[]Site{SiteSwitched, SiteUnchanged, SiteUnchanged}, SiteMixed},
+	} {
+		if got := SiteOf(tt.hosts); got != tt.want {
+			t.Errorf("%v: %s, want %s", tt.hosts, got, tt.want)
+		}
+	}
+}

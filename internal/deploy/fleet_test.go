@@ -1,0 +1,181 @@
+package deploy
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/clothesme/deploy-action/internal/host"
+	"github.com/clothesme/deploy-action/internal/inputs"
+	"github.com/clothesme/deploy-action/internal/outcome"
+	"github.com/clothesme/deploy-action/internal/report"
+	"github.com/clothesme/deploy-action/remote"
+	"github.com/clothesme/deploy-action/scripts"
+)
+
+// fakeFleet is several hosts, web-1 the first.
+type fakeFleet []*fakeHost
+
+func newFleet(t *testing.T, hosts int) fakeFleet {
+	t.Helper()
+	fleet := make(fakeFleet, hosts)
+	for i := range fleet {
+		fleet[i] = newFakeHost(t)
+		fleet[i].restarts = 100 * i // no two boots are the same
+	}
+	return fleet
+}
+
+func (fl fakeFleet) inputs() *inputs.Inputs {
+	in := testInputs()
+	in.Hosts = nil
+	for i := range fl {
+		in.Hosts = append(in.Hosts, remote.Host{User: "ubuntu", Name: fmt.Sprintf("web-%d", i+1), Port: 22})
+	}
+	return in
+}
+
+func (fl fakeFleet) dial(ctx context.Context, at remote.Host) (host.Shell, error) {
+	var number int
+	if _, err := fmt.Sscanf(at.Name, "web-%d", &number); err != nil {
+		return nil, err
+	}
+	return fl[number-1].dial(ctx, at)
+}
+
+func (fl fakeFleet) deploy(t *testing.T, in *inputs.Inputs) (*outcome.Result, string, error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	for _, f := range fl {
+		f.cancel = cancel
+	}
+	var log bytes.Buffer
+	d := New(in, report.New(&log, func(string) string { return "" }), fl.dial, fl[0].open, time.Now())
+	d.patience = 20 * time.Millisecond
+	result, err := d.Run(ctx)
+	return result, log.String(), err
+}
+
+// flags are the ports to which nginx sends requests, host by host.
+func (fl fakeFleet) flags() string {
+	var all []string
+	for _, f := range fl {
+		all = append(all, f.flag)
+	}
+	return strings.Join(all, " ")
+}
+
+// One decision for all hosts: whatever befalls one of them before all are proved, each of the others
+// serves what it served before.
+func TestWhatBefallsOneHostOfSeveral(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		verb    scripts.Verb
+		fault   fault
+		flags   string // afterwards; the fault is on the second host
+		outcome outcome.Outcome
+		site    outcome.Site
+		words   []string // of the failure; nothing for a run that succeeds
+		not     []string
+		log     string
+	}{
+		{
+			name: "it can't be built", verb: scripts.Build,
+			fault: fault{kind: "error", code: scripts.ExitBuild, words: "no pip"},
+			flags: "8080 8080 8080", outcome: outcome.Failed, site: outcome.SiteUnchanged,
+			words: []string{"build: no pip", "host: ubuntu@web-2\n", "web-3: ", "site: unchanged"},
+			not:   []string{"host: ubuntu@web-1", "web-3,"},
+		},
+		{
+			name: "it is never healthy", verb: scripts.Health,
+			fault: fault{kind: "error", code: scripts.ExitUnhealthy, words: "answered 500"},
+			flags: "8080 8080 8080", outcome: outcome.Failed, site: outcome.SiteUnchanged,
+			words: []string{"health: answered 500", "host: ubuntu@web-2\n"},
+		},
+		{
+			name: "it turns bad on probation", verb: scripts.Verify,
+			fault: fault{kind: "error", code: scripts.ExitUnhealthy, words: "answered 500"},
+			flags: "8080 8080 8080", outcome: outcome.Restored, site: outcome.SiteRestored,
+			words: []string{"verify: answered 500", "host: ubuntu@web-2\n", "site: restored\n  ubuntu@web-1: "},
+		},
+		{
+			name: "another run has it before the switch", verb: scripts.Start, fault: fault{kind: "overtaken"},
+			flags: "8080 8080 8080", outcome: outcome.Failed, site: outcome.SiteMixed,
+			words: []string{"web-2: it is in the hands of the other deployment", "web-1: 2"},
+		},
+		{
+			name: "another run has it after the switch", verb: scripts.Verify, fault: fault{kind: "overtaken"},
+			flags: "8080 8081 8080", outcome: outcome.Restored, site: outcome.SiteMixed,
+			words: []string{"web-2: it is in the hands of the other deployment", "web-3: 2"},
+		},
+		{
+			name: "it is gone after the switch", verb: scripts.Verify, fault: fault{kind: "gone-before"},
+			flags: "8080 8081 8080", outcome: outcome.Restored, site: outcome.SiteMixed,
+			words: []string{
+				"host: ubuntu@web-2\n", "site: mixed", "web-2: the flag on the host tells",
+				"next: see which port is active: ssh ubuntu@web-2 ls ",
+			},
+		},
+		{
+			name: "another run has it once all are proved", verb: scripts.Stop, fault: fault{kind: "overtaken"},
+			flags: "8081 8081 8081", outcome: outcome.Deployed, log: "Overtaken",
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			fleet := newFleet(t, 3)
+			fleet[1].faults[tt.verb] = tt.fault
+			result, log, err := fleet.deploy(t, fleet.inputs())
+			if result.Outcome != tt.outcome || fleet.flags() != tt.flags || (err != nil) != (tt.words != nil) {
+				t.Errorf("outcome %s, flags %s, %v\n%s", result.Outcome, fleet.flags(), err, log)
+			}
+			if !strings.Contains(log, tt.log) {
+				t.Errorf("the log lacks %q:\n%s", tt.log, log)
+			}
+			for i, f := range fleet {
+				if i != 1 && (f.holder != "" || len(f.recorded) != 1 || f.running["8080"] == (f.flag == "8081")) {
+					t.Errorf("web-%d: the lock is held by %q, it has %d records, %v run", i+1, f.holder,
+						len(f.recorded), f.running)
+				}
+			}
+			var failure *outcome.Failure
+			if errors.As(err, &failure) && failure.Site != tt.site {
+				t.Errorf("site %s, want %s", failure.Site, tt.site)
+			}
+			for _, words := range tt.words {
+				if err != nil && !strings.Contains(err.Error(), words) {
+					t.Errorf("the failure lacks %q:\n%v", words, err)
+				}
+			}
+			for _, words := range tt.not {
+				if err != nil && strings.Contains(err.Error(), words) {
+					t.Errorf("the failure has %q:\n%v", words, err)
+				}
+			}
+			for _, f := range fleet { // what befell it is over
+				f.gone = false
+			}
+			if _, log, err := fleet.deploy(t, fleet.inputs()); err != nil || fleet.flags() == tt.flags &&
+				tt.words != nil {
+				t.Errorf("the next run: %v, flags %s\n%s", err, fleet.flags(), log)
+			}
+		})
+	}
+}
+
+// Two addresses of one machine are found before anything is changed.
+func TestTwoAddressesOfOneMachineAreRefused(t *testing.T) {
+	fleet := newFleet(t, 2)
+	fleet[1].restarts = fleet[0].restarts
+	_, log, err := fleet.deploy(t, fleet.inputs())
+	if err == nil || !strings.Contains(err.Error(), "web-1 and ubuntu@web-2 are one machine") {
+		t.Errorf("%v\n%s", err, log)
+	}
+	if calls := strings.Join(fleet[0].calls, " "); calls != "lock" {
+		t.Errorf("it was asked for %s", calls)
+	}
+}
