@@ -15,8 +15,8 @@ func (d *Deployment) fetch(ctx context.Context, h *target) (string, error) {
 		return d.send(ctx, h)
 	}
 	values := scripts.Values{
-		"git_url": strings.TrimSuffix(d.in.ServerURL, "/") + "/" + d.in.Repository +
-			".git", "ref": d.in.Ref, "token": d.in.Token.Reveal(),
+		"git_url": strings.TrimSuffix(d.in.ServerURL, "/") + "/" + d.in.Repository + ".git",
+		"ref":     d.in.Ref, "token": d.in.Token.Reveal(),
 		"stamp": d.stamp(), "recipe": d.recipe(h), "active_commit": "", "active_recipe": "",
 		"branch": "",
 	}
