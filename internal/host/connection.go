@@ -69,6 +69,7 @@ func (h *Host) dialAgain(ctx context.Context, still func(context.Context) error)
 
 // HangUp ends the connection, and with it the lock.
 func (h *Host) HangUp() {
+	h.dropAhead()
 	if h.lock != nil {
 		h.lock.end()
 	}

@@ -366,3 +366,21 @@ func TestWhatIsSentAhead(t *testing.T) {
 		})
 	}
 }
+
+// What was sent ahead and never asked for ends with the connection, and not after it.
+func TestHangUpEndsWhatWasSentAhead(t *testing.T) {
+	h, f, _ := connected(t)
+	f.waits = scripts.Health
+	h.BeginStep("7-start")
+	h.Ahead("8-health", scripts.Health, nil)
+	if _, err := h.Exec(t.Context(), scripts.Start, nil); err != nil {
+		t.Fatal(err)
+	}
+	a := h.ahead
+	h.HangUp()
+	select {
+	case <-a.done:
+	default:
+		t.Error("it goes on")
+	}
+}
