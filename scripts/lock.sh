@@ -3,8 +3,9 @@
 #
 # Values: app, path, lock_token, lock_note (who, for people), lock_timeout and beat (seconds),
 #         resume (yes: this run had the lock before its connection was lost)
-# Prints: boot (names the host's boot), at once; locked=yes once it is ours, waited (milliseconds),
-#         open (yes, no: others on this host may read the deploy root, since nginx does)
+# Prints: machine (names this boot of this machine), at once; locked=yes once it is ours, waited
+#         (milliseconds), open (yes, no: others on this host may read the deploy root, since nginx
+#         does)
 # Exits:  EX_LOCK_BUSY when lock_timeout is over, EX_LOCK_LOST when another run had the lock in
 #         between, EX_CHECK when the deploy root can't be made or is somebody else's folder
 #
@@ -28,11 +29,13 @@ hush() {
 }
 
 main() {
-  local begin last leader open boot
+  local begin last leader open boot machine=''
   now_ms
   begin=$ms
   read -r boot </proc/sys/kernel/random/boot_id
-  result boot "$boot"
+  # Clones of an image may have one id, and containers on one kernel one boot.
+  if [[ -r /etc/machine-id ]]; then read -r machine </etc/machine-id || :; fi
+  result machine "$boot$machine"
   listen <&0 >/dev/null 2>&1 & # before the lock's file is open: it has no part in the lock
   listener=$!
   trap 'status=$?; hush; blame "$status"' EXIT

@@ -487,3 +487,65 @@ func TestTheOpeningHasAllVerbs(t *testing.T) {
 		}
 	}
 }
+
+// A verb that comes after one that is being ended never begins, whenever the word comes: also just
+// between the two. Who waits tells the later ones to end as well, as a run does.
+func TestAConversationEndsWhatWouldComeNext(t *testing.T) {
+	dir := t.TempDir()
+	c := converse(t, "60", map[string]string{
+		"site": `:`, "switch": `sleep 0.15; : >"$file"`,
+	})
+	took := time.Hour
+	for range 5 {
+		began := time.Now()
+		if err := c.beginAll([]string{"site"}, false, Values{"file": "x"})[0].Wait(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		took = min(took, time.Since(began))
+	}
+	cut := 0
+	for n := range 60 {
+		file := filepath.Join(dir, fmt.Sprint(n))
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(took/2+took*time.Duration(n)/40, cancel)
+		both := c.beginAll([]string{"site", "switch"}, false, Values{"file": file})
+		first := both[0].Wait(ctx)
+		second := both[1].Wait(ctx)
+		cancel()
+		if first == nil {
+			continue
+		}
+		cut++
+		if second == nil {
+			t.Errorf("it was told to end (%v), and the next one ran to its end", first)
+		}
+		if _, err := os.Stat(file); err == nil {
+			t.Error("the next one did its work")
+		}
+	}
+	t.Logf("%d of 60 were cut off in the first of two", cut)
+}
+
+// With the conversation what comes next ends too: only what is at work comes to its end.
+func TestNothingBeginsOnceTheConversationIsOver(t *testing.T) {
+	dir := t.TempDir()
+	c := converse(t, "60", map[string]string{
+		"site":   `trap : PIPE; : >"$dir/began"; until [[ -e $dir/go ]]; do sleep 0.02; done; : >"$dir/done"`,
+		"switch": `: >"$dir/switched"`,
+	})
+	file := func(name string) func() bool {
+		return func() bool { _, err := os.Stat(filepath.Join(dir, name)); return err == nil }
+	}
+	c.beginAll([]string{"site", "switch"}, false, Values{"dir": dir})
+	until(t, "it begins", file("began"))
+	c.Over(errors.New("lost"))
+	<-c.end
+	if err := os.WriteFile(filepath.Join(dir, "go"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "it is done", file("done"))
+	time.Sleep(300 * time.Millisecond) // what does not come can't be waited for
+	if file("switched")() {
+		t.Error("what was to come next has begun")
+	}
+}

@@ -23,7 +23,7 @@ func answers() map[string]string {
 	slot := "flag_%[1]d=no\nlisten_%[1]d=none\npid_%[1]d=0\nrss_mb_%[1]d=0\nenabled_%[1]d=no\nproved_%[1]d=no\nrelease_%[1]d=\nadopted_%[1]d=no\nby_%[1]d=\nclaimed_%[1]d=\nmine_%[1]d=yes\nsocket_%[1]d=no\n"
 	commit := strings.Repeat("a", 40)
 	return map[string]string{
-		"lock":  "boot=b\nopen=no\nwaited=0\nlocked=yes\n",
+		"lock":  "machine=b\nopen=no\nwaited=0\nlocked=yes\n",
 		"check": "installed=\ncoming=\nos=Debian\nsystemd=yes\nipv6=no\nsite_folder=/etc/nginx/conf.d\nlisten=both\nnginx=1.24.0\nrealip=yes\ndisk_mb=9000\ndisk_used=40\noccupied=\nmemory_mb=900\nmemory_total_mb=2000\nswap_mb=0\nskew=0\n",
 		"port":  "include=absent\ninclude_app=\ninclude_path=\nlast_repository=\nline_port=0\nsite=ours\nrouted=\nstrays=\nrecipe_key=\nboot=1\n" + fmt.Sprintf(slot, 8080) + fmt.Sprintf(slot, 8081),
 		"setup": "changed=\n", "fetch": "commit=" + commit +

@@ -757,3 +757,35 @@ func TestDebugSaysWhatTheHostSaid(t *testing.T) {
 		}
 	}
 }
+
+// A host that is restarted before anything is known of it is like any other one.
+func TestARestartBeforeDetectionIsNoMatter(t *testing.T) {
+	f := newFakeHost(t)
+	f.faults[scripts.Check] = fault{kind: "restarted"}
+	if result, log, err := deployTo(t, f, testInputs()); err != nil || result.Outcome != outcome.Deployed {
+		t.Errorf("%v\n%s", err, log)
+	}
+}
+
+// What could not be switched back is told apart from what nobody knows, also when taking back failed
+// in another way after that.
+func TestTheSiteWhenTakingBackFailsTwice(t *testing.T) {
+	f := newFakeHost(t)
+	d := New(testInputs(), report.New(&bytes.Buffer{}, func(string) string { return "" }), f.dial, f.open, time.Now())
+	h := d.hosts[0]
+	if _, err := h.Connect(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	h.route = routeNew
+	fails := func(err error) func(context.Context, *target) error {
+		return func(context.Context, *target) error { return err }
+	}
+	d.undos = []undo{
+		{step{name: "start", undo: fails(errors.New("no room"))}, d.hosts},
+		{step{name: "switch", undo: fails(&remote.ExitError{Code: 9})}, d.hosts},
+	}
+	undone := d.takeBack(t.Context())
+	if got := d.failure(step{name: "verify"}, errors.New("bad"), undone).Site; got != outcome.SiteSwitched {
+		t.Errorf("site %s, want %s", got, outcome.SiteSwitched)
+	}
+}

@@ -161,7 +161,8 @@ func within(
 		if err != nil && ctx.Err() != nil {
 			err = &cutShort{context.Cause(ctx), err}
 		}
-		if err != nil {
+		var named *outcome.StepError // by what it did on hosts
+		if err != nil && !errors.As(err, &named) {
 			err = &outcome.StepError{Step: s.name, Host: host, Err: err}
 		}
 	}()
@@ -214,7 +215,7 @@ func (e *engine) takeBack(ctx context.Context) error {
 				s.each = func(ctx context.Context, h *target) (string, error) { return "", s.undo(ctx, h) }
 				_, results[i] = e.on(ctx, h, s)
 				if results[i] != nil {
-					h.undone = results[i]
+					h.undone = errors.Join(h.undone, results[i])
 					h.taken = host.Overtaken(results[i])
 				}
 			})

@@ -91,9 +91,17 @@ func servesOf(h *target, site outcome.Site) string {
 	return said
 }
 
+// failedOn tells whether a host has part in an error, which may join those of several.
 func failedOn(err error, h *target) bool {
-	var s *outcome.StepError
-	return errors.As(err, &s) && s.Host == h.Address
+	switch err := err.(type) { //nolint:errorlint // each is looked at as it is
+	case *outcome.StepError:
+		return err.Host == h.Address
+	case interface{ Unwrap() error }:
+		return failedOn(err.Unwrap(), h)
+	case interface{ Unwrap() []error }:
+		return slices.ContainsFunc(err.Unwrap(), func(err error) bool { return failedOn(err, h) })
+	}
+	return false
 }
 
 func serving(h *target) string {

@@ -544,7 +544,7 @@ func (s *fakeShell) Hold(_ context.Context, c host.Call) (host.Session, error) {
 		}
 		f.had, f.lateTo = v["lock_token"], words
 		f.holder, f.session = v["lock_token"], held
-		_, _ = fmt.Fprintf(results, "%s\nboot=%d\nopen=no\nwaited=3\nlocked=yes\n", scripts.Begin, f.restarts)
+		_, _ = fmt.Fprintf(results, "%s\nmachine=%d\nopen=no\nwaited=3\nlocked=yes\n", scripts.Begin, f.restarts)
 		if isBad {
 			f.gone = bad.kind == "gone-after"
 			s.cut()

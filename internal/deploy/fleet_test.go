@@ -179,3 +179,29 @@ func TestTwoAddressesOfOneMachineAreRefused(t *testing.T) {
 		t.Errorf("it was asked for %s", calls)
 	}
 }
+
+func TestAFailureNamesEachHostOnWhichItFailed(t *testing.T) {
+	no := func(code int, words string) fault { return fault{kind: "error", code: code, words: words} }
+	fleet := newFleet(t, 3)
+	fleet[0].faults[scripts.Drain] = no(1, "not asked") // retire is not reached
+	fleet[1].faults[scripts.Lock] = no(scripts.ExitDisk, "the disk is full")
+	_, _, err := fleet.deploy(t, fleet.inputs())
+	for _, words := range []string{"lock: the disk is full\nhost: ubuntu@web-2\n", "ssh ubuntu@web-2 "} {
+		if err == nil || !strings.Contains(err.Error(), words) {
+			t.Errorf("lacks %q: %v", words, err)
+		}
+	}
+	both := errors.Join(
+		&outcome.StepError{Step: "verify", Host: fleet.inputs().Hosts[0], Err: errors.New("answered 500")},
+		&outcome.StepError{Step: "verify", Host: fleet.inputs().Hosts[2], Err: errors.New("answered 501")},
+	)
+	d := New(fleet.inputs(), report.New(&bytes.Buffer{}, func(string) string { return "" }), fleet.dial, nil,
+		time.Now())
+	f := d.failure(step{name: "verify"}, fmt.Errorf("run: %w", both), nil)
+	if got := strings.Join(f.Hosts, " "); got != "ubuntu@web-1 ubuntu@web-3" {
+		t.Errorf("it failed on %s", got)
+	}
+	if what := outcome.Describe(both); what != "ubuntu@web-1: verify: answered 500\nubuntu@web-3: verify: answered 501" {
+		t.Errorf("described as %s", what)
+	}
+}

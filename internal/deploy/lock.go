@@ -17,19 +17,20 @@ import (
 )
 
 func (d *Deployment) takeLock(ctx context.Context, h *target) (string, error) {
-	return d.lock(ctx, h, d.in.LockTimeout)
+	line, err := d.lock(ctx, h, d.in.LockTimeout)
+	if err == nil && !d.sendsNothing(h) {
+		h.PrepareFiles()
+	}
+	return line, err
 }
 
 func (d *Deployment) lock(ctx context.Context, h *target, limit time.Duration) (string, error) {
 	taken, err := h.TakeLock(ctx, d.in.Run.Actor+" "+d.in.Run.URL(), limit)
-	h.bootID = cmp.Or(taken.Boot, h.bootID)
+	h.machine = cmp.Or(taken.Machine, h.machine)
 	if err == nil && taken.Open {
 		d.rep.Warn("Deploy root of "+h.Address.Name, fmt.Sprintf("everybody on %s may read %s, and it stays so "+
 			"since nginx's configuration names files in it: give it to nginx's group, "+
 			"sudo chgrp www-data %[2]s && sudo chmod 0750 %[2]s", h.Address, d.in.Path))
-	}
-	if err == nil && !d.sendsNothing(h) {
-		h.PrepareFiles()
 	}
 	if err == nil && taken.Waited >= time.Second {
 		return fmt.Sprintf("held, after waiting %s", taken.Waited.Round(time.Second)), nil
@@ -43,9 +44,9 @@ func (d *Deployment) takeLocks(ctx context.Context) (string, error) {
 	waited, err := lockAll(d.hosts, locks[*target]{
 		try: func(hosts []*target) ([]*target, error) {
 			busy, err := d.tryLocks(ctx, hosts)
-			return busy, cmp.Or(err, state.SameMachine(d.boots()))
+			return busy, cmp.Or(err, state.SameMachine(d.machines()))
 		},
-		compare: func(a, b *target) int { return strings.Compare(a.bootID, b.bootID) },
+		compare: func(a, b *target) int { return strings.Compare(a.machine, b.machine) },
 		release: func(h *target) error {
 			if err := h.Unlock(ctx); err != nil {
 				return &outcome.StepError{Step: "lock", Host: h.Address, Err: err}
@@ -59,6 +60,11 @@ func (d *Deployment) takeLocks(ctx context.Context) (string, error) {
 	})
 	if err != nil {
 		return "", err
+	}
+	for _, h := range d.hosts {
+		if !d.sendsNothing(h) {
+			h.PrepareFiles()
+		}
 	}
 	if waited > 0 {
 		return fmt.Sprintf("held on %d hosts, after waiting %s for other runs", len(d.hosts),
@@ -126,11 +132,11 @@ func (d *Deployment) locking(limit time.Duration) step {
 	}}
 }
 
-// boots are the hosts' boots, by their addresses.
-func (d *Deployment) boots() [][2]string {
+// machines are the hosts' machines, by their addresses.
+func (d *Deployment) machines() [][2]string {
 	var all [][2]string
 	for _, h := range d.hosts {
-		all = append(all, [2]string{h.Address.String(), h.bootID})
+		all = append(all, [2]string{h.Address.String(), h.machine})
 	}
 	return all
 }

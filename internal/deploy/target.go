@@ -14,7 +14,8 @@ import (
 // a time writes to it.
 type target struct {
 	*host.Host
-	bootID    string // another one after each start of the host; as detection found it
+	machine   string // names this boot of this machine, as the lock found it
+	bootID    string // as detection found it: what is known of the host is from then
 	app       scripts.App
 	systemd   bool
 	recipeKey string // by which this host tells recipes; empty before its first deployment

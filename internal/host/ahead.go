@@ -1,7 +1,9 @@
 package host
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"io"
 	"sync"
 
@@ -40,6 +42,10 @@ func (h *Host) dropAhead() {
 	}
 	a.cancel(context.Canceled)
 	<-a.done
+	a.words.mu.Lock()
+	defer a.words.mu.Unlock()
+	h.rep.Debug(fmt.Sprintf("%s: %s.sh was begun ahead, and ended: %v %v %s", h.Address, a.verb, a.err,
+		cmp.Or(a.panics, any("")), a.words.kept))
 }
 
 // runAhead runs calls as Shell.Run does, and has what was sent ahead go on behind them.

@@ -32,9 +32,9 @@ const (
 
 // Taken is what the host said as it gave the deploy lock.
 type Taken struct {
-	Boot   string // names the host's boot; known also where the lock was refused
-	Open   bool   // others on the host may read the deploy root
-	Waited time.Duration
+	Machine string // names this boot of this machine; known also where the lock was refused
+	Open    bool   // others on the host may read the deploy root
+	Waited  time.Duration
 }
 
 // TakeLock takes the deploy lock, and waits for it up to a limit. The note tells others that wait
@@ -94,7 +94,7 @@ func (h *Host) takeLock(ctx context.Context, note string, limit time.Duration, r
 					Started: true, Err: fmt.Errorf("the host heard nothing of this run for %s", silence),
 				}
 			}
-			return Taken{Boot: results.Text("boot")}, last.explain(scripts.Lock, err)
+			return Taken{Machine: results.Text("machine")}, last.explain(scripts.Lock, err)
 		case <-ctx.Done():
 			beat.Stop()
 			session.Close()
@@ -106,7 +106,7 @@ func (h *Host) takeLock(ctx context.Context, note string, limit time.Duration, r
 	kept = true // what it has said before may come after its result, which takes another way
 	go keepLock(ctx, h.shell, session, beat, words)
 	return Taken{
-		Boot: results.Text("boot"), Open: results.Yes("open"), Waited: results.Millis("waited"),
+		Machine: results.Text("machine"), Open: results.Yes("open"), Waited: results.Millis("waited"),
 	}, results.Err()
 }
 

@@ -55,6 +55,9 @@ func (s *sshShell) Run(ctx context.Context, calls ...Call) (n int, err error) {
 	}
 	for n, turn := range turns {
 		if err := turn.Wait(ctx); err != nil {
+			for _, later := range turns[n+1:] { // told to end in the gap between two, the next may have begun
+				_ = later.Wait(ctx)
+			}
 			return n, err
 		}
 		if told := calls[n].Ended; told != nil {

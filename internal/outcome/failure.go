@@ -111,9 +111,14 @@ func (e *StepError) Unwrap() error { return e.Err }
 func Describe(err error) string {
 	//nolint:errorlint // only the join of several hosts' errors itself
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		parts := make([]string, 0, 2)
-		for _, e := range joined.Unwrap() {
-			parts = append(parts, Describe(e))
+		all := joined.Unwrap()
+		parts := make([]string, len(all))
+		for i, e := range all {
+			var s *StepError
+			parts[i] = Describe(e)
+			if len(all) > 1 && errors.As(e, &s) && s.Host.Name != "" {
+				parts[i] = s.Host.String() + ": " + parts[i]
+			}
 		}
 		return strings.Join(parts, "\n")
 	}

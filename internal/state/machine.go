@@ -2,17 +2,16 @@ package state
 
 import "fmt"
 
-// SameMachine refuses two addresses of one machine, which its boot tells: a run would wait for
-// itself there, or start the release twice. Hosts are an address and a boot each; one whose boot is
-// not known is passed over.
+// SameMachine refuses two addresses of one machine: a run would wait for itself there, or start the
+// release twice. Hosts are an address and the machine each; one that is not known is passed over.
 func SameMachine(hosts [][2]string) error {
 	first := map[string]string{}
 	for _, h := range hosts {
-		address, boot := h[0], h[1]
-		if other, known := first[boot]; known && boot != "" {
+		address, machine := h[0], h[1]
+		if other, known := first[machine]; known && machine != "" {
 			return fmt.Errorf("%s and %s are one machine: leave one of them out of the input \"host\"", other, address)
 		}
-		first[boot] = address
+		first[machine] = address
 	}
 	return nil
 }
