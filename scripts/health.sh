@@ -18,14 +18,15 @@ main() {
 # as_started: sets pid, starttime and log_offset to what the step before has found out. On a full
 # disk its results may not have been kept.
 as_started() {
-  local key value start line
+  local key value start line begin
   pid='' starttime='' log_offset=''
   while IFS='=' read -r key value; do
     case $key in pid) pid=$value ;; starttime) starttime=$value ;; log_offset) log_offset=$value ;; esac
   done < <(cat -- "$path/.lock.steps/$started" 2>/dev/null)
   if [[ -n $starttime ]]; then return; fi
   line=$(grep -ab '^=== .* start of ' "$path/logs/$port.log" | tail -n 1) || line=''
-  log_offset=$((${line%%:*} + ${#line} - ${#line%%:*}))
+  begin=${line%%:*}
+  log_offset=$((begin + ${#line} - ${#begin}))
   if slot_pid "$port"; then starttime=$start; else starttime=0; fi # wait_healthy says how it has ended
 }
 
