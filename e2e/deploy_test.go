@@ -104,7 +104,7 @@ func TestTheLogReadsLikeAReport(t *testing.T) {
 	outside := strings.Join(result.Outside(), "\n")
 	for _, step := range []string{
 		"connect", "lock", "check", "detect", "order", "plan", "setup", "fetch", "build", "start", "health", "switch",
-		"verify", "prune", "record", "unlock",
+		"verify", "mark", "prune", "record", "unlock",
 	} {
 		if !strings.Contains(outside, "✓ "+step+": ") {
 			t.Errorf("no line for step %s outside the groups:\n%s", step, outside)

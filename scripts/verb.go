@@ -42,6 +42,7 @@ const (
 	Site    Verb = "site"
 	Switch  Verb = "switch"
 	Verify  Verb = "verify"
+	Mark    Verb = "mark"
 	Replace Verb = "replace"
 	Resume  Verb = "resume"
 	Restore Verb = "restore"
@@ -57,7 +58,7 @@ const (
 // Verbs are all of them.
 var Verbs = []Verb{
 	Lock, Check, Port, Setup, Adopt, Fetch, Offer, Receive, Room, Confirm, Build, Hook, Assets, Start, Health, Site,
-	Switch, Verify, Replace, Resume, Restore, Drain, Stop, Prune, Record, Ask, Releases,
+	Switch, Verify, Mark, Replace, Resume, Restore, Drain, Stop, Prune, Record, Ask, Releases,
 }
 
 // Command is what a verb runs as. Its script follows on standard input, so nothing of it shows in a

@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
 # Asks through nginx until the answer provably comes from the new slot, and on through its probation.
 #
-# Values: app, path, lock_token, release, port, pid, starttime, log_offset, health_path,
-#         health_status, health_body, verify_host, site (ours, theirs: whose server block answers,
-#         for people), nginx_include, settle and watch_for (milliseconds), by (JSON: this run)
+# Values: app, path, port, pid, starttime, log_offset, health_path, health_status, health_body,
+#         verify_host, site (ours, theirs: whose server block answers, for people), nginx_include,
+#         settle and watch_for (milliseconds)
 # Prints: live (milliseconds since the epoch) as soon as the first such answer was seen; probes;
 #         denied (the status with which nginx itself keeps visitors like this host out, or nothing)
 # Exits:  EX_NOT_ROUTED (nginx does not send requests to the slot), EX_FLAG, EX_DIED, EX_MEMORY,
 #         EX_FOREIGN (the port is somebody else's), EX_UNHEALTHY
 #
-# A release that came through is marked as proved. `nginx -t` can pass and a reload exit 0 while the
-# old configuration stays; only a request through nginx proves anything.
+# `nginx -t` can pass and a reload exit 0 while the old configuration stays; only a request through
+# nginx proves anything.
 
 main() {
   local end probes=0 said='' via='' denied='' who elsewhere=''
@@ -39,24 +39,13 @@ main() {
     [[ $via == "127.0.0.1:$port" ]] || { ask && [[ $via == "127.0.0.1:$port" ]]; } || bad
   done
   own_port
-  own_lock
-  printf '%s\n' "$by" | write "$path/releases/$release/.deploy-action/by" 0644
-  protect "$port"
-  mark_live "$release"
-  # Without a flag, which a hand has deleted, nginx follows the include's fall-back, and that may be
-  # the slot where nothing runs.
-  stand_by "$port"
   result probes "$probes"
   result denied "$denied"
 }
 
 ask() {
   probes=$((probes + 1))
-  if ! runs "$pid" "$starttime"; then
-    app_log "$port" "$log_offset"
-    out_of_memory
-    die "$EX_DIED" "the application (pid $pid) exited after the switch"
-  fi
+  must_run
   through_nginx
 }
 

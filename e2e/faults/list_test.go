@@ -153,7 +153,7 @@ func withOne() []fault {
 	for _, f := range withTwoVersions() {
 		if told, found := telling[f.name]; found {
 			f.name, f.inPlace, f.telling = "in-place, "+f.name, true, told
-			f.at = func(p place) bool { return p.step == "replace" || p.step == "verify" }
+			f.at = func(p place) bool { return p.step == "replace" || p.stage == probation }
 			// else the new version is up, and nginx's fall-back is one of the two
 			if f.name == "in-place, flag deleted" {
 				f.impossible = "all until it is back, where nginx's fall-back names the other port"

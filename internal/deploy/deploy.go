@@ -97,6 +97,7 @@ func (d *Deployment) steps() []step {
 				name: "verify", title: "Verifying through nginx", each: d.verify, unless: isUnchanged,
 				within: settle + in.WatchFor + brief,
 			},
+			{name: "mark", title: "Marking the release as proved", each: d.mark, unless: isUnchanged, within: brief},
 		}),
 		retire.of([]step{ // The new version has proved itself: from here a failure is a warning.
 			{

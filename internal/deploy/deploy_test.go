@@ -60,7 +60,7 @@ func TestDeploymentIsThisList(t *testing.T) {
 	}
 	want := []string{
 		"lock", "check", "port", "setup", "fetch", "build", "before-start", "start 8081", "health", "site",
-		"switch 8080>8081", "verify",
+		"switch 8080>8081", "verify", "mark",
 		"after-switch", "drain 8080", "stop 8080", "prune", "record",
 	}
 	if diff := cmp.Diff(want, f.calls); diff != "" {
@@ -365,7 +365,8 @@ func TestEveryStepFailingInEveryWay(t *testing.T) {
 	verbs := []scripts.Verb{
 		scripts.Lock, scripts.Check, scripts.Port, scripts.Setup, scripts.Fetch, scripts.Build, scripts.Hook,
 		scripts.Start, scripts.Health,
-		scripts.Site, scripts.Switch, scripts.Verify, scripts.Drain, scripts.Stop, scripts.Prune, scripts.Record,
+		scripts.Site, scripts.Switch, scripts.Verify, scripts.Mark, scripts.Drain, scripts.Stop, scripts.Prune,
+		scripts.Record,
 	}
 	committed := map[scripts.Verb]bool{
 		scripts.Drain: true, scripts.Stop: true, scripts.Prune: true,
@@ -389,7 +390,7 @@ func TestEveryStepFailingInEveryWay(t *testing.T) {
 					return
 				case committed[verb]:
 					if err != nil || result.Outcome != outcome.Deployed || f.flag != "8081" {
-						t.Errorf("after verify: err %v, outcome %s, flag %s", err, result.Outcome, f.flag)
+						t.Errorf("after mark: err %v, outcome %s, flag %s", err, result.Outcome, f.flag)
 					}
 					if !strings.Contains(log, "::warning ") {
 						t.Errorf("no warning in the log:\n%s", log)
@@ -398,7 +399,8 @@ func TestEveryStepFailingInEveryWay(t *testing.T) {
 				}
 				checkFailure(t, f, err, kind)
 				wantOutcome := outcome.Failed
-				if f.ran("switch 8081>8080") && (verb == scripts.Verify || verb == scripts.Switch && kind == "cancel") {
+				if f.ran("switch 8081>8080") && (verb == scripts.Verify || verb == scripts.Mark ||
+					verb == scripts.Switch && kind == "cancel") {
 					wantOutcome = outcome.Restored
 				}
 				if result.Outcome != wantOutcome {
@@ -455,6 +457,7 @@ func TestASwitchThatIsNotWrittenDown(t *testing.T) {
 		{scripts.Switch, "broken", outcome.SiteUnknown, outcome.Failed, "8081"},
 		{scripts.Verify, "full", outcome.SiteRestored, outcome.Restored, "8080"},
 		{scripts.Verify, "broken", outcome.SiteSwitched, outcome.Failed, "8081"},
+		{scripts.Mark, "full", outcome.SiteRestored, outcome.Restored, "8080"},
 	} {
 		f := newFakeHost(t)
 		f.faults[tt.verb] = fault{kind: tt.disk}

@@ -171,12 +171,23 @@ func within(
 
 func stepName(n int, name string) string { return fmt.Sprintf("%d-%s", n, name) }
 
-// ahead sends what the next step asks for along with what this one does. With several hosts nothing
-// of a step is done before all are through with the one before it.
-func (e *engine) ahead(h *target, next string, verb scripts.Verb, own scripts.Values) {
-	if len(e.hosts) == 1 {
-		h.Ahead(stepName(e.stepsBegun+1, next), verb, own)
+// ahead sends what the next steps ask for along with what this one does, each if the one before it
+// ends well. With several hosts nothing of a step is done before all are through with the one before
+// it.
+func (e *engine) ahead(h *target, next ...upcoming) {
+	if len(e.hosts) > 1 {
+		return
 	}
+	for n, u := range next {
+		h.Ahead(stepName(e.stepsBegun+1+n, u.step), u.verb, u.own)
+	}
+}
+
+// upcoming is what a step to come asks for.
+type upcoming struct {
+	step string
+	verb scripts.Verb
+	own  scripts.Values
 }
 
 type undo struct {

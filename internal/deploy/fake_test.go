@@ -381,8 +381,10 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 		if f.flag != v["port"] {
 			f.t.Errorf("verify of port %s while %q is active", v["port"], f.flag)
 		}
-		f.proved[v["port"]], f.standby[v["port"]], f.by[v["port"]] = true, true, v["by"]
 		return "live=1795400000000\nprobes=9\ndenied=\n"
+	case scripts.Mark:
+		f.proved[v["port"]], f.standby[v["port"]], f.by[v["port"]] = true, true, v["by"]
+		return "marked=yes\n"
 	case scripts.Drain:
 		flag := "right"
 		switch f.flag {

@@ -23,7 +23,7 @@ func TestOneVersionAtATime(t *testing.T) {
 	if err != nil {
 		t.Fatalf("Run: %v\n%s", err, log)
 	}
-	want := []string{"lock", "check", "port", "setup", "fetch", "build", "site", "replace", "verify", "prune", "record"}
+	want := []string{"lock", "check", "port", "setup", "fetch", "build", "site", "replace", "verify", "mark", "prune", "record"}
 	if diff := cmp.Diff(want, f.calls); diff != "" {
 		t.Errorf("calls (-want +got):\n%s", diff)
 	}
@@ -43,6 +43,7 @@ func TestAReplacementIsTakenBack(t *testing.T) {
 	}{
 		{"by the host itself", scripts.Replace, "replace restore"},
 		{"by this run", scripts.Verify, "replace verify resume restore"},
+		{"at the last", scripts.Mark, "replace verify mark resume restore"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			f := newFakeHost(t)
@@ -64,7 +65,7 @@ func TestAReplacementIsTakenBack(t *testing.T) {
 }
 
 func TestAFirstReplacementIsTakenBack(t *testing.T) {
-	for _, verb := range []scripts.Verb{scripts.Replace, scripts.Verify} {
+	for _, verb := range []scripts.Verb{scripts.Replace, scripts.Verify, scripts.Mark} {
 		f := newFakeHost(t)
 		f.flag, f.loaded = "", false
 		clear(f.running)

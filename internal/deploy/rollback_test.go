@@ -16,7 +16,7 @@ func TestRollbackIsTheSameListWithoutFetchAndBuild(t *testing.T) {
 	if err != nil {
 		t.Fatalf("Run: %v\n%s", err, log)
 	}
-	want := "lock,check,port,setup,releases,start 8081,health,site,switch 8080>8081,verify,after-switch,drain " +
+	want := "lock,check,port,setup,releases,start 8081,health,site,switch 8080>8081,verify,mark,after-switch,drain " +
 		"8080,stop 8080,prune,record"
 	if got := strings.Join(f.calls, ","); got != want {
 		t.Errorf("calls %s, want %s", got, want)

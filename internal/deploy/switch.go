@@ -15,7 +15,7 @@ import (
 // when the site's own files changed.
 func (d *Deployment) switchOver(ctx context.Context, h *target) (string, error) {
 	h.route, h.routed = routeMaybe, true
-	d.ahead(h, "verify", scripts.Verify, d.verification(h))
+	d.ahead(h, upcoming{"verify", scripts.Verify, d.verification(h)}, upcoming{"mark", scripts.Mark, d.marking(h)})
 	var site, flag scripts.Results
 	err := h.ExecAll(ctx, d.siteFor(h, h.release, &site), host.Asked{
 		Verb: scripts.Switch, Own: scripts.Values{"from": h.activePort(), "to": h.idlePort()}, Results: &flag,

@@ -28,7 +28,7 @@ func TestTakeoverIsThisList(t *testing.T) {
 	}
 	want := []string{
 		"lock", "check", "port", "setup", "adopt 8080", "switch >8080", "fetch", "build", "start 8081", "health",
-		"site", "switch 8080>8081", "verify",
+		"site", "switch 8080>8081", "verify", "mark",
 		"drain 8080", "stop 8080", "prune", "record",
 	}
 	if diff := cmp.Diff(want, f.calls); diff != "" {
@@ -52,7 +52,7 @@ func TestTakeoverIsThisList(t *testing.T) {
 func TestTakeoverFailingInEveryWay(t *testing.T) {
 	for _, verb := range []scripts.Verb{
 		scripts.Setup, scripts.Adopt, scripts.Start, scripts.Site, scripts.Switch,
-		scripts.Verify, scripts.Stop,
+		scripts.Verify, scripts.Mark, scripts.Stop,
 	} {
 		for _, kind := range []string{"error", "cancel", "lost-before", "lost-after", "gone-before", "gone-after"} {
 			t.Run(fmt.Sprintf("%s/%s", verb, kind), func(t *testing.T) {

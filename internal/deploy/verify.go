@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/clothesme/deploy-action/internal/inputs"
 	"github.com/clothesme/deploy-action/internal/state"
 	"github.com/clothesme/deploy-action/scripts"
 )
@@ -16,13 +17,15 @@ const settle = 10 * time.Second
 // verification are the values of verify.sh.
 func (d *Deployment) verification(h *target) scripts.Values {
 	return d.process(h, scripts.Values{
-		"release": h.release, "verify_host": d.verifyHost(), "site": h.site(), "nginx_include": d.in.NginxInclude,
+		"verify_host": d.verifyHost(), "site": h.site(), "nginx_include": d.in.NginxInclude,
 		"settle": scripts.Millis(settle), "watch_for": scripts.Millis(d.in.WatchFor),
-		"by": d.by(h),
 	})
 }
 
 func (d *Deployment) verify(ctx context.Context, h *target) (string, error) {
+	if d.in.Strategy == inputs.InPlace { // else they were sent along with the switch
+		d.ahead(h, upcoming{"mark", scripts.Mark, d.marking(h)})
+	}
 	var live time.Time
 	res, err := h.Exec(ctx, scripts.Verify, d.verification(h))
 	if live = res.At("live"); !live.IsZero() {

@@ -19,80 +19,118 @@ type ahead struct {
 	results scripts.Results
 	words   relay
 
-	cancel context.CancelCauseFunc // nil before it is sent
-	done   chan struct{}
-	err    error
+	next *ahead        // begins when this one has ended well
+	sent *flight       // nil before it is sent
+	done chan struct{} // closed when this one has ended well, or all that was sent is over
+	well bool
+	err  error
+}
+
+// flight is what was sent ahead, all at once.
+type flight struct {
+	cancel context.CancelCauseFunc
+	over   chan struct{}
 	panics any
 }
 
 // Ahead has the next Exec send a verb along that the step of that name will ask for next: that is a
-// round trip less, where nothing is to be decided between them. If something else is asked for
-// first, it is ended.
+// round trip less, where nothing is to be decided between them. Several go one after the other, for
+// as many steps. If something else is asked for first, they are ended.
 func (h *Host) Ahead(step string, verb scripts.Verb, own scripts.Values) {
-	h.dropAhead()
-	h.ahead = &ahead{verb: verb, own: own, id: step + "-1", done: make(chan struct{})}
+	if h.ahead != nil && h.ahead.sent != nil {
+		h.dropAhead()
+	}
+	at := &h.ahead
+	for *at != nil {
+		at = &(*at).next
+	}
+	*at = &ahead{verb: verb, own: own, id: step + "-1", done: make(chan struct{})}
 }
 
 // dropAhead ends what was sent and is not asked for.
 func (h *Host) dropAhead() {
 	a := h.ahead
 	h.ahead = nil
-	if a == nil || a.cancel == nil {
+	if a == nil || a.sent == nil {
 		return
 	}
-	a.cancel(context.Canceled)
-	<-a.done
-	a.words.mu.Lock()
-	defer a.words.mu.Unlock()
-	h.rep.Debug(fmt.Sprintf("%s: %s.sh was begun ahead, and ended: %v %v %s", h.Address, a.verb, a.err,
-		cmp.Or(a.panics, any("")), a.words.kept))
+	a.sent.cancel(context.Canceled)
+	<-a.sent.over
+	for ; a != nil; a = a.next {
+		a.words.mu.Lock()
+		h.rep.Debug(fmt.Sprintf("%s: %s.sh was begun ahead, and ended: %v %v %s", h.Address, a.verb, a.err,
+			cmp.Or(a.sent.panics, any("")), a.words.kept))
+		a.words.mu.Unlock()
+	}
 }
 
 // runAhead runs calls as Shell.Run does, and has what was sent ahead go on behind them.
 func (h *Host) runAhead(ctx context.Context, calls []Call) (int, error) {
-	a := h.ahead
-	if a == nil || a.cancel != nil {
+	if h.ahead == nil || h.ahead.sent != nil {
 		h.dropAhead()
 		return h.shell.Run(ctx, calls...)
 	}
 	last := len(calls)
 	begun := make(chan struct{})
-	calls = append(calls, Call{Verb: a.verb, Values: h.values(a.own, a.id), Results: &a.results, Words: &a.words})
 	calls[last-1].Ended = func() { close(begun) }
 	long, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
-	a.cancel = cancel
+	f := &flight{cancel: cancel, over: make(chan struct{})}
+	var waiting []*ahead
+	for a := h.ahead; a != nil; a = a.next {
+		a.sent, waiting = f, append(waiting, a)
+		calls = append(calls, Call{
+			Verb: a.verb, Values: h.values(a.own, a.id), Results: &a.results, Words: &a.words,
+			Ended: func() {
+				a.well = true
+				close(a.done)
+			},
+		})
+	}
 	stop := context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
 	defer stop()
 	ended := 0
+	var err error
 	go func() {
-		defer close(a.done)
-		defer func() { a.panics = recover() }()
-		ended, a.err = h.shell.Run(long, calls...)
+		defer close(f.over)
+		defer func() {
+			f.panics = recover()
+			for _, a := range waiting {
+				if !a.well {
+					a.err = err
+					close(a.done)
+				}
+			}
+		}()
+		ended, err = h.shell.Run(long, calls...)
 	}()
 	select {
 	case <-begun:
 		return last, nil
-	case <-a.done:
+	case <-f.over:
 	}
-	if a.panics != nil {
-		panic(a.panics)
+	if f.panics != nil {
+		panic(f.panics)
 	}
 	if ended < last {
 		h.ahead = nil
-		return ended, a.err
+		return ended, err
 	}
 	return last, nil
 }
 
 // awaitAhead waits for what was sent ahead; its words come into the step that asks for it.
 func (h *Host) awaitAhead(ctx context.Context, a *ahead, words io.Writer) error {
-	h.ahead = nil
-	stop := context.AfterFunc(ctx, func() { a.cancel(context.Cause(ctx)) })
+	h.ahead = a.next
+	stop := context.AfterFunc(ctx, func() { a.sent.cancel(context.Cause(ctx)) })
 	defer stop()
 	a.words.to(words)
 	<-a.done
-	if a.panics != nil {
-		panic(a.panics)
+	if a.well {
+		return nil // what follows it goes on
+	}
+	<-a.sent.over
+	if a.sent.panics != nil {
+		panic(a.sent.panics)
 	}
 	return a.err
 }

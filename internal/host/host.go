@@ -59,7 +59,7 @@ func (h *Host) BeginStep(step string) { h.journal, h.execs = step, 0 }
 func (h *Host) Exec(ctx context.Context, verb scripts.Verb, own scripts.Values) (*scripts.Results, error) {
 	results := new(scripts.Results)
 	a, id := h.ahead, h.stepID()
-	if a == nil || a.cancel == nil || a.verb != verb || a.id != id {
+	if a == nil || a.sent == nil || a.verb != verb || a.id != id {
 		return results, h.exec(ctx, Asked{verb, own, results, id})
 	}
 	words, last, began := h.rep.Remote(h.Address.Name), tail{}, time.Now()

@@ -259,6 +259,58 @@ func TestVerbsThatAreSentTogether(t *testing.T) {
 	}
 }
 
+// Several steps' verbs are sent ahead at once; each is waited for by its own step, and none begins
+// after one that fails.
+func TestSeveralStepsAreSentAhead(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		spared  scripts.Verb // with a code, all others fail
+		sent    int
+		refused string // the step that fails
+	}{
+		{name: "all end well", sent: 3},
+		{name: "the first of them fails", spared: scripts.Switch, sent: 2, refused: "5-verify"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			h, f, _ := connected(t)
+			if tt.spared != "" {
+				f.code, f.spared = scripts.ExitUnhealthy, tt.spared
+			}
+			h.BeginStep("4-switch")
+			h.Ahead("5-verify", scripts.Verify, scripts.Values{"verb": "verify"})
+			h.Ahead("6-mark", scripts.Mark, scripts.Values{"verb": "mark"})
+			for _, s := range []struct {
+				step string
+				verb scripts.Verb
+			}{{"4-switch", scripts.Switch}, {"5-verify", scripts.Verify}, {"6-mark", scripts.Mark}} {
+				h.BeginStep(s.step)
+				res, err := h.Exec(t.Context(), s.verb, nil)
+				var no *Error
+				if s.step == tt.refused {
+					if !errors.As(err, &no) || no.Verb != s.verb {
+						t.Errorf("%s: %v", s.step, err)
+					}
+					break
+				}
+				if err != nil || res.Text("a") != "1" {
+					t.Errorf("%s: %v, %v", s.step, err, res)
+				}
+			}
+			if tt.refused != "" { // what comes next is no part of it
+				f.code = 0
+				h.BeginStep("7-stop")
+				if _, err := h.Exec(t.Context(), scripts.Stop, nil); err != nil {
+					t.Errorf("what follows: %v", err)
+				}
+				tt.sent++
+			}
+			if len(f.sent) != tt.sent {
+				t.Errorf("sent %v", f.sent)
+			}
+		})
+	}
+}
+
 // What is sent ahead begins when the step before has ended well, says its words in the step that
 // asks for it, and is ended when something else is asked for first.
 func TestWhatIsSentAhead(t *testing.T) {

@@ -1,0 +1,21 @@
+package deploy
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/clothesme/deploy-action/scripts"
+)
+
+// marking are the values of mark.sh.
+func (d *Deployment) marking(h *target) scripts.Values {
+	return d.process(h, scripts.Values{"release": h.release, "by": d.by(h)})
+}
+
+// mark is the last that can fail: from here on nothing is taken back.
+func (d *Deployment) mark(ctx context.Context, h *target) (string, error) {
+	if _, err := h.Exec(ctx, scripts.Mark, d.marking(h)); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%s has proved itself", h.release), nil
+}
