@@ -26,6 +26,7 @@ var hostsOf = map[string][]namedHost{
 	"TestTakeoverUnderLoad":                 {debian12, debian13},
 	"TestRebootBringsBackTheActiveRelease":  {debian12, debian13},
 	"TestABareHostIsDeployedToInOneRun":     {debian12, debian13},
+	"TestWorkersBelongToTheirRelease":       {debian12, debian13},
 	"TestEnvironmentArrivesByteForByte":     {debian12, plain},
 }
 

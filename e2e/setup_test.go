@@ -285,10 +285,11 @@ func TestTheWayAwayThatTheReadmeShows(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
 	w.Cold = true
 	for range 2 {
-		w.Deploy(w.Commit(nil), nil)
+		w.Deploy(w.Commit(nil), map[string]string{"processes": "ticker: while :; do sleep 0.1; done"})
 	}
 	w.Deploy(w.Commit(nil), map[string]string{
-		"app": "admin", "ports": "8090,8091", "server-name": "admin.example",
+		"processes": "ticker: while :; do sleep 0.1; done",
+		"app":       "admin", "ports": "8090,8091", "server-name": "admin.example",
 		"nginx-include": "/etc/nginx/conf.d/admin-url.inc",
 	})
 	const other = "/home/ubuntu/admin"

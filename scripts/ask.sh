@@ -3,14 +3,16 @@
 # nothing.
 #
 # Values: app, path, ports, active (the port that should serve, or nothing), health_host, log (yes:
-#         the active one's last lines, too)
+#         the active one's last lines, too), list (yes: workers, too)
 # Prints: answer (right, wrong), said (what came through nginx, for people), nginx (the port that
 #         nginx names, or nothing) and for each port N: health_N (right, wrong, or nothing where
 #         nothing of ours listens), uptime_N (seconds since the process began, or nothing),
-#         restarts_N (since it was started, by systemd's count, or nothing)
+#         restarts_N (since it was started, by systemd's count, or nothing); worker_N for each
+#         worker: its port, its name, its state (as systemd has it), for how long it has run
+#         (seconds), how often it was started again, its memory (MB)
 
 main() {
-  local answer=right said='' via='' port owner pid start chosen loaded front as way somebody status denied seconds restarts health
+  local n=0 answer=right said='' via='' port owner pid start chosen loaded front as way somebody status denied seconds restarts health
   routed
   probe_through || answer=wrong
   result answer "$answer"
@@ -29,6 +31,18 @@ main() {
     result "uptime_$port" "$seconds"
     result "restarts_$port" "$restarts"
     if [[ $log == yes && $port == "$active" ]]; then app_log "$port" 0; fi
+    if [[ $list == yes ]]; then list_workers "$port"; fi
+  done
+}
+
+list_workers() {
+  local of workers name unit pid start seconds
+  workers_in "$1" || return 0
+  for name in $workers; do
+    unit=$(unit_of "$1-$name") seconds=0
+    if slot_pid "$1-$name"; then seconds=$(($(age_ms "$start") / 1000)); fi
+    result "worker_$n" "$1 $name $(systemctl show -p SubState --value -- "$unit" </dev/null) $seconds $(systemctl show -p NRestarts --value -- "$unit" </dev/null) $(resident_mb "$1-$name")"
+    n=$((n + 1))
   done
 }
 

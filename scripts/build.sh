@@ -6,13 +6,14 @@
 #         requirements.txt), shared (paths, blank-separated), start_file and environment (the texts
 #         of what the unit runs, and of what it reads first), more (yes, no: assets follow before
 #         the release is complete), clone (of a version started by hand, or nothing), takes_socket
-#         (yes, no: how the start command listens)
+#         (yes, no: how the start command listens), process_lines and procfile (see
+#         lib/processes.sh)
 # Prints: built (command, venv, reused, nothing), kept (how many releases stay, where the disk has
-#         no room for more)
+#         no room for more), processes (names of what runs beside the process that serves)
 # Exits:  EX_BUILD when the command or pip fails, EX_MEMORY when it does for want of memory
 
 main() {
-  local dir=$path/releases/$release name
+  local dir=$path/releases/$release name workers
   own_lock
   expendable
   cd -- "$dir"
@@ -30,6 +31,10 @@ main() {
   printf '%s\n' "$start_file" | write .deploy-action/start 0755
   printf '%s' "$environment" | write .deploy-action/environment 0600
   if [[ $takes_socket == yes ]]; then : | write .deploy-action/socket 0644; fi
+  write_processes
+  result processes "$workers"
+  # shellcheck disable=SC2086 # names
+  may_handle $workers
   [[ $more == yes ]] || mark_complete
 }
 

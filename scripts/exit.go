@@ -30,6 +30,7 @@ const (
 	ExitFlag                     // the flags are not as the switch left them
 	ExitMemory                   // the kernel ended something for want of memory
 	ExitHalt                     // the host is being shut down or restarted
+	ExitWorker                   // a process beside the one that serves did not stay up
 )
 
 // ExitNotBash is the exit code of another shell than bash that has got a script to read.
@@ -70,4 +71,5 @@ var Exits = []Exit{
 	{"EX_FLAG", ExitFlag},
 	{"EX_MEMORY", ExitMemory},
 	{"EX_HALT", ExitHalt},
+	{"EX_WORKER", ExitWorker},
 }

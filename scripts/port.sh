@@ -15,13 +15,14 @@
 #         listen_N (none, ours, held, foreign), socket_N (yes, no: systemd holds it), pid_N,
 #         release_N, commit_N, recipe_N, proved_N (yes, no: it came through its probation), by_N
 #         (JSON: the run that put it live), rss_mb_N, claimed_N: the other application of this
-#         action's that has it in its pair, or nothing
+#         action's that has it in its pair, or nothing; processes_N: names of those that the release
+#         has beside the one that serves; workers_N: the release and names of those that run
 #         For each port N, line_port too, where a process that we did not start listens: who_N (for
 #         people), holders_N (pid:starttime of all), folder_N (where they work), clone_N and head_N
 #         (the repository's clone there, and its commit), unit_N (its systemd service), app_N
 
 main() {
-  local port pid start owner release dir strays others=no line_port=0 include chosen loaded front as way somebody claims other mine
+  local port pid start owner strays others=no line_port=0 include chosen loaded front as way somebody claims other mine
   fit_root
   include_state
   result include "$include"
@@ -51,15 +52,7 @@ main() {
     result "pid_$port" "$pid"
     result "rss_mb_$port" "$(resident_mb "$port")"
     result_if "enabled_$port" is_enabled "$port"
-    release='' dir=$path/slots/$port
-    if [[ -e $dir/.deploy-action/complete ]]; then
-      release=$(readlink -- "$dir")
-      result "commit_$port" "$(<"$dir/.deploy-action/commit")"
-      result "recipe_$port" "$(<"$dir/.deploy-action/recipe")"
-    fi
-    result_if "proved_$port" test -e "$dir/.deploy-action/live"
-    result "by_$port" "$(head -n 1 -- "$dir/.deploy-action/by" 2>/dev/null || :)"
-    result "release_$port" "${release##*/}"
+    slot_release "$port"
     if [[ -n $other && $mine == no ]]; then others=yes; fi
   done
   if [[ $others == yes ]]; then result spare "$(spare_ports)"; fi

@@ -45,13 +45,6 @@ main() {
   fi
 }
 
-# fits: a release knows one way to listen.
-fits() {
-  [[ -e $path/releases/$release/.deploy-action/complete ]] || die "$EX_START" "release $release is not complete"
-  [[ -e $path/releases/$release/.deploy-action/socket ]] \
-    || die "$EX_CHECK" "release $release was deployed with strategy \"blue-green\", and its start command takes no socket: go back to it with that strategy"
-}
-
 # retire_old: what is late, since the time for draining was over before it was all read, finds the
 # old socket still there.
 retire_old() {

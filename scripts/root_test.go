@@ -14,19 +14,22 @@ func TestTheRulesAllowWhatRoutineVerbsRunAsRoot(t *testing.T) {
 	calls := map[string]bool{"nginx_test": true, "nginx_reload": true, "rules_stand": true}
 	for _, verb := range verbs(t) {
 		for _, file := range sources(verb) {
-			for _, m := range regexp.MustCompile(`\b(unit|unit_socket) ([a-z-]+) "\$(port|1)"`).FindAllStringSubmatch(read(t, file), -1) {
-				calls[m[1]+" "+m[2]+" 8080"], calls[m[1]+" "+m[2]+" 8081"] = true, true
+			for _, m := range regexp.MustCompile(`\b(unit|unit_socket) ([a-z-]+) "\$(port-\$name|port|1)"`).FindAllStringSubmatch(read(t, file), -1) {
+				worker := strings.TrimPrefix(strings.Replace(m[3], "port-$name", "-mailer", 1), "port")
+				worker = strings.TrimPrefix(worker, "1")
+				calls[m[1]+" "+m[2]+" 8080"+worker], calls[m[1]+" "+m[2]+" 8081"+worker] = true, true
 			}
 		}
 	}
-	if len(calls) != 3+2*(5+4) {
+	if len(calls) != 3+2*(5+4+5) {
 		t.Fatalf("calls %v", calls)
 	}
-	const host = `app=shop ports="8080 8081"
+	unitOf := regexp.MustCompile(`(?m)^unit_of\(\) .*$`).FindString(read(t, "lib/base.sh"))
+	host := `app=shop ports="8080 8081" processes=mailer
 rules() { :; }
 has_systemd() { :; }
 find_nginx() { nginx=(nginx -c /opt/nginx.conf); }
-unit_of() { printf 'shop@%s.service' "$1"; }
+` + unitOf + `
 as_root() { printf 'ran %s\n' "$*" >&3; }
 exec 3>&1
 rules_copy=/dev/null

@@ -2,7 +2,8 @@
 # Makes the folders, the systemd template, the sudoers rules, the rotation of logs and a swap file,
 # where they are missing or differ.
 #
-# Values: app, path, lock_token, template and socket_template (of the systemd units), repository
+# Values: app, path, lock_token, template, socket_template and process_template (of the systemd
+#         units; the last is nothing where no process runs beside the one that serves), repository
 #         (owner/name)
 # Prints: changed (what was written, or nothing)
 # Exits:  EX_CHECK when the unit's name is somebody else's, when its running instances have another
@@ -11,13 +12,14 @@
 
 main() {
   local changed=() todo=() file=/etc/systemd/system/$app@.service
-  local socket=${file%.service}.socket dir
+  local socket=${file%.service}.socket process=/etc/systemd/system/$app.process@.service dir
   own_lock
   look_at_site
   if has_systemd; then
     unit_is_ours "$file"
     if [[ ! -e $file || $(<"$file") != "$template" ]]; then todo+=("$file"); fi
     if [[ ! -e $socket || $(<"$socket") != "$socket_template" ]]; then todo+=("$socket"); fi
+    if [[ -n $process_template ]] && { [[ ! -e $process || $(<"$process") != "$process_template" ]]; }; then todo+=("$process"); fi
   fi
   if [[ ! -d $flags || ! -O $flags ]]; then
     todo+=("$flags")
@@ -47,6 +49,7 @@ main() {
   if has_systemd; then
     see_to "$file" write_template
     see_to "$socket" write_socket
+    if [[ -n $process_template ]]; then see_to "$process" write_process; fi
   fi
   see_to "$flags" make_flags
   if ((EUID > 0)); then see_to "$rules_file" write_rules; fi

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Stops a slot: SIGTERM, then SIGKILL after stop_timeout. Only what is proved ours: the unit, the
-# session of the pid file's process, or what adopt.sh has found proved to be the old version.
+# session of the pid file's process, or what adopt.sh has found proved to be the old version. What
+# still runs beside it ends with it.
 #
 # Values: app, path, lock_token, port, stop_timeout (seconds), instead (the port that serves in its
 #         place, or nothing)
@@ -10,6 +11,7 @@
 main() {
   own_lock
   halt "$port" "$instead"
+  end_workers "$port"
 }
 
 main "$@" </dev/null

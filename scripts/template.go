@@ -44,6 +44,10 @@ func (a App) FlagDir() string { return "/var/lib/deploy-action/" + a.Name + "/ac
 // Unit is the systemd template, an instance a port.
 func (a App) Unit() string { return a.render("unit.service", 0) }
 
+// ProcessUnit is the systemd template of what runs beside the process that serves, an instance a port
+// and name.
+func (a App) ProcessUnit() string { return a.render("process.service", 0) }
+
 // Socket is the systemd template of a slot's socket.
 func (a App) Socket() string { return a.render("unit.socket", 0) }
 

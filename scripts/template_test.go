@@ -2,6 +2,7 @@ package scripts
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -30,7 +31,7 @@ func TestTemplatesAreFilledIn(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			app := testApp()
 			change(&app)
-			all := app.SiteConf() + app.IncludeConf(8081) + app.LateConf() + app.Unit()
+			all := app.SiteConf() + app.IncludeConf(8081) + app.LateConf() + app.Unit() + app.ProcessUnit()
 			if left := regexp.MustCompile(`@[A-Z_0-9]+@`).FindString(all); left != "" {
 				t.Errorf("%s is left", left)
 			}
@@ -41,6 +42,23 @@ func TestTemplatesAreFilledIn(t *testing.T) {
 				t.Errorf("$realip_remote_addr and a host without its module %t", app.NoRealIP)
 			}
 		})
+	}
+}
+
+// What runs beside the process that serves may do no more than that.
+func TestAllProcessesAreConfinedAlike(t *testing.T) {
+	app := testApp()
+	confines := regexp.MustCompile(`(?m)^(User|NoNewPrivileges|Private|Protect|Restrict|Lock|LimitCORE).*$`)
+	unit, process := app.Unit(), app.ProcessUnit()
+	if got, want := confines.FindAllString(process, -1), confines.FindAllString(unit, -1); len(want) < 12 ||
+		!slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	app.StopSecs = 7
+	for _, want := range []string{"WorkingDirectory=/srv/a\n", "\nTimeoutStopSec=7\n", "i=%i; cd /srv/a/slots/$${i%%%%-*} &&"} {
+		if !strings.Contains(app.ProcessUnit(), want) {
+			t.Errorf("%q is not in\n%s", want, app.ProcessUnit())
+		}
 	}
 }
 

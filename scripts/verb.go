@@ -16,7 +16,7 @@ import (
 	"al.essio.dev/pkg/shellescape"
 )
 
-//go:embed *.sh lib/*.sh upstreams.conf site.conf service-url.inc proxy.conf trusted.conf late.conf unit.service unit.socket
+//go:embed *.sh lib/*.sh upstreams.conf site.conf service-url.inc proxy.conf trusted.conf late.conf process.service unit.service unit.socket
 var files embed.FS
 
 // Verb names one script.
@@ -42,6 +42,7 @@ const (
 	Site    Verb = "site"
 	Switch  Verb = "switch"
 	Verify  Verb = "verify"
+	Workers Verb = "workers"
 	Mark    Verb = "mark"
 	Replace Verb = "replace"
 	Resume  Verb = "resume"
@@ -58,7 +59,7 @@ const (
 // Verbs are all of them.
 var Verbs = []Verb{
 	Lock, Check, Port, Setup, Adopt, Fetch, Offer, Receive, Room, Confirm, Build, Hook, Assets, Start, Health, Site,
-	Switch, Verify, Mark, Replace, Resume, Restore, Drain, Stop, Prune, Record, Ask, Releases,
+	Switch, Verify, Workers, Mark, Replace, Resume, Restore, Drain, Stop, Prune, Record, Ask, Releases,
 }
 
 // Command is what a verb runs as. Its script follows on standard input, so nothing of it shows in a
@@ -75,26 +76,30 @@ var libraries = []string{
 
 var replacing = []string{
 	"lib/launch.sh", "lib/health.sh", "lib/hints.sh", "lib/drain.sh", "lib/halt.sh",
-	"lib/replace.sh",
+	"lib/replace.sh", "lib/workers.sh",
 }
 
 // extra are the shared files that few verbs need.
 var extra = map[Verb][]string{
-	Fetch: {"lib/room.sh", "lib/git.sh", "lib/ref.sh"}, Build: {"lib/room.sh", "lib/command.sh", "lib/venv.sh"},
-	Health: {"lib/health.sh", "lib/hints.sh"}, Start: {"lib/launch.sh"}, Drain: {"lib/drain.sh"}, Stop: {"lib/halt.sh"},
+	Fetch: {"lib/room.sh", "lib/git.sh", "lib/ref.sh"}, Build: {
+		"lib/room.sh", "lib/command.sh",
+		"lib/venv.sh", "lib/workers.sh", "lib/processes.sh",
+	},
+	Health: {"lib/health.sh", "lib/hints.sh"}, Start: {"lib/launch.sh", "lib/workers.sh"}, Drain: {"lib/drain.sh"}, Stop: {"lib/halt.sh", "lib/workers.sh"},
 	Replace: replacing, Resume: replacing, Hook: {"lib/command.sh"}, Assets: {
 		"lib/room.sh",
 		"lib/asset.sh",
 	}, Room: {"lib/room.sh"},
-	Prune: {"lib/room.sh"}, Releases: {"lib/room.sh"}, Check: {
+	Prune: {"lib/room.sh"}, Releases: {"lib/room.sh", "lib/workers.sh"}, Check: {
 		"lib/nginx.sh", "lib/answers.sh", "lib/front.sh",
 		"lib/room.sh",
 	},
-	Lock:   {"lib/hold.sh"},
-	Port:   {"lib/inspect.sh", "lib/nginx.sh", "lib/claims.sh"},
+	Lock: {"lib/hold.sh"},
+	Port: {"lib/inspect.sh", "lib/nginx.sh", "lib/claims.sh", "lib/workers.sh"},
+	Ask:  {"lib/workers.sh"}, Workers: {"lib/workers.sh"},
 	Setup:  {"lib/site.sh", "lib/units.sh", "lib/rotate.sh", "lib/swap.sh"},
-	Verify: {"lib/nginx.sh", "lib/answers.sh"},
-	Site:   {"lib/site.sh", "lib/nginx.sh", "lib/answers.sh", "lib/front.sh"},
+	Verify: {"lib/nginx.sh", "lib/answers.sh", "lib/trial.sh"}, Mark: {"lib/trial.sh"},
+	Site: {"lib/site.sh", "lib/nginx.sh", "lib/answers.sh", "lib/front.sh"},
 }
 
 // sources are the files that make up a verb.

@@ -397,3 +397,19 @@ func TestAFlagThatCannotBePutBack(t *testing.T) {
 		t.Errorf("it says %q", out)
 	}
 }
+
+// A function of one shared file must not take the place of another's, in any verb that has both.
+func TestNoFunctionTakesAnothersPlace(t *testing.T) {
+	defines := regexp.MustCompile(`(?m)^([a-z_]+)\(\)`)
+	for _, verb := range verbs(t) {
+		of := map[string]string{}
+		for _, file := range sources(verb) {
+			for _, m := range defines.FindAllStringSubmatch(read(t, file), -1) {
+				if other, found := of[m[1]]; found {
+					t.Errorf("%s: %s is defined in %s and in %s", verb, m[1], other, file)
+				}
+				of[m[1]] = file
+			}
+		}
+	}
+}

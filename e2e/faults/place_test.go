@@ -65,6 +65,7 @@ func places() []place {
 		// start, health, switch, drain and stop at once, with the strategy in-place
 		{"replace", switching, lab.Place{Verb: "replace"}},
 		{"verify", probation, lab.Place{Verb: "verify"}},
+		{"workers", probation, lab.Place{Verb: "workers"}},
 		{"mark", probation, lab.Place{Verb: "mark"}},
 		{"after-switch", retiring, lab.Place{Verb: "hook", Nth: 1}},
 		{"drain", retiring, lab.Place{Verb: "drain"}},

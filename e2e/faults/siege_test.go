@@ -75,13 +75,14 @@ const (
 // asset is the line of the input for an object that put has uploaded.
 func asset(key string) string { return "s3://" + bucket + "/" + key + " -> ai_models/" + key }
 
-// Job is World's, over the link, with an asset, and with hooks that are places.
+// Job is World's, over the link, with an asset, a worker, and with hooks that are places.
 func (s *siege) Job(sha string, with map[string]string) lab.Job {
 	inputs := map[string]string{
 		"host": s.link.Host, "port": s.link.Port, "known-hosts": "",
 		"fingerprint":  strings.Join(slices.Sorted(maps.Values(s.Host.Fingerprints())), "\n"),
 		"before-start": "bash " + lab.HoldScript + " before-start", "after-switch": "bash " + lab.HoldScript +
 			" after-switch",
+		"processes":     "ticker: trap 'exit 0' TERM; while :; do sleep 0.2; done",
 		"drain-timeout": "2s", "assets": asset("model"), "s3-endpoint": s.s3.URL(),
 	}
 	maps.Copy(inputs, s.with)

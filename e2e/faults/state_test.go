@@ -67,7 +67,14 @@ func (x *trial) tidy(s state) {
 	if want := s.flags[0] + " shop@" + s.flags[0]; out != want {
 		x.T.Errorf("on the pair of ports listen, by their units:\n%s\nwant just %s", out, want)
 	}
+	out = x.Exec(workers)
+	if want := "shop.process@" + s.flags[0] + "-ticker.service"; out != want {
+		x.T.Errorf("workers run:\n%s\nwant just %s", out, want)
+	}
 }
+
+// workers are the units of those that run.
+const workers = `systemctl list-units --plain --no-legend --state=active,activating 'shop.process@*' | cut -d ' ' -f 1`
 
 // listeners are the pair's ports on which something listens, each with the unit it belongs to.
 const listeners = `ss -Hltnp 'sport = :8080 or sport = :8081' | while read -r _ _ _ local _ users; do
@@ -80,7 +87,7 @@ const listeners = `ss -Hltnp 'sport = :8080 or sport = :8081' | while read -r _ 
 // login, and no test.
 const strays = `for try in $(seq 50); do
 		found=$(for pid in $(pgrep -u ubuntu); do
-			grep -qs shop@ /proc/$pid/cgroup || { read -r name </proc/$pid/comm; [[ $name == systemd || $name == '(sd-pam)' || $name == sshd ]] || ps -o pid=,args= -p $pid; } 2>/dev/null
+			grep -qsE 'shop(\.process)?@' /proc/$pid/cgroup || { read -r name </proc/$pid/comm; [[ $name == systemd || $name == '(sd-pam)' || $name == sshd ]] || ps -o pid=,args= -p $pid; } 2>/dev/null
 		done)
 		[[ -n $found ]] || exit 0
 		sleep 0.1

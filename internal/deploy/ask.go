@@ -16,7 +16,7 @@ var secondsOr = regexp.MustCompile(`^[0-9]{0,12}$`)
 func (d *Deployment) ask(ctx context.Context, h *target, log bool) error {
 	res, err := h.Exec(ctx, scripts.Ask, scripts.Values{
 		"active": h.activePort(), "health_host": d.in.Health.Host, "verify_host": d.verifyHost(), "site": h.site(),
-		"log": scripts.Yes(log), "step_id": "",
+		"log": scripts.Yes(log), "list": scripts.Yes(d.op.asks), "step_id": "",
 	})
 	if err != nil {
 		return err
@@ -37,6 +37,7 @@ func (d *Deployment) ask(ctx context.Context, h *target, log bool) error {
 			Restarts: res.Form(key("restarts"), secondsOr),
 		}
 	}
+	a.Workers = readWorkers(res)
 	if res.Err() == nil {
 		h.answer = &a
 	}
@@ -49,6 +50,7 @@ func (d *Deployment) askNow(ctx context.Context, h *target) (string, error) {
 	if err := d.ask(ctx, h, d.in.Operation == inputs.Status && h.Active != nil); err != nil {
 		return "", err
 	}
+	d.showWorkers(h)
 	if h.answer.Right {
 		return fmt.Sprintf("GET %s through nginx %s", d.in.Health.Path, h.answer.Said), nil
 	}

@@ -13,12 +13,14 @@ func (d *Deployment) build(ctx context.Context, h *target) (string, error) {
 		"release": h.release, "build": d.in.Build, "shared": strings.Join(d.in.Shared, " "),
 		"start_file": scripts.StartFile(d.in.Start), "environment": d.environment(),
 		"more": scripts.Yes(!d.noAssets(h)), "clone": h.Clone(),
-		"takes_socket": scripts.Yes(d.in.Strategy == inputs.InPlace),
+		"takes_socket": scripts.Yes(d.in.Strategy == inputs.InPlace), "process_lines": d.processLines(),
+		"procfile": scripts.Yes(d.in.Procfile),
 	})
 	if err != nil {
 		return "", err
 	}
 	d.warnOfRoom(h, res)
+	h.works = res.Text("processes") != ""
 	switch res.OneOf("built", "command", "venv", "reused", "nothing") {
 	case "command":
 		return "the build command succeeded", res.Err()

@@ -75,6 +75,10 @@ func (d *Deployment) steps() []step {
 			},
 			{name: "heal", title: "Putting the flag right", each: d.heal, unless: nothingToHeal, within: d.takesBack()},
 			{
+				name: "settle", title: "Putting the workers right", each: d.settle, unless: nothingToSettle,
+				within: 2*in.StopTimeout + brief,
+			},
+			{
 				name: "clear", title: "Clearing the idle slot", each: d.clear, unless: idleIsClear,
 				within: in.DrainTimeout + in.StopTimeout + brief,
 			},
@@ -96,6 +100,10 @@ func (d *Deployment) steps() []step {
 			{
 				name: "verify", title: "Verifying through nginx", each: d.verify, unless: isUnchanged,
 				within: settle + in.WatchFor + brief,
+			},
+			{
+				name: "workers", title: "Changing the workers", each: d.workers, undo: d.workersBack,
+				unless: nothingToWork, within: 2*in.StopTimeout + in.WatchFor + brief,
 			},
 			{name: "mark", title: "Marking the release as proved", each: d.mark, unless: isUnchanged, within: brief},
 		}),
@@ -127,10 +135,10 @@ func (d *Deployment) steps() []step {
 }
 
 // takesBack is how long it may take to go back to what served before, by this run's strategy or by
-// that of one that was cut off: both slots may have to be drained, and a version that was stopped
-// has to boot again.
+// that of one that was cut off: both slots may have to be drained, workers of both to end, and a
+// version that was stopped has to boot again.
 func (d *Deployment) takesBack() time.Duration {
-	return 2*d.in.DrainTimeout + d.in.StopTimeout + d.in.Health.Timeout + time.Minute
+	return 2*d.in.DrainTimeout + 3*d.in.StopTimeout + d.in.Health.Timeout + time.Minute
 }
 
 // reconnectFor is as long as a reboot or a change of the network may take; more often than not the
@@ -188,6 +196,7 @@ func (d *Deployment) values(h *target) scripts.Values {
 	return scripts.Values{
 		"app": d.in.App, "path": d.in.Path, "undo": scripts.Yes(h.undoing),
 		"ports":         fmt.Sprintf("%d %d", d.in.Ports[0], d.in.Ports[1]),
+		"processes":     d.processNames(),
 		"keep_releases": strconv.Itoa(d.in.KeepReleases), "keep": h.keep(),
 		"any_host":    d.anyHost(),
 		"health_path": d.in.Health.Path, "health_status": strconv.Itoa(d.in.Health.Status),

@@ -27,44 +27,50 @@ type fakeHost struct {
 	t  *testing.T
 	mu sync.Mutex
 
-	flag     string            // the active port, empty for none
-	running  map[string]bool   // by port
-	proved   map[string]bool   // by port
-	standby  map[string]bool   // by port: may stand in for the active one
-	releases map[string]string // by port, of those that were started here
-	loaded   bool              // nginx has the site
-	holder   string            // the token of who has the deploy lock
-	had      string            // the token of who had it last
-	done     map[string]string // the results of finished steps, by their id
-	session  *fakeSession      // that holds the lock
-	lockSays string            // what it says reaches the run after its result
-	lateTo   io.Writer         // takes that
-	gone     bool              // nobody gets through to it
-	restarts int
-	dials    int
-	by       map[string]string // by port: who put it live
-	byHand   string            // the port of a version started by hand, which runs there as long as running says so
-	adopted  bool              // it is
-	calls    []string
-	recorded []string
-	pruned   scripts.Values
-	commit   string          // of the active release; "" for oldCommit
-	offer    string          // the manifest it offers; "" for no release to build on
-	disk     int             // KiB free
-	lacks    bool            // setup has something to do
-	public   bool            // the application listens on every address
-	nginx    string          // its version; "" for one that will do
-	missing  string          // packages that apt can install
-	diskUsed int             // percent
-	note     string          // what check says of the host's nginx
-	unwell   bool            // what runs does not answer right
-	rssMB    int             // of the running version; 0 for 30
-	received bytes.Buffer    // what was uploaded
-	uploaded chan error      // how that ended
-	sockets  map[string]bool // that systemd holds, by port
-	deaf     bool            // it does not notice when nobody sends any more
-	disks    string          // from a fault on: full (what takes back goes on), broken (nothing does)
-	onOffer  func()
+	flag        string            // the active port, empty for none
+	running     map[string]bool   // by port
+	proved      map[string]bool   // by port
+	standby     map[string]bool   // by port: may stand in for the active one
+	releases    map[string]string // by port, of those that were started here
+	loaded      bool              // nginx has the site
+	holder      string            // the token of who has the deploy lock
+	had         string            // the token of who had it last
+	done        map[string]string // the results of finished steps, by their id
+	session     *fakeSession      // that holds the lock
+	lockSays    string            // what it says reaches the run after its result
+	lateTo      io.Writer         // takes that
+	gone        bool              // nobody gets through to it
+	restarts    int
+	dials       int
+	by          map[string]string // by port: who put it live
+	byHand      string            // the port of a version started by hand, which runs there as long as running says so
+	adopted     bool              // it is
+	calls       []string
+	recorded    []string
+	pruned      scripts.Values
+	commit      string            // of the active release; "" for oldCommit
+	offer       string            // the manifest it offers; "" for no release to build on
+	disk        int               // KiB free
+	lacks       bool              // setup has something to do
+	public      bool              // the application listens on every address
+	nginx       string            // its version; "" for one that will do
+	missing     string            // packages that apt can install
+	diskUsed    int               // percent
+	note        string            // what check says of the host's nginx
+	unwell      bool              // what runs does not answer right
+	rssMB       int               // of the running version; 0 for 30
+	received    bytes.Buffer      // what was uploaded
+	uploaded    chan error        // how that ended
+	sockets     map[string]bool   // that systemd holds, by port
+	made        string            // the processes of releases that are made here, beside the one that serves
+	has         map[string]string // those of a release, by its id
+	workers     map[string]string // the release and names of those that run, by port
+	workerState string            // "" for running
+	together    bool              // those of two releases did at once
+	noSystemd   bool              // it is not init
+	deaf        bool              // it does not notice when nobody sends any more
+	disks       string            // from a fault on: full (what takes back goes on), broken (nothing does)
+	onOffer     func()
 
 	store  *fakeStore
 	faults map[scripts.Verb]fault
@@ -86,6 +92,7 @@ func newFakeHost(t *testing.T) *fakeHost {
 	return &fakeHost{
 		t: t, flag: "8080", running: map[string]bool{"8080": true}, proved: map[string]bool{"8080": true},
 		standby: map[string]bool{}, sockets: map[string]bool{}, releases: map[string]string{}, by: map[string]string{},
+		has: map[string]string{}, workers: map[string]string{},
 		done: map[string]string{}, loaded: true, faults: map[scripts.Verb]fault{}, uploaded: make(chan error, 1),
 	}
 }
@@ -297,6 +304,8 @@ func call(verb scripts.Verb, v scripts.Values) string {
 		return v["name"]
 	case scripts.Assets:
 		return fmt.Sprintf("assets %s %s", v["asset"], v["url"])
+	case scripts.Workers:
+		return fmt.Sprintf("workers %s>%s", v["other"], v["port"])
 	case scripts.Start, scripts.Stop, scripts.Drain, scripts.Adopt:
 		return fmt.Sprintf("%s %s", verb, v["port"])
 	}
@@ -318,7 +327,7 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 			note = "note_0=" + f.note + "\n"
 		}
 		return note +
-			fmt.Sprintf("installed=%s\ncoming=%s\nos=Debian\nsystemd=yes\nipv6=no\nsite_folder=/etc/nginx/conf.d\nlisten=both\nnginx=%s\nrealip=yes\ndisk_mb=9000\ndisk_used=%d\noccupied=\nmemory_mb=900\nmemory_total_mb=2000\nswap_mb=0\nskew=0\n", installed, coming, cmp.Or(f.nginx, "1.24.0"), f.diskUsed)
+			fmt.Sprintf("installed=%s\ncoming=%s\nos=Debian\nsystemd=%s\nipv6=no\nsite_folder=/etc/nginx/conf.d\nlisten=both\nnginx=%s\nrealip=yes\ndisk_mb=9000\ndisk_used=%d\noccupied=\nmemory_mb=900\nmemory_total_mb=2000\nswap_mb=0\nskew=0\n", installed, coming, scripts.Yes(!f.noSystemd), cmp.Or(f.nginx, "1.24.0"), f.diskUsed)
 	case scripts.Port:
 		return f.detection()
 	case scripts.Fetch:
@@ -341,7 +350,8 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 		}
 		return "tries=1\n"
 	case scripts.Build:
-		return "built=reused\n"
+		f.has[v["release"]] = f.made
+		return "built=reused\nprocesses=" + f.made + "\n"
 	case scripts.Assets:
 		proved := scripts.Yes(!strings.HasSuffix(v["asset"], "-9"))
 		return "fetched=" + v["size"] + "\nfrom=store\nproved=" + proved + "\n"
@@ -397,7 +407,10 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 	case scripts.Stop:
 		delete(f.standby, v["port"])
 		delete(f.running, v["port"])
+		delete(f.workers, v["port"])
 		return "stopped=yes\nstop_ms=20\n"
+	case scripts.Workers:
+		return f.work(v)
 	case scripts.Releases:
 		return "release_0=20261122T000000Z-aaaaaaa " + oldCommit + " 2\nrelease_1=20261121T000000Z-9999999 " +
 			oldCommit + " 1\nrelease_2=20261120T000000Z-8888888 " + oldCommit +
@@ -435,6 +448,36 @@ func (f *fakeHost) resumed(from, port, back string) string {
 		f.running[port], f.proved[port], f.releases[port], f.flag = true, true, back, port
 	}
 	return "serves=" + f.flag + "\n"
+}
+
+// work has the workers of one slot run, and those of the other end.
+func (f *fakeHost) work(v scripts.Values) string {
+	port, other := v["port"], v["other"]
+	ended := ""
+	if _, names, found := strings.Cut(f.workers[other], " "); found {
+		ended = names
+	}
+	if v["overlap"] == "no" {
+		delete(f.workers, other)
+	}
+	release := f.released(port)
+	if port == "" || f.has[release] == "" {
+		release = ""
+		delete(f.workers, port)
+	} else {
+		f.workers[port] = release + " " + f.has[release]
+		f.together = f.together || f.workers[other] != "" && !strings.HasPrefix(f.workers[other], release+" ")
+	}
+	delete(f.workers, other)
+	return "working=" + f.has[release] + "\nended=" + ended + "\n"
+}
+
+// released is the release to which the slot's link leads.
+func (f *fakeHost) released(port string) string {
+	if port == "" {
+		return ""
+	}
+	return cmp.Or(f.releases[port], "20261122T000000Z-aaaaaaa")
 }
 
 func (f *fakeHost) rename(from, to string) string {
@@ -482,6 +525,7 @@ func (f *fakeHost) detection() string {
 			release = cmp.Or(f.releases[port], "20261122T000000Z-aaaaaaa")
 			fmt.Fprintf(&b, "commit_%s=%s\nrecipe_%s=%s\n", port, cmp.Or(f.commit, oldCommit), port, activeRecipe)
 		}
+		fmt.Fprintf(&b, "processes_%[1]s=%[2]s\nworkers_%[1]s=%[3]s\n", port, f.has[release], f.workers[port])
 		fmt.Fprintf(&b,
 			"flag_%[1]s=%[2]s\nlisten_%[1]s=%[3]s\npid_%[1]s=%[4]d\nrss_mb_%[1]s=%[9]d\nenabled_%[1]s=no\nproved_%[1]s=%[6]s\nrelease_%[1]s=%[5]s\nadopted_%[1]s=%[7]s\nby_%[1]s=%[8]s\nclaimed_%[1]s=\nmine_%[1]s=yes\nsocket_%[1]s=%[10]s\n",
 			port, scripts.Yes(f.flag == port), listen, pid, release, scripts.Yes(f.proved[port]), scripts.Yes(adopted),
@@ -505,6 +549,9 @@ func (f *fakeHost) answers(v scripts.Values) string {
 			health, uptime = "right", "90061"
 		}
 		fmt.Fprintf(&b, "health_%[1]s=%[2]s\nuptime_%[1]s=%[3]s\nrestarts_%[1]s=3\n", port, health, uptime)
+		if _, names, found := strings.Cut(f.workers[port], " "); found && v["list"] == "yes" {
+			fmt.Fprintf(&b, "worker_0=%s %s %s 61 2 12\n", port, names, cmp.Or(f.workerState, "running"))
+		}
 	}
 	return b.String()
 }

@@ -51,6 +51,7 @@ const (
 	good    = "good"
 	sick    = "sick"    // never becomes healthy
 	turning = "turning" // healthy at first, and bad after the switch
+	idling  = "idling"  // healthy, and its workers do not stay up
 )
 
 // model is a host, and who does what to it in which order.
@@ -99,7 +100,10 @@ func newModel(t *testing.T, seed uint64) *model {
 		quality: map[string]string{"8080": good},
 	}
 	for i := range m.runs {
-		m.runs[i] = &modelRun{quality: []string{good, good, sick, turning}[m.random.IntN(4)]}
+		m.runs[i] = &modelRun{quality: []string{good, good, sick, turning, idling}[m.random.IntN(5)]}
+	}
+	if m.random.IntN(2) == 0 {
+		m.made, m.has[oldRelease], m.workers["8080"] = "mailer", "mailer", oldRelease+" mailer"
 	}
 	return m
 }
@@ -272,6 +276,10 @@ func (s *modelShell) effect(verb scripts.Verb, v scripts.Values, results, words 
 	if verb == scripts.Start && err == nil {
 		s.m.quality[v["port"]] = s.run.quality
 	}
+	if verb == scripts.Workers && err == nil && v["trial"] == "yes" && s.m.quality[v["port"]] == idling &&
+		s.m.workers[v["port"]] != "" { // which has told the old ones to end, and has started these
+		return &remote.ExitError{Code: scripts.ExitWorker}
+	}
 	return err
 }
 
@@ -335,6 +343,9 @@ func (m *model) invariants() {
 			m.t.Errorf("port %s may stand in for the active one: running %v, proved %v", port, m.running, m.proved)
 		}
 	}
+	if m.together {
+		m.t.Errorf("workers of two versions have run at once: %v", m.workers)
+	}
 	switch {
 	case m.flag == "" || !m.running[m.flag]:
 		m.t.Errorf("the site is down: flag %q, running %v", m.flag, m.running)
@@ -348,7 +359,7 @@ func (m *model) invariants() {
 // heal judges what the two say, and wants a clean run to succeed on whatever they have left.
 func (m *model) heal() {
 	for i, r := range m.runs {
-		if r.err == nil && !r.dead && (r.result.Outcome != outcome.Deployed || r.quality != good) {
+		if r.err == nil && !r.dead && (r.result.Outcome != outcome.Deployed || !m.fit(r.quality)) {
 			m.t.Errorf("run %d, with a %s release, ended well: %s", i, r.quality, r.result.Outcome)
 		}
 	}
@@ -358,14 +369,27 @@ func (m *model) heal() {
 	if m.holder != "" {
 		m.t.Errorf("the lock is still held by %s", m.holder)
 	}
+	for i, r := range m.runs { // what came to its end leaves nothing to the next
+		var failure *outcome.Failure
+		if over := r.err == nil || errors.As(r.err, &failure) && failure.Site != outcome.SiteUnknown; i == 1 && over &&
+			!m.runs[0].dead && !r.dead && m.lates == 0 && !host.Overtaken(r.err) {
+			checkWorkers(m.t, m.fakeHost, m.made)
+		}
+	}
 	m.note("healing: flag %s, running %v, proved %v, quality %v", m.flag, m.running, m.proved, m.quality)
 	in := testInputs()
 	in.Ref, in.AllowOlder = strings.Repeat("d", 40), true
 	result, log, err := deployTo(m.t, m.fakeHost, in)
+	checkWorkers(m.t, m.fakeHost, m.made)
 	if err != nil || result.Outcome != outcome.Deployed || len(m.running) != 1 || !m.running[m.flag] ||
 		!m.proved[m.flag] || m.holder != "" {
 		m.t.Errorf("the next run does not heal: err %v, running %v, flag %s\n%s", err, m.running, m.flag, log)
 	}
+}
+
+// fit tells whether a release of that quality comes through.
+func (m *model) fit(quality string) bool {
+	return quality == good || quality == idling && m.made == ""
 }
 
 // coverage counts what the interleavings led to, so that the test can't be empty.

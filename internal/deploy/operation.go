@@ -23,7 +23,7 @@ var operations = map[inputs.Operation]operation{
 func whole(_ *Deployment, deployment []step) []step { return deployment }
 
 func setupSteps(d *Deployment, deployment []step) []step {
-	before := only(deployment, "connect", "lock", "check", "detect", "plan", "install", "setup", "adopt", "heal")
+	before := only(deployment, "connect", "lock", "check", "detect", "plan", "install", "setup", "adopt", "heal", "settle")
 	return append(before, prepare.of([]step{ // no new version is live at its end, so a failure is one to the last
 		{name: "site", title: "Setting up the nginx site", each: d.setUpSite, within: brief},
 		{name: "unlock", title: "Releasing the deploy lock", each: unlock, within: 2 * host.Heartbeat},
@@ -44,7 +44,7 @@ func statusSteps(d *Deployment, deployment []step) []step {
 
 func tidySteps(d *Deployment, deployment []step) []step {
 	return slices.Concat(
-		only(deployment, "connect", "lock", "detect", "heal", "clear"),
+		only(deployment, "connect", "lock", "detect", "heal", "settle", "clear"),
 		[]step{d.asking()},
 		retire.of([]step{
 			{name: "record", title: "Recording what became of the deployment", each: d.recordCutOff, within: brief},

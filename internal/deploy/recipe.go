@@ -25,6 +25,9 @@ func (d *Deployment) recipe(h *target) string {
 	if d.in.Strategy == inputs.InPlace {
 		parts = append(parts, string(d.in.Strategy))
 	}
+	if d.hasProcesses() {
+		parts = append(parts, d.processLines(), fmt.Sprint(d.in.Procfile))
+	}
 	for _, a := range h.assets {
 		parts = append(parts, a.Path, a.id())
 	}

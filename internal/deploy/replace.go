@@ -111,6 +111,9 @@ func (d *Deployment) replaceBack(ctx context.Context, h *target) error {
 	if h.Active == nil {
 		return d.stopSlot(ctx, h, h.idlePort(), "")
 	}
+	if h.hasWork() { // the release may serve on another port now
+		return d.putWorkersRight(ctx, h)
+	}
 	return nil
 }
 
@@ -121,5 +124,6 @@ func (h *target) servesOn(port uint16) {
 	}
 	active := *h.Active
 	active.Port, h.Idle.Port = h.Idle.Port, active.Port
+	active.Workers, h.Idle.Workers = h.Idle.Workers, active.Workers // those of a port stay there
 	h.Active = &active
 }

@@ -29,7 +29,7 @@ func (d *Deployment) choose(ctx context.Context, h *target) (string, error) {
 	if err := chosen.Fits(d.in.Strategy); err != nil {
 		return "", err
 	}
-	h.release, h.commit, h.served = chosen.ID, chosen.Commit, chosen.Live
+	h.release, h.commit, h.served, h.works = chosen.ID, chosen.Commit, chosen.Live, chosen.Works
 	if chosen.ID == active && d.servesAlready(h) {
 		h.unchanged = true
 		return fmt.Sprintf("%s is active already", chosen.ID), nil

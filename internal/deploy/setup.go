@@ -11,6 +11,10 @@ func (d *Deployment) setup(ctx context.Context, h *target) (string, error) {
 	values := d.siteValues(h)
 	values["repository"] = d.in.Repository
 	values["template"], values["socket_template"], values["swap"] = h.app.Unit(), h.app.Socket(), ""
+	values["process_template"] = ""
+	if d.hasProcesses() {
+		values["process_template"] = h.app.ProcessUnit()
+	}
 	if d.in.SwapMB > 0 {
 		values["swap"] = strconv.Itoa(d.in.SwapMB)
 	}

@@ -15,7 +15,11 @@ import (
 // when the site's own files changed.
 func (d *Deployment) switchOver(ctx context.Context, h *target) (string, error) {
 	h.route, h.routed = routeMaybe, true
-	d.ahead(h, upcoming{"verify", scripts.Verify, d.verification(h)}, upcoming{"mark", scripts.Mark, d.marking(h)})
+	next := []upcoming{{"verify", scripts.Verify, d.verification(h)}}
+	if !h.hasWork() { // which has to be taken back by a step that has begun
+		next = append(next, upcoming{"mark", scripts.Mark, d.marking(h)})
+	}
+	d.ahead(h, next...)
 	var site, flag scripts.Results
 	err := h.ExecAll(ctx, d.siteFor(h, h.release, &site), host.Asked{
 		Verb: scripts.Switch, Own: scripts.Values{"from": h.activePort(), "to": h.idlePort()}, Results: &flag,

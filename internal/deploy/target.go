@@ -29,6 +29,7 @@ type target struct {
 	commit, release string
 	assets          []asset
 	unchanged       bool
+	works           bool   // the release has processes beside the one that serves
 	served          bool   // the release that a rollback has chosen was live before
 	ailing          bool   // the active release is the one that was asked for, and not healthy
 	pid, starttime  string // of the new process
@@ -96,6 +97,8 @@ type answer struct {
 	Said  string // what came, for people
 	Port  uint16 // that nginx names, 0 when it names none
 	Slots map[uint16]slotAnswer
+
+	Workers []worker // where they are asked for
 }
 
 // slotAnswer is what a slot itself said then.

@@ -133,6 +133,8 @@ func TestFaults(t *testing.T) {
 		{"allow-down", "yes", `must be "true" or "false" (got "yes")`},
 		{"dry-run", "yes", `must be "true" or "false" (got "yes")`},
 		{"setup", "sometimes", `must be "auto", "always" or "never" (got "sometimes")`},
+		{"processes", "web: x", "line 1: web is what the input start runs; leave it out here"},
+		{"workers-overlap", "yes", `must be "true" or "false" (got "yes")`},
 		{"strategy", "canary", `must be "blue-green" or "in-place" (got "canary")`},
 		{"packages", "libgl1 -y", `must be names of Debian packages, such as "libgl1 unzip" (got "libgl1 -y")`},
 		{"swap", "2", `must be a size such as "2G" or "512M" (got "2")`},

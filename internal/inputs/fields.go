@@ -20,6 +20,7 @@ const (
 	defaultExclude        = ".git"
 	defaultStart          = "uvicorn controller.main:app --host 127.0.0.1 --port $PORT"
 	defaultStrategy       = string(BlueGreen)
+	defaultOverlap        = "false"
 	defaultPorts          = "8080,8081"
 	defaultHealthPath     = "/health"
 	defaultHealthStatus   = "200"
@@ -104,6 +105,8 @@ func fields() []field {
 		{name: "build", shape: text, set: script(func(in *Inputs) *string { return &in.Build })},
 		{name: "start", shape: text, def: defaultStart, set: script(func(in *Inputs) *string { return &in.Start })},
 		{name: "strategy", def: defaultStrategy, set: setStrategy},
+		{name: "processes", shape: text, set: setProcesses},
+		{name: "workers-overlap", def: defaultOverlap, set: setOverlap},
 		{name: "before-start", shape: text, set: script(func(in *Inputs) *string { return &in.BeforeStart })},
 		{name: "after-switch", shape: text, set: script(func(in *Inputs) *string { return &in.AfterSwitch })},
 		{name: "env", shape: envText, set: setEnv},

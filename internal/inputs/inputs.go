@@ -69,7 +69,10 @@ type Inputs struct {
 	Build       string // "": what the release itself calls for
 	Start       string
 	Strategy    Strategy
-	BeforeStart string // "": nothing, as AfterSwitch
+	Processes   []Process // beside the one that Start is
+	Procfile    bool      // and those that the release's own Procfile names
+	Overlap     bool      // new ones start before the old ones end
+	BeforeStart string    // "": nothing, as AfterSwitch
 	AfterSwitch string
 	Env         []Variable
 	Shared      []string // clean paths within the release

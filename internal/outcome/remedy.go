@@ -40,6 +40,8 @@ var remedies = map[int]string{
 	scripts.ExitNotRouted: "change the server block that is named above, " +
 		"or give this site other names with the input \"server-name\"; what nginx reads: ssh {ssh} sudo nginx -T",
 	scripts.ExitFlag: "see who else writes to {flags}; run this workflow again, it puts the flag right",
+	scripts.ExitWorker: "see its last lines above; fix it in the release, or its command in the input \"processes\" " +
+		"or the Procfile, and push again",
 	scripts.ExitHalt: "run this workflow again once the host is back",
 	scripts.ExitMemory: "give the host swap (input \"swap\", such as \"1G\"), or a bigger instance: " +
 		"two versions run at once for as long as the new one proves itself; " +

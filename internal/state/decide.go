@@ -137,7 +137,7 @@ func cutOff(f *Facts, active int, p *Position) int {
 		return 1 - active
 	}
 	flagged.Listen, flagged.Release, flagged.Commit, flagged.Recipe = Ours, before.Release, before.Commit, before.Recipe
-	flagged.Proved, flagged.By = true, before.By
+	flagged.Proved, flagged.By, flagged.Processes = true, before.By, before.Processes
 	return active
 }
 

@@ -19,6 +19,8 @@ var (
 	// FolderForm is that of nginx's folder, into which root writes.
 	FolderForm = regexp.MustCompile(`^(/[A-Za-z0-9_+@-][A-Za-z0-9._+@-]*){1,20}$`)
 
+	namesOr = regexp.MustCompile(`^[A-Za-z0-9_ -]*$`)
+
 	appOr  = regexp.MustCompile(`^([a-z][a-z0-9-]{0,31})?$`)
 	pathOr = regexp.MustCompile(`^[A-Za-z0-9._/-]{0,200}$`)
 )

@@ -19,6 +19,7 @@ type Release struct {
 	Commit string
 	Live   bool // it has served, and proved itself, at some time
 	Socket bool // its start command takes a socket, as the strategy in-place has it
+	Works  bool // it has processes beside the one that serves
 	Turn   int  // its place in the order in which releases first did; 0 when not known
 }
 
@@ -45,7 +46,7 @@ func (r Release) before(other Release) bool {
 }
 
 var releaseLine = regexp.MustCompile("^(" + strings.Trim(inputs.ReleaseID.String(), "^$") +
-	") ([0-9a-f]{40,64}) ([0-9]{1,9}|never)( socket)?$")
+	") ([0-9a-f]{40,64}) ([0-9]{1,9}|never)( socket)?( processes)?$")
 
 // ReadReleases returns what releases.sh lists, newest first, and the lines of the history, oldest
 // first.
@@ -57,7 +58,9 @@ func ReadReleases(res *scripts.Results) (releases []Release, history []string, e
 			return nil, nil, fmt.Errorf("the host lists a release as %.80q", line)
 		}
 		turn, err := strconv.Atoi(m[3])
-		releases = append(releases, Release{ID: m[1], Commit: m[2], Live: err == nil, Socket: m[4] != "", Turn: turn})
+		releases = append(releases, Release{
+			ID: m[1], Commit: m[2], Live: err == nil, Socket: m[4] != "", Works: m[5] != "", Turn: turn,
+		})
 	}
 	history, err = ReadHistory(res)
 	return releases, history, err

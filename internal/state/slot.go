@@ -29,6 +29,17 @@ type Slot struct {
 	Proved  bool // the release has served and come through its probation
 	By      Past // the run that put it live
 	RSSMB   int  // resident memory of the slot's processes, MiB
+
+	Processes string // names of those that the release has beside the one that serves, blank-separated
+	Workers   string // of those that run: their release, and the names
+}
+
+// OwnWorkers is what Workers has to be while the slot is the active one.
+func (s Slot) OwnWorkers() string {
+	if s.Processes == "" {
+		return ""
+	}
+	return s.Release + " " + s.Processes
 }
 
 // Runs reports whether anything of ours lives in the slot, or is about to: a unit that crashes at
@@ -110,6 +121,8 @@ func ReadFacts(res *scripts.Results, ports [2]uint16, repository string) (Facts,
 			RSSMB:   res.Int(key("rss_mb")),
 			Claimed: res.Text(key("claimed")),
 			Mine:    res.Yes(key("mine")),
+
+			Processes: res.Form(key("processes"), namesOr), Workers: res.Form(key("workers"), namesOr),
 		}
 		if s.Release != "" {
 			s.Commit, s.Recipe = res.Form(key("commit"), CommitForm), res.Text(key("recipe"))

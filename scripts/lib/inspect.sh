@@ -1,7 +1,25 @@
 #!/usr/bin/env bash
-# Who listens on a port, and whether it is a version of the repository that was started by hand.
+# What is in a slot; who listens on a port, and whether it is a version of the repository that was
+# started by hand.
 #
-# Values: app, ports (two, blank-separated), repository, nginx_include
+# Values: app, path, ports (two, blank-separated), repository, nginx_include
+
+# slot_release PORT: prints what port.sh says of the release in it.
+slot_release() {
+  local release='' dir=$path/slots/$1 of workers=''
+  if [[ -e $dir/.deploy-action/complete ]]; then
+    release=$(readlink -- "$dir")
+    result "commit_$1" "$(<"$dir/.deploy-action/commit")"
+    result "recipe_$1" "$(<"$dir/.deploy-action/recipe")"
+    workers_of "$dir"
+  fi
+  result "processes_$1" "$workers"
+  workers_in "$1" || :
+  result "workers_$1" "$of${workers:+ $workers}"
+  result_if "proved_$1" test -e "$dir/.deploy-action/live"
+  result "by_$1" "$(head -n 1 -- "$dir/.deploy-action/by" 2>/dev/null || :)"
+  result "release_$1" "${release##*/}"
+}
 
 # inspect PORT: prints what port.sh says of a process that we did not start. Sets pid.
 inspect() {

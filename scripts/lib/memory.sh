@@ -119,14 +119,6 @@ out_of_memory() {
   die "$EX_MEMORY" "the kernel ended the new version for want of memory: $free MB were free when it was started; $(memory_words)"
 }
 
-# must_run: ends the script when the version on trial is gone.
-must_run() {
-  if runs "$pid" "$starttime"; then return; fi
-  app_log "$port" "$log_offset"
-  out_of_memory
-  die "$EX_DIED" "the application (pid $pid) exited after the switch"
-}
-
 # how_it_ended: the slot's main process: oom (as systemd says), killed (also what a shell says of
 # that), or other.
 how_it_ended() {

@@ -31,6 +31,14 @@ if { read -r boot to <$path/slots/$port.relay; } 2>/dev/null && [[ \$boot == $bo
 SNIPPET
 }
 
+# fits: a release knows one way to listen.
+fits() {
+  [[ -e $path/releases/$release/.deploy-action/complete ]] || die "$EX_START" "release $release is not complete"
+  [[ -e $path/releases/$release/.deploy-action/socket ]] \
+    || die "$EX_CHECK" "release $release was deployed with strategy \"blue-green\", and its start command takes no socket: go back to it with that strategy"
+  may_handle_all "$release"
+}
+
 open_gate() { rm -f -- "$path/slots/$port.gate"; }
 
 # hold RELEASE: systemd listens, and the release is about to start. Prints what launch does.

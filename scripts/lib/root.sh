@@ -3,7 +3,7 @@
 # commands to the letter, which the sudoers rules of this action allow. They are written here once,
 # for the scripts and for the rules.
 #
-# Values: app, ports (two, blank-separated)
+# Values: app, ports (two, blank-separated), processes (names in the input, blank-separated)
 
 rules_file=/etc/sudoers.d/deploy-action-$app
 rules_copy=/var/lib/deploy-action/$app/sudoers # the rules as they were written last, for all to read
@@ -89,7 +89,7 @@ roots_own() {
 
 unit_verbs='restart enable disable stop reset-failed'
 
-# unit VERB PORT: one of these, of a slot's unit.
+# unit VERB INSTANCE: one of these, of a slot's unit (its port) or a worker's (PORT-NAME).
 unit() {
   local words
   told "$1"
@@ -119,15 +119,18 @@ rules() {
 }
 
 routine() {
-  local port verb words unit socket
+  local port name verb words unit socket
   find_nginx
   printf '%s\n' "${nginx[*]} -t" "${nginx[*]} -s reload" "cmp -s -- $rules_file $rules_copy"
   has_systemd || return 0
   for port in $ports; do
-    unit=$(unit_of "$port") socket=$(socket_of "$port")
-    for verb in $unit_verbs; do
-      told "$verb"
-      printf 'systemctl -q %s -- %s\n' "${words[*]}" "$unit"
+    socket=$(socket_of "$port")
+    for name in '' ${processes-}; do
+      unit=$(unit_of "$port${name:+-$name}")
+      for verb in $unit_verbs; do
+        told "$verb"
+        printf 'systemctl -q %s -- %s\n' "${words[*]}" "$unit"
+      done
     done
     for verb in $socket_verbs; do
       told "$verb"

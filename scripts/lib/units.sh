@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The files of systemd's that setup.sh writes.
 #
-# Values: app, template, socket_template
+# Values: app, template, socket_template, process_template
 
 write_template() {
   write_root "$1" 0644 <<<"$template"
@@ -13,13 +13,19 @@ write_socket() {
   as_root systemctl daemon-reload
 }
 
+write_process() {
+  write_root "$1" 0644 <<<"$process_template"
+  as_root systemctl daemon-reload
+}
+
 # unit_is_ours FILE: ends the script otherwise.
 unit_is_ours() {
-  local theirs kind
-  for kind in service socket; do
-    theirs=$(systemctl cat -- "$app@.$kind" 2>/dev/null </dev/null || :)
-    if [[ -n $theirs ]] && ! grep -qs '^# Written by deploy-action' "${1%.service}.$kind"; then
-      die "$EX_CHECK" "the host already has a unit $app@.$kind that this action did not write; choose another name with the input app"
+  local theirs name names=("$app@.service" "$app@.socket")
+  if [[ -n $process_template ]]; then names+=("$app.process@.service"); fi
+  for name in "${names[@]}"; do
+    theirs=$(systemctl cat -- "$name" 2>/dev/null </dev/null || :)
+    if [[ -n $theirs ]] && ! grep -qs '^# Written by deploy-action' "${1%/*}/$name"; then
+      die "$EX_CHECK" "the host already has a unit $name that this action did not write; choose another name with the input app"
     fi
   done
   # A running version restarts by this file: it must not be led to another folder or user before the

@@ -1,0 +1,123 @@
+#!/usr/bin/env bash
+# Workers: what runs of a release beside the process that serves. Each is a unit of its own, whose
+# instance is PORT-NAME.
+#
+# Values: app, path, processes (names in the input, blank-separated), undo, trial (yes: one that was
+#         started again counts as down)
+#
+# slots/PORT.workers names the release and those of its processes that run in a slot, in one line.
+# It is written before the first is started, and goes when the last has ended.
+
+process_unit=/etc/systemd/system/$app.process@.service
+worker_name='^[a-z][a-z0-9_-]{0,31}$'
+
+# workers_in PORT: sets of (the release) and workers; fails when none run, as far as is known.
+workers_in() {
+  of='' workers=''
+  { read -r of workers || :; } 2>/dev/null <"$path/slots/$1.workers" || :
+  [[ -n $workers ]]
+}
+
+# workers_of FOLDER: sets workers to those that the release in it has.
+workers_of() {
+  local file
+  workers=''
+  for file in "$1"/.deploy-action/processes/*; do
+    if [[ -f $file && ${file##*/} =~ $worker_name ]]; then workers+="${workers:+ }${file##*/}"; fi
+  done
+}
+
+# may_handle NAME...: ends the script where this user may not start and end them.
+may_handle() {
+  local name beyond=''
+  for name in "$@"; do
+    if [[ " $processes $beyond " != *" $name "* ]]; then beyond+="${beyond:+ }$name"; fi
+  done
+  if [[ -z $beyond ]] || free_root; then return; fi
+  die "$EX_CHECK" "$(id -un) has the rights for routine deployments only, and none for these processes: $beyond; name each in the input processes, with its command, and run operation: setup once while $(id -un) can run all commands as root"
+}
+
+# may_handle_all RELEASE: the same of those that it has.
+may_handle_all() {
+  local workers
+  workers_of "$path/releases/$1"
+  # shellcheck disable=SC2086 # names
+  may_handle $workers
+}
+
+# look_at_workers PORT NAME...: sets down to the names of those that do not run, or were started
+# again, and how to what became of the first.
+look_at_workers() {
+  local port=$1 name key value units=() state sub restarts code status result
+  shift
+  down='' how=''
+  for name in "$@"; do units+=("$(unit_of "$port-$name")"); done
+  exec {shown}< <(systemctl show -p ActiveState -p SubState -p NRestarts -p ExecMainCode -p ExecMainStatus -p Result -- "${units[@]}" </dev/null)
+  for name in "$@"; do
+    state='' sub='' restarts=0 code='' status='' result=''
+    while IFS='=' read -r key value && [[ -n $key ]]; do
+      case $key in
+        ActiveState) state=$value ;; SubState) sub=$value ;; NRestarts) restarts=$value ;;
+        ExecMainCode) code=$value ;; ExecMainStatus) status=$value ;; Result) result=$value ;;
+      esac
+    done <&"$shown"
+    if [[ $state == active && $sub == running && ($restarts == 0 || $trial == no) ]]; then continue; fi
+    down+="${down:+ }$name"
+    if [[ -n $how ]]; then continue; fi
+    if [[ $result == oom-kill ]]; then
+      how='the kernel ended it for want of memory'
+    elif [[ $code == 1 ]]; then # of waitid(2): exited
+      how="it exited with status $status"
+    elif [[ $code == [23] ]]; then
+      how="it was ended by signal $status"
+    else
+      how="its unit is $state${sub:+ ($sub)}"
+    fi
+  done
+  exec {shown}<&-
+}
+
+# begin_workers PORT: starts those of the slot's release, and sets workers to them and offsets to where
+# their lines begin in their logs; what runs of that very release goes on.
+begin_workers() {
+  local port=$1 release of name log
+  release=$(readlink -- "$path/slots/$port")
+  release=${release##*/}
+  if workers_in "$port" && [[ $of != "$release" ]]; then end_workers "$port"; fi
+  workers_of "$path/slots/$port"
+  if [[ -z $workers ]]; then return; fi
+  # Where nothing can be written any more, those that were there before are started all the same.
+  printf '%s %s\n' "$release" "$workers" | write "$path/slots/$port.workers" 0644 || [[ $undo == yes ]]
+  for name in $workers; do
+    log=$path/logs/$port-$name.log
+    unit enable "$port-$name"
+    if [[ -s $log && $(stat -c %s "$log") -gt 10485760 ]]; then mv -f -- "$log" "$log.1"; fi
+    if ! systemctl is-active -q -- "$(unit_of "$port-$name")" </dev/null; then
+      { printf '=== %s start of %s of %s on port %s\n' "$(date -u +%FT%TZ)" "$name" "$release" "$port" >>"$log"; } || [[ $undo == yes ]]
+      unit reset-failed "$port-$name" 2>/dev/null || : # it counts from 0 how often it was started again
+      offsets[$name]=$(stat -c %s "$log" 2>/dev/null) || offsets[$name]=0
+      unit restart "$port-$name" || : # a look tells what became of it
+    fi
+  done
+}
+declare -A offsets=()
+
+# end_workers PORT: what runs in the slot finishes what it has in hand, and ends; systemd sees to
+# that, and to how long it may take.
+end_workers() {
+  local port=$1 of workers name job jobs=() left=''
+  workers_in "$port" || return 0
+  for name in $workers; do unit disable "$port-$name" || [[ ! -e $process_unit ]]; done
+  for name in $workers; do
+    unit stop "$port-$name" &
+    jobs+=("$!")
+  done
+  for job in "${jobs[@]}"; do wait "$job" || :; done
+  for name in $workers; do
+    if systemctl is-active -q -- "$(unit_of "$port-$name")" </dev/null; then left+="${left:+, }$name"; fi
+    unit reset-failed "$port-$name" 2>/dev/null || :
+  done
+  [[ -z $left ]] || die "$EX_STOP" "these processes of port $port still run: $left"
+  rm -f -- "$path/slots/$port.workers" || : # on a read-only disk
+  say "ended on port $port: $workers"
+}
