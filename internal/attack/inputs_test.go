@@ -8,7 +8,7 @@ func onInputs(t *testing.T, table *Table) {
 	for _, tt := range []struct{ name, input, value string }{
 		{"an option for ssh", "host", "-oProxyCommand=touch pwned"},
 		{"a command behind the name", "host", "web;touch pwned"},
-		{"a second line", "host", "web\nProxyCommand touch pwned"},
+		{"a second line with an option", "host", "web\nProxyCommand touch pwned"},
 		{"a command as the user", "host", "$(id)@web"},
 		{"a URL", "host", "ssh://web"},
 		{"an option in the way", "proxy-jump", "bastion,-oProxyCommand=x"},

@@ -19,7 +19,7 @@ import (
 func New(in *inputs.Inputs, rep *report.Report, dial host.Dialer, open Opener, begin time.Time) *Deployment {
 	d := &Deployment{
 		engine: engine{rep: rep, now: time.Now, patience: reconnectFor},
-		in:     in, op: operations[in.Operation], open: open, begin: begin,
+		in:     in, op: operations[in.Operation], open: open, begin: begin, wanted: make(chan string, 1),
 	}
 	d.same, d.toUndo = d.notRestarted, d.takesBack()
 	token := fmt.Sprintf("%s-%s", in.Run.ID, rand.Text())
@@ -58,6 +58,7 @@ func (d *Deployment) steps() []step {
 			lock,
 			{name: "check", title: "Checking the host", each: d.check, within: in.Timeout},
 			{name: "detect", title: "Detecting the active slot", each: d.detect, within: brief},
+			{name: "compare", title: "Comparing the hosts", once: d.compare, unless: d.isAlone, within: brief},
 			{
 				name: "order", title: "Comparing with the last deployment", each: d.inOrder, unless: d.anyOrder,
 				within: brief,
@@ -83,6 +84,10 @@ func (d *Deployment) steps() []step {
 				within: in.DrainTimeout + in.StopTimeout + brief,
 			},
 			release,
+			{
+				name: "agree", title: "Choosing one release for all hosts", once: d.chooseForAll,
+				unless: d.choosesAlone, within: brief,
+			},
 			{
 				name: "confirm", title: "Asking the active version for its health", each: d.confirm, unless: isChanged,
 				within: brief,
@@ -178,12 +183,20 @@ func (d *Deployment) isBuilt(h *target) bool { return h.unchanged || !d.op.makes
 
 // isPrepared tells whether there is nothing to run before the start. In a release that a rollback
 // goes back to it ran when that was new: a migration would not know what newer releases have made
-// of the schema.
+// of the schema. Where it runs on one host for all, it ran already when any of them serves the
+// release.
 func (d *Deployment) isPrepared(h *target) bool {
-	return h.unchanged || h.served || d.in.BeforeStart == ""
+	if h.unchanged || h.served || d.in.BeforeStart == "" {
+		return true
+	}
+	return d.in.BeforeStartOn == inputs.OnFirst && slices.ContainsFunc(d.hosts, isUnchanged)
 }
 
 func (d *Deployment) nothingAfter(h *target) bool { return h.unchanged || d.in.AfterSwitch == "" }
+
+func (d *Deployment) isAlone(*target) bool { return len(d.hosts) == 1 }
+
+func (d *Deployment) choosesAlone(h *target) bool { return d.isAlone(h) || d.op.makes }
 
 func isUnchanged(h *target) bool     { return h.unchanged }
 func nothingToAdopt(h *target) bool  { return !h.Adopt }

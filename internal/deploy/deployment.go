@@ -23,6 +23,8 @@ type Deployment struct {
 	tree    func() (*workspace.Tree, error) // walks through the workspace, once
 	hashed  func() (*workspace.Tree, error) // and hashes it, once
 	store   Store                           // nil before the step resolve
+
+	wanted chan string // of several hosts: has the commit that the first one has found ref to be
 }
 
 // operation is what a run does by what was asked for.

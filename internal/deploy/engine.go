@@ -66,11 +66,45 @@ type engine struct {
 	undos      []undo
 	timeline   []outcome.Span // what ran when, for the summary
 	stepsBegun int            // how many steps and undos have begun
+	first      *target        // of those that the step under way is for
 	toUndo     time.Duration  // that taking everything back may take
 	patience   time.Duration  // to make a lost connection anew
 	// same fails where a host that answers again is not as it was.
 	same func(context.Context, *target) error
 }
+
+// each runs a step on hosts at once. Before the commit point the first that fails ends it on the
+// others: what they would come to does not matter any more.
+func (e *engine) each(ctx context.Context, s step, todo []*target, lines []string, errs []error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var wg sync.WaitGroup
+	for i, h := range todo {
+		wg.Go(func() {
+			lines[i], errs[i] = e.on(ctx, h, s)
+			h.taken = host.Overtaken(errs[i])
+			if errs[i] != nil && !s.phase.proved() {
+				cancel(&otherFailed{h.Address})
+			}
+		})
+	}
+	wg.Wait()
+	var other *otherFailed
+	if !errors.As(context.Cause(ctx), &other) {
+		return
+	}
+	for i, h := range todo {
+		var also *otherFailed
+		if h.Address != other.host && errors.As(errs[i], &also) {
+			errs[i] = nil // not of its own
+		}
+	}
+}
+
+// otherFailed is why a step was ended on a host.
+type otherFailed struct{ host remote.Host }
+
+func (e *otherFailed) Error() string { return e.host.String() + " failed first" }
 
 // present are the hosts that are still this run's. One that another run has taken over is that
 // run's: nothing on it is touched any more.
@@ -95,6 +129,7 @@ func (e *engine) do(ctx context.Context, s step) error {
 	if s.undo != nil {
 		e.undos = append(e.undos, undo{s, todo})
 	}
+	e.first = todo[0]
 	e.stepsBegun++
 	group, began := e.rep.Step(s.title), e.now()
 	lines, errs := make([]string, len(todo)), make([]error, len(todo))
@@ -102,14 +137,7 @@ func (e *engine) do(ctx context.Context, s step) error {
 		lines, errs = lines[:1], errs[:1]
 		lines[0], errs[0] = within(ctx, s, remote.Host{}, s.once)
 	} else {
-		var wg sync.WaitGroup
-		for i, h := range todo {
-			wg.Go(func() {
-				lines[i], errs[i] = e.on(ctx, h, s)
-				h.taken = host.Overtaken(errs[i])
-			})
-		}
-		wg.Wait()
+		e.each(ctx, s, todo, lines, errs)
 	}
 	err := errors.Join(errs...)
 	e.timeline = append(e.timeline, outcome.Span{
@@ -119,9 +147,38 @@ func (e *engine) do(ctx context.Context, s step) error {
 		group.Fail(s.name + ": " + outcome.Headline(errs))
 		return err
 	}
-	group.Done(s.name + ": " + strings.Join(lines, "; "))
+	group.Done(s.name + ": " + sayOf(todo, lines))
 	return nil
 }
+
+// sayOf puts together what hosts have to say: what several say alike once.
+func sayOf(hosts []*target, lines []string) string {
+	if len(lines) == 1 {
+		return lines[0]
+	}
+	var said []string
+	by := map[string][]string{}
+	for i, line := range lines {
+		if by[line] == nil {
+			said = append(said, line)
+		}
+		by[line] = append(by[line], hosts[i].Address.Name)
+	}
+	if len(said) == 1 {
+		return said[0]
+	}
+	for i, line := range said {
+		names := by[line]
+		if len(names) > mostNames {
+			names = append(names[:mostNames:mostNames], fmt.Sprintf("%d more", len(names)-mostNames))
+		}
+		said[i] = strings.Join(names, ", ") + ": " + line
+	}
+	return strings.Join(said, "; ")
+}
+
+// mostNames are as many hosts as a line names for one thing.
+const mostNames = 5
 
 // on runs a step on one host. When the connection is lost the step goes on over another one.
 func (e *engine) on(ctx context.Context, h *target, s step) (line string, err error) {
@@ -131,20 +188,27 @@ func (e *engine) on(ctx context.Context, h *target, s step) (line string, err er
 			return line, err
 		}
 		still := func(ctx context.Context) error { return e.same(ctx, h) }
-		if err := h.Reconnect(ctx, err, e.patience, still); err != nil {
+		if err := h.Reconnect(ctx, err, e.patienceIn(s.phase), still); err != nil {
 			return "", &outcome.StepError{Step: s.name, Host: h.Address, Err: err}
 		}
 	}
 }
 
+// patienceIn is how long a lost connection is made anew: while requests go to the new version on some
+// hosts, and maybe not on one, as long as a reboot takes and no longer.
+func (e *engine) patienceIn(p phase) time.Duration {
+	if p == commit && len(e.hosts) > 1 {
+		return min(e.patience, mixedFor)
+	}
+	return e.patience
+}
+
+const mixedFor = 90 * time.Second
+
 // try runs a step on one host.
 func (e *engine) try(ctx context.Context, h *target, s step) (string, error) {
 	h.BeginStep(stepName(e.stepsBegun, s.name))
-	line, err := within(ctx, s, h.Address, func(ctx context.Context) (string, error) { return s.each(ctx, h) })
-	if err == nil && len(e.hosts) > 1 {
-		line = h.Address.Name + " " + line
-	}
-	return line, err
+	return within(ctx, s, h.Address, func(ctx context.Context) (string, error) { return s.each(ctx, h) })
 }
 
 // within does a step's work in the time that it has; a panic is that host's failure, so that the

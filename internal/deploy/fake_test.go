@@ -71,6 +71,8 @@ type fakeHost struct {
 	deaf        bool              // it does not notice when nobody sends any more
 	disks       string            // from a fault on: full (what takes back goes on), broken (nothing does)
 	onOffer     func()
+	lists       string // its releases, in place of the usual three
+	branch      string // the commit that a branch is here, by now
 
 	store  *fakeStore
 	faults map[scripts.Verb]fault
@@ -331,6 +333,9 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 	case scripts.Port:
 		return f.detection()
 	case scripts.Fetch:
+		if f.branch != "" && v["ref"] == "main" {
+			v["ref"] = f.branch
+		}
 		if v["active_commit"] == v["ref"] && v["recipe"] == v["active_recipe"] {
 			return "commit=" + v["ref"] + "\nunchanged=yes\n"
 		}
@@ -412,6 +417,9 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 	case scripts.Workers:
 		return f.work(v)
 	case scripts.Releases:
+		if f.lists != "" {
+			return f.lists + "mb_0=9\nmb_1=8\nmb_2=7\nsizes=\nhistory_0={}\n"
+		}
 		return "release_0=20261122T000000Z-aaaaaaa " + oldCommit + " 2\nrelease_1=20261121T000000Z-9999999 " +
 			oldCommit + " 1\nrelease_2=20261120T000000Z-8888888 " + oldCommit +
 			" never\nmb_0=9\nmb_1=8\nmb_2=7\nsizes=releases 24 MB, venvs 119 MB\nhistory_0={}\n"

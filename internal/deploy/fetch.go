@@ -14,13 +14,17 @@ func (d *Deployment) fetch(ctx context.Context, h *target) (string, error) {
 	if d.in.Source == inputs.Workspace {
 		return d.send(ctx, h)
 	}
+	ref, err := d.oneRef(ctx, h)
+	if err != nil {
+		return "", err
+	}
 	values := scripts.Values{
 		"git_url": strings.TrimSuffix(d.in.ServerURL, "/") + "/" + d.in.Repository + ".git",
-		"ref":     d.in.Ref, "token": d.in.Token.Reveal(),
+		"ref":     ref, "token": d.in.Token.Reveal(),
 		"stamp": d.stamp(), "recipe": d.recipe(h), "active_commit": "", "active_recipe": "",
 		"branch": "",
 	}
-	if d.in.Ref == d.in.Run.Commit && strings.EqualFold(d.in.Repository, d.in.Run.Repository) {
+	if ref == d.in.Run.Commit && strings.EqualFold(d.in.Repository, d.in.Run.Repository) {
 		values["branch"] = d.in.Run.Branch
 	}
 	if d.servesAlready(h) {
@@ -32,6 +36,9 @@ func (d *Deployment) fetch(ctx context.Context, h *target) (string, error) {
 	}
 	d.warnOfRoom(h, res)
 	h.commit = res.Form("commit", state.CommitForm)
+	if h == d.first {
+		d.found(h.commit)
+	}
 	if res.Has("unchanged") {
 		h.unchanged = res.Yes("unchanged")
 		h.release = h.Active.Release
@@ -39,4 +46,27 @@ func (d *Deployment) fetch(ctx context.Context, h *target) (string, error) {
 	}
 	h.release = res.Form("release", state.ReleaseForm)
 	return fmt.Sprintf("commit %.7s as release %s", h.commit, h.release), res.Err()
+}
+
+// oneRef is what a host is to fetch: the same commit as the others, although the branch may move
+// meanwhile. The first one finds out.
+func (d *Deployment) oneRef(ctx context.Context, h *target) (string, error) {
+	if h == d.first || shortCommit(d.in.Ref) != d.in.Ref { // one in full needs no finding out
+		return d.in.Ref, nil
+	}
+	select {
+	case commit := <-d.wanted:
+		d.found(commit) // for the next one
+		return commit, nil
+	case <-ctx.Done():
+		return "", context.Cause(ctx)
+	}
+}
+
+// found tells the others; the first one may find out twice, when its connection was lost.
+func (d *Deployment) found(commit string) {
+	select {
+	case d.wanted <- commit:
+	default:
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -203,5 +204,89 @@ func TestAFailureNamesEachHostOnWhichItFailed(t *testing.T) {
 	}
 	if what := outcome.Describe(both); what != "ubuntu@web-1: verify: answered 500\nubuntu@web-3: verify: answered 501" {
 		t.Errorf("described as %s", what)
+	}
+}
+
+// A branch is resolved once: it may move while hosts fetch.
+func TestAllHostsGetTheSameCommit(t *testing.T) {
+	fleet := newFleet(t, 4)
+	for i, f := range fleet {
+		f.branch = strings.Repeat(fmt.Sprint(i+1), 40)
+	}
+	in := fleet.inputs()
+	in.Ref = "main"
+	result, log, err := fleet.deploy(t, in)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, log)
+	}
+	for _, h := range result.Hosts {
+		if h.Commit != fleet[0].branch || h.Release != result.Hosts[0].Release {
+			t.Errorf("%s got commit %s as release %s", h.Host, h.Commit, h.Release)
+		}
+	}
+}
+
+func TestHooksRunOnTheFirstHostOrOnAll(t *testing.T) {
+	t.Cleanup(func() { activeRecipe = "other" })
+	for _, tt := range []struct {
+		before, after inputs.On
+		serves        int // the host that serves the commit already; -1 for none
+		want          string
+	}{
+		{inputs.OnFirst, inputs.OnAll, -1, "before-start after-switch|after-switch|after-switch"},
+		{inputs.OnAll, inputs.OnFirst, -1, "before-start after-switch|before-start|before-start"},
+		{inputs.OnFirst, inputs.OnFirst, 1, "after-switch||"}, // it ran when that one got the release
+		{inputs.OnAll, inputs.OnFirst, 0, "|before-start after-switch|before-start"},
+	} {
+		fleet := newFleet(t, 3)
+		in := fleet.inputs()
+		in.BeforeStart, in.AfterSwitch, in.BeforeStartOn, in.AfterSwitchOn = "migrate", "warm-up", tt.before, tt.after
+		if tt.serves >= 0 {
+			fleet[tt.serves].commit = newCommit
+			activeRecipe = (&Deployment{in: in}).recipe(&target{})
+		}
+		if _, log, err := fleet.deploy(t, in); err != nil {
+			t.Errorf("%v\n%s", err, log)
+		}
+		var got []string
+		for _, f := range fleet {
+			hooks := slices.DeleteFunc(slices.Clone(f.calls), func(call string) bool {
+				return call != "before-start" && call != "after-switch"
+			})
+			got = append(got, strings.Join(hooks, " "))
+		}
+		if ran := strings.Join(got, "|"); ran != tt.want {
+			t.Errorf("%+v: %s ran", tt, ran)
+		}
+	}
+}
+
+func TestARollbackGoesToOneReleaseOnAllHosts(t *testing.T) {
+	const one, two, three = "20261122T000000Z-aaaaaaa", "20261121T000000Z-9999999", "20261119T000000Z-7777777"
+	list := func(ids ...string) string {
+		var b strings.Builder
+		for i, id := range ids {
+			fmt.Fprintf(&b, "release_%d=%s %s %d\n", i, id, oldCommit, len(ids)-i)
+		}
+		return b.String()
+	}
+	fleet := newFleet(t, 3)
+	in := fleet.inputs()
+	in.Operation = inputs.Rollback
+	fleet[0].lists, fleet[1].lists, fleet[2].lists = list(one, two, three), list(one, two, three), list(one, three)
+	_, log, err := fleet.deploy(t, in)
+	if err == nil || fleet.flags() != "8080 8080 8080" ||
+		!strings.Contains(err.Error(), "agree: release "+two+", commit aaaaaaa, is not on ubuntu@web-3") {
+		t.Errorf("%v, flags %s\n%s", err, fleet.flags(), log)
+	}
+	fleet[2].lists = list(one, two)
+	result, log, err := fleet.deploy(t, in)
+	if err != nil || fleet.flags() != "8081 8081 8081" || !strings.Contains(log, "it is the newest that is older") {
+		t.Errorf("%v, flags %s\n%s", err, fleet.flags(), log)
+	}
+	for _, h := range result.Hosts {
+		if h.Release != two {
+			t.Errorf("%s serves %s", h.Host, h.Release)
+		}
 	}
 }

@@ -51,7 +51,8 @@ type target struct {
 	drained     time.Duration
 	connections int // open ones that the drain time-out ended
 	retired     bool
-	history     []state.Past // newest first, this run's own line among them
+	releases    []state.Release // that a rollback may go to; nil before it has asked
+	history     []state.Past    // newest first, this run's own line among them
 }
 
 // route is where this run has sent requests.
@@ -69,6 +70,14 @@ func (h *target) activePort() string {
 		return ""
 	}
 	return fmt.Sprint(h.Active.Port)
+}
+
+// activeRelease is the release that serves, empty for none of ours.
+func (h *target) activeRelease() string {
+	if h.Active == nil {
+		return ""
+	}
+	return h.Active.Release
 }
 
 func (h *target) idlePort() string { return fmt.Sprint(h.Idle.Port) }

@@ -19,18 +19,31 @@ import (
 
 // SSH returns the Dialer that deployments use: one connection a host, and in it one conversation.
 func SSH(cfg remote.Config) Dialer {
+	turns := make(chan struct{}, atOnce)
 	return func(ctx context.Context, host remote.Host) (Shell, error) {
-		client, err := remote.Dial(ctx, host, cfg)
+		again := func(ctx context.Context) (*remote.Client, error) {
+			select {
+			case turns <- struct{}{}:
+				defer func() { <-turns }()
+				return remote.Dial(ctx, host, cfg)
+			case <-ctx.Done():
+				return nil, context.Cause(ctx)
+			}
+		}
+		client, err := again(ctx)
 		if err != nil {
 			return nil, err
 		}
-		again := func(ctx context.Context) (*remote.Client, error) { return remote.Dial(ctx, host, cfg) }
 		return &sshShell{
 			Client: client, dial: again, user: host.User,
 			patience: max(cfg.ConnectTimeout, leastPatience),
 		}, nil
 	}
 }
+
+// atOnce bounds the connections that are not logged in yet: of more than ten an sshd drops some, by
+// its default (sshd_config(5), MaxStartups), and the one that all may come to is a bastion's.
+const atOnce = 8
 
 // leastPatience is for a login shell that starts slowly, where connect-timeout is short.
 const leastPatience = 10 * time.Second

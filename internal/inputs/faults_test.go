@@ -20,15 +20,11 @@ func TestFaults(t *testing.T) {
 			"host", "",
 			`is required: write the address of the host, such as "203.0.113.7" or "ubuntu@web.example.com:22" (a variable or secret that does not exist is empty)`,
 		},
-		{"host", ",", `must be [user@]host[:port] (got ",")`},
-		{
-			"host", "a.example.com, b.example.com",
-			`must be one host so far: run the action once for each of them, by a matrix for instance (got 2 hosts)`,
-		},
-		{
-			"host", "a\nb\nc",
-			`must be one host so far: run the action once for each of them, by a matrix for instance (got 3 hosts)`,
-		},
+		{"host", ",", `must be [user@]host[:port], or several of these (got ",")`},
+		{"host", "a.example.com, b.example.com,ubuntu@a.example.com:22", `names ubuntu@a.example.com twice: a host is ` +
+			`deployed to once (got "a.example.com, b.example.com,ubuntu@a.example.com:22")`},
+		{"before-start-on", "last", `must be "first" or "all" (got "last")`},
+		{"after-switch-on", "none", `must be "first" or "all" (got "none")`},
 		{"host", "ssh://web", `must be [user@]host[:port], without a scheme such as ssh:// (got "ssh://web")`},
 		{
 			"host", "Admin@web",

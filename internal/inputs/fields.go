@@ -21,6 +21,8 @@ const (
 	defaultStart          = "uvicorn controller.main:app --host 127.0.0.1 --port $PORT"
 	defaultStrategy       = string(BlueGreen)
 	defaultOverlap        = "false"
+	defaultBeforeStartOn  = string(OnFirst)
+	defaultAfterSwitchOn  = string(OnAll)
 	defaultPorts          = "8080,8081"
 	defaultHealthPath     = "/health"
 	defaultHealthStatus   = "200"
@@ -108,7 +110,15 @@ func fields() []field {
 		{name: "processes", shape: text, set: setProcesses},
 		{name: "workers-overlap", def: defaultOverlap, set: setOverlap},
 		{name: "before-start", shape: text, set: script(func(in *Inputs) *string { return &in.BeforeStart })},
+		{
+			name: "before-start-on", def: defaultBeforeStartOn,
+			set: on(func(in *Inputs) *On { return &in.BeforeStartOn }),
+		},
 		{name: "after-switch", shape: text, set: script(func(in *Inputs) *string { return &in.AfterSwitch })},
+		{
+			name: "after-switch-on", def: defaultAfterSwitchOn,
+			set: on(func(in *Inputs) *On { return &in.AfterSwitchOn }),
+		},
 		{name: "env", shape: envText, set: setEnv},
 		{name: "shared", shape: text, set: setShared},
 		{name: "assets", shape: text, set: setAssets},

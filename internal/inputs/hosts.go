@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -19,20 +20,40 @@ var (
 
 func setHost(p *parser, value string) error {
 	list := items(value)
-	switch {
-	case len(list) == 0:
-		return fmt.Errorf("must be [user@]host[:port] %s", got(value))
-	case len(list) > 1:
-		return fmt.Errorf("must be one host so far: run the action once for each of them, by a matrix for instance "+
-			"(got %d hosts)", len(list))
+	if len(list) == 0 {
+		return fmt.Errorf("must be [user@]host[:port], or several of these %s", got(value))
 	}
 	port, _ := parsePort(p.values["port"]) // its fault is reported where it belongs
-	host, err := parseHost(list[0], p.values["username"], port)
-	if err != nil {
-		return fmt.Errorf("%w %s", err, gotItem(value, list[0]))
+	for _, item := range list {
+		host, err := parseHost(item, p.values["username"], port)
+		if err != nil {
+			return fmt.Errorf("%w %s", err, gotItem(value, item))
+		}
+		if slices.Contains(p.in.Hosts, host) {
+			return fmt.Errorf("names %s twice: a host is deployed to once %s", host, gotItem(value, item))
+		}
+		p.in.Hosts = append(p.in.Hosts, host)
 	}
-	p.in.Hosts = []remote.Host{host}
 	return nil
+}
+
+// On says on which hosts a command runs.
+type On string
+
+// The hosts of a command.
+const (
+	OnFirst On = "first" // one that gets the new release, the first of these
+	OnAll   On = "all"   // that get it
+)
+
+func on(field func(*Inputs) *On) func(*parser, string) error {
+	return func(p *parser, value string) error {
+		*field(p.in) = On(value)
+		if value != string(OnFirst) && value != string(OnAll) {
+			return fmt.Errorf("must be \"first\" or \"all\" %s", got(value))
+		}
+		return nil
+	}
 }
 
 func setUsername(_ *parser, value string) error {

@@ -74,8 +74,10 @@ type Inputs struct {
 	Overlap     bool      // new ones start before the old ones end
 	BeforeStart string    // "": nothing, as AfterSwitch
 	AfterSwitch string
-	Env         []Variable
-	Shared      []string // clean paths within the release
+	// of several hosts, those on which they run
+	BeforeStartOn, AfterSwitchOn On
+	Env                          []Variable
+	Shared                       []string // clean paths within the release
 
 	Assets     []Asset
 	AWSRegion  string // "": from the environment

@@ -75,6 +75,12 @@ func setPath(p *parser, value string) error {
 		if len(p.in.Hosts) == 0 || p.in.App == "" || !p.good("username") {
 			return nil // reported there
 		}
+		for _, host := range p.in.Hosts {
+			if host.User != p.in.Hosts[0].User {
+				return fmt.Errorf("must be given where hosts have different users: %s logs in as %s, and %s as %s",
+					p.in.Hosts[0].Name, p.in.Hosts[0].User, host.Name, host.User)
+			}
+		}
 		home := "/home/" + p.in.Hosts[0].User
 		if p.in.Hosts[0].User == "root" {
 			home = "/root"
