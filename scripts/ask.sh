@@ -12,7 +12,7 @@
 #         (seconds), how often it was started again, its memory (MB)
 
 main() {
-  local n=0 answer=right said='' via='' port owner pid start chosen loaded front as way somebody status denied seconds restarts health
+  local n=0 answer=right said='' via='' port owner pid start chosen loaded terms closed front as way somebody status denied seconds restarts health
   routed
   probe_through || answer=wrong
   result answer "$answer"

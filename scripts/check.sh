@@ -21,7 +21,7 @@ main() {
   judge_nginx
   judge_port
   judge_rights "$nginx_include" "$site_folder/$app.conf" /etc/nginx/nginx.conf "/etc/systemd/system/$app@.service" \
-    "$rules_file"
+    "$rules_file" "/var/lib/deploy-action/$app/maintenance.conf"
   if ((${#faults[@]} > 0)) && [[ $may_install == yes ]]; then may_install=no; fi # on a host that has to be put right first
   install_missing
   result installed "$brought"

@@ -10,7 +10,8 @@
 #         include_app, include_path: the other application of this action's whose the file is, and
 #         its deploy root, or nothing; last_repository: whose releases are here, or nothing; boot:
 #         names the host's boot; recipe_key: by which recipes are told, or nothing before the first
-#         deployment; spare (two ports on which nothing listens), where one of the pair is not ours
+#         deployment; spare (two ports on which nothing listens), where one of the pair is not ours;
+#         closed (since when visitors get the maintenance page, in seconds, or nothing)
 #         For each port N: flag_N, adopted_N, enabled_N, mine_N (yes, no: it was of the pair before),
 #         listen_N (none, ours, held, foreign), socket_N (yes, no: systemd holds it), pid_N,
 #         release_N, commit_N, recipe_N, proved_N (yes, no: it came through its probation), by_N
@@ -22,7 +23,7 @@
 #         (the repository's clone there, and its commit), unit_N (its systemd service), app_N
 
 main() {
-  local port pid start owner strays others=no line_port=0 include chosen loaded front as way somebody claims other mine
+  local port pid start owner strays others=no line_port=0 include chosen loaded terms closed front as way somebody claims other mine
   fit_root
   include_state
   result include "$include"
@@ -35,6 +36,7 @@ main() {
   strays=$(find "$flags" -type f -regex '.*/[0-9]+' -printf '%f\n' 2>/dev/null | grep -vxF -e "${ports% *}" -e "${ports#* }" || :)
   result strays "${strays//$'\n'/ }"
   result boot "$(</proc/sys/kernel/random/boot_id)/$(starttime 1)"
+  result closed "$(stat -c %Y -- "$closed_by" 2>/dev/null || :)"
   result recipe_key "$(cat -- "$path/.recipe-key" 2>/dev/null || :)"
   claims=$(claims)
   for port in $ports; do
@@ -58,8 +60,6 @@ main() {
   if [[ $others == yes ]]; then result spare "$(spare_ports)"; fi
   if [[ $line_port != 0 && " $ports " != *" $line_port "* ]]; then inspect "$line_port"; fi
 }
-
-is_enabled() { has_systemd && systemctl is-enabled -q -- "$(unit_of "$1")" 2>/dev/null; }
 
 # include_state: sets include, and line_port for a file that has nothing but comments and the line
 # that the hand-written scripts wrote.

@@ -63,6 +63,7 @@ put_in_place() {
   set_aside "$site_file"
   set_aside "$site_written"
   set_aside "$nginx_include"
+  set_aside "$entry_file"
   [[ -e /etc/nginx/$app.d ]] || set_aside "/etc/nginx/$app.d"
   if [[ -e $nginx_include ]] && ! grep -Fq "$flags/" "$nginx_include"; then
     set_aside "$nginx_include.$release.bak"
@@ -76,6 +77,7 @@ put_in_place() {
     set_aside "$late_file"
     write_root "$late_file" 0644 <<<"$late"
   fi
+  if [[ ! -e $entry_file ]]; then write_root "$entry_file" 0644 <<<"$entry"; fi
   write_root "$nginx_include" 0644 <<<"$include"
   write_root "$site_file" 0644 <<<"$site"
   if [[ $edited == no ]]; then write_root "$site_written" 0644 <<<"$site"; fi

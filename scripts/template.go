@@ -3,6 +3,7 @@ package scripts
 import (
 	"crypto/sha256"
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 
@@ -34,12 +35,42 @@ type App struct {
 	NoDryRun bool // nor can it count without refusing
 
 	TrustedProxies  []string      // CIDRs; what they say of a visitor is believed
+	Guests          []string      // CIDRs that get in while the site is in maintenance
+	HealthPath      string        // as does who asks for this one
 	MaxBodySize     string        // of a request, as nginx writes sizes; "0": any
 	ResponseTimeout time.Duration // how long the application may be silent
 }
 
 // FlagDir is the folder of the flag that nginx looks at.
 func (a App) FlagDir() string { return "/var/lib/deploy-action/" + a.Name + "/active" }
+
+// ClosedBy is the page that is there while the site is in maintenance.
+func (a App) ClosedBy() string { return a.FlagDir() + "/.maintenance.html" }
+
+// EntryFile is where EntryConf goes; the site includes it.
+func (a App) EntryFile() string { return "/var/lib/deploy-action/" + a.Name + "/maintenance.conf" }
+
+// EntryConf says who gets in while the site is in maintenance. It is no part of the site, which a
+// deployment may write with other inputs meanwhile.
+func (a App) EntryConf() string {
+	return strings.Replace(a.entry(), "@TERMS@", a.EntryID(), 1)
+}
+
+// EntryID names it. Nginx tells which one it has loaded.
+func (a App) EntryID() string {
+	sum := sha256.Sum256([]byte(a.entry()))
+	return fmt.Sprintf("%x", sum[:6])
+}
+
+func (a App) entry() string {
+	probed, _, _ := strings.Cut(a.HealthPath, "?")
+	guests := ""
+	for _, network := range a.Guests {
+		guests += "    " + network + " 1;\n"
+	}
+	return strings.NewReplacer("    @GUESTS@\n", guests, "@PROBED@", regexp.QuoteMeta(probed)).
+		Replace(a.render("maintenance.conf", 0))
+}
 
 // Unit is the systemd template, an instance a port.
 func (a App) Unit() string { return a.render("unit.service", 0) }
@@ -110,7 +141,8 @@ func (a App) render(file string, fallback uint16) string {
 		"@APP@", a.Name, "@USER@", a.User, "@PATH@", a.Path, "@GROUP@", a.group(),
 		"@PORT1@", fmt.Sprint(a.Ports[0]), "@PORT2@", fmt.Sprint(a.Ports[1]),
 		"@FALLBACK@", fmt.Sprint(fallback), "@OTHER@", fmt.Sprint(other),
-		"@INCLUDE@", a.Include, "@FLAGS@", a.FlagDir(), "@STOP@", fmt.Sprint(a.StopSecs),
+		"@INCLUDE@", a.Include, "@FLAGS@", a.FlagDir(), "@CLOSED_BY@", a.ClosedBy(),
+		"@ENTRY_FILE@", a.EntryFile(), "@STOP@", fmt.Sprint(a.StopSecs),
 		"@SERVER_NAME@", a.ServerName, "@SITE_NAME@", a.siteName(), "@LISTEN@", a.listen(), "@PEER@", a.peer(),
 		"@MAX_BODY@", a.MaxBodySize, "@RESPONSE@", fmt.Sprintf("%dms", a.ResponseTimeout.Milliseconds()),
 	).Replace(filled)

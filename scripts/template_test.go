@@ -31,7 +31,7 @@ func TestTemplatesAreFilledIn(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			app := testApp()
 			change(&app)
-			all := app.SiteConf() + app.IncludeConf(8081) + app.LateConf() + app.Unit() + app.ProcessUnit()
+			all := app.SiteConf() + app.IncludeConf(8081) + app.LateConf() + app.EntryConf() + app.Unit() + app.ProcessUnit()
 			if left := regexp.MustCompile(`@[A-Z_0-9]+@`).FindString(all); left != "" {
 				t.Errorf("%s is left", left)
 			}
@@ -147,10 +147,29 @@ func TestVariablesAreUsedByTheirNames(t *testing.T) {
 
 // defined are the variables that an application's texts define.
 func defined(app App) (names []string) {
-	text := app.SiteConf() + app.LateConf() + app.IncludeConf(8080)
+	text := app.SiteConf() + app.LateConf() + app.IncludeConf(8080) + app.EntryConf()
 	define := regexp.MustCompile(`(?m)^ *(?:set|(?:map|geo) .*) \$(\w+)(?: \S+;| \{)$`)
 	for _, found := range define.FindAllStringSubmatch(text, -1) {
 		names = append(names, found[1])
 	}
 	return names
+}
+
+func TestWhoGetsInIsNoPartOfTheSite(t *testing.T) {
+	app := testApp()
+	app.HealthPath = "/a.b(c)?deep=1"
+	before, site := app.EntryID(), app.SiteID()
+	app.Guests = []string{"203.0.113.0/24", "2001:db8::/56"}
+	if app.SiteID() != site || app.EntryID() == before {
+		t.Error("who gets in makes another site, or no other name")
+	}
+	text := app.EntryConf()
+	for _, want := range []string{
+		"geo $da_my_app_guest {\n    default '';\n    203.0.113.0/24 1;\n    2001:db8::/56 1;\n}\n",
+		`    "~^/a\.b\(c\)(\?|$)" 1;`, "default " + app.EntryID() + ";",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is not in\n%s", want, text)
+		}
+	}
 }

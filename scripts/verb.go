@@ -16,7 +16,7 @@ import (
 	"al.essio.dev/pkg/shellescape"
 )
 
-//go:embed *.sh lib/*.sh upstreams.conf site.conf service-url.inc proxy.conf trusted.conf late.conf process.service unit.service unit.socket
+//go:embed *.sh lib/*.sh upstreams.conf site.conf service-url.inc proxy.conf trusted.conf late.conf maintenance.conf process.service unit.service unit.socket
 var files embed.FS
 
 // Verb names one script.
@@ -54,12 +54,14 @@ const (
 
 	Ask      Verb = "ask"
 	Releases Verb = "releases"
+
+	Maintenance Verb = "maintenance"
 )
 
 // Verbs are all of them.
 var Verbs = []Verb{
 	Lock, Check, Port, Setup, Adopt, Fetch, Offer, Receive, Room, Confirm, Build, Hook, Assets, Start, Health, Site,
-	Switch, Verify, Workers, Mark, Replace, Resume, Restore, Drain, Stop, Prune, Record, Ask, Releases,
+	Switch, Verify, Workers, Mark, Replace, Resume, Restore, Drain, Stop, Prune, Record, Ask, Releases, Maintenance,
 }
 
 // Command is what a verb runs as. Its script follows on standard input, so nothing of it shows in a

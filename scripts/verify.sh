@@ -66,7 +66,7 @@ own_port() {
 
 # for_all: does the switch show wherever visitors come in?
 for_all() {
-  local chosen loaded front as way somebody
+  local chosen loaded terms closed front as way somebody
   routed
   [[ $chosen == http://*_"$port" ]] && routed_for_all
 }

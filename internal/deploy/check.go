@@ -81,7 +81,7 @@ func (d *Deployment) examine(ctx context.Context, h *target, install bool) (stri
 		ServerName: d.in.ServerName, IPv6: res.Yes("ipv6"), OneSocket: res.OneOf("listen", "both", "v6") == "v6",
 		Folder: res.Form("site_folder", state.FolderForm), StopSecs: int(d.in.StopTimeout / time.Second),
 		NoRealIP: !res.Yes("realip"), MaxBodySize: d.in.MaxBodySize, ResponseTimeout: d.in.ResponseTimeout,
-		TrustedProxies: d.in.TrustedProxies,
+		TrustedProxies: d.in.TrustedProxies, Guests: d.in.MaintenanceAllow, HealthPath: d.in.Health.Path,
 	}
 	if h.app.NoRealIP && len(h.app.TrustedProxies) > 0 {
 		return "", errors.New("nginx has no realip module, which the input trusted-proxies needs: install a build " +

@@ -23,7 +23,8 @@ func (d *Deployment) detect(ctx context.Context, h *target) (string, error) {
 	if h.Position, err = state.Decide(&f, d.in.NginxInclude); err != nil {
 		return "", err
 	}
-	h.seen = f.Slots
+	h.seen, h.closedSince = f.Slots, f.ClosedSince
+	d.sayClosed(h)
 	if last := f.LastRepository; last != "" && !strings.EqualFold(last, d.in.Repository) {
 		d.rep.Warn("Repository of "+d.in.App, fmt.Sprintf("until now %s came from %s, and this run deploys %s: if "+
 			"that is another application, give it a name and a folder of its own with the inputs app and path",

@@ -73,6 +73,7 @@ type fakeHost struct {
 	onOffer     func()
 	lists       string // its releases, in place of the usual three
 	branch      string // the commit that a branch is here, by now
+	closed      string // since when visitors get the maintenance page, in seconds; "": they do not
 
 	store  *fakeStore
 	faults map[scripts.Verb]fault
@@ -332,6 +333,12 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 			fmt.Sprintf("installed=%s\ncoming=%s\nos=Debian\nsystemd=%s\nipv6=no\nsite_folder=/etc/nginx/conf.d\nlisten=both\nnginx=%s\nrealip=yes\ndisk_mb=9000\ndisk_used=%d\noccupied=\nmemory_mb=900\nmemory_total_mb=2000\nswap_mb=0\nskew=0\n", installed, coming, scripts.Yes(!f.noSystemd), cmp.Or(f.nginx, "1.24.0"), f.diskUsed)
 	case scripts.Port:
 		return f.detection()
+	case scripts.Maintenance:
+		was := f.closed
+		if f.closed = ""; v["door"] == "closed" {
+			f.closed = "1795428000"
+		}
+		return "reloaded=no\nchanged=" + scripts.Yes(was != f.closed) + "\n"
 	case scripts.Fetch:
 		if f.branch != "" && v["ref"] == "main" {
 			v["ref"] = f.branch
@@ -516,7 +523,7 @@ func (f *fakeHost) detection() string {
 		include, line = "line", f.byHand
 	}
 	fmt.Fprintf(&b,
-		"include=%s\ninclude_app=\ninclude_path=\nlast_repository=\nline_port=%s\nsite=ours\nrouted=%s\nstrays=\nrecipe_key=\nboot=%d\n", include, line, routed, f.restarts)
+		"include=%s\ninclude_app=\ninclude_path=\nlast_repository=\nline_port=%s\nsite=ours\nrouted=%s\nstrays=\nrecipe_key=\nboot=%d\nclosed=%s\n", include, line, routed, f.restarts, f.closed)
 	for _, port := range []string{"8080", "8081"} {
 		listen, pid, release := "none", 0, ""
 		if f.running[port] {

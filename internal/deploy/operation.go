@@ -13,11 +13,12 @@ var operations = map[inputs.Operation]operation{
 	inputs.Deploy: {
 		steps: whole, success: outcome.Deployed, live: true, makes: true, tools: true, history: true,
 	},
-	inputs.Rollback: {steps: whole, success: outcome.RolledBack, live: true, history: true},
-	inputs.Setup:    {steps: setupSteps, success: outcome.SetUp, tools: true},
-	inputs.Check:    {steps: checkSteps, success: outcome.Unchanged, tools: true, asks: true},
-	inputs.Status:   {steps: statusSteps, success: outcome.Unchanged, asks: true},
-	inputs.Tidy:     {steps: tidySteps, success: outcome.Deployed, history: true},
+	inputs.Rollback:    {steps: whole, success: outcome.RolledBack, live: true, history: true},
+	inputs.Setup:       {steps: setupSteps, success: outcome.SetUp, tools: true},
+	inputs.Check:       {steps: checkSteps, success: outcome.Unchanged, tools: true, asks: true},
+	inputs.Status:      {steps: statusSteps, success: outcome.Unchanged, asks: true},
+	inputs.Maintenance: {steps: maintenanceSteps, success: outcome.Maintenance, asks: false},
+	inputs.Tidy:        {steps: tidySteps, success: outcome.Deployed, history: true},
 }
 
 func whole(_ *Deployment, deployment []step) []step { return deployment }

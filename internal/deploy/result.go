@@ -51,7 +51,7 @@ func (d *Deployment) hostResult(h *target, how outcome.Outcome) outcome.HostResu
 		r.Serving = serving(h)
 		r.ActivePort, r.PreviousPort, r.PreviousRelease = h.Active.Port, h.Active.Port, h.Active.Release
 	}
-	if r.Release == "" && d.op.asks {
+	if r.Release == "" && (d.op.asks || d.op.success == outcome.Maintenance) {
 		r.Release, r.PreviousRelease, r.PreviousPort = r.PreviousRelease, "", 0
 		if h.Active != nil {
 			r.Commit = h.Active.Commit
@@ -67,6 +67,9 @@ func (d *Deployment) hostResult(h *target, how outcome.Outcome) outcome.HostResu
 	}
 	if h.retired {
 		r.Retired = h.Active.Version()
+	}
+	if r.Maintenance = !h.closedSince.IsZero(); r.Maintenance && r.Serving != "" {
+		r.Serving += ", and visitors get the maintenance page"
 	}
 	return r
 }

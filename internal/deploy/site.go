@@ -44,6 +44,7 @@ func (d *Deployment) siteValues(h *target) scripts.Values {
 	return scripts.Values{
 		"nginx_include": d.in.NginxInclude, "site_file": h.app.SiteFile(), "site": h.app.SiteConf(),
 		"include": h.app.IncludeConf(fallback), "site_id": h.app.SiteID(), "verify_host": d.verifyHost(),
+		"entry_file": h.app.EntryFile(), "entry": h.app.EntryConf(),
 	}
 }
 

@@ -35,15 +35,16 @@ type target struct {
 	pid, starttime  string // of the new process
 	logOffset       string
 
-	changed     bool   // something was installed or written in setting up
-	reloaded    bool   // this deployment made nginx reload
-	undoing     bool   // what was done is being taken back
-	undone      error  // why that failed
-	taken       bool   // another run has the deploy lock
-	route       route  // where requests go now
-	routed      bool   // requests may have gone to the new slot at some time
-	tried       uint16 // the port of a replacement; it is the active one when the old version was started again there
-	resumed     bool   // a replacement was taken back: the release of before was started again
+	closedSince time.Time // zero while the site is not in maintenance
+	changed     bool      // something was installed or written in setting up
+	reloaded    bool      // this deployment made nginx reload
+	undoing     bool      // what was done is being taken back
+	undone      error     // why that failed
+	taken       bool      // another run has the deploy lock
+	route       route     // where requests go now
+	routed      bool      // requests may have gone to the new slot at some time
+	tried       uint16    // the port of a replacement; it is the active one when the old version was started again there
+	resumed     bool      // a replacement was taken back: the release of before was started again
 	switchedAt  time.Time
 	live        time.Duration // from the run's start to the first proved answer through nginx
 	boot        time.Duration // the application's own share of it

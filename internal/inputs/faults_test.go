@@ -116,7 +116,7 @@ func TestFaults(t *testing.T) {
 		{"timeout", "0s", `must be from 1s to 24h (got "0s")`},
 		{"timeout", "25h", `must be from 1s to 24h (got "25h")`},
 		{"lock-timeout", "-1s", `must be from 0s to 24h (got "-1s")`},
-		{"operation", "destroy", `must be "deploy", "rollback", "setup", "status" or "check" (got "destroy")`},
+		{"operation", "destroy", `must be "deploy", "rollback", "setup", "status", "check" or "maintenance" (got "destroy")`},
 		{
 			"release", "v1",
 			`must be the id of a release, such as "20261123T101500Z-1a2b3c4"; operation "status" lists them (got "v1")`,
@@ -383,6 +383,25 @@ func TestFaults(t *testing.T) {
 		{
 			"trusted-proxies", "::/0",
 			`must not be every network, or any visitor could say that he is another (got "::/0")`,
+		},
+		{
+			"maintenance", "on",
+			`is for operation "maintenance" only: leave it out, or set that operation; what it has put up stays there ` +
+				`through deployments`,
+		},
+		{
+			"maintenance-page", "../sorry.html",
+			`must be a file of the release, such as "public/maintenance.html", with only A-Z, a-z, 0-9 and . _ / - in it ` +
+				`(got "../sorry.html")`,
+		},
+		{
+			"maintenance-page", ".deploy-action/environment",
+			`must be a file of the release, such as "public/maintenance.html", with only A-Z, a-z, 0-9 and . _ / - in it ` +
+				`(got ".deploy-action/environment")`,
+		},
+		{
+			"maintenance-allow", "0.0.0.0/0",
+			`must not be every network, or nobody would see the page (got "0.0.0.0/0")`,
 		},
 		{
 			"max-body-size", "100 MB",

@@ -42,6 +42,10 @@ type Inputs struct {
 	Operation Operation
 	Release   string // for Rollback: which; "": the one before the active
 
+	Maintenance      bool     // for Maintenance: it begins, else it ends
+	MaintenancePage  string   // a clean path within the release; "": a plain page
+	MaintenanceAllow []string // networks that get in all the same, as CIDRs
+
 	Setup      SetupMode
 	AllowDown  bool     // the operation status may find the site down
 	AllowOlder bool     // put an older run's commit live over a newer one's

@@ -18,7 +18,9 @@ const (
 	Setup    Operation = "setup"    // makes the host ready for deployments, and deploys nothing
 	Status   Operation = "status"   // says what is there; changes nothing
 	Check    Operation = "check"    // says what a deployment would lack; changes nothing
-	Tidy     Operation = "tidy"     // what a cut-off run left; the post step's, no user's
+	// Maintenance puts a page up in the application's place, or takes it down.
+	Maintenance Operation = "maintenance"
+	Tidy        Operation = "tidy" // what a cut-off run left; the post step's, no user's
 )
 
 // SetupMode says what a run may install.
@@ -31,14 +33,14 @@ const (
 	SetupNever  SetupMode = "never"
 )
 
-var operations = []Operation{Deploy, Rollback, Setup, Status, Check}
+var operations = []Operation{Deploy, Rollback, Setup, Status, Check, Maintenance}
 
 // ReleaseID is the form of a release's id: its time and the beginning of its commit.
 var ReleaseID = regexp.MustCompile(`^[0-9]{8}T[0-9]{6}Z-[0-9a-f]{7}$`)
 
 func setOperation(p *parser, value string) error {
 	if !slices.Contains(operations, Operation(value)) {
-		return fmt.Errorf("must be \"deploy\", \"rollback\", \"setup\", \"status\" or \"check\" %s", got(value))
+		return fmt.Errorf("must be \"deploy\", \"rollback\", \"setup\", \"status\", \"check\" or \"maintenance\" %s", got(value))
 	}
 	p.in.Operation = Operation(value)
 	return nil

@@ -96,8 +96,13 @@ func setServerName(p *parser, value string) error {
 	return nil
 }
 
-// setTrustedProxies takes networks, as CIDRs or addresses.
-func setTrustedProxies(p *parser, value string) error {
+func setTrustedProxies(p *parser, value string) (err error) {
+	p.in.TrustedProxies, err = networks(value, "or any visitor could say that he is another")
+	return err
+}
+
+// networks reads networks, as CIDRs or addresses; why says why they must not be all.
+func networks(value, why string) ([]string, error) {
 	var networks []string
 	for _, item := range items(strings.ReplaceAll(value, " ", "\n")) {
 		network, err := netip.ParsePrefix(item)
@@ -106,18 +111,18 @@ func setTrustedProxies(p *parser, value string) error {
 		}
 		switch {
 		case err != nil || network.Addr().Is4In6():
-			return fmt.Errorf("must be networks by comma or line, such as \"10.0.0.0/16\" or \"2001:db8::/56\" %s", gotItem(value, item))
+			return nil, fmt.Errorf("must be networks by comma or line, such as \"10.0.0.0/16\" or \"2001:db8::/56\" %s",
+				gotItem(value, item))
 		case network != network.Masked():
-			return fmt.Errorf("must be networks, and %q is an address in one: write %q", item, network.Masked())
+			return nil, fmt.Errorf("must be networks, and %q is an address in one: write %q", item, network.Masked())
 		case network.Bits() == 0:
-			return fmt.Errorf("must not be every network, or any visitor could say that he is another %s", gotItem(value, item))
+			return nil, fmt.Errorf("must not be every network, %s %s", why, gotItem(value, item))
 		}
 		if !slices.Contains(networks, network.String()) { // nginx warns of one that is there twice
 			networks = append(networks, network.String())
 		}
 	}
-	p.in.TrustedProxies = networks
-	return nil
+	return networks, nil
 }
 
 var nginxSize = regexp.MustCompile(`^([0-9]{1,9})([kKmMgG]?)$`)

@@ -102,8 +102,13 @@ func (r *Result) headline(f *Failure) string {
 		if len(r.Hosts) > 1 {
 			where = fmt.Sprintf("%d hosts", len(r.Hosts))
 		}
+		if first.Maintenance {
+			where += ", and the site in maintenance"
+		}
 		return fmt.Sprintf("%s: %s is live on %s",
 			title(strings.Replace(string(r.Outcome), "-", " ", 1)), first.Release, where)
+	case Maintenance:
+		return "Maintenance has " + map[bool]string{true: "begun: visitors get its page", false: "ended"}[first.Maintenance]
 	case SetUp:
 		return "Set up: the host is ready for deployments"
 	case Restored:
@@ -132,6 +137,10 @@ func (r *Result) unchanged(first HostResult) string {
 		return "Dry run: nothing was changed"
 	case r.Operation == inputs.Status || r.Operation == inputs.Check:
 		return title(string(r.Operation)) + ": nothing was changed"
+	case r.Operation == inputs.Maintenance && first.Maintenance:
+		return "Unchanged: the site was in maintenance already"
+	case r.Operation == inputs.Maintenance:
+		return "Unchanged: the site was not in maintenance"
 	case r.Operation == inputs.Setup:
 		return "Unchanged: the host was set up already"
 	}

@@ -17,9 +17,11 @@ const (
 	Deployed   Outcome = "deployed"
 	RolledBack Outcome = "rolled-back" // as it was asked for
 	SetUp      Outcome = "set-up"      // the host lacked something, and is ready now; nothing was deployed
-	Unchanged  Outcome = "unchanged"   // the active release was this one already, or nothing was to be changed
-	Restored   Outcome = "restored"    // failed after the switch; the old version serves again
-	Failed     Outcome = "failed"
+	// Maintenance has begun or ended, as it was asked for.
+	Maintenance Outcome = "maintenance"
+	Unchanged   Outcome = "unchanged" // the active release was this one already, or nothing was to be changed
+	Restored    Outcome = "restored"  // failed after the switch; the old version serves again
+	Failed      Outcome = "failed"
 )
 
 // Result is what a run leaves behind for the steps after it.
@@ -52,6 +54,7 @@ type HostResult struct {
 	Boot            int64      `json:"boot-ms"`  // the application's own part of that
 	Drained         int64      `json:"drained-ms"`
 	Cut             int        `json:"connections-cut"` // still open when the drain time-out was over
+	Maintenance     bool       `json:"maintenance"`     // visitors get the maintenance page
 	Serving         string     `json:"-"`               // what answers now, for people
 	Retired         string     `json:"-"`               // the version that was stopped
 	WasDrained      bool       `json:"-"`               // and that its requests were waited for

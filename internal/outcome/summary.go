@@ -14,7 +14,7 @@ import (
 
 // marks stand before the headline; GitHub's page shows them in colour.
 var marks = map[Outcome]string{
-	Deployed: "✅", RolledBack: "✅", SetUp: "✅", Unchanged: "✅", Restored: "↩️", Failed: "❌",
+	Deployed: "✅", RolledBack: "✅", SetUp: "✅", Maintenance: "✅", Unchanged: "✅", Restored: "↩️", Failed: "❌",
 }
 
 // summary is the page of the run: what came of it, where, how long each part took, and what was

@@ -6,7 +6,9 @@ package state
 import (
 	"cmp"
 	"fmt"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/clothesme/deploy-action/scripts"
 )
@@ -87,6 +89,7 @@ type Facts struct {
 	Strays         []string // flags of ports outside the pair
 	Spare          string   // two ports on which nothing listens, for people; empty where both of the pair can be had
 	Repository     string
+	ClosedSince    time.Time // visitors get the maintenance page; zero if they do not
 }
 
 // ReadFacts takes detection's results apart: of the two ports, and for the repository (owner/name)
@@ -101,6 +104,10 @@ func ReadFacts(res *scripts.Results, ports [2]uint16, repository string) (Facts,
 		TheirSite:      res.OneOf("site", Ours, Theirs) == Theirs,
 		Strays:         strings.Fields(res.Text("strays")),
 		Repository:     repository,
+	}
+	if since := res.Form("closed", numberOr); since != "" {
+		seconds, _ := strconv.ParseInt(since, 10, 64) // of that form
+		f.ClosedSince = time.Unix(seconds, 0)
 	}
 	routed := res.Text("routed")
 	for i, port := range ports {

@@ -76,11 +76,12 @@ have() { command -v "$1" >/dev/null 2>&1; }
 
 has_systemd() { [[ -d /run/systemd/system ]]; }
 
-# unit_of INSTANCE: of a slot, by its port, or of what runs beside it, by PORT-NAME. No application has
-# a point in its name, so the second can be no other one's.
+# unit_of INSTANCE: of a slot, by its port, or of what runs beside it, by PORT-NAME. No application
+# has a point in its name, so the second can be no other one's.
 unit_of() { if [[ $1 == *-* ]]; then printf '%s.process@%s.service' "$app" "$1"; else printf '%s@%s.service' "$app" "$1"; fi; }
 
 flags=/var/lib/deploy-action/$app/active
+closed_by=$flags/.maintenance.html # while it is there the site is in maintenance
 
 # now_ms: sets ms to the milliseconds since the boot, without a process. A clock that jumps must not
 # end a wait, or make it last.

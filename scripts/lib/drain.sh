@@ -13,7 +13,7 @@
 # drain PORT INSTEAD: prints the results left, hand, drain_ms and flag (see drain.sh), and sets
 # quiet (yes, no: nothing is left). INSTEAD is the port that gets the requests.
 drain() {
-  local port=$1 instead=$2 begin end left flag hand idle=0 last='' now chosen loaded front as way somebody
+  local port=$1 instead=$2 begin end left flag hand idle=0 last='' now chosen loaded terms closed front as way somebody
   local open breaks
   now_ms
   begin=$ms

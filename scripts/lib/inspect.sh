@@ -89,3 +89,5 @@ include_app() {
   result include_app "$other"
   result include_path "$root"
 }
+
+is_enabled() { has_systemd && systemctl is-enabled -q -- "$(unit_of "$1")" 2>/dev/null; }

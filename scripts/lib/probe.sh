@@ -63,9 +63,11 @@ ask_nginx() {
 }
 
 # routed: sets chosen to where nginx itself says that it sends requests, and loaded to the name of
-# the texts by which it does so: an application that is slow or down has no say in it. Sets front to
-# where it says so, as to what name (as) and how (way). An address of the loopback that nobody has
-# to himself comes first: what others have on 127.0.0.1 does not matter then.
+# the texts by which it does so: an application that is slow or down has no say in it. Sets terms to
+# the name of those by which it lets anybody in in maintenance, and closed to whether it is (closed,
+# open); a site of before has neither. Sets front to where it says so, as to what name (as) and how
+# (way). An address of the loopback that nobody has to himself comes first: what others have on
+# 127.0.0.1 does not matter then.
 routed() {
   routed_at 127.84.0.1 || routed_at 127.0.0.1 || front=http://127.84.0.1 as=$verify_host way=()
 }
@@ -85,13 +87,13 @@ routed_at() {
         way=(--haproxy-protocol)
         ask_nginx "$front/.deploy-action/slot" "${@:2}" || :
       fi
-      read -r chosen loaded <<<"${word%%$'\n'*}" || :
+      read -r chosen loaded terms closed <<<"${word%%$'\n'*}" || :
       chosen=${chosen%_kept}
       if [[ $chosen == http://"${app//-/_}"_+([0-9]) ]]; then return; fi
       if [[ $code != 000 ]]; then somebody=yes; fi
     done
   done
-  chosen='' loaded=''
+  chosen='' loaded='' terms='' closed=''
   return 1
 }
 
@@ -99,7 +101,7 @@ routed_at() {
 # that SSH came to, which is what visitors reach. Sets elsewhere to where it does not. An address at
 # which nothing listens is nobody's. Needs front.
 routed_for_all() {
-  local wanted=$chosen/$loaded address=${front#*://} chosen loaded front as way somebody
+  local wanted=$chosen/$loaded address=${front#*://} chosen loaded terms closed front as way somebody
   elsewhere='a request with a body'
   routed_at "$address" --data-binary deploy-action || :
   [[ $chosen/$loaded == "$wanted" ]] || return 1
@@ -155,7 +157,7 @@ probe_through() {
 # through_nginx: the same. Sets via to the slot that has answered, as far as that is known: nginx's
 # own word names it, and its listener is ours, so that no other one had to stand in.
 through_nginx() {
-  local right=0 owner chosen loaded front as way somebody status
+  local right=0 owner chosen loaded terms closed front as way somebody status
   routed
   probe_through || right=1
   via=''

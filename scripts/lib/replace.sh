@@ -125,7 +125,7 @@ go_home() {
 # awaited: does anybody wait at the socket here, or has nginx requests in hand for it? Else nothing
 # needs to be written, as on a disk that is read-only by now.
 awaited() {
-  local chosen loaded front as way somebody hand
+  local chosen loaded terms closed front as way somebody hand
   socket_listens "$port" || return 1
   routed
   in_hand "$port"

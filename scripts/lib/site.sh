@@ -2,7 +2,8 @@
 # The managed nginx site: what of it is there, and whether nginx has it.
 #
 # Values: app, nginx_include, site_file, site and include (their texts), site_id (names these
-#         texts), verify_host
+#         texts), entry_file (who gets in in maintenance; the site needs one, whatever it says) and
+#         entry (its text), verify_host
 
 late_file=${site_file%/*}/$app.late.conf
 site_written=/var/lib/deploy-action/$app/site.conf # as this action wrote it last
@@ -21,6 +22,7 @@ look_at_site() {
   fi
   same "$site_file" "$site" || differing+=("$site_file")
   same "$nginx_include" "$include" || differing+=("$nginx_include")
+  [[ -e $entry_file ]] || differing+=("$entry_file")
 }
 
 # same FILE TEXT: is that its text, but for the line that names the slot nginx falls back to?
@@ -31,7 +33,7 @@ same() {
 # site_loaded: does nginx itself answer with these texts, whoever asks? Sets elsewhere to where it
 # does not, if it does so here.
 site_loaded() {
-  local chosen loaded front as way somebody
+  local chosen loaded terms closed front as way somebody
   elsewhere=''
   routed
   [[ $loaded == "$site_id" ]] && routed_for_all

@@ -77,8 +77,8 @@ look_at_workers() {
   exec {shown}<&-
 }
 
-# begin_workers PORT: starts those of the slot's release, and sets workers to them and offsets to where
-# their lines begin in their logs; what runs of that very release goes on.
+# begin_workers PORT: starts those of the slot's release, and sets workers to them and offsets to
+# where their lines begin in their logs; what runs of that very release goes on.
 begin_workers() {
   local port=$1 release of name log
   release=$(readlink -- "$path/slots/$port")

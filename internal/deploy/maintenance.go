@@ -1,0 +1,86 @@
+package deploy
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/clothesme/deploy-action/internal/host"
+	"github.com/clothesme/deploy-action/internal/outcome"
+	"github.com/clothesme/deploy-action/scripts"
+)
+
+// plainPage is what visitors get without an input maintenance-page.
+//
+//go:embed maintenance.html
+var plainPage string
+
+// maintenanceSteps never write the site: this run need not have the inputs that it was written by.
+func maintenanceSteps(d *Deployment, deployment []step) []step {
+	return append(only(deployment, "connect", "lock", "detect"), prepare.of([]step{
+		{name: "maintenance", title: d.maintenanceTitle(), each: d.maintain, within: brief},
+		{name: "unlock", title: "Releasing the deploy lock", each: unlock, within: 2 * host.Heartbeat},
+	})...)
+}
+
+func (d *Deployment) maintenanceTitle() string {
+	if d.in.Maintenance {
+		return "Putting the maintenance page up"
+	}
+	return "Taking the maintenance page down"
+}
+
+// maintain puts the page up, or takes it down.
+func (d *Deployment) maintain(ctx context.Context, h *target) (string, error) {
+	app := scripts.App{Name: d.in.App, Guests: d.in.MaintenanceAllow, HealthPath: d.in.Health.Path}
+	door := "open"
+	if d.in.Maintenance {
+		door = "closed"
+	}
+	res, err := h.Exec(ctx, scripts.Maintenance, scripts.Values{
+		"door": door, "page": d.in.MaintenancePage, "plain_page": strings.TrimSpace(plainPage), "active": h.activePort(),
+		"entry_file": app.EntryFile(), "entry": app.EntryConf(), "entry_id": app.EntryID(), "verify_host": d.verifyHost(),
+	})
+	if err != nil {
+		return "", err
+	}
+	h.unchanged, h.reloaded = !res.Yes("changed"), res.Yes("reloaded")
+	switch {
+	case !d.in.Maintenance && h.unchanged:
+		return "visitors get the application already", res.Err()
+	case !d.in.Maintenance:
+		h.closedSince = time.Time{}
+		return "visitors get the application again", res.Err()
+	}
+	if h.unchanged {
+		return "visitors get that page already", res.Err()
+	}
+	if h.closedSince.IsZero() {
+		h.closedSince = d.now()
+	}
+	if path, _, _ := strings.Cut(d.in.Health.Path, "?"); path == "/" {
+		d.rep.Warn("Maintenance of "+h.Address.Name, "the health path is /, which gets through for everyone, and which "+
+			"visitors ask for too: give the application another one, and name it with the input \"health-path\"")
+	}
+	line := "visitors get status 503 and that page; the health path"
+	if len(d.in.MaintenanceAllow) > 0 {
+		line += " and " + strings.Join(d.in.MaintenanceAllow, ", ")
+	}
+	line += " get through"
+	if h.reloaded {
+		line += " (nginx was reloaded once, since others did before)"
+	}
+	return line, res.Err()
+}
+
+// sayClosed: a run that does not end the maintenance says that it goes on.
+func (d *Deployment) sayClosed(h *target) {
+	if h.closedSince.IsZero() || d.op.success == outcome.Maintenance {
+		return
+	}
+	d.warnOnce(h, "Maintenance of "+h.Address.Name, fmt.Sprintf("the site is in maintenance since %s UTC: visitors get "+
+		"status 503, and this run leaves that so; operation \"maintenance\" with maintenance \"off\" ends it",
+		h.closedSince.UTC().Format(time.DateTime)))
+}
