@@ -81,7 +81,16 @@ func TestStatusAndCheck(t *testing.T) {
 		t.Errorf("check changed the host:\nbefore:\n%s\nafter:\n%s", before, after)
 	}
 
-	release := w.Deploy(w.Commit(nil), nil).Outputs["release"]
+	deployed := w.Deploy(w.Commit(nil), nil)
+	release := deployed.Outputs["release"]
+	if deployed.Outputs["url"] != "http://"+w.Host.IP+"/" {
+		t.Errorf("outputs %v", deployed.Outputs)
+	}
+	for _, fact := range []string{"](http://" + w.Host.IP + "/)", ") version 2\n", "**Started by:** ada"} {
+		if !strings.Contains(deployed.Summary, fact) {
+			t.Errorf("the summary lacks %q:\n%s", fact, deployed.Summary)
+		}
+	}
 	history := w.Exec("cat /home/ubuntu/shop/deploys.jsonl")
 	status := w.Run(w.Job(w.Commit(nil), map[string]string{"operation": "status"}))
 	if status.ExitCode != 0 || status.Outputs["outcome"] != "unchanged" || status.Outputs["active-port"] != "8080" {

@@ -5,12 +5,12 @@
 # Values: app, path, lock_token, git_url, ref (a commit, in full or abbreviated, or a ref name),
 #         branch (on which a full one must be, or nothing), token (may be empty), stamp, recipe,
 #         active_commit, active_recipe
-# Prints: commit; then either unchanged=yes (the active release is this commit, made the same way)
+# Prints: commit, and the first line of its message (subject); then either unchanged=yes (the active release is this commit, made the same way)
 #         or release; kept (how many releases stay, where the disk has no room for more)
 # Exits:  EX_FETCH when git can't have the commit
 
 main() {
-  local commit want release partial
+  local commit subject want release partial
   own_lock
   expendable
   url=$git_url mirror=$path/repo.git
@@ -26,6 +26,8 @@ main() {
     bring "$commit"
   fi
   result commit "$commit"
+  subject=$(in_mirror log -1 --format=%s "$commit" | head -c 400 | tr -d '\r\n') || subject=''
+  result subject "$subject"
   if [[ $commit == "$active_commit" && $recipe == "$active_recipe" ]]; then
     result unchanged yes
     return

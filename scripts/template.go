@@ -1,6 +1,7 @@
 package scripts
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"fmt"
 	"regexp"
@@ -190,12 +191,17 @@ func (a App) dryRun() string {
 // siteName is the Host that the application gets with a request that names none, as HTTP/1.0 lets
 // it: the first name of the site that is one, else the address that was asked.
 func (a App) siteName() string {
-	for _, name := range strings.Fields(a.ServerName) {
+	return cmp.Or(PlainName(a.ServerName), "$da_"+a.group()+"_address")
+}
+
+// PlainName is the first of nginx's server names that is a whole name, or nothing.
+func PlainName(names string) string {
+	for _, name := range strings.Fields(names) {
 		if !strings.ContainsAny(name, "*[:") && name != "_" && !strings.HasPrefix(name, ".") {
 			return name
 		}
 	}
-	return "$da_" + a.group() + "_address"
+	return ""
 }
 
 // trusted are the variables of what a trusted proxy says; nothing without one.

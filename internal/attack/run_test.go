@@ -25,9 +25,9 @@ func answers() map[string]string {
 	return map[string]string{
 		"lock":  "machine=b\nopen=no\nwaited=0\nlocked=yes\n",
 		"check": "installed=\ncoming=\nos=Debian\nsystemd=yes\nipv6=no\nsite_folder=/etc/nginx/conf.d\nlisten=both\nnginx=1.24.0\nrealip=yes\ndisk_mb=9000\ndisk_used=40\noccupied=\nmemory_mb=900\nmemory_total_mb=2000\nswap_mb=0\nskew=0\n",
-		"port":  "include=absent\ninclude_app=\ninclude_path=\nlast_repository=\nline_port=0\nsite=ours\nrouted=\nstrays=\nrecipe_key=\nboot=1\n" + fmt.Sprintf(slot, 8080) + fmt.Sprintf(slot, 8081),
+		"port":  "include=absent\ninclude_app=\ninclude_path=\nlast_repository=\nline_port=0\nsite=ours\nrouted=\nstrays=\nrecipe_key=\nboot=1\nclosed=\n" + fmt.Sprintf(slot, 8080) + fmt.Sprintf(slot, 8081),
 		"setup": "changed=\n", "fetch": "commit=" + commit +
-			"\nrelease=20261123T101500Z-aaaaaaa\n", "build": "built=nothing\nprocesses=\n",
+			"\nsubject=Fix\nrelease=20261123T101500Z-aaaaaaa\n", "build": "built=nothing\nprocesses=\n",
 		"start": "log_offset=0\npid=7\nstarttime=7\n", "health": "boot_ms=5\ntries=1\nopen=no\n",
 		"site": "reloaded=yes\nedited=no\n", "switch": "switched=yes\nswitched_at=1795400000000\n",
 		"verify": "live=1795400000000\nprobes=1\ndenied=\n", "mark": "marked=yes\n", "stop": "stopped=yes\nstop_ms=1\n",
@@ -53,15 +53,24 @@ func fromHost(t *testing.T, table *Table) {
 		{"an honest host", "deploy", "", "", "", false},
 		{
 			"a command as the release's id", "deploy", "fetch",
-			"commit=" + strings.Repeat("a", 40) + "\nrelease=" + evil + "\n", "", true,
+			"commit=" + strings.Repeat("a", 40) + "\nsubject=Fix\nrelease=" + evil + "\n", "", true,
 		},
 		{
 			"a path as the release's id", "deploy", "fetch",
-			"commit=" + strings.Repeat("a", 40) + "\nrelease=../../etc\n", "", true,
+			"commit=" + strings.Repeat("a", 40) + "\nsubject=Fix\nrelease=../../etc\n", "", true,
 		},
 		{
-			"a command as the commit", "deploy", "fetch", "commit=" + evil + "\nrelease=20261123T101500Z-aaaaaaa\n", "",
+			"a command as the commit", "deploy", "fetch", "commit=" + evil + "\nsubject=Fix\nrelease=20261123T101500Z-aaaaaaa\n", "",
 			true,
+		},
+		{
+			"mark-up and commands as the first line of a commit's message", "deploy", "fetch",
+			strings.Replace(answers()["fetch"], "Fix", "<script>alert(1)</script> | ![i](https://evil.example) ##[error]pwned", 1),
+			"", false,
+		},
+		{
+			"a command as the time since when the site is in maintenance", "deploy", "port",
+			strings.Replace(answers()["port"], "closed=", "closed="+evil, 1), "", true,
 		},
 		{
 			"a command as the release before", "deploy", "port",
@@ -167,7 +176,7 @@ func fromHost(t *testing.T, table *Table) {
 // ours are the elements that the summary consists of; foreign are all that there are.
 var (
 	ours = regexp.MustCompile(`</?(h[234]|p|ul|li|strong|em|code|pre|details|summary|table|thead|tbody|tr|th|td|a)>` +
-		`|<(code class="language-(text|mermaid)"|a href="https://github\.com/acme/shop/[a-z0-9/]*")>`)
+		`|<(code class="language-(text|mermaid)"|a href="(https://github\.com/acme/shop/[a-z0-9/]*|http://127\.0\.0\.1/)")>`)
 	foreign = regexp.MustCompile(`<[^>]*>`)
 )
 

@@ -344,9 +344,9 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 			v["ref"] = f.branch
 		}
 		if v["active_commit"] == v["ref"] && v["recipe"] == v["active_recipe"] {
-			return "commit=" + v["ref"] + "\nunchanged=yes\n"
+			return "commit=" + v["ref"] + "\nsubject=Fix the basket\nunchanged=yes\n"
 		}
-		return "commit=" + v["ref"] + "\nrelease=20261123T000000Z-" + v["ref"][:7] + "\n"
+		return "commit=" + v["ref"] + "\nsubject=Fix the basket\nrelease=20261123T000000Z-" + v["ref"][:7] + "\n"
 	case scripts.Offer:
 		if f.onOffer != nil {
 			f.onOffer()

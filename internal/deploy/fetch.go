@@ -39,6 +39,7 @@ func (d *Deployment) fetch(ctx context.Context, h *target) (string, error) {
 	if h == d.first {
 		d.found(h.commit)
 	}
+	h.subject = state.CutText(d.subject(h.commit, func() string { return res.Text("subject") }), maxSubject)
 	if res.Has("unchanged") {
 		h.unchanged = res.Yes("unchanged")
 		h.release = h.Active.Release
@@ -70,3 +71,15 @@ func (d *Deployment) found(commit string) {
 	default:
 	}
 }
+
+// subject is the first line of a commit's message: as the event of this run has it, since a pull
+// request's title says more than the message of its merge; else as git says.
+func (d *Deployment) subject(commit string, git func() string) string {
+	if commit == d.in.Run.Commit && d.in.Run.Subject != "" {
+		return d.in.Run.Subject
+	}
+	return git()
+}
+
+// maxSubject is what is kept of the first line of a commit's message, in bytes.
+const maxSubject = 200

@@ -28,6 +28,7 @@ func (d *Deployment) result(how outcome.Outcome) *outcome.Result {
 		Outcome: how, Duration: d.now().Sub(d.begin), Details: d.details, Operation: d.in.Operation,
 		DryRun: d.in.DryRun,
 		Server: d.in.Run.ServerURL, Begin: d.begin, Timeline: d.timeline,
+		URL: siteURL(d.in), Actor: d.in.Run.Actor,
 	}
 	for _, h := range d.hosts {
 		r.Hosts = append(r.Hosts, d.hostResult(h, how))
@@ -40,7 +41,7 @@ func (d *Deployment) result(how outcome.Outcome) *outcome.Result {
 
 func (d *Deployment) hostResult(h *target, how outcome.Outcome) outcome.HostResult {
 	r := outcome.HostResult{
-		Host: h.Address.String(), Outcome: how, Release: h.release, Commit: h.commit, Reloaded: h.reloaded,
+		Host: h.Address.String(), Outcome: how, Release: h.release, Commit: h.commit, Subject: h.subject, Reloaded: h.reloaded,
 		Live: h.live.Milliseconds(), Boot: h.boot.Milliseconds(), Drained: h.drained.Milliseconds(),
 		Cut: h.connections, WasDrained: h.wasDrained,
 	}

@@ -72,6 +72,8 @@ func (d *Deployment) send(ctx context.Context, h *target) (string, error) {
 		return "", err
 	}
 	h.commit = tree.ID
+	subject := d.subject(d.in.Run.Commit, func() string { return workspace.Subject(d.in.Workspace) })
+	h.subject = state.CutText(subject, maxSubject)
 	if d.servesAlready(h) && h.Active.Commit == tree.ID && h.Active.Recipe == d.recipe(h) {
 		h.unchanged, h.release = true, h.Active.Release
 		return fmt.Sprintf("release %s already serves this checkout, made the same way", h.release), nil

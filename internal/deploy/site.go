@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/clothesme/deploy-action/internal/host"
+	"github.com/clothesme/deploy-action/internal/inputs"
 	"github.com/clothesme/deploy-action/internal/state"
 	"github.com/clothesme/deploy-action/scripts"
 )
@@ -54,6 +55,18 @@ func (h *target) site() string {
 		return state.Theirs
 	}
 	return state.Ours
+}
+
+// siteURL is where visitors find the site: by its first name that is one, else by the host's own.
+func siteURL(in *inputs.Inputs) string {
+	name := scripts.PlainName(in.ServerName)
+	if name == "" {
+		name = in.Hosts[0].Name
+	}
+	if strings.Contains(name, ":") {
+		name = "[" + name + "]"
+	}
+	return "http://" + name + "/"
 }
 
 // verifyHost is the name under which the site is asked for through nginx: its own, or any when it

@@ -27,6 +27,7 @@ type target struct {
 	state.Position
 
 	commit, release string
+	subject         string // of the commit; empty where nobody knows it
 	assets          []asset
 	unchanged       bool
 	works           bool   // the release has processes beside the one that serves

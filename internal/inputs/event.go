@@ -40,3 +40,34 @@ func commitOf(run Run, ref, eventFile string) (commit, branch string) {
 	}
 	return strings.ToLower(other.SHA), other.Branch
 }
+
+// subjectOf returns the first line of the commit's message, where the event's payload has it: that of
+// a push, of a run after one, and of a pull request, whose merge nobody has written a message for.
+func subjectOf(run Run, eventFile string) string {
+	type message struct{ ID, Message string }
+	var event struct {
+		Head message `json:"head_commit"`
+		Run  struct {
+			Head message `json:"head_commit"`
+		} `json:"workflow_run"`
+		PullRequest struct {
+			Title string `json:"title"`
+		} `json:"pull_request"`
+	}
+	text, err := os.ReadFile(eventFile)
+	if err != nil || json.Unmarshal(text, &event) != nil {
+		return ""
+	}
+	said := ""
+	switch {
+	case run.Commit == "":
+	case event.Head.ID == run.Commit:
+		said = event.Head.Message
+	case event.Run.Head.ID == run.Commit:
+		said = event.Run.Head.Message
+	case run.Event == "pull_request": // else GITHUB_SHA is another one than its merge
+		said = event.PullRequest.Title
+	}
+	line, _, _ := strings.Cut(strings.TrimSpace(said), "\n")
+	return strings.TrimSpace(line)
+}

@@ -80,3 +80,38 @@ func TestTheCommitOfAnEvent(t *testing.T) {
 		})
 	}
 }
+
+func TestTheSubjectOfAnEvent(t *testing.T) {
+	const head, other = "2222222222222222222222222222222222222222", "1111111111111111111111111111111111111111"
+	key, _ := newKey(t, "")
+	for _, tt := range []struct{ name, event, payload, want string }{
+		{"push", "push", `{"head_commit": {"id": "` + head + `", "message": "Fix the basket\n\nIt was empty."}}`, "Fix the basket"},
+		{"push of another commit", "push", `{"head_commit": {"id": "` + other + `", "message": "x"}}`, ""},
+		{"deleted branch", "push", `{"head_commit": null}`, ""},
+		{"pull request", "pull_request", `{"pull_request": {"title": " Add a basket "}}`, "Add a basket"},
+		{"its target, whose commit is another", "pull_request_target", `{"pull_request": {"title": "x"}}`, ""},
+		{"by hand", "workflow_dispatch", `{"inputs": {}}`, ""},
+		{
+			"after a push", "workflow_run", `{"workflow_run": {"head_sha": "` + other + `", "head_branch": "main", "event": "push",
+				"head_repository": {"full_name": "o/r"}, "head_commit": {"id": "` + other + `", "message": "Tested"}}}`, "Tested",
+		},
+		{"not JSON", "push", `{`, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "event.json")
+			if err := os.WriteFile(file, []byte(tt.payload), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			env := runner(key)
+			maps.Copy(env, map[string]string{
+				"GITHUB_EVENT_NAME": tt.event, "GITHUB_REF": "refs/heads/main", "GITHUB_SHA": head,
+				"GITHUB_REPOSITORY": "o/r", "GITHUB_EVENT_PATH": file,
+			})
+			in, err := Parse(with(env, map[string]string{"insecure-skip-host-key-check": "true"}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			equal(t, in.Run.Subject, tt.want)
+		})
+	}
+}

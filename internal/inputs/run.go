@@ -25,6 +25,7 @@ type Run struct {
 	Repository string // owner/name
 	SHA        string
 	Commit     string // what it is for, which is not always SHA: see commitOf
+	Subject    string // the first line of its message, as far as the event tells it; of anybody's writing
 	Branch     string // on which Commit must be, where only its name was said; empty otherwise
 }
 
@@ -51,6 +52,7 @@ func parseRun(getenv func(string) string) (Run, error) {
 		SHA:        value("SHA"),
 	}
 	run.Commit, run.Branch = commitOf(run, value("REF"), getenv("GITHUB_EVENT_PATH"))
+	run.Subject = subjectOf(run, getenv("GITHUB_EVENT_PATH"))
 	if run.Actor == "" {
 		run.Actor = value("ACTOR")
 	}

@@ -43,6 +43,7 @@ func Publish(rep *report.Report, r *Result, cause error) error {
 		{"duration", r.Duration.Round(time.Millisecond).String()},
 		{"switched-at", at},
 		{"site", site},
+		{"url", r.URL},
 		{"hosts", string(hosts)},
 	} {
 		if err := rep.Output(output[0], output[1]); err != nil {
@@ -86,6 +87,9 @@ func (r *Result) closing() []string {
 			lines = append(lines, fmt.Sprintf("%s: what ran on port %d was not retired; the next deployment does that",
 				h.Host, h.PreviousPort))
 		}
+	}
+	if r.URL != "" && (r.Outcome == Deployed || r.Outcome == RolledBack) {
+		lines = append(lines, "the site: "+r.URL)
 	}
 	return append(lines, "the whole run took "+report.Elapsed(r.Duration))
 }

@@ -33,6 +33,8 @@ type Result struct {
 	Operation inputs.Operation
 	DryRun    bool
 	Server    string       // https://github.com or an Enterprise Server's address, whose links the summary may hold
+	URL       string       // of the site, as visitors have it
+	Actor     string       // who started the run
 	Begin     time.Time    // of the run, from where the chart counts
 	Timeline  []Span       // in the order in which they ran
 	History   []state.Past // of the first host, newest first
@@ -44,6 +46,7 @@ type HostResult struct {
 	Outcome         Outcome    `json:"outcome"`
 	Release         string     `json:"release"`
 	Commit          string     `json:"commit"`
+	Subject         string     `json:"-"`                    // the first line of its message, of anybody's writing
 	CommitURL       string     `json:"commit-url,omitempty"` // its page
 	PreviousRelease string     `json:"previous-release"`
 	ActivePort      uint16     `json:"active-port"` // the slot that serves now, 0 when not known or none

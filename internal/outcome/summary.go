@@ -27,6 +27,7 @@ func summary(r *Result, cause error) string {
 	if failure != nil {
 		b.WriteString(failure.markdown())
 	}
+	b.WriteString(r.facts())
 	if len(r.Hosts) > 0 {
 		b.WriteString("| host | release | port | live after | of which its own boot | drained after | " +
 			"outcome | serves now |\n|---|---|---|---|---|---|---|---|\n")
@@ -43,6 +44,30 @@ func summary(r *Result, cause error) string {
 	}
 	if len(r.History) > 1 {
 		b.WriteString("\n#### Last deployments\n\n" + pastTable(r.History, r.Server))
+	}
+	return b.String()
+}
+
+// facts are what people look for first, as far as they are known: where the site is, what was
+// committed, and by whom the run was started.
+func (r *Result) facts() string {
+	var b strings.Builder
+	if r.URL != "" {
+		fmt.Fprintf(&b, "- **Site:** %s\n", report.MarkdownLink(r.URL, r.URL))
+	}
+	if len(r.Hosts) > 0 && r.Hosts[0].Subject != "" {
+		h := r.Hosts[0]
+		commit := "" // what was sent from the workspace is none of git's by its name
+		if h.CommitURL != "" {
+			commit = " " + report.MarkdownLink(fmt.Sprintf("%.7s", h.Commit), h.CommitURL)
+		}
+		fmt.Fprintf(&b, "- **Commit:**%s %s\n", commit, report.MarkdownText(h.Subject))
+	}
+	if r.Actor != "" {
+		fmt.Fprintf(&b, "- **Started by:** %s\n", report.MarkdownText(r.Actor))
+	}
+	if b.Len() > 0 {
+		b.WriteString("\n")
 	}
 	return b.String()
 }

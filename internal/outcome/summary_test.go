@@ -64,7 +64,7 @@ func examples() map[string]struct {
 	}
 	host := HostResult{
 		Host: "ubuntu@203.0.113.7", Outcome: Deployed, Release: "20261123T101500Z-1a2b3c4",
-		Commit: commit, CommitURL: page + "/commit/" + commit, PreviousRelease: "20261122T090000Z-aaaaaaa",
+		Commit: commit, Subject: "Fix the basket", CommitURL: page + "/commit/" + commit, PreviousRelease: "20261122T090000Z-aaaaaaa",
 		ActivePort: 8081, PreviousPort: 8080, SwitchedAt: &at, Live: 3300, Boot: 1380, Drained: 800,
 		Serving: "20261123T101500Z-1a2b3c4 on port 8081 serves", Retired: "20261122T090000Z-aaaaaaa", WasDrained: true,
 	}
@@ -76,8 +76,8 @@ func examples() map[string]struct {
 	result := func(h HostResult, timeline []Span) *Result {
 		return &Result{
 			Outcome: h.Outcome, Duration: 9100 * time.Millisecond, Hosts: []HostResult{h}, Operation: "deploy",
-			Server: "https://github.com",
-			Begin:  began, Timeline: timeline, History: history,
+			Server: "https://github.com", URL: "http://203.0.113.7/", Actor: "ada",
+			Begin: began, Timeline: timeline, History: history,
 		}
 	}
 	failed := &Failure{
@@ -146,6 +146,7 @@ func TestNothingOfOthersBecomesMarkup(t *testing.T) {
 			for i := range r.Hosts {
 				h := &r.Hosts[i]
 				h.Host, h.Release, h.Commit, h.Serving, h.Retired = hostile, hostile, hostile, hostile, hostile
+				h.Subject, r.Actor, r.URL = hostile, hostile, "http://"+hostile
 				h.CommitURL = "https://github.com/" + hostile
 			}
 			for i := range r.History {
@@ -216,6 +217,7 @@ func TestClosing(t *testing.T) {
 			"  ubuntu@203.0.113.7: 20261123T101500Z-1a2b3c4 on port 8081 serves " +
 			"since 10:15:03 UTC, 3.3s after this run began\n" +
 			"  ubuntu@203.0.113.7: 20261122T090000Z-aaaaaaa was drained in 0.8s and stopped\n" +
+			"  the site: http://203.0.113.7/\n" +
 			"  the whole run took 9.1s\n",
 		"failed": "",
 	} {

@@ -10,6 +10,7 @@ const (
 	OutputDuration        = "duration"
 	OutputSwitchedAt      = "switched-at"
 	OutputSite            = "site"
+	OutputURL             = "url"
 	OutputHosts           = "hosts"
 )
 
@@ -17,6 +18,6 @@ const (
 func Outputs() []string {
 	return []string{
 		OutputOutcome, OutputActivePort, OutputPreviousPort, OutputRelease, OutputPreviousRelease,
-		OutputDuration, OutputSwitchedAt, OutputSite, OutputHosts,
+		OutputDuration, OutputSwitchedAt, OutputSite, OutputURL, OutputHosts,
 	}
 }
