@@ -71,7 +71,12 @@ func run(ctx context.Context, getenv func(string) string, stdout io.Writer, begi
 		}
 		rep.Error(title, err.Error())
 	}
-	return finish(rep, result, err)
+	code := finish(rep, result, err)
+	var failure *outcome.Failure
+	if errors.As(err, &failure) && failure.ExitCode != 0 {
+		return failure.ExitCode
+	}
+	return code
 }
 
 func deployment(in *inputs.Inputs, rep *report.Report, begin time.Time) *deploy.Deployment {
@@ -92,7 +97,9 @@ func post(ctx context.Context, getenv func(string) string, stdout io.Writer, beg
 	rep.Mask(in.Secrets()...)
 	if err == nil {
 		in.Operation, in.LockTimeout, in.Timeout = inputs.Tidy, min(in.LockTimeout, postLimit/4), postLimit
-		err = deployment(in, rep, begin).Tidy(ctx, getenv("STATE_"+deploy.StateRelease))
+		err = deployment(in, rep, begin).Tidy(ctx, func(name string) string {
+			return getenv("STATE_" + name)
+		})
 	}
 	if err != nil {
 		rep.Warn("The deployment was cut off", fmt.Sprintf("and what it left could not be tidied up; the next "+

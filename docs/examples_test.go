@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -77,6 +78,61 @@ func TestExamples(t *testing.T) {
 	}
 	if count < 10 {
 		t.Errorf("only %d examples were found", count)
+	}
+}
+
+// TestExampleWorkflows: the workflows to be copied give this action only inputs that it has, and the
+// form offers every operation.
+func TestExampleWorkflows(t *testing.T) {
+	text, err := os.ReadFile("../action.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var action struct{ Inputs map[string]any }
+	if err := yaml.Unmarshal(text, &action); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"deploy", "operation", "redeploy"} {
+		text, err := os.ReadFile("../examples/workflows/" + name + ".yml")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var w struct {
+			workflow `yaml:",inline"`
+			On       struct {
+				Form struct {
+					Inputs struct {
+						Operation struct{ Options []string }
+					}
+				} `yaml:"workflow_dispatch"`
+			}
+		}
+		if err := yaml.Unmarshal(text, &w); err != nil || len(w.Jobs) == 0 {
+			t.Fatalf("%s is no workflow: %v", name, err)
+		}
+		ran := 0
+		for _, job := range w.Jobs {
+			for _, step := range job.Steps {
+				if !ours.MatchString(step.Uses) {
+					continue
+				}
+				ran++
+				for input := range step.With {
+					if _, ok := action.Inputs[input]; !ok {
+						t.Errorf("%s gives the input %q, which there is not", name, input)
+					}
+				}
+			}
+		}
+		options := w.On.Form.Inputs.Operation.Options
+		if name == "redeploy" {
+			want := "check deploy logs maintenance restart rollback run setup status"
+			if slices.Sort(options); strings.Join(options, " ") != want || ran != 0 {
+				t.Errorf("the form offers %v, want %s", options, want)
+			}
+		} else if ran != 1 {
+			t.Errorf("%s uses the action %d times", name, ran)
+		}
 	}
 }
 

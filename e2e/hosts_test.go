@@ -28,6 +28,7 @@ var hostsOf = map[string][]namedHost{
 	"TestABareHostIsDeployedToInOneRun":     {debian12, debian13},
 	"TestWorkersBelongToTheirRelease":       {debian12, debian13},
 	"TestEnvironmentArrivesByteForByte":     {debian12, plain},
+	"TestRestart":                           {debian12, plain},
 }
 
 // itsHosts are the hosts of a main scenario, which is parallel from here on.

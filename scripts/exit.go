@@ -31,6 +31,8 @@ const (
 	ExitMemory                   // the kernel ended something for want of memory
 	ExitHalt                     // the host is being shut down or restarted
 	ExitWorker                   // a process beside the one that serves did not stay up
+	ExitRun                      // the command of the operation run failed
+	ExitRunBusy                  // another one runs
 )
 
 // ExitNotBash is the exit code of another shell than bash that has got a script to read.
@@ -72,4 +74,6 @@ var Exits = []Exit{
 	{"EX_MEMORY", ExitMemory},
 	{"EX_HALT", ExitHalt},
 	{"EX_WORKER", ExitWorker},
+	{"EX_RUN", ExitRun},
+	{"EX_RUN_BUSY", ExitRunBusy},
 }

@@ -89,7 +89,7 @@ func FuzzEnvironmentArrivesByteForByte(f *testing.F) {
 			}
 		}
 		// What the start file hands to bash -c is the command, to the letter.
-		start := strings.Replace(StartFile(value), "\n. .deploy-action/environment\nexec bash -c ", "\nprintf '%s.' ",
+		start := strings.Replace(StartFile(value), " || . .deploy-action/environment\nexec bash -c ", " || :\nprintf '%s.' ",
 			1)
 		if got := bash(t, start); got != value+"." {
 			t.Errorf("start command %q arrived as %q", value, got)

@@ -12,7 +12,7 @@ main() {
   begin=$ms
   cd -P -- "$path/releases/$release"
   export PORT=$port
-  user_command "$command" .deploy-action/environment \
+  user_command "$command" "$(environment_file "$port" "$release")" \
     || die "$EX_HOOK" "the command of input \"$name\" exited with status $?$(not_found "$?")"
   now_ms
   result hook_ms "$((ms - begin))"

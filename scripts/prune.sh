@@ -2,14 +2,15 @@
 # Deletes what no rollback will need: old releases and those that never served, half-made and
 # half-sent ones, venvs, assets and commits that nothing refers to.
 #
-# Values: app, path, lock_token, keep_releases, keep (releases that stay in any case,
+# Values: app, path, ports, lock_token, keep_releases, keep (releases that stay in any case,
 #         blank-separated), live (yes: the release of this run serves; no: it failed, and the next
 #         run goes on with its downloads)
 # Prints: pruned (releases), freed_mb, stuck (some files that could not be deleted, blank-separated)
 
 main() {
-  local before
+  local before port
   own_lock
+  if [[ $live == yes ]]; then for port in $ports; do settle_environment "$port"; done; fi
   before=$(free_kb "$path")
   clear_out "$keep_releases"
   delete "$path/.transfer"

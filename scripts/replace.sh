@@ -4,9 +4,9 @@
 # and goes back to the old release by itself.
 #
 # Values: app, path, lock_token, port, release, from (the port that serves, or nothing on first
-#         use), back (its release, or nothing), drain_timeout and stop_timeout (seconds),
-#         verify_host, health_path, health_status, health_body, health_host, health_timeout
-#         (seconds)
+#         use), back (its release, or nothing), environment (as in start.sh), drain_timeout and
+#         stop_timeout (seconds), verify_host, health_path, health_status, health_body, health_host,
+#         health_timeout (seconds)
 # Prints: switched_at (milliseconds since the epoch: visitors wait from then on), what drain.sh,
 #         stop.sh, start.sh and health.sh print; serves (the port on which the old version does
 #         again, after a failure)
@@ -22,7 +22,7 @@ main() {
     say "the flag of port $from was gone; it is back"
     put_flag "$from"
   fi
-  hold "$release"
+  hold "$release" "$environment"
   : >>"$path/logs/$port.log" # what can't be written to could start nothing, and the old version goes on
   if [[ -n $from ]]; then
     move_flag "$from" "$port"

@@ -2,7 +2,7 @@
 # Starts a release on the idle slot.
 #
 # Values: app, path, lock_token, port, release, active (the port that serves, or nothing on first
-#         use)
+#         use), environment (another one for a release that has one, or nothing)
 # Prints: pid and starttime (they name the process), log_offset (where its lines begin in the slot's
 #         log, bytes)
 # Exits:  EX_FOREIGN when something that is not ours has the port, EX_START when the process can't
@@ -27,7 +27,7 @@ main() {
     put_flag "$active"
   fi
   if [[ -n $active ]]; then protect "$active"; fi # a run that died left it on trial
-  launch "$port" "$release"
+  launch "$port" "$release" "$environment"
 }
 
 main "$@" </dev/null

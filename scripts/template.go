@@ -243,9 +243,13 @@ func (a App) realIP() string {
 func StartFile(start string) string {
 	return `#!/usr/bin/env bash
 # Written by deploy-action.
-. .deploy-action/environment
+` + readEnvironment + `
 exec bash -c ` + shellescape.Quote(start)
 }
+
+// readEnvironment is how a start file reads its environment. That of a release which is started
+// again with another one lies in the slot until it has proved itself; see renew in lib/launch.sh.
+const readEnvironment = `. "../../slots/$PORT.environment" 2>/dev/null || . .deploy-action/environment`
 
 // Environment is what the start file and the hooks read first, in the release's folder: the
 // release's name, its venv on PATH, and the application's variables, byte for byte.

@@ -55,7 +55,9 @@ func TestAllProcessesAreConfinedAlike(t *testing.T) {
 		t.Errorf("%q, want %q", got, want)
 	}
 	app.StopSecs = 7
-	for _, want := range []string{"WorkingDirectory=/srv/a\n", "\nTimeoutStopSec=7\n", "i=%i; cd /srv/a/slots/$${i%%%%-*} &&"} {
+	for _, want := range []string{
+		"WorkingDirectory=/srv/a\n", "\nTimeoutStopSec=7\n", "i=%i; p=$${i%%%%-*}; cd /srv/a/slots/$$p && SLOT=$$p exec ",
+	} {
 		if !strings.Contains(app.ProcessUnit(), want) {
 			t.Errorf("%q is not in\n%s", want, app.ProcessUnit())
 		}

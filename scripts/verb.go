@@ -54,6 +54,8 @@ const (
 
 	Ask      Verb = "ask"
 	Releases Verb = "releases"
+	Logs     Verb = "logs"
+	Run      Verb = "run"
 
 	Maintenance Verb = "maintenance"
 )
@@ -61,7 +63,8 @@ const (
 // Verbs are all of them.
 var Verbs = []Verb{
 	Lock, Check, Port, Setup, Adopt, Fetch, Offer, Receive, Room, Confirm, Build, Hook, Assets, Start, Health, Site,
-	Switch, Verify, Workers, Mark, Replace, Resume, Restore, Drain, Stop, Prune, Record, Ask, Releases, Maintenance,
+	Switch, Verify, Workers, Mark, Replace, Resume, Restore, Drain, Stop, Prune, Record, Ask, Releases, Logs, Run,
+	Maintenance,
 }
 
 // Command is what a verb runs as. Its script follows on standard input, so nothing of it shows in a
@@ -88,7 +91,8 @@ var extra = map[Verb][]string{
 		"lib/venv.sh", "lib/workers.sh", "lib/processes.sh",
 	},
 	Health: {"lib/health.sh", "lib/hints.sh"}, Start: {"lib/launch.sh", "lib/workers.sh"}, Drain: {"lib/drain.sh"}, Stop: {"lib/halt.sh", "lib/workers.sh"},
-	Replace: replacing, Resume: replacing, Hook: {"lib/command.sh"}, Assets: {
+	Replace: replacing, Resume: replacing, Hook: {"lib/command.sh"}, Run: {"lib/command.sh"},
+	Logs: {"lib/nginx.sh", "lib/logs.sh"}, Assets: {
 		"lib/room.sh",
 		"lib/asset.sh",
 	}, Room: {"lib/room.sh"},

@@ -116,8 +116,8 @@ func onSystemd(t *testing.T, table *Table) {
 			"\nExecStartPre=/bin/touch /pwned\n") {
 			t.Fatal("it is in the unit")
 		}
-		out, made := bash(t, strings.Replace(scripts.StartFile(start), "\n. .deploy-action/environment\nexec bash -c ",
-			"\nprintf '%s.' ", 1))
+		out, made := bash(t, strings.Replace(scripts.StartFile(start), " || . .deploy-action/environment\nexec bash -c ",
+			" || :\nprintf '%s.' ", 1))
 		if out != start+"." || len(made) > 0 {
 			t.Fatalf("arrived as %q", out)
 		}

@@ -39,7 +39,10 @@ func New(in *inputs.Inputs, rep *report.Report, dial host.Dialer, open Opener, b
 func (d *Deployment) steps() []step {
 	in := d.in
 	release := step{name: "fetch", title: "Fetching the release", each: d.fetch, within: in.Timeout}
-	if !d.op.makes {
+	switch {
+	case d.op.again:
+		release = step{name: "choose", title: "Taking the release that serves", each: d.chooseActive, within: brief}
+	case !d.op.makes:
 		release = step{name: "choose", title: "Choosing the release", each: d.choose, within: brief}
 	}
 	lock := step{name: "lock", title: "Taking the deploy lock", each: d.takeLock, within: in.LockTimeout + brief}
@@ -182,7 +185,7 @@ func (d *Deployment) goLive() []step {
 func (d *Deployment) isBuilt(h *target) bool { return h.unchanged || !d.op.makes }
 
 // isPrepared tells whether there is nothing to run before the start. In a release that a rollback
-// goes back to it ran when that was new: a migration would not know what newer releases have made
+// goes back to, or that is started again, it ran when that was new: a migration would not know what newer releases have made
 // of the schema. Where it runs on one host for all, it ran already when any of them serves the
 // release.
 func (d *Deployment) isPrepared(h *target) bool {

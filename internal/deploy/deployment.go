@@ -2,6 +2,8 @@ package deploy
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/clothesme/deploy-action/internal/cloud/s3"
@@ -19,7 +21,7 @@ type Deployment struct {
 	begin   time.Time
 	details string                          // Markdown for the summary
 	untidy  bool                            // something is left for the post step
-	cutOff  string                          // for Tidy: the release of the run that was cut off
+	saved   func(string) string             // for Tidy: what the run that was cut off has left
 	tree    func() (*workspace.Tree, error) // walks through the workspace, once
 	hashed  func() (*workspace.Tree, error) // and hashes it, once
 	store   Store                           // nil before the step resolve
@@ -33,6 +35,8 @@ type operation struct {
 	success outcome.Outcome                               // where a host was changed; else it is unchanged
 	live    bool                                          // a release goes live
 	makes   bool                                          // that one is made: else it is on the host already
+	again   bool                                          // it is the one that serves
+	needs   bool                                          // a release that serves must be there
 	tools   bool                                          // what it takes to make one must be there
 	asks    bool                                          // nothing is changed
 	history bool                                          // a failure is written down on the host
@@ -65,6 +69,16 @@ func (d *Deployment) save(name, value string) {
 	}
 }
 
+func (d *Deployment) saveRelease(h *target) {
+	d.save(StateRelease, h.release)
+	d.save(d.portState(h), h.idlePort())
+}
+
+// portState is under which name the port is saved at which a host's release goes live.
+func (d *Deployment) portState(h *target) string {
+	return fmt.Sprint(StatePort, slices.Index(d.hosts, h))
+}
+
 func (d *Deployment) sendsNothing(*target) bool {
 	return d.in.Source != inputs.Workspace || !d.op.makes
 }
@@ -73,5 +87,6 @@ func (d *Deployment) sendsNothing(*target) bool {
 const (
 	StateBegun   = "begun"   // a host may be changed from here on
 	StateRelease = "release" // the release that goes live
+	StatePort    = "port-"   // and the number of a host: where it does there
 	StateEnded   = "ended"   // nothing is left to tidy
 )

@@ -54,6 +54,7 @@ type step struct {
 	// work, and being called twice.
 	undo   func(context.Context, *target) error
 	unless func(*target) bool // there is nothing to do there
+	final  bool               // it is not begun a second time when the connection is lost
 	within time.Duration      // that each may take, on each host
 }
 
@@ -184,7 +185,7 @@ const mostNames = 5
 func (e *engine) on(ctx context.Context, h *target, s step) (line string, err error) {
 	for {
 		line, err = e.try(ctx, h, s)
-		if ctx.Err() != nil || errors.Is(err, errDeadline) || !h.Disconnected(err) {
+		if ctx.Err() != nil || s.final || errors.Is(err, errDeadline) || !h.Disconnected(err) {
 			return line, err
 		}
 		still := func(ctx context.Context) error { return e.same(ctx, h) }

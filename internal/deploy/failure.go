@@ -36,6 +36,7 @@ func (d *Deployment) failure(s step, cause, undone error) *outcome.Failure {
 	}
 	f.Site = outcome.SiteOf(sites)
 	for i, h := range d.hosts {
+		f.ExitCode = cmp.Or(f.ExitCode, h.exit)
 		if failedOn(cause, h) || len(d.hosts) == 1 {
 			f.Hosts = append(f.Hosts, h.Address.String())
 		}
@@ -179,7 +180,7 @@ func (d *Deployment) next(s step, h *target, cause error) string {
 func (d *Deployment) place(h *target) outcome.Place {
 	return outcome.Place{
 		SSH: sshTarget(h.Address), Path: d.in.Path, Flags: d.flagDir(), Repository: d.in.Repository,
-		LogPort: cmp.Or(h.tried, h.Idle.Port), Rollback: d.op.live && !d.op.makes,
+		LogPort: cmp.Or(h.tried, h.Idle.Port), Rollback: d.op.live && !d.op.makes, Again: d.op.again,
 	}
 }
 

@@ -71,9 +71,11 @@ type fakeHost struct {
 	deaf        bool              // it does not notice when nobody sends any more
 	disks       string            // from a fault on: full (what takes back goes on), broken (nothing does)
 	onOffer     func()
-	lists       string // its releases, in place of the usual three
-	branch      string // the commit that a branch is here, by now
-	closed      string // since when visitors get the maintenance page, in seconds; "": they do not
+	lists       string                          // its releases, in place of the usual three
+	branch      string                          // the commit that a branch is here, by now
+	socket      bool                            // the active release was deployed with the strategy in-place
+	sent        map[scripts.Verb]scripts.Values // the last values of each verb
+	closed      string                          // since when visitors get the maintenance page, in seconds; "": they do not
 
 	store  *fakeStore
 	faults map[scripts.Verb]fault
@@ -95,7 +97,7 @@ func newFakeHost(t *testing.T) *fakeHost {
 	return &fakeHost{
 		t: t, flag: "8080", running: map[string]bool{"8080": true}, proved: map[string]bool{"8080": true},
 		standby: map[string]bool{}, sockets: map[string]bool{}, releases: map[string]string{}, by: map[string]string{},
-		has: map[string]string{}, workers: map[string]string{},
+		has: map[string]string{}, workers: map[string]string{}, sent: map[scripts.Verb]scripts.Values{},
 		done: map[string]string{}, loaded: true, faults: map[scripts.Verb]fault{}, uploaded: make(chan error, 1),
 	}
 }
@@ -208,6 +210,7 @@ func (s *fakeShell) run(ctx context.Context, verb scripts.Verb, v scripts.Values
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
+	f.sent[verb] = v
 	if _, err := scripts.Compose(verb, v); err != nil {
 		f.t.Errorf("compose %s: %v", verb, err)
 	}
@@ -236,6 +239,9 @@ func (s *fakeShell) run(ctx context.Context, verb scripts.Verb, v scripts.Values
 			if verb == scripts.Replace && v["back"] != "" { // which goes back by itself
 				f.replaced(v["from"], v["port"], v["release"])
 				_, _ = fmt.Fprintf(results, "%s\n%s", scripts.Begin, f.resumed(v["from"], v["port"], v["back"]))
+			}
+			if verb == scripts.Run {
+				_, _ = fmt.Fprintf(results, "%s\nstatus=7\nrun_ms=5\n", scripts.Begin)
 			}
 			_, _ = fmt.Fprintln(words, bad.words)
 			return &remote.ExitError{Code: bad.code}
@@ -297,6 +303,7 @@ func (s *fakeShell) run(ctx context.Context, verb scripts.Verb, v scripts.Values
 var lockless = map[scripts.Verb]bool{
 	scripts.Port: true, scripts.Check: true, scripts.Health: true, scripts.Verify: true, scripts.Drain: true,
 	scripts.Releases: true, scripts.Ask: true,
+	scripts.Logs: true, scripts.Run: true,
 }
 
 func call(verb scripts.Verb, v scripts.Values) string {
@@ -427,11 +434,19 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 		if f.lists != "" {
 			return f.lists + "mb_0=9\nmb_1=8\nmb_2=7\nsizes=\nhistory_0={}\n"
 		}
-		return "release_0=20261122T000000Z-aaaaaaa " + oldCommit + " 2\nrelease_1=20261121T000000Z-9999999 " +
+		takes := ""
+		if f.socket {
+			takes = " socket"
+		}
+		return "release_0=20261122T000000Z-aaaaaaa " + oldCommit + " 2" + takes + "\nrelease_1=20261121T000000Z-9999999 " +
 			oldCommit + " 1\nrelease_2=20261120T000000Z-8888888 " + oldCommit +
 			" never\nmb_0=9\nmb_1=8\nmb_2=7\nsizes=releases 24 MB, venvs 119 MB\nhistory_0={}\n"
 	case scripts.Hook:
 		return "hook_ms=5\n"
+	case scripts.Logs:
+		return "shown=12\n"
+	case scripts.Run:
+		return "status=0\nrun_ms=5\n"
 	case scripts.Ask:
 		return f.answers(v)
 	case scripts.Room:

@@ -13,10 +13,15 @@ var operations = map[inputs.Operation]operation{
 	inputs.Deploy: {
 		steps: whole, success: outcome.Deployed, live: true, makes: true, tools: true, history: true,
 	},
+	inputs.Restart: {
+		steps: whole, success: outcome.Restarted, live: true, again: true, needs: true, history: true,
+	},
 	inputs.Rollback:    {steps: whole, success: outcome.RolledBack, live: true, history: true},
 	inputs.Setup:       {steps: setupSteps, success: outcome.SetUp, tools: true},
 	inputs.Check:       {steps: checkSteps, success: outcome.Unchanged, tools: true, asks: true},
 	inputs.Status:      {steps: statusSteps, success: outcome.Unchanged, asks: true},
+	inputs.Logs:        {steps: logSteps, success: outcome.Unchanged, asks: true},
+	inputs.RunIt:       {steps: commandSteps, success: outcome.Ran, needs: true},
 	inputs.Maintenance: {steps: maintenanceSteps, success: outcome.Maintenance, asks: false},
 	inputs.Tidy:        {steps: tidySteps, success: outcome.Deployed, history: true},
 }
@@ -40,6 +45,18 @@ func statusSteps(d *Deployment, deployment []step) []step {
 		d.asking(),
 		{name: "status", title: "Listing releases", each: d.status, within: brief},
 		{name: "up", title: "Looking whether the site is up", each: d.isUp, within: brief},
+	})...)
+}
+
+func logSteps(d *Deployment, deployment []step) []step {
+	return append(only(deployment, "connect", "detect"), prepare.of([]step{
+		{name: "logs", title: "Reading the logs", each: d.logs, within: 10 * brief},
+	})...)
+}
+
+func commandSteps(d *Deployment, deployment []step) []step {
+	return append(only(deployment, "connect", "detect"), prepare.of([]step{
+		{name: "run", title: "Running the command", each: d.runCommand, final: true, within: d.in.Timeout},
 	})...)
 }
 

@@ -10,8 +10,12 @@ import (
 	"github.com/clothesme/deploy-action/internal/state"
 )
 
-// by is this run, for the mark of the release that it puts live.
+// by is this run, for the mark of the release that it puts live. One that is started again stays
+// where it is in the order of runs: a push that waits may still come after it.
 func (d *Deployment) by(h *target) string {
+	if d.op.again {
+		return ""
+	}
 	run := d.in.Run
 	line, err := json.Marshal(state.Past{
 		Time: d.now().UTC().Truncate(time.Second), Release: h.release, Actor: run.Actor, Run: run.URL(), RunID: run.ID,

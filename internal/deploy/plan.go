@@ -79,6 +79,10 @@ func (d *Deployment) plan(h *target) []string {
 	if h.coming != "" {
 		add("install %s", h.coming)
 	}
+	if in.Operation == inputs.RunIt {
+		add("run in %s, with its environment: %s", h.Active.Version(), firstLine(in.Command))
+		return lines
+	}
 	if d.servesAlready(h) && d.op.makes && in.Ref == h.Active.Commit && d.recipe(h) == h.Active.Recipe {
 		add("leave everything as it is if %s is healthy: it already serves commit %.7s, made the same way",
 			h.Active.Release, in.Ref)
@@ -95,10 +99,13 @@ func (d *Deployment) plan(h *target) []string {
 	if h.Idle.Runs() {
 		add("drain and stop what an earlier run left on port %d", h.Idle.Port)
 	}
-	if !d.op.makes {
+	switch {
+	case d.op.again && h.Active != nil:
+		add("start %s again, with %s", h.Active.Version(), d.environmentText())
+	case !d.op.makes:
 		add("choose the release: %s", cmp.Or(in.Release, "the newest that is older than the active one and has "+
 			"served before"))
-	} else {
+	default:
 		if in.Source == inputs.Workspace {
 			add("send the workspace's folder %s into %s/releases", in.WorkspacePath, in.Path)
 		} else {
@@ -108,7 +115,7 @@ func (d *Deployment) plan(h *target) []string {
 			"while it is unchanged"))
 	}
 	switch {
-	case in.BeforeStart == "":
+	case in.BeforeStart == "" || d.op.again:
 	case !d.op.makes:
 		add("run before-start if that release has never served: %s", firstLine(in.BeforeStart))
 	default:

@@ -32,13 +32,13 @@ func (d *Deployment) canReplace(h *target) error {
 // time. The host goes through it by itself, and back to the old version when the new one is bad,
 // whatever becomes of this run.
 func (d *Deployment) replace(ctx context.Context, h *target) (string, error) {
-	d.save(StateRelease, h.release)
-	if err := d.putSite(ctx, h, h.release); err != nil {
+	d.saveRelease(h)
+	if err := d.putSite(ctx, h, d.keepAs(h)); err != nil {
 		return "", err
 	}
 	h.route, h.routed, h.tried = routeMaybe, true, h.Idle.Port
 	values := d.replacing(h.idlePort(), h.activePort(), "")
-	values["release"] = h.release
+	values["release"], values["environment"] = h.release, d.renewed()
 	if h.Active != nil {
 		values["back"] = h.Active.Release
 	}
@@ -105,7 +105,7 @@ func (d *Deployment) replaceBack(ctx context.Context, h *target) error {
 		h.route = routeBack
 	}
 	h.retired = false
-	if _, err := h.Exec(ctx, scripts.Restore, scripts.Values{"release": h.release}); err != nil {
+	if _, err := h.Exec(ctx, scripts.Restore, scripts.Values{"release": d.keepAs(h)}); err != nil {
 		return err
 	}
 	if h.Active == nil {

@@ -11,11 +11,10 @@ import (
 
 // choose takes fetch's place in a rollback.
 func (d *Deployment) choose(ctx context.Context, h *target) (string, error) {
-	res, err := h.Exec(ctx, scripts.Releases, scripts.Values{"history": "0", "list": "no"})
-	if err != nil {
+	var err error
+	if h.releases, err = d.releasesOf(ctx, h); err != nil {
 		return "", err
 	}
-	h.releases, _, err = state.ReadReleases(res)
 	if err != nil {
 		return "", err
 	}
@@ -73,4 +72,13 @@ func (d *Deployment) compare(context.Context) (string, error) {
 	}
 	d.rep.Warn("Hosts differ", "not all hosts serve the same release now: "+strings.Join(skew, "; "))
 	return "hosts differ", nil
+}
+
+func (d *Deployment) releasesOf(ctx context.Context, h *target) ([]state.Release, error) {
+	res, err := h.Exec(ctx, scripts.Releases, scripts.Values{"history": "0", "list": "no"})
+	if err != nil {
+		return nil, err
+	}
+	releases, _, err := state.ReadReleases(res)
+	return releases, err
 }

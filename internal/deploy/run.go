@@ -127,7 +127,7 @@ func (d *Deployment) warnOfEmpty() {
 			empty = append(empty, v.Name)
 		}
 	}
-	if len(empty) > 0 && d.op.makes {
+	if len(empty) > 0 && (d.op.makes || d.op.again) {
 		d.rep.Warn("Empty in env", fmt.Sprintf("%s: empty, as a secret or variable that does not exist is; if that "+
 			"is meant, leave it out of the input \"env\"", strings.Join(empty, ", ")))
 	}

@@ -20,6 +20,15 @@ func (d *Deployment) putSite(ctx context.Context, h *target, keep string) error 
 	return d.sited(h, &site)
 }
 
+// keepAs names what the site's files were before this run. A release that was made before has given
+// its name to what its own deployment replaced, which may be a host without the site.
+func (d *Deployment) keepAs(h *target) string {
+	if d.op.makes {
+		return h.release
+	}
+	return d.stamp() + "-" + string(d.in.Operation)
+}
+
 func (d *Deployment) siteFor(h *target, keep string, results *scripts.Results) host.Asked {
 	values := d.siteValues(h)
 	values["release"], values["default_site"], values["late"] = keep, scripts.Yes(h.app.Default()), h.app.LateConf()

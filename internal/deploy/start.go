@@ -10,12 +10,12 @@ import (
 )
 
 func (d *Deployment) start(ctx context.Context, h *target) (string, error) {
-	d.save(StateRelease, h.release)
+	d.saveRelease(h)
 	own := d.asksHealth(h)
 	own["started"] = h.NextID() // has what is not known yet: the process
 	d.ahead(h, upcoming{"health", scripts.Health, own})
 	res, err := h.Exec(ctx, scripts.Start, scripts.Values{
-		"port": h.idlePort(), "release": h.release, "active": h.activePort(),
+		"port": h.idlePort(), "release": h.release, "active": h.activePort(), "environment": d.renewed(),
 	})
 	if err != nil {
 		return "", err

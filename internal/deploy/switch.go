@@ -21,7 +21,7 @@ func (d *Deployment) switchOver(ctx context.Context, h *target) (string, error) 
 	}
 	d.ahead(h, next...)
 	var site, flag scripts.Results
-	err := h.ExecAll(ctx, d.siteFor(h, h.release, &site), host.Asked{
+	err := h.ExecAll(ctx, d.siteFor(h, d.keepAs(h), &site), host.Asked{
 		Verb: scripts.Switch, Own: scripts.Values{"from": h.activePort(), "to": h.idlePort()}, Results: &flag,
 	})
 	var no *host.Error
@@ -59,7 +59,7 @@ func (d *Deployment) switchBack(ctx context.Context, h *target) error {
 	case h.route == routeMaybe:
 		h.route = routeOld
 	}
-	if _, err := h.Exec(ctx, scripts.Restore, scripts.Values{"release": h.release}); err != nil {
+	if _, err := h.Exec(ctx, scripts.Restore, scripts.Values{"release": d.keepAs(h)}); err != nil {
 		return err
 	}
 	return res.Err()

@@ -36,6 +36,7 @@ type target struct {
 	pid, starttime  string // of the new process
 	logOffset       string
 
+	exit        int       // with which the command of the operation run has ended
 	closedSince time.Time // zero while the site is not in maintenance
 	changed     bool      // something was installed or written in setting up
 	reloaded    bool      // this deployment made nginx reload

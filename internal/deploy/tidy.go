@@ -9,10 +9,10 @@ import (
 
 // Tidy is what the action's post step does for a run that was killed before it could take anything
 // back: the flag goes to the version that has proved itself, the other one is stopped, and the lock
-// is free. The next deployment would do the same; nobody has to wait for it. Release is the one
-// that the run was deploying, as far as it got.
-func (d *Deployment) Tidy(ctx context.Context, release string) error {
-	d.cutOff = release
+// is free. The next deployment would do the same; nobody has to wait for it. Saved returns what the
+// run had saved by the time that it was killed.
+func (d *Deployment) Tidy(ctx context.Context, saved func(name string) string) error {
+	d.saved = saved
 	if _, err := d.Run(ctx); err != nil {
 		return err
 	}
@@ -28,8 +28,8 @@ func (d *Deployment) Tidy(ctx context.Context, release string) error {
 // recordCutOff writes the history line that the run itself had no time for.
 func (d *Deployment) recordCutOff(ctx context.Context, h *target) (string, error) {
 	how := outcome.Failed
-	h.release = d.cutOff
-	if h.Active != nil && h.Active.Proved && h.Active.Release == d.cutOff {
+	h.release = d.saved(StateRelease)
+	if h.Active != nil && h.Active.Proved && h.Active.Release == h.release && h.activePort() == d.saved(d.portState(h)) {
 		how, h.commit = outcome.Deployed, h.Active.Commit // it died while the old version was being retired
 	}
 	if err := d.record(ctx, h, how, "the run was ended before it was through"); err != nil {

@@ -116,7 +116,20 @@ func TestFaults(t *testing.T) {
 		{"timeout", "0s", `must be from 1s to 24h (got "0s")`},
 		{"timeout", "25h", `must be from 1s to 24h (got "25h")`},
 		{"lock-timeout", "-1s", `must be from 0s to 24h (got "-1s")`},
-		{"operation", "destroy", `must be "deploy", "rollback", "setup", "status", "check" or "maintenance" (got "destroy")`},
+		{"operation", "destroy", `must be one of "deploy", "restart", "rollback", "setup", "status", "check", "logs", "run", "maintenance" (got "destroy")`},
+		{"command", "ls", `is for operation "run" only: leave it out, or set that operation`},
+		{"run-at-once", "yes", `must be "true" or "false" (got "yes")`},
+		{"log-filter", "a\nb", `must be one line (got "a\nb")`},
+		{"log-of", "app, syslog", `must be "app", "nginx" or both (got "app, syslog")`},
+		{"log-lines", "5001", `must be a whole number from 1 to 5000 (got "5001")`},
+		{
+			"log-since", "yesterday", `must be a duration such as "15m" or "24h", ` +
+				`or a time such as "2026-11-23T10:15:00Z" (got "yesterday")`,
+		},
+		{
+			"log-since", "-5m", `must be a duration such as "15m" or "24h", ` +
+				`or a time such as "2026-11-23T10:15:00Z" (got "-5m")`,
+		},
 		{
 			"release", "v1",
 			`must be the id of a release, such as "20261123T101500Z-1a2b3c4"; operation "status" lists them (got "v1")`,

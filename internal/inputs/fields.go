@@ -13,6 +13,9 @@ const (
 	defaultOperation      = string(Deploy)
 	defaultAllowOlder     = "false"
 	defaultAllowDown      = "false"
+	defaultAtOnce         = "false"
+	defaultLogOf          = "app"
+	defaultLogLines       = "200"
 	defaultDryRun         = "false"
 	defaultSetup          = string(SetupAuto)
 	defaultSource         = Git
@@ -89,6 +92,15 @@ func fields() []field {
 		{name: "maintenance-allow", shape: text, set: setMaintenanceAllow},
 		{name: "allow-older", def: defaultAllowOlder, set: setAllowOlder},
 		{name: "allow-down", def: defaultAllowDown, set: setAllowDown},
+		{name: "command", shape: text, set: setCommand},
+		{name: "run-at-once", def: defaultAtOnce, set: setAtOnce},
+		{name: "log-of", shape: text, def: defaultLogOf, set: setLogOf},
+		{
+			name: "log-lines", def: defaultLogLines,
+			set: number(func(in *Inputs) *int { return &in.Logs.Lines }, 1, 5000, ""),
+		},
+		{name: "log-since", set: setLogSince},
+		{name: "log-filter", set: setLogFilter},
 		{name: "dry-run", def: defaultDryRun, set: setDryRun},
 		{name: "setup", def: defaultSetup, set: setSetup},
 		{name: "packages", shape: text, set: setPackages},

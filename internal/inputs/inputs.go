@@ -45,6 +45,9 @@ type Inputs struct {
 	Maintenance      bool     // for Maintenance: it begins, else it ends
 	MaintenancePage  string   // a clean path within the release; "": a plain page
 	MaintenanceAllow []string // networks that get in all the same, as CIDRs
+	Command          string   // of RunIt
+	AtOnce           bool     // it may run beside another one
+	Logs             LogsOf
 
 	Setup      SetupMode
 	AllowDown  bool     // the operation status may find the site down

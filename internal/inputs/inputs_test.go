@@ -107,7 +107,7 @@ func defaults() Inputs {
 
 		ResponseTimeout: 5 * time.Minute,
 
-		KeepReleases: 5,
+		KeepReleases: 5, Logs: LogsOf{Of: []string{"app"}, Lines: 200},
 		Run: Run{
 			ID: "4711", Number: "12", Attempt: "1", Actor: "somebody", Workflow: "deploy",
 			ServerURL: "https://github.com", Repository: "clothesme/AI_Server", SHA: sha, Commit: sha,

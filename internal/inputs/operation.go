@@ -14,9 +14,12 @@ type Operation string
 // The operations.
 const (
 	Deploy   Operation = "deploy"
+	Restart  Operation = "restart"  // of the release that serves, in the other slot
 	Rollback Operation = "rollback" // to a release that is still on the host
 	Setup    Operation = "setup"    // makes the host ready for deployments, and deploys nothing
 	Status   Operation = "status"   // says what is there; changes nothing
+	Logs     Operation = "logs"     // shows the last lines of logs; changes nothing
+	RunIt    Operation = "run"      // a command in the release that serves
 	Check    Operation = "check"    // says what a deployment would lack; changes nothing
 	// Maintenance puts a page up in the application's place, or takes it down.
 	Maintenance Operation = "maintenance"
@@ -33,17 +36,26 @@ const (
 	SetupNever  SetupMode = "never"
 )
 
-var operations = []Operation{Deploy, Rollback, Setup, Status, Check, Maintenance}
+var operations = []Operation{Deploy, Restart, Rollback, Setup, Status, Check, Logs, RunIt, Maintenance}
 
 // ReleaseID is the form of a release's id: its time and the beginning of its commit.
 var ReleaseID = regexp.MustCompile(`^[0-9]{8}T[0-9]{6}Z-[0-9a-f]{7}$`)
 
 func setOperation(p *parser, value string) error {
 	if !slices.Contains(operations, Operation(value)) {
-		return fmt.Errorf("must be \"deploy\", \"rollback\", \"setup\", \"status\", \"check\" or \"maintenance\" %s", got(value))
+		return fmt.Errorf("must be one of %s %s", listed(operations), got(value))
 	}
 	p.in.Operation = Operation(value)
 	return nil
+}
+
+// listed quotes words for a message.
+func listed[T ~string](words []T) string {
+	quoted := make([]string, len(words))
+	for n, word := range words {
+		quoted[n] = fmt.Sprintf("%q", string(word))
+	}
+	return strings.Join(quoted, ", ")
 }
 
 func setAllowOlder(p *parser, value string) (err error) {

@@ -51,6 +51,7 @@ type Failure struct {
 	Each     []string // in its place, where there are several hosts: each one's
 	Next     string   // what to do
 	Err      error
+	ExitCode int // of the command that failed, with which the run ends, too; 0 where there is none
 }
 
 func (f *Failure) Unwrap() error { return f.Err }

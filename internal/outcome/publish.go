@@ -101,7 +101,7 @@ func (r *Result) headline(f *Failure) string {
 		first = r.Hosts[0]
 	}
 	switch r.Outcome {
-	case Deployed, RolledBack:
+	case Deployed, RolledBack, Restarted:
 		where := fmt.Sprintf("port %d", first.ActivePort)
 		if len(r.Hosts) > 1 {
 			where = fmt.Sprintf("%d hosts", len(r.Hosts))
@@ -113,6 +113,8 @@ func (r *Result) headline(f *Failure) string {
 			title(strings.Replace(string(r.Outcome), "-", " ", 1)), first.Release, where)
 	case Maintenance:
 		return "Maintenance has " + map[bool]string{true: "begun: visitors get its page", false: "ended"}[first.Maintenance]
+	case Ran:
+		return "Ran: the command succeeded in " + first.Release
 	case SetUp:
 		return "Set up: the host is ready for deployments"
 	case Restored:
@@ -139,7 +141,7 @@ func (r *Result) unchanged(first HostResult) string {
 	switch {
 	case r.DryRun:
 		return "Dry run: nothing was changed"
-	case r.Operation == inputs.Status || r.Operation == inputs.Check:
+	case r.Operation == inputs.Status || r.Operation == inputs.Check || r.Operation == inputs.Logs:
 		return title(string(r.Operation)) + ": nothing was changed"
 	case r.Operation == inputs.Maintenance && first.Maintenance:
 		return "Unchanged: the site was in maintenance already"

@@ -15,6 +15,7 @@ type Place struct {
 	Repository string // owner/name, from which the host fetches
 	LogPort    uint16 // the port in whose log the new version's words are
 	Rollback   bool   // the release was chosen, and not pushed
+	Again      bool   // it is the one that served before
 }
 
 // remedies are what to do about the exit codes of scripts. What is in braces is the run's own; see
@@ -29,6 +30,9 @@ var remedies = map[int]string{
 	scripts.ExitReceive: "run this workflow again: everything is sent anew where the host does not have it whole",
 	scripts.ExitBuild:   "see the build's words above, fix it and push again",
 	scripts.ExitHook:    "see the command's words above, fix it and run this workflow again",
+	scripts.ExitRun:     "see the command's words above",
+	scripts.ExitRunBusy: "wait for it to end, or raise the input \"lock-timeout\"; with the input \"run-at-once\" a command " +
+		"runs beside others",
 	scripts.ExitForeign: "stop that process, or choose other ports with the input \"ports\"",
 	scripts.ExitStart:   "{mend}{log}",
 	scripts.ExitDied:    "{mend}{log}",
@@ -70,7 +74,10 @@ func (p Place) Remedy(code int) string {
 		return "see the lines above and run this workflow again"
 	}
 	mend := "fix the release or the input \"start\" and push again"
-	if p.Rollback {
+	switch {
+	case p.Again:
+		mend = "correct the input \"env\" if that has changed, or fix the release and push it"
+	case p.Rollback:
 		mend = "choose another release with the input \"release\", or fix this one and push it"
 	}
 	return strings.NewReplacer(

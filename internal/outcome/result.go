@@ -16,6 +16,8 @@ type Outcome string
 const (
 	Deployed   Outcome = "deployed"
 	RolledBack Outcome = "rolled-back" // as it was asked for
+	Restarted  Outcome = "restarted"   // the active release, with another environment if one was given
+	Ran        Outcome = "ran"         // the command of the operation run, with status 0
 	SetUp      Outcome = "set-up"      // the host lacked something, and is ready now; nothing was deployed
 	// Maintenance has begun or ended, as it was asked for.
 	Maintenance Outcome = "maintenance"

@@ -14,7 +14,8 @@ import (
 
 // marks stand before the headline; GitHub's page shows them in colour.
 var marks = map[Outcome]string{
-	Deployed: "✅", RolledBack: "✅", SetUp: "✅", Maintenance: "✅", Unchanged: "✅", Restored: "↩️", Failed: "❌",
+	Deployed: "✅", RolledBack: "✅", Restarted: "✅", Ran: "✅", SetUp: "✅", Maintenance: "✅", Unchanged: "✅",
+	Restored: "↩️", Failed: "❌",
 }
 
 // summary is the page of the run: what came of it, where, how long each part took, and what was
@@ -39,7 +40,8 @@ func summary(r *Result, cause error) string {
 		b.WriteString("\n" + r.Details)
 	}
 	chart := gantt(r.Begin, r.Timeline, r.live())
-	if chart != "" && r.Operation != inputs.Status && r.Operation != inputs.Check {
+	if chart != "" && r.Operation != inputs.Status && r.Operation != inputs.Check && r.Operation != inputs.Logs &&
+		r.Operation != inputs.RunIt {
 		b.WriteString("\n" + chart)
 	}
 	if len(r.History) > 1 {

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -93,8 +94,9 @@ func TestWhatServesWhereIsSaidWhenItDiffers(t *testing.T) {
 	if lines := Skew(same); lines != nil {
 		t.Errorf("%v", lines)
 	}
-	skew := append(same, Member{Host: "c"}, Member{Host: "d", Active: "2"}, Member{Host: "e", Active: "2"},
-		Member{Host: "f", Active: "2"})
+	skew := slices.Concat(same, []Member{
+		{Host: "c"}, {Host: "d", Active: "2"}, {Host: "e", Active: "2"}, {Host: "f", Active: "2"},
+	})
 	want := []string{"2 on d, e, f", "1 on a, b", NoRelease + " on c"}
 	if diff := cmp.Diff(want, Skew(skew)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

@@ -35,7 +35,7 @@ func (r Release) Fits(strategy inputs.Strategy) error {
 	return &ChoiceError{
 		fmt.Errorf("release %s was deployed with the strategy %q, and a release is started as it was deployed",
 			r.ID, took),
-		fmt.Sprintf("set the input strategy to %q for this rollback", took),
+		fmt.Sprintf("set the input strategy to %q for this run", took),
 	}
 }
 
@@ -116,8 +116,12 @@ func ChooseRelease(releases []Release, active, named string) (chosen Release, wh
 	return Release{}, "", &ChoiceError{err, next}
 }
 
-// ChoiceError is a rollback that has nothing to go back to.
+// ChoiceError is a rollback that has nothing to go back to, or another operation that does not find
+// the release that it is for.
 type ChoiceError struct {
-	error
-	Next string // what to do
+	Cause error
+	Next  string // what to do
 }
+
+func (e *ChoiceError) Error() string { return e.Cause.Error() }
+func (e *ChoiceError) Unwrap() error { return e.Cause }

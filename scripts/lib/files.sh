@@ -155,7 +155,7 @@ stand_by() {
   pid=$(adopted "$1")
   pid=${pid%%$'\n'*}
   if [[ -z $pid ]]; then
-    [[ -e $path/slots/$1/.deploy-action/live ]] && slot_pid "$1" || return 0
+    proved "$1" && slot_pid "$1" || return 0
   fi
   if [[ -O $life ]] && : >"$life/stands"; then return; fi
   ln -sfnT -- "/proc/$pid/stat" "$flags/.standby-$1" 2>/dev/null || :
@@ -163,6 +163,23 @@ stand_by() {
 
 # stand_down PORT: no more, before it is stopped, or while it is active and not proved.
 stand_down() { rm -f -- "$flags/.standby-$1" "/run/deploy-action/$app-$1/stands" || :; }
+
+# environment_file PORT RELEASE: where the environment of the version in the slot is, from its folder.
+environment_file() {
+  if [[ -e $path/slots/$1.environment && $path/slots/$1 -ef $path/releases/$2 ]]; then
+    printf '%s' "$path/slots/$1.environment"
+  else
+    printf '.deploy-action/environment'
+  fi
+}
+
+# settle_environment PORT: the environment with which a release was started again in the slot is the
+# release's, once it has proved itself. It is not made by its recipe any more then.
+settle_environment() {
+  local release=$path/slots/$1/.deploy-action
+  if [[ ! -e $path/slots/$1.environment || -e $path/slots/$1.trial ]]; then return; fi
+  printf 'renewed\n' | write "$release/recipe" 0600 && mv -fT -- "$path/slots/$1.environment" "$release/environment"
+}
 
 # seal RELEASE-FOLDER: inode, mode, size and time of the last change of each of its files, and the
 # path, sorted.
@@ -176,6 +193,9 @@ mark_complete() {
   sync -f .
   : | write .deploy-action/complete 0644
 }
+
+# proved PORT: has its release come through its probation, also this time?
+proved() { [[ -e $path/slots/$1/.deploy-action/live && ! -e $path/slots/$1.trial ]]; }
 
 # mark_live RELEASE: it serves, and has proved itself. The number in the marker puts releases in the
 # order in which they came to serve, which neither a clock that jumps nor a later rollback changes.

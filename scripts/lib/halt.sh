@@ -34,7 +34,8 @@ halt() {
     members "$port" | xargs -r kill -KILL -- 2>/dev/null || :
     rm -f -- "$path/slots/$port.pid" "$path/slots/$port.exit" || : # on a read-only disk
   fi
-  rm -f -- "$path/slots/$port".{trial,first,gate,relay} || :
+  if [[ $undo == no ]]; then settle_environment "$port" || :; fi # on a read-only disk
+  rm -f -- "$path/slots/$port".{environment,trial,first,gate,relay} || :
   [[ -z $(members "$port") ]] || die "$EX_STOP" "slot $port still runs: pid $(members "$port" | tr '\n' ' ')"
   now_ms
   result stop_ms "$((ms - begin))"

@@ -16,7 +16,7 @@ slot_release() {
   result "processes_$1" "$workers"
   workers_in "$1" || :
   result "workers_$1" "$of${workers:+ $workers}"
-  result_if "proved_$1" test -e "$dir/.deploy-action/live"
+  result_if "proved_$1" proved "$1"
   result "by_$1" "$(head -n 1 -- "$dir/.deploy-action/by" 2>/dev/null || :)"
   result "release_$1" "${release##*/}"
 }

@@ -1,18 +1,22 @@
 #!/usr/bin/env bash
 # Starts a release on a slot.
 #
-# Values: app, path
+# Values: app, path, ports (two, blank-separated)
 
-# launch PORT RELEASE: prints the results pid, starttime and log_offset (see start.sh), and sets
-# these.
+# launch PORT RELEASE [ENVIRONMENT]: prints the results pid, starttime and log_offset (see
+# start.sh), and sets these. With an environment of its own the release keeps the one that it has
+# until it has proved itself.
 launch() {
-  local port=$1 release=$2 log=$path/logs/$1.log
+  local port=$1 release=$2 log=$path/logs/$1.log other
   pid='' starttime='' log_offset=''
   stand_down "$port"
+  for other in $ports; do settle_environment "$other"; done
+  rm -f -- "$path/slots/$port.environment"
   ln -sfnT -- "../releases/$release" "$path/slots/$port.next"
   mv -fT -- "$path/slots/$port.next" "$path/slots/$port"
   if [[ -s $log && $(stat -c %s "$log") -gt 10485760 ]]; then mv -f -- "$log" "$log.1"; fi
   on_trial "$port"
+  if [[ -n ${3-} ]]; then renew "$port" "$release" "$3"; fi
   printf '=== %s start of %s on port %s\n' "$(date -u +%FT%TZ)" "$release" "$port" >>"$log"
   log_offset=$(stat -c %s "$log")
   result log_offset "$log_offset"
@@ -37,6 +41,18 @@ launch() {
   fi
   result pid "$pid"
   result starttime "$starttime"
+}
+
+# renew PORT RELEASE ENVIRONMENT: has the version in the slot read this one, and no other slot's. A
+# start file of an earlier version of this action looks for none in the slot yet.
+renew() {
+  local own=$path/releases/$2/.deploy-action
+  if cmp -s -- "$own/environment" <(printf '%s' "$3"); then return; fi
+  if [[ $(sed -n 3p "$own/start") == '. .deploy-action/environment' ]]; then
+    # shellcheck disable=SC2016 # whoever runs that file expands it
+    sed '3s,^,. "../../slots/$PORT.environment" 2>/dev/null || ,' "$own/start" | write "$own/start" 0755
+  fi
+  printf '%s' "$3" | write "$path/slots/$1.environment" 0600
 }
 
 # was_there PORT: did its version run at all? One that ends at once may have ended before systemd,

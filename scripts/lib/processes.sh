@@ -33,7 +33,10 @@ write_processes() {
 
 write_process() {
   mkdir -p .deploy-action/processes
-  printf '#!/usr/bin/env bash\n# Written by deploy-action.\n. .deploy-action/environment\nexec bash -c %s\n' "${2@Q}" \
+  # That of a release which is started again is beside it until it has proved itself.
+  # shellcheck disable=SC2016 # the unit's shell expands it
+  printf '#!/usr/bin/env bash\n# Written by deploy-action.\n%s\nexec bash -c %s\n' \
+    '. "../../slots/$SLOT.environment" 2>/dev/null || . .deploy-action/environment' "${2@Q}" \
     | write ".deploy-action/processes/$1" 0644
   workers+="${workers:+ }$1"
 }

@@ -41,7 +41,8 @@ fits() {
 
 open_gate() { rm -f -- "$path/slots/$port.gate"; }
 
-# hold RELEASE: systemd listens, and the release is about to start. Prints what launch does.
+# hold RELEASE [ENVIRONMENT]: systemd listens, and the release is about to start. Prints what launch
+# does.
 hold() {
   local owner
   if ! socket_listens "$port"; then
@@ -56,7 +57,7 @@ hold() {
   unit_socket enable "$port"
   rm -f -- "$path/slots/$port.relay"
   write_gate
-  launch "$port" "$1"
+  launch "$port" "$1" "${2-}"
 }
 
 # resume: what served before does so again, and answers whoever waits. Prints serves (its port).

@@ -112,15 +112,15 @@ talk_hold() {
   talk_tell "$talk_status"
 }
 
-# talk_verbs: one after the other, to their ends, until one fails. None begins once the conversation
-# is over.
+# talk_verbs: one after the other, to their ends, until one fails. No other begins once the
+# conversation is over.
 talk_verbs() {
   local talk_verb='' talk_status=0 talk_heard='' talk_told='' talk_n
   trap 'talk_heard=yes; talk_end' USR1
   talk_apart
   for talk_n in "${!talk_tags[@]}"; do
     talk_tag=${talk_tags[talk_n]} talk_name=${talk_names[talk_n]}
-    if [[ $talk_status != 0 || -n $talk_told ]] || ! kill -0 "$$" 2>/dev/null; then
+    if [[ $talk_status != 0 || -n $talk_told ]] || { ((talk_n > 0)) && ! kill -0 "$$" 2>/dev/null; }; then
       talk_tell skipped
       continue
     fi
