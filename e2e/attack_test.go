@@ -230,7 +230,8 @@ func widest(t *testing.T, w *world.World, table *attack.Table) {
 		},
 		{
 			"nginx", "the widest names that are let through",
-			"nginx -t 2>&1 | grep -vE 'syntax is ok|test is successful'", "nginx -t finds nothing",
+			// Names as long as these may fill nginx's hash of variables beyond what it calls optimal.
+			"nginx -t 2>&1 | grep -vE 'syntax is ok|test is successful|optimal variables_hash'", "nginx -t finds nothing",
 		},
 		{
 			"sudoers", "the widest names that are let through", "visudo -c | grep -v 'parsed OK'",

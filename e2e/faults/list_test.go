@@ -99,7 +99,7 @@ const (
 // small is a host whose deploy root and other folders are file systems of their own.
 var small = lab.HostOptions{Tmpfs: map[string]string{
 	"/home/ubuntu/shop":      "size=600m,nr_inodes=60000,uid=1000,gid=1000,mode=755,exec",
-	"/var/lib/deploy-action": "size=1m", "/tmp": "size=8m",
+	"/var/lib/deploy-action": "size=1m,mode=755", "/tmp": "size=8m",
 }}
 
 // fill leaves no byte free in a folder's file system; what it wrote is removed by free.

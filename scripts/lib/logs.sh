@@ -9,7 +9,7 @@
 whole() {
   local file
   for file in "$1.2" "$1.1" "$1"; do
-    if [[ -r $file ]]; then cat -- "$file"; elif [[ -e $file ]]; then as_root cat -- "$file"; fi
+    if [[ -r $file ]]; then cat -- "$file"; elif [[ -e $file ]]; then as_root_or_not cat -- "$file"; fi
   done | tail -c 268435456
 }
 
