@@ -549,3 +549,51 @@ func TestNothingBeginsOnceTheConversationIsOver(t *testing.T) {
 		t.Error("what was to come next has begun")
 	}
 }
+
+// A verb has its three streams and no more of what the loop has open, and nothing is said of one that
+// is killed but how it has ended.
+func TestAVerbHasNothingOfTheLoop(t *testing.T) {
+	theirs := map[string]bool{} // what this test was started with
+	fds, err := filepath.Glob("/proc/self/fd/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, fd := range fds {
+		if to, err := os.Readlink(fd); err == nil {
+			theirs[to] = true
+		}
+	}
+	c := converse(t, "60", map[string]string{
+		"open": `find /proc/$$/fd -lname "pipe:*" ! -name "[0-2]" -printf "%f %l\n" >&2`,
+		"held": `while read -r _; do :; done`,
+		"kill": `kill -KILL $$`,
+	})
+	held := c.begin("held", true, nil)
+	open := c.begin("open", true, nil)
+	open.Close()
+	for _, turn := range append(c.beginAll([]string{"open", "open"}, false, nil), open) {
+		if err := turn.Wait(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		_, words := turn.said()
+		for line := range strings.Lines(words) {
+			if _, to, _ := strings.Cut(strings.TrimSpace(line), " "); !theirs[to] {
+				t.Errorf("open is %q", line)
+			}
+		}
+	}
+	for _, hold := range []bool{false, true} {
+		turn := c.begin("kill", hold, nil)
+		var exit *remote.ExitError
+		if err := turn.Wait(t.Context()); !errors.As(err, &exit) || exit.Signal != "KILL" {
+			t.Errorf("killed: %v", err)
+		}
+		if results, words := turn.said(); results != "" || words != "" {
+			t.Errorf("killed: %q, %q", results, words)
+		}
+	}
+	held.Close()
+	if err := held.Wait(t.Context()); err != nil {
+		t.Error(err)
+	}
+}

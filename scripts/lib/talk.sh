@@ -24,13 +24,15 @@
 talk_main() {
   local talk_kind talk_tag talk_size talk_name talk_values IFS=$' \t\n'
   local talk_tags=() talk_names=() talk_texts=() # of the verbs that come next, one after the other
-  local -A talk_inputs=() talk_jobs=()
+  local -A talk_inputs=() talk_jobs=() talk_runs=() talk_ended=() # the last two by job
+  local talk_begun talk_words=2
   # A login's functions may have the names of what is used here, and its BASH_ENV other habits.
   while builtin read -r _ _ talk_name; do builtin unset -f "$talk_name"; done < <(builtin declare -Fx)
   set +eu
   export LC_ALL=C   # a length is one in bytes
   trap : PIPE       # a verb that reads no more has ended, which is told
   trap '' TERM USR1 # what is told to end are verbs; this ends with the connection
+  exec {talk_begun}<> <(:) # who begins a verb writes here, and this reads
   while read -r -t "$silence" talk_kind talk_tag talk_size talk_name; do
     case $talk_kind in
       verb | first | hold)
@@ -39,7 +41,7 @@ talk_main() {
         ;;
       feed) { printf '\n' >&"${talk_inputs[$talk_tag]}"; } 2>/dev/null ;;
       close) talk_hang_up ;;
-      end) if [[ -n ${talk_jobs[$talk_tag]-} ]]; then kill -USR1 "${talk_jobs[$talk_tag]}" 2>/dev/null; fi ;;
+      end) talk_end ;;
       beat) talk_look ;;
       *) exit 1 ;; # what opened the conversation was not all that was read
     esac
@@ -77,92 +79,94 @@ talk_hang_up() {
 # talk_look: who was to tell the end of a verb may have been killed, as for want of memory.
 talk_look() {
   local talk_job
-  local -A talk_ended=()
+  local -A talk_gone=()
+  talk_listen
   for talk_tag in "${!talk_jobs[@]}"; do
     talk_job=${talk_jobs[$talk_tag]}
     if kill -0 "$talk_job" 2>/dev/null; then continue; fi
-    if [[ -z ${talk_ended[$talk_job]-} ]]; then
+    if [[ -z ${talk_gone[$talk_job]-} ]]; then
       wait "$talk_job" 2>/dev/null
-      talk_ended[$talk_job]=$?
+      talk_gone[$talk_job]=$?
+      unset -v 'talk_runs[$talk_job]' 'talk_ended[$talk_job]'
     fi
-    if [[ ${talk_ended[$talk_job]} != 0 ]]; then talk_tell lost; fi
+    if [[ ${talk_gone[$talk_job]} != 0 ]]; then talk_tell lost; fi
     unset -v 'talk_jobs[$talk_tag]'
   done
 }
 
 talk_tell() {
   printf '%s end %s\n' "$talk_tag" "$1"
-  printf '%s\n' "$talk_tag" >&2
+  printf '%s\n' "$talk_tag" >&"$talk_words"
 }
 
-# talk_apart: a process has no part in what others are fed by: theirs would never end.
+# talk_apart: a process has no part in what others are fed by: theirs would never end. What bash
+# itself says of how a verb was killed is nobody's.
 talk_apart() {
   local talk_input
   for talk_input in "${talk_inputs[@]}"; do exec {talk_input}>&-; done
+  exec {talk_words}>&2 2>/dev/null
 }
 
 # talk_hold: one verb, to its end.
 talk_hold() {
-  local talk_verb='' talk_status talk_heard='' talk_told=''
-  trap 'talk_heard=yes; talk_end' USR1
+  local talk_status talk_told='' talk_job=$BASHPID talk_words
+  trap 'talk_told=yes' USR1
   talk_apart
-  talk_shell <&0 &
-  exec </dev/null
-  talk_await
+  (talk_shell)
+  talk_status=$?
   talk_tell "$talk_status"
 }
 
 # talk_verbs: one after the other, to their ends, until one fails. No other begins once the
-# conversation is over.
+# conversation is over, or after one that was told to end. It waits in the foreground: a signal that
+# interrupts bash's wait (5.2) at the moment in which a verb ends can lose how it has ended.
 talk_verbs() {
-  local talk_verb='' talk_status=0 talk_heard='' talk_told='' talk_n
-  trap 'talk_heard=yes; talk_end' USR1
+  local talk_status=0 talk_told='' talk_n talk_job=$BASHPID talk_words
+  trap 'talk_told=yes' USR1
   talk_apart
   for talk_n in "${!talk_tags[@]}"; do
     talk_tag=${talk_tags[talk_n]} talk_name=${talk_names[talk_n]}
-    if [[ $talk_status != 0 || -n $talk_told ]] || { ((talk_n > 0)) && ! kill -0 "$$" 2>/dev/null; }; then
+    if ((talk_n > 0)) && { [[ $talk_status != 0 || -n $talk_told ]] || ! kill -0 "$$" 2>/dev/null; }; then
       talk_tell skipped
       continue
     fi
-    printf '%s' "${talk_texts[talk_n]}" | talk_shell &
-    talk_await
+    printf '%s' "${talk_texts[talk_n]}" | talk_shell
+    talk_status=$?
     talk_tell "$talk_status"
   done
 }
 
-# talk_shell: becomes the verb's, in a session of its own. It is not deaf to signals, as what a
-# shell runs in the background is.
+# talk_shell: becomes the verb's, in a session of its own, after it has told which process it is. It
+# is not deaf to signals, as what a shell runs in the background is.
 talk_shell() {
   trap - INT QUIT TERM USR1 PIPE
+  printf '%s %s\n' "$talk_job" "$BASHPID" >&"$talk_begun"
+  exec {talk_begun}>&- 2>&"$talk_words" {talk_words}>&-
   SHLVL=$((SHLVL - 1)) # as without the loop
   exec setsid bash -s -- "$talk_name"
 }
 
-# talk_await: sets talk_status to how the last process of the background has ended. A wait that a
-# signal interrupts has a status that says so, and bash may run the trap a command later: then it is
-# -1 in bash 5.2.
-talk_await() {
-  local talk_unknown=0
-  talk_verb=$!
-  while ((talk_unknown < 99)); do
-    talk_heard=''
-    wait "$talk_verb"
-    talk_status=$?
-    if ((talk_status < 0)); then
-      talk_unknown=$((talk_unknown + 1))
-    elif [[ -z $talk_heard ]]; then
-      break
-    fi
+# talk_listen: learns which processes the verbs are that have begun since.
+talk_listen() {
+  local talk_job talk_verb
+  while read -r -t 0 -u "$talk_begun" && read -r -u "$talk_begun" talk_job talk_verb; do
+    talk_runs[$talk_job]=$talk_verb
   done
-  talk_verb=''
 }
 
-# talk_end: once, since a second signal would cut off what a verb does at the first. It has no group
-# of its own yet when it is just beginning.
-# shellcheck disable=SC2317 # a trap calls it
+# talk_end: the verb that a job is at hears it once, since a second signal would cut off what it does
+# at the first. It has no group of its own yet when it is just beginning.
 talk_end() {
-  if [[ -z $talk_verb || -n $talk_told ]]; then return; fi
-  if kill -TERM -- "-$talk_verb" 2>/dev/null; then talk_told=yes; else kill -TERM "$talk_verb" 2>/dev/null; fi
+  local talk_job=${talk_jobs[$talk_tag]-} talk_verb
+  if [[ -z $talk_job ]] || ! kill -USR1 "$talk_job" 2>/dev/null; then return; fi
+  talk_listen
+  talk_verb=${talk_runs[$talk_job]-}
+  if [[ -z $talk_verb || $talk_verb == "${talk_ended[$talk_job]-}" ]]; then return; fi
+  if kill -TERM -- "-$talk_verb" 2>/dev/null; then
+    talk_ended[$talk_job]=$talk_verb
+  else
+    kill -TERM "$talk_verb" 2>/dev/null
+  fi
 }
 
 talk_main
