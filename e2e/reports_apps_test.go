@@ -178,7 +178,8 @@ func recycles(w *world.World, _ *lab.Result) { recyclesBut(w, 0) }
 
 // recyclesGET allows 1 in 100 POST to fail: a worker of gunicorn's that runs uvicorn closes, at its
 // end, connections that it has taken and not read from. Who asks it directly loses as many, and
-// what can't be repeated nobody may repeat for him.
+// what can't be repeated nobody may repeat for him. A GET is repeated once over a new connection,
+// which a busy host's worker may close as well: 1 in 1,000.
 func recyclesGET(w *world.World, _ *lab.Result) { recyclesBut(w, 100) }
 
 func recyclesBut(w *world.World, oneIn int) {
@@ -193,8 +194,14 @@ func recyclesBut(w *world.World, oneIn int) {
 		w.T.Fatalf("steady: %v\n%s", err, out)
 	}
 	w.T.Logf("%d GET and %d POST right, wrong: %v", got.GET, got.POST, got.Wrong)
-	if got.GET < 500 || got.POST < 500 || got.Wrong["GET"] > 0 || got.Wrong["POST"]*oneIn > got.POST || oneIn == 0 &&
-		got.Wrong["POST"] > 0 {
+	allowed := func(right, oneIn int) int {
+		if oneIn == 0 {
+			return 0
+		}
+		return right / oneIn
+	}
+	if got.GET < 500 || got.POST < 500 || got.Wrong["GET"] > allowed(got.GET, oneIn*10) ||
+		got.Wrong["POST"] > allowed(got.POST, oneIn) {
 		w.T.Errorf("%d GET and %d POST are right, wrong: %v %s", got.GET, got.POST, got.Wrong,
 			strings.Join(got.First, "\n"))
 	}
