@@ -21,6 +21,7 @@ func New(in *inputs.Inputs, rep *report.Report, dial host.Dialer, open Opener, b
 		engine: engine{rep: rep, now: time.Now, patience: reconnectFor},
 		in:     in, op: operations[in.Operation], open: open, begin: begin, wanted: make(chan string, 1),
 	}
+	d.openParameters = openParameters
 	d.same, d.toUndo = d.notRestarted, d.takesBack()
 	token := fmt.Sprintf("%s-%s", in.Run.ID, rand.Text())
 	for _, address := range in.Hosts {
@@ -53,6 +54,9 @@ func (d *Deployment) steps() []step {
 	anew.unless = isChosen
 	deployment := slices.Concat(
 		prepare.of([]step{ // The old version serves; nothing it needs is touched.
+			{
+				name: "env-from", title: "Reading variables from AWS", once: d.readEnvFrom, unless: d.noEnvFrom, within: brief,
+			},
 			{name: "connect", title: "Connecting", each: d.connect, within: in.ConnectTimeout + brief},
 			{
 				name: "read", title: "Reading the checkout", once: d.readCheckout, unless: d.sendsNothing,

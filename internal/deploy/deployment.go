@@ -15,16 +15,18 @@ import (
 // Deployment is one run of the action.
 type Deployment struct {
 	engine
-	in      *inputs.Inputs
-	op      operation // that the input names
-	open    Opener
-	begin   time.Time
-	details string                          // Markdown for the summary
-	untidy  bool                            // something is left for the post step
-	saved   func(string) string             // for Tidy: what the run that was cut off has left
-	tree    func() (*workspace.Tree, error) // walks through the workspace, once
-	hashed  func() (*workspace.Tree, error) // and hashes it, once
-	store   Store                           // nil before the step resolve
+	in             *inputs.Inputs
+	op             operation // that the input names
+	open           Opener
+	begin          time.Time
+	details        string                                            // Markdown for the summary
+	untidy         bool                                              // something is left for the post step
+	saved          func(string) string                               // for Tidy: what the run that was cut off has left
+	tree           func() (*workspace.Tree, error)                   // walks through the workspace, once
+	hashed         func() (*workspace.Tree, error)                   // and hashes it, once
+	fromAWS        []inputs.Variable                                 // none before the step env-from
+	openParameters func(context.Context, string) (Parameters, error) // by region
+	store          Store                                             // nil before the step resolve
 
 	wanted chan string // of several hosts: has the commit that the first one has found ref to be
 }

@@ -3,6 +3,7 @@ package deploy
 import (
 	"crypto/sha256"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/clothesme/deploy-action/internal/inputs"
@@ -39,9 +40,9 @@ func (d *Deployment) recipe(h *target) string {
 }
 
 func (d *Deployment) environment() string {
-	variables := make([][2]string, len(d.in.Env))
-	for i, v := range d.in.Env {
-		variables[i] = [2]string{v.Name, v.Value.Reveal()}
+	var variables [][2]string
+	for _, v := range slices.Concat(d.fromAWS, d.in.Env) {
+		variables = append(variables, [2]string{v.Name, v.Value.Reveal()})
 	}
 	return scripts.Environment(variables)
 }

@@ -59,7 +59,7 @@ func (d *Deployment) environmentText() string {
 // renewed is the environment that a release gets which is started again, empty where it keeps its
 // own.
 func (d *Deployment) renewed() string {
-	if !d.op.again || len(d.in.Env) == 0 {
+	if !d.op.again || len(d.in.Env)+len(d.in.EnvFrom) == 0 {
 		return ""
 	}
 	return d.environment()

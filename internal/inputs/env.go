@@ -47,11 +47,8 @@ func setEnv(p *parser, value string) error {
 		switch {
 		case !found:
 			errs = append(errs, fmt.Errorf("line %d: must be KEY=VALUE, or KEY<<END for a value of several lines", at))
-		case !variableName.MatchString(name):
-			errs = append(errs, fmt.Errorf("line %d: the name must have only letters, digits and _ in it, and not "+
-				"begin with a digit", at))
-		case slices.Contains(ownVariables, name):
-			errs = append(errs, fmt.Errorf("line %d: %s is set by the action; choose another name", at, name))
+		case CheckVariable(name) != nil:
+			errs = append(errs, fmt.Errorf("line %d: %w", at, CheckVariable(name)))
 		case seen[name]:
 			errs = append(errs, fmt.Errorf("line %d: %s is there twice", at, name))
 		default:

@@ -397,6 +397,14 @@ func TestFaults(t *testing.T) {
 			"trusted-proxies", "::/0",
 			`must not be every network, or any visitor could say that he is another (got "::/0")`,
 		},
+		{"env-from", "ssm:/shop", `must name a path of parameters between slashes, such as "ssm:/shop/" (got "ssm:/shop")`},
+		{"env-from", "ssm:shop/", `must name a path of parameters between slashes, such as "ssm:/shop/" (got "ssm:shop/")`},
+		{"env-from", "secretsmanager:", `must name a secret, such as "secretsmanager:shop/env" (got "secretsmanager:")`},
+		{
+			"env-from", "vault:x",
+			`must be lines such as "ssm:/shop/" or "secretsmanager:shop/env" (got "vault:x")`,
+		},
+		{"env-from", "ssm:/a/,ssm:/a/", `must not name a place twice (got "ssm:/a/,ssm:/a/")`},
 		{
 			"maintenance", "on",
 			`is for operation "maintenance" only: leave it out, or set that operation; what it has put up stays there ` +

@@ -135,6 +135,7 @@ func fields() []field {
 			set: on(func(in *Inputs) *On { return &in.AfterSwitchOn }),
 		},
 		{name: "env", shape: envText, set: setEnv},
+		{name: "env-from", shape: text, set: setEnvFrom},
 		{name: "shared", shape: text, set: setShared},
 		{name: "assets", shape: text, set: setAssets},
 		{name: "aws-region", set: setAWSRegion},

@@ -84,7 +84,8 @@ type Inputs struct {
 	// of several hosts, those on which they run
 	BeforeStartOn, AfterSwitchOn On
 	Env                          []Variable
-	Shared                       []string // clean paths within the release
+	EnvFrom                      []EnvSource // of which a later one, and Env, go before an earlier one
+	Shared                       []string    // clean paths within the release
 
 	Assets     []Asset
 	AWSRegion  string // "": from the environment
@@ -163,11 +164,7 @@ func (in *Inputs) Secrets() []string {
 		secrets = append(secrets, in.Token.Reveal(), basic)
 	}
 	for _, v := range in.Env {
-		for line := range strings.SplitSeq(v.Value.Reveal(), "\n") {
-			if masked(line) {
-				secrets = append(secrets, line)
-			}
-		}
+		secrets = append(secrets, v.Secrets()...)
 	}
 	for _, passphrase := range []Secret{in.Passphrase, in.JumpPassphrase} {
 		if passphrase != "" {

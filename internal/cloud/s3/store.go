@@ -6,13 +6,13 @@ package s3
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/config"
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/clothesme/deploy-action/internal/cloud"
 )
 
 // Config says where the objects are; what it leaves empty comes from the environment, as AWS's own
@@ -29,39 +29,11 @@ type Store struct {
 	creds  aws.CredentialsProvider
 }
 
-// lookupTime bounds the search for credentials: without any it ends at the metadata service, which
-// need not be there to say no.
-const lookupTime = 10 * time.Second
-
-var (
-	errNoRegion = errors.New("no AWS region: set the input \"aws-region\", or AWS_REGION in the environment of the " +
-		"step " +
-		"(aws-actions/configure-aws-credentials does)")
-	errNoCredentials = errors.New("no AWS credentials: run aws-actions/configure-aws-credentials before this step, " +
-		"or give the step AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in its env")
-)
-
 // Open finds region, server and credentials.
 func Open(ctx context.Context, c Config) (*Store, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, lookupTime, fmt.Errorf("no answer within %s", lookupTime))
-	defer cancel()
-	cfg, err := config.LoadDefaultConfig(ctx, config.WithRegion(c.Region))
-	var profile config.SharedConfigProfileNotExistError
-	switch {
-	case errors.As(err, &profile):
-		return nil, fmt.Errorf("no AWS profile %q: AWS_PROFILE is set, but a container action does not see the "+
-			"runner's ~/.aws; "+
-			"take it out of the environment, and use aws-actions/configure-aws-credentials", profile.Profile)
-	case err != nil:
-		return nil, fmt.Errorf("read AWS configuration: %w", err)
-	case cfg.Region == "":
-		return nil, errNoRegion
-	}
-	if _, err := cfg.Credentials.Retrieve(ctx); err != nil {
-		if ctx.Err() != nil {
-			err = context.Cause(ctx)
-		}
-		return nil, fmt.Errorf("%w (%w)", errNoCredentials, err)
+	cfg, err := cloud.Config(ctx, c.Region)
+	if err != nil {
+		return nil, err
 	}
 	client := awss3.NewFromConfig(cfg, func(o *awss3.Options) {
 		if c.Endpoint != "" {
@@ -93,7 +65,7 @@ const signed = 15 * time.Minute
 func (s *Store) Sign(ctx context.Context, o Object) (url string, until time.Time, err error) {
 	creds, err := s.creds.Retrieve(ctx)
 	if err != nil {
-		return "", time.Time{}, fmt.Errorf("%w (%w)", errNoCredentials, err)
+		return "", time.Time{}, fmt.Errorf("%w (%w)", cloud.ErrNoCredentials, err)
 	}
 	until = time.Now().Add(signed)
 	if creds.CanExpire && creds.Expires.Before(until) {

@@ -1,0 +1,185 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/clothesme/deploy-action/e2e/lab"
+	"github.com/clothesme/deploy-action/e2e/world"
+)
+
+// awsWorld is a world with moto in the place of AWS, on a host of its own.
+type awsWorld struct {
+	*world.World
+	aws *lab.Host
+	env map[string]string // of the step
+}
+
+func newAWSWorld(t *testing.T) *awsWorld {
+	t.Helper()
+	w := &awsWorld{World: world.New(t, lab.HostOptions{})}
+	var err error
+	if w.aws, err = world.Shared.Lab.Host(w.Ctx, lab.HostOptions{Release: lab.Trixie, With: "moto"}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := w.aws.Remove(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	w.onAWS(`systemd-run --quiet --unit moto moto_server -H 0.0.0.0 -p 5000
+timeout 60 bash -c 'until curl -sfo /dev/null http://127.0.0.1:5000/moto-api/; do sleep 0.05; done'`)
+	w.env = map[string]string{
+		"AWS_ENDPOINT_URL": "http://" + w.aws.IP + ":5000", "AWS_REGION": "eu-central-1", "AWS_DEFAULT_REGION": "eu-central-1",
+	}
+	return w
+}
+
+func (w *awsWorld) onAWS(script string) string {
+	w.T.Helper()
+	out, err := w.aws.Exec(w.Ctx, script)
+	if err != nil {
+		w.T.Fatalf("%s: %v", script, err)
+	}
+	return out
+}
+
+// boto runs Python with a function client(service), as AWS's administrator.
+func (w *awsWorld) boto(script string) string {
+	w.T.Helper()
+	return w.onAWS("python3 - <<'X'\n" + `import boto3, json
+def client(name):
+    return boto3.client(name, endpoint_url="http://127.0.0.1:5000", region_name="eu-central-1", aws_access_key_id="` + w.env["AWS_ACCESS_KEY_ID"] + `" or "admin", aws_secret_access_key="` + w.env["AWS_SECRET_ACCESS_KEY"] + `" or "admin")
+` + script + "\nX")
+}
+
+// role is what the credentials of the step may do; moto holds them to it from here on.
+func (w *awsWorld) role(policy string) {
+	w.T.Helper()
+	w.onAWS("curl -fsS -X POST http://127.0.0.1:5000/moto-api/reset-auth -H 'Content-Type: text/plain' --data-raw 1000000")
+	w.env["AWS_ACCESS_KEY_ID"], w.env["AWS_SECRET_ACCESS_KEY"] = "", ""
+	var key struct{ ID, Secret string }
+	out := w.boto(`iam = client("iam")
+import time
+name = "deploy-%d" % time.time_ns()
+iam.create_user(UserName=name)
+iam.put_user_policy(UserName=name, PolicyName="p", PolicyDocument='''` + policy + `''')
+k = iam.create_access_key(UserName=name)["AccessKey"]
+print(json.dumps({"ID": k["AccessKeyId"], "Secret": k["SecretAccessKey"]}))`)
+	if err := json.Unmarshal([]byte(strings.TrimSpace(out)), &key); err != nil {
+		w.T.Fatalf("%v in %q", err, out)
+	}
+	w.env["AWS_ACCESS_KEY_ID"], w.env["AWS_SECRET_ACCESS_KEY"] = key.ID, key.Secret
+	w.onAWS("curl -fsS -X POST http://127.0.0.1:5000/moto-api/reset-auth -H 'Content-Type: text/plain' --data-raw 0")
+}
+
+func (w *awsWorld) deploy(with map[string]string) *lab.Result {
+	w.T.Helper()
+	return w.again(w.Commit(nil), with)
+}
+
+func (w *awsWorld) again(sha string, with map[string]string) *lab.Result {
+	w.T.Helper()
+	job := w.Job(sha, with)
+	job.Env = w.env
+	return w.Run(job)
+}
+
+// asREADMEHasIt is what the role needs by README.md, and no more.
+const asREADMEHasIt = `{"Version": "2012-10-17", "Statement": [
+  {"Effect": "Allow", "Action": "ssm:GetParametersByPath", "Resource": "*"},
+  {"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": "*"}]}`
+
+func TestVariablesFromAWS(t *testing.T) {
+	w := newAWSWorld(t)
+	w.boto(`ssm, secrets = client("ssm"), client("secretsmanager")
+for n in range(12): # more than a page
+    ssm.put_parameter(Name="/shop/production/PLAIN_%d" % n, Value="plain number %d" % n, Type="String")
+ssm.put_parameter(Name="/shop/production/db/DATABASE_URL", Value="postgres://u:pass word's@db/$x", Type="SecureString")
+ssm.put_parameter(Name="/shop/production/BOTH", Value="of the parameter", Type="String")
+ssm.put_parameter(Name="/shop/production/LOG_LEVEL", Value="debug, says AWS", Type="String")
+secrets.create_secret(Name="shop/production", SecretString=json.dumps({"BOTH": "of the secret", "API_KEY": "first\nsecond", "N": 5}))
+secrets.create_secret(Name="shop/SIGNING_KEY", SecretString="one text, as it is")`)
+	w.role(asREADMEHasIt)
+	with := map[string]string{
+		"env-from": "ssm:/shop/production/\nsecretsmanager:shop/production\nsecretsmanager:shop/SIGNING_KEY", "env": "LOG_LEVEL=info, says env",
+	}
+	sha := w.Commit(nil)
+	first := w.again(sha, with)
+	if first.ExitCode != 0 {
+		t.Fatalf("deployment:\n%s", first.Log())
+	}
+	world.Says(t, first, "✓ env-from: ", "DATABASE_URL", "1 of them as the input env has them")
+	environment := "/home/ubuntu/shop/slots/8080/.deploy-action/environment"
+	got := w.Exec("stat -Lc '%a %U' " + environment + "; tr '\\0' '\\n' </proc/$(systemctl show -p MainPID --value shop@8080)/environ")
+	for _, want := range []string{
+		"600 ubuntu", "PLAIN_11=plain number 11", "DATABASE_URL=postgres://u:pass word's@db/$x", "BOTH=of the secret",
+		"API_KEY=first\nsecond", "N=5", "SIGNING_KEY=one text, as it is", "LOG_LEVEL=info, says env",
+	} {
+		if !strings.Contains(got, want+"\n") {
+			t.Errorf("the application lacks %q; it has\n%s", want, got)
+		}
+	}
+	for _, secret := range []string{"pass word", "of the secret", "one text"} {
+		for line := range strings.Lines(first.Log()) {
+			if strings.Contains(line, secret) && !strings.Contains(line, "::add-mask::") {
+				t.Errorf("the log has %q in %q", secret, line)
+			}
+		}
+		if strings.Contains(first.Summary, secret) {
+			t.Errorf("the summary has %q", secret)
+		}
+	}
+	if out := w.Exec("grep -rl 'AWS_\\|" + w.env["AWS_ACCESS_KEY_ID"] + "' /home/ubuntu/shop/releases /home/ubuntu/shop/slots /proc/[0-9]*/environ 2>/dev/null || :"); out != "" {
+		t.Errorf("credentials are on the host: %s", out)
+	}
+	w.UnderLoad()
+
+	unchanged := w.again(sha, with)
+	if unchanged.Outputs["outcome"] != "unchanged" {
+		t.Errorf("the same again: %v\n%s", unchanged.Outputs, unchanged.Log())
+	}
+
+	// What AWS refuses is said before anything is touched.
+	before := w.Exec("cd /home/ubuntu/shop && find . -printf '%p %T@\\n' | grep -v '/logs/\\|pyc' | sort")
+	for _, denied := range []struct{ name, policy, place, words string }{
+		{
+			"no parameters", `{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": "*"}]}`,
+			"env-from: ssm:/shop/production/: ", "the role must be allowed ssm:GetParametersByPath on it",
+		},
+		{
+			"no secrets", `{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "ssm:GetParametersByPath", "Resource": "*"}]}`,
+			"env-from: secretsmanager:shop/production: ", "the role must be allowed secretsmanager:GetSecretValue on it",
+		},
+	} {
+		w.role(denied.policy)
+		world.Failed(t, w.deploy(with), "failed", denied.place, denied.words, "site: unchanged; nothing was touched",
+			"put right what is named above")
+	}
+	w.role(asREADMEHasIt)
+	world.Failed(t, w.deploy(map[string]string{"env-from": "secretsmanager:shop/none, ssm:/none/"}), "failed",
+		"secretsmanager:shop/none: there is no such secret", "ssm:/none/: there is no parameter below that path in region eu-central-1")
+	secret := w.env["AWS_SECRET_ACCESS_KEY"]
+	w.env["AWS_SECRET_ACCESS_KEY"] = strings.ToLower(secret)
+	world.Failed(t, w.deploy(with), "failed", "env-from: ssm:/shop/production/: the credentials are refused", "site: unchanged")
+	w.env["AWS_SECRET_ACCESS_KEY"] = secret
+	if after := w.Exec("cd /home/ubuntu/shop && find . -printf '%p %T@\\n' | grep -v '/logs/\\|pyc' | sort"); after != before {
+		t.Errorf("the host was touched: before\n%s\nafter\n%s", before, after)
+	}
+
+	w.onAWS("curl -fsS -X POST http://127.0.0.1:5000/moto-api/reset-auth -H 'Content-Type: text/plain' --data-raw 1000000")
+	w.boto(`client("secretsmanager").put_secret_value(SecretId="shop/SIGNING_KEY", SecretString="another text")`)
+	w.role(asREADMEHasIt)
+	second := w.again(sha, with)
+	if second.ExitCode != 0 || second.Outputs["outcome"] != "deployed" {
+		t.Errorf("another value: %v\n%s", second.Outputs, second.Log())
+	}
+	w.Exec(fmt.Sprintf("grep -q 'SIGNING_KEY=.another text' /home/ubuntu/shop/slots/%s/.deploy-action/environment", second.Outputs["active-port"]))
+	back := w.Run(w.Job(sha, map[string]string{"operation": "rollback", "env-from": with["env-from"]}))
+	if back.ExitCode != 0 || back.Outputs["outcome"] != "rolled-back" {
+		t.Errorf("a rollback takes credentials: %v\n%s", back.Outputs, back.Log())
+	}
+}

@@ -1,0 +1,75 @@
+package parameters
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
+	"strings"
+
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+)
+
+// denied is the action that AWS names when it denies one.
+var denied = regexp.MustCompile(`not authorized to perform: ([a-z]+:[A-Za-z]+)`)
+
+// remedies are AWS's reasons, with what to do about each:
+// docs.aws.amazon.com/systems-manager/latest/APIReference/CommonErrors.html and
+// docs.aws.amazon.com/secretsmanager/latest/apireference/API_GetSecretValue.html
+var remedies = map[string]string{
+	"ExpiredTokenException": "the credentials have expired: run aws-actions/configure-aws-credentials just before this " +
+		"step",
+	"UnrecognizedClientException": "there is no such access key, or AWS_SESSION_TOKEN is not its own: all three of AWS's " +
+		"variables must come from one place",
+	"InvalidSignatureException": "the secret key is not this access key's, or the runner's clock is wrong: correct " +
+		"AWS_SECRET_ACCESS_KEY",
+	"InvalidClientTokenId": "there is no such access key: correct AWS_ACCESS_KEY_ID",
+	"InvalidKeyId": "the KMS key that it is encrypted with can't be used: it must be enabled, and the role allowed " +
+		"kms:Decrypt with it",
+	"DecryptionFailure": "the KMS key that it is encrypted with can't be used: it must be enabled, and the role allowed " +
+		"kms:Decrypt with it",
+	"ResourceNotFoundException": "there is no such secret: correct its name in the input \"env-from\", or the input " +
+		"\"aws-region\"",
+	"InvalidRequestException": "it can't be read in the state that it is in: a secret that is to be deleted has to be " +
+		"restored first",
+	"ThrottlingException": "AWS was asked too often, and went on saying so: let fewer deployments run at once, or raise " +
+		"the Parameter Store's throughput in its settings",
+	"TooManyUpdates": "AWS was asked too often, and went on saying so: run this workflow again",
+}
+
+// explain says what to do about an error of a call, which takes an action of IAM.
+func (s *Store) explain(from, action string, err error) error {
+	var api smithy.APIError
+	var response *smithyhttp.ResponseError
+	if !errors.As(err, &api) {
+		// What stands before AWS, such as a proxy, and its stand-ins say no in another language.
+		if errors.As(err, &response) && (response.HTTPStatusCode() == http.StatusForbidden ||
+			response.HTTPStatusCode() == http.StatusUnauthorized) {
+			return fmt.Errorf("%s: the credentials are refused (status %d): they must be valid, and the role must be allowed %s "+
+				"on it", from, response.HTTPStatusCode(), action)
+		}
+		if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+			return fmt.Errorf("%s: %w", from, err)
+		}
+		return fmt.Errorf("%s: AWS in region %s can't be asked: %w", from, s.region, err)
+	}
+	code, message := api.ErrorCode(), api.ErrorMessage()
+	if remedy := remedies[code]; remedy != "" {
+		return errors.New(from + ": " + remedy + " (" + code + ", region " + s.region + ")")
+	}
+	if code == "AccessDeniedException" || code == "AccessDenied" {
+		if named := denied.FindStringSubmatch(message); named != nil {
+			action = named[1]
+		} else if strings.Contains(message, "ciphertext") || strings.Contains(message, "KMS") {
+			action = "kms:Decrypt"
+		}
+		if action == "kms:Decrypt" {
+			return fmt.Errorf("%s: the role must be allowed kms:Decrypt with the key that it is encrypted with (%s: %s)", from,
+				code, message)
+		}
+		return fmt.Errorf("%s: the role must be allowed %s on it (%s: %s)", from, action, code, message)
+	}
+	return fmt.Errorf("%s: AWS refuses: %s: %s", from, code, message)
+}
