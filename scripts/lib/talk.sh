@@ -23,15 +23,16 @@
 
 talk_main() {
   local talk_kind talk_tag talk_size talk_name talk_values IFS=$' \t\n'
-  local talk_tags=() talk_names=() talk_texts=() # of the verbs that come next, one after the other
-  local -A talk_inputs=() talk_jobs=() talk_runs=() talk_ended=() # the last two by job
+  # Of the verbs that come next, one after the other; the last two are by job.
+  local talk_tags=() talk_names=() talk_texts=()
+  local -A talk_inputs=() talk_jobs=() talk_runs=() talk_ended=()
   local talk_begun talk_words=2
   # A login's functions may have the names of what is used here, and its BASH_ENV other habits.
   while builtin read -r _ _ talk_name; do builtin unset -f "$talk_name"; done < <(builtin declare -Fx)
   set +eu
-  export LC_ALL=C   # a length is one in bytes
-  trap : PIPE       # a verb that reads no more has ended, which is told
-  trap '' TERM USR1 # what is told to end are verbs; this ends with the connection
+  export LC_ALL=C          # a length is one in bytes
+  trap : PIPE              # a verb that reads no more has ended, which is told
+  trap '' TERM USR1        # what is told to end are verbs; this ends with the connection
   exec {talk_begun}<> <(:) # who begins a verb writes here, and this reads
   while read -r -t "$silence" talk_kind talk_tag talk_size talk_name; do
     case $talk_kind in
