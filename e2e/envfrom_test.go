@@ -33,7 +33,8 @@ func newAWSWorld(t *testing.T) *awsWorld {
 	w.onAWS(`systemd-run --quiet --unit moto moto_server -H 0.0.0.0 -p 5000
 timeout 60 bash -c 'until curl -sfo /dev/null http://127.0.0.1:5000/moto-api/; do sleep 0.05; done'`)
 	w.env = map[string]string{
-		"AWS_ENDPOINT_URL": "http://" + w.aws.IP + ":5000", "AWS_REGION": "eu-central-1", "AWS_DEFAULT_REGION": "eu-central-1",
+		"AWS_ENDPOINT_URL": "http://" + w.aws.IP + ":5000", "AWS_REGION": "eu-central-1",
+		"AWS_DEFAULT_REGION": "eu-central-1",
 	}
 	return w
 }
@@ -52,7 +53,8 @@ func (w *awsWorld) boto(script string) string {
 	w.T.Helper()
 	return w.onAWS("python3 - <<'X'\n" + `import boto3, json
 def client(name):
-    return boto3.client(name, endpoint_url="http://127.0.0.1:5000", region_name="eu-central-1", aws_access_key_id="` + w.env["AWS_ACCESS_KEY_ID"] + `" or "admin", aws_secret_access_key="` + w.env["AWS_SECRET_ACCESS_KEY"] + `" or "admin")
+    return boto3.client(name, endpoint_url="http://127.0.0.1:5000", region_name="eu-central-1",
+        aws_access_key_id="` + w.env["AWS_ACCESS_KEY_ID"] + `" or "admin", aws_secret_access_key="` + w.env["AWS_SECRET_ACCESS_KEY"] + `" or "admin")
 ` + script + "\nX")
 }
 
@@ -88,10 +90,14 @@ func (w *awsWorld) again(sha string, with map[string]string) *lab.Result {
 	return w.Run(job)
 }
 
+// allows is a policy.
+func allows(actions ...string) string {
+	return `{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Resource": "*", "Action": ["` +
+		strings.Join(actions, `", "`) + `"]}]}`
+}
+
 // asREADMEHasIt is what the role needs by README.md, and no more.
-const asREADMEHasIt = `{"Version": "2012-10-17", "Statement": [
-  {"Effect": "Allow", "Action": "ssm:GetParametersByPath", "Resource": "*"},
-  {"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": "*"}]}`
+var asREADMEHasIt = allows("ssm:GetParametersByPath", "secretsmanager:GetSecretValue")
 
 func TestVariablesFromAWS(t *testing.T) {
 	w := newAWSWorld(t)
@@ -101,11 +107,13 @@ for n in range(12): # more than a page
 ssm.put_parameter(Name="/shop/production/db/DATABASE_URL", Value="postgres://u:pass word's@db/$x", Type="SecureString")
 ssm.put_parameter(Name="/shop/production/BOTH", Value="of the parameter", Type="String")
 ssm.put_parameter(Name="/shop/production/LOG_LEVEL", Value="debug, says AWS", Type="String")
-secrets.create_secret(Name="shop/production", SecretString=json.dumps({"BOTH": "of the secret", "API_KEY": "first\nsecond", "N": 5}))
+secrets.create_secret(Name="shop/production", 
+    SecretString=json.dumps({"BOTH": "of the secret", "API_KEY": "first\nsecond", "N": 5}))
 secrets.create_secret(Name="shop/SIGNING_KEY", SecretString="one text, as it is")`)
 	w.role(asREADMEHasIt)
 	with := map[string]string{
-		"env-from": "ssm:/shop/production/\nsecretsmanager:shop/production\nsecretsmanager:shop/SIGNING_KEY", "env": "LOG_LEVEL=info, says env",
+		"env-from": "ssm:/shop/production/\nsecretsmanager:shop/production\nsecretsmanager:shop/SIGNING_KEY",
+		"env":      "LOG_LEVEL=info, says env",
 	}
 	sha := w.Commit(nil)
 	first := w.again(sha, with)
@@ -114,7 +122,8 @@ secrets.create_secret(Name="shop/SIGNING_KEY", SecretString="one text, as it is"
 	}
 	world.Says(t, first, "✓ env-from: ", "DATABASE_URL", "1 of them as the input env has them")
 	environment := "/home/ubuntu/shop/slots/8080/.deploy-action/environment"
-	got := w.Exec("stat -Lc '%a %U' " + environment + "; tr '\\0' '\\n' </proc/$(systemctl show -p MainPID --value shop@8080)/environ")
+	got := w.Exec("stat -Lc '%a %U' " + environment +
+		"; tr '\\0' '\\n' </proc/$(systemctl show -p MainPID --value shop@8080)/environ")
 	for _, want := range []string{
 		"600 ubuntu", "PLAIN_11=plain number 11", "DATABASE_URL=postgres://u:pass word's@db/$x", "BOTH=of the secret",
 		"API_KEY=first\nsecond", "N=5", "SIGNING_KEY=one text, as it is", "LOG_LEVEL=info, says env",
@@ -133,7 +142,8 @@ secrets.create_secret(Name="shop/SIGNING_KEY", SecretString="one text, as it is"
 			t.Errorf("the summary has %q", secret)
 		}
 	}
-	if out := w.Exec("grep -rl 'AWS_\\|" + w.env["AWS_ACCESS_KEY_ID"] + "' /home/ubuntu/shop/releases /home/ubuntu/shop/slots /proc/[0-9]*/environ 2>/dev/null || :"); out != "" {
+	if out := w.Exec("grep -rl 'AWS_\\|" + w.env["AWS_ACCESS_KEY_ID"] +
+		"' /home/ubuntu/shop/releases /home/ubuntu/shop/slots /proc/[0-9]*/environ 2>/dev/null || :"); out != "" {
 		t.Errorf("credentials are on the host: %s", out)
 	}
 	w.UnderLoad()
@@ -144,14 +154,15 @@ secrets.create_secret(Name="shop/SIGNING_KEY", SecretString="one text, as it is"
 	}
 
 	// What AWS refuses is said before anything is touched.
-	before := w.Exec("cd /home/ubuntu/shop && find . -printf '%p %T@\\n' | grep -v '/logs/\\|pyc' | sort")
+	const list = `cd /home/ubuntu/shop && find . -printf '%p %T@\n' | grep -v '/logs/\|pyc' | sort`
+	before := w.Exec(list)
 	for _, denied := range []struct{ name, policy, place, words string }{
 		{
-			"no parameters", `{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": "*"}]}`,
+			"no parameters", allows("secretsmanager:GetSecretValue"),
 			"env-from: ssm:/shop/production/: ", "the role must be allowed ssm:GetParametersByPath on it",
 		},
 		{
-			"no secrets", `{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "ssm:GetParametersByPath", "Resource": "*"}]}`,
+			"no secrets", allows("ssm:GetParametersByPath"),
 			"env-from: secretsmanager:shop/production: ", "the role must be allowed secretsmanager:GetSecretValue on it",
 		},
 	} {
@@ -161,12 +172,14 @@ secrets.create_secret(Name="shop/SIGNING_KEY", SecretString="one text, as it is"
 	}
 	w.role(asREADMEHasIt)
 	world.Failed(t, w.deploy(map[string]string{"env-from": "secretsmanager:shop/none, ssm:/none/"}), "failed",
-		"secretsmanager:shop/none: there is no such secret", "ssm:/none/: there is no parameter below that path in region eu-central-1")
+		"secretsmanager:shop/none: there is no such secret",
+		"ssm:/none/: there is no parameter below that path in region eu-central-1")
 	secret := w.env["AWS_SECRET_ACCESS_KEY"]
 	w.env["AWS_SECRET_ACCESS_KEY"] = strings.ToLower(secret)
-	world.Failed(t, w.deploy(with), "failed", "env-from: ssm:/shop/production/: the credentials are refused", "site: unchanged")
+	world.Failed(t, w.deploy(with), "failed", "env-from: ssm:/shop/production/: the credentials are refused",
+		"site: unchanged")
 	w.env["AWS_SECRET_ACCESS_KEY"] = secret
-	if after := w.Exec("cd /home/ubuntu/shop && find . -printf '%p %T@\\n' | grep -v '/logs/\\|pyc' | sort"); after != before {
+	if after := w.Exec(list); after != before {
 		t.Errorf("the host was touched: before\n%s\nafter\n%s", before, after)
 	}
 
@@ -177,7 +190,8 @@ secrets.create_secret(Name="shop/SIGNING_KEY", SecretString="one text, as it is"
 	if second.ExitCode != 0 || second.Outputs["outcome"] != "deployed" {
 		t.Errorf("another value: %v\n%s", second.Outputs, second.Log())
 	}
-	w.Exec(fmt.Sprintf("grep -q 'SIGNING_KEY=.another text' /home/ubuntu/shop/slots/%s/.deploy-action/environment", second.Outputs["active-port"]))
+	w.Exec(fmt.Sprintf("grep -q 'SIGNING_KEY=.another text' /home/ubuntu/shop/slots/%s/.deploy-action/environment",
+		second.Outputs["active-port"]))
 	back := w.Run(w.Job(sha, map[string]string{"operation": "rollback", "env-from": with["env-from"]}))
 	if back.ExitCode != 0 || back.Outputs["outcome"] != "rolled-back" {
 		t.Errorf("a rollback takes credentials: %v\n%s", back.Outputs, back.Log())

@@ -174,15 +174,16 @@ var nodeAtSocket = strings.Replace(nodeApp, `process.env.PORT, "127.0.0.1"`, "{f
 
 // recycles wants not one answer to be wrong while nothing is deployed: the application ends
 // connections, or its workers, as it likes.
-func recycles(w *world.World, _ *lab.Result) { recyclesBut(w, 0) }
+func recycles(w *world.World, _ *lab.Result) { recyclesBut(w, 0, 0) }
 
 // recyclesGET allows 1 in 100 POST to fail: a worker of gunicorn's that runs uvicorn closes, at its
 // end, connections that it has taken and not read from. Who asks it directly loses as many, and
 // what can't be repeated nobody may repeat for him. A GET is repeated once over a new connection,
 // which a busy host's worker may close as well: 1 in 1,000.
-func recyclesGET(w *world.World, _ *lab.Result) { recyclesBut(w, 100) }
+func recyclesGET(w *world.World, _ *lab.Result) { recyclesBut(w, 0.001, 0.01) }
 
-func recyclesBut(w *world.World, oneIn int) {
+// recyclesBut allows these shares of each method's requests to fail.
+func recyclesBut(w *world.World, get, post float64) {
 	w.T.Helper()
 	out := w.Exec("cat >/tmp/steady.py <<'PY'\n" + steadyPy + "PY\npython3 /tmp/steady.py 8 20")
 	var got struct {
@@ -194,14 +195,8 @@ func recyclesBut(w *world.World, oneIn int) {
 		w.T.Fatalf("steady: %v\n%s", err, out)
 	}
 	w.T.Logf("%d GET and %d POST right, wrong: %v", got.GET, got.POST, got.Wrong)
-	allowed := func(right, oneIn int) int {
-		if oneIn == 0 {
-			return 0
-		}
-		return right / oneIn
-	}
-	if got.GET < 500 || got.POST < 500 || got.Wrong["GET"] > allowed(got.GET, oneIn*10) ||
-		got.Wrong["POST"] > allowed(got.POST, oneIn) {
+	lost := func(method string, right int) float64 { return float64(got.Wrong[method]) / float64(right) }
+	if got.GET < 500 || got.POST < 500 || lost("GET", got.GET) > get || lost("POST", got.POST) > post {
 		w.T.Errorf("%d GET and %d POST are right, wrong: %v %s", got.GET, got.POST, got.Wrong,
 			strings.Join(got.First, "\n"))
 	}

@@ -22,8 +22,7 @@ var ErrNoCredentials = errors.New("no AWS credentials: run aws-actions/configure
 	"or give the step AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in its env")
 
 var errNoRegion = errors.New("no AWS region: set the input \"aws-region\", or AWS_REGION in the environment of the " +
-	"step " +
-	"(aws-actions/configure-aws-credentials does)")
+	"step (aws-actions/configure-aws-credentials does)")
 
 // Config returns all three, with credentials that are there; without a region it is the
 // environment's.
@@ -35,8 +34,7 @@ func Config(ctx context.Context, region string) (aws.Config, error) {
 	switch {
 	case errors.As(err, &profile):
 		return cfg, fmt.Errorf("no AWS profile %q: AWS_PROFILE is set, but a container action does not see the "+
-			"runner's ~/.aws; "+
-			"take it out of the environment, and use aws-actions/configure-aws-credentials", profile.Profile)
+			"runner's ~/.aws; take it out of the environment, and use aws-actions/configure-aws-credentials", profile.Profile)
 	case err != nil:
 		return cfg, fmt.Errorf("read AWS configuration: %w", err)
 	case cfg.Region == "":

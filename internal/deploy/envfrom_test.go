@@ -37,7 +37,8 @@ func (f fakeParameters) find(place string) ([]parameters.Variable, error) {
 func envFrom(t *testing.T, f *fakeHost, in *inputs.Inputs, from fakeParameters) (*outcome.Result, string, error) {
 	t.Helper()
 	var log bytes.Buffer
-	d := New(in, report.New(&log, func(name string) string { return map[string]string{"GITHUB_ACTIONS": "true"}[name] }), f.dial, f.open, time.Now())
+	env := map[string]string{"GITHUB_ACTIONS": "true"}
+	d := New(in, report.New(&log, func(name string) string { return env[name] }), f.dial, f.open, time.Now())
 	d.openParameters = func(_ context.Context, region string) (Parameters, error) {
 		if region == "" {
 			return nil, errors.New("no AWS region")
@@ -59,7 +60,11 @@ func withEnvFrom() *inputs.Inputs {
 func TestVariablesFromAWS(t *testing.T) {
 	f := newFakeHost(t)
 	from := fakeParameters{
-		"ssm:/all/":           {{Name: "A", Value: "first secret\nsecond secret", From: "ssm:/all/A"}, {Name: "B", Value: "of a parameter", From: "ssm:/all/B"}, {Name: "C", Value: "1", From: "ssm:/all/C"}},
+		"ssm:/all/": {
+			{Name: "A", Value: "first secret\nsecond secret", From: "ssm:/all/A"},
+			{Name: "B", Value: "of a parameter", From: "ssm:/all/B"},
+			{Name: "C", Value: "1", From: "ssm:/all/C"},
+		},
 		"secretsmanager:shop": {{Name: "C", Value: "2", From: "secretsmanager:shop"}},
 	}
 	_, log, err := envFrom(t, f, withEnvFrom(), from)
@@ -123,7 +128,8 @@ func TestNothingIsTouchedBeforeTheVariablesWereRead(t *testing.T) {
 
 func TestWhoMakesNoReleaseReadsNoVariables(t *testing.T) {
 	for operation, reads := range map[inputs.Operation]bool{
-		inputs.Rollback: false, inputs.Setup: false, inputs.Status: false, inputs.Maintenance: false, inputs.Logs: false, inputs.Check: true, inputs.Restart: true,
+		inputs.Rollback: false, inputs.Setup: false, inputs.Status: false, inputs.Maintenance: false, inputs.Logs: false,
+		inputs.Check: true, inputs.Restart: true,
 	} {
 		in := withEnvFrom()
 		in.Operation = operation

@@ -169,8 +169,8 @@ func (d *Deployment) next(s step, h *target, cause error) string {
 		return d.place(h).Remedy(no.Code)
 	}
 	var shell *host.ShellError
-	if errors.As(cause, &shell) || s.name == "connect" || s.name == "read" || s.name == "resolve" || s.name == "env-from" ||
-		s.name == "detect" && !host.Lost(cause) { // their errors carry the remedy
+	if errors.As(cause, &shell) || s.name == "connect" || s.name == "read" || s.name == "resolve" ||
+		s.name == "env-from" || s.name == "detect" && !host.Lost(cause) { // their errors carry the remedy
 		return "put right what is named above and run this workflow again"
 	}
 	return "run this workflow again; it finds out what is there and goes on"

@@ -44,11 +44,12 @@ func setEnv(p *parser, value string) error {
 			n += stop + 1
 		}
 		name = strings.TrimSpace(name)
+		wrong := CheckVariable(name)
 		switch {
 		case !found:
 			errs = append(errs, fmt.Errorf("line %d: must be KEY=VALUE, or KEY<<END for a value of several lines", at))
-		case CheckVariable(name) != nil:
-			errs = append(errs, fmt.Errorf("line %d: %w", at, CheckVariable(name)))
+		case wrong != nil:
+			errs = append(errs, fmt.Errorf("line %d: %w", at, wrong))
 		case seen[name]:
 			errs = append(errs, fmt.Errorf("line %d: %s is there twice", at, name))
 		default:

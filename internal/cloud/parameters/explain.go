@@ -21,8 +21,8 @@ var denied = regexp.MustCompile(`not authorized to perform: ([a-z]+:[A-Za-z]+)`)
 var remedies = map[string]string{
 	"ExpiredTokenException": "the credentials have expired: run aws-actions/configure-aws-credentials just before this " +
 		"step",
-	"UnrecognizedClientException": "there is no such access key, or AWS_SESSION_TOKEN is not its own: all three of AWS's " +
-		"variables must come from one place",
+	"UnrecognizedClientException": "there is no such access key, or AWS_SESSION_TOKEN is not its own: all three of " +
+		"AWS's variables must come from one place",
 	"InvalidSignatureException": "the secret key is not this access key's, or the runner's clock is wrong: correct " +
 		"AWS_SECRET_ACCESS_KEY",
 	"InvalidClientTokenId": "there is no such access key: correct AWS_ACCESS_KEY_ID",
@@ -47,8 +47,8 @@ func (s *Store) explain(from, action string, err error) error {
 		// What stands before AWS, such as a proxy, and its stand-ins say no in another language.
 		if errors.As(err, &response) && (response.HTTPStatusCode() == http.StatusForbidden ||
 			response.HTTPStatusCode() == http.StatusUnauthorized) {
-			return fmt.Errorf("%s: the credentials are refused (status %d): they must be valid, and the role must be allowed %s "+
-				"on it", from, response.HTTPStatusCode(), action)
+			return fmt.Errorf("%s: the credentials are refused (status %d): they must be valid, and the role must be "+
+				"allowed %s on it", from, response.HTTPStatusCode(), action)
 		}
 		if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 			return fmt.Errorf("%s: %w", from, err)

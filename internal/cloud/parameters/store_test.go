@@ -70,16 +70,24 @@ func TestWhatASecretHolds(t *testing.T) {
 	}{
 		{
 			name: "an object", answer: `{"Name": "shop/env", "SecretString": "{\"B\": \"x\\ny\", \"A\": 5432, \"C\": true}"}`,
-			want: []Variable{{"A", "5432", "secretsmanager:id"}, {"B", "x\ny", "secretsmanager:id"}, {"C", "true", "secretsmanager:id"}},
+			want: []Variable{
+				{"A", "5432", "secretsmanager:id"}, {"B", "x\ny", "secretsmanager:id"}, {"C", "true", "secretsmanager:id"},
+			},
 		},
 		{
 			name: "a text", answer: `{"Name": "shop/DATABASE_URL", "SecretString": "postgres://x"}`,
 			want: []Variable{{"DATABASE_URL", "postgres://x", "secretsmanager:id"}},
 		},
 		{name: "bytes", answer: `{"Name": "x", "SecretBinary": "aGk="}`, wrong: "it holds bytes and no text"},
-		{name: "half an object", answer: `{"Name": "x", "SecretString": "{\"A\": \"hunter2"}`, wrong: "begins like a JSON object and is none"},
+		{
+			name: "half an object", answer: `{"Name": "x", "SecretString": "{\"A\": \"hunter2"}`,
+			wrong: "begins like a JSON object and is none",
+		},
 		{name: "an empty object", answer: `{"Name": "x", "SecretString": "{}"}`, wrong: "a JSON object without a member"},
-		{name: "an object in it", answer: `{"Name": "x", "SecretString": "{\"A\": {\"b\": \"hunter2\"}}"}`, wrong: `"A" is neither a text`},
+		{
+			name: "an object in it", answer: `{"Name": "x", "SecretString": "{\"A\": {\"b\": \"hunter2\"}}"}`,
+			wrong: `"A" is neither a text`,
+		},
 		{name: "null in it", answer: `{"Name": "x", "SecretString": "{\"A\": null}"}`, wrong: `"A" is neither a text`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -101,7 +109,8 @@ func TestWhatASecretHolds(t *testing.T) {
 func TestParametersThatCannotBeVariables(t *testing.T) {
 	for want, answer := range map[string]string{
 		"there is no parameter below that path in region eu-central-1": `{"Parameters": []}`,
-		"ssm:/shop/a/KEY and ssm:/shop/b/KEY would be one variable":    `{"Parameters": [{"Name": "/shop/a/KEY", "Value": "hunter2"}, {"Name": "/shop/b/KEY", "Value": "hunter2"}]}`,
+		"ssm:/shop/a/KEY and ssm:/shop/b/KEY would be one variable": `{"Parameters": [{"Name": "/shop/a/KEY", "Value": "hunter2"},
+			{"Name": "/shop/b/KEY", "Value": "hunter2"}]}`,
 	} {
 		store := open(t, func(w http.ResponseWriter, _ *http.Request) { says(w, 200, answer) })
 		if _, err := store.Below(t.Context(), "/shop/"); err == nil || !strings.Contains(err.Error(), want) ||
@@ -118,7 +127,8 @@ func TestRefusalsNameWhatToDo(t *testing.T) {
 	}{
 		{
 			"no permission", "AccessDeniedException",
-			"User: arn:aws:sts::1:assumed-role/x is not authorized to perform: ssm:GetParametersByPath on resource: arn:aws:ssm:x because no identity-based policy allows it",
+			"User: arn:aws:sts::1:assumed-role/x is not authorized to perform: ssm:GetParametersByPath on resource: " +
+				"arn:aws:ssm:x because no identity-based policy allows it",
 			"the role must be allowed ssm:GetParametersByPath on it", "",
 		},
 		{
@@ -127,26 +137,38 @@ func TestRefusalsNameWhatToDo(t *testing.T) {
 		},
 		{
 			"no key", "AccessDeniedException",
-			"The ciphertext refers to a customer master key that does not exist, does not exist in this region, or you are not allowed to access.",
+			"The ciphertext refers to a customer master key that does not exist, does not exist in this region, " +
+				"or you are not allowed to access.",
 			"must be allowed kms:Decrypt", "",
 		},
 		{"no key for a secret", "AccessDeniedException", "Access to KMS is not allowed", "", "must be allowed kms:Decrypt"},
-		{"no such secret", "ResourceNotFoundException", "Secrets Manager can't find the specified secret.", "", "there is no such secret"},
+		{
+			"no such secret", "ResourceNotFoundException", "Secrets Manager can't find the specified secret.", "",
+			"there is no such secret",
+		},
 		{"throttled for good", "ThrottlingException", "Rate exceeded", "AWS was asked too often", "AWS was asked too often"},
-		{"expired", "ExpiredTokenException", "The security token included in the request is expired", "the credentials have expired", "the credentials have expired"},
-		{"something else", "InternalServerError", "oops", "AWS refuses: InternalServerError: oops", "AWS refuses: InternalServerError"},
+		{
+			"expired", "ExpiredTokenException", "The security token included in the request is expired",
+			"the credentials have expired", "the credentials have expired",
+		},
+		{
+			"something else", "InternalServerError", "oops", "AWS refuses: InternalServerError: oops",
+			"AWS refuses: InternalServerError",
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			store := open(t, func(w http.ResponseWriter, _ *http.Request) {
 				says(w, 400, fmt.Sprintf(`{"__type": %q, "message": %q}`, tt.code, tt.message))
 			})
 			if tt.below != "" {
-				if _, err := store.Below(t.Context(), "/shop/"); err == nil || !strings.HasPrefix(err.Error(), "ssm:/shop/: ") || !strings.Contains(err.Error(), tt.below) {
+				if _, err := store.Below(t.Context(), "/shop/"); err == nil || !strings.HasPrefix(err.Error(), "ssm:/shop/: ") ||
+					!strings.Contains(err.Error(), tt.below) {
 					t.Errorf("err = %v, want %q", err, tt.below)
 				}
 			}
 			if tt.secret != "" {
-				if _, err := store.Secret(t.Context(), "id"); err == nil || !strings.HasPrefix(err.Error(), "secretsmanager:id: ") || !strings.Contains(err.Error(), tt.secret) {
+				if _, err := store.Secret(t.Context(), "id"); err == nil ||
+					!strings.HasPrefix(err.Error(), "secretsmanager:id: ") || !strings.Contains(err.Error(), tt.secret) {
 					t.Errorf("err = %v, want %q", err, tt.secret)
 				}
 			}
@@ -170,7 +192,8 @@ func TestAThrottledCallIsMadeAgain(t *testing.T) {
 
 func TestAWSThatCannotBeReached(t *testing.T) {
 	store := open(t, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
-	if _, err := store.Below(t.Context(), "/shop/"); err == nil || !strings.Contains(err.Error(), "AWS in region eu-central-1 can't be asked") {
+	if _, err := store.Below(t.Context(), "/shop/"); err == nil || !strings.Contains(err.Error(),
+		"AWS in region eu-central-1 can't be asked") {
 		t.Errorf("err = %v", err)
 	}
 }
@@ -178,7 +201,8 @@ func TestAWSThatCannotBeReached(t *testing.T) {
 func TestARefusalThatIsNoJSON(t *testing.T) {
 	store := open(t, func(w http.ResponseWriter, _ *http.Request) { says(w, 403, "<html>denied</html>") })
 	if _, err := store.Secret(t.Context(), "id"); err == nil || !strings.Contains(err.Error(),
-		"the credentials are refused (status 403): they must be valid, and the role must be allowed secretsmanager:GetSecretValue on it") {
+		"the credentials are refused (status 403): they must be valid, "+
+			"and the role must be allowed secretsmanager:GetSecretValue on it") {
 		t.Errorf("err = %v", err)
 	}
 }
