@@ -75,7 +75,7 @@ func Command(verb Verb) string { return "exec bash -s -- " + string(verb) }
 type Values map[string]string
 
 var libraries = []string{
-	"lib/base.sh", "lib/step.sh", "lib/root.sh", "lib/process.sh", "lib/socket.sh",
+	"lib/base.sh", "lib/step.sh", "lib/root.sh", "lib/process.sh", "lib/container.sh", "lib/socket.sh",
 	"lib/memory.sh", "lib/files.sh", "lib/probe.sh", "lib/packages.sh",
 }
 

@@ -29,6 +29,7 @@ type HostOptions struct {
 	NoSystemd bool              // sshd and nginx run without systemd as process 1
 	Tmpfs     map[string]string // small file systems, "/full": "size=8m"
 	Memory    string            // a limit such as "512m"; empty: none
+	Engine    bool              // it may run containers of its own: it has a package for that
 }
 
 // Host is a container that is what an EC2 Ubuntu host is: systemd, sshd, nginx with its default
@@ -104,6 +105,9 @@ func (h *Host) runArgs(options HostOptions) []string {
 	}
 	args = append(args, "--cap-add", "SYS_ADMIN", "--cap-add", "SYS_PTRACE",
 		"--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined")
+	if options.Engine {
+		args = append(args, "--cap-add", "NET_ADMIN")
+	}
 	if !h.systemd {
 		return append(args, h.image, "/sbin/plain-init")
 	}

@@ -26,6 +26,7 @@ halt() {
     unit disable "$port"
     unit stop "$port"
     unit reset-failed "$port" 2>/dev/null || :
+    end_boxes "$port" || die "$EX_STOP" "a container of slot $port could not be ended: $(boxes "$port" | cut -d' ' -f 1,2)"
   else
     # To each member, not to the group: an application may have put its workers in groups of their
     # own.

@@ -52,6 +52,7 @@ look() {
   listener "$port" polled
   if [[ $owner == foreign ]]; then
     runs "$pid" "$starttime" || died
+    box_hint "$port"
     die "$EX_FOREIGN" "port $port is held by a process that does not belong to this release ($(who_has "$port"))"
   fi
 }

@@ -188,12 +188,12 @@ slot_pid() {
   fi
 }
 
-# listener PORT [polled]: sets owner to `none`, `ours` (the slot's own processes, and nobody else,
-# take what is sent to 127.0.0.1:PORT), `held` (systemd has the socket for the slot, and nobody
+# listener PORT [polled]: sets owner to `none`, `ours` (the slot's own processes or containers, and
+# nobody else, take what is sent to 127.0.0.1:PORT), `held` (systemd has the socket for the slot, and nobody
 # answers) or `foreign`. Who asks over and over, as long as there is none (polled), is told at the
 # first look.
 listener() {
-  local pids='' rows again
+  local pids='' rows again box
   for again in yes no; do
     owner=none
     rows=$(takers "$1")
@@ -206,6 +206,19 @@ listener() {
     if has_systemd; then unit_group "$1" || :; fi # for members to know
     pids=$(members "$1")
     owner=foreign
+    box=''
+    if [[ -z $pids ]] || ! held_by "$pids" "$rows"; then boxed "$1" "$rows"; else box=none; fi
+    case $box in
+      none | running)
+        owner=ours
+        if gated "$1"; then owner=held; fi
+        return
+        ;;
+      coming)
+        owner=none
+        return
+        ;;
+    esac
     if [[ -z $pids ]]; then
       # While systemd reads its files anew it knows a unit, and not its control group.
       if [[ $again == yes ]]; then
@@ -213,11 +226,6 @@ listener() {
         continue
       fi
       if socket_listens "$1"; then owner=held; fi
-      return
-    fi
-    if held_by "$pids" "$rows"; then
-      owner=ours
-      if gated "$1"; then owner=held; fi
       return
     fi
     # One of several may have ended while it was looked at.
@@ -269,9 +277,9 @@ who_has() {
 }
 
 # hides PID INODE UID: does a process that shows its files to root only, such as one with
-# capabilities, hold a socket? Where root is not to be had, that both belong to one user has to do.
+# capabilities or in a container, hold a socket? Where root is not to be had, that both belong to one user has to do.
 hides() {
-  [[ -e /proc/$1 && ! -r /proc/$1/fd ]] || return 1
+  [[ -e /proc/$1 && ! -e /proc/$1/cwd/. ]] || return 1
   if free_root; then
     [[ -n $(as_root find "/proc/$1/fd" -maxdepth 1 -lname "socket:\[$2\]" 2>/dev/null </dev/null) ]]
   else
