@@ -40,13 +40,15 @@ func TestAReleaseInAContainer(t *testing.T) {
 	w.Serves(second.Outputs["release"])
 	one := func() {
 		t.Helper()
-		if out := w.Exec(`docker ps --format '{{.Label "deploy-action"}}'`); out != "shop@"+w.Exec("ls /var/lib/deploy-action/shop/active") {
-			t.Errorf("containers: %q", out)
+		active := w.Exec("ls /var/lib/deploy-action/shop/active")
+		if out := w.Exec(`docker ps --format '{{.Label "deploy-action"}}'`); out != "shop@"+active {
+			t.Errorf("containers: %q, and port %s is active", out, active)
 		}
 	}
 	one()
 
-	bad := w.Run(w.Job(w.Commit(map[string]string{"BROKEN": "health-500"}), merged(with, map[string]string{"health-timeout": "10s"})))
+	bad := w.Run(w.Job(w.Commit(map[string]string{"BROKEN": "health-500"}),
+		merged(with, map[string]string{"health-timeout": "10s"})))
 	world.Failed(t, bad, "failed", "answered 500", "site: unchanged")
 	one()
 	theirs := w.Run(w.Job(w.Commit(nil), merged(with, map[string]string{"start": contained(published, server)})))

@@ -10,15 +10,14 @@
 # network, and the ports that it publishes as the engine has them in JSON. An engine that this user
 # may not ask runs nothing for the slot either.
 boxes() {
-  local engine ids=()
+  local engine ids=() format='{{.Id}} {{.State.Status}} {{.HostConfig.NetworkMode}} {{json .HostConfig.PortBindings}}'
   for engine in docker podman; do
     have "$engine" || continue
     if [[ $engine == docker && -z ${DOCKER_HOST-} && ! -w /run/docker.sock ]]; then continue; fi
-    mapfile -t ids < <("$engine" ps --all --quiet --no-trunc --filter "label=deploy-action=$app@$1" 2>/dev/null </dev/null)
+    mapfile -t ids < <("$engine" ps --all --quiet --no-trunc --filter "label=deploy-action=$app@$1" 2>/dev/null)
     ((${#ids[@]} > 0)) || continue
-    "$engine" inspect --format "$engine {{.Id}} {{.State.Status}} {{.HostConfig.NetworkMode}} {{json .HostConfig.PortBindings}}" \
-      -- "${ids[@]}" 2>/dev/null </dev/null || : # one may have ended meanwhile
-  done
+    "$engine" inspect --format "$engine $format" -- "${ids[@]}" 2>/dev/null || : # one may have ended meanwhile
+  done </dev/null
 }
 
 declare -A boxed_rows=()
@@ -62,6 +61,8 @@ box_hint() {
   local who
   who=$(who_has "$1")
   if [[ $who =~ program\ (docker-proxy|dockerd|conmon|rootlessport|slirp4netns)$ ]]; then
-    say "a container has it (docker ps --filter publish=$1 names it, and if this run has left it, docker stop ends it): the one of the input start is told from others by --label deploy-action=$app@\$PORT, and publishes the port by -p 127.0.0.1:\$PORT:…"
+    say "a container has it (docker ps --filter publish=$1 names it, and if this run has left it, docker stop ends it):" \
+      "the one of the input start is told from others by --label deploy-action=$app@\$PORT, and publishes the port" \
+      "by -p 127.0.0.1:\$PORT:…"
   fi
 }
