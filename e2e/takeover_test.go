@@ -133,9 +133,9 @@ func TestTakeoverBehindTLS(t *testing.T) {
 
 // The recipe for HTTPS, on a host where nothing was deployed yet, and on one that has the managed
 // site.
-func TestHTTPSAsTheReadmeShows(t *testing.T) {
+func TestHTTPSByHandAsTheDocsShow(t *testing.T) {
 	t.Parallel()
-	readme, err := os.ReadFile("../README.md")
+	readme, err := os.ReadFile("../docs/https.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,7 +146,7 @@ func TestHTTPSAsTheReadmeShows(t *testing.T) {
 		}
 	}
 	if block == "" {
-		t.Fatal("README.md has no server block for www.example.com")
+		t.Fatal("docs/https.md has no server block for www.example.com")
 	}
 	for _, tt := range []struct {
 		name   string

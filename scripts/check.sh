@@ -6,10 +6,10 @@
 # Values: path, setup (auto, always, never), may_install (yes; later: by this run, when all else is
 #         known to be right; no), packages (wanted besides, blank-separated), needs (commands,
 #         blank-separated), clock (the runner's, seconds since the epoch), list (yes: name also what
-#         is right), server_name, verify_host, nginx_include
+#         is right), server_name, verify_host, nginx_include, https (yes: is asked for)
 # Prints: note_N, one for each thing that the owner of the host should know; site_folder and listen
-#         (both, v6): where the site goes, and what it listens on; installed (packages), coming
-#         (packages: what a deployment would install), os, systemd (yes, no), ipv6 (yes, no), nginx
+#         (both, v6): where the site goes, and what it listens on; certificate and site_certificate
+#         (see tell_site); installed, coming (packages: what a deployment would install), os, systemd (yes, no), ipv6 (yes, no), nginx
 #         (version, or nothing where it is coming), realip (yes, no: nginx tells from where a
 #         connection really comes), disk_mb, disk_used (percent), occupied (by what, for people,
 #         where it is asked for or the disk is nearly full), memory_mb (free), memory_total_mb,
@@ -76,8 +76,7 @@ main() {
   result os "$(. /etc/os-release 2>/dev/null && printf '%s' "${PRETTY_NAME:-unknown}")"
   if has_systemd; then result systemd yes; else result systemd no; fi
   if [[ -e /proc/net/if_inet6 ]]; then result ipv6 yes; else result ipv6 no; fi
-  result site_folder "$site_folder"
-  result listen "$listen"
+  tell_site
   if found nginx; then built=$("${nginx[0]}" -V 2>&1 </dev/null); fi
   version=${built%%$'\n'*}
   version=${version##*nginx/}

@@ -8,7 +8,7 @@ import (
 )
 
 // A host that lacks nginx, git and unzip, whose apt knows them and bc.
-const bareHost = `app=a nginx_include=/etc/nginx/conf.d/service-url.inc ports="8080 8081" path=/ clock=0 list=yes needs="awk git nginx" packages="unzip" setup=auto may_install=no
+const bareHost = `app=a https=no nginx_include=/etc/nginx/conf.d/service-url.inc ports="8080 8081" path=/ clock=0 list=yes needs="awk git nginx" packages="unzip" setup=auto may_install=no
 as_root() { printf 'as root: %s\n' "$*" >&2; }
 have() { [[ $1 != git && $1 != nginx ]]; }
 installed() { false; }
@@ -95,6 +95,17 @@ func TestCheckLeavesToTheDeploymentWhatItInstalls(t *testing.T) {
 					"elsewhere\n",
 			},
 			"not fit",
+		},
+		{
+			"port 443 is another program's, and HTTPS is asked for",
+			`https=yes; sockets() { [[ $1 != 443 ]] || echo 1 0; }; holders() { echo $$; }; service_of() { :; }; who_has() { echo "program bash"; }; may_install=yes`,
+			1,
+			[]string{"fault_0=port 443, which nginx needs, is another program's (program bash): end it, or have it listen elsewhere\n"},
+			"not fit",
+		},
+		{
+			"port 443 is another program's, and nobody asks for it",
+			`sockets() { [[ $1 != 443 ]] || echo 1 0; }; holders() { echo $$; }; needs=; packages=`, 0, nil, "",
 		},
 		{
 			"another system", "have() { case $1 in git | nginx | apt* | dpkg*) return 1 ;; esac; }", 3,

@@ -33,6 +33,7 @@ const (
 	ExitWorker                   // a process beside the one that serves did not stay up
 	ExitRun                      // the command of the operation run failed
 	ExitRunBusy                  // another one runs
+	ExitCertificate              // the authority gives no certificate
 )
 
 // ExitNotBash is the exit code of another shell than bash that has got a script to read.
@@ -76,4 +77,5 @@ var Exits = []Exit{
 	{"EX_WORKER", ExitWorker},
 	{"EX_RUN", ExitRun},
 	{"EX_RUN_BUSY", ExitRunBusy},
+	{"EX_CERTIFICATE", ExitCertificate},
 }

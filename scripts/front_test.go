@@ -9,7 +9,7 @@ import (
 )
 
 // nginxHost is a host of which nothing is known but the texts of its nginx, which are to be put in.
-const nginxHost = `app=shop server_name=_ verify_host=localhost nginx_include=/etc/nginx/conf.d/service-url.inc ports="8080 8081" path=/ SSH_CONNECTION='192.0.2.9 4711 10.0.0.5 22' nginx=(nginx) nginx_ignored=''
+const nginxHost = `app=shop server_name=_ verify_host=localhost https=no nginx_include=/etc/nginx/conf.d/service-url.inc ports="8080 8081" path=/ SSH_CONNECTION='192.0.2.9 4711 10.0.0.5 22' nginx=(nginx) nginx_ignored=''
 found() { true; }
 nginx_texts() { cat "$texts"; }
 gives_up() { [[ $1 == */welcome:* ]]; }
@@ -43,6 +43,10 @@ func mainConf(files ...string) string {
 const managed = "# Written by deploy-action for shop.\nserver {\n    listen 80 default_server;\n    listen [::]:80 " +
 	"default_server;\n    server_name _;\n    include /etc/nginx/conf.d/service-url.inc;\n}\n"
 
+const managedTLS = "# Written by deploy-action for shop.\nserver { listen 80; listen [::]:80; server_name shop.example; }\n" +
+	"server { listen 443 ssl http2; listen [::]:443 ssl http2; server_name shop.example; include " +
+	"/etc/nginx/conf.d/service-url.inc; }\n"
+
 func TestNginxIsJudgedBeforeAnythingChanges(t *testing.T) {
 	const folder = "/opt/n/sites"
 	for _, tt := range []struct {
@@ -57,6 +61,51 @@ func TestNginxIsJudgedBeforeAnythingChanges(t *testing.T) {
 		},
 		{"nothing else", "", mainConf(), nil},
 		{"our site, loaded", "", mainConf("/etc/nginx/conf.d/shop.conf", managed), nil},
+		{
+			"HTTPS beside another's, by their names", "https=yes server_name=shop.example verify_host=shop.example",
+			mainConf("/etc/nginx/conf.d/blog.conf", "server { listen 443 ssl default_server; server_name blog.example; }"),
+			nil,
+		},
+		{
+			"HTTPS of ours, loaded", "https=yes server_name=shop.example verify_host=shop.example",
+			mainConf("/etc/nginx/conf.d/shop.conf", managedTLS, "/etc/nginx/conf.d/blog.conf",
+				"server { listen 443 ssl; server_name blog.example; }"),
+			nil,
+		},
+		{
+			"HTTPS of ours, whose certificate nobody renews", "https=yes server_name=shop.example verify_host=shop.example; " +
+				"have() { true; }; timeout() { :; }; openssl() { echo notAfter=Nov 27 15:49:13 2026 GMT; return 1; }",
+			mainConf("/etc/nginx/conf.d/shop.conf", managedTLS),
+			[]string{"note: the certificate of the site ends Nov 27 15:49:13 2026 GMT, within a week: "},
+		},
+		{
+			"HTTPS of ours, whose certificate is good", "https=yes server_name=shop.example verify_host=shop.example; " +
+				"have() { true; }; timeout() { :; }; openssl() { echo notAfter=Nov 27 15:49:13 2026 GMT; }",
+			mainConf("/etc/nginx/conf.d/shop.conf", managedTLS),
+			nil,
+		},
+		{
+			"HTTPS of another one with the name", "https=yes server_name=shop.example verify_host=shop.example",
+			mainConf("/etc/nginx/conf.d/blog.conf", "server { listen 443 ssl; server_name shop.example; }"),
+			[]string{"fault: /etc/nginx/conf.d/blog.conf:1 (listen *:443; server_name shop.example) answers for the name shop.example already"},
+		},
+		{
+			"the same, and plain HTTP is asked for", "server_name=shop.example verify_host=shop.example",
+			mainConf("/etc/nginx/conf.d/blog.conf", "server { listen 443 ssl; server_name shop.example; }"),
+			nil,
+		},
+		{
+			"HTTPS of another default server, and no name", "https=yes",
+			mainConf("/etc/nginx/conf.d/shop.conf", managed, "/etc/nginx/conf.d/blog.conf",
+				"server { listen 443 ssl default_server; server_name blog.example; }"),
+			[]string{"(listen *:443; server_name blog.example) is the default_server of port 443 already"},
+		},
+		{
+			"HTTPS, and the host's own address is another's", "https=yes server_name=shop.example verify_host=shop.example",
+			mainConf("/etc/nginx/conf.d/blog.conf", "server { listen 10.0.0.5:443 ssl; server_name blog.example; }"),
+			[]string{"has the address 10.0.0.5 of this host to itself, so whoever comes to it is answered there: let it " +
+				"listen on port 443 of all addresses (listen 443)"},
+		},
 		{"another default server", "", mainConf("/etc/nginx/conf.d/blog.conf",
 			"server {\n listen 80 default_server;\n server_name blog.example;\n}"), []string{
 			"fault: /etc/nginx/conf.d/blog.conf:1 (listen *:80; server_name blog.example) is the default_server of " +

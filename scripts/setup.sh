@@ -4,7 +4,7 @@
 #
 # Values: app, path, lock_token, template, socket_template and process_template (of the systemd
 #         units; the last is nothing where no process runs beside the one that serves), repository
-#         (owner/name)
+#         (owner/name), certificate_id (names the certificate that the site is to have, or nothing)
 # Prints: changed (what was written, or nothing)
 # Exits:  EX_CHECK when the unit's name is somebody else's, when its running instances have another
 #         folder or user, or when something has to be written for which this user lacks the rights;
@@ -33,6 +33,7 @@ main() {
       todo+=("$rules_file")
     fi
   fi
+  if [[ -n $certificate_id && $(cat -- "$certificate_mark" 2>/dev/null) != "$certificate_id" ]] && ! free_root; then todo+=("$certificate_mark"); fi
   if rotates && [[ $(cat -- "$rotation_file" 2>/dev/null) != "$(rotation)" ]]; then todo+=("$rotation_file"); fi
   if lacks_swap; then todo+=("$swap_file"); fi
   if ((${#todo[@]} + ${#differing[@]} > 0)) && ! free_root; then

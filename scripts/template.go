@@ -35,6 +35,8 @@ type App struct {
 
 	NoDryRun bool // nor can it count without refusing
 
+	TLS TLS
+
 	TrustedProxies  []string      // CIDRs; what they say of a visitor is believed
 	Guests          []string      // CIDRs that get in while the site is in maintenance
 	HealthPath      string        // as does who asks for this one
@@ -98,7 +100,10 @@ func (a App) SiteConf() string {
 	if a.TheirSite {
 		return groups
 	}
-	return groups + "\n" + a.render("site.conf", 0)
+	front, within := a.secure()
+	site := strings.NewReplacer("@TLS@\n", within, "@LISTEN@", a.listenTLS(),
+		"@PROXY@", "    "+strings.ReplaceAll(a.proxy(), "\n", "\n    ")).Replace(text("site.conf"))
+	return groups + "\n" + a.fill(front+site, 0)
 }
 
 // LateConf is for the nginx workers that still have a site of before, in which requests with a body
@@ -126,25 +131,24 @@ func (a App) Default() bool { return a.ServerName == "_" && !a.TheirSite }
 // characters: see the test.
 func (a App) group() string { return strings.ReplaceAll(a.Name, "-", "_") }
 
-func (a App) render(file string, fallback uint16) string {
+func (a App) render(file string, fallback uint16) string { return a.fill(text(file), fallback) }
+
+// fill puts what the host and the inputs say into a template.
+func (a App) fill(template string, fallback uint16) string {
 	other := a.Ports[0]
 	if fallback == other {
 		other = a.Ports[1]
 	}
-	proxy := a.sent().Replace(text("proxy.conf"))
-	if file == "site.conf" {
-		proxy = "    " + strings.ReplaceAll(proxy, "\n", "\n    ")
-	}
 	// The outer texts hold the inner ones, so they are filled in first.
-	filled := strings.NewReplacer("@PROXY@", proxy, "@TRUSTED@", a.trusted(), "@REAL_IP@\n", a.realIP(), "@DRY_RUN@\n",
-		a.dryRun()).Replace(text(file))
+	filled := strings.NewReplacer("@PROXY@", a.proxy(), "@TRUSTED@", a.trusted(), "@REAL_IP@\n", a.realIP(), "@DRY_RUN@\n",
+		a.dryRun()).Replace(template)
 	return strings.NewReplacer(
 		"@APP@", a.Name, "@USER@", a.User, "@PATH@", a.Path, "@GROUP@", a.group(),
 		"@PORT1@", fmt.Sprint(a.Ports[0]), "@PORT2@", fmt.Sprint(a.Ports[1]),
 		"@FALLBACK@", fmt.Sprint(fallback), "@OTHER@", fmt.Sprint(other),
 		"@INCLUDE@", a.Include, "@FLAGS@", a.FlagDir(), "@CLOSED_BY@", a.ClosedBy(),
 		"@ENTRY_FILE@", a.EntryFile(), "@STOP@", fmt.Sprint(a.StopSecs),
-		"@SERVER_NAME@", a.ServerName, "@SITE_NAME@", a.siteName(), "@LISTEN@", a.listen(), "@PEER@", a.peer(),
+		"@SERVER_NAME@", a.ServerName, "@SITE_NAME@", a.siteName(), "@PEER@", a.peer(),
 		"@MAX_BODY@", a.MaxBodySize, "@RESPONSE@", fmt.Sprintf("%dms", a.ResponseTimeout.Milliseconds()),
 	).Replace(filled)
 }
@@ -157,17 +161,18 @@ func text(file string) string {
 	return strings.TrimSuffix(string(text), "\n")
 }
 
-func (a App) listen() string {
-	suffix := ";"
+// listenAt are the lines by which a server block listens on a port, with options.
+func (a App) listenAt(port, options string) string {
+	suffix := options + ";"
 	if a.Default() {
-		suffix = " default_server;"
+		suffix = options + " default_server;"
 	}
 	var listen []string
-	if !a.OneSocket {
-		listen = append(listen, "    listen 80"+suffix)
+	if !a.OneSocket || port != "80" {
+		listen = append(listen, "    listen "+port+suffix)
 	}
-	if a.IPv6 || a.OneSocket {
-		listen = append(listen, "    listen [::]:80"+suffix)
+	if a.IPv6 || a.OneSocket && port == "80" {
+		listen = append(listen, "    listen [::]:"+port+suffix)
 	}
 	return strings.Join(listen, "\n")
 }
@@ -211,6 +216,9 @@ func (a App) trusted() string {
 	}
 	return strings.Replace(text("trusted.conf"), "@NETWORKS@", strings.Join(a.TrustedProxies, " 1;\n    ")+" 1;", 1)
 }
+
+// proxy is how a request is passed on.
+func (a App) proxy() string { return a.sent().Replace(text("proxy.conf")) }
 
 // sent is what the application gets of how the visitor came: as nginx itself knows it, or as a
 // trusted proxy says.

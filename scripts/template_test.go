@@ -27,6 +27,10 @@ func TestTemplatesAreFilledIn(t *testing.T) {
 		"no dry run":      func(a *App) { a.NoDryRun = true },
 		"their site":      func(a *App) { a.TheirSite = true },
 		"one socket":      func(a *App) { a.OneSocket = true },
+		"challenges":      func(a *App) { a.TLS = TLS{Challenges: true} },
+		"HTTPS": func(a *App) {
+			a.TLS = TLS{Challenges: true, Certificate: a.ACMECertificate(), HSTS: "300", HTTP2On: true}
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			app := testApp()

@@ -16,7 +16,7 @@ import (
 	"al.essio.dev/pkg/shellescape"
 )
 
-//go:embed *.sh lib/*.sh upstreams.conf site.conf service-url.inc proxy.conf trusted.conf late.conf maintenance.conf process.service unit.service unit.socket
+//go:embed *.sh lib/*.sh upstreams.conf site.conf service-url.inc proxy.conf trusted.conf late.conf maintenance.conf tls.conf redirect.conf challenge.conf process.service unit.service unit.socket
 var files embed.FS
 
 // Verb names one script.
@@ -58,13 +58,14 @@ const (
 	Run      Verb = "run"
 
 	Maintenance Verb = "maintenance"
+	Certificate Verb = "certificate"
 )
 
 // Verbs are all of them.
 var Verbs = []Verb{
 	Lock, Check, Port, Setup, Adopt, Fetch, Offer, Receive, Room, Confirm, Build, Hook, Assets, Start, Health, Site,
 	Switch, Verify, Workers, Mark, Replace, Resume, Restore, Drain, Stop, Prune, Record, Ask, Releases, Logs, Run,
-	Maintenance,
+	Maintenance, Certificate,
 }
 
 // Command is what a verb runs as. Its script follows on standard input, so nothing of it shows in a
@@ -105,7 +106,8 @@ var extra = map[Verb][]string{
 	Ask:  {"lib/workers.sh"}, Workers: {"lib/workers.sh"},
 	Setup:  {"lib/site.sh", "lib/units.sh", "lib/rotate.sh", "lib/swap.sh"},
 	Verify: {"lib/nginx.sh", "lib/answers.sh", "lib/trial.sh"}, Mark: {"lib/trial.sh"},
-	Site: {"lib/site.sh", "lib/nginx.sh", "lib/answers.sh", "lib/front.sh"},
+	Certificate: {"lib/site.sh", "lib/certificate.sh"},
+	Site:        {"lib/site.sh", "lib/nginx.sh", "lib/answers.sh", "lib/front.sh"},
 }
 
 // sources are the files that make up a verb.

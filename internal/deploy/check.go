@@ -54,6 +54,9 @@ func (d *Deployment) examine(ctx context.Context, h *target, install bool) (stri
 	if (d.in.Build == "" || pythonic.MatchString(d.in.Build)) && d.op.tools {
 		need += " python3"
 	}
+	if d.in.HTTPS.Mail != "" {
+		need += certbotNeeds
+	}
 	if !install { // what detection asks for does not depend on it
 		d.ahead(h, upcoming{"detect", scripts.Port, d.detection()})
 	}
@@ -62,6 +65,7 @@ func (d *Deployment) examine(ctx context.Context, h *target, install bool) (stri
 		"list": scripts.Yes(d.op.asks), "setup": string(d.in.Setup),
 		"may_install": d.mayInstall(install), "packages": strings.Join(d.in.Packages, " "),
 		"server_name": d.in.ServerName, "verify_host": d.verifyHost(), "nginx_include": d.in.NginxInclude,
+		"https": scripts.Yes(d.in.HTTPS.Wanted()),
 	})
 	for n := 0; res.Has(fmt.Sprintf("note_%d", n)); n++ {
 		d.warnOnce(h, "Nginx of "+h.Address.Name, res.Text(fmt.Sprintf("note_%d", n)))
@@ -83,6 +87,8 @@ func (d *Deployment) examine(ctx context.Context, h *target, install bool) (stri
 		NoRealIP: !res.Yes("realip"), MaxBodySize: d.in.MaxBodySize, ResponseTimeout: d.in.ResponseTimeout,
 		TrustedProxies: d.in.TrustedProxies, Guests: d.in.MaintenanceAllow, HealthPath: d.in.Health.Path,
 	}
+	h.certificate = res.Text("certificate")
+	h.siteCertificate = res.Form("site_certificate", h.app.CertificateForm())
 	if h.app.NoRealIP && len(h.app.TrustedProxies) > 0 {
 		return "", errors.New("nginx has no realip module, which the input trusted-proxies needs: install a build " +
 			"that has it, " +
@@ -122,6 +128,9 @@ func (d *Deployment) examine(ctx context.Context, h *target, install bool) (stri
 			"connections come to an end, needs %s; upgrade it", version, neededNginx)
 	}
 	h.app.NoDryRun = olderThan(version, dryRunNginx)
+	if err := d.chooseTLS(h, version); err != nil {
+		return "", err
+	}
 	if olderThan(version, keptNginx) {
 		d.warnOnce(h, "Nginx of "+h.Address.Name, fmt.Sprintf("nginx %s works, and no distribution that is still "+
 			"maintained has one older than %s: upgrade the host", version, keptNginx))

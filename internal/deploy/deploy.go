@@ -107,6 +107,7 @@ func (d *Deployment) steps() []step {
 				within: in.Timeout,
 			},
 		}),
+		prepare.of([]step{d.securing(prepare)}),
 		d.goLive(),
 		commit.of([]step{
 			{
@@ -120,6 +121,7 @@ func (d *Deployment) steps() []step {
 			{name: "mark", title: "Marking the release as proved", each: d.mark, unless: isUnchanged, within: brief},
 		}),
 		retire.of([]step{ // The new version has proved itself: from here a failure is a warning.
+			d.securing(retire),
 			{
 				name: "after-switch", title: "Running after-switch", each: d.afterSwitch, unless: d.nothingAfter,
 				within: in.Timeout,

@@ -36,6 +36,9 @@ func (d *Deployment) detect(ctx context.Context, h *target) (string, error) {
 	if err := d.hasRelease(h); err != nil {
 		return "", err
 	}
+	if err := d.canSecure(h); err != nil {
+		return "", err
+	}
 	h.app.TheirSite = h.TheirSite
 	for _, note := range h.Notes {
 		d.rep.Warn("State of "+h.Address.Name, note)

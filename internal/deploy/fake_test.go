@@ -77,6 +77,8 @@ type fakeHost struct {
 	sent        map[scripts.Verb]scripts.Values // the last values of each verb
 	closed      string                          // since when visitors get the maintenance page, in seconds; "": they do not
 
+	certificate, siteCertificate string // what names the one that is there, and the files of the one that the site has
+
 	store  *fakeStore
 	faults map[scripts.Verb]fault
 	cancel func()
@@ -337,7 +339,7 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 			note = "note_0=" + f.note + "\n"
 		}
 		return note +
-			fmt.Sprintf("installed=%s\ncoming=%s\nos=Debian\nsystemd=%s\nipv6=no\nsite_folder=/etc/nginx/conf.d\nlisten=both\nnginx=%s\nrealip=yes\ndisk_mb=9000\ndisk_used=%d\noccupied=\nmemory_mb=900\nmemory_total_mb=2000\nswap_mb=0\nskew=0\n", installed, coming, scripts.Yes(!f.noSystemd), cmp.Or(f.nginx, "1.24.0"), f.diskUsed)
+			fmt.Sprintf("installed=%s\ncoming=%s\nos=Debian\nsystemd=%s\nipv6=no\nsite_folder=/etc/nginx/conf.d\nlisten=both\ncertificate=%s\nsite_certificate=%s\nnginx=%s\nrealip=yes\ndisk_mb=9000\ndisk_used=%d\noccupied=\nmemory_mb=900\nmemory_total_mb=2000\nswap_mb=0\nskew=0\n", installed, coming, scripts.Yes(!f.noSystemd), f.certificate, f.siteCertificate, cmp.Or(f.nginx, "1.24.0"), f.diskUsed)
 	case scripts.Port:
 		return f.detection()
 	case scripts.Maintenance:
@@ -391,8 +393,11 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 		return "boot_ms=500\ntries=2\nopen=" + scripts.Yes(f.public) + "\n"
 	case scripts.Site:
 		was := f.loaded
-		f.loaded = true
+		f.loaded, f.siteCertificate = true, certificateOf(v["site"])
 		return "reloaded=" + scripts.Yes(!was) + "\nedited=no\n"
+	case scripts.Certificate:
+		f.certificate = v["certificate_id"]
+		return "certificate=new\n"
 	case scripts.Replace:
 		f.replaced(v["from"], v["port"], v["release"])
 		return "switched_at=1795400000000\nlog_offset=0\npid=42\nstarttime=4200\nboot_ms=500\ntries=2\nopen=no\nflag=right\nleft=0\nhand=idle\ndrain_ms=20\nstopped=yes\nstop_ms=20\n"

@@ -31,7 +31,9 @@ func whole(_ *Deployment, deployment []step) []step { return deployment }
 func setupSteps(d *Deployment, deployment []step) []step {
 	before := only(deployment, "connect", "lock", "check", "detect", "plan", "install", "setup", "adopt", "heal", "settle")
 	return append(before, prepare.of([]step{ // no new version is live at its end, so a failure is one to the last
+		d.securing(prepare),
 		{name: "site", title: "Setting up the nginx site", each: d.setUpSite, within: brief},
+		d.securing(retire),
 		{name: "unlock", title: "Releasing the deploy lock", each: unlock, within: 2 * host.Heartbeat},
 	})...)
 }

@@ -40,7 +40,7 @@ func (d *Deployment) intent() string {
 // showPlan says what is about to be done to this host, by what detection found; a dry run ends with
 // it.
 func (d *Deployment) showPlan(_ context.Context, h *target) (string, error) {
-	lines := d.plan(h)
+	lines := d.planHTTPS(h, d.plan(h))
 	d.rep.Info("plan for " + h.Address.String() + ":")
 	for n, line := range lines {
 		d.rep.Info(fmt.Sprintf("  %d. %s", n+1, line))

@@ -20,6 +20,7 @@ func (d *Deployment) recipe(h *target) string {
 		d.in.ServerName, d.in.NginxInclude, fmt.Sprint(d.in.Ports),
 		fmt.Sprint(d.in.TrustedProxies), d.in.MaxBodySize, d.in.ResponseTimeout.String(),
 	}
+	parts = append(parts, d.httpsRecipe()...)
 	if d.in.Source == inputs.Workspace {
 		parts = append(parts, d.in.Source)
 	}

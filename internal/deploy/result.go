@@ -28,7 +28,7 @@ func (d *Deployment) result(how outcome.Outcome) *outcome.Result {
 		Outcome: how, Duration: d.now().Sub(d.begin), Details: d.details, Operation: d.in.Operation,
 		DryRun: d.in.DryRun,
 		Server: d.in.Run.ServerURL, Begin: d.begin, Timeline: d.timeline,
-		URL: siteURL(d.in), Actor: d.in.Run.Actor,
+		URL: siteURL(d.in, d.overTLS()), Actor: d.in.Run.Actor,
 	}
 	for _, h := range d.hosts {
 		r.Hosts = append(r.Hosts, d.hostResult(h, how))

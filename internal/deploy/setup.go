@@ -9,7 +9,7 @@ import (
 
 func (d *Deployment) setup(ctx context.Context, h *target) (string, error) {
 	values := d.siteValues(h)
-	values["repository"] = d.in.Repository
+	values["repository"], values["certificate_id"] = d.in.Repository, d.certificateID()
 	values["template"], values["socket_template"], values["swap"] = h.app.Unit(), h.app.Socket(), ""
 	values["process_template"] = ""
 	if d.hasProcesses() {

@@ -67,13 +67,16 @@ func (h *target) site() string {
 }
 
 // siteURL is where visitors find the site: by its first name that is one, else by the host's own.
-func siteURL(in *inputs.Inputs) string {
+func siteURL(in *inputs.Inputs, tls bool) string {
 	name := scripts.PlainName(in.ServerName)
 	if name == "" {
 		name = in.Hosts[0].Name
 	}
 	if strings.Contains(name, ":") {
 		name = "[" + name + "]"
+	}
+	if tls {
+		return "https://" + name + "/"
 	}
 	return "http://" + name + "/"
 }

@@ -21,7 +21,7 @@ func TestTheAddressOfTheSite(t *testing.T) {
 	}
 	in := testInputs()
 	in.Hosts[0].Name = "2001:db8::7"
-	if got := siteURL(in); got != "http://[2001:db8::7]/" {
+	if got := siteURL(in, false); got != "http://[2001:db8::7]/" {
 		t.Errorf("got %s", got)
 	}
 	in.Run.Commit, in.Run.Subject = newCommit, strings.Repeat("장", 100)

@@ -14,10 +14,13 @@ import (
 // a time writes to it.
 type target struct {
 	*host.Host
-	machine   string // names this boot of this machine, as the lock found it
-	bootID    string // as detection found it: what is known of the host is from then
-	app       scripts.App
-	systemd   bool
+	machine string // names this boot of this machine, as the lock found it
+	bootID  string // as detection found it: what is known of the host is from then
+	app     scripts.App
+	systemd bool
+	// what names the certificate that is there, and the files of the one that the site has
+	certificate, siteCertificate string
+
 	recipeKey string // by which this host tells recipes; empty before its first deployment
 	memoryMB  int    // free; 0 where nobody has asked
 	warned    []string

@@ -425,6 +425,33 @@ func TestFaults(t *testing.T) {
 			`must not be every network, or nobody would see the page (got "0.0.0.0/0")`,
 		},
 		{
+			"https", "yes",
+			`must be a mail address, by which the authority that gives the certificate can reach you, or "off" (got "yes")`,
+		},
+		{
+			"https", "you@example.com", `needs whole names in the input server-name, such as "www.example.com", since a ` +
+				`certificate is for names, and "_" is none: name them, or give a certificate of your own with ` +
+				`tls-certificate and tls-key`,
+		},
+		{
+			"acme-server", "http://acme.example/directory",
+			`must be the URL of an ACME directory, with https:// (got "http://acme.example/directory")`,
+		},
+		{
+			"tls-certificate", "MIIB", `must be a certificate as PEM, which begins with -----BEGIN CERTIFICATE-----, ` +
+				`and those of its chain behind it`,
+		},
+		{"tls-key", "x", `is for a certificate of your own: give that as tls-certificate, or leave this out`},
+		{
+			"hsts", "a year",
+			`must be seconds or a duration of at most ten years, such as "31536000" or "365d" (got "a year")`,
+		},
+		{
+			"hsts", "11y",
+			`must be seconds or a duration of at most ten years, such as "31536000" or "365d" (got "11y")`,
+		},
+		{"hsts", "365d", `is for a site with HTTPS: set https or tls-certificate, too, or leave it out`},
+		{
 			"max-body-size", "100 MB",
 			`must be a size as nginx writes it, such as "100m", or 0 for any size (got "100 MB")`,
 		},

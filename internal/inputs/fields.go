@@ -35,6 +35,7 @@ const (
 	defaultStopTimeout    = "10s"
 	defaultServerName     = "_"
 	defaultNginxInclude   = "/etc/nginx/conf.d/service-url.inc"
+	defaultACMEServer     = "https://acme-v02.api.letsencrypt.org/directory"
 	defaultMaxBodySize    = "100m"
 	defaultResponse       = "300s"
 	defaultKeepReleases   = "5"
@@ -167,6 +168,11 @@ func fields() []field {
 		},
 		{name: "server-name", def: defaultServerName, set: setServerName},
 		{name: "nginx-include", def: defaultNginxInclude, set: setNginxInclude},
+		{name: "https", set: setHTTPS},
+		{name: "acme-server", def: defaultACMEServer, set: setACMEServer},
+		{name: "tls-certificate", shape: text, set: setTLSCertificate},
+		{name: "tls-key", shape: keyText, set: setTLSKey},
+		{name: "hsts", set: setHSTS},
 		{name: "trusted-proxies", shape: text, set: setTrustedProxies},
 		{name: "max-body-size", def: defaultMaxBodySize, set: setMaxBodySize},
 		{

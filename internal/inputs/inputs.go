@@ -100,6 +100,7 @@ type Inputs struct {
 
 	ServerName   string // nginx's, names separated by one blank
 	NginxInclude string // absolute, clean, of [A-Za-z0-9._/-]
+	HTTPS        HTTPS
 
 	TrustedProxies  []string      // networks of which the site believes whom a request comes from, as CIDRs
 	MaxBodySize     string        // of a request, as nginx writes it; "0": any
@@ -135,6 +136,7 @@ func Parse(getenv func(string) string) (*Inputs, error) {
 	}
 	// Kept even when they are faulty, since they must be masked all the more.
 	p.in.Key, p.in.Passphrase, p.in.Token = Secret(p.values["key"]), Secret(p.values["passphrase"]), Secret(p.values["token"])
+	p.in.HTTPS.Key = Secret(p.values["tls-key"])
 	p.in.JumpKey, p.in.JumpPassphrase = Secret(p.values["proxy-jump-key"]), Secret(p.values["proxy-jump-passphrase"])
 	for _, f := range all {
 		if p.good(f.name) {
@@ -171,7 +173,7 @@ func (in *Inputs) Secrets() []string {
 			secrets = append(secrets, passphrase.Reveal())
 		}
 	}
-	for _, key := range []Secret{in.Key, in.JumpKey} {
+	for _, key := range []Secret{in.Key, in.JumpKey, in.HTTPS.Key} {
 		text := strings.NewReplacer(`\r`, " ", `\n`, " ").Replace(key.Reveal()) // as secrets stores mangle them
 		for _, line := range strings.Fields(text) {
 			if len(line) >= 16 {

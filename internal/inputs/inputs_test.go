@@ -103,6 +103,7 @@ func defaults() Inputs {
 		StopTimeout:  10 * time.Second,
 		ServerName:   "_",
 		NginxInclude: "/etc/nginx/conf.d/service-url.inc",
+		HTTPS:        HTTPS{Server: "https://acme-v02.api.letsencrypt.org/directory"},
 		MaxBodySize:  "100m",
 
 		ResponseTimeout: 5 * time.Minute,

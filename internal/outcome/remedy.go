@@ -33,9 +33,10 @@ var remedies = map[int]string{
 	scripts.ExitRun:     "see the command's words above",
 	scripts.ExitRunBusy: "wait for it to end, or raise the input \"lock-timeout\"; with the input \"run-at-once\" a command " +
 		"runs beside others",
-	scripts.ExitForeign: "stop that process, or choose other ports with the input \"ports\"",
-	scripts.ExitStart:   "{mend}{log}",
-	scripts.ExitDied:    "{mend}{log}",
+	scripts.ExitCertificate: "put right what the authority says, and run this workflow again",
+	scripts.ExitForeign:     "stop that process, or choose other ports with the input \"ports\"",
+	scripts.ExitStart:       "{mend}{log}",
+	scripts.ExitDied:        "{mend}{log}",
 	scripts.ExitSilent: "make the application listen on $PORT, " +
 		"or give it more time with the input \"health-timeout\"{log}",
 	scripts.ExitUnhealthy: "make it answer right and push again, " +

@@ -2,7 +2,7 @@
 # Whether the host's nginx, as others have set it up, can have the site, and which server block of
 # theirs answers in its place.
 #
-# Values: app, server_name, verify_host, nginx_include
+# Values: app, server_name, verify_host, nginx_include, https (yes: the site is to be had by HTTPS)
 
 # judge_nginx: adds to faults what keeps nginx from having the site or the include, and to notes
 # what their owner should know, each with its place. Sets rows, and site_folder, where nginx reads a
@@ -25,8 +25,27 @@ judge_nginx() {
     return
   fi
   with_ours
-  for address in '*:80' "${six[@]}" $(came_to); do ours_answers "$address"; done
+  for address in '*:80' "${six[@]}" $(came_to); do
+    ours_answers "$address"
+    if [[ $https == yes ]]; then ours_answers "${address%:80}:443"; fi
+  done
   notes_on_others
+  if [[ $rows == *$'\tyes\t'*:443[/[:space:]]* ]]; then judge_certificate; fi
+}
+
+# judge_certificate: adds to notes that the one that the site shows is about to end, as one does that
+# is not renewed. Where nothing listens yet there is none.
+judge_certificate() {
+  local end=''
+  have openssl || return 0
+  end=$(timeout 5 openssl s_client -connect 127.84.0.1:443 -servername "$verify_host" 2>/dev/null </dev/null \
+    | openssl x509 -noout -enddate -checkend 604800 2>/dev/null) || notes_end "$end"
+}
+
+notes_end() {
+  if [[ $1 =~ ^notAfter=([^$'\n']+) ]]; then
+    notes+=("the certificate of the site ends ${BASH_REMATCH[1]}, within a week: where certbot got it, see why it does not renew (sudo certbot renew --dry-run); else give a new one with tls-certificate and tls-key")
+  fi
 }
 
 # find_folder: where nginx.conf reads sites from. That of a site that is there, the usual one, or
@@ -56,25 +75,30 @@ find_folder() {
 # depend on who comes first.
 with_ours() {
   local default='' listens=''
-  if [[ $rows == *$'server\t'*$'\tyes\t'* ]]; then return; fi
   [[ $server_name != _ ]] || default=/default
   [[ $listen != both ]] || listens="*:80$default"
   if ((${#six[@]} > 0)); then listens+=" [::]:80$default"; fi
-  rows+=$'\n'$(printf 'server\t%s\t1\tyes\t%s\t%s' "$site_folder/$app.conf" "${listens# }" "$server_name")
+  with_our 80 "${listens# }"
+  if [[ $https == yes ]]; then with_our 443 "*:443$default${six:+ [::]:443$default}"; fi
+}
+
+with_our() {
+  if grep -q $'^server\t.*\tyes\t.*:'"$1[/[:space:]]" <<<"$rows"; then return; fi
+  rows+=$'\n'$(printf 'server\t%s\t1\tyes\t%s\t%s' "$site_folder/$app.conf" "$2" "$server_name")
 }
 
 # ours_answers ADDRESS: does the site get what comes there, with its names? Without a name it gets
 # what nobody else has one for.
 ours_answers() {
-  local name found
+  local name found port=${1##*:}
   for name in ${server_name/#_/nobody.invalid}; do
     IFS=$'\t' read -ra found <<<"$(chosen "$1" "${name/#\*./www.}")"
     if [[ ${found[1]-yes} == yes || ${found[2]} == regex || "${faults[*]-}" == *"${found[0]} "* ]] || gives_up "${found[0]}"; then continue; fi
     if [[ $1 != \** && " ${found[3]} " == *" $1"[/\ ]* ]]; then
-      faults+=("$(block "${found[@]}") has the address ${1%:80} of this host to itself, so whoever comes to it is answered there: let it listen on port 80 of all addresses (listen 80), by which nginx goes by the names, or on another port")
+      faults+=("$(block "${found[@]}") has the address ${1%:*} of this host to itself, so whoever comes to it is answered there: let it listen on port $port of all addresses (listen $port), by which nginx goes by the names, or on another port")
       return
     elif [[ ${found[2]} == default ]]; then
-      faults+=("$(block "${found[@]}") is the default_server of port 80 already, and a site without names must be that: set the input server-name to the names of this site, or take default_server out there")
+      faults+=("$(block "${found[@]}") is the default_server of port $port already, and a site without names must be that: set the input server-name to the names of this site, or take default_server out there")
     else
       faults+=("$(block "${found[@]}") answers for the name $name already: take the name out there, or give this site another one with the input server-name")
     fi
@@ -122,19 +146,31 @@ judge_running() {
   if nginx_runs; then ok "nginx runs"; elif have pgrep && all_seen; then faults+=("nginx does not run: sudo systemctl start nginx"); fi
 }
 
-# judge_port: adds to faults who else has port 80: nginx could not get it, and it is not started,
-# nor installed, against that program.
+# judge_port: adds to faults who else has port 80, or 443 where it is needed: nginx could not get it,
+# and it is not started, nor installed, against that program.
 judge_port() {
-  local pid program unit
-  [[ -n $(sockets 80 0A) ]] || return 0
-  if nginx_runs && [[ $rows == *:80[/[:space:]]* ]]; then return; fi # it is nginx's, and to know for sure would take root
-  for pid in $(holders 80); do
-    read -r program <"/proc/$pid/comm" || continue
-    if [[ $program == nginx ]]; then return; fi
-    unit=$(service_of "$pid")
-    faults+=("port 80, which nginx needs, is another program's ($(who_has 80)): end it${unit:+, with sudo systemctl disable --now $unit}, or have it listen elsewhere")
-    return
-  done 2>/dev/null
+  local need pid program unit
+  for need in 80 ${https/yes/443}; do
+    [[ $need != no && -n $(sockets "$need" 0A) ]] || continue
+    if nginx_runs && [[ $rows == *:"$need"[/[:space:]]* ]]; then continue; fi # it is nginx's, and to know for sure would take root
+    for pid in $(holders "$need"); do
+      read -r program <"/proc/$pid/comm" || continue
+      if [[ $program == nginx ]]; then break; fi
+      unit=$(service_of "$pid")
+      faults+=("port $need, which nginx needs, is another program's ($(who_has "$need")): end it${unit:+, with sudo systemctl disable --now $unit}, or have it listen elsewhere")
+      break
+    done 2>/dev/null
+  done
+}
+
+# tell_site: where the site goes and what it listens on, what certificate is there, and which one the
+# site has, as its file says.
+tell_site() {
+  result site_folder "$site_folder"
+  result listen "$listen"
+  result certificate "$(head -c 64 -- "/var/lib/deploy-action/$app/certificate" 2>/dev/null | head -n 1 | tr -cd 'a-z0-9-' || :)"
+  result site_certificate "$(grep -s '^# Written by deploy-action' -A 999 -- "$site_folder/$app.conf" \
+    | sed -nE '/^    ssl_certificate / { s,^    ssl_certificate ([A-Za-z0-9/_.-]+);$,\1,; s,(/fullchain)?\.pem$,,; p; q }')"
 }
 
 # gives_up PLACE: is that the distribution's own welcome page?

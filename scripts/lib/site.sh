@@ -6,7 +6,8 @@
 #         entry (its text), verify_host
 
 late_file=${site_file%/*}/$app.late.conf
-site_written=/var/lib/deploy-action/$app/site.conf # as this action wrote it last
+certificate_mark=/var/lib/deploy-action/$app/certificate # names the one that is there, for all to read
+site_written=/var/lib/deploy-action/$app/site.conf       # as this action wrote it last
 
 # look_at_site: sets differing (the files to be written) and edited (yes: others changed the site;
 # then it is left as it is, and so is site). Ends the script where the site is not ours to write.

@@ -1,0 +1,167 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/clothesme/deploy-action/internal/host"
+	"github.com/clothesme/deploy-action/internal/outcome"
+	"github.com/clothesme/deploy-action/scripts"
+)
+
+// obtaining is how long an authority may take, with names that lead nowhere, too.
+const obtaining = 5 * time.Minute
+
+// certbotNeeds is what a host lacks that is to get its certificate itself.
+const certbotNeeds = " certbot"
+
+// chooseTLS says how the site of this host is to be reached, by the inputs and by what is there: a
+// certificate that it has serves until there is another one, and the site is plain HTTP before it
+// has any.
+func (d *Deployment) chooseTLS(h *target, version string) error {
+	in := d.in.HTTPS
+	h.app.TLS = scripts.TLS{
+		Challenges: in.Mail != "", HSTS: in.HSTS, HTTP2On: version != "" && !olderThan(version, http2Nginx),
+	}
+	switch {
+	case in.Certificate != "":
+		h.app.TLS.Certificate = h.app.OwnCertificate(d.certificateID())
+	case in.Mail != "":
+		h.app.TLS.Certificate = h.siteCertificate
+	case h.siteCertificate == "":
+	case in.Off:
+		d.warnOnce(h, "HTTPS of "+h.Address.Name, "the site has been reached by HTTPS, and is plain HTTP from now on: "+
+			"who comes to its address with https:// finds nothing any more")
+	case d.op.live || d.op.success == outcome.SetUp:
+		return errors.New("the site of this host is reached by HTTPS, and this run has neither the input https nor " +
+			"tls-certificate: give it what its deployments had, or https: off, if it is to be plain HTTP again")
+	}
+	return nil
+}
+
+const http2Nginx = "1.25.1" // nginx.org/en/docs/http/ngx_http_v2_module.html#http2
+
+// certificateID names the certificate that the site is to have, empty for none.
+func (d *Deployment) certificateID() string {
+	switch in := d.in.HTTPS; {
+	case in.Certificate != "":
+		return scripts.OwnID(in.Certificate)
+	case in.Mail != "":
+		return scripts.ACMEID(in.Server, d.in.ServerName)
+	}
+	return ""
+}
+
+// canSecure refuses HTTPS where the server block is the user's, and so its certificate.
+func (d *Deployment) canSecure(h *target) error {
+	if !h.TheirSite || !d.in.HTTPS.Wanted() {
+		return nil
+	}
+	return fmt.Errorf("the inputs https and tls-certificate are for the site that this action writes, and on this "+
+		"host a server block of your own includes %s: leave them out, and give that block its certificate, as "+
+		"docs/https.md says", d.in.NginxInclude)
+}
+
+// hasOwn tells whether the host has the certificate that the user gives, or is to get one itself.
+func (d *Deployment) hasOwn(h *target) bool {
+	return d.in.HTTPS.Certificate == "" || h.certificate == d.certificateID()
+}
+
+// putCertificate puts the user's own certificate where the site will find it.
+func (d *Deployment) putCertificate(ctx context.Context, h *target) (string, error) {
+	if _, err := h.Exec(ctx, scripts.Certificate, d.certificateValues(h)); err != nil {
+		return "", err
+	}
+	h.certificate, h.changed = d.certificateID(), true
+	return "the certificate and its key are on the host", nil
+}
+
+func (d *Deployment) certificateValues(h *target) scripts.Values {
+	in := d.in.HTTPS
+	return scripts.Values{
+		"certificate_id": d.certificateID(), "tls_certificate": in.Certificate, "tls_key": in.Key.Reveal(),
+		"site_names": d.in.ServerName, "mail": in.Mail, "acme_server": in.Server, "site_file": h.app.SiteFile(),
+	}
+}
+
+// isSecure tells whether the site has the certificate that is asked for, or is to have none that
+// the host gets itself.
+func (d *Deployment) isSecure(h *target) bool {
+	return d.in.HTTPS.Mail == "" ||
+		h.certificate == d.certificateID() && h.app.TLS.Certificate == h.app.ACMECertificate()
+}
+
+// secure has the host get a certificate, with the site as it is answering what the authority asks,
+// and then has nginx load the site with it. Until then, and where none can be had, the site stays as
+// it is.
+func (d *Deployment) secure(ctx context.Context, h *target) (string, error) {
+	before := h.app.TLS
+	certificate := host.Asked{Verb: scripts.Certificate, Own: d.certificateValues(h), Results: new(scripts.Results)}
+	var asIs, with scripts.Results
+	site := d.siteFor(h, d.keepAs(h)+"-http", &asIs) // an unchanged release has left it to this step
+	h.app.TLS.Certificate = h.app.ACMECertificate()
+	err := h.ExecAll(ctx, site, certificate, d.siteFor(h, d.keepAs(h)+"-https", &with))
+	if err != nil {
+		h.app.TLS = before
+		stays := "the site stays plain HTTP until the next deployment"
+		if before.Certificate != "" {
+			stays = "the site goes on with the certificate that it has"
+		}
+		var no *host.Error
+		if errors.As(err, &no) {
+			no.Reason = strings.TrimSpace(no.Reason) + "; " + stays
+		}
+		return "", err
+	}
+	reloaded := h.reloaded || asIs.Yes("reloaded")
+	if err := d.sited(h, &with); err != nil {
+		return "", err
+	}
+	h.reloaded, h.certificate, h.changed = h.reloaded || reloaded, d.certificateID(), true
+	return "visitors reach the site by HTTPS, and certbot renews the certificate", nil
+}
+
+// planHTTPS adds what is done for certificates to a plan.
+func (d *Deployment) planHTTPS(h *target, lines []string) []string {
+	if !d.hasOwn(h) {
+		lines = append([]string{"put the certificate of tls-certificate and its key in place"}, lines...)
+	}
+	if !d.isSecure(h) {
+		lines = append(lines, fmt.Sprintf("get a certificate for %s from %s, and have nginx load the site with it; where "+
+			"there is none to be had, leave it as it is", d.in.ServerName, d.in.HTTPS.Server))
+	}
+	return lines
+}
+
+// securing are the steps that see to certificates: before the site is written, and when it answers.
+func (d *Deployment) securing(p phase) step {
+	if p == prepare {
+		return step{
+			name: "certificate", title: "Putting the certificate in place", each: d.putCertificate, unless: d.hasOwn,
+			within: brief,
+		}
+	}
+	return step{
+		name: "secure", title: "Getting the certificate", each: d.secure, unless: d.isSecure, within: obtaining,
+	}
+}
+
+// overTLS tells whether visitors reach the site by HTTPS, as far as this run knows.
+func (d *Deployment) overTLS() bool {
+	h := d.hosts[0]
+	if h.app.Name == "" { // this operation does not look
+		return d.in.HTTPS.Wanted()
+	}
+	return h.app.TLS.Certificate != ""
+}
+
+// httpsRecipe are the parts of the recipe that HTTPS has: none without.
+func (d *Deployment) httpsRecipe() []string {
+	if !d.in.HTTPS.Wanted() {
+		return nil
+	}
+	return []string{"https", d.certificateID(), d.in.HTTPS.HSTS}
+}
