@@ -126,7 +126,7 @@ func TestExampleWorkflows(t *testing.T) {
 		}
 		options := w.On.Form.Inputs.Operation.Options
 		if name == "redeploy" {
-			want := "check deploy logs maintenance restart rollback run setup status"
+			want := "check deploy logs maintenance off maintenance on remove restart rollback run setup status"
 			if slices.Sort(options); strings.Join(options, " ") != want || ran != 0 {
 				t.Errorf("the form offers %v, want %s", options, want)
 			}

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"os"
 	"strings"
 	"testing"
 
@@ -277,45 +276,4 @@ func TestASiteThatNginxDoesNotTakeUpIsPutBack(t *testing.T) {
 	w.EndLoad()
 	w.Exec("rm /etc/nginx/conf.d/theirs.conf")
 	w.Serves(w.Deploy(w.Commit(nil), nil).Outputs["release"])
-}
-
-// What the README says to do leaves nothing of an application, and another one on the same host as
-// it is.
-func TestTheWayAwayThatTheReadmeShows(t *testing.T) {
-	w := world.New(t, lab.HostOptions{})
-	w.Cold = true
-	for range 2 {
-		w.Deploy(w.Commit(nil), map[string]string{"processes": "ticker: while :; do sleep 0.1; done"})
-	}
-	w.Deploy(w.Commit(nil), map[string]string{
-		"processes": "ticker: while :; do sleep 0.1; done",
-		"app":       "admin", "ports": "8090,8091", "server-name": "admin.example",
-		"nginx-include": "/etc/nginx/conf.d/admin-url.inc",
-	})
-	const other = "/home/ubuntu/admin"
-	w.Exec("curl -fsH 'Host: admin.example' http://127.0.0.1/health && test -d " + other)
-	readme, err := os.ReadFile("../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	const inputs = `app=shop path=/home/ubuntu/shop ports="8080 8081" include=/etc/nginx/conf.d/service-url.inc`
-	_, commands, _ := strings.Cut(string(readme), "```bash\n"+inputs+"\n")
-	commands, _, found := strings.Cut(commands, "```\n")
-	if !found {
-		t.Fatalf("README.md has no commands that begin with %s", inputs)
-	}
-	takeAway := func(inputs string) { w.Exec("runuser -u ubuntu -- bash -euxc '" + inputs + "\n" + commands + "'") }
-	const rest = `{ { find /etc /var/lib /home /usr/local /opt -name '*deploy-action*' -o -name '*shop*' -o -name admin -o -name 'admin[.@-]*'; ls -d /etc/nginx/conf.d/*.inc
-		systemctl list-units --all --plain --no-legend 'shop*' 'admin*'; pgrep -u ubuntu -f uvicorn; ss -Hltn 'sport >= :8080 and sport <= :8091'; systemctl is-active -q nginx || echo nginx; } 2>/dev/null |
-		grep -vx /var/lib/deploy-action || :; }`
-	takeAway(inputs)
-	if out := w.Exec(rest +
-		` | grep -v 'admin\|:8090\|:8091' | grep -vx "$(pgrep -u ubuntu -f 'uvicorn.*--port 809')" || :`); out != "" {
-		t.Errorf("of shop is left:\n%s", out)
-	}
-	w.Exec("nginx -t && curl -fsH 'Host: admin.example' http://127.0.0.1/health && systemctl is-enabled admin@8090")
-	takeAway(`app=admin path=` + other + ` ports="8090 8091" include=/etc/nginx/conf.d/admin-url.inc`)
-	if out := w.Exec(rest); out != "" {
-		t.Errorf("left on the host:\n%s", out)
-	}
 }

@@ -28,6 +28,14 @@ hush() {
   listener='' # its number may be somebody else's from now on
 }
 
+# make_path: the deploy root.
+make_path() {
+  if [[ -d $path ]]; then return; fi
+  { mkdir -p -- "${path%/*}" && mkdir -m 0700 -- "$path"; } 2>/dev/null \
+    || as_root install -d -m 0700 -o "$(id -un)" -g "$(id -gn)" -- "$path" \
+    || die "$EX_CHECK" "can't create the deploy root $path"
+}
+
 main() {
   local begin last leader open boot machine=''
   now_ms
@@ -40,11 +48,7 @@ main() {
   listener=$!
   trap 'status=$?; hush; blame "$status"' EXIT
   fit_root
-  if [[ ! -d $path ]]; then
-    { mkdir -p -- "${path%/*}" && mkdir -m 0700 -- "$path"; } 2>/dev/null \
-      || as_root install -d -m 0700 -o "$(id -un)" -g "$(id -gn)" -- "$path" \
-      || die "$EX_CHECK" "can't create the deploy root $path"
-  fi
+  make_path
   if read_only "$path" >/dev/null; then exit 1; fi # blame_disk has the words
   [[ -w $path ]] || die "$EX_CHECK" "the deploy root $path is not writable for $(id -un)"
   close_root
@@ -69,6 +73,11 @@ main() {
   hush
   while IFS= read -r -t "$beat" _; do :; done
   rm -f -- "$path/.lock.holder"
+  if [[ -e $path/.lock.last ]]; then # the application is removed; who waits for this lock makes another one
+    rm -rf -- "$path"/.lock.*
+    rm -f -- "$path/.lock"
+    rmdir -- "$path" 2>/dev/null || :
+  fi
   exit 0 # bash would wait for more to run, with the lock
 }
 

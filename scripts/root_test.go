@@ -59,7 +59,7 @@ func TestRootIsAskedForInFewPlaces(t *testing.T) {
 		"lib/base.sh", "lib/root.sh", "lib/files.sh", "lib/packages.sh", "lock.sh", "setup.sh", "lib/swap.sh",
 		"site.sh", "lib/certificate.sh",
 		"lib/socket.sh", "lib/process.sh", "lib/nginx.sh", "port.sh", "lib/logs.sh", // after free_root
-		"lib/units.sh",
+		"lib/units.sh", "remove.sh", "lib/remove.sh",
 		"lib/halt.sh", // a version that another user had started by hand
 	}
 	var files []string

@@ -59,13 +59,14 @@ const (
 
 	Maintenance Verb = "maintenance"
 	Certificate Verb = "certificate"
+	Remove      Verb = "remove"
 )
 
 // Verbs are all of them.
 var Verbs = []Verb{
 	Lock, Check, Port, Setup, Adopt, Fetch, Offer, Receive, Room, Confirm, Build, Hook, Assets, Start, Health, Site,
 	Switch, Verify, Workers, Mark, Replace, Resume, Restore, Drain, Stop, Prune, Record, Ask, Releases, Logs, Run,
-	Maintenance, Certificate,
+	Maintenance, Certificate, Remove,
 }
 
 // Command is what a verb runs as. Its script follows on standard input, so nothing of it shows in a
@@ -108,6 +109,7 @@ var extra = map[Verb][]string{
 	Verify: {"lib/nginx.sh", "lib/answers.sh", "lib/trial.sh"}, Mark: {"lib/trial.sh"},
 	Certificate: {"lib/site.sh", "lib/certificate.sh"},
 	Site:        {"lib/site.sh", "lib/nginx.sh", "lib/answers.sh", "lib/front.sh"},
+	Remove:      {"lib/nginx.sh", "lib/rotate.sh", "lib/remove.sh"},
 }
 
 // sources are the files that make up a verb.

@@ -19,7 +19,7 @@ import (
 func New(in *inputs.Inputs, rep *report.Report, dial host.Dialer, open Opener, begin time.Time) *Deployment {
 	d := &Deployment{
 		engine: engine{rep: rep, now: time.Now, patience: reconnectFor},
-		in:     in, op: operations[in.Operation], open: open, begin: begin, wanted: make(chan string, 1),
+		in:     in, op: operationOf(in), open: open, begin: begin, wanted: make(chan string, 1),
 	}
 	d.openParameters = openParameters
 	d.same, d.toUndo = d.notRestarted, d.takesBack()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/clothesme/deploy-action/internal/cloud/s3"
@@ -20,6 +21,7 @@ type Deployment struct {
 	open           Opener
 	begin          time.Time
 	details        string                                            // Markdown for the summary
+	telling        sync.Mutex                                        // of it, where several hosts do at once
 	untidy         bool                                              // something is left for the post step
 	saved          func(string) string                               // for Tidy: what the run that was cut off has left
 	tree           func() (*workspace.Tree, error)                   // walks through the workspace, once

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/clothesme/deploy-action/internal/outcome"
 	"github.com/clothesme/deploy-action/scripts"
 )
 
@@ -47,7 +48,7 @@ func (d *Deployment) drainSlot(
 	for again := true; ; again = false {
 		res, err := h.Exec(ctx, scripts.Drain, scripts.Values{
 			"port": port, "instead": instead, "drain_timeout": scripts.Seconds(max(limit-left.took, 0)),
-			"verify_host": d.verifyHost(),
+			"verify_host": d.verifyHost(), "retiring": scripts.Yes(d.op.success == outcome.Removed),
 		})
 		if err != nil {
 			return left, err

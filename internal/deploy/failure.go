@@ -52,7 +52,7 @@ func (d *Deployment) failure(s step, cause, undone error) *outcome.Failure {
 		}
 	}
 	f.Next = d.next(s, at, cause)
-	if unsure != nil {
+	if unsure != nil && d.op.success != outcome.Removed {
 		f.Next = fmt.Sprintf("see which port is active: ssh %s ls %s; then run this workflow again, it finds out "+
 			"and goes on from there", sshTarget(unsure.Address), d.flagDir())
 	}
@@ -66,8 +66,10 @@ func (d *Deployment) failure(s step, cause, undone error) *outcome.Failure {
 func siteOf(h *target) outcome.Site {
 	var exit *remote.ExitError
 	switch {
-	case h.taken:
+	case h.taken, h.leaving && !h.gone:
 		return outcome.SiteUnknown
+	case h.gone:
+		return outcome.SiteRemoved
 	case h.route == routeNew && h.undone != nil && errors.As(h.undone, &exit):
 		return outcome.SiteSwitched
 	case h.route == routeNew && h.undone != nil, h.route == routeMaybe && h.undone != nil:
@@ -84,6 +86,10 @@ func servesOf(h *target, site outcome.Site) string {
 	switch {
 	case h.taken:
 		said = "it is in the hands of the other deployment"
+	case h.gone:
+		said = "visitors do not get it any more, and not all of it is deleted"
+	case h.leaving:
+		said = "whether visitors still get it is not known"
 	case site == outcome.SiteUnknown || site == outcome.SiteSwitched:
 		said = "the flag on the host tells"
 	case h.Active != nil && h.answer == nil:

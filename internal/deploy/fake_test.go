@@ -78,6 +78,8 @@ type fakeHost struct {
 	closed      string                          // since when visitors get the maintenance page, in seconds; "": they do not
 
 	certificate, siteCertificate string // what names the one that is there, and the files of the one that the site has
+	removed                      string // how far a removal got: "", site or root
+	strays                       string // flags of other ports
 
 	store  *fakeStore
 	faults map[scripts.Verb]fault
@@ -249,11 +251,11 @@ func (s *fakeShell) run(ctx context.Context, verb scripts.Verb, v scripts.Values
 			return &remote.ExitError{Code: bad.code}
 		}
 	}
-	if !lockless[verb] && (f.disks == "broken" || f.disks == "full" && v["undo"] == "no") {
+	if !lockless[verb] && v["part"] != "list" && (f.disks == "broken" || f.disks == "full" && v["undo"] == "no") {
 		f.calls = append(f.calls, call(verb, v))
 		return &remote.ExitError{Code: scripts.ExitDisk}
 	}
-	if !lockless[verb] && f.holder != v["lock_token"] {
+	if !lockless[verb] && v["part"] != "list" && f.holder != v["lock_token"] {
 		_, _ = fmt.Fprintln(words, "the deploy lock is held by another run now")
 		return &remote.ExitError{Code: scripts.ExitLockLost}
 	}
@@ -316,6 +318,8 @@ func call(verb scripts.Verb, v scripts.Values) string {
 		return v["name"]
 	case scripts.Assets:
 		return fmt.Sprintf("assets %s %s", v["asset"], v["url"])
+	case scripts.Remove:
+		return fmt.Sprintf("remove %s", v["part"])
 	case scripts.Workers:
 		return fmt.Sprintf("workers %s>%s", v["other"], v["port"])
 	case scripts.Start, scripts.Stop, scripts.Drain, scripts.Adopt:
@@ -348,6 +352,8 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 			f.closed = "1795428000"
 		}
 		return "reloaded=no\nchanged=" + scripts.Yes(was != f.closed) + "\n"
+	case scripts.Remove:
+		return f.remove(v)
 	case scripts.Fetch:
 		if f.branch != "" && v["ref"] == "main" {
 			v["ref"] = f.branch
@@ -543,7 +549,7 @@ func (f *fakeHost) detection() string {
 		include, line = "line", f.byHand
 	}
 	fmt.Fprintf(&b,
-		"include=%s\ninclude_app=\ninclude_path=\nlast_repository=\nline_port=%s\nsite=ours\nrouted=%s\nstrays=\nrecipe_key=\nboot=%d\nclosed=%s\n", include, line, routed, f.restarts, f.closed)
+		"include=%s\ninclude_app=\ninclude_path=\nlast_repository=\nline_port=%s\nsite=ours\nrouted=%s\nstrays=%s\nrecipe_key=\nboot=%d\nclosed=%s\n", include, line, routed, f.strays, f.restarts, f.closed)
 	for _, port := range []string{"8080", "8081"} {
 		listen, pid, release := "none", 0, ""
 		if f.running[port] {

@@ -25,6 +25,8 @@ func (d *Deployment) intent() string {
 		what += fmt.Sprintf(": %s at %s", in.Repository, shortCommit(in.Ref))
 	case in.Release != "":
 		what += " to " + in.Release
+	case in.Operation == inputs.Remove && d.op.asks:
+		what += ", a list of what would go"
 	case in.Operation == inputs.Maintenance:
 		what += ": " + map[bool]string{true: "on", false: "off"}[in.Maintenance]
 	}

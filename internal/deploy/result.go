@@ -31,6 +31,9 @@ func (d *Deployment) result(how outcome.Outcome) *outcome.Result {
 		URL: siteURL(d.in, d.overTLS()), Actor: d.in.Run.Actor,
 	}
 	for _, h := range d.hosts {
+		if h.gone {
+			r.URL = ""
+		}
 		r.Hosts = append(r.Hosts, d.hostResult(h, how))
 		if r.History == nil {
 			r.History = h.history
@@ -68,6 +71,10 @@ func (d *Deployment) hostResult(h *target, how outcome.Outcome) outcome.HostResu
 	}
 	if h.retired {
 		r.Retired = h.Active.Version()
+	}
+	if h.gone {
+		r.ActivePort, r.Serving = 0, ""
+		return r
 	}
 	if r.Maintenance = !h.closedSince.IsZero(); r.Maintenance && r.Serving != "" {
 		r.Serving += ", and visitors get the maintenance page"

@@ -101,7 +101,7 @@ func (d *Deployment) fail(ctx context.Context, s step, cause error) (*outcome.Re
 				d.rep.Debug(fmt.Sprintf("record on %s: %v", h.Address, err))
 			}
 		}
-		if !cancelled {
+		if !cancelled && d.op.success != outcome.Removed {
 			if _, err := d.prune(ctx, h); err != nil {
 				d.rep.Debug(fmt.Sprintf("prune on %s: %v", h.Address, err))
 			}

@@ -41,6 +41,8 @@ type target struct {
 
 	exit        int       // with which the command of the operation run has ended
 	closedSince time.Time // zero while the site is not in maintenance
+	leaving     bool      // its site may be gone: it is removed
+	gone        bool      // it is
 	changed     bool      // something was installed or written in setting up
 	reloaded    bool      // this deployment made nginx reload
 	undoing     bool      // what was done is being taken back

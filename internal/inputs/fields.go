@@ -16,6 +16,7 @@ const (
 	defaultAtOnce         = "false"
 	defaultLogOf          = "app"
 	defaultLogLines       = "200"
+	defaultRemoveShared   = "false"
 	defaultDryRun         = "false"
 	defaultSetup          = string(SetupAuto)
 	defaultSource         = Git
@@ -108,6 +109,8 @@ func fields() []field {
 		{name: "swap", set: setSwap},
 		{name: "app", set: setApp},
 		{name: "path", set: setPath},
+		{name: "confirm", set: setConfirm},
+		{name: "remove-shared", def: defaultRemoveShared, set: setRemoveShared},
 		{name: "source", def: defaultSource, set: setSource},
 		{name: "workspace-path", def: defaultWorkspacePath, set: setWorkspacePath},
 		{name: "exclude", shape: text, def: defaultExclude, set: setExclude},

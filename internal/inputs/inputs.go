@@ -42,6 +42,9 @@ type Inputs struct {
 	Operation Operation
 	Release   string // for Rollback: which; "": the one before the active
 
+	Confirmed    bool // for Remove: it is meant
+	RemoveShared bool // and what is shared goes, too
+
 	Maintenance      bool     // for Maintenance: it begins, else it ends
 	MaintenancePage  string   // a clean path within the release; "": a plain page
 	MaintenanceAllow []string // networks that get in all the same, as CIDRs

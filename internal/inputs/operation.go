@@ -23,7 +23,8 @@ const (
 	Check    Operation = "check"    // says what a deployment would lack; changes nothing
 	// Maintenance puts a page up in the application's place, or takes it down.
 	Maintenance Operation = "maintenance"
-	Tidy        Operation = "tidy" // what a cut-off run left; the post step's, no user's
+	Remove      Operation = "remove" // the application off the host; without Confirmed a list of what would go
+	Tidy        Operation = "tidy"   // what a cut-off run left; the post step's, no user's
 )
 
 // SetupMode says what a run may install.
@@ -36,7 +37,7 @@ const (
 	SetupNever  SetupMode = "never"
 )
 
-var operations = []Operation{Deploy, Restart, Rollback, Setup, Status, Check, Logs, RunIt, Maintenance}
+var operations = []Operation{Deploy, Restart, Rollback, Setup, Status, Check, Logs, RunIt, Maintenance, Remove}
 
 // ReleaseID is the form of a release's id: its time and the beginning of its commit.
 var ReleaseID = regexp.MustCompile(`^[0-9]{8}T[0-9]{6}Z-[0-9a-f]{7}$`)

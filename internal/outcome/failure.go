@@ -18,6 +18,7 @@ const (
 	SiteSwitched  Site = "switched"  // it could not be switched back: the new version answers
 	SiteUnknown   Site = "unknown"   // the switch, or what takes it back, ended without a word of what it came to
 	SiteMixed     Site = "mixed"     // not all hosts serve the same
+	SiteRemoved   Site = "removed"   // visitors do not get it any more, as was asked for
 )
 
 // SiteOf is the state of a site that several hosts serve, by theirs.

@@ -113,6 +113,8 @@ func (r *Result) headline(f *Failure) string {
 			title(strings.Replace(string(r.Outcome), "-", " ", 1)), first.Release, where)
 	case Maintenance:
 		return "Maintenance has " + map[bool]string{true: "begun: visitors get its page", false: "ended"}[first.Maintenance]
+	case Removed:
+		return "Removed: the application is off " + map[bool]string{true: "the host", false: "all hosts"}[len(r.Hosts) == 1]
 	case Ran:
 		return "Ran: the command succeeded in " + first.Release
 	case SetUp:
@@ -125,6 +127,8 @@ func (r *Result) headline(f *Failure) string {
 	switch {
 	case len(f.Hosts) == 0:
 		return "Failed: nothing was begun"
+	case f.Site == SiteRemoved:
+		return "Failed: visitors do not get the application any more, and not all of it is deleted"
 	case f.Site == SiteMixed:
 		return "Failed: not all hosts serve the same now"
 	case f.Site == SiteUnknown:
@@ -141,7 +145,8 @@ func (r *Result) unchanged(first HostResult) string {
 	switch {
 	case r.DryRun:
 		return "Dry run: nothing was changed"
-	case r.Operation == inputs.Status || r.Operation == inputs.Check || r.Operation == inputs.Logs:
+	case r.Operation == inputs.Status || r.Operation == inputs.Check || r.Operation == inputs.Logs ||
+		r.Operation == inputs.Remove:
 		return title(string(r.Operation)) + ": nothing was changed"
 	case r.Operation == inputs.Maintenance && first.Maintenance:
 		return "Unchanged: the site was in maintenance already"

@@ -21,6 +21,7 @@ const (
 	SetUp      Outcome = "set-up"      // the host lacked something, and is ready now; nothing was deployed
 	// Maintenance has begun or ended, as it was asked for.
 	Maintenance Outcome = "maintenance"
+	Removed     Outcome = "removed"   // the application is off the host
 	Unchanged   Outcome = "unchanged" // the active release was this one already, or nothing was to be changed
 	Restored    Outcome = "restored"  // failed after the switch; the old version serves again
 	Failed      Outcome = "failed"

@@ -14,7 +14,7 @@ import (
 
 // marks stand before the headline; GitHub's page shows them in colour.
 var marks = map[Outcome]string{
-	Deployed: "✅", RolledBack: "✅", Restarted: "✅", Ran: "✅", SetUp: "✅", Maintenance: "✅", Unchanged: "✅",
+	Deployed: "✅", RolledBack: "✅", Restarted: "✅", Ran: "✅", SetUp: "✅", Maintenance: "✅", Removed: "✅", Unchanged: "✅",
 	Restored: "↩️", Failed: "❌",
 }
 

@@ -14,7 +14,7 @@
 # quiet (yes, no: nothing is left). INSTEAD is the port that gets the requests.
 drain() {
   local port=$1 instead=$2 begin end left flag hand idle=0 last='' now chosen loaded terms closed front as way somebody
-  local open breaks
+  local open breaks leaving=0
   now_ms
   begin=$ms
   end=$((begin + drain_timeout * 1000))
@@ -28,11 +28,14 @@ drain() {
       breaks=${open//[!$'\n']/} left=$((${#breaks} + 1))
     fi
     if [[ -e $path/slots/$port.adopted ]]; then left=$((left + $(retiring_workers))); fi
+    # The site is gone: requests that nginx has accepted before its reload are its old workers'.
+    if [[ ${retiring-} == yes ]]; then leaving=$(retiring_workers); fi
     if [[ $flag != right ]] || past "$end"; then break; fi
-    if ((left == 0)) && { ((idle >= 2)) || [[ $hand == unknown ]]; }; then break; fi
+    if ((left + leaving == 0)) && { ((idle >= 2)) || [[ $hand == unknown ]]; }; then break; fi
     now="$left connection(s) to port $port still open"
     if [[ $hand == busy ]]; then now+=", and nginx has requests for it in hand"; fi
     if [[ $hand == unknown ]]; then now+="; nginx does not say what it has in hand"; fi
+    if ((leaving > 0)); then now+="; workers of nginx that still finish what they had before its reload: $leaving"; fi
     if [[ $now != "$last" ]] && ((left > 0 || idle == 0)); then say "$now"; fi
     last=$now
     if ((idle > 0)); then pause 0.1; else pace "$begin"; fi

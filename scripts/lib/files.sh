@@ -36,7 +36,7 @@ fit_root() {
   theirs=$(runs_in)
   [[ -z $theirs ]] || die "$EX_CHECK" "$app runs on this host from $theirs, and not from $path: set the input path to \"$theirs\", or choose another name with the input app"
   [[ -d $path && ! -e $path/.lock ]] || return 0
-  for name in releases slots shared venvs assets logs repo.git lost+found; do ours+=(! -name "$name"); done
+  for name in releases slots shared venvs assets logs repo.git lost+found .app; do ours+=(! -name "$name"); done
   theirs=$(find "$path" -mindepth 1 -maxdepth 1 "${ours[@]}" -printf '%f' -quit 2>/dev/null | tr -cd '[:print:]' || :)
   [[ -z $theirs ]] || die "$EX_CHECK" "$path holds what is not this action's ($theirs), and releases need a folder of their own: choose another one with the input path"
 }

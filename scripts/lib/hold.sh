@@ -11,7 +11,12 @@ take_lock() {
   end=$((begin + lock_timeout * 1000))
   while :; do
     umask 077
-    exec {lock_fd}>>"$path/.lock"
+    { exec {lock_fd}>>"$path/.lock"; } 2>/dev/null || { # who had it may have removed the application
+      umask 022
+      make_path
+      umask 077
+      exec {lock_fd}>>"$path/.lock"
+    }
     umask 022
     if [[ -O $path/.lock ]]; then chmod 0600 -- "$path/.lock"; fi
     if flock -n "$lock_fd" || { ((lock_timeout > 0)) && tell && flock -w 1 "$lock_fd"; }; then
