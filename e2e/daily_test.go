@@ -36,7 +36,7 @@ func TestRunACommand(t *testing.T) {
 		t.Errorf("exit code %d\n%s", bad.ExitCode, bad.Log())
 	}
 
-	first, err := w.Runner.Start(w.Ctx, command("setsid sleep 3001 & echo begun; trap '' TERM; sleep 3002; sleep 3002", nil))
+	first, err := w.Runner.Start(w.Ctx, command("cd /; setsid sleep 3001 & echo begun; trap '' TERM; sleep 3002; sleep 3002", nil))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,7 +48,10 @@ func TestRunACommand(t *testing.T) {
 	if beside := w.Run(command("true", map[string]string{"run-at-once": "true"})); beside.Outputs["outcome"] != "ran" {
 		t.Errorf("beside another one:\n%s", beside.Log())
 	}
-	next := w.Deploy(w.Commit(nil), map[string]string{"env": env}).Outputs["release"] // which does not wait for it
+	// Deployments do not wait for it, and leave it its release, wherever it works.
+	w.Deploy(w.Commit(nil), map[string]string{"env": env, "keep-releases": "2"})
+	w.Deploy(w.Commit(nil), map[string]string{"env": env, "keep-releases": "2"})
+	w.Exec("test -e /home/ubuntu/shop/releases/" + release + "/.deploy-action/complete")
 	if err := first.Cancel(); err != nil {
 		t.Fatal(err)
 	}
@@ -73,6 +76,8 @@ func TestRunACommand(t *testing.T) {
 		t.Errorf("it leaves something running:\n%s", left.Log())
 	}
 	ended(w, "3007")
+	next := w.Deploy(w.Commit(nil), map[string]string{"env": env, "keep-releases": "2"}).Outputs["release"]
+	w.Exec("! test -e /home/ubuntu/shop/releases/" + release)
 	w.Serves(next)
 }
 
