@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -34,28 +35,10 @@ func TestActRunsTheExample(t *testing.T) {
 	if out, err := git.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	root := actionSource(t)
-	host, err := world.Shared.Lab.HostImage(w.Ctx, lab.HostOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.CommandContext(w.Ctx, filepath.Join(cache, "deploy-action", "act@"+actVersion, "act"),
-		"push", "-W", filepath.Join(root, "examples", "workflows",
-			"deploy.yml"), "--local-repository", "clothesme/deploy-action@v1="+root,
-		"-P", "ubuntu-latest="+host, "--network", world.Shared.Lab.Network(), "--pull=false", "--action-offline-mode",
-		"--no-cache-server", "--rm",
-		"--container-daemon-socket", "-", "--env", "GITHUB_SERVER_URL="+w.Git.URL(), "-s", "DEPLOY_KEY", "-s",
-		"GITHUB_TOKEN",
-		"--var", "DEPLOY_HOST="+w.Host.IP, "--var", "DEPLOY_KNOWN_HOSTS="+w.Host.KnownHosts())
-	cmd.Dir = clone
-	cmd.Env = append(os.Environ(), "HOME="+home, "XDG_CACHE_HOME="+home, "DEPLOY_KEY="+world.Shared.Key.Private,
-		"GITHUB_TOKEN="+w.Git.Token())
-	out, err := cmd.CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "Job succeeded") {
-		t.Fatalf("act: %v\n%s", err, out)
-	}
+	act := actor(w, clone, home, cache)
+	out := act("push", filepath.Join(world.Shared.Root, "examples", "workflows", "deploy.yml"), nil)
 	release := ""
-	for line := range strings.Lines(string(out)) {
+	for line := range strings.Lines(out) {
 		if _, after, ok := strings.Cut(line, "Deployed: "); ok {
 			release, _, _ = strings.Cut(after, " ")
 		}
@@ -64,10 +47,110 @@ func TestActRunsTheExample(t *testing.T) {
 		t.Errorf("release %q of commit %s\n%s", release, sha, out)
 	}
 	w.Serves(release)
+	out += formInAct(w, act, clone, release)
 	for _, secret := range []string{w.Git.Token(), strings.Split(world.Shared.Key.Private, "\n")[1]} {
-		if strings.Contains(string(out), secret) {
+		if strings.Contains(out, secret) {
 			t.Errorf("act's log has %q", secret)
 		}
+	}
+}
+
+type runsWorkflow func(event, workflow string, form map[string]string) (log string)
+
+// actor returns what has act run a workflow of a clone for an event, with the inputs of its form,
+// and wants it to succeed.
+func actor(w *world.World, clone, home, cache string) runsWorkflow {
+	w.T.Helper()
+	host, err := world.Shared.Lab.HostImage(w.Ctx, lab.HostOptions{})
+	if err != nil {
+		w.T.Fatal(err)
+	}
+	// What a step is that is skipped, act reads all the same.
+	skipped := w.T.TempDir()
+	writeFile(w.T, filepath.Join(skipped, "action.yml"), "name: skipped\nruns: {using: composite, steps: []}\n")
+	payload, root := filepath.Join(w.T.TempDir(), "event.json"), actionSource(w.T.(*testing.T))
+	return func(event, workflow string, form map[string]string) string {
+		w.T.Helper()
+		text, err := json.Marshal(map[string]any{"inputs": form})
+		if err != nil {
+			w.T.Fatal(err)
+		}
+		writeFile(w.T, payload, string(text))
+		args := []string{event, "-W", workflow}
+		if form != nil {
+			args = append(args, "-e", payload)
+		}
+		args = append(args, "--local-repository", "clothesme/deploy-action@v1="+root,
+			"--local-repository", "aws-actions/configure-aws-credentials@v4="+skipped,
+			"-P", "ubuntu-latest="+host, "--network", world.Shared.Lab.Network(), "--pull=false", "--action-offline-mode",
+			"--no-cache-server", "--rm",
+			"--container-daemon-socket", "-", "--env", "GITHUB_SERVER_URL="+w.Git.URL(), "-s", "DEPLOY_KEY", "-s",
+			"GITHUB_TOKEN",
+			"--var", "DEPLOY_HOST="+w.Host.IP, "--var", "DEPLOY_KNOWN_HOSTS="+w.Host.KnownHosts())
+		cmd := exec.CommandContext(w.Ctx, filepath.Join(cache, "deploy-action", "act@"+actVersion, "act"), args...)
+		cmd.Dir = clone
+		cmd.Env = append(os.Environ(), "HOME="+home, "XDG_CACHE_HOME="+home, "DEPLOY_KEY="+world.Shared.Key.Private,
+			"GITHUB_TOKEN="+w.Git.Token())
+		out, err := cmd.CombinedOutput()
+		if err != nil || !strings.Contains(string(out), "Job succeeded") {
+			w.T.Fatalf("act %s %v: %v\n%s", event, form, err, out)
+		}
+		return string(out)
+	}
+}
+
+// formInAct is the form of examples/workflows, copied as README says, filled in for a host on which
+// a release serves. What is typed into it arrives as it is.
+func formInAct(w *world.World, act runsWorkflow, clone, release string) string {
+	w.T.Helper()
+	dir := filepath.Join(clone, ".github", "workflows")
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		w.T.Fatal(err)
+	}
+	for _, name := range []string{"operation.yml", "redeploy.yml"} {
+		text, err := os.ReadFile(filepath.Join(world.Shared.Root, "examples", "workflows", name))
+		if err != nil {
+			w.T.Fatal(err)
+		}
+		writeFile(w.T, filepath.Join(dir, name), string(text))
+	}
+	all := ""
+	for _, run := range []struct {
+		form map[string]string
+		says []string
+	}{
+		{map[string]string{
+			"operation": "run",
+			"command":   "printf '<%s>\\n' \"it's $(id -un)\" '$(id)' 'a  b' `echo tick`\necho \"second, of $RELEASE\"",
+		}, []string{
+			"│ <it's ubuntu>", "│ <$(id)>", "│ <a  b>", "│ <tick>", "│ second, of " + release,
+			"Ran: the command succeeded in " + release,
+		}},
+		{map[string]string{"operation": "logs", "log-of": "app", "log-filter": "/GET .health (x|HTTP)/"}, []string{
+			"logs/8080.log", "GET /health HTTP/1.1", "Logs: nothing was changed",
+		}},
+		{map[string]string{"operation": "restart"}, []string{"Restarted: " + release + " is live on port 8081"}},
+		{map[string]string{"operation": "maintenance on"}, []string{"Maintenance has begun"}},
+		{
+			map[string]string{"operation": "remove", "confirm": strings.TrimPrefix(w.Repo.Name(), "acme/")},
+			[]string{"Removed: the application is off the host"},
+		},
+	} {
+		out := act("workflow_dispatch", filepath.Join(dir, "redeploy.yml"), run.form)
+		for _, word := range run.says {
+			if !strings.Contains(out, word) {
+				w.T.Errorf("%v: no %q in\n%s", run.form, word, out)
+			}
+		}
+		all += out
+	}
+	return all
+}
+
+func writeFile(tb testing.TB, file, text string) {
+	tb.Helper()
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		tb.Fatal(err)
 	}
 }
 
