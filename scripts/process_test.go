@@ -209,7 +209,7 @@ func TestTheGroupOfAUnit(t *testing.T) {
 // shared is what finds out whose a process is, with what it needs.
 func shared(t *testing.T) string {
 	t.Helper()
-	return read(t, "lib/base.sh") + read(t, "lib/root.sh") + read(t, "lib/process.sh")
+	return read(t, "lib/base.sh") + read(t, "lib/root.sh") + read(t, "lib/process.sh") + read(t, "lib/container.sh")
 }
 
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
