@@ -92,7 +92,7 @@ func TestExampleWorkflows(t *testing.T) {
 	if err := yaml.Unmarshal(text, &action); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"deploy", "operation", "redeploy"} {
+	for _, name := range []string{"deploy", "fleet", "operation", "redeploy"} {
 		text, err := os.ReadFile("../examples/workflows/" + name + ".yml")
 		if err != nil {
 			t.Fatal(err)

@@ -4,7 +4,8 @@
 #
 # Values: app, path, lock_token, git_url, ref (a commit, in full or abbreviated, or a ref name),
 #         branch (on which a full one must be, or nothing), token (may be empty), stamp, recipe,
-#         active_commit, active_recipe
+#         active_commit, active_recipe, known (lines COMMIT RELEASE: the ids that other hosts have
+#         them under)
 # Prints: commit, and the first line of its message (subject); then either unchanged=yes (the active release is this commit, made the same way)
 #         or release; kept (how many releases stay, where the disk has no room for more)
 # Exits:  EX_FETCH when git can't have the commit
@@ -33,7 +34,7 @@ main() {
     return
   fi
 
-  release=$stamp-${commit:0:7}
+  name_it
   partial=$path/releases/$release.partial
   make_room "$(serving_kb .)" "the release"
   rm -rf -- "$partial" # of this run, when it was cut off here
@@ -49,6 +50,16 @@ main() {
   mv -fT -- "$objects" "$partial/.deploy-action/objects"
   mv -T -- "$partial" "$path/releases/$release"
   result release "$release"
+}
+
+# name_it: sets release, to that of other hosts unless this one has had it before: what is complete
+# stays as it is.
+name_it() {
+  local its id
+  release=$stamp-${commit:0:7}
+  while read -r its id; do
+    if [[ $its == "$commit" && ! -e $path/releases/$id/.deploy-action/complete ]]; then release=$id; fi
+  done <<<"$known"
 }
 
 # again: the one thing that is mended is a mirror that a power cut or a full disk has damaged; what

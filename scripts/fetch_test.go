@@ -32,7 +32,11 @@ func origin(t *testing.T, script string) (dir string, commits []string) {
 // fetchRef lets fetch.sh fetch from a folder, and returns the commit or its last words.
 func fetchRef(t *testing.T, url string, values Values) (commit, words string) {
 	t.Helper()
-	path := t.TempDir()
+	return fetchTo(t, t.TempDir(), url, values)
+}
+
+func fetchTo(t *testing.T, path, url string, values Values) (commit, words string) {
+	t.Helper()
 	for name, text := range map[string]string{".lock.holder": "t\n", "releases/.keep": ""} {
 		if err := os.MkdirAll(filepath.Dir(filepath.Join(path, name)), 0o700); err != nil {
 			t.Fatal(err)
@@ -45,7 +49,7 @@ func fetchRef(t *testing.T, url string, values Values) (commit, words string) {
 		"app": "a", "path": path, "ports": "8080 8081", "keep_releases": "2", "keep": "", "lock_token": "t",
 		"step_id": "", "undo": "no",
 		"git_url": "file://" + url, "token": "", "branch": "", "stamp": "20261123T101500Z", "recipe": "r",
-		"active_commit": "", "active_recipe": "",
+		"active_commit": "", "active_recipe": "", "known": "",
 	}
 	for name, value := range values {
 		all[name] = value
@@ -120,6 +124,31 @@ func TestANameStandsForOneCommit(t *testing.T) {
 				t.Errorf("%q, said %q, want %q", commit, words, want)
 			}
 		})
+	}
+}
+
+// A host that gets a release later has it under the id that it has on other hosts, unless it had it
+// before: what is complete stays as it is.
+func TestAReleaseHasTheIDThatOtherHostsHaveItUnder(t *testing.T) {
+	url, commits := origin(t, "")
+	path := t.TempDir()
+	theirs := "20261120T000000Z-" + commits[0][:7]
+	known := commits[1] + " 20261119T000000Z-" + commits[1][:7] + "\n" + commits[0] + " " + theirs
+	for _, tt := range []struct{ known, want string }{
+		{commits[1] + " 20261119T000000Z-" + commits[1][:7], "20261123T101500Z-" + commits[0][:7]},
+		{known, theirs},
+		{known, "20261123T101500Z-" + commits[0][:7]}, // it is complete by now
+	} {
+		if err := os.RemoveAll(filepath.Join(path, "releases", "20261123T101500Z-"+commits[0][:7])); err != nil {
+			t.Fatal(err)
+		}
+		if commit, said := fetchTo(t, path, url, Values{"ref": commits[0], "known": tt.known}); commit != commits[0] {
+			t.Fatalf("%q: %s", commit, said)
+		}
+		mark := filepath.Join(path, "releases", tt.want, ".deploy-action", "complete")
+		if err := os.WriteFile(mark, nil, 0o600); err != nil {
+			t.Errorf("known %q: %v", tt.known, err)
+		}
 	}
 }
 

@@ -5,11 +5,16 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/clothesme/deploy-action/internal/outcome"
 	"github.com/clothesme/deploy-action/scripts"
 )
 
 func (d *Deployment) connect(ctx context.Context, h *target) (string, error) {
 	who, err := h.Connect(ctx)
+	if err != nil && d.spare() > 0 && unreachable(err) {
+		h.unreached = &outcome.StepError{Step: "connect", Host: h.Address, Err: err}
+		return "not reachable", nil
+	}
 	if err != nil {
 		return "", err
 	}

@@ -18,11 +18,14 @@ import (
 // New prepares a run that began at begin; nothing is dialled yet.
 func New(in *inputs.Inputs, rep *report.Report, dial host.Dialer, open Opener, begin time.Time) *Deployment {
 	d := &Deployment{
-		engine: engine{rep: rep, now: time.Now, patience: reconnectFor},
+		engine: engine{rep: rep, now: time.Now, patience: reconnectFor, together: operationOf(in).live},
 		in:     in, op: operationOf(in), open: open, begin: begin, wanted: make(chan string, 1),
 	}
 	d.openParameters = openParameters
 	d.same, d.toUndo = d.notRestarted, d.takesBack()
+	if in.Strategy == inputs.InPlace { // a batch after the other
+		d.toUndo *= time.Duration(max(1, len(in.Batches)))
+	}
 	token := fmt.Sprintf("%s-%s", in.Run.ID, rand.Text())
 	for _, address := range in.Hosts {
 		h := &target{undoing: in.Operation == inputs.Tidy}
@@ -47,7 +50,7 @@ func (d *Deployment) steps() []step {
 		release = step{name: "choose", title: "Choosing the release", each: d.choose, within: brief}
 	}
 	lock := step{name: "lock", title: "Taking the deploy lock", each: d.takeLock, within: in.LockTimeout + brief}
-	if len(d.hosts) > 1 {
+	if len(d.hosts) > 1 && in.Operation != inputs.Tidy { // which goes on with those that it gets
 		lock.title, lock.once = "Taking the deploy locks", d.takeLocks
 	}
 	anew := release
@@ -58,6 +61,9 @@ func (d *Deployment) steps() []step {
 				name: "env-from", title: "Reading variables from AWS", once: d.readEnvFrom, unless: d.noEnvFrom, within: brief,
 			},
 			{name: "connect", title: "Connecting", each: d.connect, within: in.ConnectTimeout + brief},
+			{
+				name: "connect", title: "Leaving out what is not reachable", once: d.skip, unless: isReached, within: brief,
+			},
 			{
 				name: "read", title: "Reading the checkout", once: d.readCheckout, unless: d.sendsNothing,
 				within: in.Timeout,
@@ -111,10 +117,6 @@ func (d *Deployment) steps() []step {
 		d.goLive(),
 		commit.of([]step{
 			{
-				name: "verify", title: "Verifying through nginx", each: d.verify, unless: isUnchanged,
-				within: settle + in.WatchFor + brief,
-			},
-			{
 				name: "workers", title: "Changing the workers", each: d.workers, undo: d.workersBack,
 				unless: nothingToWork, within: 2*in.StopTimeout + in.WatchFor + brief,
 			},
@@ -159,17 +161,20 @@ func (d *Deployment) takesBack() time.Duration {
 // host is then gone for good.
 const reconnectFor = 5 * time.Minute
 
-// goLive brings the new version to where requests go to it.
+// goLive brings the new version to where requests go to it, on one batch of hosts after the other.
 func (d *Deployment) goLive() []step {
 	in := d.in
-	if in.Strategy == inputs.InPlace {
-		return commit.of([]step{{ // Visitors wait until the new version is healthy, or the old one serves again.
-			name: "replace", title: "Replacing the version", each: d.replace, undo: d.replaceBack, unless: isUnchanged,
-			within: 2*in.DrainTimeout + 2*in.StopTimeout + 2*in.Health.Timeout + 2*brief,
-		}})
+	var before []step
+	change := step{ // Requests go to the new version; one rename takes them back.
+		name: "switch", title: "Switching", each: d.switchOver, undo: d.switchBack, undoAtOnce: true, within: brief,
 	}
-	return slices.Concat(
-		prepare.of([]step{
+	if in.Strategy == inputs.InPlace { // Visitors wait until the new version is healthy, or the old one serves again.
+		change = step{
+			name: "replace", title: "Replacing the version", each: d.replace, undo: d.replaceBack,
+			within: 2*in.DrainTimeout + 2*in.StopTimeout + 2*in.Health.Timeout + 2*brief,
+		}
+	} else {
+		before = prepare.of([]step{
 			{
 				name: "start", title: "Starting the new version", each: d.start, undo: d.stopNew, unless: isUnchanged,
 				within: brief,
@@ -178,14 +183,12 @@ func (d *Deployment) goLive() []step {
 				name: "health", title: "Waiting for the new version's health", each: d.health, unless: isUnchanged,
 				within: in.Health.Timeout + brief,
 			},
-		}),
-		commit.of([]step{ // Requests go to the new version; one rename takes them back.
-			{
-				name: "switch", title: "Switching", each: d.switchOver, undo: d.switchBack, unless: isUnchanged,
-				within: brief,
-			},
-		}),
-	)
+		})
+	}
+	verify := step{
+		name: "verify", title: "Verifying through nginx", each: d.verify, within: settle + in.WatchFor + brief,
+	}
+	return append(before, commit.of(d.inBatches(change, verify))...)
 }
 
 func (d *Deployment) isBuilt(h *target) bool { return h.unchanged || !d.op.makes }
@@ -205,7 +208,7 @@ func (d *Deployment) nothingAfter(h *target) bool { return h.unchanged || d.in.A
 
 func (d *Deployment) isAlone(*target) bool { return len(d.hosts) == 1 }
 
-func (d *Deployment) choosesAlone(h *target) bool { return d.isAlone(h) || d.op.makes }
+func (d *Deployment) choosesAlone(h *target) bool { return d.isAlone(h) || d.op.makes || d.op.again }
 
 func isUnchanged(h *target) bool     { return h.unchanged }
 func nothingToAdopt(h *target) bool  { return !h.Adopt }

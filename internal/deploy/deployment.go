@@ -20,6 +20,7 @@ type Deployment struct {
 	op             operation // that the input names
 	open           Opener
 	begin          time.Time
+	told           sync.Mutex                                        // guards details, and a host's lines in the log
 	details        string                                            // Markdown for the summary
 	telling        sync.Mutex                                        // of it, where several hosts do at once
 	untidy         bool                                              // something is left for the post step
@@ -30,7 +31,9 @@ type Deployment struct {
 	openParameters func(context.Context, string) (Parameters, error) // by region
 	store          Store                                             // nil before the step resolve
 
-	wanted chan string // of several hosts: has the commit that the first one has found ref to be
+	skipped []*target // that are left out
+
+	wanted chan string // of several hosts: has the commit that one has found ref to be
 }
 
 // operation is what a run does by what was asked for.
@@ -80,7 +83,7 @@ func (d *Deployment) saveRelease(h *target) {
 
 // portState is under which name the port is saved at which a host's release goes live.
 func (d *Deployment) portState(h *target) string {
-	return fmt.Sprint(StatePort, slices.Index(d.hosts, h))
+	return fmt.Sprint(StatePort, slices.Index(d.in.Hosts, h.Address))
 }
 
 func (d *Deployment) sendsNothing(*target) bool {

@@ -52,10 +52,12 @@ type step struct {
 	once  func(context.Context) (string, error) // in place of each: what no host is asked for
 	// undo takes back what each has done: it tolerates that this was nothing, half or all of its
 	// work, and being called twice.
-	undo   func(context.Context, *target) error
-	unless func(*target) bool // there is nothing to do there
-	final  bool               // it is not begun a second time when the connection is lost
-	within time.Duration      // that each may take, on each host
+	undo       func(context.Context, *target) error
+	undoAtOnce bool               // on the hosts of all batches
+	named      bool               // the log's title names the hosts
+	unless     func(*target) bool // there is nothing to do there
+	final      bool               // it is not begun a second time when the connection is lost
+	within     time.Duration      // that each may take, on each host
 }
 
 // engine takes hosts through steps, in their order, and takes back what was done. It knows nothing
@@ -70,12 +72,14 @@ type engine struct {
 	first      *target        // of those that the step under way is for
 	toUndo     time.Duration  // that taking everything back may take
 	patience   time.Duration  // to make a lost connection anew
+	together   bool           // hosts stand or fall together
 	// same fails where a host that answers again is not as it was.
 	same func(context.Context, *target) error
 }
 
-// each runs a step on hosts at once. Before the commit point the first that fails ends it on the
-// others: what they would come to does not matter any more.
+// each runs a step on hosts at once. Where a release goes live they stand or fall together: before
+// the commit point the first that fails ends it on the others, since what they would come to does
+// not matter any more.
 func (e *engine) each(ctx context.Context, s step, todo []*target, lines []string, errs []error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -84,7 +88,7 @@ func (e *engine) each(ctx context.Context, s step, todo []*target, lines []strin
 		wg.Go(func() {
 			lines[i], errs[i] = e.on(ctx, h, s)
 			h.taken = host.Overtaken(errs[i])
-			if errs[i] != nil && !s.phase.proved() {
+			if errs[i] != nil && e.together && !s.phase.proved() {
 				cancel(&otherFailed{h.Address})
 			}
 		})
@@ -128,11 +132,15 @@ func (e *engine) do(ctx context.Context, s step) error {
 		return nil
 	}
 	if s.undo != nil {
-		e.undos = append(e.undos, undo{s, todo})
+		e.push(undo{s, todo})
 	}
 	e.first = todo[0]
 	e.stepsBegun++
-	group, began := e.rep.Step(s.title), e.now()
+	title := s.title
+	if s.named {
+		title += " on " + namesOf(todo)
+	}
+	group, began := e.rep.Step(title), e.now()
 	lines, errs := make([]string, len(todo)), make([]error, len(todo))
 	if s.once != nil {
 		lines, errs = lines[:1], errs[:1]
@@ -152,30 +160,48 @@ func (e *engine) do(ctx context.Context, s step) error {
 	return nil
 }
 
+// push puts an undo on the stack, or its hosts to those of the same one.
+func (e *engine) push(u undo) {
+	if top := len(e.undos) - 1; u.step.undoAtOnce && top >= 0 && e.undos[top].step.name == u.step.name {
+		e.undos[top].hosts = append(e.undos[top].hosts, u.hosts...)
+		return
+	}
+	e.undos = append(e.undos, u)
+}
+
 // sayOf puts together what hosts have to say: what several say alike once.
 func sayOf(hosts []*target, lines []string) string {
 	if len(lines) == 1 {
 		return lines[0]
 	}
 	var said []string
-	by := map[string][]string{}
+	by := map[string][]*target{}
 	for i, line := range lines {
 		if by[line] == nil {
 			said = append(said, line)
 		}
-		by[line] = append(by[line], hosts[i].Address.Name)
+		by[line] = append(by[line], hosts[i])
 	}
 	if len(said) == 1 {
 		return said[0]
 	}
 	for i, line := range said {
-		names := by[line]
-		if len(names) > mostNames {
-			names = append(names[:mostNames:mostNames], fmt.Sprintf("%d more", len(names)-mostNames))
-		}
-		said[i] = strings.Join(names, ", ") + ": " + line
+		said[i] = namesOf(by[line]) + ": " + line
 	}
 	return strings.Join(said, "; ")
+}
+
+// namesOf names hosts, the first ones where they are many.
+func namesOf(hosts []*target) string {
+	var names []string
+	for i, h := range hosts {
+		if i == mostNames {
+			names = append(names, fmt.Sprintf("%d more", len(hosts)-mostNames))
+			break
+		}
+		names = append(names, h.Address.Name)
+	}
+	return strings.Join(names, ", ")
 }
 
 // mostNames are as many hosts as a line names for one thing.

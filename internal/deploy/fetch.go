@@ -3,6 +3,7 @@ package deploy
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/clothesme/deploy-action/internal/inputs"
@@ -22,7 +23,7 @@ func (d *Deployment) fetch(ctx context.Context, h *target) (string, error) {
 		"git_url": strings.TrimSuffix(d.in.ServerURL, "/") + "/" + d.in.Repository + ".git",
 		"ref":     ref, "token": d.in.Token.Reveal(),
 		"stamp": d.stamp(), "recipe": d.recipe(h), "active_commit": "", "active_recipe": "",
-		"branch": "",
+		"branch": "", "known": d.known(h),
 	}
 	if ref == d.in.Run.Commit && strings.EqualFold(d.in.Repository, d.in.Run.Repository) {
 		values["branch"] = d.in.Run.Branch
@@ -36,7 +37,7 @@ func (d *Deployment) fetch(ctx context.Context, h *target) (string, error) {
 	}
 	d.warnOfRoom(h, res)
 	h.commit = res.Form("commit", state.CommitForm)
-	if h == d.first {
+	if h == d.finder() {
 		d.found(h.commit)
 	}
 	h.subject = state.CutText(d.subject(h.commit, func() string { return res.Text("subject") }), maxSubject)
@@ -50,9 +51,9 @@ func (d *Deployment) fetch(ctx context.Context, h *target) (string, error) {
 }
 
 // oneRef is what a host is to fetch: the same commit as the others, although the branch may move
-// meanwhile. The first one finds out.
+// meanwhile. One finds out.
 func (d *Deployment) oneRef(ctx context.Context, h *target) (string, error) {
-	if h == d.first || shortCommit(d.in.Ref) != d.in.Ref { // one in full needs no finding out
+	if h == d.finder() || shortCommit(d.in.Ref) != d.in.Ref { // one in full needs no finding out
 		return d.in.Ref, nil
 	}
 	select {
@@ -64,7 +65,43 @@ func (d *Deployment) oneRef(ctx context.Context, h *target) (string, error) {
 	}
 }
 
-// found tells the others; the first one may find out twice, when its connection was lost.
+// finder is the host that finds out: one that serves the newest release, since others may get that
+// from a run that the first hosts have no part in.
+func (d *Deployment) finder() *target {
+	newest := d.first
+	for _, h := range d.hosts {
+		if h.activeRelease() > newest.activeRelease() {
+			newest = h
+		}
+	}
+	return newest
+}
+
+// known are the ids under which other hosts serve a commit that was made as this run makes it, so
+// that one which gets it later has it under the same: that of most of them.
+func (d *Deployment) known(h *target) string {
+	votes := map[string]int{}
+	best := map[string]string{} // by commit
+	for _, other := range d.hosts {
+		if other == h || !d.servesAlready(other) || other.Active.Recipe != d.recipe(other) {
+			continue
+		}
+		id, commit := other.Active.Release, other.Active.Commit
+		if votes[id]++; votes[id] > votes[best[commit]] {
+			best[commit] = id
+		}
+	}
+	var lines []string
+	for commit, id := range best {
+		if id != h.activeRelease() { // which would be made anew, being bad
+			lines = append(lines, commit+" "+id)
+		}
+	}
+	slices.Sort(lines)
+	return strings.Join(lines, "\n")
+}
+
+// found tells the others; who finds out may do so twice, when its connection was lost.
 func (d *Deployment) found(commit string) {
 	select {
 	case d.wanted <- commit:

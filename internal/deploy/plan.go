@@ -36,13 +36,15 @@ func (d *Deployment) intent() string {
 	if in.Run.Actor != "" {
 		what += ", started by " + in.Run.Actor
 	}
-	return what + ", on " + strings.Join(targets, ", ")
+	return what + ", on " + strings.Join(targets, ", ") + d.batchesText()
 }
 
 // showPlan says what is about to be done to this host, by what detection found; a dry run ends with
 // it.
 func (d *Deployment) showPlan(_ context.Context, h *target) (string, error) {
 	lines := d.planHTTPS(h, d.plan(h))
+	d.told.Lock()
+	defer d.told.Unlock()
 	d.rep.Info("plan for " + h.Address.String() + ":")
 	for n, line := range lines {
 		d.rep.Info(fmt.Sprintf("  %d. %s", n+1, line))

@@ -39,6 +39,9 @@ func (d *Deployment) result(how outcome.Outcome) *outcome.Result {
 			r.History = h.history
 		}
 	}
+	for _, h := range d.skipped {
+		r.Skipped = append(r.Skipped, h.Address.String())
+	}
 	return r
 }
 
@@ -60,6 +63,9 @@ func (d *Deployment) hostResult(h *target, how outcome.Outcome) outcome.HostResu
 		if h.Active != nil {
 			r.Commit = h.Active.Commit
 		}
+	}
+	if h.routed && len(d.hosts) > 1 && len(d.in.Batches) > 1 {
+		r.Batch = d.batchOf(h) + 1
 	}
 	if h.route == routeNew {
 		at := h.switchedAt.UTC()

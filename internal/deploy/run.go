@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/clothesme/deploy-action/internal/host"
+	"github.com/clothesme/deploy-action/internal/inputs"
 	"github.com/clothesme/deploy-action/internal/outcome"
 )
 
@@ -50,6 +51,7 @@ func (d *Deployment) Run(ctx context.Context) (*outcome.Result, error) {
 		}
 		switch {
 		case err == nil:
+		case d.in.Operation == inputs.Tidy && d.dropFailed(err):
 		case s.phase.proved() && host.Overtaken(err):
 			d.rep.Warn("Overtaken", "the new version was proved; what was left to do is another deployment's now: "+
 				outcome.Describe(err))

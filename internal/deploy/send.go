@@ -94,6 +94,11 @@ func (d *Deployment) send(ctx context.Context, h *target) (string, error) {
 		}
 	}
 	h.release = d.stamp() + "-" + tree.ID[:7]
+	for line := range strings.Lines(d.known(h)) {
+		if commit, id, _ := strings.Cut(strings.TrimSpace(line), " "); h.Active == nil && commit == tree.ID {
+			h.release = id // it has joined
+		}
+	}
 	sent, res, err := d.transfer(ctx, h, tree, o, change)
 	if err != nil {
 		return "", err

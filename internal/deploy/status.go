@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/clothesme/deploy-action/internal/outcome"
+	"github.com/clothesme/deploy-action/internal/report"
 	"github.com/clothesme/deploy-action/internal/state"
 	"github.com/clothesme/deploy-action/scripts"
 )
@@ -40,6 +41,12 @@ func (d *Deployment) status(ctx context.Context, h *target) (string, error) {
 	past := outcome.Grid{{"time", "outcome", "release", "by"}}
 	for _, line := range slices.Backward(history) {
 		past = append(past, outcome.PastRow(line))
+	}
+	d.told.Lock()
+	defer d.told.Unlock()
+	if len(d.hosts) > 1 {
+		d.rep.Info(h.Address.String() + ":")
+		d.details += "\n#### " + report.MarkdownCode(h.Address.String()) + "\n"
 	}
 	for _, g := range []outcome.Grid{slots, known, past} {
 		d.details += "\n" + g.Markdown()

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/clothesme/deploy-action/internal/host"
+	"github.com/clothesme/deploy-action/internal/outcome"
 	"github.com/clothesme/deploy-action/internal/state"
 	"github.com/clothesme/deploy-action/scripts"
 )
@@ -14,10 +15,11 @@ import (
 // a time writes to it.
 type target struct {
 	*host.Host
-	machine string // names this boot of this machine, as the lock found it
-	bootID  string // as detection found it: what is known of the host is from then
-	app     scripts.App
-	systemd bool
+	unreached *outcome.StepError // why it is left out, of a host that is
+	machine   string             // names this boot of this machine, as the lock found it
+	bootID    string             // as detection found it: what is known of the host is from then
+	app       scripts.App
+	systemd   bool
 	// what names the certificate that is there, and the files of the one that the site has
 	certificate, siteCertificate string
 

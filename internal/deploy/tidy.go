@@ -25,6 +25,28 @@ func (d *Deployment) Tidy(ctx context.Context, saved func(name string) string) e
 		"tidied up.\n\n" + d.details)
 }
 
+// dropFailed leaves hosts that can't be tidied up to the next deployment, so that the others are;
+// false when none is left.
+func (d *Deployment) dropFailed(err error) bool {
+	var left, failed []*target
+	for _, h := range d.hosts {
+		if failedOn(err, h) {
+			failed = append(failed, h)
+		} else {
+			left = append(left, h)
+		}
+	}
+	if len(left) == 0 || len(failed) == 0 {
+		return false
+	}
+	for _, h := range failed {
+		h.HangUp()
+	}
+	d.rep.Warn("Left to the next deployment", namesOf(failed)+": "+outcome.Describe(err))
+	d.hosts = left
+	return true
+}
+
 // recordCutOff writes the history line that the run itself had no time for.
 func (d *Deployment) recordCutOff(ctx context.Context, h *target) (string, error) {
 	how := outcome.Failed

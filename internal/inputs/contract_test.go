@@ -96,6 +96,7 @@ var sentence = regexp.MustCompile(`^[A-Z].{30,}\.$`)
 // derived is how README.md writes the default of an input that depends on others; the rest without
 // one has a "-".
 var derived = map[string]string{
+	"batch":       "`100%`",
 	"ref":         "the workflow's commit",
 	"app":         "name of the repository",
 	"path":        "`/home/<username>/<app>`",

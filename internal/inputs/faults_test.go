@@ -474,6 +474,16 @@ func TestFaults(t *testing.T) {
 			`must be a whole number from 2 to 1000, the live release and the one before it included (got "many")`,
 		},
 	}
+	tests = append(tests, []struct{ input, value, want string }{
+		{
+			"batch", "1, all",
+			`must be a number of hosts such as "1", or a part of them such as "25%", from 1 (got "1, all")`,
+		},
+		{
+			"skip-unreachable", "some",
+			`must be a number of hosts such as "1", or a part of them such as "25%", from 0 (got "some")`,
+		},
+	}...)
 	covered := map[string]bool{}
 	for _, tt := range tests {
 		covered[tt.input] = true

@@ -40,6 +40,7 @@ const (
 	defaultMaxBodySize    = "100m"
 	defaultResponse       = "300s"
 	defaultKeepReleases   = "5"
+	defaultSkip           = "0"
 )
 
 // field is one input.
@@ -126,6 +127,8 @@ func fields() []field {
 		{name: "build", shape: text, set: script(func(in *Inputs) *string { return &in.Build })},
 		{name: "start", shape: text, def: defaultStart, set: script(func(in *Inputs) *string { return &in.Start })},
 		{name: "strategy", def: defaultStrategy, set: setStrategy},
+		{name: "batch", shape: text, set: setBatch},
+		{name: "skip-unreachable", def: defaultSkip, set: setSkipUnreachable},
 		{name: "processes", shape: text, set: setProcesses},
 		{name: "workers-overlap", def: defaultOverlap, set: setOverlap},
 		{name: "before-start", shape: text, set: script(func(in *Inputs) *string { return &in.BeforeStart })},

@@ -79,6 +79,7 @@ type Inputs struct {
 	Build       string // "": what the release itself calls for
 	Start       string
 	Strategy    Strategy
+	Batches     []Share   // of the hosts that have the new version by then; the last is all
 	Processes   []Process // beside the one that Start is
 	Procfile    bool      // and those that the release's own Procfile names
 	Overlap     bool      // new ones start before the old ones end
@@ -86,6 +87,7 @@ type Inputs struct {
 	AfterSwitch string
 	// of several hosts, those on which they run
 	BeforeStartOn, AfterSwitchOn On
+	SkipUnreachable              Share // that may be left out
 	Env                          []Variable
 	EnvFrom                      []EnvSource // of which a later one, and Env, go before an earlier one
 	Shared                       []string    // clean paths within the release

@@ -96,6 +96,7 @@ func defaults() Inputs {
 		ServerURL:      "https://github.com",
 		Start:          "uvicorn controller.main:app --host 127.0.0.1 --port $PORT",
 		Strategy:       "blue-green", BeforeStartOn: OnFirst, AfterSwitchOn: OnAll,
+		Batches:      []Share{whole},
 		Ports:        [2]uint16{8080, 8081},
 		Health:       Health{Path: "/health", Status: 200, Timeout: 100 * time.Second, Host: "localhost"},
 		WatchFor:     5 * time.Second,

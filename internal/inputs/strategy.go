@@ -32,9 +32,6 @@ func setStrategy(p *parser, value string) error {
 	case BlueGreen:
 		return nil
 	case InPlace:
-		if len(p.in.Hosts) > 1 {
-			return fmt.Errorf("must be \"blue-green\" for several hosts %s", got(value))
-		}
 	default:
 		return fmt.Errorf("must be \"blue-green\" or \"in-place\" %s", got(value))
 	}

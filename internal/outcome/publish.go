@@ -22,7 +22,11 @@ func Publish(rep *report.Report, r *Result, cause error) error {
 	if len(r.Hosts) > 0 {
 		first = r.Hosts[0]
 	}
-	hosts, err := json.Marshal(append([]HostResult{}, r.Hosts...))
+	all := append([]HostResult{}, r.Hosts...)
+	for _, name := range r.Skipped {
+		all = append(all, HostResult{Host: name, Outcome: Skipped})
+	}
+	hosts, err := json.Marshal(all)
 	if err != nil {
 		return fmt.Errorf("encode hosts: %w", err)
 	}
@@ -45,6 +49,7 @@ func Publish(rep *report.Report, r *Result, cause error) error {
 		{"site", site},
 		{"url", r.URL},
 		{"hosts", string(hosts)},
+		{"skipped", strings.Join(r.Skipped, ",")},
 	} {
 		if err := rep.Output(output[0], output[1]); err != nil {
 			return err
@@ -105,6 +110,9 @@ func (r *Result) headline(f *Failure) string {
 		where := fmt.Sprintf("port %d", first.ActivePort)
 		if len(r.Hosts) > 1 {
 			where = fmt.Sprintf("%d hosts", len(r.Hosts))
+		}
+		if len(r.Skipped) > 0 {
+			where += fmt.Sprintf("; left out: %s", strings.Join(r.Skipped, ", "))
 		}
 		if first.Maintenance {
 			where += ", and the site in maintenance"

@@ -25,6 +25,7 @@ const (
 	Unchanged   Outcome = "unchanged" // the active release was this one already, or nothing was to be changed
 	Restored    Outcome = "restored"  // failed after the switch; the old version serves again
 	Failed      Outcome = "failed"
+	Skipped     Outcome = "skipped" // of a host that was not reachable, and was left out
 )
 
 // Result is what a run leaves behind for the steps after it.
@@ -32,7 +33,8 @@ type Result struct {
 	Outcome   Outcome
 	Duration  time.Duration // of the whole run
 	Hosts     []HostResult
-	Details   string // Markdown
+	Skipped   []string // hosts that were not reachable, and were left out
+	Details   string   // Markdown
 	Operation inputs.Operation
 	DryRun    bool
 	Server    string       // https://github.com or an Enterprise Server's address, whose links the summary may hold
@@ -55,9 +57,10 @@ type HostResult struct {
 	ActivePort      uint16     `json:"active-port"` // the slot that serves now, 0 when not known or none
 	PreviousPort    uint16     `json:"previous-port"`
 	SwitchedAt      *time.Time `json:"switched-at,omitempty"`
-	Reloaded        bool       `json:"reloaded"` // the switch needed a reload of nginx
-	Live            int64      `json:"live-ms"`  // from the run's start to the first answer proved through nginx
-	Boot            int64      `json:"boot-ms"`  // the application's own part of that
+	Batch           int        `json:"batch,omitempty"` // of several, in which it was switched, from 1
+	Reloaded        bool       `json:"reloaded"`        // the switch needed a reload of nginx
+	Live            int64      `json:"live-ms"`         // from the run's start to the first answer proved through nginx
+	Boot            int64      `json:"boot-ms"`         // the application's own part of that
 	Drained         int64      `json:"drained-ms"`
 	Cut             int        `json:"connections-cut"` // still open when the drain time-out was over
 	Maintenance     bool       `json:"maintenance"`     // visitors get the maintenance page

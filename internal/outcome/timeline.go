@@ -47,6 +47,7 @@ func gantt(begin time.Time, spans []Span, live time.Time) string {
 		if s.Name == "verify" && !live.IsZero() {
 			fmt.Fprintf(&b, "  live after %s :milestone, %s, 0ms\n", report.Elapsed(live.Sub(begin)),
 				clock(live.Sub(begin)))
+			live = time.Time{} // a verify for each batch of hosts may follow
 		}
 	}
 	if bars < 2 {

@@ -12,12 +12,13 @@ const (
 	OutputSite            = "site"
 	OutputURL             = "url"
 	OutputHosts           = "hosts"
+	OutputSkipped         = "skipped"
 )
 
 // Outputs lists them in the order of action.yml.
 func Outputs() []string {
 	return []string{
 		OutputOutcome, OutputActivePort, OutputPreviousPort, OutputRelease, OutputPreviousRelease,
-		OutputDuration, OutputSwitchedAt, OutputSite, OutputURL, OutputHosts,
+		OutputDuration, OutputSwitchedAt, OutputSite, OutputURL, OutputHosts, OutputSkipped,
 	}
 }

@@ -1,0 +1,119 @@
+package e2e
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/clothesme/deploy-action/e2e/lab"
+	"github.com/clothesme/deploy-action/e2e/load"
+	"github.com/clothesme/deploy-action/e2e/world"
+)
+
+// flags are the ports that the hosts serve from.
+func (fl fleet) flags() string {
+	var all []string
+	for _, w := range fl {
+		all = append(all, strings.TrimSpace(w.Exec("ls /var/lib/deploy-action/shop/active")))
+	}
+	return strings.Join(all, " ")
+}
+
+// batches says in which each host was, by the output.
+func batches(t *testing.T, output string) []int {
+	t.Helper()
+	var hosts []struct{ Batch int }
+	if err := json.Unmarshal([]byte(output), &hosts); err != nil {
+		t.Fatalf("hosts %s: %v", output, err)
+	}
+	var all []int
+	for _, h := range hosts {
+		all = append(all, h.Batch)
+	}
+	return all
+}
+
+// Whatever else can be asked for is done on all hosts, and in batches where one version runs at a
+// time; nobody who uses any of them notices.
+func TestEveryOperationOverSeveralHosts(t *testing.T) {
+	fl := newFleet(t, 2)
+	w := fl[0]
+	run := func(sha string, with map[string]string) (*lab.Result, string) {
+		result := w.Run(w.Job(sha, fl.with(with)))
+		return result, result.Log()
+	}
+	first, _ := run(w.Commit(nil), nil)
+	fl.ended(first, "deployed")
+	for _, w := range fl {
+		w.UnderPatientLoad(load.Mix{Get: 8, Post: 2, Slow: 1})
+	}
+	for _, tt := range []struct {
+		operation, outcome string
+		with               map[string]string
+		says               string
+	}{
+		{"setup", "unchanged", nil, ""},
+		{"check", "unchanged", nil, ""},
+		{"status", "unchanged", nil, "@" + fl[1].Host.IP + ":\n"},
+		{"logs", "unchanged", nil, ""},
+		{"run", "ran", map[string]string{"command": "echo over-here"}, "over-here"},
+		{"deploy", "unchanged", map[string]string{"dry-run": "true"}, "plan for ubuntu@" + fl[1].Host.IP},
+		{"restart", "restarted", map[string]string{"env": "COLOUR=green and blue"}, ""},
+	} {
+		with := merged(map[string]string{"operation": tt.operation}, tt.with)
+		result, log := run("main", with)
+		fl.ended(result, tt.outcome)
+		if strings.Count(log, tt.says) == 0 {
+			t.Errorf("%s does not say %q:\n%s", tt.operation, tt.says, log)
+		}
+	}
+	if got := fl.flags(); got != "8081 8081" {
+		t.Errorf("after a restart: %s", got)
+	}
+	// One of them turns out bad in its place: it and the one before it have the old release again.
+	good := first.Outputs["release"]
+	fl[1].Exec("touch /home/ubuntu/bad")
+	bad, log := run(w.Commit(map[string]string{"BROKEN": "bad-when=/home/ubuntu/bad"}), inPlace(map[string]string{
+		"health-timeout": "15s",
+	}))
+	world.Failed(t, bad, "restored", "replace: ", "host: ubuntu@"+fl[1].Host.IP+"\n", "site: restored")
+	if one := strings.Index(log, "Replacing the version on "+fl[0].Host.IP); one < 0 ||
+		one > strings.Index(log, "Replacing the version on "+fl[1].Host.IP) {
+		t.Errorf("not one after the other:\n%s", log)
+	}
+	for _, w := range fl {
+		w.Serves(good)
+	}
+	result, _ := run(w.Commit(nil), inPlace(nil))
+	fl.ended(result, "deployed")
+	if got := batches(t, result.Outputs["hosts"]); len(got) != 2 || got[0] != 1 || got[1] != 2 {
+		t.Errorf("batches %v", got)
+	}
+	for _, w := range fl {
+		w.Serves(result.Outputs["release"])
+	}
+	// A host that does not answer is left out, and gets the release by the next run.
+	fl[1].Exec("systemctl stop ssh.socket ssh 2>/dev/null || systemctl stop ssh")
+	sha, skip := w.Commit(nil), map[string]string{"skip-unreachable": "1", "connect-timeout": "2s", "drain-timeout": "15s"}
+	result, _ = run(sha, skip)
+	fl.ended(result, "deployed")
+	if name := "ubuntu@" + fl[1].Host.IP; result.Outputs["skipped"] != name ||
+		!strings.Contains(result.Outputs["hosts"], `"host":"`+name+`","outcome":"skipped"`) {
+		t.Errorf("outputs %v", result.Outputs)
+	}
+	fl[0].Serves(result.Outputs["release"])
+	fl[1].Exec("systemctl start ssh")
+	again, _ := run(sha, skip)
+	fl.ended(again, "deployed")
+	if again.Outputs["skipped"] != "" {
+		t.Errorf("skipped %q", again.Outputs["skipped"])
+	}
+	var hosts []struct{ Release string }
+	if err := json.Unmarshal([]byte(again.Outputs["hosts"]), &hosts); err != nil || len(hosts) != 2 {
+		t.Fatalf("%s: %v", again.Outputs["hosts"], err)
+	}
+	if id := result.Outputs["release"]; hosts[0].Release != id || hosts[1].Release != id {
+		t.Errorf("one release has the ids %v, want %s", hosts, id)
+	}
+	fl[1].Serves(result.Outputs["release"])
+}

@@ -1,0 +1,49 @@
+package deploy
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// inBatches has steps done on one batch of the hosts after the other: the new version has proved
+// itself on one before the next gets it, and the old ones can serve again until it has on all.
+func (d *Deployment) inBatches(steps ...step) []step {
+	var all []step
+	for n := range max(1, len(d.in.Batches)) {
+		for _, s := range steps {
+			s.unless = func(h *target) bool { return h.unchanged || d.batchOf(h) != n }
+			s.named = len(d.hosts) > 1 && len(d.in.Batches) > 1
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+// batchOf is the number of a host's batch, from 0: those that get the release are counted, in their
+// order.
+func (d *Deployment) batchOf(h *target) int {
+	getIt := slices.DeleteFunc(slices.Clone(d.hosts), isUnchanged)
+	place := slices.Index(getIt, h)
+	for n, share := range d.in.Batches {
+		if place < share.AtLeast(len(getIt)) {
+			return n
+		}
+	}
+	return 0
+}
+
+// batchesText says how many hosts each batch has when all get the release; nothing where there is one.
+func (d *Deployment) batchesText() string {
+	var sizes []string
+	before := 0
+	for _, share := range d.in.Batches {
+		if n := share.AtLeast(len(d.hosts)) - before; n > 0 {
+			sizes, before = append(sizes, fmt.Sprint(n)), before+n
+		}
+	}
+	if len(sizes) < 2 || !d.op.live {
+		return ""
+	}
+	return fmt.Sprintf(", in %d batches (%s)", len(sizes), strings.Join(sizes, ", "))
+}

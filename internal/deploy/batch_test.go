@@ -1,0 +1,338 @@
+package deploy
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/clothesme/deploy-action/internal/inputs"
+	"github.com/clothesme/deploy-action/internal/outcome"
+	"github.com/clothesme/deploy-action/internal/report"
+	"github.com/clothesme/deploy-action/internal/state"
+	"github.com/clothesme/deploy-action/remote"
+	"github.com/clothesme/deploy-action/scripts"
+)
+
+// switched says how often requests went to and fro on each host.
+func (fl fakeFleet) switched() string {
+	var all []string
+	for _, f := range fl {
+		n := 0
+		for _, call := range f.calls {
+			if strings.HasPrefix(call, "switch ") || call == "replace" || call == "resume" {
+				n++
+			}
+		}
+		all = append(all, fmt.Sprint(n))
+	}
+	return strings.Join(all, " ")
+}
+
+// A batch that turns out bad goes back, and so do those before it; hosts of later ones never had the
+// new version, and the old one was stopped nowhere.
+func TestABadBatchTakesThoseBeforeItBack(t *testing.T) {
+	one, half, all := inputs.Share{Number: 1}, inputs.Share{Number: 50, Percent: true}, inputs.Share{Number: 100, Percent: true}
+	for _, tt := range []struct {
+		bad      int // the host
+		strategy inputs.Strategy
+		batches  []inputs.Share
+		switched string
+		said     string // by the log
+	}{
+		{0, inputs.BlueGreen, []inputs.Share{one, half, all}, "2 0 0 0", "in 3 batches (1, 1, 2)"},
+		{1, inputs.BlueGreen, []inputs.Share{one, half, all}, "2 2 0 0", "Switching on web-2"},
+		{3, inputs.BlueGreen, []inputs.Share{one, half, all}, "2 2 2 2", "Verifying through nginx on web-3, web-4"},
+		{1, inputs.BlueGreen, []inputs.Share{all}, "2 2 2 2", "Switching\n"},
+		{0, inputs.InPlace, []inputs.Share{one, half, all}, "2 0 0 0", "Replacing the version on web-1"},
+		{3, inputs.InPlace, []inputs.Share{one, half, all}, "2 2 2 2", "Replacing the version on web-3, web-4"},
+	} {
+		t.Run(fmt.Sprintf("%s, host %d", tt.strategy, tt.bad+1), func(t *testing.T) {
+			fleet := newFleet(t, 4)
+			fleet[tt.bad].faults[scripts.Verify] = fault{kind: "error", code: scripts.ExitUnhealthy, words: "answered 500"}
+			in := fleet.inputs()
+			in.Strategy, in.Batches = tt.strategy, tt.batches
+			result, log, err := fleet.deploy(t, in)
+			if err == nil || result.Outcome != outcome.Restored || fleet.switched() != tt.switched {
+				t.Errorf("%v, outcome %s, switched %s\n%s", err, result.Outcome, fleet.switched(), log)
+			}
+			if !strings.Contains(log, tt.said) {
+				t.Errorf("the log lacks %q:\n%s", tt.said, log)
+			}
+			for i, f := range fleet {
+				old := f.releases[f.flag] == "" || f.releases[f.flag] == oldRelease
+				if !f.running[f.flag] || !old || len(f.running) != 1 || slices.Contains(f.calls, "mark") || f.holder != "" {
+					t.Errorf("web-%d: flag %s, running %v, releases %v", i+1, f.flag, f.running, f.releases)
+				}
+			}
+			if _, log, err := fleet.deploy(t, in); err != nil || fleet[3].releases[fleet[3].flag] == "" {
+				t.Errorf("the next run: %v\n%s", err, log)
+			}
+		})
+	}
+}
+
+// Hosts count that get the release: one that serves it already is in no batch.
+func TestBatchesAreOfTheHostsThatGetTheRelease(t *testing.T) {
+	d := &Deployment{in: &inputs.Inputs{Batches: []inputs.Share{{Number: 1}, {Number: 34, Percent: true}, {Number: 100, Percent: true}}}}
+	for range 8 {
+		d.hosts = append(d.hosts, &target{})
+	}
+	batches := func() string {
+		var b strings.Builder
+		for _, h := range d.hosts {
+			if !h.unchanged {
+				fmt.Fprint(&b, d.batchOf(h))
+			}
+		}
+		return b.String()
+	}
+	if got := batches(); got != "01122222" {
+		t.Errorf("of 8: %s", got)
+	}
+	for n, h := range d.hosts {
+		h.unchanged = n%2 == 0
+	}
+	if got := batches(); got != "0122" {
+		t.Errorf("of 4: %s", got)
+	}
+}
+
+func TestTheOutputSaysInWhichBatchAHostWas(t *testing.T) {
+	fleet := newFleet(t, 3)
+	in := fleet.inputs()
+	in.Batches = []inputs.Share{{Number: 1}, {Number: 100, Percent: true}}
+	result, log, err := fleet.deploy(t, in)
+	if err != nil || len(result.Hosts) != 3 {
+		t.Fatalf("%v\n%s", err, log)
+	}
+	for i, want := range []int{1, 2, 2} {
+		if got := result.Hosts[i].Batch; got != want {
+			t.Errorf("web-%d: batch %d, want %d", i+1, got, want)
+		}
+	}
+}
+
+// Hosts that are not reachable are left out, as many as may be, and none that fails otherwise.
+func TestHostsThatAreNotReachable(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		skip  inputs.Share
+		gone  []int
+		flags string
+		words []string // of the failure
+	}{
+		{"none may be left out", inputs.Share{}, []int{1}, "8080 8080 8080", []string{"host: ubuntu@web-2\n", "no answer"}},
+		{"one is", inputs.Share{Number: 1}, []int{1}, "8081 8080 8081", nil},
+		{"the first is", inputs.Share{Number: 50, Percent: true}, []int{0}, "8080 8081 8081", nil},
+		{"all but one are", inputs.Share{Number: 2}, []int{0, 2}, "8080 8081 8080", nil},
+		{"too many are not", inputs.Share{Number: 1}, []int{0, 2}, "8080 8080 8080", []string{
+			"host: ubuntu@web-1, ubuntu@web-3\n", `2 of 3 hosts are not reachable, and the input "skip-unreachable" lets 1`,
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			fleet := newFleet(t, 3)
+			in := fleet.inputs()
+			in.SkipUnreachable = tt.skip
+			for _, n := range tt.gone {
+				fleet[n].gone = true
+			}
+			result, log, err := fleet.deploy(t, in)
+			if (err != nil) != (tt.words != nil) || fleet.flags() != tt.flags {
+				t.Errorf("%v, flags %s\n%s", err, fleet.flags(), log)
+			}
+			for _, words := range tt.words {
+				if err != nil && !strings.Contains(err.Error(), words) {
+					t.Errorf("the failure lacks %q: %v", words, err)
+				}
+			}
+			var want []string
+			for _, n := range tt.gone {
+				if tt.words == nil {
+					want = append(want, fmt.Sprintf("ubuntu@web-%d", n+1))
+				}
+			}
+			if !slices.Equal(result.Skipped, want) || len(result.Hosts)+len(want) != 3 {
+				t.Errorf("skipped %q of %d hosts", result.Skipped, len(result.Hosts))
+			}
+			for _, name := range want {
+				if !strings.Contains(log, "Left out%3A "+strings.TrimPrefix(name, "ubuntu@")) {
+					t.Errorf("no warning names %s:\n%s", name, log)
+				}
+			}
+			for _, n := range tt.gone {
+				fleet[n].gone = false
+			}
+			if result, log, err := fleet.deploy(t, in); err != nil || len(result.Hosts) != 3 || result.Skipped != nil {
+				t.Errorf("the next run: %v, %q\n%s", err, result.Skipped, log)
+			}
+		})
+	}
+}
+
+func TestOnlyWhatDoesNotAnswerIsLeftOut(t *testing.T) {
+	at := remote.Host{User: "ubuntu", Name: "web-1", Port: 22}
+	for _, tt := range []struct {
+		err  error
+		want bool
+	}{
+		{&remote.DialError{Host: at, Kind: remote.Timeout}, true},
+		{&remote.DialError{Host: at, Kind: remote.Refused}, true},
+		{&remote.DialError{Host: at, Kind: remote.Unreachable}, true},
+		{&remote.DialError{Host: at, Kind: remote.Handshake, Passing: true}, true}, // it starts, or is full
+		{&remote.DialError{Host: at, Kind: remote.Handshake}, false},
+		{&remote.DialError{Host: at, Kind: remote.Resolve}, false},
+		{&remote.JumpError{Err: &remote.DialError{Host: at, Kind: remote.Timeout}}, false},
+		{&remote.AuthError{Host: at.String()}, false},
+		{&remote.HostKeyError{}, false},
+	} {
+		if got := unreachable(fmt.Errorf("connect: %w", tt.err)); got != tt.want {
+			t.Errorf("%#v: %v", tt.err, got)
+		}
+	}
+}
+
+// What puts no release live is done on each host, whatever becomes of the others.
+func TestWhatPutsNothingLiveIsDoneOnEachHost(t *testing.T) {
+	for _, tt := range []struct {
+		operation inputs.Operation
+		verb      scripts.Verb
+	}{
+		{inputs.RunIt, scripts.Run},
+		{inputs.Logs, scripts.Logs},
+		{inputs.Status, scripts.Releases},
+		{inputs.Maintenance, scripts.Maintenance},
+		{inputs.Check, scripts.Check},
+	} {
+		fleet := newFleet(t, 3)
+		fleet[0].faults[tt.verb] = fault{kind: "error", code: scripts.ExitDisk, words: "no"}
+		in := fleet.inputs()
+		in.Operation, in.Command, in.Maintenance, in.Logs = tt.operation, "true", true, inputs.LogsOf{Of: []string{"app"}, Lines: 9}
+		_, log, err := fleet.deploy(t, in)
+		if err == nil || !strings.Contains(err.Error(), "host: ubuntu@web-1\n") {
+			t.Errorf("%s: %v", tt.operation, err)
+		}
+		for i, f := range fleet {
+			if !slices.Contains(f.calls, string(tt.verb)) {
+				t.Errorf("%s: web-%d was not asked: %q\n%s", tt.operation, i+1, f.calls, log)
+			}
+		}
+	}
+}
+
+// The lists of several hosts are told apart.
+func TestStatusNamesEachHostBeforeItsLists(t *testing.T) {
+	fleet := newFleet(t, 3)
+	in := fleet.inputs()
+	in.Operation = inputs.Status
+	result, log, err := fleet.deploy(t, in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range fleet {
+		name := fmt.Sprintf("ubuntu@web-%d", i+1)
+		_, lists, _ := strings.Cut(result.Details, "#### `"+name+"`\n")
+		lists, _, _ = strings.Cut(lists, "####")
+		if n := strings.Count(lists, "| slot |"); n != 1 || !strings.Contains(log, "\n"+name+":\nslot ") {
+			t.Errorf("%s has %d lists of slots:\n%s\n%s", name, n, result.Details, log)
+		}
+	}
+}
+
+// The post step tidies the hosts that it can.
+func TestThePostStepTidiesTheOtherHosts(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		hurt func(*fakeHost)
+	}{
+		{"one is not reachable", func(f *fakeHost) { f.gone = true }},
+		{"one can't be tidied", func(f *fakeHost) {
+			f.faults[scripts.Stop] = fault{kind: "error", code: scripts.ExitStop, words: "it does not end"}
+		}},
+		{"another run has one", func(f *fakeHost) {
+			f.faults[scripts.Port] = fault{kind: "error", code: scripts.ExitLockLost, words: "another run"}
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			fleet := newFleet(t, 3)
+			for _, f := range fleet { // as a run leaves it that was killed on probation
+				f.flag, f.running["8081"], f.releases["8081"] = "8081", true, "20261123T000000Z-bbbbbbb"
+			}
+			tt.hurt(fleet[1])
+			in := fleet.inputs()
+			in.Operation = inputs.Tidy
+			var out bytes.Buffer
+			d := New(in, report.New(&out, func(string) string { return "" }), fleet.dial, nil, time.Now())
+			d.patience = 20 * time.Millisecond
+			err := d.Tidy(t.Context(), func(string) string { return "" })
+			log := out.String()
+			for i, f := range fleet {
+				if i != 1 && (f.flag != "8080" || f.running["8081"] || f.holder != "") {
+					t.Errorf("web-%d: flag %s, running %v, lock %q\n%s", i+1, f.flag, f.running, f.holder, log)
+				}
+			}
+			if err != nil || !strings.Contains(log, "::warning") || !strings.Contains(log, "web-2") {
+				t.Errorf("%v\n%s", err, log)
+			}
+		})
+	}
+}
+
+// A commit that others serve, made the same way, has the id of most of them.
+func TestTheIDsOfOtherHosts(t *testing.T) {
+	const a, b, c = "20261122T000000Z-aaaaaaa", "20261121T000000Z-aaaaaaa", "20261120T000000Z-8888888"
+	commits := map[string]string{a: strings.Repeat("a", 40), b: strings.Repeat("a", 40), c: strings.Repeat("8", 40)}
+	for _, tt := range []struct {
+		name   string
+		active []string // of the hosts, the first of which asks; "" for none, "!" before it for another recipe
+		want   []string
+	}{
+		{"nobody else has any", []string{a, ""}, nil},
+		{"one has it", []string{"", a}, []string{a}},
+		{"most of them", []string{c, b, a, b}, []string{b}},
+		{"as many: that of the first", []string{"", a, b}, []string{a}},
+		{"two commits", []string{"", c, a}, []string{c, a}},
+		{"made in another way", []string{"", "!" + a}, nil},
+		{"the one that this host serves", []string{a, a}, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			d := &Deployment{in: testInputs()}
+			for _, id := range tt.active {
+				h := &target{}
+				if release, other := strings.CutPrefix(id, "!"); id != "" {
+					h.Loaded = true
+					h.Active = &state.Slot{Port: 8080, Listen: state.Ours, Release: release, Commit: commits[release], Proved: true}
+					if h.Active.Recipe = d.recipe(h); other {
+						h.Active.Recipe = "other"
+					}
+				}
+				d.hosts = append(d.hosts, h)
+			}
+			var want []string
+			for _, id := range tt.want {
+				want = append(want, commits[id]+" "+id)
+			}
+			if got := d.known(d.hosts[0]); got != strings.Join(want, "\n") {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		})
+	}
+}
+
+// What is started again is what serves, and nothing is chosen for it.
+func TestARestartOfSeveralHostsStaysWithWhatServes(t *testing.T) {
+	fleet := newFleet(t, 3)
+	in := fleet.inputs()
+	in.Operation, in.Batches = inputs.Restart, []inputs.Share{{Number: 1}, {Number: 100, Percent: true}}
+	result, log, err := fleet.deploy(t, in)
+	if err != nil || result.Outcome != outcome.Restarted || fleet.flags() != "8081 8081 8081" {
+		t.Fatalf("%v, flags %s\n%s", err, fleet.flags(), log)
+	}
+	for _, h := range result.Hosts {
+		if h.Release != oldRelease || !strings.Contains(log, "Switching on web-2, web-3") {
+			t.Errorf("%s has %s\n%s", h.Host, h.Release, log)
+		}
+	}
+}

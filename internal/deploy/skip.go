@@ -1,0 +1,60 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/clothesme/deploy-action/internal/inputs"
+	"github.com/clothesme/deploy-action/internal/outcome"
+	"github.com/clothesme/deploy-action/remote"
+)
+
+// spare is how many hosts may be left out since nobody gets through to them. The post step tidies
+// those that it can.
+func (d *Deployment) spare() int {
+	all := len(d.hosts) + len(d.skipped)
+	if d.in.Operation == inputs.Tidy {
+		return all - 1
+	}
+	return d.in.SkipUnreachable.AtMost(all)
+}
+
+// unreachable tells a host that does not answer from one that refuses, or is not who it should be. A
+// name that nobody knows is a mistake, and a host on the way concerns all behind it.
+func unreachable(err error) bool {
+	var dial *remote.DialError
+	var jump *remote.JumpError
+	if !errors.As(err, &dial) || errors.As(err, &jump) {
+		return false
+	}
+	return dial.Kind == remote.Timeout || dial.Kind == remote.Refused || dial.Kind == remote.Unreachable || dial.Passing
+}
+
+func isReached(h *target) bool { return h.unreached == nil }
+
+// skip leaves the hosts that were not reachable out of the run, or ends it where they are too many.
+func (d *Deployment) skip(context.Context) (string, error) {
+	var reached, skipped []*target
+	for _, h := range d.hosts {
+		if isReached(h) {
+			reached = append(reached, h)
+		} else {
+			skipped = append(skipped, h)
+		}
+	}
+	if len(skipped) > d.spare() {
+		errs := make([]error, len(skipped))
+		for i, h := range skipped {
+			errs[i] = &outcome.StepError{Step: "connect", Host: h.Address, Err: fmt.Errorf("%w (%d of %d hosts are not "+
+				"reachable, and the input \"skip-unreachable\" lets %d be left out)", h.unreached.Err, len(skipped),
+				len(d.hosts), d.spare())}
+		}
+		return "", errors.Join(errs...)
+	}
+	for _, h := range skipped {
+		d.rep.Warn("Left out: "+h.Address.Name, h.unreached.Error())
+	}
+	d.hosts, d.skipped = reached, skipped
+	return fmt.Sprintf("%s left out; %d hosts go on", namesOf(skipped), len(reached)), nil
+}
