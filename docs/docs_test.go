@@ -170,6 +170,8 @@ func quoted(rest string) string {
 		}
 		n := 1
 		switch {
+		case strings.HasPrefix(rest, "\\\n"): // the text goes on in the next line
+			n = 2
 		case rest[0] == '\\':
 			n = 2
 			b.WriteByte(rest[1])

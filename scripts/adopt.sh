@@ -8,15 +8,15 @@
 # Exits:  EX_CHECK when they are not those processes any more
 
 main() {
-  local holder lines=''
+  local holder text=''
   own_lock
   for holder in $holders; do
     if ! runs "${holder%:*}" "${holder#*:}" || ! by_hand "${holder%:*}" "$port" "$clone"; then
       die "$EX_CHECK" "the process that listened on port $port has ended or changed meanwhile (pid ${holder%:*})"
     fi
-    lines+="${holder/:/ } $(</proc/sys/kernel/random/boot_id) $clone"$'\n'
+    text+="${holder/:/ } $(</proc/sys/kernel/random/boot_id) $clone"$'\n'
   done
-  printf '%s' "$lines" | write "$path/slots/$port.adopted" 0644
+  write "$path/slots/$port.adopted" 0644 "$text"
   result adopted yes
 }
 

@@ -13,6 +13,7 @@
 
 main() {
   local n=0 answer=right said='' via='' port owner pid start chosen loaded terms closed front as way somebody status denied seconds restarts health
+  local age unit_name
   routed
   probe_through || answer=wrong
   result answer "$answer"
@@ -25,8 +26,15 @@ main() {
       health=right
       probe "http://127.0.0.1:$port$health_path" "$health_host" || health=wrong
     fi
-    if slot_pid "$port"; then seconds=$(($(age_ms "$start") / 1000)); fi
-    if has_systemd; then restarts=$(systemctl show -p NRestarts --value -- "$(unit_of "$port")" </dev/null); fi
+    if slot_pid "$port"; then
+      age_ms "$start"
+      seconds=$((age / 1000))
+    fi
+    if has_systemd; then
+      unit_of "$port"
+      properties "$unit_name" NRestarts
+      restarts=${property[NRestarts]}
+    fi
     result "health_$port" "$health"
     result "uptime_$port" "$seconds"
     result "restarts_$port" "$restarts"
@@ -36,12 +44,18 @@ main() {
 }
 
 list_workers() {
-  local of workers name unit pid start seconds
+  local of workers name pid start seconds mb
   workers_in "$1" || return 0
   for name in $workers; do
-    unit=$(unit_of "$1-$name") seconds=0
-    if slot_pid "$1-$name"; then seconds=$(($(age_ms "$start") / 1000)); fi
-    result "worker_$n" "$1 $name $(systemctl show -p SubState --value -- "$unit" </dev/null) $seconds $(systemctl show -p NRestarts --value -- "$unit" </dev/null) $(resident_mb "$1-$name")"
+    seconds=0
+    if slot_pid "$1-$name"; then
+      age_ms "$start"
+      seconds=$((age / 1000))
+    fi
+    resident_mb "$1-$name"
+    unit_of "$1-$name"
+    properties "$unit_name" SubState NRestarts
+    result "worker_$n" "$1 $name ${property[SubState]} $seconds ${property[NRestarts]} $mb"
     n=$((n + 1))
   done
 }

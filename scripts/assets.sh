@@ -34,7 +34,7 @@ main() {
   printf '%s\n' "$asset" >>.deploy-action/assets
   ln -sfnT -- "$up/assets/$asset/file" "$target"
   if [[ $last == yes ]]; then
-    printf '%s\n' "$recipe" | write .deploy-action/recipe 0600
+    write .deploy-action/recipe 0600 "$recipe"$'\n'
     mark_complete
   fi
 }

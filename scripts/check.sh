@@ -17,7 +17,8 @@
 # Exits:  EX_CHECK after faults
 
 main() {
-  local faults=() notes=() known=() rooted=yes cmd name version folder=$path site_folder listen built='' used free
+  local faults=() notes=() known=() rooted=yes cmd name version folder=$path site_folder listen built='' free
+  local kb inodes percent now
   judge_nginx
   judge_port
   judge_rights "$nginx_include" "$site_folder/$app.conf" /etc/nginx/nginx.conf "/etc/systemd/system/$app@.service" \
@@ -77,21 +78,20 @@ main() {
   if has_systemd; then result systemd yes; else result systemd no; fi
   if [[ -e /proc/net/if_inet6 ]]; then result ipv6 yes; else result ipv6 no; fi
   tell_site
-  if found nginx; then built=$("${nginx[0]}" -V 2>&1 </dev/null); fi
-  version=${built%%$'\n'*}
-  version=${version##*nginx/}
+  if found nginx; then built_in; fi
+  version=${built%%$'\n'*} version=${version##*nginx/}
   result nginx "${version%% *}"
   if [[ -n $built && $built != *--with-http_realip_module* ]]; then result realip no; else result realip yes; fi
-  while [[ ! -d $folder ]]; do folder=$(dirname -- "$folder"); done
-  used=$(used_percent "$folder") free=$(($(free_kb "$folder") / 1024))
+  while [[ ! -d $folder ]]; do folder=${folder%/*} folder=${folder:-/}; done
+  disk "$folder"
+  free=$((kb / 1024))
   result disk_mb "$free"
-  result disk_used "$used"
+  result disk_used "$percent"
   # Adding up takes time, where releases are large.
-  if [[ $list == yes ]] || ((used > 80 || free < 1024)); then result occupied "$(sizes)"; else result occupied ''; fi
-  result memory_mb "$(memory_mb available)"
-  result memory_total_mb "$(memory_mb total)"
-  result swap_mb "$(memory_mb swap)"
-  result skew "$(($(date +%s) - clock))"
+  if [[ $list == yes ]] || ((percent > 80 || free < 1024)); then result occupied "$(sizes)"; else result occupied ''; fi
+  memory_results
+  printf -v now '%(%s)T' -1
+  result skew "$((now - clock))"
 }
 
 ok() { if [[ $list == yes ]]; then say "ok: $1"; fi; }

@@ -87,7 +87,7 @@ func TestCheckLeavesToTheDeploymentWhatItInstalls(t *testing.T) {
 		},
 		{
 			"port 80 is another program's",
-			`sockets() { echo 1 0; }; holders() { echo $$; }; service_of() { echo apache2.service; }; who_has() { echo "pid 7, user root, program bash"; }; may_install=yes`,
+			`sockets() { bound=("1 0 0100007F"); }; holders() { echo $$; }; service_of() { echo apache2.service; }; who_has() { echo "pid 7, user root, program bash"; }; may_install=yes`,
 			1,
 			[]string{
 				"coming=git nginx unzip\nfault_0=port 80, which nginx needs, is another program's (pid ",
@@ -98,14 +98,14 @@ func TestCheckLeavesToTheDeploymentWhatItInstalls(t *testing.T) {
 		},
 		{
 			"port 443 is another program's, and HTTPS is asked for",
-			`https=yes; sockets() { [[ $1 != 443 ]] || echo 1 0; }; holders() { echo $$; }; service_of() { :; }; who_has() { echo "program bash"; }; may_install=yes`,
+			`https=yes; sockets() { bound=(); [[ $1 != 443 ]] || bound=("1 0 0100007F"); }; holders() { echo $$; }; service_of() { :; }; who_has() { echo "program bash"; }; may_install=yes`,
 			1,
 			[]string{"fault_0=port 443, which nginx needs, is another program's (program bash): end it, or have it listen elsewhere\n"},
 			"not fit",
 		},
 		{
 			"port 443 is another program's, and nobody asks for it",
-			`sockets() { [[ $1 != 443 ]] || echo 1 0; }; holders() { echo $$; }; needs=; packages=`, 0, nil, "",
+			`sockets() { bound=(); [[ $1 != 443 ]] || bound=("1 0 0100007F"); }; holders() { echo $$; }; needs=; packages=`, 0, nil, "",
 		},
 		{
 			"another system", "have() { case $1 in git | nginx | apt* | dpkg*) return 1 ;; esac; }", 3,

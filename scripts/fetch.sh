@@ -11,7 +11,7 @@
 # Exits:  EX_FETCH when git can't have the commit
 
 main() {
-  local commit subject want release partial
+  local commit subject want release partial serving kb inodes percent
   own_lock
   expendable
   url=$git_url mirror=$path/repo.git
@@ -27,8 +27,9 @@ main() {
     bring "$commit"
   fi
   result commit "$commit"
-  subject=$(in_mirror log -1 --format=%s "$commit" | head -c 400 | tr -d '\r\n') || subject=''
-  result subject "$subject"
+  subject=$(in_mirror log -1 --format=%s "$commit") || subject=''
+  subject=${subject:0:400}
+  result subject "${subject//[$'\r\n']/}"
   if [[ $commit == "$active_commit" && $recipe == "$active_recipe" ]]; then
     result unchanged yes
     return
@@ -36,17 +37,20 @@ main() {
 
   name_it
   partial=$path/releases/$release.partial
-  make_room "$(serving_kb .)" "the release"
-  rm -rf -- "$partial" # of this run, when it was cut off here
-  [[ -e $path/releases/$release/.deploy-action/complete ]] || rm -rf -- "$path/releases/$release"
+  serving_kb .
+  make_room "$serving" "the release"
+  if [[ -e $partial ]]; then rm -rf -- "$partial"; fi # of this run, when it was cut off here
+  if [[ -e $path/releases/$release && ! -e $path/releases/$release/.deploy-action/complete ]]; then
+    rm -rf -- "$path/releases/$release"
+  fi
   mkdir -- "$partial"
   : >"$objects"
   checkout "$commit" "$partial" & # a job of its own can fail without ending this one
   if ! wait "$!"; then again; fi
-  rm -rf -- "$partial/.deploy-action"
+  if [[ -e $partial/.deploy-action || -L $partial/.deploy-action ]]; then rm -rf -- "$partial/.deploy-action"; fi
   mkdir -- "$partial/.deploy-action"
   printf '%s\n' "$commit" >"$partial/.deploy-action/commit"
-  printf '%s\n' "$recipe" | write "$partial/.deploy-action/recipe" 0600
+  write "$partial/.deploy-action/recipe" 0600 "$recipe"$'\n'
   mv -fT -- "$objects" "$partial/.deploy-action/objects"
   mv -T -- "$partial" "$path/releases/$release"
   result release "$release"

@@ -329,7 +329,7 @@ func TestTheFilesAreReadWithoutRoot(t *testing.T) {
 	}
 	out := bash(t, "EX_CHECK=64 app=shop nginx_include=/x\n"+read(t, "lib/base.sh")+read(t, "lib/root.sh")+read(t,
 		"lib/nginx.sh")+
-		"root_prints_texts() { false; }\nnginx=(true -c "+dir+"/n.conf)\nnginx_texts | nginx_rows | grep ^server")
+		"root_prints_texts() { false; }\nbuilt=none nginx=(true -c "+dir+"/n.conf)\nnginx_texts | nginx_rows | grep ^server")
 	want := "server\t" + dir + "/sites/a.conf\t1\tno\t*:82\tp\nserver\t" + dir +
 		"/sites/b.conf\t1\tno\t*:83\t\"\"\nserver\t" + dir + "/n.conf\t4\tno\t*:81\tp\nserver\t" + dir +
 		"/sites/b.conf\t1\tno\t*:83\t\"\"\n"
@@ -355,7 +355,7 @@ func TestWhichNginxIsCalled(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			out := bash(t, "EX_CHECK=64 app=shop ports=\nnginx_include=\n"+read(t, "lib/base.sh")+read(t,
-				"lib/root.sh")+"root_path() { echo /usr/sbin/nginx; }\nmasters() { echo '"+tt.titles+"'; }\nfind_nginx; printf '%s|%s' \"${nginx[*]}\" \"$nginx_ignored\"")
+				"lib/root.sh")+"root_path() { file=/usr/sbin/nginx; }\nmasters() { echo '"+tt.titles+"'; }\nfind_nginx; printf '%s|%s' \"${nginx[*]}\" \"$nginx_ignored\"")
 			if out != tt.want {
 				t.Errorf("got %q, want %q", out, tt.want)
 			}
@@ -382,7 +382,7 @@ func TestThePortsThatApplicationsClaim(t *testing.T) {
 		}
 	}
 	script := strings.ReplaceAll(read(t, "lib/claims.sh"), "/var/lib/deploy-action", dir)
-	out := bash(t, "app=shop\n"+script+"claims=$(claims)\nfor port in 8080 8081 8090 8091 9000 7; do claimed $port; "+
+	out := bash(t, "app=shop\n"+script+"claims\nfor port in 8080 8081 8090 8091 9000 7; do claimed $port; "+
 		"echo $port $other $mine; done")
 	if want := "8080 no\n8081 blog yes\n8090 admin no\n8091 no\n9000 blog no\n7 no\n"; strings.ReplaceAll(out,
 		"8080 yes", "8080 no") != want {
@@ -444,12 +444,15 @@ func TestWhereTheSiteGoes(t *testing.T) {
 
 // A user without root reads nginx's files as nginx does, from include to include.
 func TestTheIncludesOfAFile(t *testing.T) {
-	out := bash(t, "app=a\n"+read(t, "lib/nginx.sh")+"includes <<'X'\n"+`
+	out := bash(t, "app=a\n"+read(t, "lib/nginx.sh")+"text=$(cat <<'X'\n"+`
 http { include a.conf; include "b c.conf"  ;include c;
   # include no;
 	include	/e/*.conf; server { include '/f'; } }
 myinclude no; include
 X
+)
+includes
+printf '%s\n' "${patterns[@]}"
 `)
 	if want := "a.conf\nb c.conf\nc\n/e/*.conf\n/f\n"; out != want {
 		t.Errorf("%q, want %q", out, want)

@@ -18,11 +18,13 @@ main() {
 # as_started: sets pid, starttime and log_offset to what the step before has found out. On a full
 # disk its results may not have been kept.
 as_started() {
-  local key value start line begin
+  local key value start line begin kept=$path/.lock.steps/$started
   pid='' starttime='' log_offset=''
-  while IFS='=' read -r key value; do
-    case $key in pid) pid=$value ;; starttime) starttime=$value ;; log_offset) log_offset=$value ;; esac
-  done < <(cat -- "$path/.lock.steps/$started" 2>/dev/null)
+  if [[ -r $kept ]]; then
+    while IFS='=' read -r key value; do
+      case $key in pid) pid=$value ;; starttime) starttime=$value ;; log_offset) log_offset=$value ;; esac
+    done <"$kept"
+  fi
   if [[ -n $starttime ]]; then return; fi
   line=$(grep -ab '^=== .* start of ' "$path/logs/$port.log" | tail -n 1) || line=''
   begin=${line%%:*}

@@ -6,13 +6,14 @@
 # Exits:  EX_HOOK when it fails, EX_MEMORY when it does for want of memory
 
 main() {
-  local begin
+  local begin file
   own_lock
   now_ms
   begin=$ms
   cd -P -- "$path/releases/$release"
   export PORT=$port
-  user_command "$command" "$(environment_file "$port" "$release")" \
+  environment_file "$port" "$release"
+  user_command "$command" "$file" \
     || die "$EX_HOOK" "the command of input \"$name\" exited with status $?$(not_found "$?")"
   now_ms
   result hook_ms "$((ms - begin))"

@@ -37,7 +37,7 @@ make_path() {
 }
 
 main() {
-  local begin last leader open boot machine=''
+  local begin last leader open boot machine='' where utc
   now_ms
   begin=$ms
   read -r boot </proc/sys/kernel/random/boot_id
@@ -49,8 +49,10 @@ main() {
   trap 'status=$?; hush; blame "$status"' EXIT
   fit_root
   make_path
-  if read_only "$path" >/dev/null; then exit 1; fi # blame_disk has the words
-  [[ -w $path ]] || die "$EX_CHECK" "the deploy root $path is not writable for $(id -un)"
+  if [[ ! -w $path ]]; then
+    if read_only "$path"; then exit 1; fi # blame_disk has the words
+    die "$EX_CHECK" "the deploy root $path is not writable for $me"
+  fi
   close_root
   take_lock
   read -r last <"$path/.lock" || :
@@ -58,10 +60,11 @@ main() {
     die "$EX_LOCK_LOST" "another deployment had the lock while the connection was lost; what it did is not touched"
   fi
   printf '%s\n' "$lock_token" >"$path/.lock" # who had it last
-  printf '%s\n%s\n' "$lock_token" "$lock_note, since $(date -u +%FT%TZ)" | write "$path/.lock.holder" 0600
+  utc_now
+  write "$path/.lock.holder" 0600 "$lock_token"$'\n'"$lock_note, since $utc"$'\n'
   end_cut_off # before anybody looks at what it leaves, or takes it away
   if [[ $resume == no ]]; then
-    rm -rf -- "$path/.lock.steps"
+    if [[ -e $path/.lock.steps ]]; then rm -rf -- "$path/.lock.steps"; fi
     mkdir -m 0700 -- "$path/.lock.steps"
     close_step
     recipe_keys
@@ -69,8 +72,8 @@ main() {
   result open "$open"
   now_ms
   result waited "$((ms - begin))"
+  hush # before the run hears of it: who hangs up then has the lock end in its own way
   result locked yes
-  hush
   while IFS= read -r -t "$beat" _; do :; done
   rm -f -- "$path/.lock.holder"
   if [[ -e $path/.lock.last ]]; then # the application is removed; who waits for this lock makes another one

@@ -316,7 +316,7 @@ func TestALeaderFromBeforeARebootIsNotEnded(t *testing.T) {
 			if _, err := fmt.Fscan(bufio.NewReader(out), &member, &leader); err != nil {
 				t.Fatal(err)
 			}
-			start := bash(t, read(t, "lib/process.sh")+fmt.Sprintf("starttime %d", leader))
+			start := bash(t, read(t, "lib/process.sh")+fmt.Sprintf("starttime %d; printf %%s \"$began\"", leader))
 			script := shared(t) + read(t, "lib/step.sh")
 			line := strings.NewReplacer("PID", strconv.Itoa(leader), "START", start).Replace(tt.leader)
 			gone := strings.Contains(tt.name, "gone")
@@ -379,7 +379,7 @@ func TestAStepIsEndedBeforeItsResultsAreTakenAway(t *testing.T) {
 	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
 		t.Fatal(err)
 	}
-	start := bash(t, read(t, "lib/process.sh")+fmt.Sprintf("starttime %d", cmd.Process.Pid))
+	start := bash(t, read(t, "lib/process.sh")+fmt.Sprintf("starttime %d; printf %%s \"$began\"", cmd.Process.Pid))
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
 		t.Fatal(err)

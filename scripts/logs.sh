@@ -44,10 +44,11 @@ show() {
 # nginx_logs: the site's own, where it has some; else those that it shares, as far as their lines
 # name it.
 nginx_logs() {
-  local kind owner file all built nginx
+  local kind owner file all built='' nginx
   find_nginx
   all=$(site_logs)
-  built=$("${nginx[0]}" -V 2>&1 </dev/null | tr ' ' '\n') || :
+  built_in
+  built=${built// /$'\n'}
   for kind in access error; do
     owner=own file=$(awk -v kind="$kind" '$1 == "own" && $2 == kind { print $3 }' <<<"$all")
     if [[ -z $file ]]; then

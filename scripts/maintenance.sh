@@ -83,7 +83,7 @@ let_in() {
 put_page() {
   if [[ -z $file && $(cat -- "$closed_by" 2>/dev/null) == "$plain_page" ]] || { [[ -n $file ]] && cmp -s -- "$file" "$closed_by"; }; then return; fi
   changed=yes
-  if [[ -n $file ]]; then write "$closed_by" 0644 <"$file"; else write "$closed_by" 0644 <<<"$plain_page"; fi
+  if [[ -n $file ]]; then write "$closed_by" 0644 <"$file"; else write "$closed_by" 0644 "$plain_page"$'\n'; fi
   sync "$flags"
   routed
   if [[ $closed != closed ]]; then

@@ -10,7 +10,7 @@
 main() {
   own_lock
   must_run
-  if [[ -n $by ]]; then printf '%s\n' "$by" | write "$path/releases/$release/.deploy-action/by" 0644; fi
+  if [[ -n $by ]]; then write "$path/releases/$release/.deploy-action/by" 0644 "$by"$'\n'; fi
   protect "$port"
   mark_live "$release"
   # Without a flag, which a hand has deleted, nginx follows the include's fall-back, and that may be

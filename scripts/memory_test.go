@@ -45,7 +45,7 @@ func TestAProvedVersionIsAsAnyOther(t *testing.T) {
 	if score() != "1000" {
 		t.Fatalf("its score is %s before", score())
 	}
-	stubs := memoryLibraries(t) + fmt.Sprintf("has_systemd() { false; }\nmembers() { echo %d; }\n", cmd.Process.Pid)
+	stubs := memoryLibraries(t) + fmt.Sprintf("has_systemd() { false; }\nmembers() { pids=(%d); }\n", cmd.Process.Pid)
 	bash(t, stubs+"protect 8081") // not on trial: what somebody else has set is left alone
 	if score() != "1000" {
 		t.Errorf("its score is %s, and nobody put it on trial", score())
@@ -86,14 +86,14 @@ func TestWhoEndedTheVersion(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			out := bash(t, memoryLibraries(t)+fmt.Sprintf(`
-				oom_kills() { echo 5; }
-				memory_mb() { case $1 in total) echo 700 ;; available) echo 310 ;; swap) echo 0 ;; esac; }
-				resident_mb() { echo 380; }
+				oom_kills() { kills=5; }
+				memory_mb() { case $1 in total) mb=700 ;; available) mb=310 ;; swap) mb=0 ;; esac; }
+				resident_mb() { mb=380; }
 				has_systemd() { true; }
 				: >"$flags/8080"
 				on_trial 8081
-				oom_kills() { echo %d; }
-				systemctl() { case "$*" in *MemoryMax*) sed -n 's/^MemoryMax=//p' ;; *ControlGroup*) ;; *) grep -v MemoryMax ;; esac <<<'%s'; }
+				oom_kills() { kills=%d; }
+				systemctl() { case "$*" in *ControlGroup*) ;; *) cat ;; esac <<<'%s'; }
 				set +e; (out_of_memory; echo else) 2>&1; echo "$?"`, 5+tt.kills, tt.show))
 			code := "89"
 			if tt.want == "else" {
@@ -109,12 +109,13 @@ func TestWhoEndedTheVersion(t *testing.T) {
 // A host with little memory in a container has what the container may take.
 func TestMemoryIsWhatTheHostMayHave(t *testing.T) {
 	out := bash(t, memoryLibraries(t)+`
-		meminfo() { case $1 in MemTotal) echo 16000000 ;; MemAvailable) echo 9000000 ;; SwapTotal) echo 0 ;; esac; }
-		memory_limits() { echo '734003200 524288000 104857600'; echo '1073741824 524288000 0'; }
-		echo "$(memory_mb total) $(memory_mb available) $(memory_mb swap)"
+		meminfo() { case $1 in MemTotal) kb=16000000 ;; MemAvailable) kb=9000000 ;; SwapTotal) kb=0 ;; esac; }
+		memory_limits() { limits=('734003200 524288000 104857600' '1073741824 524288000 0'); }
+		say() { local what; for what; do memory_mb "$what"; printf '%s ' "$mb"; done; echo; }
+		say total available swap
 		memory_limits() { :; }
-		echo "$(memory_mb total) $(memory_mb available)"`)
-	if out != "700 300 0\n15625 8789\n" {
+		say total available`)
+	if out != "700 300 0 \n15625 8789 \n" {
 		t.Errorf("it says %q", out)
 	}
 }
@@ -124,7 +125,7 @@ func TestASwapFile(t *testing.T) {
 	for _, tt := range []struct{ name, otherwise, want, left string }{
 		{"none yet", "", "swap of 64 MB is in ", "swap none swap sw 0 0\n67108864 600\n"},
 		{
-			"no room", "free_kb() { echo 500000; }", "needs as much disk and 512 MB to spare, and 488 MB are free",
+			"no room", "disk() { kb=500000; }", "needs as much disk and 512 MB to spare, and 488 MB are free",
 			"gone\n",
 		},
 		{
@@ -141,7 +142,7 @@ func TestASwapFile(t *testing.T) {
 				as_root() { if [[ $1 == install ]]; then mkdir -p -- "${*: -1}"; else "$@"; fi; }
 				mkswap() { :; }
 				swapon() { :; }
-				free_kb() { echo 9000000; }
+				disk() { kb=9000000; }
 				swap_file=$path/swap fstab=$path/fstab
 				echo 'UUID=1 / ext4 defaults 0 1' >"$fstab"
 				`+tt.otherwise+`

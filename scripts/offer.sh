@@ -13,7 +13,7 @@
 # it is not offered, so it is sent again; nothing is read for that.
 
 main() {
-  local transfer=$path/.transfer base='' partial
+  local transfer=$path/.transfer base='' partial kb inodes percent
   own_lock
   for partial in "$transfer" "$path"/releases/[0-9]*T[0-9]*Z-???????.partial; do delete "$partial"; done # a dead run's
   mkdir -m 0700 -- "$transfer"
@@ -28,8 +28,9 @@ main() {
   fi
   result transfer "$transfer"
   result base "$base"
-  result disk_kb "$(free_kb "$path")"
-  result inodes "$((0 + $(free_inodes "$path")))"
+  disk "$path"
+  result disk_kb "$kb"
+  result inodes "${inodes:-0}"
 }
 
 # find_base: sets base to the active release if it came from a workspace, else to the newest

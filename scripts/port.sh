@@ -24,21 +24,31 @@
 
 main() {
   local port pid start owner strays others=no line_port=0 include chosen loaded terms closed front as way somebody claims other mine
+  local began there mb pids=() flag state when='' key=''
   fit_root
   include_state
   result include "$include"
   include_app
-  result last_repository "$(sed -n '2{s,[^A-Za-z0-9._/-],,g;p;q}' "$path/.app" 2>/dev/null)"
+  last_repository
   result line_port "$line_port"
-  result site "$(site_state)"
+  site_state
+  result site "$state"
   routed
   result routed "$chosen"
-  strays=$(find "$flags" -type f -regex '.*/[0-9]+' -printf '%f\n' 2>/dev/null | grep -vxF -e "${ports% *}" -e "${ports#* }" || :)
-  result strays "${strays//$'\n'/ }"
-  result boot "$(</proc/sys/kernel/random/boot_id)/$(starttime 1)"
-  result closed "$(stat -c %Y -- "$closed_by" 2>/dev/null || :)"
-  result recipe_key "$(cat -- "$path/.recipe-key" 2>/dev/null || :)"
-  claims=$(claims)
+  flags_there
+  strays=''
+  for flag in $there; do
+    if [[ " $ports " != *" $flag "* ]]; then strays+="${strays:+ }$flag"; fi
+  done
+  result strays "$strays"
+  starttime 1 || began='' # it may be hidden
+  result boot "$(</proc/sys/kernel/random/boot_id)/$began"
+  if [[ -e $closed_by ]]; then when=$(stat -c %Y -- "$closed_by") || :; fi
+  result closed "$when"
+  if [[ -r $path/.recipe-key ]]; then key=$(<"$path/.recipe-key"); fi
+  result recipe_key "$key"
+  claims
+  look_at_units
   for port in $ports; do
     claimed "$port"
     result "claimed_$port" "$other"
@@ -46,13 +56,15 @@ main() {
     result_if "flag_$port" test -e "$flags/$port"
     listener "$port"
     result "listen_$port" "$owner"
-    result_if "socket_$port" socket_listens "$port"
-    slot_pid "$port" || pid=0
-    if [[ $owner == ours && -n $(adopted "$port") ]]; then result "adopted_$port" yes; else result "adopted_$port" no; fi
-    if [[ $owner == foreign || -n $(adopted "$port") ]]; then inspect "$port"; fi
+    result_if "socket_$port" test "${socket_state[$port]-}" = active
+    if has_systemd; then main_pid "${main_of[$port]}" || pid=0; else slot_pid "$port" || pid=0; fi
+    adopted "$port"
+    if [[ $owner == ours && ${#pids[@]} -gt 0 ]]; then result "adopted_$port" yes; else result "adopted_$port" no; fi
+    if [[ $owner == foreign || ${#pids[@]} -gt 0 ]]; then inspect "$port"; fi
     if [[ $owner == foreign ]]; then others=yes; fi
     result "pid_$port" "$pid"
-    result "rss_mb_$port" "$(resident_mb "$port")"
+    resident_mb "$port"
+    result "rss_mb_$port" "$mb"
     result_if "enabled_$port" is_enabled "$port"
     slot_release "$port"
     if [[ -n $other && $mine == no ]]; then others=yes; fi
@@ -68,26 +80,12 @@ include_state() {
   include=other
   if [[ ! -e $nginx_include ]]; then
     include=absent
-  elif grep -Fq "$flags/" "$nginx_include"; then
+  elif [[ -r $nginx_include && $(<"$nginx_include") == *"$flags/"* ]]; then
     include=ours
   elif [[ $(sed 's/#.*//; s/^[[:blank:]]*//; s/[[:blank:]]*$//; /^$/d' "$nginx_include") =~ $text ]] \
     && ((10#${BASH_REMATCH[2]} > 0 && 10#${BASH_REMATCH[2]} < 65536)); then
     include=line line_port=$((10#${BASH_REMATCH[2]}))
   fi
-}
-
-# site_state: what this action has written for a server block of the user's has none itself. Before
-# that, such a block is one that includes the file.
-site_state() {
-  local rows including faults=() written=/var/lib/deploy-action/$app/site.conf state=ours
-  if [[ -e /etc/nginx/conf.d/$app.upstreams.conf ]] || { [[ -e $written ]] && ! grep -q '^server {' "$written"; }; then
-    state=theirs
-  elif [[ $include == line ]]; then
-    look_at_nginx
-    levels
-    if [[ -n $including && $rows != *$'\tyes\thttp/server\t'"$nginx_include"* ]]; then state=theirs; fi
-  fi
-  printf '%s' "$state"
 }
 
 main "$@" </dev/null

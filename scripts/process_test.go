@@ -138,7 +138,7 @@ func TestWhichApplicationAUnitIs(t *testing.T) {
 		"shop@8080.service": "", "": "",
 	} {
 		out := bash(t, read(t, "lib/inspect.sh")+`app=shop
-grep() { case ${*: -1} in /etc/systemd/system/hello@.service | /etc/systemd/system/shop@.service) ;; *) return 1 ;; esac; }
+written_by_us() { case $1 in /etc/systemd/system/hello@.service | /etc/systemd/system/shop@.service) ;; *) return 1 ;; esac; }
 app_of '`+unit+`' 8080`)
 		if out != want {
 			t.Errorf("unit %q is of %q, want %q", unit, out, want)
@@ -153,8 +153,8 @@ func TestWhichProcessesAreAUnits(t *testing.T) {
 	const users = "/user.slice/user-1001.slice/user@1001.service"
 	pids := func(t *testing.T, uid, line string) string {
 		t.Helper()
-		return bash(t, read(t, "lib/process.sh")+fmt.Sprintf("group=%s user_id=%s\n", unit, uid)+
-			fmt.Sprintf("printf '/proc/%%s/cgroup:%%s\\n' $$ %s | in_group", quote(line)))
+		return bash(t, read(t, "lib/process.sh")+fmt.Sprintf("pids=() group=%s user_id=%s\n", unit, uid)+
+			fmt.Sprintf("said_in_group <<<\"/proc/$$/cgroup:\"%s; echo \"${pids[*]}\"", quote(line)))
 	}
 	for _, tt := range []struct {
 		name, line string
@@ -178,7 +178,7 @@ func TestWhichProcessesAreAUnits(t *testing.T) {
 			}
 		})
 	}
-	if out := pids(t, "$((EUID + 1))", "0::"+unit); out != "" {
+	if out := pids(t, "$((EUID + 1))", "0::"+unit); out != "\n" {
 		t.Errorf("another user's process in the group: %q", out)
 	}
 }
@@ -240,7 +240,7 @@ func TestWhoTakesThePort(t *testing.T) {
 			}
 			holder(t, tt.theirs, port)
 			out := bash(t, "app=a ports= path=/none\n"+shared(t)+
-				fmt.Sprintf("has_systemd() { false; }\nmembers() { echo %s; }\nlistener %d; echo $owner", mine, port))
+				fmt.Sprintf("has_systemd() { false; }\nmembers() { pids=(%s); }\nlistener %d; echo $owner", mine, port))
 			if out != tt.want+"\n" {
 				t.Errorf("%q, want %s", out, tt.want)
 			}

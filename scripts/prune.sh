@@ -8,29 +8,38 @@
 # Prints: pruned (releases), freed_mb, stuck (some files that could not be deleted, blank-separated)
 
 main() {
-  local before port
+  local before port kb inodes percent
   own_lock
   if [[ $live == yes ]]; then for port in $ports; do settle_environment "$port"; done; fi
-  before=$(free_kb "$path")
+  disk "$path"
+  before=$kb
   clear_out "$keep_releases"
   delete "$path/.transfer"
-  if [[ $live == yes ]]; then rm -f -- "$path"/assets/*.partial; fi
+  if [[ $live == yes ]]; then gone "$path"/assets/*.partial; fi
   commits
   result pruned "$pruned"
-  result freed_mb "$((($(free_kb "$path") - before) / 1024))"
-  result stuck "$(printf '%s ' "${stuck[@]:0:3}" | tr -d '\n\r')"
+  disk "$path"
+  result freed_mb "$(((kb - before) / 1024))"
+  stuck=("${stuck[@]//[$'\r\n']/}")
+  result stuck "${stuck[*]:0:3}"
 }
 
 # commits: of the repository, of its submodules, and the files that git-lfs keeps for them.
 commits() {
-  local needed mirror
+  local needed=' ' file mirror refs ref unneeded left
   [[ -d $path/repo.git ]] || return 0
-  needed=$(cat -- "$path"/releases/*/.deploy-action/{commit,objects} 2>/dev/null || :)
+  for file in "$path"/releases/*/.deploy-action/{commit,objects}; do
+    if [[ -r $file ]]; then needed+=$(<"$file")' '; fi
+  done
+  needed=" ${needed//[[:space:]]/ } "
   for mirror in "$path"/repo.git/modules/* "$path/repo.git"; do
     if [[ ! -e $mirror/HEAD ]]; then continue; fi
-    git --git-dir="$mirror" for-each-ref --format='%(refname)' refs/deploy/ | not_needed | sed 's/^/delete /' \
-      | git --git-dir="$mirror" update-ref --stdin
-    if [[ -z $(git --git-dir="$mirror" for-each-ref --count=1) ]]; then
+    refs=$(git --git-dir="$mirror" for-each-ref --format='%(refname)') unneeded='' left=no
+    while IFS= read -r ref && [[ -n $ref ]]; do
+      if [[ $ref != refs/deploy/* || $needed == *" ${ref##*/} "* ]]; then left=yes; else unneeded+="delete $ref"$'\n'; fi
+    done <<<"$refs"
+    if [[ -n $unneeded ]]; then git --git-dir="$mirror" update-ref --stdin <<<"${unneeded%$'\n'}"; fi
+    if [[ $left == no ]]; then
       delete "$mirror"
     else
       if [[ -d $mirror/lfs ]]; then find "$mirror/lfs/objects" -type f | not_needed | tr '\n' '\0' | xargs -0r rm -f --; fi
@@ -42,6 +51,6 @@ commits() {
 }
 
 # not_needed: of paths that end in an object's name, those of objects that no release refers to.
-not_needed() { awk -F / 'NR == FNR { needed[$0]; next } !($NF in needed)' <(printf '%s\n' "$needed") -; }
+not_needed() { awk -F / 'NR == FNR { needed[$0]; next } !($NF in needed)' <(printf '%s\n' "${needed// /$'\n'}") -; }
 
 main "$@" </dev/null

@@ -6,11 +6,13 @@
 # Prints: history_N (oldest first): a line of deploys.jsonl, this one the last; recorded (yes)
 
 main() {
+  local one text='' lines=()
   own_lock
-  {
-    { tail -n 999 -- "$path/deploys.jsonl" 2>/dev/null || :; } | awk -v most="$max_history" 'length <= most'
-    printf '%s\n' "$line"
-  } | write "$path/deploys.jsonl" 0644
+  if [[ -r $path/deploys.jsonl ]]; then mapfile -t lines < <(tail -n 999 -- "$path/deploys.jsonl"); fi
+  for one in "${lines[@]}"; do
+    if ((${#one} <= max_history)); then text+=$one$'\n'; fi
+  done
+  write "$path/deploys.jsonl" 0644 "$text$line"$'\n'
   print_history "$history"
   result recorded yes
 }

@@ -41,9 +41,10 @@ the_site() {
 }
 
 the_files() {
-  local one glob
+  local one glob owner
   # An old deploy root is known by the service alone, which goes before it.
-  if [[ ! -e $path/.app && $(root_owner) == "$app" ]]; then printf '%s\n' "$app" | write "$path/.app" 0644; fi
+  root_owner
+  if [[ ! -e $path/.app && $owner == "$app" ]]; then write "$path/.app" 0644 "$app"$'\n'; fi
   for one in "${units[@]}"; do
     glob=${one##*/}
     glob=${glob/@/@*}

@@ -26,7 +26,8 @@ main() {
   : >>"$path/logs/$port.log" # what can't be written to could start nothing, and the old version goes on
   if [[ -n $from ]]; then
     move_flag "$from" "$port"
-    result switched_at "$(epoch_ms)"
+    epoch_ms
+    result switched_at "$ms"
     attempt retire_old
     if ((outcome != 0)); then
       listener "$from"
@@ -41,7 +42,8 @@ main() {
     pass_on "$from" "$port"
   else
     move_flag '' "$port"
-    result switched_at "$(epoch_ms)"
+    epoch_ms
+    result switched_at "$ms"
   fi
 }
 

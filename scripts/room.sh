@@ -6,9 +6,11 @@
 # Exits:  EX_DISK when next to nothing is free after it
 
 main() {
+  local kb inodes percent
   own_lock
   make_room "$need_kb" "the release"
-  result disk_kb "$(free_kb "$path")"
+  disk "$path"
+  result disk_kb "$kb"
 }
 
 main "$@" </dev/null

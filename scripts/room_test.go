@@ -17,7 +17,7 @@ func roomy(t *testing.T, r *root, disk int) string {
 		read(t, "lib/base.sh") + read(t, "lib/root.sh") + read(t, "lib/files.sh") + read(t, "lib/room.sh") + `
 		in_use() { :; }
 		sizes() { echo 'releases 500 MB'; }
-		free_kb() { echo "$(((disk - 20 - 100 * $(ls "$path/releases" | wc -l) - 50 * $(ls "$path/venvs" | wc -l)) * 1024))"; }
+		disk() { kb="$(((disk - 20 - 100 * $(ls "$path/releases" | wc -l) - 50 * $(ls "$path/venvs" | wc -l)) * 1024))"; }
 		set +e; (set -e; make_room "$((NEED * 1024))" 'a new venv') 2>&1; echo "status $?"`
 }
 
@@ -92,7 +92,7 @@ func TestWhatCannotBeDeletedIsNamed(t *testing.T) {
 // The rules for logrotate are the user's own: it must not follow, as root, what the user has put
 // there.
 func TestLogsAreRotatedAsTheUser(t *testing.T) {
-	out := bash(t, "app=a path=/srv/a\n"+read(t, "lib/base.sh")+read(t, "lib/rotate.sh")+"id() { echo ada; }\nrotation")
+	out := bash(t, "app=a path=/srv/a\n"+read(t, "lib/base.sh")+read(t, "lib/rotate.sh")+"me=ada\nid() { echo ada; }\nrotation")
 	for _, want := range []string{"/srv/a/logs/*.log {", "su ada ada", "copytruncate", "size 10M"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("the rules lack %q:\n%s", want, out)

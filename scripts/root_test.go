@@ -26,7 +26,7 @@ func TestTheRulesAllowWhatRoutineVerbsRunAsRoot(t *testing.T) {
 	}
 	unitOf := regexp.MustCompile(`(?m)^unit_of\(\) .*$`).FindString(read(t, "lib/base.sh"))
 	host := `app=shop ports="8080 8081" processes=mailer
-rules() { :; }
+rules() { rules_text=''; }
 has_systemd() { :; }
 find_nginx() { nginx=(nginx -c /opt/nginx.conf); }
 ` + unitOf + `
@@ -36,7 +36,7 @@ rules_copy=/dev/null
 `
 	out := bash(t,
 		read(t, "lib/socket.sh")+read(t,
-			"lib/root.sh")+host+"rules_file=/etc/sudoers.d/deploy-action-shop\n"+strings.Join(slices.Collect(maps.Keys(calls)), "\n")+"\nprintf 'may %s\\n' \"$(routine | sed ':a; N; $!ba; s/\\n/\\nmay /g')\"")
+			"lib/root.sh")+host+"rules_file=/etc/sudoers.d/deploy-action-shop\n"+strings.Join(slices.Collect(maps.Keys(calls)), "\n")+"\nroutine; printf 'may %s\\n' \"${commands[@]}\"")
 	var ran, may []string
 	for _, line := range strings.Split(strings.TrimSpace(out), "\n") {
 		if command, ok := strings.CutPrefix(line, "ran "); ok {

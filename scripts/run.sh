@@ -10,7 +10,8 @@
 #
 # What it starts is known by a variable in its environment: a process may leave this session.
 
-mark=$$-$(starttime "$$")-$RANDOM$RANDOM
+starttime "$$" mark
+mark=$$-$mark-$RANDOM$RANDOM
 
 # started: the pids of all that the command has started.
 started() {
@@ -43,7 +44,7 @@ watch() {
 }
 
 main() {
-  local begin status=0 watcher
+  local begin status=0 watcher file
   one_at_a_time
   now_ms
   begin=$ms
@@ -52,7 +53,8 @@ main() {
   watcher=$!
   cd -P -- "$path/releases/$release"
   export PORT=$port DEPLOY_ACTION_RUN=$mark
-  user_command "$command" "$(environment_file "$port" "$release")" || status=$?
+  environment_file "$port" "$release"
+  user_command "$command" "$file" || status=$?
   export -n DEPLOY_ACTION_RUN
   kill -TERM "$watcher" 2>/dev/null || :
   wait "$watcher" || :

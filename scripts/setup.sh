@@ -12,7 +12,7 @@
 
 main() {
   local changed=() todo=() file=/etc/systemd/system/$app@.service
-  local socket=${file%.service}.socket process=/etc/systemd/system/$app.process@.service dir
+  local socket=${file%.service}.socket line process=/etc/systemd/system/$app.process@.service dir
   own_lock
   look_at_site
   if has_systemd; then
@@ -33,8 +33,10 @@ main() {
       todo+=("$rules_file")
     fi
   fi
-  if [[ -n $certificate_id && $(cat -- "$certificate_mark" 2>/dev/null) != "$certificate_id" ]] && ! free_root; then todo+=("$certificate_mark"); fi
-  if rotates && [[ $(cat -- "$rotation_file" 2>/dev/null) != "$(rotation)" ]]; then todo+=("$rotation_file"); fi
+  if [[ -n $certificate_id ]] && ! { first_line "$certificate_mark" && [[ $line == "$certificate_id" ]]; } && ! free_root; then
+    todo+=("$certificate_mark")
+  fi
+  if rotates && [[ ! -r $rotation_file || $(<"$rotation_file") != "$(rotation)" ]]; then todo+=("$rotation_file"); fi
   if lacks_swap; then todo+=("$swap_file"); fi
   if ((${#todo[@]} + ${#differing[@]} > 0)) && ! free_root; then
     die "$EX_CHECK" "$(id -un) has the rights for routine deployments only, and these files have to be written: ${todo[*]} ${differing[*]}: put the inputs back that changed, or run operation: setup once while $(id -un) can run all commands as root"
@@ -61,8 +63,8 @@ main() {
 
 # mark_root: it is this application's from now on, as this repository's.
 mark_root() {
-  [[ $(cat -- "$path/.app" 2>/dev/null) == "$app"$'\n'"$repository" ]] || printf '%s\n' "$app" "$repository" \
-    | write "$path/.app" 0644
+  [[ -r $path/.app && $(<"$path/.app") == "$app"$'\n'"$repository" ]] \
+    || write "$path/.app" 0644 "$app"$'\n'"$repository"$'\n'
 }
 
 # see_to FILE COMMAND: runs it if the file is to be written.
@@ -78,15 +80,15 @@ see_to() {
 # write_rules FILE: tested alone, before sudo sees them, and then with all that sudo reads. The copy
 # comes last: it says that the rules stand.
 write_rules() {
-  local sound=no
+  local sound=no rules_text
   if as_root visudo -c >/dev/null 2>&1 </dev/null; then sound=yes; fi
-  rules | write_root "$1" 0440 visudo -cqf \
+  { rules && write_root "$1" 0440 visudo -cqf <<<"$rules_text"; } \
     || die "$EX_CHECK" "sudo's own test refuses the rules for $1; nothing of them is in place"
   if [[ $sound == yes ]] && ! as_root visudo -c >&2 </dev/null; then
     as_root rm -f -- "$1"
     die "$EX_CHECK" "with the rules in $1 sudo's configuration is not sound any more; they are gone again"
   fi
-  rules | write_root "$rules_copy" 0644
+  write_root "$rules_copy" 0644 <<<"$rules_text"
 }
 
 main "$@" </dev/null

@@ -22,7 +22,8 @@ main() {
     put_flag "$to"
     result switched yes
   fi
-  result switched_at "$(epoch_ms)"
+  epoch_ms
+  result switched_at "$ms"
   if [[ -n $to ]]; then stand_down "$to"; fi
 }
 

@@ -297,33 +297,27 @@ func TestAFullDiskIsBlamed(t *testing.T) {
 		want   string
 	}{
 		{
-			"df() { if [[ $1 == -Pk ]]; then printf 'h\\n/dev/x 1 1 12 1%% /\\n'; else printf 'h\\n/dev/x 9999 1 " +
-				"9998 1%% /\\n'; fi; }",
+			"stat() { echo 100 50 12 1024 9999 9998; }",
 			"3", "80",
 		},
 		{
-			"df() { if [[ $1 == -Pk ]]; then printf 'h\\n/dev/x 1 1 12 1%% /\\n'; else printf 'h\\n/dev/x 9999 1 " +
-				"9998 1%% /\\n'; fi; }",
+			"stat() { echo 100 50 12 1024 9999 9998; }",
 			"70", "80",
 		},
 		{
-			"df() { if [[ $1 == -Pk ]]; then printf 'h\\n/dev/x 1 1 12 1%% /\\n'; else printf 'h\\n/dev/x 9999 1 " +
-				"9998 1%% /\\n'; fi; }",
+			"stat() { echo 100 50 12 1024 9999 9998; }",
 			"66", "66",
 		},
 		{
-			"df() { if [[ $1 == -Pk ]]; then printf 'h\\n/dev/x 1 1 12 1%% /\\n'; else printf 'h\\n/dev/x 9999 1 " +
-				"9998 1%% /\\n'; fi; }",
+			"stat() { echo 100 50 12 1024 9999 9998; }",
 			"0", "0",
 		},
 		{
-			"df() { if [[ $1 == -Pk ]]; then printf 'h\\n/dev/x 1 1 99999 1%% /\\n'; else printf 'h\\n/dev/x 9999 " +
-				"9998 1 1%% /\\n'; fi; }",
+			"stat() { echo 100000 99999 99999 1024 9999 1; }",
 			"3", "80",
 		},
 		{
-			"df() { if [[ $1 == -Pk ]]; then printf 'h\\n/dev/x 1 1 99999 1%% /\\n'; else printf 'h\\n/dev/x 0 0 0 " +
-				"- /\\n'; fi; }",
+			"stat() { echo 100000 99999 99999 1024 0 0; }",
 			"3", "3",
 		},
 	} {
@@ -371,7 +365,7 @@ func TestAHostThatGoesDownIsBlamed(t *testing.T) {
 	} {
 		stubs := "has_systemd() { [[ -n '" + tt.state + "' ]]; }\nsystemctl() { echo '" + tt.state +
 			"'; return 1; }\n" +
-			"free_kb() { return 1; }\nread_only() { return 1; }\nrm() { :; }\npath=/srv/a flags=/srv/a\n"
+			"disk() { return 1; }\nread_only() { return 1; }\nrm() { :; }\npath=/srv/a flags=/srv/a\n"
 		for name, script := range map[string]string{
 			"a step that holds the step lock": "trap leave EXIT\n", "a verb that only asks, as health and verify": "",
 		} {

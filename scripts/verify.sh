@@ -28,7 +28,8 @@ main() {
     pause 0.05
   done
   own_port
-  result live "$(epoch_ms)"
+  epoch_ms
+  result live "$ms"
   now_ms
   end=$((ms + watch_for))
   until past "$end"; do
@@ -74,8 +75,7 @@ for_all() {
 # flag_stands: dies when somebody's hand has been at the flags since the switch.
 flag_stands() {
   local there
-  there=$(find "$flags" -regex '.*/[0-9]+' -printf '%f ' 2>/dev/null) || :
-  there=${there% }
+  flags_there
   [[ $there == "$port" ]] \
     || die "$EX_FLAG" "somebody changed the flag after the switch: $flags holds ${there:-nothing} and must hold $port alone"
 }

@@ -3,12 +3,13 @@
 #
 # Values: app, nginx_include
 
-# chosen ADDRESS NAME: the server block that nginx chooses for a request
+# chosen ADDRESS NAME: sets found to the server block that nginx chooses for a request
 # (nginx.org/en/docs/http/request_processing.html): its place, whether it is ours, by what it was
 # chosen (name, wildcard, regex, default, first), and its listens and names. ADDRESS is as rows have
 # it. What a regular expression fits is not known here: it stands for maybe.
 chosen() {
-  awk -F '\t' -v OFS='\t' -v address="$1" -v asked="$2" '
+  found=()
+  IFS=$'\t' read -ra found < <(awk -F '\t' -v OFS='\t' -v address="$1" -v asked="$2" '
     function listens(i, a,   n, parts, k) {
       n = split(L[i], parts, " ")
       for (k = 1; k <= n; k++) if (parts[k] == a || index(parts[k], a "/") == 1) return parts[k]
@@ -38,20 +39,20 @@ chosen() {
       }
       by = (most >= 90000) ? "name" : (most >= 30000) ? "wildcard" : (most >= 20000) ? "regex" : (most >= 10000) ? "default" : "first"
       if (found) print P[found], O[found], by, L[found], N[found]
-    }' <<<"$rows"
+    }' <<<"$rows") || :
 }
 
 # block PLACE OURS HOW LISTENS NAMES: a server block, for people.
 block() { printf '%s (listen %s; server_name %s)' "$1" "$(sed 's,/default,,g; s,/, ,g' <<<"$4")" "$5"; }
 
-# came_to: the host's address that SSH came to, as rows have it; nothing when that is its loopback.
+# came_to: sets came to the host's address that SSH came to, as rows have it; nothing when that is its loopback.
 came_to() {
   local address
   read -r _ _ address _ <<<"${SSH_CONNECTION-}"
   case $address in
-    '' | 127.* | ::1) ;;
-    *:*) printf '[%s]:80' "${address%%%*}" ;;
-    *) printf '%s:80' "$address" ;;
+    '' | 127.* | ::1) came='' ;;
+    *:*) came=[${address%%%*}]:80 ;;
+    *) came=$address:80 ;;
   esac
 }
 
@@ -62,6 +63,6 @@ who_answers() {
   if [[ $1 == 'the address '* ]]; then address=${1##* }:80; fi
   look_at_nginx
   levels
-  IFS=$'\t' read -ra found <<<"$(chosen "$address" "$2")"
+  chosen "$address" "$2"
   if [[ ${found[1]-yes} == no && ${found[2]} != regex && " $including" != *" ${found[0]} "* ]]; then block "${found[@]}"; fi
 }

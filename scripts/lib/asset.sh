@@ -63,10 +63,12 @@ take() {
 
 # room: a tenth more than is still to come, as a file system that is full to the brim helps nobody.
 room() {
-  local need=$(((size - got + size / 10) / 1024 + 1)) free
+  local need=$(((size - got + size / 10) / 1024 + 1)) kb inodes percent
   make_room "$(((size - got) / 1024))" "$target"
-  free=$(free_kb "$path/assets")
-  if ((free < need)); then die "$EX_DISK" "$target needs $((need / 1024 + 1)) MB of disk, a tenth to spare included; $((free / 1024)) MB are free at $path/assets"; fi
-  free=$(free_inodes "$path/assets")
-  if ((${free:-100} < 100)); then die "$EX_DISK" "only $free inodes are free at $path/assets; $target could not be stored"; fi
+  disk "$path/assets"
+  ((kb >= need)) \
+    || die "$EX_DISK" "$target needs $((need / 1024 + 1)) MB of disk, a tenth to spare included;\
+ $((kb / 1024)) MB are free at $path/assets"
+  ((${inodes:-100} >= 100)) \
+    || die "$EX_DISK" "only $inodes inodes are free at $path/assets; $target could not be stored"
 }

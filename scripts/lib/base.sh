@@ -5,6 +5,11 @@
 # codes (EX_*), both written by Go. Standard output carries key=value results, standard error words
 # for people.
 #
+# A process costs the host more than all else that a verb does, so what a function finds it mostly
+# does not print: it sets the variable that its comment names ("sets NAME"), which its caller has
+# made local. `$(…)`, a pipe and `< <(…)` are for what takes a program, and for text that is looked
+# at once in a while.
+#
 # Values: app, tag (in front of each result; nothing where a verb runs by itself)
 set -euo pipefail
 
@@ -12,19 +17,25 @@ set -euo pipefail
 # and changes none of our own tools, as TAR_OPTIONS, GIT_DIR or a function by the name of one would.
 # Proxies, certificates and pip's settings are the host's own.
 login_environment=''
-for variable in $(compgen -e); do
+mapfile -d '' -t variables </proc/self/environ
+if [[ -n ${BASH_ENV-} ]]; then mapfile -t -O "${#variables[@]}" variables < <(compgen -e); fi # and what that exports
+if [[ -n ${BASH_ENV-} || ${variables[*]} == *BASH_FUNC_* ]]; then
+  while read -r _ _ variable; do unset -f "$variable"; done < <(declare -Fx)
+fi
+for variable in "${variables[@]%%=*}"; do
   case $variable in
     HOME | USER | LOGNAME | SHELL | PATH | PWD | SHLVL | SHELLOPTS | BASHOPTS | LANG | LC_ALL | TZ | TERM | TMPDIR | \
       XDG_RUNTIME_DIR) ;;
     _ | SSH_* | *_proxy | *_PROXY | PIP_* | UV_* | SSL_CERT_* | *_CA_BUNDLE) ;;
+    '' | [0-9]* | *[!A-Za-z0-9_]*) ;; # none of the shell's
     *)
-      login_environment+=$(declare -p "$variable")$'\n'
+      if [[ ! -v $variable || ${!variable@a} != *x* ]]; then continue; fi
+      login_environment+=${!variable@A}$'\n'
       unset -v "$variable"
       ;;
   esac
 done
-while read -r _ _ variable; do unset -f "$variable"; done < <(declare -Fx)
-unset -v variable
+unset -v variable variables
 
 export LC_ALL=C
 umask 022
@@ -60,25 +71,71 @@ as_root() {
   if ((EUID == 0)); then
     "$@"
   else
-    file=$(root_path "$1") || file=$1
+    root_path "$1" || file=$1
     sudo -n -- "$file" "${@:2}"
   fi
 }
 
-# root_path COMMAND: where it lies in the folders that are root's. A login user's own PATH has no
-# say in what root runs.
-root_path() (
-  PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-  type -P -- "$1"
-)
+# root_path COMMAND: sets file to where it lies in the folders that are root's; fails when it is in
+# none. A login user's own PATH has no say in what root runs.
+root_path() {
+  local folder
+  file=$1
+  if [[ $1 == */* ]]; then
+    [[ -f $1 && -x $1 ]]
+    return
+  fi
+  for folder in /usr/local/sbin /usr/local/bin /usr/sbin /usr/bin /sbin /bin; do
+    file=$folder/$1
+    if [[ -f $file && -x $file ]]; then return; fi
+  done
+  return 1
+}
 
 have() { command -v "$1" >/dev/null 2>&1; }
 
 has_systemd() { [[ -d /run/systemd/system ]]; }
 
-# unit_of INSTANCE: of a slot, by its port, or of what runs beside it, by PORT-NAME. No application
-# has a point in its name, so the second can be no other one's.
-unit_of() { if [[ $1 == *-* ]]; then printf '%s.process@%s.service' "$app" "$1"; else printf '%s@%s.service' "$app" "$1"; fi; }
+# unit_of INSTANCE: sets unit_name, of a slot by its port, or of what runs beside it by PORT-NAME. No
+# application has a point in its name, so the second can be no other one's.
+unit_of() { if [[ $1 == *-* ]]; then unit_name=$app.process@$1.service; else unit_name=$app@$1.service; fi; }
+
+# properties UNIT NAME...: sets property to what systemd says of a unit, by these names; to nothing of
+# what it does not say.
+declare -A property=()
+properties() {
+  local shown
+  ask_systemd "${*:2}" "$1"
+  next_unit
+  exec {shown}<&-
+}
+
+# ask_systemd NAMES UNIT...: the same of several: next_unit sets property for each in turn, and shown
+# is to be closed after the last.
+ask_systemd() {
+  local name asked=()
+  property=()
+  for name in $1; do asked+=(-p "$name") property[$name]=''; done
+  exec {shown}< <(systemctl show "${asked[@]}" -- "${@:2}" 2>/dev/null </dev/null)
+}
+
+next_unit() {
+  local name value
+  for name in "${!property[@]}"; do property[$name]=''; done
+  while IFS='=' read -r -u "$shown" name value && [[ -n $name ]]; do property[$name]=$value; done
+}
+
+# first_line FILE: sets line to its first one; to nothing, and fails, where it can't be read.
+first_line() {
+  line=''
+  { IFS= read -r line || [[ -n $line ]]; } 2>/dev/null <"$1"
+}
+
+# written_by_us FILE: does one of its lines say so?
+written_by_us() { [[ -f $1 && -r $1 && $'\n'$(<"$1") == *$'\n# Written by deploy-action'* ]]; }
+
+# me: this user's name.
+me='\u' me=${me@P}
 
 flags=/var/lib/deploy-action/$app/active
 closed_by=$flags/.maintenance.html # while it is there the site is in maintenance
@@ -97,11 +154,14 @@ past() {
   ((ms >= $1))
 }
 
-# epoch_ms: milliseconds since the epoch, for people and for the runner.
+# epoch_ms: sets ms to the milliseconds since the epoch, for people and for the runner.
 epoch_ms() {
-  local t=${EPOCHREALTIME/[.,]/}
-  printf '%s' "${t%???}"
+  ms=${EPOCHREALTIME/[.,]/}
+  ms=${ms%???}
 }
+
+# utc_now: sets utc to the time of day, for people.
+utc_now() { TZ=UTC0 printf -v utc '%(%FT%TZ)T' -1; }
 
 # pause SECONDS: the interval of a poll, without a process. Only loops that test a condition may
 # call it.

@@ -59,7 +59,9 @@ get_one() {
 # somebody may be at work on its files.
 renewal_hook() {
   local -a words=("${nginx[@]}")
-  words[0]=$(root_path "${nginx[0]}" || printf '%s' "${nginx[0]}")
+  local file
+  root_path "${nginx[0]}" || file=${nginx[0]}
+  words[0]=$file
   printf '%s\n' '#!/bin/sh' "# Written by deploy-action for $app: certbot runs it when it has renewed the certificate." \
     "[ -z \"\$DEPLOY_ACTION\" ] || exit 0" "${words[*]} -t -q && ${words[*]} -s reload"
 }

@@ -3,21 +3,30 @@
 #
 # Values: app
 
-# claims: "PORT APP" of each, by the site as it was written last and by the rules for sudo, both of
-# which all may read.
+# claims: sets claims to "PORT APP" of each, a line each, by the site as it was written last and by the
+# rules for sudo, both of which all may read.
 claims() {
-  local file other
+  local file other line port
+  claims=''
   for file in /var/lib/deploy-action/*/site.conf /var/lib/deploy-action/*/sudoers; do
     [[ -r $file ]] || continue
     other=${file%/*} other=${other##*/}
-    sed -nE "s/^[[:blank:]]*server 127\\.0\\.0\\.1:([0-9]+)[ ;].*/\\1 $other/p; s/.* $other@([0-9]+)\\.service\$/\\1 $other/p" "$file"
-  done | sort -u
+    while IFS= read -r line || [[ -n $line ]]; do
+      port=''
+      if [[ $line =~ ^[[:blank:]]*server\ 127\.0\.0\.1:([0-9]+)[\ \;] ]]; then port=${BASH_REMATCH[1]}; fi
+      if [[ $line =~ \ "$other"@([0-9]+)\.service$ ]]; then port=${BASH_REMATCH[1]}; fi
+      if [[ -n $port && $'\n'$claims$'\n' != *$'\n'"$port $other"$'\n'* ]]; then claims+=${claims:+$'\n'}"$port $other"; fi
+    done <"$file"
+  done
 }
 
 # claimed PORT: sets other to the other application that has it in its pair, and mine (yes, no) to
 # whether this one has it there from before.
 claimed() {
-  other=$(awk -v port="$1" -v app="$app" '$1 == port && $2 != app { print $2; exit }' <<<"$claims")
-  mine=no
-  if [[ $'\n'$claims$'\n' == *$'\n'"$1 $app"$'\n'* ]]; then mine=yes; fi
+  local port name
+  other='' mine=no
+  while read -r port name; do
+    if [[ $port != "$1" ]]; then continue; fi
+    if [[ $name == "$app" ]]; then mine=yes; elif [[ -z $other || $name < $other ]]; then other=$name; fi
+  done <<<"$claims"
 }

@@ -7,14 +7,15 @@
 # here: it stops at the first line that fails, and a pipe fails with any of its parts. FILE is read
 # first. Its words go to standard error.
 user_command() {
-  local before status=0
-  before=$(oom_kills)
+  local kills before status=0
+  oom_kills
+  before=$kills
   (
     # What it leaves running is not this step.
     exec {step_fd}>&- >&2
     # As the application has it: compilers and interpreters take LC_ALL=C to mean that no text is
     # anything but ASCII.
-    LANG=$(service_locale)
+    service_locale
     export LANG
     # shellcheck source=/dev/null
     . <(printf '%s' "$login_environment")
@@ -31,9 +32,14 @@ user_command() {
   return "$status"
 }
 
-# service_locale: the one that systemd gives services, if it knows UTF-8.
+# service_locale: sets LANG to the one that systemd gives services, if it knows UTF-8.
 service_locale() {
-  local lang=''
-  if has_systemd; then lang=$(systemctl show-environment 2>/dev/null </dev/null | sed -n 's/^LANG=//p'); fi
-  if [[ ${lang,,} == *utf-8 || ${lang,,} == *utf8 ]]; then printf '%s' "$lang"; else printf 'C.UTF-8'; fi
+  local line
+  LANG=''
+  if has_systemd; then
+    while IFS= read -r line; do
+      if [[ $line == LANG=* ]]; then LANG=${line#LANG=}; fi
+    done < <(systemctl show-environment 2>/dev/null </dev/null)
+  fi
+  if [[ ${LANG,,} != *utf-8 && ${LANG,,} != *utf8 ]]; then LANG=C.UTF-8; fi
 }

@@ -22,26 +22,26 @@ boxes() {
 
 declare -A boxed_rows=()
 
-# boxed PORT ROWS: sets box to `running` if a container of the slot's gets what these sockets take.
+# boxed PORT: sets box to `running` if a container of the slot's gets what the sockets takers take.
 # It does if it publishes the port on 127.0.0.1 or on all addresses of IPv4, since nobody else can
 # listen there then; or if it has the host's network, and its processes the sockets. One that
 # begins, or has failed to, publishes it in words only: `coming`. Else empty.
 boxed() {
-  local engine id state network ports pids files
+  local engine id state network ports pids files=()
   box=running
-  [[ ${boxed_rows[$1]-} != "$2" ]] || return 0 # these very sockets were found to be so before
+  [[ ${boxed_rows[$1]-} != "${takers[*]}" ]] || return 0 # these very sockets were found to be so before
   box=''
   while read -r engine id state network ports; do
     if [[ $state == created && ($network == host || $ports == *"\"HostPort\":\"$1\""*) ]]; then box=coming; fi
     [[ $state == running ]] || continue
     if [[ $network == host ]]; then
       mapfile -t files < <(grep -lsF -- "$id" /proc/[0-9]*/cgroup)
-      pids=${files[*]//[!0-9 ]/}
-      if [[ -z $pids ]] || ! held_by "$pids" "$2"; then continue; fi
+      pids=("${files[@]//[!0-9]/}")
+      if ((${#pids[@]} == 0)) || ! held_by; then continue; fi
     elif ! [[ $ports =~ \"HostIp\":\"(127\.0\.0\.1|0\.0\.0\.0)?\",\"HostPort\":\"$1\" ]]; then
       continue
     fi
-    box=running boxed_rows[$1]=$2
+    box=running boxed_rows[$1]=${takers[*]}
     return
   done < <(boxes "$1")
 }
@@ -50,6 +50,7 @@ boxed() {
 # does that is killed. Fails when one is left.
 end_boxes() {
   local engine id left=''
+  if ! have docker && ! have podman; then return; fi
   while read -r engine id _; do
     if ! "$engine" rm --force -- "$id" >/dev/null 2>&1 </dev/null; then left=$id; fi
   done < <(boxes "$1")

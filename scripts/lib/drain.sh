@@ -14,7 +14,7 @@
 # quiet (yes, no: nothing is left). INSTEAD is the port that gets the requests.
 drain() {
   local port=$1 instead=$2 begin end left flag hand idle=0 last='' now chosen loaded terms closed front as way somebody
-  local open breaks leaving=0
+  local bound=() leaving=0
   now_ms
   begin=$ms
   end=$((begin + drain_timeout * 1000))
@@ -23,10 +23,8 @@ drain() {
     flag_state
     in_hand "$port"
     if [[ $hand == idle ]]; then idle=$((idle + 1)); else idle=0; fi
-    open=$(sockets "$port" '01 03') left=0
-    if [[ -n $open ]]; then
-      breaks=${open//[!$'\n']/} left=$((${#breaks} + 1))
-    fi
+    sockets "$port" 01 03
+    left=${#bound[@]}
     if [[ -e $path/slots/$port.adopted ]]; then left=$((left + $(retiring_workers))); fi
     # The site is gone: requests that nginx has accepted before its reload are its old workers'.
     if [[ ${retiring-} == yes ]]; then leaving=$(retiring_workers); fi

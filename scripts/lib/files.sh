@@ -14,11 +14,16 @@ write_root() {
   fi
 }
 
-# write FILE MODE: the same for a file of the login user's. mktemp makes it 0600.
+# write FILE MODE [TEXT]: the same for a file of the login user's, of that text, or else of standard
+# input. Nobody else may open it before it has its mode.
 write() {
-  local tmp
-  tmp=$(mktemp "$1.XXXXXX")
-  if ! { cat >"$tmp" && { [[ $2 == 0600 ]] || chmod "$2" "$tmp"; } && sync "$tmp" && mv -fT -- "$tmp" "$1"; }; then
+  local tmp=$1.$BASHPID.$RANDOM made=yes
+  if [[ $2 == 0600 ]]; then umask 077; fi
+  set -C # what is there by that name is none of ours
+  { if (($# > 2)); then printf '%s' "$3"; else cat; fi; } >"$tmp" || made=no
+  set +C
+  umask 022
+  if [[ $made == no ]] || ! { { [[ $2 == 06* ]] || chmod "$2" "$tmp"; } && sync "$tmp" && mv -fT -- "$tmp" "$1"; }; then
     rm -f -- "$tmp"
     return 1
   fi
@@ -27,13 +32,13 @@ write() {
 # fit_root: the deploy root is a folder of its own. A clone, or a folder with somebody's files in
 # it, would get ours among them.
 fit_root() {
-  local name theirs owner ours=()
+  local name theirs='' owner='' ours=()
   [[ ! -e $path/.git ]] \
     || die "$EX_CHECK" "$path is a git work tree, and releases need a folder of their own: choose another one with the input path"
-  owner=$(root_owner)
+  root_owner
   [[ -z $owner || $owner == "$app" ]] \
     || die "$EX_CHECK" "$path belongs to the application $owner on this host: if this is $owner under a new name, as when its repository was renamed, set the input app to \"$owner\"; another application needs another folder, by the input path"
-  theirs=$(runs_in)
+  runs_in
   [[ -z $theirs ]] || die "$EX_CHECK" "$app runs on this host from $theirs, and not from $path: set the input path to \"$theirs\", or choose another name with the input app"
   [[ -d $path && ! -e $path/.lock ]] || return 0
   for name in releases slots shared venvs assets logs repo.git lost+found .app; do ours+=(! -name "$name"); done
@@ -41,13 +46,17 @@ fit_root() {
   [[ -z $theirs ]] || die "$EX_CHECK" "$path holds what is not this action's ($theirs), and releases need a folder of their own: choose another one with the input path"
 }
 
-# runs_in: prints the deploy root that a version of the application runs from by its service, if it
-# is another one.
+# runs_in: sets theirs to the deploy root that a version of the application runs from by its service,
+# if it is another one.
 runs_in() {
-  local unit=/etc/systemd/system/$app@.service folder
-  grep -qs '^# Written by deploy-action' "$unit" || return 0
-  folder=$(sed -n 's,^WorkingDirectory=\(/.*\)/slots/%i$,\1,p' "$unit")
-  if [[ $folder != "$path" && -n $(systemctl list-units --plain --no-legend "$app@*.service" </dev/null) ]]; then printf '%s' "$folder"; fi
+  local unit=/etc/systemd/system/$app@.service line folder=''
+  written_by_us "$unit" || return 0
+  while IFS= read -r line; do
+    if [[ $line =~ ^WorkingDirectory=(/.*)/slots/%i$ ]]; then folder=${BASH_REMATCH[1]}; fi
+  done <"$unit"
+  if [[ $folder != "$path" && -n $(systemctl list-units --plain --no-legend "$app@*.service" </dev/null) ]]; then
+    theirs=$folder
+  fi
 }
 
 # close_root: what is in the deploy root is nobody else's on the host: releases, logs, the mirror,
@@ -55,10 +64,10 @@ runs_in() {
 # has the user's name, and so nobody else in it. Where nginx is configured to read files of a
 # release it would not find them any more, and the folder stays as it is: then open is set.
 close_root() {
-  local mode group mask=0027
+  local mode number group mask=0027
   open=no
-  read -r mode group < <(stat -Lc '%a %G' -- "$path")
-  if [[ $group == "$(id -gn)" && $group != "$(id -un)" ]]; then mask=0077; fi
+  read -r mode number group < <(stat -Lc '%a %g %G' -- "$path")
+  if [[ $number == "${GROUPS[0]}" && $group != "$me" ]]; then mask=0077; fi
   if (((8#$mode & 8#$mask) == 0)); then return; fi
   if grep -rsqF -- "$path/" /etc/nginx; then
     open=yes
@@ -72,26 +81,29 @@ close_root() {
 # changes nothing of what they say.
 recipe_keys() {
   local file text
-  if [[ ! -s $path/.recipe-key ]]; then od -An -N32 -tx1 /dev/urandom | tr -d ' \n' | write "$path/.recipe-key" 0600; fi
+  if [[ ! -s $path/.recipe-key ]]; then
+    write "$path/.recipe-key" 0600 "$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')"
+  fi
   for file in "$path"/releases/*/.deploy-action/recipe; do
     if read -r text 2>/dev/null <"$file" && [[ $text =~ ^[0-9a-f]{16}$ ]]; then
       text=$(cat -- "$path/.recipe-key" - <<<"$text" | sha256sum)
-      printf '%s\n' "${text%% *}" | write "$file" 0600
+      write "$file" 0600 "${text%% *}"$'\n'
     fi
   done
 }
 
-# root_owner: the application whose the deploy root is, by its mark, or by the service that works
-# there.
+# root_owner: sets owner to the application whose the deploy root is, by its mark, or by the service
+# that works there.
 root_owner() {
-  local unit
+  local unit line
+  owner=''
   if [[ -r $path/.app ]]; then
-    head -n 1 -- "$path/.app" | grep -xE '[a-z][a-z0-9-]{0,31}' || :
+    if first_line "$path/.app" && [[ $line =~ ^[a-z][a-z0-9-]{0,31}$ ]]; then owner=$line; fi
     return
   fi
   unit=$(grep -lxF "WorkingDirectory=$path/slots/%i" /etc/systemd/system/*@.service 2>/dev/null | head -n 1) || :
   unit=${unit##*/}
-  printf '%s' "${unit%@.service}"
+  owner=${unit%@.service}
 }
 
 # delete PATH: with what somebody has left in it without write permission. What still can't be
@@ -105,35 +117,49 @@ delete() {
 }
 stuck=()
 
-# free_kb FOLDER, free_inodes FOLDER: what its file system has left; used_percent FOLDER: what it
-# has not. Some have no table of inodes, 0 of 0: then nothing is printed.
-free_kb() { df -Pk -- "$1" | awk 'NR == 2 { print $4 }'; }
-used_percent() { df -Pk -- "$1" | awk 'NR == 2 { print $5 + 0 }'; }
-free_inodes() { df -Pi -- "$1" | awk 'NR == 2 && $2 + 0 { print $4 }'; }
+# disk FOLDER: sets kb and inodes to what its file system has left, and percent to what it has not, as
+# df(1) says it. Some have no table of inodes, 0 of 0: then inodes is nothing.
+disk() {
+  local all left mine size total
+  read -r all left mine size total inodes < <(stat -fc '%b %f %a %S %c %d' -- "$1" 2>/dev/null) || return
+  kb=$((mine * size / 1024)) percent=0
+  if ((all - left + mine > 0)); then percent=$((((all - left) * 100 + all - left + mine - 1) / (all - left + mine))); fi
+  if ((total == 0)); then inodes=''; fi
+}
 
-# read_only FOLDER: prints where its file system is mounted when nothing can be written to it; else
-# fails. The kernel makes one so when the disk fails.
+# read_only FOLDER: sets where to the place at which its file system is mounted when nothing can be
+# written to it; else fails. The kernel makes one so when the disk fails.
 read_only() {
-  local where='' options=''
+  local options=''
+  where=''
   read -r where options < <(findmnt -nro TARGET,OPTIONS -T "$1" 2>/dev/null) || :
-  [[ ,$options, == *,ro,* ]] && printf '%s' "$where"
+  [[ ,$options, == *,ro,* ]]
 }
 
 # make_flags: the folder of the flags, which the login user writes to.
 make_flags() {
   as_root install -d -m 0755 /var/lib/deploy-action "/var/lib/deploy-action/$app"
-  as_root install -d -m 0755 -o "$(id -un)" -g "$(id -gn)" -- "$flags"
+  as_root install -d -m 0755 -o "$me" -g "$(id -gn)" -- "$flags"
 }
 
 # put_flag PORT: its folder, too, is made again: a hand that deletes it during a deployment must not
 # stop requests from going back.
 put_flag() {
   if [[ ! -d $flags ]]; then
-    free_root || die "$EX_CHECK" "the folder $flags is gone, and $(id -un) lacks the rights to make it again: sudo install -d -o $(id -un) $flags"
+    free_root || die "$EX_CHECK" "the folder $flags is gone, and $me lacks the rights to make it again: sudo install -d -o $me $flags"
     make_flags
   fi
   : >"$flags/$1"
   sync "$flags"
+}
+
+# flags_there: sets there to the ports that have one, blank-separated.
+flags_there() {
+  local flag
+  there=''
+  for flag in "$flags"/[0-9]*; do
+    if [[ -f $flag && ${flag##*/} =~ ^[0-9]+$ ]]; then there+="${there:+ }${flag##*/}"; fi
+  done
 }
 
 # move_flag FROM TO: one rename(2), by which new requests go to another slot.
@@ -148,12 +174,12 @@ move_flag() {
 # version runs without a folder a link leads to its process; whose number that is after a reboot
 # nobody knows. It is not worth a deployment.
 stand_by() {
-  local owner pid start life=/run/deploy-action/$app-$1
+  local owner pid='' start pids=() life=/run/deploy-action/$app-$1
   stand_down "$1"
   listener "$1"
   if [[ $owner != ours ]]; then return; fi
-  pid=$(adopted "$1")
-  pid=${pid%%$'\n'*}
+  adopted "$1"
+  pid=${pids[0]-}
   if [[ -z $pid ]]; then
     proved "$1" && slot_pid "$1" || return 0
   fi
@@ -162,15 +188,34 @@ stand_by() {
 }
 
 # stand_down PORT: no more, before it is stopped, or while it is active and not proved.
-stand_down() { rm -f -- "$flags/.standby-$1" "/run/deploy-action/$app-$1/stands" || :; }
+stand_down() { gone "$flags/.standby-$1" "/run/deploy-action/$app-$1/stands" || :; }
 
-# environment_file PORT RELEASE: where the environment of the version in the slot is, from its folder.
+# gone FILE...: they are not there afterwards.
+gone() {
+  local file doomed=()
+  for file in "$@"; do
+    if [[ -e $file || -L $file ]]; then doomed+=("$file"); fi
+  done
+  ((${#doomed[@]} == 0)) || rm -f -- "${doomed[@]}"
+}
+
+# release_in PORT: sets release to the one that the slot's link leads to, or to nothing.
+release_in() {
+  for release in "$path"/releases/*/; do
+    release=${release%/}
+    if [[ $release -ef $path/slots/$1 ]]; then
+      release=${release##*/}
+      return
+    fi
+  done
+  release=''
+}
+
+# environment_file PORT RELEASE: sets file to where the environment of the version in the slot is, from
+# its folder.
 environment_file() {
-  if [[ -e $path/slots/$1.environment && $path/slots/$1 -ef $path/releases/$2 ]]; then
-    printf '%s' "$path/slots/$1.environment"
-  else
-    printf '.deploy-action/environment'
-  fi
+  file=.deploy-action/environment
+  if [[ -e $path/slots/$1.environment && $path/slots/$1 -ef $path/releases/$2 ]]; then file=$path/slots/$1.environment; fi
 }
 
 # settle_environment PORT: the environment with which a release was started again in the slot is the
@@ -178,7 +223,7 @@ environment_file() {
 settle_environment() {
   local release=$path/slots/$1/.deploy-action
   if [[ ! -e $path/slots/$1.environment || -e $path/slots/$1.trial ]]; then return; fi
-  printf 'renewed\n' | write "$release/recipe" 0600 && mv -fT -- "$path/slots/$1.environment" "$release/environment"
+  write "$release/recipe" 0600 $'renewed\n' && mv -fT -- "$path/slots/$1.environment" "$release/environment"
 }
 
 # seal RELEASE-FOLDER: inode, mode, size and time of the last change of each of its files, and the
@@ -191,7 +236,7 @@ seal() {
 # survives a power cut.
 mark_complete() {
   sync -f .
-  : | write .deploy-action/complete 0644
+  write .deploy-action/complete 0644 ''
 }
 
 # proved PORT: has its release come through its probation, also this time?
@@ -200,24 +245,31 @@ proved() { [[ -e $path/slots/$1/.deploy-action/live && ! -e $path/slots/$1.trial
 # mark_live RELEASE: it serves, and has proved itself. The number in the marker puts releases in the
 # order in which they came to serve, which neither a clock that jumps nor a later rollback changes.
 mark_live() {
-  local marker=$path/releases/$1/.deploy-action/live last
+  local marker=$path/releases/$1/.deploy-action/live last=0 file line
   [[ ! -s $marker ]] || return 0
-  last=$(cat -- "$path"/releases/*/.deploy-action/live 2>/dev/null | sort -n | tail -n 1 || :)
-  printf '%d\n' "$((last + 1))" | write "$marker" 0644
+  for file in "$path"/releases/*/.deploy-action/live; do
+    if first_line "$file" && [[ $line =~ ^[0-9]{1,17}$ ]] && ((10#$line > last)); then last=$((10#$line)); fi
+  done
+  write "$marker" 0644 "$((last + 1))"$'\n'
 }
+
+# turn_over LOG: a large one begins anew; one old one is kept.
+turn_over() { if [[ -s $1 && $(stat -c %s -- "$1") -gt 10485760 ]]; then mv -f -- "$1" "$1.1"; fi; }
 
 # What a line of the history holds at most, in bytes: a longer one is none of ours.
 max_history=4096
 
 # print_history COUNT: the last lines of deploys.jsonl.
 print_history() {
-  local n=0 text
-  [[ -r $path/deploys.jsonl ]] || return 0
-  while IFS= read -r text; do
+  local n=0 text entries=()
+  [[ -r $path/deploys.jsonl && $1 -gt 0 ]] || return 0
+  mapfile -t entries < <(tail -c 262144 -- "$path/deploys.jsonl")
+  if ((${#entries[@]} > $1)); then entries=("${entries[@]: -$1}"); fi
+  for text in "${entries[@]}"; do
     if ((${#text} > max_history)); then text='{}'; fi
     result "history_$n" "${text//$'\r'/}"
     n=$((n + 1))
-  done < <(tail -c 262144 -- "$path/deploys.jsonl" | tail -n "$1")
+  done
 }
 
 # app_log PORT OFFSET: the application's own last lines since a start, for the one who reads the

@@ -8,7 +8,7 @@
 # what their owner should know, each with its place. Sets rows, and site_folder, where nginx reads a
 # site from, and listen (both, or v6: IPv4 comes by a socket of IPv6).
 judge_nginx() {
-  local address six=()
+  local address six=() came found
   site_folder=/etc/nginx/conf.d listen=both rows=''
   found nginx || return 0
   if [[ -n $nginx_ignored ]]; then
@@ -20,12 +20,13 @@ judge_nginx() {
   if [[ $rows == *:80/ipv6only=off* && " $rows " != *[[:blank:]]'*:80'[/[:space:]]* ]]; then listen=v6; fi
   if [[ -e /proc/net/if_inet6 ]]; then six=('[::]:80'); fi
   levels
+  came_to
   if [[ -n $including ]]; then
-    for address in '*:80' $(came_to); do theirs_answers "$address"; done
+    for address in '*:80' $came; do theirs_answers "$address"; done
     return
   fi
   with_ours
-  for address in '*:80' "${six[@]}" $(came_to); do
+  for address in '*:80' "${six[@]}" $came; do
     ours_answers "$address"
     if [[ $https == yes ]]; then ours_answers "${address%:80}:443"; fi
   done
@@ -51,20 +52,23 @@ notes_end() {
 # find_folder: where nginx.conf reads sites from. That of a site that is there, the usual one, or
 # the first that would take its name.
 find_folder() {
-  local pattern folder folders=() at
-  while IFS= read -r pattern; do
+  local kind file line level pattern folder folders=() at=''
+  while IFS=$'\t' read -r kind file line _ level pattern _; do
+    if [[ $kind == http ]]; then at=${at:-$file:$line}; fi
+    if [[ $kind != include || $level != http ]]; then continue; fi
     folder=${pattern%/*}
     # shellcheck disable=SC2053 # a pattern it is
     if [[ $folder != *[*?[]* && $app.conf == ${pattern##*/} && $app.upstreams.conf == ${pattern##*/} ]]; then folders+=("$folder"); fi
-  done < <(awk -F '\t' '$1 == "include" && $5 == "http" { print $6 }' <<<"$rows")
+  done <<<"$rows"
   for folder in "${folders[@]}"; do
-    if grep -qs "^# Written by deploy-action for ${app}[.;]" "$folder/$app.conf" "$folder/$app.upstreams.conf"; then
-      site_folder=$folder
-      return
-    fi
+    for file in "$folder/$app.conf" "$folder/$app.upstreams.conf"; do
+      if [[ -r $file && $'\n'$(<"$file") == *$'\n# Written by deploy-action for '"$app"[.\;]* ]]; then
+        site_folder=$folder
+        return
+      fi
+    done
   done
   if ((${#folders[@]} == 0)); then
-    at=$(awk -F '\t' '$1 == "http" { print $2 ":" $3; exit }' <<<"$rows")
     faults+=("the http block at $at includes no folder that a site could be put into: add the line: include /etc/nginx/conf.d/*.conf;")
   elif [[ " ${folders[*]} " != *" $site_folder "* ]]; then
     site_folder=${folders[0]}
@@ -83,16 +87,19 @@ with_ours() {
 }
 
 with_our() {
-  if grep -q $'^server\t.*\tyes\t.*:'"$1[/[:space:]]" <<<"$rows"; then return; fi
-  rows+=$'\n'$(printf 'server\t%s\t1\tyes\t%s\t%s' "$site_folder/$app.conf" "$2" "$server_name")
+  local line
+  while IFS= read -r line; do
+    if [[ "$line " == $'server\t'*$'\tyes\t'*:"$1"[/[:space:]]* ]]; then return; fi
+  done <<<"$rows"
+  rows+=$'\nserver\t'$site_folder/$app.conf$'\t1\tyes\t'$2$'\t'$server_name
 }
 
 # ours_answers ADDRESS: does the site get what comes there, with its names? Without a name it gets
 # what nobody else has one for.
 ours_answers() {
-  local name found port=${1##*:}
+  local name port=${1##*:}
   for name in ${server_name/#_/nobody.invalid}; do
-    IFS=$'\t' read -ra found <<<"$(chosen "$1" "${name/#\*./www.}")"
+    chosen "$1" "${name/#\*./www.}"
     if [[ ${found[1]-yes} == yes || ${found[2]} == regex || "${faults[*]-}" == *"${found[0]} "* ]] || gives_up "${found[0]}"; then continue; fi
     if [[ $1 != \** && " ${found[3]} " == *" $1"[/\ ]* ]]; then
       faults+=("$(block "${found[@]}") has the address ${1%:*} of this host to itself, so whoever comes to it is answered there: let it listen on port $port of all addresses (listen $port), by which nginx goes by the names, or on another port")
@@ -108,9 +115,9 @@ ours_answers() {
 # theirs_answers ADDRESS: does one of the blocks that include the file get what comes there, on port
 # 80 or, where that only redirects, on 443?
 theirs_answers() {
-  local port found first=''
+  local port first=''
   for port in 80 443; do
-    IFS=$'\t' read -ra found <<<"$(chosen "${1%:*}:$port" "$verify_host")"
+    chosen "${1%:*}:$port" "$verify_host"
     [[ -n ${found[0]-} ]] || continue
     if [[ " $including" == *" ${found[0]} "* || ${found[2]} == regex ]]; then return; fi
     first=${first:-$(block "${found[@]}")}
@@ -128,7 +135,7 @@ notes_on_others() {
       case $one in
         '*:80'*/proxy_protocol* | \
           '[::]:80'*/proxy_protocol*) notes+=("$place:$line says proxy_protocol for port 80, and nginx takes that for all sites there: visitors get through a balancer that speaks it, and directly not at all") ;;
-        '*:'* | '[::]:'* | 127.* | '[::1]'* | "$(came_to)"*) ;;
+        '*:'* | '[::]:'* | 127.* | '[::1]'* | "$came"*) ;;
         *:80 | *:80/*) notes+=("$place:$line has the address ${one%%:80*} to itself: whoever comes to that address of this host is answered there, and not by $app") ;;
       esac
     done
@@ -149,9 +156,11 @@ judge_running() {
 # judge_port: adds to faults who else has port 80, or 443 where it is needed: nginx could not get it,
 # and it is not started, nor installed, against that program.
 judge_port() {
-  local need pid program unit
+  local need pid program unit bound=()
   for need in 80 ${https/yes/443}; do
-    [[ $need != no && -n $(sockets "$need" 0A) ]] || continue
+    if [[ $need == no ]]; then continue; fi
+    sockets "$need" 0A
+    ((${#bound[@]} > 0)) || continue
     if nginx_runs && [[ $rows == *:"$need"[/[:space:]]* ]]; then continue; fi # it is nginx's, and to know for sure would take root
     for pid in $(holders "$need"); do
       read -r program <"/proc/$pid/comm" || continue
@@ -166,11 +175,24 @@ judge_port() {
 # tell_site: where the site goes and what it listens on, what certificate is there, and which one the
 # site has, as its file says.
 tell_site() {
+  local line shown='' ours=no
   result site_folder "$site_folder"
   result listen "$listen"
-  result certificate "$(head -c 64 -- "/var/lib/deploy-action/$app/certificate" 2>/dev/null | head -n 1 | tr -cd 'a-z0-9-' || :)"
-  result site_certificate "$(grep -s '^# Written by deploy-action' -A 999 -- "$site_folder/$app.conf" \
-    | sed -nE '/^    ssl_certificate / { s,^    ssl_certificate ([A-Za-z0-9/_.-]+);$,\1,; s,(/fullchain)?\.pem$,,; p; q }')"
+  first_line "/var/lib/deploy-action/$app/certificate" || :
+  line=${line:0:64}
+  result certificate "${line//[!a-z0-9-]/}"
+  if [[ -r $site_folder/$app.conf ]]; then
+    while IFS= read -r line; do
+      if [[ $line == '# Written by deploy-action'* ]]; then ours=yes; fi
+      if [[ $ours == yes && $line == '    ssl_certificate '* ]]; then
+        shown=$line
+        break
+      fi
+    done <"$site_folder/$app.conf"
+  fi
+  if [[ $shown =~ ^\ {4}ssl_certificate\ ([A-Za-z0-9/_.-]+)\;$ ]]; then shown=${BASH_REMATCH[1]}; fi
+  shown=${shown%.pem}
+  result site_certificate "${shown%/fullchain}"
 }
 
 # gives_up PLACE: is that the distribution's own welcome page?

@@ -7,7 +7,7 @@
 # halt PORT INSTEAD: prints the results stopped and stop_ms. INSTEAD is the port that serves in its
 # place, or nothing.
 halt() {
-  local port=$1 instead=$2 begin end owner
+  local port=$1 instead=$2 begin end owner pids=()
   now_ms
   begin=$ms
   if [[ -e $flags/$port ]]; then die "$EX_FLAG" "the flag $flags/$port makes port $port the active slot; it is not stopped"; fi
@@ -17,7 +17,8 @@ halt() {
     served_instead
   fi
   stand_down "$port"
-  if [[ -n $(members "$port") ]]; then result stopped yes; else result stopped already; fi
+  members "$port"
+  if ((${#pids[@]} > 0)); then result stopped yes; else result stopped already; fi
   now_ms
   end=$((ms + stop_timeout * 1000))
   if [[ -e $path/slots/$port.adopted ]]; then stop_adopted; fi
@@ -30,17 +31,21 @@ halt() {
   else
     # To each member, not to the group: an application may have put its workers in groups of their
     # own.
-    members "$port" | xargs -r kill -TERM -- 2>/dev/null || :
-    while [[ -n $(members "$port") ]] && ! past "$end"; do pause 0.1; done
-    members "$port" | xargs -r kill -KILL -- 2>/dev/null || :
+    signal_all TERM
+    while members "$port" && ((${#pids[@]} > 0)) && ! past "$end"; do pause 0.1; done
+    signal_all KILL
     rm -f -- "$path/slots/$port.pid" "$path/slots/$port.exit" || : # on a read-only disk
   fi
   if [[ $undo == no ]]; then settle_environment "$port" || :; fi # on a read-only disk
-  rm -f -- "$path/slots/$port".{environment,trial,first,gate,relay} || :
-  [[ -z $(members "$port") ]] || die "$EX_STOP" "slot $port still runs: pid $(members "$port" | tr '\n' ' ')"
+  gone "$path/slots/$port".{environment,trial,first,gate,relay} || :
+  members "$port"
+  ((${#pids[@]} == 0)) || die "$EX_STOP" "slot $port still runs: pid ${pids[*]} "
   now_ms
   result stop_ms "$((ms - begin))"
 }
+
+# signal_all NAME: to each process pids.
+signal_all() { if ((${#pids[@]} > 0)); then kill "-$1" -- "${pids[@]}" 2>/dev/null || :; fi; }
 
 # served_instead: while the version that took over is down, this one stands in for it.
 served_instead() {
@@ -55,20 +60,21 @@ served_instead() {
 # stop_adopted: one that no longer listens here or works elsewhere now is not what was proved, and
 # is left alone.
 stop_adopted() {
-  local pid start boot clone
+  local pid start boot clone pids=() bound=()
+  adopted "$port"
   while read -r pid start boot clone; do
-    if grep -qx -- "$pid" <<<"$(adopted "$port")" && ! by_hand "$pid" "$port" "$clone"; then
+    if [[ " ${pids[*]} " == *" $pid "* ]] && ! by_hand "$pid" "$port" "$clone"; then
       say "pid $pid no longer listens on port $port from $clone; it is left alone"
       sed -i "/^$pid /d" "$path/slots/$port.adopted"
     fi
   done < <(cat -- "$path/slots/$port.adopted")
   signal TERM
-  while [[ -n $(adopted "$port") ]] && ! past "$end"; do pause 0.1; done
+  while adopted "$port" && ((${#pids[@]} > 0)) && ! past "$end"; do pause 0.1; done
   signal KILL
   now_ms
   end=$((ms + 2000))
-  while [[ -n $(adopted "$port")$(sockets "$port" 0A) ]] && ! past "$end"; do pause 0.1; done
-  if [[ -z $(adopted "$port") ]]; then rm -f -- "$path/slots/$port.adopted"; fi
+  while adopted "$port" && sockets "$port" 0A && ((${#pids[@]} + ${#bound[@]} > 0)) && ! past "$end"; do pause 0.1; done
+  if ((${#pids[@]} == 0)); then rm -f -- "$path/slots/$port.adopted"; fi
   listener "$port"
   [[ $owner != foreign ]] \
     || die "$EX_STOP" "the version started by hand is stopped, and something listens on port $port again (pid $(holders "$port" | tr '\n' ' ')): whatever starts it must be stopped by hand"
@@ -76,8 +82,9 @@ stop_adopted() {
 
 # signal NAME: to each adopted process; one that another user has started takes it from root only.
 signal() {
-  local pid
-  for pid in $(adopted "$port"); do
+  local pid pids=()
+  adopted "$port"
+  for pid in "${pids[@]}"; do
     if [[ -O /proc/$pid ]]; then kill "-$1" "$pid" || :; else as_root kill "-$1" "$pid" || :; fi
   done
 }

@@ -8,7 +8,7 @@
 # wait_healthy: asks the process until it answers right; prints the results boot_ms, tries and open
 # (see health.sh). Ends the script when it does not.
 wait_healthy() {
-  local begin end tries=0 owner=none said=''
+  local begin end tries=0 owner=none said='' age
   now_ms
   begin=$ms
   end=$((begin + health_timeout * 1000))
@@ -24,7 +24,8 @@ wait_healthy() {
     pace "$begin"
   done
   runs "$pid" "$starttime" || died
-  result boot_ms "$(age_ms "$starttime")"
+  age_ms "$starttime"
+  result boot_ms "$age"
   result tries "$tries"
   if open_to_others "$port"; then result open yes; else result open no; fi
 }
@@ -58,10 +59,12 @@ look() {
 }
 
 died() {
-  local how=unknown
+  local how=unknown unit_name
   if has_systemd; then
-    how=$(systemctl show -p ExecMainCode -p ExecMainStatus -- "$(unit_of "$port")" </dev/null \
-      | awk -F= '{ v[$1] = $2 } END { print v["ExecMainCode"] == 1 ? "status " v["ExecMainStatus"] : "signal " v["ExecMainStatus"] }')
+    unit_of "$port"
+    properties "$unit_name" ExecMainCode ExecMainStatus
+    if [[ ${property[ExecMainCode]} == 1 ]]; then how=status; else how=signal; fi
+    how+=" ${property[ExecMainStatus]}"
   elif [[ -r $path/slots/$port.exit ]]; then
     how="status $(<"$path/slots/$port.exit")"
   fi

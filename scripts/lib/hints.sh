@@ -41,11 +41,12 @@ hints() {
 
 # only_ipv6 PORT: does it listen on ::1 and not on 127.0.0.1, where nginx asks?
 only_ipv6() {
-  local hex
-  printf -v hex ':%04X' "$1"
-  awk -v port="$hex" '$4 == "0A" && substr($2, length($2) - 4) == port { found = 1 } END { exit found }' /proc/net/tcp \
-    && awk -v port="$hex" '$4 == "0A" && substr($2, length($2) - 4) == port && $2 ~ /^00000000000000000000000001000000:/ { found = 1 } END { exit !found }' \
-      /proc/net/tcp6 2>/dev/null
+  local bound=() one six=no
+  sockets "$1" 0A
+  for one in "${bound[@]}"; do
+    case ${one##* } in ????????) return 1 ;; 00000000000000000000000001000000) six=yes ;; esac
+  done
+  [[ $six == yes ]]
 }
 
 # leaves_socket dead|alive: says so of a version that does not take the socket it was given: the

@@ -34,7 +34,10 @@ take_lock() {
 }
 
 # holder: sets note to who has it, for people.
-holder() { note=$(tail -n +2 "$path/.lock.holder" 2>/dev/null | head -n 1 || :); }
+holder() {
+  note=''
+  { read -r _ && IFS= read -r note || :; } 2>/dev/null <"$path/.lock.holder" || :
+}
 
 # tell: says so, once.
 tell() {

@@ -6,9 +6,9 @@
 
 # slot_release PORT: prints what port.sh says of the release in it.
 slot_release() {
-  local release='' dir=$path/slots/$1 of workers=''
+  local release='' dir=$path/slots/$1 of workers='' line
   if [[ -e $dir/.deploy-action/complete ]]; then
-    release=$(readlink -- "$dir")
+    release_in "$1"
     result "commit_$1" "$(<"$dir/.deploy-action/commit")"
     result "recipe_$1" "$(<"$dir/.deploy-action/recipe")"
     workers_of "$dir"
@@ -17,16 +17,18 @@ slot_release() {
   workers_in "$1" || :
   result "workers_$1" "$of${workers:+ $workers}"
   result_if "proved_$1" proved "$1"
-  result "by_$1" "$(head -n 1 -- "$dir/.deploy-action/by" 2>/dev/null || :)"
-  result "release_$1" "${release##*/}"
+  first_line "$dir/.deploy-action/by" || :
+  result "by_$1" "$line"
+  result "release_$1" "$release"
 }
 
 # inspect PORT: prints what port.sh says of a process that we did not start. Sets pid.
 inspect() {
-  local one holders='' folder='' clone='' tree unit='' first=yes who
+  local one holders='' folder='' clone='' tree unit='' first=yes who began
   pid=0
   for one in $(holders "$1"); do
-    holders+="$one:$(starttime "$one" || printf 0) "
+    starttime "$one" || began=0
+    holders+="$one:$began "
     tree='' # whoever may enter the clone may work in it: the old version is the user's own, or root's
     if runs_as "$one" "$EUID" || runs_as "$one" 0; then tree=$(work_tree "$(folder_of "$one")"); fi
     if [[ $first == yes ]]; then
@@ -50,15 +52,17 @@ inspect() {
 # app_of UNIT PORT: the other application that this action runs on the port, if the unit is its.
 app_of() {
   local other=${1%@"$2".service}
-  if [[ $1 == *@"$2".service && $other != "$app" ]] && grep -qs '^# Written by deploy-action' "/etc/systemd/system/$other@.service"; then printf '%s' "$other"; fi
+  if [[ $1 == *@"$2".service && $other != "$app" ]] && written_by_us "/etc/systemd/system/$other@.service"; then printf '%s' "$other"; fi
 }
 
 # spare_ports: two ports above ours on which nothing listens, and which no application of this
 # action has, as the input ports has them.
 spare_ports() {
-  local port=$((${ports% *} > ${ports#* } ? ${ports% *} : ${ports#* }))
+  local bound=() port=$((${ports% *} > ${ports#* } ? ${ports% *} : ${ports#* }))
   while (((port += 2) < 65536)); do
-    if [[ -z $(sockets "$((port - 1))" 0A)$(sockets "$port" 0A) && $'\n'$claims != *$'\n'"$((port - 1)) "* && $'\n'$claims != *$'\n'"$port "* ]]; then
+    sockets "$((port - 1))" 0A
+    if ((${#bound[@]} == 0)); then sockets "$port" 0A; fi
+    if [[ -z ${bound[*]} && $'\n'$claims != *$'\n'"$((port - 1)) "* && $'\n'$claims != *$'\n'"$port "* ]]; then
       printf '%d,%d' "$((port - 1))" "$port"
       return
     fi
@@ -77,6 +81,28 @@ work_tree() {
   if [[ ${url,,} == *[/:]"${repository,,}" ]]; then printf '%s' "$top"; fi
 }
 
+# last_repository: prints the result of that name.
+last_repository() {
+  local lines=() name
+  if [[ -r $path/.app ]]; then mapfile -t -n 2 lines <"$path/.app"; fi
+  name=${lines[1]-}
+  result last_repository "${name//[^A-Za-z0-9._\/-]/}"
+}
+
+# site_state: sets state (ours, theirs). What this action has written for a server block of the
+# user's has none itself. Before that, such a block is one that includes the file.
+site_state() {
+  local rows including faults=() written=/var/lib/deploy-action/$app/site.conf
+  state=ours
+  if [[ -e /etc/nginx/conf.d/$app.upstreams.conf || -e $written && $'\n'$(<"$written") != *$'\nserver {'* ]]; then
+    state=theirs
+  elif [[ $include == line ]]; then
+    look_at_nginx
+    levels
+    if [[ -n $including && $rows != *$'\tyes\thttp/server\t'"$nginx_include"* ]]; then state=theirs; fi
+  fi
+}
+
 # include_app: one whose service this action wrote.
 include_app() {
   local other='' root=''
@@ -90,4 +116,30 @@ include_app() {
   result include_path "$root"
 }
 
-is_enabled() { has_systemd && systemctl is-enabled -q -- "$(unit_of "$1")" 2>/dev/null; }
+is_enabled() {
+  local unit_name
+  unit_of "$1"
+  enabled "$unit_name"
+}
+
+# look_at_units: sets what systemd says of the slots' units, asked once for all: main_of, their main
+# processes, and socket_state, by port.
+look_at_units() {
+  local port units=() unit_name socket_name shown
+  has_systemd || return 0
+  for port in $ports; do
+    unit_of "$port"
+    socket_of "$port"
+    units+=("$unit_name" "$socket_name")
+  done
+  ask_systemd 'MainPID ControlGroup User ActiveState' "${units[@]}"
+  for port in $ports; do
+    next_unit
+    main_of[$port]=${property[MainPID]}
+    note_group "$port" || :
+    next_unit
+    socket_state[$port]=${property[ActiveState]}
+  done
+  exec {shown}<&-
+}
+declare -A main_of=() socket_state=()

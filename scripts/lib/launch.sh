@@ -7,24 +7,26 @@
 # start.sh), and sets these. With an environment of its own the release keeps the one that it has
 # until it has proved itself.
 launch() {
-  local port=$1 release=$2 log=$path/logs/$1.log other
+  local port=$1 release=$2 log=$path/logs/$1.log other utc unit_name
   pid='' starttime='' log_offset=''
   stand_down "$port"
   end_boxes "$port" || die "$EX_START" "a container of an earlier version on port $port could not be ended: $(boxes "$port" | cut -d' ' -f 1,2)"
   for other in $ports; do settle_environment "$other"; done
-  rm -f -- "$path/slots/$port.environment"
+  gone "$path/slots/$port.environment"
   ln -sfnT -- "../releases/$release" "$path/slots/$port.next"
   mv -fT -- "$path/slots/$port.next" "$path/slots/$port"
-  if [[ -s $log && $(stat -c %s "$log") -gt 10485760 ]]; then mv -f -- "$log" "$log.1"; fi
+  turn_over "$log"
   on_trial "$port"
   if [[ -n ${3-} ]]; then renew "$port" "$release" "$3"; fi
-  printf '=== %s start of %s on port %s\n' "$(date -u +%FT%TZ)" "$release" "$port" >>"$log"
+  utc_now
+  printf '=== %s start of %s on port %s\n' "$utc" "$release" "$port" >>"$log"
   log_offset=$(stat -c %s "$log")
   result log_offset "$log_offset"
   if has_systemd; then
     if ! unit restart "$port" && ! was_there "$port"; then
       app_log "$port" "$log_offset"
-      die "$EX_START" "systemd could not start $(unit_of "$port")"
+      unit_of "$port"
+      die "$EX_START" "systemd could not start $unit_name"
     fi
     # Enabled before anything is switched to it: at no moment would a reboot come back without the
     # active release.
@@ -37,8 +39,8 @@ launch() {
     PORT=$port setsid nohup env -u LC_ALL bash -c 'ulimit -c 0; echo 1000 >/proc/self/oom_score_adj; cd "$1" && bash .deploy-action/start; printf "%s\n" "$?" >"$2"' \
       "$app" "$path/slots/$port" "$path/slots/$port.exit" </dev/null >>"$log" 2>&1 {step_fd}>&- {pause_fd}>&- &
     pid=$!
-    starttime=$(starttime "$pid") || starttime=0
-    printf '%s %s %s\n' "$pid" "$starttime" "$(</proc/sys/kernel/random/boot_id)" | write "$path/slots/$port.pid" 0644
+    starttime "$pid" starttime || starttime=0
+    write "$path/slots/$port.pid" 0644 "$pid $starttime $(</proc/sys/kernel/random/boot_id)"$'\n'
   fi
   result pid "$pid"
   result starttime "$starttime"
@@ -51,18 +53,17 @@ renew() {
   if cmp -s -- "$own/environment" <(printf '%s' "$3"); then return; fi
   if [[ $(sed -n 3p "$own/start") == '. .deploy-action/environment' ]]; then
     # shellcheck disable=SC2016 # whoever runs that file expands it
-    sed '3s,^,. "../../slots/$PORT.environment" 2>/dev/null || ,' "$own/start" | write "$own/start" 0755
+    write "$own/start" 0755 "$(sed '3s,^,. "../../slots/$PORT.environment" 2>/dev/null || ,' "$own/start")"$'\n'
   fi
-  printf '%s' "$3" | write "$path/slots/$1.environment" 0600
+  write "$path/slots/$1.environment" 0600 "$3"
 }
 
 # was_there PORT: did its version run at all? One that ends at once may have ended before systemd,
 # on a busy host, took note that it had begun; health.sh says how. From 200 on the status is
 # systemd's own (systemd.exec(5), "process exit codes").
 was_there() {
-  local key value pid='' code='' status=''
-  while IFS='=' read -r key value; do
-    case $key in ExecMainPID) pid=$value ;; ExecMainCode) code=$value ;; ExecMainStatus) status=$value ;; esac
-  done < <(systemctl show -p ExecMainPID -p ExecMainCode -p ExecMainStatus -- "$(unit_of "$1")" </dev/null)
-  ((${pid:-0} > 0)) && ! ((${code:-0} == 1 && ${status:-0} >= 200))
+  local unit_name
+  unit_of "$1"
+  properties "$unit_name" ExecMainPID ExecMainCode ExecMainStatus
+  ((${property[ExecMainPID]:-0} > 0)) && ! ((${property[ExecMainCode]:-0} == 1 && ${property[ExecMainStatus]:-0} >= 200))
 }

@@ -9,18 +9,29 @@ expendable() { { printf 1000 >"/proc/$BASHPID/oom_score_adj"; } 2>/dev/null || :
 
 # on_trial PORT: a slot's version starts as the kernel's first choice, by this mark, until protect.
 # It holds what died of memory until then, and what there was.
-on_trial() { printf '%s %s\n' "$(oom_kills)" "$(memory_mb available)" | write "$path/slots/$1.trial" 0644; }
+on_trial() {
+  local kills mb
+  oom_kills
+  memory_mb available
+  write "$path/slots/$1.trial" 0644 "$kills $mb"$'\n'
+}
 
 # protect PORT: what serves is as any other service from now on. A process may go back to where root
 # has started it. Twice, for what a process has started in between.
 protect() {
-  local pid own=0
+  local pid pids=() own='' line unit_name
   [[ -e $path/slots/$1.trial ]] || return 0
   rm -f -- "$path/slots/$1.trial"
-  if has_systemd; then own=$(systemctl show -p OOMScoreAdjust --value -- "$(unit_of "$1")" </dev/null); fi
+  if has_systemd; then
+    unit_of "$1"
+    properties "$unit_name" OOMScoreAdjust ControlGroup User
+    own=${property[OOMScoreAdjust]}
+    note_group "$1" || :
+  fi
   for _ in 1 2; do
-    for pid in $(members "$1"); do
-      if [[ $(cat -- "/proc/$pid/oom_score_adj" 2>/dev/null) == 1000 ]]; then
+    members "$1"
+    for pid in "${pids[@]}"; do
+      if first_line "/proc/$pid/oom_score_adj" && [[ $line == 1000 ]]; then
         { printf '%s' "${own:-0}" >"/proc/$pid/oom_score_adj"; } 2>/dev/null \
           || say "pid $pid stays the kernel's first choice when memory runs out"
       fi
@@ -28,45 +39,69 @@ protect() {
   done
 }
 
-# oom_kills: how many processes the kernel has ended for want of memory since it booted, 0 where it
-# does not count them.
-oom_kills() { awk '$1 == "oom_kill" { n = $2 } END { print n + 0 }' /proc/vmstat; }
+# oom_kills: sets kills to how many processes the kernel has ended for want of memory since it
+# booted, 0 where it does not count them.
+oom_kills() {
+  kills=0
+  named oom_kill kills </proc/vmstat || :
+}
 
 # starved BEFORE: has it ended more than those?
-starved() { (($(oom_kills) > $1)); }
+starved() {
+  local kills
+  oom_kills
+  ((kills > $1))
+}
 
-# memory_mb WHAT: total, available or swap, in MB. A container's own limit counts where it is
-# smaller.
+# named NAME VARIABLE: sets it to the number behind that name on standard input, where there is one.
+named() {
+  local name number
+  while read -r name number _; do
+    if [[ $name != "$1" ]]; then continue; fi
+    printf -v "$2" '%s' "$number"
+    return
+  done
+}
+
+# memory_mb WHAT: sets mb to the total, what is available, or swap. A container's own limit counts
+# where it is smaller.
 memory_mb() {
-  local kb limit used cache
+  local kb=0 one limit used cache limits=()
   case $1 in
-    total) kb=$(meminfo MemTotal) ;;
-    available) kb=$(meminfo MemAvailable) ;;
-    swap) kb=$(meminfo SwapTotal) ;;
+    total) meminfo MemTotal ;;
+    available) meminfo MemAvailable ;;
+    swap) meminfo SwapTotal ;;
   esac
   if [[ $1 != swap ]]; then
-    while read -r limit used cache; do
+    memory_limits
+    for one in "${limits[@]}"; do
+      read -r limit used cache <<<"$one"
       if [[ $1 == available ]]; then limit=$((limit - used + cache)); fi
       if ((limit / 1024 < kb)); then kb=$((limit / 1024)); fi
-    done < <(memory_limits)
+    done
   fi
-  printf '%d' "$((kb > 0 ? kb / 1024 : 0))"
+  mb=$((kb > 0 ? kb / 1024 : 0))
 }
 
-# No process more than needed: each deployment asks.
-meminfo() {
-  local name kb
-  while read -r name kb _; do
-    if [[ $name == "$1:" ]]; then break; fi
-    kb=0
-  done </proc/meminfo
-  printf '%d' "$kb"
+# memory_results: prints the results memory_mb (what is free), memory_total_mb and swap_mb.
+memory_results() {
+  local mb
+  memory_mb available
+  result memory_mb "$mb"
+  memory_mb total
+  result memory_total_mb "$mb"
+  memory_mb swap
+  result swap_mb "$mb"
 }
 
-# memory_limits: of the control groups above this process: limit, use, and what of that are files
-# that can be let go; in bytes. Version 2 of them, then version 1.
+# meminfo NAME: sets kb.
+meminfo() { named "$1:" kb </proc/meminfo || :; }
+
+# memory_limits: sets limits, one for each control group above this process that has one: limit, use,
+# and what of that are files that can be let go; in bytes. Version 2 of them, then version 1.
 memory_limits() {
-  local group dir limit
+  local group dir limit use cache line
+  limits=()
   while IFS=: read -r _ limit group; do
     case $limit in
       '') dir=/sys/fs/cgroup$group ;;
@@ -77,8 +112,13 @@ memory_limits() {
       limit=''
       { read -r limit <"$dir/memory.max" || read -r limit <"$dir/memory.limit_in_bytes" || :; } 2>/dev/null
       if [[ $limit =~ ^[0-9]{1,17}$ ]]; then
-        printf '%s %s %s\n' "$limit" "$(cat -- "$dir/memory.current" "$dir/memory.usage_in_bytes" 2>/dev/null)" \
-          "$(awk '$1 == "inactive_file" || $1 == "total_inactive_file" { n = $2 } END { print n + 0 }' "$dir/memory.stat" 2>/dev/null)"
+        use=0 cache=0
+        if first_line "$dir/memory.current" || first_line "$dir/memory.usage_in_bytes"; then use=$line; fi
+        {
+          named inactive_file cache <"$dir/memory.stat"
+          named total_inactive_file cache <"$dir/memory.stat"
+        } 2>/dev/null || :
+        limits+=("$limit $use $cache")
       fi
       dir=${dir%/*}
     done
@@ -87,34 +127,49 @@ memory_limits() {
 
 # memory_words: for people, what there is and what takes it.
 memory_words() {
-  local swap port mb words
-  swap=$(memory_mb swap)
-  words="the host has $(memory_mb total) MB of memory and "
-  if ((swap > 0)); then words+="$swap MB of swap"; else words+='no swap'; fi
+  local port mb words
+  memory_mb total
+  words="the host has $mb MB of memory and "
+  memory_mb swap
+  if ((mb > 0)); then words+="$mb MB of swap"; else words+='no swap'; fi
   for port in $ports; do
-    if [[ -e $flags/$port ]] && mb=$(resident_mb "$port") && ((mb > 0)); then words+=", and the version that serves takes $mb MB"; fi
+    if [[ ! -e $flags/$port ]]; then continue; fi
+    resident_mb "$port"
+    if ((mb > 0)); then words+=", and the version that serves takes $mb MB"; fi
   done
   printf '%s' "$words"
 }
 
-# resident_mb PORT: what a slot's processes hold in memory.
+# resident_mb PORT: sets mb to what a slot's processes hold in memory.
 resident_mb() {
-  members "$1" | sed 's,.*,/proc/&/status,' | xargs -r grep -hs '^VmRSS:' \
-    | awk '{ kb += $2 } END { print int(kb / 1024) }'
+  local pid pids=() kb all=0
+  members "$1"
+  for pid in "${pids[@]}"; do
+    kb=0
+    { named VmRSS: kb <"/proc/$pid/status"; } 2>/dev/null || :
+    all=$((all + kb))
+  done
+  mb=$((all / 1024))
 }
 
 # out_of_memory: ends the script when the version on trial in the slot was ended by the kernel for
 # want of memory: systemd says so, or something was since its start and the version is down by
 # signal KILL, or what was ended was in its group.
 out_of_memory() {
-  local before=0 free=0 limit='' how
+  local before=0 free=0 limit='' how mb unit_name
   { read -r before free <"$path/slots/$port.trial" || :; } 2>/dev/null
   starved "$before" || return 0
   how=$(how_it_ended)
   [[ $how == oom || $how == killed ]] || group_starved || return 0
-  if has_systemd; then limit=$(systemctl show -p MemoryMax --value -- "$(unit_of "$port")" </dev/null); fi
-  if [[ $limit =~ ^[0-9]{1,17}$ ]] && ((limit >> 20 < $(memory_mb total))); then
-    die "$EX_MEMORY" "the kernel ended the new version for want of memory: its service may have no more than $((limit >> 20)) MB (MemoryMax of $(unit_of "$port"))"
+  unit_of "$port"
+  if has_systemd; then
+    properties "$unit_name" MemoryMax
+    limit=${property[MemoryMax]}
+  fi
+  memory_mb total
+  if [[ $limit =~ ^[0-9]{1,17}$ ]] && ((limit >> 20 < mb)); then
+    die "$EX_MEMORY" "the kernel ended the new version for want of memory: its service may have no more than\
+ $((limit >> 20)) MB (MemoryMax of $unit_name)"
   fi
   die "$EX_MEMORY" "the kernel ended the new version for want of memory: $free MB were free when it was started; $(memory_words)"
 }
@@ -122,11 +177,11 @@ out_of_memory() {
 # how_it_ended: the slot's main process: oom (as systemd says), killed (also what a shell says of
 # that), or other.
 how_it_ended() {
-  local key value result='' code='' status=''
+  local result='' code='' status='' unit_name
   if has_systemd; then
-    while IFS='=' read -r key value; do
-      case $key in Result) result=$value ;; ExecMainCode) code=$value ;; ExecMainStatus) status=$value ;; esac
-    done < <(systemctl show -p Result -p ExecMainCode -p ExecMainStatus -- "$(unit_of "$port")" </dev/null)
+    unit_of "$port"
+    properties "$unit_name" Result ExecMainCode ExecMainStatus
+    result=${property[Result]} code=${property[ExecMainCode]} status=${property[ExecMainStatus]}
   else
     status=$(cat -- "$path/slots/$port.exit" 2>/dev/null) || :
   fi
@@ -141,9 +196,11 @@ how_it_ended() {
 
 # group_starved: did the kernel end a process in the slot's control group?
 group_starved() {
-  local group
+  local group unit_name
   has_systemd || return 1
-  group=$(systemctl show -p ControlGroup --value -- "$(unit_of "$port")" </dev/null)
+  unit_of "$port"
+  properties "$unit_name" ControlGroup
+  group=${property[ControlGroup]}
   [[ -n $group ]] && cat -- "/sys/fs/cgroup$group/memory.events" "/sys/fs/cgroup/memory$group/memory.oom_control" 2>/dev/null \
     | awk '$1 == "oom_kill" && $2 > 0 { found = 1 } END { exit !found }'
 }

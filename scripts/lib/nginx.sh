@@ -7,9 +7,10 @@
 # nginx_texts: every file of the configuration, each under a line with its name, as `nginx -T` has
 # them. Root has nginx print them; who has only the rights for routine deployments, or a
 # configuration that nginx refuses, reads them as nginx would. Bounded, as what is looked at is a
-# host's.
+# host's. Who calls it in a process of its own has called find_nginx and built_in before.
 nginx_texts() {
   find_nginx
+  built_in
   { root_prints_texts || walk_texts; } | head -c 8388608
 }
 
@@ -20,52 +21,58 @@ root_prints_texts() {
 }
 
 walk_texts() {
-  local queue seen=' ' file pattern
-  queue=("$(nginx_conf)")
+  local queue seen=' ' file text pattern conf patterns
+  nginx_conf
+  queue=("$conf")
   while ((${#queue[@]} > 0 && ${#seen} < 100000)); do
     file=${queue[0]} queue=("${queue[@]:1}")
     [[ $seen != *" $file "* && -f $file && -r $file ]] || continue
     seen+="$file "
-    printf '# configuration file %s:\n' "$file"
-    tr -d '\0' <"$file"
-    printf '\n'
-    while read -r pattern; do
-      [[ $pattern == /* ]] || pattern=$(dirname -- "$(nginx_conf)")/$pattern
-      mapfile -t -O "${#queue[@]}" queue < <(compgen -G "$pattern")
-    done < <(includes <"$file")
+    { text=$(<"$file"); } 2>/dev/null # it says so of a NUL
+    printf '# configuration file %s:\n%s\n\n' "$file" "$text"
+    includes
+    for pattern in "${patterns[@]}"; do
+      [[ $pattern == /* ]] || pattern=${conf%/*}/$pattern
+      if [[ $pattern == *[*?[\\]* ]]; then
+        mapfile -t -O "${#queue[@]}" queue < <(compgen -G "$pattern")
+      else
+        queue+=("$pattern")
+      fi
+    done
   done
 }
 
-# includes: reads such a file; prints the pattern of each include in it.
+# includes: sets patterns to that of each include in text.
 includes() {
-  awk '
-    /^[ \t]*#/ { next }
-    {
-      while (match($0, /(^|[;{} \t])include[ \t]+[^;]+;/)) {
-        pattern = substr($0, RSTART, RLENGTH)
-        $0 = substr($0, RSTART + RLENGTH - 1)
-        sub(/^.?include[ \t]+/, "", pattern)
-        sub(/[ \t]*;$/, "", pattern)
-        gsub(/["\047]/, "", pattern)
-        print pattern
-      }
-    }'
+  local line entries pattern comment='^[[:blank:]]*#' include='(^|[;{}[:blank:]])include[[:blank:]]+([^;]+);'
+  patterns=()
+  if [[ $text != *include* ]]; then return; fi
+  mapfile -t entries <<<"$text"
+  for line in "${entries[@]}"; do
+    if [[ $line != *include* || $line =~ $comment ]]; then continue; fi
+    while [[ $line =~ $include ]]; do
+      line=";${line#*"${BASH_REMATCH[0]}"}" pattern=${BASH_REMATCH[2]//[\"\']/}
+      patterns+=("${pattern%"${pattern##*[![:blank:]]}"}")
+    done
+  done
 }
 
-# nginx_conf: the path of its main file, as it was started or built.
+# built_in: sets built, once, to what nginx says of its version and of how it was built.
+built_in() { if [[ -z ${built-} ]]; then built=$("${nginx[0]}" -V 2>&1 </dev/null) || :; fi; }
+
+# nginx_conf: sets conf to the path of its main file, as it was started or built. Needs built.
 nginx_conf() {
-  local built prefix i conf=''
-  built=$("${nginx[0]}" -V 2>&1 </dev/null | tr ' ' '\n') || :
-  prefix=$(sed -n 's/^--prefix=//p' <<<"$built")
+  local prefix='' i
+  conf=''
+  if [[ " ${built//$'\n'/ } " =~ \ --prefix=([^\ ]*)\  ]]; then prefix=${BASH_REMATCH[1]}; fi
   for ((i = 1; i < ${#nginx[@]}; i++)); do
     case ${nginx[i - 1]} in
       -c) conf=${nginx[i]} ;;
       -p) prefix=${nginx[i]} ;;
     esac
   done
-  conf=${conf:-$(sed -n 's/^--conf-path=//p' <<<"$built")}
+  if [[ -z $conf && " ${built//$'\n'/ } " =~ \ --conf-path=([^\ ]*)\  ]]; then conf=${BASH_REMATCH[1]}; fi
   [[ ${conf:=/etc/nginx/nginx.conf} == /* ]] || conf=${prefix%/}/$conf
-  printf '%s' "$conf"
 }
 
 # nginx_rows: reads such texts; prints a line for each thing of http's, its fields separated by
@@ -172,7 +179,12 @@ nginx_rows() {
 }
 
 # look_at_nginx: sets rows to what nginx_rows says of the configuration on this host.
-look_at_nginx() { rows=$(nginx_texts | nginx_rows); }
+look_at_nginx() {
+  find_nginx
+  built_in
+  if ((EUID > 0)); then rules_stand || :; fi # which is asked once
+  rows=$(nginx_texts | nginx_rows)
+}
 
 # levels: sets including to the places of the server blocks of others that include the file,
 # blank-separated.

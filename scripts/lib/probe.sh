@@ -105,21 +105,21 @@ routed_for_all() {
   elsewhere='a request with a body'
   routed_at "$address" --data-binary deploy-action || :
   [[ $chosen/$loaded == "$wanted" ]] || return 1
-  for address in $(addresses); do
+  visited
+  if [[ -n $address ]]; then
     elsewhere="the address ${address}"
     if routed_at "$address"; then [[ $chosen/$loaded == "$wanted" ]] || return 1; else [[ $somebody == no ]] || return 1; fi
-  done
+  fi
   elsewhere=''
 }
 
-# addresses: those of the host at which visitors are looked for, as URLs have them.
-addresses() {
-  local address=''
+# visited: sets address to that of the host at which visitors are looked for, as URLs have it, or to
+# nothing.
+visited() {
   read -r _ _ address _ <<<"${SSH_CONNECTION-}" || :
   case $address in
-    '' | 127.* | ::1 | fe80:*) ;;
-    *:*) printf '[%s]\n' "$address" ;;
-    *) printf '%s\n' "$address" ;;
+    127.* | ::1 | fe80:*) address='' ;;
+    *:*) address=[$address] ;;
   esac
 }
 

@@ -9,7 +9,7 @@
 write_processes() {
   local line name command n=0
   workers=''
-  rm -rf -- .deploy-action/processes
+  if [[ -e .deploy-action/processes ]]; then rm -rf -- .deploy-action/processes; fi
   while IFS= read -r line; do
     if [[ -n $line ]]; then write_process "${line%%: *}" "${line#*: }"; fi
   done <<<"$process_lines"
@@ -32,11 +32,12 @@ write_processes() {
 }
 
 write_process() {
+  local text
   mkdir -p .deploy-action/processes
   # That of a release which is started again is beside it until it has proved itself.
   # shellcheck disable=SC2016 # the unit's shell expands it
-  printf '#!/usr/bin/env bash\n# Written by deploy-action.\n%s\nexec bash -c %s\n' \
-    '. "../../slots/$SLOT.environment" 2>/dev/null || . .deploy-action/environment' "${2@Q}" \
-    | write ".deploy-action/processes/$1" 0644
+  printf -v text '#!/usr/bin/env bash\n# Written by deploy-action.\n%s\nexec bash -c %s\n' \
+    '. "../../slots/$SLOT.environment" 2>/dev/null || . .deploy-action/environment' "${2@Q}"
+  write ".deploy-action/processes/$1" 0644 "$text"
   workers+="${workers:+ }$1"
 }

@@ -6,10 +6,12 @@
 # find_what_goes: sets files (nginx's, the include last: the site names it), units, others (of
 # root's), mine (in the deploy root, what is needed longest last) and kept.
 find_what_goes() {
-  local one
+  local one owner conf built=''
+  built_in
+  nginx_conf
   while IFS= read -r one; do
     if [[ $one != "$nginx_include" ]] && written_here "$one" " for ${app}[.;]"; then files+=("$one"); fi
-  done < <(grep -rlsE "^# Written by deploy-action for ${app}[.;]" /etc/nginx "$(dirname -- "$(nginx_conf)")" | sort -u)
+  done < <(grep -rlsE "^# Written by deploy-action for ${app}[.;]" /etc/nginx "${conf%/*}" | sort -u)
   if written_here "$nginx_include" " for ${app}[.;]"; then files+=("$nginx_include"); fi
   for one in "$app@.socket" "$app@.service" "$app.process@.service"; do
     if written_here "/etc/systemd/system/$one"; then units+=("/etc/systemd/system/$one"); fi
@@ -30,7 +32,8 @@ find_what_goes() {
     others+=("/etc/letsencrypt/live/deploy-action-$app" "/etc/letsencrypt/archive/deploy-action-$app" "$one")
   fi
   if [[ -d ${flags%/active} ]]; then others+=("${flags%/active}"); fi
-  if [[ $(root_owner) != "$app" ]]; then return; fi
+  root_owner
+  if [[ $owner != "$app" ]]; then return; fi
   for one in slots .transfer .lock.run releases venvs assets repo.git logs deploys.jsonl .recipe-key; do
     if [[ -e $path/$one ]]; then mine+=("$path/$one"); fi
   done
@@ -105,7 +108,7 @@ loaded_still() {
 # and then that it has taken it up.
 take_site() {
   local keep=${flags%/active}/nginx/removed written=${flags%/active}/site.conf words='' end one link
-  local welcome=/etc/nginx/sites-enabled/default
+  local welcome=/etc/nginx/sites-enabled/default file
   as_root install -d -m 0755 -- "${flags%/active}" "${keep%/*}" "$keep"
   for one in "${files[@]}"; do
     if [[ $one == */$app.conf && -e $written ]] && ! cmp -s -- "$one" "$written"; then
@@ -128,7 +131,7 @@ take_site() {
       fi
     fi
   done
-  if ! root_path "${nginx[0]}" >/dev/null; then return; fi # somebody has taken nginx itself away
+  if ! root_path "${nginx[0]}"; then return; fi # somebody has taken nginx itself away
   if ! words=$(nginx_test 2>&1); then
     put_back "$keep"
     say "$words"

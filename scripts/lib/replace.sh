@@ -11,8 +11,8 @@
 write_gate() {
   write_first
   now_ms
-  printf '%s %s\n' "$(</proc/sys/kernel/random/boot_id)" "$((ms + (drain_timeout + stop_timeout + 60) * 1000))" \
-    | write "$path/slots/$port.gate" 0600
+  write "$path/slots/$port.gate" 0600 \
+    "$(</proc/sys/kernel/random/boot_id) $((ms + (drain_timeout + stop_timeout + 60) * 1000))"$'\n'
 }
 
 write_first() {
@@ -44,7 +44,7 @@ open_gate() { rm -f -- "$path/slots/$port.gate"; }
 # hold RELEASE [ENVIRONMENT]: systemd listens, and the release is about to start. Prints what launch
 # does.
 hold() {
-  local owner
+  local owner socket_name
   if ! socket_listens "$port"; then
     listener "$port"
     if [[ $owner == ours || $owner == held ]]; then # a step was cut off between the end of the socket and that of what had it
@@ -52,7 +52,8 @@ hold() {
       listener "$port"
     fi
     [[ $owner == none ]] || die "$EX_FOREIGN" "port $port has been taken by another process since it was found free ($(who_has "$port"))"
-    unit_socket start "$port" || die "$EX_START" "systemd could not listen on 127.0.0.1:$port ($(socket_of "$port"))"
+    socket_of "$port"
+    unit_socket start "$port" || die "$EX_START" "systemd could not listen on 127.0.0.1:$port ($socket_name)"
   fi
   unit_socket enable "$port"
   rm -f -- "$path/slots/$port.relay"
@@ -82,8 +83,9 @@ resume() {
 
 # answers: does the version at the socket take requests, whatever it makes of them?
 answers() {
-  local status=000 said
-  [[ -n $(members "$port") ]] && ! gated "$port" || return 1
+  local status=000 said pids=()
+  members "$port"
+  ((${#pids[@]} > 0)) && ! gated "$port" || return 1
   probe "http://127.0.0.1:$port$health_path" "$health_host" || [[ $status != 000 ]]
 }
 
@@ -139,7 +141,7 @@ pass_on() {
   local port=$1
   socket_listens "$port" || return 0
   write_first
-  printf '%s %s\n' "$(</proc/sys/kernel/random/boot_id)" "$2" | write "$path/slots/$port.relay" 0600
+  write "$path/slots/$port.relay" 0600 "$(</proc/sys/kernel/random/boot_id) $2"$'\n'
   open_gate
   unit restart "$port"
   ( # what is drained and stopped here is nobody's result

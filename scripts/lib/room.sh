@@ -6,12 +6,13 @@
 # clear_out COUNT: deletes all releases but those to keep and the newest COUNT that have served, and
 # what only they needed. Adds how many went to pruned, and to stuck what could not.
 clear_out() {
-  local id stay used
-  used=$(in_use)
-  stay=" $(staying "$1" | tr '\n' ' ')"
-  while IFS= read -r id; do
+  local id stay used='' links
+  in_use
+  staying "$1"
+  for id in "$path"/releases/*/; do
+    id=${id%/} id=${id##*/}
     # Only names of our making.
-    [[ $id =~ ^[0-9]{8}T[0-9]{6}Z-[0-9a-f]{7}(\.partial)?$ && $stay != *" $id "* ]] || continue
+    [[ $id =~ ^[0-9]{8}T[0-9]{6}Z-[0-9a-f]{7}(\.partial)?$ && $stay != *" $id "* && ! -L $path/releases/$id ]] || continue
     # Under another name first: a half-deleted release must not look complete. Something by that
     # name may be there that can't be deleted.
     if [[ $id != *.partial ]]; then
@@ -20,20 +21,25 @@ clear_out() {
     fi
     delete "$path/releases/$id"
     pruned=$((pruned + 1))
-  done < <(find "$path/releases" -mindepth 1 -maxdepth 1 -type d -printf '%f\n' 2>/dev/null)
+  done
   venvs
   assets
 }
 
 pruned=0 shortened=no
 
-# serving_kb NAME: what the version that serves takes for the like of it: its release (.) or its
-# venv (.venv). Nothing where the disk has room for any: to add up a large venv takes its time.
+# serving_kb NAME: sets serving to what the version that serves takes for the like of it: its release
+# (.) or its venv (.venv). Nothing where the disk has room for any: to add up a large venv takes its
+# time. Sets kb, as disk does.
 serving_kb() {
   local port dir
-  (($(free_kb "$path") < 16 << 20)) || return 0
+  serving=''
+  disk "$path"
+  ((kb < 16 << 20)) || return 0
   for port in $ports; do
-    if [[ -e $flags/$port ]] && dir=$(readlink -f -- "$path/slots/$port/$1") && [[ $dir == "$path"/* ]]; then size_kb "$dir"; fi
+    if [[ -e $flags/$port ]] && dir=$(readlink -f -- "$path/slots/$port/$1") && [[ $dir == "$path"/* ]]; then
+      serving=$(size_kb "$dir")
+    fi
   done
 }
 
@@ -41,11 +47,13 @@ serving_kb() {
 # the oldest of those that keep_releases keeps, but for the live one and the one before it. What is
 # needed is a guess, from what is there: less than a small floor ends the script, else it is tried.
 make_room() {
-  local count need=$((${1:-0} + ${1:-0} / 10 + 65536)) kept=$keep_releases
-  if (($(free_kb "$path") >= need)); then return; fi
-  say "$2 needs about $((need / 1024)) MB, and $(($(free_kb "$path") / 1024)) MB are free: deleting what no release needs"
+  local count need=$((${1:-0} + ${1:-0} / 10 + 65536)) kept=$keep_releases kb inodes percent
+  disk "$path"
+  if ((kb >= need)); then return; fi
+  say "$2 needs about $((need / 1024)) MB, and $((kb / 1024)) MB are free: deleting what no release needs"
   for ((count = keep_releases; count >= 2; count--)); do
-    if (($(free_kb "$path") >= need)); then break; fi
+    disk "$path"
+    if ((kb >= need)); then break; fi
     clear_out "$count"
     kept=$count
   done
@@ -53,9 +61,11 @@ make_room() {
     shortened=yes
     result kept "$kept"
   fi
-  say "$(($(free_kb "$path") / 1024)) MB are free now; $(sizes)"
-  if (($(free_kb "$path") < floor_kb)); then
-    die "$EX_DISK" "$2 needs about $((need / 1024)) MB of disk, and $(($(free_kb "$path") / 1024)) MB are free at $path, with all deleted but the live release and the one before it: $(sizes)"
+  disk "$path"
+  say "$((kb / 1024)) MB are free now; $(sizes)"
+  if ((kb < floor_kb)); then
+    die "$EX_DISK" "$2 needs about $((need / 1024)) MB of disk, and $((kb / 1024)) MB are free at $path,\
+ with all deleted but the live release and the one before it: $(sizes)"
   fi
 }
 
@@ -73,37 +83,59 @@ sizes() {
   printf '%s' "$words"
 }
 
-# in_use: releases and venvs that a process of this user's runs from or works in; an application may
-# leave some behind when it stops. What is on the command lines of others is not asked: anybody can
-# write anything there.
+# in_use: sets used to the releases and venvs that a process of this user's runs from or works in; an
+# application may leave some behind when it stops. What is on the command lines of others is not
+# asked: anybody can write anything there.
 in_use() {
-  local files=() folder
-  while IFS= read -r folder; do files+=("${folder%/status}"); done \
-    < <(grep -lsE "^Uid:[[:space:]]+${EUID}[[:space:]]" /proc/[0-9]*/status || :)
+  local files=() links=() line like='/(releases/[0-9]{8}T[0-9]{6}Z-[0-9a-f]{7}|venvs/[0-9a-f]{16})'
+  mapfile -t files < <(grep -lsE "^Uid:[[:space:]]+${EUID}[[:space:]]" /proc/[0-9]*/status)
+  files=("${files[@]%/status}")
   {
-    find "${files[@]/%//cwd}" "${files[@]/%//root}" "${files[@]/%//exe}" "${files[@]/%//fd}" \
-      -maxdepth 1 -type l -printf '%l\n'
-    cat "${files[@]/%//maps}" "${files[@]/%//cmdline}" | tr '\0' '\n'
-  } 2>/dev/null | grep -aoE '/(releases/[0-9]{8}T[0-9]{6}Z-[0-9a-f]{7}|venvs/[0-9a-f]{16})' | sort -u || :
+    mapfile -t links < <(find "${files[@]/%//cwd}" "${files[@]/%//root}" "${files[@]/%//exe}" "${files[@]/%//fd}" \
+      -maxdepth 1 -type l '(' -lname '*/releases/*' -o -lname '*/venvs/*' ')' -printf '%l\n')
+    used=$(grep -ahosE "$like" "${files[@]/%//maps}" "${files[@]/%//cmdline}") || :
+  } 2>/dev/null
+  for line in "${links[@]}"; do
+    while [[ $line =~ $like ]]; do
+      used+=$'\n'${BASH_REMATCH[0]}
+      line=${line#*"${BASH_REMATCH[0]}"}
+    done
+  done
 }
 
-# staying COUNT: the releases that are not deleted, among them the newest that served: by the order
-# in which they came to serve, not by their names, which a clock has made. One that never served has
-# no claim.
+# staying COUNT: sets stay to the releases that are not deleted, a blank at each side, among them the
+# newest that served: by the order in which they came to serve, not by their names, which a clock has
+# made. One that never served has no claim. Sets links to the venvs of releases: its name, a blank,
+# and where the link leads to.
 staying() {
-  local file name
-  xargs -n 1 <<<"$keep"
-  find "$path/slots" -type l -printf '%l\n' 2>/dev/null | sed 's,.*/,,'
-  sed -n 's,^/releases/,,p' <<<"$used"
+  local file line served=() all=()
+  stay=" ${keep//[[:space:]]/ } " links=()
+  while IFS= read -r line; do
+    if [[ $line == /releases/* ]]; then stay+="${line#/releases/} "; fi
+  done <<<"$used"
+  mapfile -t all < <(find "$path/slots" "$path/releases" -maxdepth 2 -type l -printf '%H %P %l\n' 2>/dev/null)
+  for line in "${all[@]}"; do
+    case ${line#"$path/"} in
+      slots\ *) stay+="${line##*/} " ;;
+      releases\ *'/.venv '*) links+=("${line#* }") ;;
+    esac
+  done
   for file in "$path"/releases/*/.deploy-action/live; do
-    name=${file%/.deploy-action/live}
-    if [[ -e ${file%live}complete ]]; then printf '%d %s\n' "$(<"$file")" "${name##*/}"; fi
-  done | sort -n | tail -n "$1" | cut -d ' ' -f 2
+    if [[ ! -e ${file%live}complete ]] || { ! first_line "$file" && [[ -s $file ]]; } || [[ ! $line =~ ^[0-9]{0,14}$ ]]; then continue; fi
+    file=${file%/.deploy-action/live}
+    served[10#0$line * 1000 + ${#served[@]}]=${file##*/}
+  done
+  served=("${served[@]}")
+  if ((${#served[@]} > $1)); then served=("${served[@]: -$1}"); fi
+  stay+="${served[*]} "
 }
 
 venvs() {
-  local venv
-  used+=$'\n'$(find "$path/releases" -mindepth 2 -maxdepth 2 -name .venv -type l -printf '%l\n' 2>/dev/null)
+  local venv line
+  for line in "${links[@]}"; do
+    venv=$path/releases/${line%%/*}
+    if [[ -e $venv || -e $venv.partial ]]; then used+=$'\n'${line#* }; fi
+  done
   for venv in "$path"/venvs/*/; do
     venv=${venv%/} venv=${venv##*/}
     if [[ $venv =~ ^[0-9a-f]{16}$ ]] && [[ $used != *"/$venv"* ]]; then delete "$path/venvs/$venv"; fi
@@ -111,10 +143,13 @@ venvs() {
 }
 
 assets() {
-  local needed asset
-  needed=$(cat -- "$path"/releases/*/.deploy-action/assets 2>/dev/null || :)
+  local file asset needed=' '
+  for file in "$path"/releases/*/.deploy-action/assets; do
+    if [[ -r $file ]]; then needed+=$(<"$file")' '; fi
+  done
+  needed=" ${needed//$'\n'/ } "
   for asset in "$path"/assets/*/; do
     asset=${asset%/} asset=${asset##*/}
-    if [[ $asset =~ ^[0-9a-f]{32,64}(-[0-9]+)?$ ]] && [[ $'\n'$needed$'\n' != *$'\n'"$asset"$'\n'* ]]; then delete "$path/assets/$asset"; fi
+    if [[ $asset =~ ^[0-9a-f]{32,64}(-[0-9]+)?$ ]] && [[ $needed != *" $asset "* ]]; then delete "$path/assets/$asset"; fi
   done
 }

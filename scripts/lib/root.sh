@@ -23,11 +23,14 @@ nginx_reload() {
 # says counts only if it is root's, and if nobody else may write what it names; nginx_ignored is
 # what does not.
 find_nginx() {
-  local pid title words i file
+  local pid title titles=() words i file
   [[ -z ${nginx[*]-} ]] || return 0
   nginx=(nginx) nginx_ignored=''
-  read -r pid title < <(nginx_titles) || return 0
-  if ! root_path nginx >/dev/null && file=$(as_root_or_not readlink -- "/proc/$pid/exe" 2>/dev/null) && [[ $file == */nginx ]] && file=$(roots_own "$file"); then
+  nginx_titles
+  ((${#titles[@]} > 0)) || return 0
+  read -r pid title <<<"${titles[0]}"
+  if ! root_path nginx && file=$(as_root_or_not readlink -- "/proc/$pid/exe" 2>/dev/null) && [[ $file == */nginx ]] \
+    && file=$(roots_own "$file"); then
     nginx=("$file") # built by hand, in a folder of its own
   fi
   read -ra words <<<"$title"
@@ -37,27 +40,46 @@ find_nginx() {
   done
 }
 
-# nginx_titles: pid and command line of the masters that run here, not in a container; those with
-# the usual configuration before others. A /proc that hides the processes of others shows them to
-# root only; without root the rules tell what they were when those were written.
+# nginx_titles: sets titles to pid and command line of the masters that run here, not in a container;
+# those with the usual configuration before others. A /proc that hides the processes of others shows
+# them to root only; without root the rules tell what they were when those were written.
 nginx_titles() {
-  local all pid title plain=() special=()
+  local all pid title line special=()
   all=$(masters pgrep)
+  masters_seen=$all
   if [[ -z $all && -r $rules_copy ]]; then
-    sed -nE 's,^[^ ]+ ALL=\(root\) NOPASSWD: ([^ ]*/nginx .*)-t$,0 \1,p' "$rules_copy"
+    while IFS= read -r line; do
+      if [[ $line =~ ^[^\ ]+\ ALL=\(root\)\ NOPASSWD:\ ([^\ ]*/nginx\ .*)-t$ ]]; then titles+=("0 ${BASH_REMATCH[1]}"); fi
+    done <"$rules_copy"
     return
   fi
   if [[ -z $all && ! -r /proc/1/stat ]]; then all=$(masters as_root_or_not pgrep); fi
   while read -r pid title; do
-    if [[ -z $title || $(awk '/^NSpid:/ { print NF }' "/proc/$pid/status" 2>/dev/null || :) == [3-9] ]]; then continue; fi
-    if [[ $title == *' -'[cp]' '* ]]; then special+=("$pid $title"); else plain+=("$pid $title"); fi
+    if [[ -z $title ]] || in_container "$pid"; then continue; fi
+    if [[ $title == *' -'[cp]' '* ]]; then special+=("$pid $title"); else titles+=("$pid $title"); fi
   done <<<"$all"
-  if ((${#plain[@]} + ${#special[@]} > 0)); then printf '%s\n' "${plain[@]}" "${special[@]}"; fi
+  titles+=("${special[@]}")
 }
 
-# nginx_runs: as far as it can be seen here. all_seen: does /proc show the processes of others (it
-# hides them by hidepid), or is root to be had?
-nginx_runs() { [[ -n $(masters pgrep) ]] || { [[ ! -r /proc/1/stat ]] && all_seen && [[ -n $(masters as_root_or_not pgrep) ]]; }; }
+# in_container PID: it has a number of its own there (proc(5), NSpid).
+in_container() {
+  local words
+  while read -ra words; do
+    if [[ ${words[0]-} == NSpid: ]]; then
+      ((${#words[@]} > 2))
+      return
+    fi
+  done 2>/dev/null <"/proc/$1/status"
+  return 1
+}
+
+# nginx_runs: as far as it can be seen here; what was seen in this verb need not be looked for again.
+# all_seen: does /proc show the processes of others (it hides them by hidepid), or is root to be had?
+nginx_runs() {
+  if [[ -z ${masters_seen-} ]]; then masters_seen=$(masters pgrep); fi
+  if [[ -z $masters_seen && ! -r /proc/1/stat ]] && all_seen; then masters_seen=$(masters as_root_or_not pgrep); fi
+  [[ -n $masters_seen ]]
+}
 all_seen() { [[ -r /proc/1/stat ]] || { ! rules_stand && free_root; }; }
 
 # masters COMMAND...: pid and title of each, as this pgrep sees them.
@@ -66,8 +88,9 @@ masters() { { "$@" -U 0 -a -f '^nginx: master process ' || :; } 2>/dev/null </de
 # retiring_workers: how many workers of these masters are shutting down. Anybody may call a process
 # so; theirs are their children.
 retiring_workers() {
-  local of
-  of=$(masters pgrep | cut -d ' ' -f 1 | tr '\n' ,)
+  local all of='' pid
+  all=$(masters pgrep)
+  while read -r pid _; do of+=${pid:+$pid,}; done <<<"$all"
   if [[ -z $of ]]; then
     printf 0
   else
@@ -91,9 +114,10 @@ unit_verbs='restart enable disable stop reset-failed'
 
 # unit VERB INSTANCE: one of these, of a slot's unit (its port) or a worker's (PORT-NAME).
 unit() {
-  local words
+  local words unit_name
   told "$1"
-  as_root systemctl -q "${words[@]}" -- "$(unit_of "$2")" </dev/null
+  unit_of "$2"
+  as_root systemctl -q "${words[@]}" -- "$unit_name" </dev/null
 }
 
 # told VERB: sets words to what systemctl gets, and so what sudo lets through. systemd goes by the
@@ -103,53 +127,62 @@ told() {
   if [[ $1 == *able ]]; then words=(--no-reload "$1"); fi
 }
 
-# rules: the text of the sudoers rules. Paths are looked up where sudo looks, not on the user's own
+# rules: sets rules_text to that of the sudoers rules. Paths are looked up where sudo looks, not on the user's own
 # PATH: what a user may write must never run as root. Fails when a command is somewhere else.
 rules() {
-  local user command arguments
-  local -A where=()
-  user=$(id -un)
+  local user=$me one commands=() file
   # Other names may mean something else to sudo: an alias, a group, all.
-  [[ $user =~ ^[a-z_][a-z0-9_-]*$ ]] || user="#$(id -u)"
-  printf '# Written by deploy-action for %s: what a deployment runs as root once the host is set up.\n' "$app"
-  while read -r command arguments; do
-    if [[ -z ${where[$command]-} ]]; then where[$command]=$(root_path "$command") || return; fi
-    printf '%s ALL=(root) NOPASSWD: %s %s\n' "$user" "${where[$command]}" "$arguments"
-  done < <(routine)
+  [[ $user =~ ^[a-z_][a-z0-9_-]*$ ]] || user="#$EUID"
+  rules_text="# Written by deploy-action for $app: what a deployment runs as root once the host is set up."
+  routine
+  for one in "${commands[@]}"; do
+    root_path "${one%% *}" || return
+    rules_text+=$'\n'"$user ALL=(root) NOPASSWD: $file ${one#* }"
+  done
 }
 
+# routine: sets commands to them.
 routine() {
-  local port name verb words unit socket
+  local port name verb words unit_name socket_name
   find_nginx
-  printf '%s\n' "${nginx[*]} -t" "${nginx[*]} -s reload" "cmp -s -- $rules_file $rules_copy"
+  commands=("${nginx[*]} -t" "${nginx[*]} -s reload" "cmp -s -- $rules_file $rules_copy")
   has_systemd || return 0
   for port in $ports; do
-    socket=$(socket_of "$port")
+    socket_of "$port"
     for name in '' ${processes-}; do
-      unit=$(unit_of "$port${name:+-$name}")
+      unit_of "$port${name:+-$name}"
       for verb in $unit_verbs; do
         told "$verb"
-        printf 'systemctl -q %s -- %s\n' "${words[*]}" "$unit"
+        commands+=("systemctl -q ${words[*]} -- $unit_name")
       done
     done
     for verb in $socket_verbs; do
       told "$verb"
-      printf 'systemctl -q %s -- %s\n' "${words[*]}" "$socket"
+      commands+=("systemctl -q ${words[*]} -- $socket_name")
     done
   done
 }
 
 # rules_stand: are the rules in place, for these inputs? To be allowed to compare proves it to a
 # user who can't read them: so there is nothing that sudo would refuse, and write down as a refusal,
-# while all is as it should be.
+# while all is as it should be. It is asked once in a verb, which writes them after that if at all.
 rules_stand() {
-  local wanted
-  wanted=$(rules) && [[ -r $rules_copy && $(<"$rules_copy") == "$wanted" ]] \
-    && as_root cmp -s -- "$rules_file" "$rules_copy" 2>/dev/null </dev/null
+  local rules_text
+  if [[ -z ${standing-} ]]; then
+    standing=no
+    if rules && [[ -r $rules_copy && $(<"$rules_copy") == "$rules_text" ]] \
+      && as_root cmp -s -- "$rules_file" "$rules_copy" 2>/dev/null </dev/null; then
+      standing=yes
+    fi
+  fi
+  [[ $standing == yes ]]
 }
 
 # rules_have_a_place: on a host whose sudo is like Debian's.
-rules_have_a_place() { have visudo && as_root test -d "${rules_file%/*}" && rules >/dev/null; }
+rules_have_a_place() {
+  local rules_text
+  have visudo && as_root test -d "${rules_file%/*}" && rules
+}
 
 # free_root: may this user run anything as root? To be asked only when that is needed: what sudo
 # refuses, its log keeps.
@@ -158,20 +191,20 @@ free_root() { ((EUID == 0)) || { sudo -n -l -- true && sudo -n -- true; } >/dev/
 # as_root_or_not COMMAND...: for what root sees more of.
 as_root_or_not() { if free_root; then as_root "$@"; else "$@"; fi; }
 
-# exposed FILE: the first of it and the folders on the way, by its name and by what links make of
-# it, in which this user may put something in its place; fails when only others may. In a folder
-# such as /tmp nobody takes away what is another's.
+# exposed FILE MEANT: sets where to the first of it and the folders on the way, by its name and by what
+# links make of it (MEANT), in which this user may put something in its place; fails when only others
+# may. In a folder such as /tmp nobody takes away what is another's.
 exposed() {
   local at way above
-  for way in "$1" "$(readlink -m -- "$1")"; do
+  for way in "$@"; do
     at=$way
     while [[ $at != / ]]; do
       above=${at%/*} above=${above:-/}
       if [[ -O $at && ! -L $at ]] || [[ -f $at && -w $at ]]; then
-        printf '%s' "$at"
+        where=$at
         return
       elif [[ ! -L $above && -w $above ]] && ! [[ -k $above && ! -O $above && (-e $at || -L $at) && ! -O $at ]]; then
-        printf '%s' "$above"
+        where=$above
         return
       fi
       at=$above
@@ -184,12 +217,15 @@ exposed() {
 # whoever took over the application would be root by it, however few commands sudo lets the user
 # run.
 judge_rights() {
-  local file where seen=' '
+  local file where seen=' ' meant=() n=0
   if ((EUID == 0)); then return; fi
+  mapfile -d '' -t meant < <(readlink -zm -- "$@")
   for file in "$@"; do
-    if ! where=$(exposed "$file") || [[ $seen == *" $where "* ]]; then continue; fi
+    n=$((n + 1))
+    if ! exposed "$file" "${meant[n - 1]-}" || [[ $seen == *" $where "* ]]; then continue; fi
     seen+="$where "
-    faults+=("$(id -un) may write to $where, and root reads configuration there ($file), so the application could become root: sudo chown root:root $where && sudo chmod go-w $where, or choose a place that is root's")
+    faults+=("$me may write to $where, and root reads configuration there ($file), so the application could become\
+ root: sudo chown root:root $where && sudo chmod go-w $where, or choose a place that is root's")
   done
 }
 

@@ -13,12 +13,12 @@ site_written=/var/lib/deploy-action/$app/site.conf       # as this action wrote 
 # then it is left as it is, and so is site). Ends the script where the site is not ours to write.
 look_at_site() {
   differing=() edited=no
-  if [[ -e $site_file && -e $site_written ]] && ! cmp -s -- "$site_file" "$site_written"; then
+  if [[ -e $site_file && -e $site_written && $(<"$site_file") != "$(<"$site_written")" ]]; then
     same "$site_written" "$site" \
       || die "$EX_NGINX" "$site_file was edited since this action wrote it, and another one is to be written, for other inputs or by another version: move the edits to a file in /etc/nginx/$app.d, which the site includes, and delete $site_written"
     site=$(<"$site_file")
     edited=yes
-  elif [[ -e $site_file && ! -e $site_written ]] && ! grep -q '^# Written by deploy-action' "$site_file"; then
+  elif [[ -e $site_file && ! -e $site_written ]] && ! written_by_us "$site_file"; then
     die "$EX_NGINX" "$site_file exists and was not written by this action; rename it, or choose another name with the input app"
   fi
   same "$site_file" "$site" || differing+=("$site_file")
@@ -28,7 +28,22 @@ look_at_site() {
 
 # same FILE TEXT: is that its text, but for the line that names the slot nginx falls back to?
 same() {
-  [[ -e $1 ]] && diff -q <(grep -v '^set ' "$1") <(grep -v '^set ' <<<"$2") >/dev/null
+  local text there
+  [[ -r $1 ]] || return 1
+  without_set "$(<"$1")"
+  there=$text
+  without_set "$2"
+  [[ $text == "$there" ]]
+}
+
+# without_set TEXT: sets text to it, less such lines.
+without_set() {
+  local line lines
+  text=''
+  mapfile -t lines <<<"$1"
+  for line in "${lines[@]}"; do
+    if [[ $line != 'set '* ]]; then text+=$line$'\n'; fi
+  done
 }
 
 # site_loaded: does nginx itself answer with these texts, whoever asks? Sets elsewhere to where it

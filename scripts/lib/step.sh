@@ -36,7 +36,7 @@ own_lock() {
 
 note_step() {
   local began boot
-  starttime "$$" began
+  starttime "$$"
   read -r boot </proc/sys/kernel/random/boot_id
   printf '%s %s %s\n' "$$" "$began" "$boot" >"$path/.lock.leader" \
     && exec {results_fd}>"$path/.lock.results"
@@ -46,7 +46,7 @@ note_step() {
 # new one takes its place. Called before the first step of a run, when nothing of an earlier one is
 # at work.
 close_step() {
-  if [[ -n $(find "$path/.lock.step" -maxdepth 0 -perm /077 2>/dev/null) ]]; then rm -f -- "$path/.lock.step"; fi
+  if [[ (-e $path/.lock.step || -L $path/.lock.step) && -n $(find "$path/.lock.step" -maxdepth 0 -perm /077) ]]; then rm -f -- "$path/.lock.step"; fi
 }
 
 # end_cut_off: ends what a cut-off step left running; sets leader. Who holds the deploy lock may do
@@ -93,16 +93,16 @@ blame_halt() {
 # blame_disk STATUS: what failed on a full or read-only disk without a reason of ours, or by another
 # program's doing, failed because of it. The other exit codes are what Go goes by, and stay.
 blame_disk() {
-  local kb inodes dir where
+  local kb inodes percent dir where
   case $1 in
     0) return ;;
     "$EX_FETCH" | "$EX_RECEIVE" | "$EX_BUILD") ;;
     *) (($1 < EX_CHECK)) || return 0 ;;
   esac
   for dir in "$path" "$flags"; do
-    if where=$(read_only "$dir"); then die "$EX_READ_ONLY" "the file system of $dir, mounted at $where, is read-only"; fi
+    if read_only "$dir"; then die "$EX_READ_ONLY" "the file system of $dir, mounted at $where, is read-only"; fi
   done
-  kb=$(free_kb "$path") && inodes=$(free_inodes "$path") || return 0
+  disk "$path" || return 0
   if ((kb < 1024 || ${inodes:-10} < 10)); then die "$EX_DISK" "the disk is full: $kb KB and ${inodes:-enough} inodes are free at $path"; fi
 }
 

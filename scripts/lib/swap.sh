@@ -7,14 +7,18 @@ swap_file=/var/lib/deploy-action/swap
 fstab=/etc/fstab
 
 # lacks_swap: is some wanted, and none there? Another's is as good, whatever its size.
-lacks_swap() { [[ -n $swap ]] && (($(wc -l </proc/swaps) < 2)); }
+lacks_swap() {
+  local there
+  [[ -n $swap ]] && mapfile -t there </proc/swaps && ((${#there[@]} < 2))
+}
 
 # make_swap FILE: it is there after a reboot, too. Whole or not at all: no half of it stays on the
 # disk.
 make_swap() {
-  local free words
+  local free words kb inodes percent
   as_root install -d -m 0755 -- "${1%/*}"
-  free=$(($(free_kb "${1%/*}") / 1024))
+  disk "${1%/*}"
+  free=$((kb / 1024))
   ((free >= swap + 512)) \
     || die "$EX_CHECK" "a swap file of $swap MB (input swap) needs as much disk and 512 MB to spare, and $free MB are free at ${1%/*}"
   as_root rm -f -- "$1"

@@ -7,7 +7,7 @@
 # can't be renamed into place, as its scripts name its own folder, so a marker written last says
 # that it is whole; without the marker it is made again.
 venv() {
-  local key dir before
+  local key dir before kills serving kb inodes percent
   key=$({ python3 -VV && command -v python3 && uname -m && requirements requirements.txt; } | sha256sum)
   dir=$path/venvs/${key:0:16}
   if [[ -e $dir/.complete ]]; then
@@ -15,8 +15,10 @@ venv() {
     result built reused
   else
     rm -rf -- "$dir"
-    make_room "$(serving_kb .venv)" "a new venv"
-    before=$(oom_kills)
+    serving_kb .venv
+    make_room "$serving" "a new venv"
+    oom_kills
+    before=$kills
     nice -n 10 python3 -m venv -- "$dir" >&2 || die "$EX_BUILD" "python3 -m venv failed"
     if ! nice -n 10 "$dir/bin/python" -m pip install --no-input --disable-pip-version-check --no-color --no-cache-dir --progress-bar off \
       -r requirements.txt >&2; then
@@ -24,7 +26,7 @@ venv() {
       die "$EX_BUILD" "pip could not install requirements.txt"
     fi
     sync -f "$dir"
-    : | write "$dir/.complete" 0644
+    write "$dir/.complete" 0644 ''
     result built venv
   fi
   if [[ -d .venv && ! -L .venv ]]; then

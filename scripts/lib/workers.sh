@@ -34,7 +34,7 @@ may_handle() {
     if [[ " $processes $beyond " != *" $name "* ]]; then beyond+="${beyond:+ }$name"; fi
   done
   if [[ -z $beyond ]] || free_root; then return; fi
-  die "$EX_CHECK" "$(id -un) has the rights for routine deployments only, and none for these processes: $beyond; name each in the input processes, with its command, and run operation: setup once while $(id -un) can run all commands as root"
+  die "$EX_CHECK" "$me has the rights for routine deployments only, and none for these processes: $beyond; name each in the input processes, with its command, and run operation: setup once while $me can run all commands as root"
 }
 
 # may_handle_all RELEASE: the same of those that it has.
@@ -48,10 +48,13 @@ may_handle_all() {
 # look_at_workers PORT NAME...: sets down to the names of those that do not run, or were started
 # again, and how to what became of the first.
 look_at_workers() {
-  local port=$1 name key value units=() state sub restarts code status result
+  local port=$1 name key value units=() state sub restarts code status result unit_name
   shift
   down='' how=''
-  for name in "$@"; do units+=("$(unit_of "$port-$name")"); done
+  for name in "$@"; do
+    unit_of "$port-$name"
+    units+=("$unit_name")
+  done
   exec {shown}< <(systemctl show -p ActiveState -p SubState -p NRestarts -p ExecMainCode -p ExecMainStatus -p Result -- "${units[@]}" </dev/null)
   for name in "$@"; do
     state='' sub='' restarts=0 code='' status='' result=''
@@ -80,20 +83,21 @@ look_at_workers() {
 # begin_workers PORT: starts those of the slot's release, and sets workers to them and offsets to
 # where their lines begin in their logs; what runs of that very release goes on.
 begin_workers() {
-  local port=$1 release of name log
-  release=$(readlink -- "$path/slots/$port")
-  release=${release##*/}
+  local port=$1 release of name log utc unit_name
+  release_in "$port"
   if workers_in "$port" && [[ $of != "$release" ]]; then end_workers "$port"; fi
   workers_of "$path/slots/$port"
   if [[ -z $workers ]]; then return; fi
   # Where nothing can be written any more, those that were there before are started all the same.
-  printf '%s %s\n' "$release" "$workers" | write "$path/slots/$port.workers" 0644 || [[ $undo == yes ]]
+  write "$path/slots/$port.workers" 0644 "$release $workers"$'\n' || [[ $undo == yes ]]
   for name in $workers; do
     log=$path/logs/$port-$name.log
     unit enable "$port-$name"
-    if [[ -s $log && $(stat -c %s "$log") -gt 10485760 ]]; then mv -f -- "$log" "$log.1"; fi
-    if ! systemctl is-active -q -- "$(unit_of "$port-$name")" </dev/null; then
-      { printf '=== %s start of %s of %s on port %s\n' "$(date -u +%FT%TZ)" "$name" "$release" "$port" >>"$log"; } || [[ $undo == yes ]]
+    turn_over "$log"
+    unit_of "$port-$name"
+    if ! systemctl is-active -q -- "$unit_name" </dev/null; then
+      utc_now
+      { printf '=== %s start of %s of %s on port %s\n' "$utc" "$name" "$release" "$port" >>"$log"; } || [[ $undo == yes ]]
       unit reset-failed "$port-$name" 2>/dev/null || : # it counts from 0 how often it was started again
       offsets[$name]=$(stat -c %s "$log" 2>/dev/null) || offsets[$name]=0
       unit restart "$port-$name" || : # a look tells what became of it
@@ -105,7 +109,7 @@ declare -A offsets=()
 # end_workers PORT: what runs in the slot finishes what it has in hand, and ends; systemd sees to
 # that, and to how long it may take.
 end_workers() {
-  local port=$1 of workers name job jobs=() left=''
+  local port=$1 of workers name job jobs=() left='' unit_name
   workers_in "$port" || return 0
   for name in $workers; do unit disable "$port-$name" || [[ ! -e $process_unit ]]; done
   for name in $workers; do
@@ -114,7 +118,8 @@ end_workers() {
   done
   for job in "${jobs[@]}"; do wait "$job" || :; done
   for name in $workers; do
-    if systemctl is-active -q -- "$(unit_of "$port-$name")" </dev/null; then left+="${left:+, }$name"; fi
+    unit_of "$port-$name"
+    if systemctl is-active -q -- "$unit_name" </dev/null; then left+="${left:+, }$name"; fi
     unit reset-failed "$port-$name" 2>/dev/null || :
   done
   [[ -z $left ]] || die "$EX_STOP" "these processes of port $port still run: $left"
