@@ -84,6 +84,7 @@ type fakeHost struct {
 	store  *fakeStore
 	faults map[scripts.Verb]fault
 	cancel func()
+	does   func(scripts.Verb, scripts.Values) // is told of each verb that does something, before
 }
 
 // fault is what happens at a verb, once.
@@ -274,6 +275,9 @@ func (s *fakeShell) run(ctx context.Context, verb scripts.Verb, v scripts.Values
 		if verb == scripts.Stop && (f.flag == v["port"] || f.flag == "both") {
 			return &remote.ExitError{Code: scripts.ExitFlag}
 		}
+		if f.does != nil {
+			f.does(verb, v)
+		}
 		answer = f.effect(verb, v)
 	}
 	if !lockless[verb] {
@@ -291,6 +295,9 @@ func (s *fakeShell) run(ctx context.Context, verb scripts.Verb, v scripts.Values
 		switch bad.kind {
 		case "cancel":
 			f.cancel()
+			if v["undo"] == "yes" { // which goes on
+				return nil
+			}
 			<-ctx.Done()
 			return context.Cause(ctx)
 		case "gone-after", "lost-after":
