@@ -22,7 +22,6 @@ type Deployment struct {
 	begin          time.Time
 	told           sync.Mutex                                        // guards details, and a host's lines in the log
 	details        string                                            // Markdown for the summary
-	telling        sync.Mutex                                        // of it, where several hosts do at once
 	untidy         bool                                              // something is left for the post step
 	saved          func(string) string                               // for Tidy: what the run that was cut off has left
 	tree           func() (*workspace.Tree, error)                   // walks through the workspace, once

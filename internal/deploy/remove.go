@@ -139,6 +139,7 @@ func (d *Deployment) listRemoval(ctx context.Context, h *target) (string, error)
 			details += "- " + what + " " + report.MarkdownText(line) + "\n"
 		}
 	}
+	d.told.Lock()
 	d.rep.Info("on " + h.Address.String() + ":")
 	say(map[bool]string{true: "would go:", false: "goes:"}[d.op.asks], goes)
 	say("stays:", stays)
@@ -147,10 +148,9 @@ func (d *Deployment) listRemoval(ctx context.Context, h *target) (string, error)
 		details += "nothing of " + d.in.App + "\n"
 	}
 	if d.op.asks {
-		d.telling.Lock()
 		d.details += details
-		d.telling.Unlock()
 	}
+	d.told.Unlock()
 	switch {
 	case h.unchanged:
 		return "nothing of " + d.in.App + " is on this host", res.Err()
