@@ -222,21 +222,44 @@ func TestWhatPutsNothingLiveIsDoneOnEachHost(t *testing.T) {
 	}
 }
 
-// The lists of several hosts are told apart.
-func TestStatusNamesEachHostBeforeItsLists(t *testing.T) {
-	fleet := newFleet(t, 3)
-	in := fleet.inputs()
-	in.Operation = inputs.Status
-	result, log, err := fleet.deploy(t, in)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range fleet {
-		name := fmt.Sprintf("ubuntu@web-%d", i+1)
-		_, lists, _ := strings.Cut(result.Details, "#### `"+name+"`\n")
-		lists, _, _ = strings.Cut(lists, "####")
-		if n := strings.Count(lists, "| slot |"); n != 1 || !strings.Contains(log, "\n"+name+":\nslot ") {
-			t.Errorf("%s has %d lists of slots:\n%s\n%s", name, n, result.Details, log)
+// writes keeps what is written, each time by itself.
+type writes []string
+
+func (w *writes) Write(p []byte) (int, error) {
+	*w = append(*w, string(p))
+	return len(p), nil
+}
+
+// The lists of several hosts are told apart, whoever else prints at that moment: those of a host
+// are printed at once.
+func TestWhatIsToldOfAHostStaysTogether(t *testing.T) {
+	for _, tt := range []struct {
+		operation         inputs.Operation
+		dry               bool
+		heading, in, last string // of the host's block: in the summary, its first line in the log, and its last one
+	}{
+		{inputs.Status, false, "#### `%s`\n", "%s:\nslot ", "\ntime "},
+		{inputs.Deploy, true, "Plan for `%s`:\n", "plan for %s:\n  1. ", "\n  2. "},
+		{inputs.Remove, false, "On `%s`:\n", "on %s:\n  would go: ", "\n  stays: "},
+	} {
+		fleet := newFleet(t, 3)
+		in := fleet.inputs()
+		in.Operation, in.DryRun = tt.operation, tt.dry
+		var log writes
+		d := New(in, report.New(&log, func(string) string { return "" }), fleet.dial, fleet[0].open, time.Now())
+		d.patience = 20 * time.Millisecond
+		result, err := d.Run(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range fleet {
+			name := fmt.Sprintf("ubuntu@web-%d", i+1)
+			whole := slices.ContainsFunc(log, func(w string) bool {
+				return strings.HasPrefix(w, fmt.Sprintf(tt.in, name)) && strings.Contains(w, tt.last)
+			})
+			if !whole || strings.Count(result.Details, fmt.Sprintf(tt.heading, name)) != 1 {
+				t.Errorf("%s: %s:\n%s\n%q", tt.operation, name, result.Details, log)
+			}
 		}
 	}
 }

@@ -20,7 +20,7 @@ type Deployment struct {
 	op             operation // that the input names
 	open           Opener
 	begin          time.Time
-	told           sync.Mutex                                        // guards details, and a host's lines in the log
+	told           sync.Mutex                                        // guards details
 	details        string                                            // Markdown for the summary
 	untidy         bool                                              // something is left for the post step
 	saved          func(string) string                               // for Tidy: what the run that was cut off has left

@@ -42,21 +42,19 @@ func (d *Deployment) intent() string {
 // showPlan says what is about to be done to this host, by what detection found; a dry run ends with
 // it.
 func (d *Deployment) showPlan(_ context.Context, h *target) (string, error) {
-	lines := d.planHTTPS(h, d.plan(h))
-	d.told.Lock()
-	defer d.told.Unlock()
-	d.rep.Info("plan for " + h.Address.String() + ":")
-	for n, line := range lines {
-		d.rep.Info(fmt.Sprintf("  %d. %s", n+1, line))
+	plan := d.planHTTPS(h, d.plan(h))
+	lines := []string{"plan for " + h.Address.String() + ":"}
+	details := "\nPlan for " + report.MarkdownCode(h.Address.String()) + ":\n\n"
+	for n, line := range plan {
+		lines = append(lines, fmt.Sprintf("  %d. %s", n+1, line))
+		details += fmt.Sprintf("%d. %s\n", n+1, report.MarkdownText(line))
 	}
 	if !d.in.DryRun {
-		return things(len(lines)) + " to do", nil
+		d.tell(lines, "")
+		return things(len(plan)) + " to do", nil
 	}
-	d.details += "\nPlan for " + report.MarkdownCode(h.Address.String()) + ":\n\n"
-	for n, line := range lines {
-		d.details += fmt.Sprintf("%d. %s\n", n+1, report.MarkdownText(line))
-	}
-	return things(len(lines)) + " to do, none done", nil
+	d.tell(lines, details)
+	return things(len(plan)) + " to do, none done", nil
 }
 
 func things(n int) string {

@@ -133,24 +133,23 @@ func (d *Deployment) listRemoval(ctx context.Context, h *target) (string, error)
 	}
 	goes, stays := numbered(res, "go"), numbered(res, "stay")
 	details := "\nOn " + report.MarkdownCode(h.Address.String()) + ":\n\n"
-	say := func(what string, lines []string) {
-		for _, line := range lines {
-			d.rep.Info("  " + what + " " + line)
+	lines := []string{"on " + h.Address.String() + ":"}
+	say := func(what string, found []string) {
+		for _, line := range found {
+			lines = append(lines, "  "+what+" "+line)
 			details += "- " + what + " " + report.MarkdownText(line) + "\n"
 		}
 	}
-	d.told.Lock()
-	d.rep.Info("on " + h.Address.String() + ":")
 	say(map[bool]string{true: "would go:", false: "goes:"}[d.op.asks], goes)
 	say("stays:", stays)
 	h.unchanged = len(goes) == 0
 	if h.unchanged {
 		details += "nothing of " + d.in.App + "\n"
 	}
-	if d.op.asks {
-		d.details += details
+	if !d.op.asks {
+		details = ""
 	}
-	d.told.Unlock()
+	d.tell(lines, details)
 	switch {
 	case h.unchanged:
 		return "nothing of " + d.in.App + " is on this host", res.Err()

@@ -42,18 +42,17 @@ func (d *Deployment) status(ctx context.Context, h *target) (string, error) {
 	for _, line := range slices.Backward(history) {
 		past = append(past, outcome.PastRow(line))
 	}
-	d.told.Lock()
-	defer d.told.Unlock()
+	var lines []string
+	var details string
 	if len(d.hosts) > 1 {
-		d.rep.Info(h.Address.String() + ":")
-		d.details += "\n#### " + report.MarkdownCode(h.Address.String()) + "\n"
+		lines = []string{h.Address.String() + ":"}
+		details = "\n#### " + report.MarkdownCode(h.Address.String()) + "\n"
 	}
 	for _, g := range []outcome.Grid{slots, known, past} {
-		d.details += "\n" + g.Markdown()
-		for _, line := range g.Text() {
-			d.rep.Info(line)
-		}
+		lines = append(lines, g.Text()...)
+		details += "\n" + g.Markdown()
 	}
+	d.tell(lines, details)
 	if len(releases) == 0 {
 		return "no release in " + d.in.Path, res.Err()
 	}

@@ -3,6 +3,7 @@ package deploy
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/clothesme/deploy-action/internal/host"
@@ -107,6 +108,17 @@ func (d *Deployment) warnOnce(h *target, title, text string) {
 		h.warned = append(h.warned, text)
 		d.rep.Warn(title, text)
 	}
+}
+
+// tell prints lines of one host's together, so that no other host's come in between, and keeps
+// details for the summary. Hosts may be told of at once.
+func (d *Deployment) tell(lines []string, details string) {
+	d.told.Lock()
+	defer d.told.Unlock()
+	if len(lines) > 0 {
+		d.rep.Info(strings.Join(lines, "\n"))
+	}
+	d.details += details
 }
 
 // answer is what the site said to a request that was made at some moment, as a visitor would make

@@ -148,14 +148,15 @@ func readWorkers(res *scripts.Results) []worker {
 
 // showWorkers lists them, for who asks.
 func (d *Deployment) showWorkers(h *target) {
-	var down []string
+	var lines, down []string
 	for _, w := range h.answer.Workers {
-		d.rep.Info(fmt.Sprintf("worker %s of port %s: %s, up for %s, started again %s times, %s", w.name, w.port,
+		lines = append(lines, fmt.Sprintf("worker %s of port %s: %s, up for %s, started again %s times, %s", w.name, w.port,
 			w.state, cmp.Or(uptimeText(w.uptime), "0s"), cmp.Or(w.restarts, "0"), cmp.Or(memoryText(w.rssMB), "0 MB")))
 		if w.state != "running" {
 			down = append(down, w.name+" ("+w.state+")")
 		}
 	}
+	d.tell(lines, "")
 	if d.op.asks && !nothingToSettle(h) {
 		d.rep.Warn("Workers of "+h.Address.Name, "those that run are not those of the active release: a run was cut off, "+
 			"and the next one puts that right")
