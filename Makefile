@@ -6,7 +6,7 @@
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
 
-demo: ## redeploy a real application under load, and see that no request fails
+demo: ## redeploy a real application under load, then to three hosts of which one is bad, and see that no request fails
 	@e2e/prepare/run.sh demo env CGO_ENABLED=0 go run ./e2e/demo
 
 quick: ## lint what changed, run all tests without hosts and the main scenario with one: before each commit

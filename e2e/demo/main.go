@@ -1,6 +1,7 @@
-// Demo shows the whole product on one machine: a real host in a container, a real FastAPI
-// application, and four deployments under continuous load, of which the last is a broken release
-// that must be refused. `make demo` runs it.
+// Demo shows the whole product on one machine, in two acts. The first has a real host in a
+// container, a real FastAPI application, and four deployments under continuous load, of which the
+// last is a broken release that must be refused. The second has three such hosts, and a release
+// that is bad on one of them: none may get it. `make demo` runs it.
 package main
 
 import (
@@ -28,7 +29,7 @@ func main() {
 	if err != nil {
 		fmt.Fprintln(d.out, "demo:", err)
 	}
-	fmt.Fprintln(d.out, closing(len(d.rows), d.load.Requests, d.load.Failed))
+	fmt.Fprintln(d.out, closing(d.deploys, d.load.Requests, d.load.Failed))
 	if err != nil {
 		os.Exit(1) //nolint:gocritic // nothing is left to be done by stop
 	}
@@ -38,23 +39,23 @@ func main() {
 type demo struct {
 	out     io.Writer
 	colours bool // out shows them
-	rows    []row
-	load    load.Report
+	deploys int
+	rows    []row       // of the first act
+	load    load.Report // of both
 }
 
-// version is a release of the example; the good ones become live.
+// version is a release of the example and what is said of its deployment.
 type version struct {
-	name   string
-	broken string // what the file BROKEN says
-	about  string // announces its deployment
+	site.Release
+	about string
 }
 
 var versions = []version{
-	{"v1", "", "the first release, on a host that has none"},
-	{"v2", "", "the next release, under load"},
-	{"v3", "", "one more, back on the first port"},
+	{site.Release{Version: "v1"}, "the first release, on a host that has none"},
+	{site.Release{Version: "v2"}, "the next release, under load"},
+	{site.Release{Version: "v3"}, "one more, back on the first port"},
 	{
-		"v4", "exit-at-boot",
+		site.Release{Version: "v4", Broken: "exit-at-boot"},
 		"broken on purpose: it exits at its start. The error that follows is expected, and v3 goes on serving",
 	},
 }
@@ -71,11 +72,7 @@ func (d *demo) run(ctx context.Context) (err error) {
 	}
 	var users *load.Load
 	for _, v := range versions {
-		fmt.Fprintf(d.out, "\n=== %s: %s\n", v.name, v.about)
-		result, err := shop.Deploy(ctx, v.name, v.broken, newPrinter(d.out, d.colours).line)
-		if err == nil {
-			err = context.Cause(ctx) // then the result is not the release's doing
-		}
+		result, err := d.deploy(ctx, shop, v)
 		if err != nil {
 			return err
 		}
@@ -83,20 +80,42 @@ func (d *demo) run(ctx context.Context) (err error) {
 			return err
 		}
 		if users == nil {
-			users = load.Start(ctx, load.Options{URL: shop.Host.URL()})
-			mix := load.DefaultMix
-			fmt.Fprintf(d.out, "\nload: from now on %d connections GET, %d POST, %d wait for slow answers, %d send "+
-				"slow uploads, %d hold a WebSocket\n",
-				mix.Get, mix.Post, mix.Slow, mix.Upload, mix.WebSocket)
-			if err := users.WaitAnswers(ctx, load.KindGet, 100); err != nil {
+			if users, err = d.visit(ctx, shop.Hosts[0], load.DefaultMix); err != nil {
 				return err
 			}
 		}
 	}
 	d.load = users.Stop(ctx)
-	fmt.Fprintf(d.out, "\n%s\n%s%s", table(d.rows), stillOpen(d.load.WebSockets), d.load.Details())
-	if d.load.Failed > 0 || d.load.Requests == 0 {
-		return fmt.Errorf("%d of %d requests failed", d.load.Failed, d.load.Requests)
+	fmt.Fprintf(d.out, "\n%s\n%s%s", table(columns, d.cells()), stillOpen(d.load.WebSockets), d.load.Details())
+	if err := whole(d.load); err != nil {
+		return err
+	}
+	return d.secondAct(ctx, shop)
+}
+
+// deploy announces a release, and deploys it to all hosts.
+func (d *demo) deploy(ctx context.Context, shop *site.Site, v version) (*lab.Result, error) {
+	fmt.Fprintf(d.out, "\n=== %s: %s\n", v.Version, v.about)
+	d.deploys++
+	result, err := shop.Deploy(ctx, v.Release, newPrinter(d.out, d.colours).line)
+	if err == nil {
+		err = context.Cause(ctx) // then the result is not the release's doing
+	}
+	return result, err
+}
+
+// visit has users on a host's site from now on.
+func (d *demo) visit(ctx context.Context, h *lab.Host, mix load.Mix) (*load.Load, error) {
+	users := load.Start(ctx, load.Options{URL: h.URL(), Mix: mix})
+	fmt.Fprintf(d.out, "\nload on %s: from now on %d connections GET, %d POST, %d wait for slow answers, %d send slow "+
+		"uploads, %d hold a WebSocket\n", h.Name, mix.Get, mix.Post, mix.Slow, mix.Upload, mix.WebSocket)
+	return users, users.WaitAnswers(ctx, load.KindGet, 100)
+}
+
+// whole fails when a request was lost, or there was none.
+func whole(r load.Report) error {
+	if r.Failed > 0 || r.Requests == 0 {
+		return fmt.Errorf("%d of %d requests failed", r.Failed, r.Requests)
 	}
 	return nil
 }
@@ -114,9 +133,9 @@ func (d *demo) note(v version, result *lab.Result) error {
 		return fmt.Errorf("output hosts %q: %w", result.Outputs["hosts"], err)
 	}
 	h := hosts[0]
-	r := row{Release: fmt.Sprintf("%s %s", v.name, h.Release), Outcome: result.Outputs["outcome"]}
+	r := row{Release: fmt.Sprintf("%s %s", v.Version, h.Release), Outcome: result.Outputs["outcome"]}
 	want := "deployed"
-	if v.broken != "" {
+	if v.Broken != "" {
 		want = "failed"
 		r.Outcome = "refused, the version before serves"
 	} else {
@@ -124,7 +143,7 @@ func (d *demo) note(v version, result *lab.Result) error {
 	}
 	d.rows = append(d.rows, r)
 	if got := result.Outputs["outcome"]; got != want {
-		return fmt.Errorf("%s: outcome %q, want %q", v.name, got, want)
+		return fmt.Errorf("%s: outcome %q, want %q", v.Version, got, want)
 	}
 	return nil
 }

@@ -21,22 +21,27 @@ type row struct {
 	Outcome string        // as in the output of that name, with the reason where there is one
 }
 
-var columns = [...]string{"release", "port", "live after", "of which app boot", "drained after", "outcome"}
+var columns = []string{"release", "port", "live after", "of which app boot", "drained after", "outcome"}
 
-// table formats the rows: words to the left, numbers to the right.
-func table(rows []row) string {
-	cells := [][len(columns)]string{columns}
-	for _, r := range rows {
+func (d *demo) cells() (cells [][]string) {
+	for _, r := range d.rows {
 		port := "-"
 		if r.Port != 0 {
 			port = strconv.Itoa(r.Port)
 		}
-		cells = append(cells, [...]string{
+		cells = append(cells, []string{
 			r.Release, port, seconds(r.Live), seconds(r.Boot), seconds(r.Drained),
 			r.Outcome,
 		})
 	}
-	var widths [len(columns)]int
+	return cells
+}
+
+// table formats cells below their columns: the first and the last column's to the left, the others'
+// to the right.
+func table(columns []string, cells [][]string) string {
+	cells = append([][]string{columns}, cells...)
+	widths := make([]int, len(columns))
 	for _, line := range cells {
 		for i, cell := range line {
 			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
@@ -46,7 +51,7 @@ func table(rows []row) string {
 	for n, line := range cells {
 		writeLine(&b, line, widths)
 		if n == 0 {
-			var rule [len(columns)]string
+			rule := make([]string, len(columns))
 			for i, width := range widths {
 				rule[i] = strings.Repeat("-", width)
 			}
@@ -56,12 +61,11 @@ func table(rows []row) string {
 	return b.String()
 }
 
-func writeLine(b *strings.Builder, line [len(columns)]string, widths [len(columns)]int) {
-	const last = len(columns) - 1
+func writeLine(b *strings.Builder, line []string, widths []int) {
 	for i, cell := range line {
 		fill := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))
 		switch i {
-		case last:
+		case len(line) - 1:
 			b.WriteString(cell)
 		case 0:
 			b.WriteString(cell + fill + "  ")

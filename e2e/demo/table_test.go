@@ -35,7 +35,7 @@ func TestTable(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			want := strings.Join(tt.want, "\n") + "\n"
-			if got := table(tt.rows); got != want {
+			if got := table(columns, (&demo{rows: tt.rows}).cells()); got != want {
 				t.Errorf("got\n%s\nwant\n%s", got, want)
 			}
 		})

@@ -42,15 +42,15 @@ func run(ctx context.Context, mermaid, folder string) (err error) {
 	if err != nil {
 		return err
 	}
-	if _, err := s.Deploy(ctx, "v1", "", nil); err != nil {
+	if _, err := s.Deploy(ctx, site.Release{Version: "v1"}, nil); err != nil {
 		return err
 	}
-	users := load.Start(ctx, load.Options{URL: s.Host.URL()})
+	users := load.Start(ctx, load.Options{URL: s.Hosts[0].URL()})
 	if err := users.WaitAnswers(ctx, load.KindGet, 100); err != nil {
 		return err
 	}
 	tape := &recording{load: users}
-	deployed, err := s.Deploy(ctx, "v2", "", tape.line)
+	deployed, err := s.Deploy(ctx, site.Release{Version: "v2"}, tape.line)
 	if err != nil {
 		return err
 	}
@@ -60,11 +60,11 @@ func run(ctx context.Context, mermaid, folder string) (err error) {
 	if err := os.WriteFile(filepath.Join(folder, "deployment.svg"), tape.svg(), 0o644); err != nil {
 		return err
 	}
-	failed, err := s.Deploy(ctx, "v3", "exit-at-boot", nil)
+	failed, err := s.Deploy(ctx, site.Release{Version: "v3", Broken: "exit-at-boot"}, nil)
 	if err != nil {
 		return err
 	}
-	restored, err := s.Deploy(ctx, "v4", "bad-after=1", nil)
+	restored, err := s.Deploy(ctx, site.Release{Version: "v4", Broken: "bad-after=1"}, nil)
 	if err != nil {
 		return err
 	}
