@@ -285,3 +285,19 @@ func TestGitLFS(t *testing.T) {
 	world.Failed(t, w.Run(w.Job(sha, gitFiles(nil))), "failed", "fetch: git-lfs could not fetch the files of "+sha[:7],
 		"site: unchanged")
 }
+
+// What a busy git server answers passes, and the log says that it is waited for.
+func TestGitServerIsBusyForAWhile(t *testing.T) {
+	w := world.New(t, lab.HostOptions{})
+	sha := w.Commit(map[string]string{"health": "1"})
+	w.Git.Busy(2)
+	result := w.Run(w.Job(sha, gitFiles(map[string]string{"ref": "main"})))
+	log := result.Log()
+	if result.ExitCode != 0 || strings.Count(log, ": trying again in ") != 2 ||
+		!strings.Contains(log, "The requested URL returned error: 503") {
+		t.Errorf("exit code %d\n%s", result.ExitCode, log)
+	}
+	if out := w.Exec("curl -fsS http://127.0.0.1/health"); out != "1" {
+		t.Errorf("%q is served", out)
+	}
+}

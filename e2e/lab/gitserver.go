@@ -43,6 +43,7 @@ type Git struct {
 	mu       sync.Mutex
 	repos    map[string]*Repo
 	requests []GitRequest
+	busy     int // how many requests are still answered with 503
 }
 
 // GitRequest is one request as the server saw it, so that a test can prove what was sent and what
@@ -115,6 +116,21 @@ func (g *Git) Requests() []GitRequest {
 	return append([]GitRequest(nil), g.requests...)
 }
 
+// Busy answers the next requests with 503, as GitHub does when it has too much to do.
+func (g *Git) Busy(requests int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.busy = requests
+}
+
+// isBusy takes one of those that are left.
+func (g *Git) isBusy() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.busy = max(0, g.busy) - 1
+	return g.busy >= 0
+}
+
 // Repo is the repository "owner/name", made empty and private on first use.
 func (g *Git) Repo(ctx context.Context, name string) (*Repo, error) {
 	if !repoName.MatchString(name) || strings.Contains(name, "..") {
@@ -156,6 +172,9 @@ func (g *Git) answer(w http.ResponseWriter, r *http.Request, authorized, valid b
 	repo := g.repos[name]
 	g.mu.Unlock()
 	switch {
+	case g.isBusy():
+		http.Error(w, "No server is currently available to service your request.", http.StatusServiceUnavailable)
+		return ""
 	case !valid && (authorized || repo == nil || !repo.isPublic()):
 		w.Header().Set("WWW-Authenticate", `Basic realm="GitHub"`)
 		http.Error(w, "Repository not found or no access.", http.StatusUnauthorized)

@@ -20,6 +20,7 @@ func New(in *inputs.Inputs, rep *report.Report, dial host.Dialer, open Opener, b
 	d := &Deployment{
 		engine: engine{rep: rep, now: time.Now, patience: reconnectFor, together: operationOf(in).live},
 		in:     in, op: operationOf(in), open: open, begin: begin, wanted: make(chan string, 1),
+		fetches: make(chan struct{}, fetchesAtOnce), fetchPause: firstPause,
 	}
 	d.openParameters = openParameters
 	d.same, d.toUndo = d.notRestarted, d.takesBack()

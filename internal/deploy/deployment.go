@@ -32,6 +32,9 @@ type Deployment struct {
 
 	skipped []*target // that are left out
 
+	fetches    chan struct{} // holds the turns that are taken
+	fetchPause time.Duration // before the second try
+
 	wanted chan string // of several hosts: has the commit that one has found ref to be
 }
 

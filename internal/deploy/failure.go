@@ -171,6 +171,9 @@ func (d *Deployment) next(s step, h *target, cause error) string {
 		return "see the application's last lines above; start it anew by a deployment, or with: ssh " +
 			sshTarget(h.Address) + " " + d.restartCommand(h) +
 			"; with the input \"allow-down\" the operation status reports and passes"
+	case gitServerFailed(cause):
+		return "see git's words above: its server was busy or did not answer, or the host can't reach it; run this " +
+			"workflow again once it does"
 	case errors.As(cause, &no):
 		return d.place(h).Remedy(no.Code)
 	}

@@ -73,6 +73,7 @@ type fakeHost struct {
 	onOffer     func()
 	lists       string                          // its releases, in place of the usual three
 	branch      string                          // the commit that a branch is here, by now
+	gitDown     int                             // how often the git server still answers 503
 	socket      bool                            // the active release was deployed with the strategy in-place
 	sent        map[scripts.Verb]scripts.Values // the last values of each verb
 	closed      string                          // since when visitors get the maintenance page, in seconds; "": they do not
@@ -225,6 +226,10 @@ func (s *fakeShell) run(ctx context.Context, verb scripts.Verb, v scripts.Values
 	}
 	bad, isBad := f.faults[verb]
 	delete(f.faults, verb)
+	if verb == scripts.Fetch && f.gitDown > 0 {
+		f.gitDown--
+		bad, isBad = fault{kind: "error", code: scripts.ExitFetch, words: gitBusy}, true
+	}
 	if isBad {
 		switch bad.kind {
 		case "gone-before", "lost-before", "overtaken", "restarted":

@@ -3,8 +3,10 @@ package deploy
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/clothesme/deploy-action/internal/inputs"
 	"github.com/clothesme/deploy-action/internal/state"
@@ -31,7 +33,7 @@ func (d *Deployment) fetch(ctx context.Context, h *target) (string, error) {
 	if d.servesAlready(h) {
 		values["active_commit"], values["active_recipe"] = h.Active.Commit, h.Active.Recipe
 	}
-	res, err := h.Exec(ctx, scripts.Fetch, values)
+	res, err := d.fetchWith(ctx, h, values)
 	if err != nil {
 		return "", err
 	}
@@ -48,6 +50,43 @@ func (d *Deployment) fetch(ctx context.Context, h *target) (string, error) {
 	}
 	h.release = res.Form("release", state.ReleaseForm)
 	return fmt.Sprintf("commit %.7s as release %s", h.commit, h.release), res.Err()
+}
+
+// fetchWith has a host fetch in its turn. What the git server or the way to it is to blame for is
+// tried again, since it mostly passes, in pauses that grow and differ from host to host.
+func (d *Deployment) fetchWith(ctx context.Context, h *target, values scripts.Values) (*scripts.Results, error) {
+	for try, pause := 1, d.fetchPause; ; try, pause = try+1, 3*pause {
+		res, err := d.fetchInTurn(ctx, h, values)
+		if try == fetchTries || !gitServerFailed(err) {
+			return res, err
+		}
+		wait := pause/2 + rand.N(pause)
+		d.rep.Info(fmt.Sprintf("%s: trying again in %s, %d of %d", h.Address.Name, wait.Round(100*time.Millisecond), try+1,
+			fetchTries))
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// What a git server is asked for: by as many hosts at once as a fleet's worth of clones does not
+// make it refuse some, and so often by each.
+const (
+	fetchesAtOnce = 10
+	fetchTries    = 4
+	firstPause    = 2 * time.Second
+)
+
+func (d *Deployment) fetchInTurn(ctx context.Context, h *target, values scripts.Values) (*scripts.Results, error) {
+	select {
+	case d.fetches <- struct{}{}:
+		defer func() { <-d.fetches }()
+		return h.Exec(ctx, scripts.Fetch, values)
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 }
 
 // oneRef is what a host is to fetch: the same commit as the others, although the branch may move
