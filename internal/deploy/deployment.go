@@ -28,6 +28,7 @@ type Deployment struct {
 	hashed         func() (*workspace.Tree, error)                   // and hashes it, once
 	fromAWS        []inputs.Variable                                 // none before the step env-from
 	openParameters func(context.Context, string) (Parameters, error) // by region
+	packs          packs                                             // of what is sent to several hosts
 	store          Store                                             // nil before the step resolve
 
 	skipped []*target // that are left out

@@ -116,6 +116,7 @@ func (d *Deployment) fail(ctx context.Context, s step, cause error) (*outcome.Re
 }
 
 func (d *Deployment) hangUp() {
+	defer d.packs.close()
 	for _, h := range d.hosts {
 		h.HangUp()
 	}

@@ -256,7 +256,16 @@ func (d *Deployment) transfer(
 		case <-ctx.Done():
 			return
 		}
-		if sent, unsent = upload(ctx, h, o.transfer+"/stream", tree, change, compressed); unsent != nil {
+		sent, unsent = d.upload(ctx, h, o.transfer+"/stream", change, change.ID()+scripts.Yes(compressed), func(
+			ctx context.Context, w io.Writer,
+		) error {
+			err := tree.Pack(ctx, w, change, compressed)
+			if err != nil && ctx.Err() == nil {
+				err = &unreadError{err}
+			}
+			return err
+		})
+		if unsent != nil {
 			// The host ends by itself what nobody sends to any more, and may have a reason to give.
 			time.AfterFunc(lastWords, func() { cancel(unsent) })
 		}
@@ -287,21 +296,32 @@ type unreadError struct{ error }
 
 func (e *unreadError) Unwrap() error { return e.error }
 
-// upload streams a change to the host.
-func upload(
-	ctx context.Context, h *target, path string, tree *workspace.Tree, change *workspace.Change, compressed bool,
+// upload streams a change to the host; name names what is in the stream.
+func (d *Deployment) upload(
+	ctx context.Context, h *target, path string, change *workspace.Change, name string, pack packer,
 ) (int64, error) {
+	if len(d.hosts) == 1 || !d.packs.roomFor(change.Size()) {
+		return uploadOne(ctx, h, path, pack)
+	}
+	made, err := d.packs.open(ctx, name, pack)
+	if err != nil {
+		return 0, err
+	}
+	defer d.packs.leave(name)
+	counted := &counter{r: made.reader()}
+	err = h.Upload(ctx, path, counted)
+	return counted.n.Load(), err
+}
+
+// uploadOne streams what is made for this host alone.
+func uploadOne(ctx context.Context, h *target, path string, pack packer) (int64, error) {
 	packing, cancel := context.WithCancel(ctx)
 	defer cancel()
 	pr, pw := io.Pipe()
 	packed := make(chan struct{})
 	go func() {
 		defer close(packed)
-		err := tree.Pack(packing, pw, change, compressed)
-		if err != nil && packing.Err() == nil {
-			err = &unreadError{err}
-		}
-		_ = pw.CloseWithError(err) // to the upload, which then fails with it
+		_ = pw.CloseWithError(pack(packing, pw)) // to the upload, which then fails with it
 	}()
 	counted := &counter{r: pr}
 	err := h.Upload(ctx, path, counted)

@@ -88,6 +88,21 @@ type Change struct {
 	send           []*entry
 }
 
+// ID names what a change sends: of one tree, equal ones are packed to the same bytes.
+func (c *Change) ID() string { return identity(slices.Concat(c.plus, []string{""}, c.minus)) }
+
+// Size is what a change packs to at most, in bytes: files, the lists, and what a tar has around
+// them.
+func (c *Change) Size() int64 {
+	size := c.Bytes + 2048*int64(c.Entries)
+	for _, lines := range [][]string{c.plus, c.minus} {
+		for _, line := range lines {
+			size += 3 * int64(len(line)) // in its list and, where its name is long, in the tar's headers
+		}
+	}
+	return size
+}
+
 // All sends everything.
 func (t *Tree) All() *Change { return t.change(make([]bool, len(t.entries)), nil) }
 
