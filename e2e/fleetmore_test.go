@@ -117,3 +117,47 @@ func TestEveryOperationOverSeveralHosts(t *testing.T) {
 	}
 	fl[1].Serves(result.Outputs["release"])
 }
+
+// A host that joined later does not have the release that the others go back to. It fetches it, or
+// none goes back.
+func TestARollbackReachesAHostThatJoinedLater(t *testing.T) {
+	fl := newFleet(t, 2)
+	w, joined := fl[0], fl[1]
+	first := w.Commit(map[string]string{"VERSION": "one"})
+	alone := w.Run(w.Job(first, nil))
+	fl.ended(alone, "deployed")
+	fl.ended(w.Run(w.Job(w.Commit(map[string]string{"VERSION": "two"}), fl.with(nil))), "deployed")
+	id := alone.Outputs["release"]
+	t.Run("under load", func(t *testing.T) {
+		for _, w := range fl {
+			w.In(t).UnderLoad()
+		}
+		back := w.Run(w.Job("", fl.with(map[string]string{"operation": "rollback", "env": "COLOUR=green"})))
+		fl.ended(back, "rolled-back")
+		if log := back.Log(); back.Outputs["release"] != id || !strings.Contains(log, "1 of 2 hosts do not have "+id) {
+			t.Errorf("rolled back to %s, want %s\n%s", back.Outputs["release"], id, log)
+		}
+	})
+	for i, want := range []string{"none", "COLOUR=green"} { // the first has it as it was deployed
+		fl[i].Serves(id)
+		got := fl[i].Exec("grep -rhs COLOUR= /home/ubuntu/shop/releases/" + id + "/.deploy-action || echo none")
+		if !strings.Contains(got, want) {
+			t.Errorf("host %d has %q, want %q", i+1, got, want)
+		}
+	}
+	// What the runner sent nobody can fetch. Both get the second from one packing.
+	c := &checkout{w}
+	c.put("health", "1")
+	c.noise("big", 3<<20)
+	fl.ended(w.Run(w.Job("", merged(files, nil))), "deployed")
+	c.put("health", "2")
+	fl.ended(w.Run(w.Job("", fl.with(files))), "deployed")
+	back := w.Run(w.Job("", fl.with(merged(files, map[string]string{"operation": "rollback"}))))
+	world.Failed(t, back, "failed", "agree: release ", "is not on ubuntu@"+joined.Host.IP, "can't be fetched there",
+		"ubuntu@"+joined.Host.IP+" has ", "site: unchanged", "next: name a release that all have")
+	for i, w := range fl {
+		if got := w.Exec("curl -fsS http://127.0.0.1/health"); got != "2" {
+			t.Errorf("host %d serves %q", i+1, got)
+		}
+	}
+}

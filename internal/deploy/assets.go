@@ -24,8 +24,11 @@ func S3(cfg s3.Config) Opener {
 func (a asset) id() string { return a.object.ID(a.proof) }
 
 func (d *Deployment) noAssets(h *target) bool {
-	return len(d.in.Assets) == 0 || h.unchanged || !d.op.makes && !d.op.asks
+	return len(d.in.Assets) == 0 || h.unchanged || !d.op.makes && !d.op.asks && !h.lacks
 }
+
+// lacksNoAssets is noAssets for hosts that a rollback has fetch its release.
+func (d *Deployment) lacksNoAssets(h *target) bool { return !h.lacks || d.noAssets(h) }
 
 // resolve asks the store what the assets are now: a changed one makes another release of the same
 // commit. All hosts get the same.

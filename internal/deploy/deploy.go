@@ -103,6 +103,18 @@ func (d *Deployment) steps() []step {
 				unless: d.choosesAlone, within: brief,
 			},
 			{
+				name: "env-from", title: "Reading variables from AWS", once: d.readEnvFrom, unless: d.lacksNoEnvFrom,
+				within: brief,
+			},
+			{
+				name: "resolve", title: "Looking up the assets", once: d.resolve, unless: d.lacksNoAssets,
+				within: brief,
+			},
+			{
+				name: "fetch", title: "Fetching the release where it is missing", each: d.fetchLacking, unless: hasIt,
+				within: in.Timeout,
+			},
+			{
 				name: "confirm", title: "Asking the active version for its health", each: d.confirm, unless: isChanged,
 				within: brief,
 			},
@@ -192,7 +204,7 @@ func (d *Deployment) goLive() []step {
 	return append(before, commit.of(d.inBatches(change, verify))...)
 }
 
-func (d *Deployment) isBuilt(h *target) bool { return h.unchanged || !d.op.makes }
+func (d *Deployment) isBuilt(h *target) bool { return h.unchanged || !d.op.makes && !h.lacks }
 
 // isPrepared tells whether there is nothing to run before the start. In a release that a rollback
 // goes back to, or that is started again, it ran when that was new: a migration would not know what newer releases have made

@@ -21,6 +21,9 @@ func openParameters(ctx context.Context, region string) (Parameters, error) {
 	return parameters.Open(ctx, region)
 }
 
+// lacksNoEnvFrom is noEnvFrom for hosts that a rollback has fetch its release.
+func (d *Deployment) lacksNoEnvFrom(h *target) bool { return !h.lacks || len(d.in.EnvFrom) == 0 }
+
 func (d *Deployment) noEnvFrom(*target) bool {
 	return len(d.in.EnvFrom) == 0 || !d.op.makes && !d.op.asks && !d.op.again
 }

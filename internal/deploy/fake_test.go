@@ -367,6 +367,9 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 	case scripts.Remove:
 		return f.remove(v)
 	case scripts.Fetch:
+		if its, id, _ := strings.Cut(v["known"], " "); its == v["ref"] {
+			return "commit=" + its + "\nsubject=Fix the basket\nrelease=" + id + "\n"
+		}
 		if f.branch != "" && v["ref"] == "main" {
 			v["ref"] = f.branch
 		}

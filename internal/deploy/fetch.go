@@ -21,12 +21,8 @@ func (d *Deployment) fetch(ctx context.Context, h *target) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	values := scripts.Values{
-		"git_url": strings.TrimSuffix(d.in.ServerURL, "/") + "/" + d.in.Repository + ".git",
-		"ref":     ref, "token": d.in.Token.Reveal(),
-		"stamp": d.stamp(), "recipe": d.recipe(h), "active_commit": "", "active_recipe": "",
-		"branch": "", "known": d.known(h),
-	}
+	values := d.fetchValues(h, ref)
+	values["known"] = d.known(h)
 	if ref == d.in.Run.Commit && strings.EqualFold(d.in.Repository, d.in.Run.Repository) {
 		values["branch"] = d.in.Run.Branch
 	}
@@ -50,6 +46,15 @@ func (d *Deployment) fetch(ctx context.Context, h *target) (string, error) {
 	}
 	h.release = res.Form("release", state.ReleaseForm)
 	return fmt.Sprintf("commit %.7s as release %s", h.commit, h.release), res.Err()
+}
+
+func (d *Deployment) fetchValues(h *target, ref string) scripts.Values {
+	return scripts.Values{
+		"git_url": strings.TrimSuffix(d.in.ServerURL, "/") + "/" + d.in.Repository + ".git",
+		"ref":     ref, "token": d.in.Token.Reveal(),
+		"stamp": d.stamp(), "recipe": d.recipe(h), "active_commit": "", "active_recipe": "",
+		"branch": "", "known": "",
+	}
 }
 
 // fetchWith has a host fetch in its turn. What the git server or the way to it is to blame for is

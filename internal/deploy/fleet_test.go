@@ -274,19 +274,41 @@ func TestARollbackGoesToOneReleaseOnAllHosts(t *testing.T) {
 	in := fleet.inputs()
 	in.Operation = inputs.Rollback
 	fleet[0].lists, fleet[1].lists, fleet[2].lists = list(one, two, three), list(one, two, three), list(one, three)
+	in.Source = inputs.Workspace
 	_, log, err := fleet.deploy(t, in)
-	if err == nil || fleet.flags() != "8080 8080 8080" ||
-		!strings.Contains(err.Error(), "agree: release "+two+", commit aaaaaaa, is not on ubuntu@web-3") {
+	if err == nil || fleet.flags() != "8080 8080 8080" || !strings.Contains(err.Error(),
+		"agree: release "+two+", commit aaaaaaa, is not on ubuntu@web-3") || !strings.Contains(err.Error(),
+		"ubuntu@web-3 has "+one+", "+three) {
 		t.Errorf("%v, flags %s\n%s", err, fleet.flags(), log)
 	}
-	fleet[2].lists = list(one, two)
+	in.Source = inputs.Git
+	in.BeforeStart = "migrate"
 	result, log, err := fleet.deploy(t, in)
-	if err != nil || fleet.flags() != "8081 8081 8081" || !strings.Contains(log, "it is the newest that is older") {
+	if err != nil || fleet.flags() != "8081 8081 8081" || !strings.Contains(log, "it is the newest that is older") ||
+		!strings.Contains(log, "1 of 3 hosts do not have "+two+", and fetch commit aaaaaaa: web-3; there it gets its "+
+			"environment") {
 		t.Errorf("%v, flags %s\n%s", err, fleet.flags(), log)
 	}
-	for _, h := range result.Hosts {
-		if h.Release != two {
-			t.Errorf("%s serves %s", h.Host, h.Release)
+	for i, h := range result.Hosts {
+		if h.Release != two || h.Commit != oldCommit {
+			t.Errorf("%s serves %s, commit %s", h.Host, h.Release, h.Commit)
 		}
+		if fetched, built := fleet[i].ran("fetch"), fleet[i].ran("build"); fetched != (i == 2) || built != (i == 2) ||
+			fleet[i].ran("before-start") {
+			t.Errorf("%s: %v", h.Host, fleet[i].calls)
+		}
+	}
+}
+
+// What a host lacks it may not get: the others then serve what they served.
+func TestARollbackThatOneHostCannotFetch(t *testing.T) {
+	fleet := newFleet(t, 3)
+	in := fleet.inputs()
+	in.Operation = inputs.Rollback
+	fleet[2].lists = "release_0=20261122T000000Z-aaaaaaa " + oldCommit + " 1\n"
+	fleet[2].faults[scripts.Fetch] = fault{kind: "error", code: scripts.ExitFetch, words: "it was pushed away"}
+	_, log, err := fleet.deploy(t, in)
+	if err == nil || !strings.Contains(err.Error(), "fetch: it was pushed away") || fleet.flags() != "8080 8080 8080" {
+		t.Errorf("%v, flags %s\n%s", err, fleet.flags(), log)
 	}
 }

@@ -3,8 +3,10 @@ package deploy
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
+	"github.com/clothesme/deploy-action/internal/inputs"
 	"github.com/clothesme/deploy-action/internal/state"
 	"github.com/clothesme/deploy-action/scripts"
 )
@@ -13,9 +15,6 @@ import (
 func (d *Deployment) choose(ctx context.Context, h *target) (string, error) {
 	var err error
 	if h.releases, err = d.releasesOf(ctx, h); err != nil {
-		return "", err
-	}
-	if err != nil {
 		return "", err
 	}
 	if len(d.hosts) > 1 { // one answer for all of them: see chooseForAll
@@ -37,17 +36,44 @@ func (d *Deployment) choose(ctx context.Context, h *target) (string, error) {
 
 // chooseForAll is choose's second half, where there are several hosts.
 func (d *Deployment) chooseForAll(context.Context) (string, error) {
-	chosen, why, err := state.ChooseForAll(d.members(), d.in.Release)
+	chosen, err := state.ChooseForAll(d.members(), d.in.Release, d.in.Source != inputs.Workspace)
 	if err != nil {
 		return "", err
 	}
 	if err := chosen.Fits(d.in.Strategy); err != nil {
 		return "", err
 	}
+	var lacking []*target
 	for _, h := range d.present() {
-		d.goBackTo(h, chosen)
+		d.goBackTo(h, chosen.Release)
+		if h.lacks = slices.Contains(chosen.Lack, h.Address.String()); h.lacks {
+			lacking = append(lacking, h)
+		}
 	}
-	return fmt.Sprintf("%s, commit %.7s: %s", chosen.ID, chosen.Commit, why), nil
+	if len(lacking) > 0 {
+		d.rep.Warn("Rollback", fmt.Sprintf("%d of %d hosts do not have %s, and fetch commit %.7s: %s; there it gets its "+
+			"environment, its build and its start command from the inputs of this run", len(lacking), len(d.present()),
+			chosen.ID, chosen.Commit, namesOf(lacking)))
+		d.warnOfEmpty()
+	}
+	return fmt.Sprintf("%s, commit %.7s: %s", chosen.ID, chosen.Commit, chosen.Why), nil
+}
+
+// hasIt tells whether a rollback finds its release on the host.
+func hasIt(h *target) bool { return !h.lacks }
+
+// fetchLacking makes the release that the other hosts go back to, under the same id.
+func (d *Deployment) fetchLacking(ctx context.Context, h *target) (string, error) {
+	values := d.fetchValues(h, h.commit)
+	values["known"] = h.commit + " " + h.release
+	res, err := d.fetchWith(ctx, h, values)
+	if err != nil {
+		return "", err
+	}
+	d.warnOfRoom(h, res)
+	h.subject = state.CutText(d.subject(h.commit, func() string { return res.Text("subject") }), maxSubject)
+	h.release = res.Form("release", state.ReleaseForm)
+	return fmt.Sprintf("commit %.7s as release %s", h.commit, h.release), res.Err()
 }
 
 func (d *Deployment) goBackTo(h *target, chosen state.Release) {

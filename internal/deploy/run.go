@@ -20,7 +20,9 @@ func (d *Deployment) Run(ctx context.Context) (*outcome.Result, error) {
 	defer stop()
 	defer d.hangUp()
 	d.rep.Info(d.intent())
-	d.warnOfEmpty()
+	if d.op.makes || d.op.again {
+		d.warnOfEmpty()
+	}
 	if d.changes() {
 		d.save(StateBegun, "yes")
 		defer func() {
@@ -130,7 +132,7 @@ func (d *Deployment) warnOfEmpty() {
 			empty = append(empty, v.Name)
 		}
 	}
-	if len(empty) > 0 && (d.op.makes || d.op.again) {
+	if len(empty) > 0 {
 		d.rep.Warn("Empty in env", fmt.Sprintf("%s: empty, as a secret or variable that does not exist is; if that "+
 			"is meant, leave it out of the input \"env\"", strings.Join(empty, ", ")))
 	}

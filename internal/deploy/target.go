@@ -37,6 +37,7 @@ type target struct {
 	assets          []asset
 	unchanged       bool
 	works           bool   // the release has processes beside the one that serves
+	lacks           bool   // a rollback goes to a release that is not here, but on other hosts
 	served          bool   // the release that a rollback has chosen was live before
 	ailing          bool   // the active release is the one that was asked for, and not healthy
 	pid, starttime  string // of the new process

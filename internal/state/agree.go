@@ -1,6 +1,7 @@
 package state
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -14,52 +15,141 @@ type Member struct {
 	Releases []Release // the complete ones
 }
 
+// Choice is what a rollback of several hosts goes to.
+type Choice struct {
+	Release
+	Why  string
+	Lack []string // hosts that do not have it, and have to fetch it
+}
+
 // ChooseForAll says what a rollback of several hosts goes to: the one release that is named or, if
-// none is, the one that most hosts would go back to by themselves. A host that lacks it stops the
-// run: half of them on one release and half on another is what nobody asked for.
-func ChooseForAll(members []Member, named string) (chosen Release, why string, err error) {
-	votes := map[string]int{}
-	found := map[string]Release{}
-	var whys []error
-	for _, m := range members {
-		r, reason, err := ChooseRelease(m.Releases, m.Active, named)
-		if err != nil {
-			whys = append(whys, fmt.Errorf("%s: %w", m.Host, err))
-			continue
-		}
-		votes[r.ID]++
-		found[r.ID], why = r, reason
+// none is, the newest that is older than what most of them serve and has served on at least half of
+// them. Half of the hosts on one release and half on another is what nobody asked for, so a host
+// that lacks it fetches it, where its commit can be fetched.
+func ChooseForAll(members []Member, named string, fetches bool) (Choice, error) {
+	var chosen Choice
+	var err error
+	if named != "" {
+		chosen, err = chooseNamed(members, named)
+	} else {
+		chosen, err = chooseOlder(members)
 	}
-	for id, r := range found {
-		if n := votes[id] - votes[chosen.ID]; chosen.ID == "" || n > 0 || n == 0 && id > chosen.ID {
-			chosen = r
+	if err != nil {
+		return Choice{}, err
+	}
+	for _, m := range members {
+		at := slices.IndexFunc(m.Releases, func(r Release) bool { return r.ID == chosen.ID })
+		if at < 0 {
+			chosen.Lack = append(chosen.Lack, m.Host)
+		}
+	}
+	if len(chosen.Lack) > 0 && (!fetches || len(chosen.Commit) != gitCommit) {
+		return Choice{}, &ChoiceError{
+			fmt.Errorf("release %s, commit %.7s, is not on %s, and what came from a workspace can't be fetched there: %s",
+				chosen.ID, chosen.Commit, strings.Join(chosen.Lack, ", "), haves(members)),
+			"name a release that all have with the input \"release\", or deploy what you want from a workspace that has it",
+		}
+	}
+	return chosen, nil
+}
+
+// gitCommit is how long the name of a commit is that git can be asked for; that of a workspace is
+// longer.
+const gitCommit = 40
+
+func chooseNamed(members []Member, named string) (Choice, error) {
+	chosen := Choice{Why: "it was asked for, although it has never served"}
+	for _, m := range members {
+		for _, r := range m.Releases {
+			if r.ID == named && (chosen.ID == "" || r.Live) {
+				chosen.Release = r
+			}
+		}
+	}
+	if chosen.Live {
+		chosen.Why = "it was asked for"
+	}
+	if chosen.ID == "" {
+		return chosen, &ChoiceError{
+			fmt.Errorf("release %s is not on any of the hosts any more: %s", named, haves(members)),
+			"name one of those releases with the input \"release\", or deploy the commit that you want, with the input \"ref\"",
+		}
+	}
+	return chosen, nil
+}
+
+func chooseOlder(members []Member) (chosen Choice, err error) {
+	serving := servedByMost(members)
+	if serving == "" {
+		return chosen, &ChoiceError{errors.New("no release is active, so there is none before it"), "deploy first"}
+	}
+	on := map[string]int{} // how many hosts
+	for _, m := range members {
+		for _, r := range m.Releases {
+			if !r.Live || r.ID == serving || inOrder(members, r.ID, serving) >= 0 {
+				continue
+			}
+			on[r.ID]++
+			if 2*on[r.ID] >= len(members) && (chosen.ID == "" || inOrder(members, chosen.ID, r.ID) < 0) {
+				chosen.Release = r
+			}
 		}
 	}
 	if chosen.ID == "" {
-		return Release{}, "", &ChoiceError{errors.Join(whys...), "deploy the commit that you want, with the input \"ref\""}
+		return chosen, &ChoiceError{
+			fmt.Errorf("no release older than %s has served on at least half of the hosts: %s", serving, haves(members)),
+			"name a release with the input \"release\", or deploy the commit that you want, with the input \"ref\"",
+		}
 	}
-	var lack, live []string
+	chosen.Why = fmt.Sprintf("it is the newest that is older than the active one and has served before, on %d of %d hosts",
+		on[chosen.ID], len(members))
+	return chosen, nil
+}
+
+// servedByMost is the release that most hosts serve; of several the newest.
+func servedByMost(members []Member) (most string) {
+	votes := map[string]int{}
 	for _, m := range members {
-		at := slices.IndexFunc(m.Releases, func(r Release) bool { return r.ID == chosen.ID })
-		switch {
-		case at < 0:
-			lack = append(lack, fmt.Sprintf("%s, which has %s", m.Host, listed(m.Releases)))
-		case m.Releases[at].Live:
-			live = append(live, m.Host)
+		if m.Active != "" {
+			votes[m.Active]++
 		}
 	}
-	if len(lack) > 0 {
-		return Release{}, "", &ChoiceError{
-			fmt.Errorf("release %s, commit %.7s, is not on %s", chosen.ID, chosen.Commit, strings.Join(lack, "; nor on ")),
-			fmt.Sprintf("deploy that commit with the input \"ref\" (%s), or name a release that all have with the "+
-				"input \"release\"", chosen.Commit),
+	for id, n := range votes {
+		if most == "" || n > votes[most] || n == votes[most] && inOrder(members, most, id) < 0 {
+			most = id
 		}
 	}
-	chosen.Live = len(live) > 0
-	if votes[chosen.ID] < len(members) {
-		why = fmt.Sprintf("%s on %d of %d hosts", why, votes[chosen.ID], len(members))
+	return most
+}
+
+// inOrder compares two releases by when they came to serve, as most hosts that have both have it;
+// where none has, by their ids, which have a clock's time in them.
+func inOrder(members []Member, a, b string) int {
+	votes := 0
+	for _, m := range members {
+		var both [2]Release
+		for _, r := range m.Releases {
+			if r.Live && r.ID == a {
+				both[0] = r
+			}
+			if r.Live && r.ID == b {
+				both[1] = r
+			}
+		}
+		if both[0].ID != "" && both[1].ID != "" {
+			votes += cmp.Compare(both[0].Turn, both[1].Turn)
+		}
 	}
-	return chosen, why, nil
+	return cmp.Or(votes, strings.Compare(a, b))
+}
+
+// haves says host by host what each has.
+func haves(members []Member) string {
+	var lines []string
+	for _, m := range members {
+		lines = append(lines, m.Host+" has "+listed(m.Releases))
+	}
+	return strings.Join(lines, "; ")
 }
 
 func listed(releases []Release) string {

@@ -13,29 +13,49 @@ func has(ids ...string) []Release {
 	var all []Release
 	for turn, id := range ids {
 		bare := strings.Trim(id, "()")
-		all = append(all, Release{ID: bare, Commit: "c" + bare, Live: bare == id, Turn: turn + 1})
+		all = append(all, Release{ID: bare, Commit: "c" + bare + strings.Repeat("0", 38), Live: bare == id, Turn: turn + 1})
 	}
 	return all
 }
 
 func TestOneRollbackForAllHosts(t *testing.T) {
 	for _, tt := range []struct {
-		name    string
-		members []Member
-		named   string
-		want    string
-		err     string
-		next    string
+		name      string
+		members   []Member
+		named     string
+		workspace bool // is where the release came from
+		want      string
+		lack      string
+		err       string
+		next      string
 	}{
 		{
 			name: "all alike", want: "2",
 			members: []Member{{"a", "3", has("1", "2", "3")}, {"b", "3", has("1", "2", "3")}},
 		},
 		{
-			name: "one has skipped a release, and lacks it", err: "release 2, commit c2, is not on c, which has 1, 3",
-			next: `with the input "ref" (c2)`,
+			name: "one has skipped a release, and fetches it", want: "2", lack: "c",
 			members: []Member{
 				{"a", "3", has("1", "2", "3")}, {"b", "3", has("1", "2", "3")}, {"c", "3", has("1", "3")},
+			},
+		},
+		{
+			name: "one has skipped a release, and can't fetch it", workspace: true,
+			err: "release 2, commit c200000, is not on c, and what came from a workspace can't be fetched there: " +
+				"a has 1, 2, 3; b has 1, 2, 3; c has 1, 3",
+			next: `that all have with the input "release"`,
+			members: []Member{
+				{"a", "3", has("1", "2", "3")}, {"b", "3", has("1", "2", "3")}, {"c", "3", has("1", "3")},
+			},
+		},
+		{
+			name: "all have what came from a workspace", workspace: true, want: "2",
+			members: []Member{{"a", "3", has("2", "3")}, {"b", "3", has("2", "3")}},
+		},
+		{
+			name: "most have skipped a release", want: "1",
+			members: []Member{
+				{"a", "3", has("1", "2", "3")}, {"b", "3", has("1", "3")}, {"c", "3", has("1", "3")},
 			},
 		},
 		{
@@ -45,41 +65,75 @@ func TestOneRollbackForAllHosts(t *testing.T) {
 			},
 		},
 		{
-			name: "one has joined just now", err: "is not on b, which has 3", next: "deploy that commit",
+			name: "one has joined just now", want: "2", lack: "b",
 			members: []Member{{"a", "3", has("2", "3")}, {"b", "3", has("3")}},
+		},
+		{
+			name: "one is new", want: "2", lack: "c",
+			members: []Member{{"a", "3", has("2", "3")}, {"b", "3", has("2", "3")}, {"c", "", nil}},
+		},
+		{
+			name: "most have joined just now", err: "no release older than 3 has served on at least half of the hosts: " +
+				"a has 2, 3; b has 3; c has 3", next: `with the input "ref"`,
+			members: []Member{{"a", "3", has("2", "3")}, {"b", "3", has("3")}, {"c", "3", has("3")}},
+		},
+		{
+			name: "the active one is one that was gone back to", want: "1",
+			members: []Member{{"a", "2", has("1", "2", "3")}, {"b", "2", has("1", "2", "3")}},
+		},
+		{
+			name: "ids are of another order than that in which they served", want: "3",
+			members: []Member{{"a", "2", has("1", "3", "2")}, {"b", "2", has("1", "3", "2")}},
 		},
 		{
 			name: "named", named: "1", want: "1",
 			members: []Member{{"a", "3", has("1", "2", "3")}, {"b", "3", has("1", "(2)", "3")}},
 		},
 		{
-			name: "named, and not there", named: "1", err: "is not on b, which has 2, 3", next: "that all have",
+			name: "named, and not everywhere", named: "1", want: "1", lack: "b",
 			members: []Member{{"a", "3", has("1", "2", "3")}, {"b", "3", has("2", "3")}},
 		},
 		{
-			name: "nobody has an older one", err: "a: no release older than 3 has served before",
+			name: "named, and nowhere", named: "7", err: "release 7 is not on any of the hosts any more: a has 3; b has none",
+			next: `with the input "release"`, members: []Member{{"a", "3", has("3")}, {"b", "", nil}},
+		},
+		{
+			name: "nobody has an older one that served", err: "no release older than 3 has served",
 			next:    `with the input "ref"`,
 			members: []Member{{"a", "3", has("3")}, {"b", "3", has("(2)", "3")}},
 		},
 		{
-			name: "a draw goes to the newer one, which is then on all", want: "2",
-			members: []Member{{"a", "3", has("1", "2", "3")}, {"b", "2", has("1", "2")}},
+			name: "none is active", err: "no release is active", next: "deploy first",
+			members: []Member{{"a", "", has("1")}, {"b", "", has("1")}},
+		},
+		{
+			name: "a draw goes to the newer one, which is then taken back", want: "2",
+			members: []Member{{"a", "2", has("1", "2")}, {"b", "3", has("1", "2", "3")}},
 		},
 	} {
-		chosen, why, err := ChooseForAll(tt.members, tt.named)
+		chosen, err := ChooseForAll(tt.members, tt.named, !tt.workspace)
 		var none *ChoiceError
 		switch {
 		case tt.err == "":
-			if err != nil || chosen.ID != tt.want || why == "" {
-				t.Errorf("%s: %s (%s), %v; want %s", tt.name, chosen.ID, why, err, tt.want)
+			if lack := strings.Join(chosen.Lack, " "); err != nil || chosen.ID != tt.want || lack != tt.lack ||
+				chosen.Why == "" || !chosen.Live {
+				t.Errorf("%s: %+v, %v; want %s, lacked by %q", tt.name, chosen, err, tt.want, tt.lack)
 			}
 		case err == nil || !strings.Contains(err.Error(), tt.err):
-			t.Errorf("%s: %s, %v; want %s", tt.name, chosen.ID, err, tt.err)
+			t.Errorf("%s: %+v, %v; want %s", tt.name, chosen, err, tt.err)
 		default:
 			if !errorsAs(err, &none) || !strings.Contains(none.Next, tt.next) {
 				t.Errorf("%s: next %v, want %s", tt.name, none, tt.next)
 			}
 		}
+	}
+	named := []Member{{"a", "3", has("(1)", "3")}, {"b", "3", has("3")}}
+	if chosen, err := ChooseForAll(named, "1", true); err != nil || chosen.Live || len(chosen.Lack) != 1 {
+		t.Errorf("%+v, %v", chosen, err)
+	}
+	named[0].Releases[0].Commit = strings.Repeat("c", 64)
+	if chosen, err := ChooseForAll(named, "1", true); err == nil {
+		t.Errorf("%+v: what came from a workspace would be fetched by git", chosen)
 	}
 }
 
