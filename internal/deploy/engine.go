@@ -88,6 +88,7 @@ func (e *engine) each(ctx context.Context, s step, todo []*target, lines []strin
 		wg.Go(func() {
 			lines[i], errs[i] = e.on(ctx, h, s)
 			h.taken = host.Overtaken(errs[i])
+			h.lost = s.phase.proved() && errors.Is(errs[i], host.ErrGone)
 			if errs[i] != nil && e.together && !s.phase.proved() {
 				cancel(&otherFailed{h.Address})
 			}
@@ -112,9 +113,9 @@ type otherFailed struct{ host remote.Host }
 func (e *otherFailed) Error() string { return e.host.String() + " failed first" }
 
 // present are the hosts that are still this run's. One that another run has taken over is that
-// run's: nothing on it is touched any more.
+// run's: nothing on it is touched any more. One that is lost was waited for long enough.
 func (e *engine) present() []*target {
-	return slices.DeleteFunc(slices.Clone(e.hosts), func(h *target) bool { return h.taken })
+	return slices.DeleteFunc(slices.Clone(e.hosts), func(h *target) bool { return h.taken || h.lost })
 }
 
 var errDeadline = errors.New("step time-out")

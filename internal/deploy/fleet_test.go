@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -163,6 +164,46 @@ func TestWhatBefallsOneHostOfSeveral(t *testing.T) {
 			if _, log, err := fleet.deploy(t, fleet.inputs()); err != nil || fleet.flags() == tt.flags &&
 				tt.words != nil {
 				t.Errorf("the next run: %v, flags %s\n%s", err, fleet.flags(), log)
+			}
+		})
+	}
+}
+
+// A host that nobody reaches any more when the new version is proved is waited for once, and not in
+// each of the steps that are left; the others go on, and the post step tries it once more.
+func TestAHostThatIsGoneOnceAllAreProved(t *testing.T) {
+	for _, hosts := range []int{1, 3} {
+		t.Run(fmt.Sprintf("of %d", hosts), func(t *testing.T) {
+			fleet := newFleet(t, hosts)
+			fleet[hosts-1].faults[scripts.Drain] = fault{kind: "gone-before"}
+			name := fmt.Sprintf("web-%d", hosts)
+			var log bytes.Buffer
+			files := t.TempDir()
+			d := New(fleet.inputs(), report.New(&log, func(name string) string {
+				if name == "GITHUB_STATE" {
+					return files + "/state"
+				}
+				return ""
+			}), fleet.dial, fleet[0].open, time.Now())
+			d.patience = 20 * time.Millisecond
+			result, err := d.Run(t.Context())
+			if err != nil || result.Outcome != outcome.Deployed {
+				t.Fatalf("%s, %v\n%s", result.Outcome, err, log.String())
+			}
+			if n := strings.Count(log.String(), "dialling again"); n != 1 {
+				t.Errorf("it is waited for %d times, want once:\n%s", n, log.String())
+			}
+			if n := strings.Count(log.String(), "::warning title=Lost%3A "+name); n != 1 {
+				t.Errorf("%d warnings say that %s is lost, want 1:\n%s", n, name, log.String())
+			}
+			text, err := os.ReadFile(files + "/state")
+			if err != nil || strings.Contains(string(text), StateEnded) {
+				t.Errorf("the post step is told that nothing is left: %s %v", text, err)
+			}
+			for i, f := range fleet[:hosts-1] {
+				if f.running["8080"] || f.holder != "" || len(f.recorded) != 1 {
+					t.Errorf("web-%d: %v run, the lock is held by %q, %d records", i+1, f.running, f.holder, len(f.recorded))
+				}
 			}
 		})
 	}

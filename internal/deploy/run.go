@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -60,6 +61,10 @@ func (d *Deployment) Run(ctx context.Context) (*outcome.Result, error) {
 			if len(d.present()) == 0 {
 				return d.result(d.success()), nil
 			}
+		case s.phase.proved() && errors.Is(err, host.ErrGone):
+			d.untidy = true
+			d.rep.Warn("Lost: "+namesOf(d.lost(err)), fmt.Sprintf("the new version was proved; from %s on, what was left to do "+
+				"there is left to the post step, or to the next deployment: %s", s.name, outcome.Describe(err)))
 		case s.phase.proved() && flagged(err):
 			d.rep.Warn("Flag changed", "the new version was proved, and somebody has changed the flag since: "+
 				outcome.Describe(err))
@@ -115,6 +120,11 @@ func (d *Deployment) fail(ctx context.Context, s step, cause error) (*outcome.Re
 		}
 	}
 	return d.result(f.Outcome), f
+}
+
+// lost are the hosts that nobody reaches any more, and of which an error tells that.
+func (d *Deployment) lost(err error) []*target {
+	return slices.DeleteFunc(slices.Clone(d.hosts), func(h *target) bool { return !h.lost || !failedOn(err, h) })
 }
 
 func (d *Deployment) hangUp() {

@@ -52,6 +52,7 @@ type target struct {
 	undoing     bool      // what was done is being taken back
 	undone      error     // why that failed
 	taken       bool      // another run has the deploy lock
+	lost        bool      // nobody reaches it any more, and the new version was proved by then
 	route       route     // where requests go now
 	routed      bool      // requests may have gone to the new slot at some time
 	tried       uint16    // the port of a replacement; it is the active one when the old version was started again there
