@@ -58,7 +58,7 @@ func (d *Deployment) examine(ctx context.Context, h *target, install bool) (stri
 		need += certbotNeeds
 	}
 	if !install { // what detection asks for does not depend on it
-		d.ahead(h, upcoming{"detect", scripts.Port, d.detection()})
+		d.ahead(h, upcoming{"detect", scripts.Port, d.detection(), true})
 	}
 	res, err := h.Exec(ctx, scripts.Check, scripts.Values{
 		"needs": need, "clock": strconv.FormatInt(d.now().Unix(), 10),

@@ -265,12 +265,12 @@ func stepName(n int, name string) string { return fmt.Sprintf("%d-%s", n, name) 
 
 // ahead sends what the next steps ask for along with what this one does, each if the one before it
 // ends well. With several hosts nothing of a step is done before all are through with the one before
-// it.
+// it, but for what changes nothing: that is as good on a host whose own part of it is done.
 func (e *engine) ahead(h *target, next ...upcoming) {
-	if len(e.hosts) > 1 {
-		return
-	}
 	for n, u := range next {
+		if len(e.hosts) > 1 && !u.asks {
+			return
+		}
 		h.Ahead(stepName(e.stepsBegun+1+n, u.step), u.verb, u.own)
 	}
 }
@@ -280,6 +280,7 @@ type upcoming struct {
 	step string
 	verb scripts.Verb
 	own  scripts.Values
+	asks bool // and changes nothing
 }
 
 type undo struct {

@@ -40,6 +40,7 @@ type fakeHost struct {
 	lockSays    string            // what it says reaches the run after its result
 	lateTo      io.Writer         // takes that
 	gone        bool              // nobody gets through to it
+	asked       int               // how often something was asked of it, whatever was sent along
 	restarts    int
 	dials       int
 	by          map[string]string // by port: who put it live
@@ -195,6 +196,9 @@ func (f *fakeHost) Download(_ context.Context, path string, to io.Writer) error 
 }
 
 func (s *fakeShell) Run(ctx context.Context, calls ...host.Call) (int, error) {
+	s.mu.Lock()
+	s.asked++
+	s.mu.Unlock()
 	for n, c := range calls {
 		if err := s.run(ctx, c.Verb, c.Values, c.Results, c.Words); err != nil {
 			return n, err

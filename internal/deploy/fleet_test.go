@@ -169,6 +169,22 @@ func TestWhatBefallsOneHostOfSeveral(t *testing.T) {
 	}
 }
 
+// What only asks is sent along with the step before it with several hosts too, so that a run over them
+// waits for one round trip more: that in which a release is marked as proved once it is on all.
+func TestHostsOfAFleetAreAskedOnceMoreThanOneAlone(t *testing.T) {
+	alone, fleet := newFleet(t, 1), newFleet(t, 3)
+	for _, fl := range []fakeFleet{alone, fleet} {
+		if _, log, err := fl.deploy(t, fl.inputs()); err != nil {
+			t.Fatalf("%v\n%s", err, log)
+		}
+	}
+	for i, f := range fleet {
+		if f.asked != alone[0].asked+1 {
+			t.Errorf("web-%d was asked %d times, one host alone %d times", i+1, f.asked, alone[0].asked)
+		}
+	}
+}
+
 // A host that nobody reaches any more when the new version is proved is waited for once, and not in
 // each of the steps that are left; the others go on, and the post step tries it once more.
 func TestAHostThatIsGoneOnceAllAreProved(t *testing.T) {

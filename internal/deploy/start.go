@@ -13,7 +13,7 @@ func (d *Deployment) start(ctx context.Context, h *target) (string, error) {
 	d.saveRelease(h)
 	own := d.asksHealth(h)
 	own["started"] = h.NextID() // has what is not known yet: the process
-	d.ahead(h, upcoming{"health", scripts.Health, own})
+	d.ahead(h, upcoming{"health", scripts.Health, own, true})
 	res, err := h.Exec(ctx, scripts.Start, scripts.Values{
 		"port": h.idlePort(), "release": h.release, "active": h.activePort(), "environment": d.renewed(),
 	})

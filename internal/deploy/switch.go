@@ -15,9 +15,9 @@ import (
 // when the site's own files changed.
 func (d *Deployment) switchOver(ctx context.Context, h *target) (string, error) {
 	h.route, h.routed = routeMaybe, true
-	next := []upcoming{{"verify", scripts.Verify, d.verification(h)}}
+	next := []upcoming{{"verify", scripts.Verify, d.verification(h), true}}
 	if !h.hasWork() { // which has to be taken back by a step that has begun
-		next = append(next, upcoming{"mark", scripts.Mark, d.marking(h)})
+		next = append(next, upcoming{"mark", scripts.Mark, d.marking(h), false})
 	}
 	d.ahead(h, next...)
 	var site, flag scripts.Results
