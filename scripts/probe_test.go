@@ -225,3 +225,14 @@ func TestWhatAProbeHears(t *testing.T) {
 		})
 	}
 }
+
+// What asks may be ended, as the kernel does on a host that is short of memory: that is no answer.
+func TestAQuestionThatIsEndedHasNoAnswer(t *testing.T) {
+	out := bash(t, "app=a\n"+read(t, "lib/base.sh")+read(t, "lib/health.sh")+`pid=1 starttime=1
+runs() { true; }
+probe() { kill -KILL "$BASHPID"; }
+asked http://127.0.0.1/ host 2>&1 || printf 'no answer %s' "$?"`)
+	if out != "no answer 1" {
+		t.Errorf("it says %q", out)
+	}
+}

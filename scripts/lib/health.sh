@@ -45,7 +45,7 @@ asked() {
   done
   IFS= read -rd '' -u "$answer" said || :
   exec {answer}<&-
-  return "$code"
+  return "${code:-1}" # one that was ended has said nothing
 }
 
 # look: sets owner; nobody else may have the port.
