@@ -12,6 +12,7 @@ import (
 	"github.com/clothesme/deploy-action/internal/host"
 	"github.com/clothesme/deploy-action/internal/inputs"
 	"github.com/clothesme/deploy-action/internal/report"
+	"github.com/clothesme/deploy-action/remote"
 	"github.com/clothesme/deploy-action/scripts"
 )
 
@@ -21,6 +22,9 @@ func New(in *inputs.Inputs, rep *report.Report, dial host.Dialer, open Opener, b
 		engine: engine{rep: rep, now: time.Now, patience: reconnectFor, together: operationOf(in).live},
 		in:     in, op: operationOf(in), open: open, begin: begin, wanted: make(chan string, 1),
 		fetches: make(chan struct{}, fetchesAtOnce), fetchPause: firstPause,
+	}
+	if len(in.Hosts) > fewHosts {
+		rep.Hosts(namesOfAll(in.Hosts)...)
 	}
 	d.openParameters = openParameters
 	d.same, d.toUndo = d.notRestarted, d.takesBack()
@@ -33,10 +37,19 @@ func New(in *inputs.Inputs, rep *report.Report, dial host.Dialer, open Opener, b
 		h.Host = host.New(host.Options{
 			Address: address, Dial: dial, Report: rep, Token: token,
 			Values: func() scripts.Values { return d.values(h) },
+			Quiet:  len(d.hosts) > 0 && len(in.Hosts) > fewHosts && d.op.live,
 		})
 		d.hosts = append(d.hosts, h)
 	}
 	return d
+}
+
+func namesOfAll(hosts []remote.Host) []string {
+	names := make([]string, len(hosts))
+	for i, h := range hosts {
+		names[i] = h.Name
+	}
+	return names
 }
 
 // steps is the deployment. Any prefix of it leaves the site serving; the next run finds what is
@@ -53,6 +66,10 @@ func (d *Deployment) steps() []step {
 	lock := step{name: "lock", title: "Taking the deploy lock", each: d.takeLock, within: in.LockTimeout + brief}
 	if len(d.hosts) > 1 && in.Operation != inputs.Tidy { // which goes on with those that it gets
 		lock.title, lock.once = "Taking the deploy locks", d.takeLocks
+	}
+	plan := step{name: "plan", each: d.showPlan, within: brief}
+	if len(d.hosts) > fewHosts {
+		plan.once = d.showPlans
 	}
 	anew := release
 	anew.unless = isChosen
@@ -78,7 +95,7 @@ func (d *Deployment) steps() []step {
 				within: brief,
 			},
 			{name: "resolve", title: "Looking up the assets", once: d.resolve, unless: d.noAssets, within: brief},
-			{name: "plan", each: d.showPlan, within: brief},
+			plan,
 			{
 				name: "install", title: "Installing what is missing", each: d.install, unless: d.nothingToInstall,
 				within: in.Timeout,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -12,6 +13,7 @@ import (
 	"github.com/clothesme/deploy-action/internal/host"
 	"github.com/clothesme/deploy-action/internal/outcome"
 	"github.com/clothesme/deploy-action/internal/report"
+	"github.com/clothesme/deploy-action/internal/state"
 	"github.com/clothesme/deploy-action/remote"
 	"github.com/clothesme/deploy-action/scripts"
 )
@@ -186,11 +188,56 @@ func sayOf(hosts []*target, lines []string) string {
 	if len(said) == 1 {
 		return said[0]
 	}
+	if len(hosts) > fewHosts {
+		return fewOf(said, by)
+	}
 	for i, line := range said {
 		said[i] = namesOf(by[line]) + ": " + line
 	}
 	return strings.Join(said, "; ")
 }
+
+// fewHosts are as many as are told of one by one.
+const fewHosts = 4
+
+// fewOf is sayOf for many hosts: what most say stands first, and what differs from it in nothing but
+// numbers is not said again.
+func fewOf(said []string, by map[string][]*target) string {
+	var kinds []string // by what they say apart from numbers
+	first, how := map[string]string{}, map[string]int{}
+	hosts := 0
+	for _, line := range said {
+		kind := numbers.ReplaceAllString(line, "0")
+		if how[kind] == 0 {
+			kinds, first[kind] = append(kinds, kind), line
+		}
+		how[kind] += len(by[line])
+		hosts += len(by[line])
+	}
+	slices.SortStableFunc(kinds, func(a, b string) int { return how[b] - how[a] })
+	var lines []string
+	for _, kind := range kinds[:min(len(kinds), mostKinds)] {
+		line := first[kind]
+		who := namesOf(by[line])
+		if n := how[kind] - len(by[line]); n > 0 {
+			who += fmt.Sprintf(" (and %d more, but for numbers)", n)
+		}
+		hosts -= how[kind]
+		lines = append(lines, who+": "+state.CutText(line, maxSaid))
+	}
+	if hosts > 0 {
+		lines = append(lines, fmt.Sprintf("and of %d more hosts each something else", hosts))
+	}
+	return strings.Join(lines, "; ")
+}
+
+// What a line tells of many hosts: so many kinds of words, and so many bytes of each.
+const (
+	mostKinds = 3
+	maxSaid   = 150
+)
+
+var numbers = regexp.MustCompile(`[0-9]+([.][0-9]+)?`)
 
 // namesOf names hosts, the first ones where they are many.
 func namesOf(hosts []*target) string {

@@ -74,6 +74,7 @@ type fakeHost struct {
 	onOffer     func()
 	lists       string                          // its releases, in place of the usual three
 	branch      string                          // the commit that a branch is here, by now
+	words       string                          // what each verb says for people
 	gitDown     int                             // how often the git server still answers 503
 	socket      bool                            // the active release was deployed with the strategy in-place
 	sent        map[scripts.Verb]scripts.Values // the last values of each verb
@@ -221,6 +222,9 @@ func (s *fakeShell) run(ctx context.Context, verb scripts.Verb, v scripts.Values
 		return context.Cause(ctx)
 	}
 	f.sent[verb] = v
+	if f.words != "" {
+		_, _ = fmt.Fprintln(words, f.words)
+	}
 	if _, err := scripts.Compose(verb, v); err != nil {
 		f.t.Errorf("compose %s: %v", verb, err)
 	}

@@ -369,3 +369,74 @@ func TestARollbackThatOneHostCannotFetch(t *testing.T) {
 		t.Errorf("%v, flags %s\n%s", err, fleet.flags(), log)
 	}
 }
+
+// What is printed of many hosts is read by one person.
+func TestTheLogOfManyHostsIsShort(t *testing.T) {
+	fleet := newFleet(t, 100)
+	in := fleet.inputs()
+	for i, f := range fleet {
+		f.words = "a line of this host's own"
+		f.rssMB = 2000 // more than is free: a warning of each
+		if i == 70 {
+			f.nginx = "1.18.0"
+		}
+	}
+	_, log, err := fleet.deploy(t, in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown, warnings, longest := 0, 0, ""
+	for line := range strings.Lines(log) {
+		if strings.HasPrefix(line, "::debug::") {
+			continue
+		}
+		shown += len(line)
+		if strings.HasPrefix(line, "::warning") {
+			warnings++
+		}
+		if len(line) > len(longest) {
+			longest = line
+		}
+	}
+	t.Logf("%d bytes, %d warnings, the longest line %d", shown, warnings, len(longest))
+	if shown > 20_000 || warnings != 1 || len(longest) > 1024 {
+		t.Errorf("%d bytes, %d warnings, the longest line:\n%s\n%s", shown, warnings, longest, log)
+	}
+	for _, words := range []string{
+		"web-5, 95 more", "plan for web-1, web-2", "::warning title=Memory of 100 hosts::the running version uses 2000 MB",
+		"web-1 │ a line of this host's own",
+	} {
+		if !strings.Contains(log, words) {
+			t.Errorf("the log lacks %q\n%s", words, log)
+		}
+	}
+	if strings.Contains(log, "\nweb-2 │") {
+		t.Errorf("what a host says that is well is shown:\n%s", log)
+	}
+	fleet[41].faults[scripts.Build] = fault{kind: "error", code: scripts.ExitBuild, words: "no wheel\nno pip"}
+	_, log, err = fleet.deploy(t, in)
+	if err == nil || !strings.Contains(log, "\nweb-42 │ no wheel\nweb-42 │ no pip\n") {
+		t.Errorf("%v; what the failed host said is not shown:\n%s", err, log)
+	}
+}
+
+func TestWhatManyHostsSayDiffersInNumbers(t *testing.T) {
+	var hosts []*target
+	var lines []string
+	for i := range 30 {
+		hosts = append(hosts, &target{Host: host.New(host.Options{Address: remote.Host{Name: fmt.Sprintf("web-%d", i+1)}})})
+		line := fmt.Sprintf("healthy after %d.%ds", i, i%10)
+		switch {
+		case i%10 == 3:
+			line = "reused"
+		case i > 25:
+			line = strings.Repeat("x", i)
+		}
+		lines = append(lines, line)
+	}
+	want := "web-1 (and 22 more, but for numbers): healthy after 0.0s; web-4, web-14, web-24: reused; web-27: " +
+		strings.Repeat("x", 26) + "; and of 3 more hosts each something else"
+	if got := sayOf(hosts, lines); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}

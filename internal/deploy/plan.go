@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/clothesme/deploy-action/internal/inputs"
@@ -13,9 +14,14 @@ import (
 
 // intent is the log's first sentence.
 func (d *Deployment) intent() string {
-	in, targets := d.in, make([]string, len(d.hosts))
+	in := d.in
+	var targets []string
 	for i, h := range d.hosts {
-		targets[i] = h.Address.String()
+		if i == mostNames && len(d.hosts) > mostNames+1 {
+			targets = append(targets, fmt.Sprintf("%d more", len(d.hosts)-mostNames))
+			break
+		}
+		targets = append(targets, h.Address.String())
 	}
 	what := string(in.Operation) + " of " + in.App
 	switch {
@@ -42,19 +48,44 @@ func (d *Deployment) intent() string {
 // showPlan says what is about to be done to this host, by what detection found; a dry run ends with
 // it.
 func (d *Deployment) showPlan(_ context.Context, h *target) (string, error) {
-	plan := d.planHTTPS(h, d.plan(h))
-	lines := []string{"plan for " + h.Address.String() + ":"}
-	details := "\nPlan for " + report.MarkdownCode(h.Address.String()) + ":\n\n"
+	return d.tellPlan(h.Address.String(), d.planHTTPS(h, d.plan(h))), nil
+}
+
+// showPlans is showPlan for many hosts: the plan of several is shown once.
+func (d *Deployment) showPlans(context.Context) (string, error) {
+	var plans [][]string
+	var whose [][]*target
+	for _, h := range d.present() {
+		plan := d.planHTTPS(h, d.plan(h))
+		at := slices.IndexFunc(plans, func(other []string) bool { return slices.Equal(plan, other) })
+		if at < 0 {
+			at, plans, whose = len(plans), append(plans, plan), append(whose, nil)
+		}
+		whose[at] = append(whose[at], h)
+	}
+	said := ""
+	for i, plan := range plans {
+		said = d.tellPlan(namesOf(whose[i]), plan)
+	}
+	if len(plans) > 1 {
+		return fmt.Sprintf("%d plans", len(plans)), nil
+	}
+	return said, nil
+}
+
+func (d *Deployment) tellPlan(who string, plan []string) string {
+	lines := []string{"plan for " + who + ":"}
+	details := "\nPlan for " + report.MarkdownCode(who) + ":\n\n"
 	for n, line := range plan {
 		lines = append(lines, fmt.Sprintf("  %d. %s", n+1, line))
 		details += fmt.Sprintf("%d. %s\n", n+1, report.MarkdownText(line))
 	}
 	if !d.in.DryRun {
 		d.tell(lines, "")
-		return things(len(plan)) + " to do", nil
+		return things(len(plan)) + " to do"
 	}
 	d.tell(lines, details)
-	return things(len(plan)) + " to do, none done", nil
+	return things(len(plan)) + " to do, none done"
 }
 
 func things(n int) string {

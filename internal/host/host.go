@@ -6,10 +6,13 @@ package host
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/clothesme/deploy-action/internal/report"
@@ -24,6 +27,7 @@ type Options struct {
 	Report  *report.Report        // has what the host says
 	Token   string                // names the run, and with a connection's number who holds the lock
 	Values  func() scripts.Values // that all verbs take, as they are at that moment
+	Quiet   bool                  // what verbs say is shown where one fails, the end of it
 }
 
 // Host is one host. It does one thing at a time.
@@ -34,6 +38,7 @@ type Host struct {
 	rep    *report.Report
 	token  string
 	common func() scripts.Values
+	quiet  bool
 
 	shell Shell     // nil before Connect
 	lock  *heldLock // nil before TakeLock, and after Unlock
@@ -47,7 +52,7 @@ type Host struct {
 
 // New returns a host that is not dialled yet.
 func New(o Options) *Host {
-	return &Host{Address: o.Address, dial: o.Dial, rep: o.Report, token: o.Token, common: o.Values}
+	return &Host{Address: o.Address, dial: o.Dial, rep: o.Report, token: o.Token, common: o.Values, quiet: o.Quiet}
 }
 
 // BeginStep opens a step by a name that no other step of the run has: the same verbs of the same
@@ -62,7 +67,7 @@ func (h *Host) Exec(ctx context.Context, verb scripts.Verb, own scripts.Values) 
 	if a == nil || a.sent == nil || a.verb != verb || a.id != id {
 		return results, h.exec(ctx, Asked{verb, own, results, id})
 	}
-	words, last, began := h.rep.Remote(h.Address.Name), tail{}, time.Now()
+	words, last, began := h.words(), tail{}, time.Now()
 	err := h.awaitAhead(ctx, a, io.MultiWriter(words, &last))
 	_ = words.Close()
 	h.heard(verb, &a.results, began)
@@ -98,7 +103,7 @@ func (h *Host) ExecAll(ctx context.Context, all ...Asked) error {
 }
 
 func (h *Host) exec(ctx context.Context, all ...Asked) error {
-	words := h.rep.Remote(h.Address.Name)
+	words := h.words()
 	lasts, calls, began := make([]tail, len(all)), make([]Call, len(all)), time.Now()
 	for n, a := range all {
 		calls[n] = Call{
@@ -109,6 +114,9 @@ func (h *Host) exec(ctx context.Context, all ...Asked) error {
 	_ = words.Close()
 	for n, a := range all[:min(done+1, len(all))] {
 		h.heard(a.Verb, a.Results, began)
+		if h.quiet {
+			h.rep.Debug(h.Address.Name + " │ " + lasts[n].String())
+		}
 		if n < done {
 			if err := a.Results.Err(); err != nil {
 				return err
@@ -116,9 +124,36 @@ func (h *Host) exec(ctx context.Context, all ...Asked) error {
 		}
 	}
 	if err != nil {
-		return lasts[done].explain(all[done].Verb, err)
+		err = lasts[done].explain(all[done].Verb, err)
+		h.showEnd(err)
+		return err
 	}
 	return nil
+}
+
+// words is where what verbs say goes.
+func (h *Host) words() io.WriteCloser {
+	if h.quiet {
+		return unheard{}
+	}
+	return h.rep.Remote(h.Address.Name)
+}
+
+// unheard drops what is written to it.
+type unheard struct{}
+
+func (unheard) Write(p []byte) (int, error) { return len(p), nil }
+func (unheard) Close() error                { return nil }
+
+// showEnd shows what a quiet host has said before it failed, by its own doing.
+func (h *Host) showEnd(err error) {
+	var no *Error
+	if !h.quiet || !errors.As(err, &no) {
+		return
+	}
+	words := h.rep.Remote(h.Address.Name)
+	_, _ = io.WriteString(words, strings.Join(append(slices.Clone(no.Evidence), no.Reason), "\n")+"\n")
+	_ = words.Close()
 }
 
 // heard notes what a verb has said. What went to the host may be secret, and is not said.

@@ -126,7 +126,7 @@ func (s *sshShell) conversation(ctx context.Context) (*remote.Talk, error) {
 	err := s.over(ctx, func(c *remote.Client) (err error) {
 		process, err = c.Start(long, remote.Command{
 			Line:   scripts.Command(scripts.Talk),
-			Stdin:  io.MultiReader(bytes.NewReader(scripts.Opening(silence)), talk.Stdin()),
+			Stdin:  io.MultiReader(bytes.NewReader(openingText()), talk.Stdin()),
 			Stdout: o, Stderr: o.words(),
 		})
 		return err
@@ -145,6 +145,9 @@ func (s *sshShell) conversation(ctx context.Context) (*remote.Talk, error) {
 	go beat(talk)
 	return talk, nil
 }
+
+// openingText is the same for all hosts; to pack it takes memory and time.
+var openingText = sync.OnceValue(func() []byte { return scripts.Opening(silence) })
 
 // ended is why a conversation has: nobody knows how the verbs under way did, unless none has ever
 // begun.

@@ -27,6 +27,12 @@ func (t *tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return string(t.text)
+}
+
 // explain gives an exit status the script's own last line as its reason and the lines before it as
 // evidence.
 func (t *tail) explain(verb scripts.Verb, err error) error {

@@ -1,6 +1,11 @@
 package report
 
-import "unicode/utf8"
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
 
 const (
 	// maxAnnotation is where the runner cuts a message (ExecutionContext.cs), in UTF-16 units.
@@ -11,7 +16,65 @@ const (
 
 // Warn makes a warning annotation: shown in the log where it happened and on the page of the run.
 // The runner keeps ten of a kind for a step, so one a matter.
-func (r *Report) Warn(title, msg string) { r.annotate("warning", title, msg) }
+func (r *Report) Warn(title, msg string) {
+	r.mu.Lock()
+	keep := r.inStep && len(r.hosts) > 0
+	if keep {
+		r.kept = append(r.kept, warning{title, msg})
+	}
+	r.mu.Unlock()
+	if !keep {
+		r.annotate("warning", title, msg)
+	}
+}
+
+type warning struct{ title, msg string }
+
+// Hosts tells the names of a run's hosts, where they are many. Warnings of one step that differ in
+// nothing but such a name are then one annotation, at its end.
+func (r *Report) Hosts(names ...string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.hosts = slices.Clone(names)
+	slices.SortFunc(r.hosts, func(a, b string) int { return len(b) - len(a) }) // web-12 is not web-1 and a 2
+}
+
+// mostNamed are as many hosts as an annotation names.
+const mostNamed = 10
+
+// keptWarnings are the annotations of what was kept. The caller holds the mutex.
+func (r *Report) keptWarnings() []byte {
+	var kinds []warning // with a placeholder for the host's name
+	of := map[warning][]string{}
+	for _, w := range r.kept {
+		name := ""
+		if at := slices.IndexFunc(r.hosts, func(n string) bool { return strings.Contains(w.title+"\n"+w.msg, n) }); at >= 0 {
+			name = r.hosts[at]
+			w.title, w.msg = strings.ReplaceAll(w.title, name, "\x00"), strings.ReplaceAll(w.msg, name, "\x00")
+		}
+		if _, known := of[w]; !known {
+			kinds = append(kinds, w)
+		}
+		of[w] = append(of[w], name)
+	}
+	r.kept = nil
+	var out []byte
+	for _, w := range kinds {
+		names := slices.Compact(slices.Sorted(slices.Values(of[w])))
+		who, list := names[0], ""
+		if len(names) > 1 {
+			named := names[:min(len(names), mostNamed)]
+			list = "\nThese are " + strings.Join(named, ", ")
+			if more := len(names) - len(named); more > 0 {
+				list += fmt.Sprintf(" and %d more", more)
+			}
+			who = fmt.Sprintf("%d hosts", len(names))
+		}
+		title, msg := strings.ReplaceAll(w.title, "\x00", who), strings.ReplaceAll(w.msg, "\x00", names[0])
+		out = append(out, command("warning", cut(oneLine(r.plain(title)), maxTitle), cut(r.plain(msg+list), maxAnnotation))...)
+	}
+	return out
+}
 
 // Error makes an error annotation. It closes an open group first, in which nobody would see it.
 func (r *Report) Error(title, msg string) { r.annotate("error", title, msg) }

@@ -1,6 +1,8 @@
 package report
 
 import (
+	"bytes"
+	"fmt"
 	"strings"
 	"testing"
 	"unicode/utf16"
@@ -76,5 +78,40 @@ func TestCommandsAreEncodedAsTheRunnerDecodesThem(t *testing.T) {
 	}
 	for _, tt := range tests {
 		equal(t, command("error", tt.title, tt.msg), tt.want)
+	}
+}
+
+// Of many hosts a warning that is about each is one.
+func TestWarningsOfManyHosts(t *testing.T) {
+	var log bytes.Buffer
+	r := New(&log, func(string) string { return "" })
+	r.Hosts("web-1", "web-2", "web-12")
+	r.Warn("Before", "web-1 and more")
+	s := r.Step("Checking")
+	for _, name := range []string{"web-12", "web-1", "web-2"} {
+		r.Warn("Memory of "+name, name+" has little")
+	}
+	r.Warn("Disk of web-1", "it is full")
+	r.Warn("Something", "of none")
+	s.Done("checked")
+	want := "::warning title=Before::web-1 and more\n::group::Checking\n" +
+		"::warning title=Memory of 3 hosts::web-1 has little%0AThese are web-1, web-12, web-2\n" +
+		"::warning title=Disk of web-1::it is full\n::warning title=Something::of none\n::endgroup::\n✓ checked (0.0s)\n"
+	if log.String() != want {
+		t.Errorf("%s\nwant\n%s", log.String(), want)
+	}
+	log.Reset()
+	names := make([]string, 30)
+	for i := range names {
+		names[i] = fmt.Sprintf("10.0.0.%d", i)
+	}
+	r.Hosts(names...)
+	s = r.Step("Checking")
+	for _, name := range names {
+		r.Warn("Memory", name+" has little")
+	}
+	s.Fail("checked")
+	if n := strings.Count(log.String(), "::warning"); n != 1 || !strings.Contains(log.String(), " and 20 more\n") {
+		t.Errorf("%d warnings:\n%s", n, log.String())
 	}
 }

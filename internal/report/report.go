@@ -37,6 +37,9 @@ type Report struct {
 	grouped bool  // a group is open
 	printed int64 // how often something was
 	outputs int   // bytes of hosts that were printed
+	hosts   []string
+	kept    []warning // of the step under way
+	inStep  bool
 	secrets redactor
 }
 

@@ -38,6 +38,7 @@ func (r *Report) Step(title string) *Step {
 	s := &Step{r: r, title: title, start: r.now(), over: make(chan struct{})}
 	r.mu.Lock()
 	printed := r.printed
+	r.inStep = true
 	r.mu.Unlock()
 	go s.live(printed)
 	return s
@@ -85,7 +86,8 @@ func (s *Step) end(line, colour, uncolour string) {
 	s.ended = true
 	close(s.over)
 	outcome := colour + cut(oneLine(s.r.plain(line)), maxLine) + " (" + Elapsed(took) + ")" + uncolour + "\n"
-	s.r.write(append(s.r.endGroup(), outcome...))
+	s.r.inStep = false
+	s.r.write(append(append(s.r.keptWarnings(), s.r.endGroup()...), outcome...))
 }
 
 // Closing ends the log: a headline in green and what belongs to it.
