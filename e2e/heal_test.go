@@ -99,7 +99,7 @@ func TestAFlagLostDuringADeploymentIsPutBack(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
 	w.Deploy(w.Commit(nil), nil)
 	good := w.Deploy(w.Commit(nil), nil).Outputs["release"]
-	w.Exec("grep -q '^set .*_slot 8080;' /etc/nginx/conf.d/service-url.inc")
+	w.Exec("grep -q '^set .*_fallback 8080;' /etc/nginx/conf.d/service-url.inc")
 	w.Exec(`setsid bash -c 'until [ -e /tmp/enough ]; do curl -fs -D - -o /dev/null http://127.0.0.1/version | grep -i ^x-release; done' >/tmp/seen 2>&1 </dev/null &`)
 	result := w.Run(w.Job(w.Commit(map[string]string{"BROKEN": "health-500"}), map[string]string{
 		"health-timeout": "15s", "before-start": "rm /var/lib/deploy-action/shop/active/8081",

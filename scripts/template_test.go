@@ -89,7 +89,7 @@ func TestTheSiteSaysWhatTheInputsSay(t *testing.T) {
 		}
 	}
 	for _, want := range []string{
-		"set $da_my_app_slot 8081;\nset $da_my_app_other 8080;\n",
+		"set $da_my_app_fallback 8081;\nset $da_my_app_other 8080;\n",
 		"proxy_read_timeout 1500ms;",
 	} {
 		if !strings.Contains(include, want) {
