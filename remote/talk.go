@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,10 +25,11 @@ type Talk struct {
 	in *queue
 
 	mu    sync.Mutex
-	turns []*Turn // under way, in the order in which they began
-	past  []*Turn // the last that have ended
-	line  []byte  // of standard output, as far as it came
-	tail  []byte  // of standard error: it may become a tag
+	sent  map[string]bool // parts
+	turns []*Turn         // under way, in the order in which they began
+	past  []*Turn         // the last that have ended
+	line  []byte          // of standard output, as far as it came
+	tail  []byte          // of standard error: it may become a tag
 	over  chan struct{}
 	err   error // why it is over
 }
@@ -52,12 +54,15 @@ type Work struct {
 	// Text returns what the host is told, for a tag that is this turn's alone: lines on standard
 	// output that begin with it are results, and go on without it.
 	Text           func(tag string) ([]byte, error)
-	Hold           bool      // it has a standard input, see [Turn.Feed]
-	Results, Words io.Writer // called by one goroutine each
+	Parts          map[string][]byte // that its Name's script needs of those that go over when they are first needed
+	Hold           bool              // it has a standard input, see [Turn.Feed]
+	Results, Words io.Writer         // called by one goroutine each
 }
 
 // NewTalk returns a conversation in which nothing was said yet.
-func NewTalk() *Talk { return &Talk{in: newQueue(), over: make(chan struct{})} }
+func NewTalk() *Talk {
+	return &Talk{in: newQueue(), over: make(chan struct{}), sent: map[string]bool{}}
+}
 
 // Stdin is what the host is to hear.
 func (t *Talk) Stdin() io.Reader { return t.in }
@@ -134,8 +139,22 @@ func (t *Talk) Begin(works ...Work) ([]*Turn, error) {
 		return nil, t.err
 	}
 	t.turns = append(t.turns, turns...)
-	t.in.put(frames.String())
+	t.in.put(t.parts(works) + frames.String())
 	return turns, nil
+}
+
+// parts are the frames of what these need and the host does not have.
+func (t *Talk) parts(works []Work) string {
+	var frames strings.Builder
+	for _, w := range works {
+		for _, name := range slices.Sorted(maps.Keys(w.Parts)) {
+			if !t.sent[name] {
+				t.sent[name] = true
+				fmt.Fprintf(&frames, "part - %d %s\n%s", len(w.Parts[name]), name, w.Parts[name])
+			}
+		}
+	}
+	return frames.String()
 }
 
 // mostLine bounds a line of results; what it has more is dropped, and is too much for those who

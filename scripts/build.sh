@@ -28,9 +28,9 @@ main() {
   else
     result built nothing
   fi
-  write .deploy-action/start 0755 "$start_file"$'\n'
-  write .deploy-action/environment 0600 "$environment"
-  if [[ $takes_socket == yes ]]; then write .deploy-action/socket 0644 ''; fi
+  lay .deploy-action/start 0755 "$start_file"$'\n'
+  lay .deploy-action/environment 0600 "$environment"
+  if [[ $takes_socket == yes ]]; then lay .deploy-action/socket 0644 ''; fi
   write_processes
   result processes "$workers"
   # shellcheck disable=SC2086 # names

@@ -38,7 +38,7 @@ main() {
   name_it
   partial=$path/releases/$release.partial
   serving_kb .
-  make_room "$serving" "the release"
+  make_room "$serving" "the release" "$kb"
   if [[ -e $partial ]]; then rm -rf -- "$partial"; fi # of this run, when it was cut off here
   if [[ -e $path/releases/$release && ! -e $path/releases/$release/.deploy-action/complete ]]; then
     rm -rf -- "$path/releases/$release"
@@ -50,7 +50,7 @@ main() {
   if [[ -e $partial/.deploy-action || -L $partial/.deploy-action ]]; then rm -rf -- "$partial/.deploy-action"; fi
   mkdir -- "$partial/.deploy-action"
   printf '%s\n' "$commit" >"$partial/.deploy-action/commit"
-  write "$partial/.deploy-action/recipe" 0600 "$recipe"$'\n'
+  lay "$partial/.deploy-action/recipe" 0600 "$recipe"$'\n'
   mv -fT -- "$objects" "$partial/.deploy-action/objects"
   mv -T -- "$partial" "$path/releases/$release"
   result release "$release"

@@ -64,7 +64,7 @@ main() {
   write "$path/.lock.holder" 0600 "$lock_token"$'\n'"$lock_note, since $utc"$'\n'
   end_cut_off # before anybody looks at what it leaves, or takes it away
   if [[ $resume == no ]]; then
-    if [[ -e $path/.lock.steps ]]; then rm -rf -- "$path/.lock.steps"; fi
+    if [[ -e $path/.lock.steps || -L $path/.lock.steps ]]; then rm -rf -- "$path/.lock.steps" "$path/.lock.results"; fi
     mkdir -m 0700 -- "$path/.lock.steps"
     close_step
     recipe_keys

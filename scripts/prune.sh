@@ -14,7 +14,7 @@ main() {
   disk "$path"
   before=$kb
   clear_out "$keep_releases"
-  delete "$path/.transfer"
+  if [[ -e $path/.transfer ]]; then delete "$path/.transfer"; fi
   if [[ $live == yes ]]; then gone "$path"/assets/*.partial; fi
   commits
   result pruned "$pruned"

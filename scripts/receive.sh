@@ -52,7 +52,7 @@ main() {
   awk -F '\t' '$1 == "f" { print $6, $2, $3, $7 "\t" $5 }' "$transfer/found" \
     | sort >"$own/seal" # as seal has it, without another look at the files
   printf '%s\n' "$identity" >"$own/commit"
-  write "$own/recipe" 0600 "$recipe"$'\n'
+  lay "$own/recipe" 0600 "$recipe"$'\n'
   printf '%s\n' "$sha" >"$own/sha"
   [[ -e $path/releases/$release/.deploy-action/complete ]] \
     || rm -rf -- "$path/releases/$release" # of this run, when its answer was lost

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -470,7 +471,12 @@ func TestTheOpeningHasAllVerbs(t *testing.T) {
 			t.Fatal(err)
 		}
 		// The loop's own functions are replaced where they would run something.
-		script := strings.TrimSuffix(loop(), "talk_main\n") + "\ntalk_shell() { cat; }\ntalk_name=" + string(verb) +
+		later := ""
+		for part, text := range Later(verb) {
+			later += "part[" + part + "]=" + shellescape.Quote(string(text)) + "\n"
+		}
+		script := strings.TrimSuffix(loop(), "talk_main\n") + "\n" + later +
+			"talk_shell() { cat; }\ntalk_name=" + string(verb) +
 			" talk_kind=verb talk_tag=T talk_values=" +
 			shellescape.Quote(string(text)) + "\ndeclare -A talk_jobs talk_inputs; talk_tags=() talk_names=() " +
 			"talk_texts=(); talk_begin; wait\n"
@@ -595,5 +601,43 @@ func TestAVerbHasNothingOfTheLoop(t *testing.T) {
 	held.Close()
 	if err := held.Wait(t.Context()); err != nil {
 		t.Error(err)
+	}
+}
+
+// What is seldom needed goes over with the first verb that needs it, and once.
+func TestWhatIsSeldomNeededGoesOverWhenItIs(t *testing.T) {
+	for _, verb := range Verbs {
+		if later := Later(verb); (len(later) > 0) != slices.Contains(seldom, verb) {
+			t.Errorf("%s: %d parts go over with it", verb, len(later))
+		}
+	}
+	talk := remote.NewTalk()
+	cmd := exec.CommandContext(t.Context(), "bash", "-s", "--", "talk")
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}
+	cmd.Stdin = io.MultiReader(bytes.NewReader(Opening(time.Minute)), talk.Stdin())
+	cmd.Stdout, cmd.Stderr = talk.Stdout(), talk.Stderr()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		talk.Over(io.EOF)
+		_ = cmd.Wait()
+	})
+	for range 2 {
+		var results, words bytes.Buffer
+		turns, err := talk.Begin(remote.Work{
+			Name: string(Releases), Parts: Later(Releases), Results: &results, Words: &words,
+			Text: func(tag string) ([]byte, error) {
+				return Assign(Releases, Values{
+					"tag": tag, "app": "shop", "path": t.TempDir(), "list": "no", "history": "0", "ports": "8080 8081",
+				})
+			},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := turns[0].Wait(t.Context()); err != nil {
+			t.Fatalf("%v: %s%s", err, &results, &words)
+		}
 	}
 }

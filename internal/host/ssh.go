@@ -101,7 +101,7 @@ func (s *sshShell) begin(ctx context.Context, hold bool, calls ...Call) ([]*remo
 	for _, c := range calls {
 		_, _ = io.WriteString(c.Results, scripts.Begin+"\n")
 		works = append(works, remote.Work{
-			Name: string(c.Verb), Hold: hold, Results: c.Results, Words: c.Words,
+			Name: string(c.Verb), Parts: scripts.Later(c.Verb), Hold: hold, Results: c.Results, Words: c.Words,
 			Text: func(tag string) ([]byte, error) {
 				all := maps.Clone(c.Values)
 				all["tag"] = tag

@@ -62,6 +62,9 @@ func Converse(e *Exec, begun string, handle func(*Verb)) {
 		}
 		words := strings.Fields(line)
 		switch {
+		case len(words) == 4 && words[0] == "part":
+			n, _ := strconv.ParseInt(words[2], 10, 64)
+			_, _ = io.CopyN(io.Discard, in, n)
 		case len(words) == 4 && (words[0] == "verb" || words[0] == "first" || words[0] == "hold"):
 			n, _ := strconv.ParseInt(words[2], 10, 64)
 			var text strings.Builder

@@ -29,6 +29,16 @@ write() {
   fi
 }
 
+# lay FILE MODE TEXT: a file of a release that is not complete yet: nobody reads it before the marker
+# says that it is, and who makes that has all on the disk first.
+lay() {
+  if [[ -e $1 || -L $1 ]]; then rm -rf -- "$1"; fi
+  if [[ $2 == 0600 ]]; then umask 077; fi
+  printf '%s' "$3" >"$1" || return
+  umask 022
+  [[ $2 == 06* ]] || chmod "$2" "$1"
+}
+
 # fit_root: the deploy root is a folder of its own. A clone, or a folder with somebody's files in
 # it, would get ours among them.
 fit_root() {
@@ -253,8 +263,16 @@ mark_live() {
   write "$marker" 0644 "$((last + 1))"$'\n'
 }
 
-# turn_over LOG: a large one begins anew; one old one is kept.
-turn_over() { if [[ -s $1 && $(stat -c %s -- "$1") -gt 10485760 ]]; then mv -f -- "$1" "$1.1"; fi; }
+# turn_over LOG: a large one begins anew; one old one is kept. Sets size to that of the one that goes
+# on, in bytes.
+turn_over() {
+  size=0
+  if [[ -s $1 ]]; then size=$(stat -c %s -- "$1"); fi
+  if ((size > 10485760)); then
+    mv -f -- "$1" "$1.1"
+    size=0
+  fi
+}
 
 # What a line of the history holds at most, in bytes: a longer one is none of ours.
 max_history=4096

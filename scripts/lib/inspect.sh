@@ -135,11 +135,10 @@ look_at_units() {
   ask_systemd 'MainPID ControlGroup User ActiveState' "${units[@]}"
   for port in $ports; do
     next_unit
-    main_of[$port]=${property[MainPID]}
     note_group "$port" || :
     next_unit
     socket_state[$port]=${property[ActiveState]}
   done
   exec {shown}<&-
 }
-declare -A main_of=() socket_state=()
+declare -A socket_state=()

@@ -7,7 +7,7 @@
 # start.sh), and sets these. With an environment of its own the release keeps the one that it has
 # until it has proved itself.
 launch() {
-  local port=$1 release=$2 log=$path/logs/$1.log other utc unit_name
+  local port=$1 release=$2 log=$path/logs/$1.log other utc unit_name size line
   pid='' starttime='' log_offset=''
   stand_down "$port"
   end_boxes "$port" || die "$EX_START" "a container of an earlier version on port $port could not be ended: $(boxes "$port" | cut -d' ' -f 1,2)"
@@ -19,8 +19,9 @@ launch() {
   on_trial "$port"
   if [[ -n ${3-} ]]; then renew "$port" "$release" "$3"; fi
   utc_now
-  printf '=== %s start of %s on port %s\n' "$utc" "$release" "$port" >>"$log"
-  log_offset=$(stat -c %s "$log")
+  line="=== $utc start of $release on port $port"$'\n'
+  printf '%s' "$line" >>"$log"
+  log_offset=$((size + ${#line}))
   result log_offset "$log_offset"
   if has_systemd; then
     if ! unit restart "$port" && ! was_there "$port"; then

@@ -24,7 +24,7 @@ protect() {
   rm -f -- "$path/slots/$1.trial"
   if has_systemd; then
     unit_of "$1"
-    properties "$unit_name" OOMScoreAdjust ControlGroup User
+    properties "$unit_name" OOMScoreAdjust MainPID ControlGroup User
     own=${property[OOMScoreAdjust]}
     note_group "$1" || :
   fi

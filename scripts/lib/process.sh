@@ -143,16 +143,18 @@ unit_group() {
   local unit_name
   if [[ -z ${group_of[$1]-} ]]; then
     unit_of "$1"
-    properties "$unit_name" ControlGroup User
+    properties "$unit_name" MainPID ControlGroup User
     note_group "$1" || return
   fi
   read -r user_id group_folder group <<<"${group_of[$1]}"
 }
 
-# note_group PORT: keeps what systemd has said of its unit, which goes by the group of version 2, or
-# by one in a hierarchy of its own.
+# note_group PORT: keeps what systemd has said of its unit: its main process, and its group, which it
+# goes by of version 2, or by one in a hierarchy of its own.
+declare -A main_of=()
 note_group() {
   local user=${property[User]} folder=- top
+  main_of[$1]=${property[MainPID]}
   [[ ${property[ControlGroup]} == /?* ]] || return
   if [[ $user == "$me" ]]; then user=$EUID; else user=$(id -u -- "${user:-root}" 2>/dev/null) || return; fi
   for top in /sys/fs/cgroup /sys/fs/cgroup/systemd /sys/fs/cgroup/unified; do
@@ -221,6 +223,7 @@ slot_pid() {
   local unit_name
   pid=0 start=0
   if has_systemd; then
+    if main_pid "${main_of[$1]-}"; then return; fi # it is the main one for as long as it lives
     unit_of "$1"
     properties "$unit_name" MainPID ControlGroup User
     note_group "$1" || :

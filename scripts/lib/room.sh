@@ -43,12 +43,12 @@ serving_kb() {
   done
 }
 
-# make_room KB WHAT: frees what it takes, before WHAT is there: first what no release needs, then
+# make_room KB WHAT [FREE]: frees what it takes, before WHAT is there: first what no release needs, then
 # the oldest of those that keep_releases keeps, but for the live one and the one before it. What is
 # needed is a guess, from what is there: less than a small floor ends the script, else it is tried.
 make_room() {
-  local count need=$((${1:-0} + ${1:-0} / 10 + 65536)) kept=$keep_releases kb inodes percent
-  disk "$path"
+  local count need=$((${1:-0} + ${1:-0} / 10 + 65536)) kept=$keep_releases kb=${3-} inodes percent
+  [[ -n $kb ]] || disk "$path"
   if ((kb >= need)); then return; fi
   say "$2 needs about $((need / 1024)) MB, and $((kb / 1024)) MB are free: deleting what no release needs"
   for ((count = keep_releases; count >= 2; count--)); do

@@ -8,7 +8,7 @@
 # work beside another. Each leads a session of its own, as sshd starts it, holds the step lock, and
 # leaves its name while it works.
 own_lock() {
-  local leader line
+  local leader earlier=()
   holds_lock
   trap 'blame $?' EXIT
   end_cut_off
@@ -20,10 +20,14 @@ own_lock() {
   fi
   flock -w 10 "$step_fd" \
     || die "$EX_STEP_BUSY" "a step that was cut off still runs on this host: pid ${leader:-unknown}"
-  if [[ -n $step_id && -e $path/.lock.steps/$step_id ]]; then
-    holds_lock
-    while IFS= read -r line; do printf '%s%s\n' "${tag:+$tag }" "$line"; done <"$path/.lock.steps/$step_id"
-    exit 0
+  if [[ -n $step_id && -s $path/.lock.steps/$step_id ]]; then
+    mapfile -t earlier <"$path/.lock.steps/$step_id"
+    if [[ ${earlier[-1]} == . ]]; then
+      holds_lock
+      unset -v 'earlier[-1]'
+      if ((${#earlier[@]} > 0)); then printf "${tag:+$tag }%s\n" "${earlier[@]}"; fi
+      exit 0
+    fi
   fi
   trap leave EXIT
   # A disk on which nothing can be written down ends a deployment, and must not keep it from being
@@ -38,15 +42,19 @@ note_step() {
   local began boot
   starttime "$$"
   read -r boot </proc/sys/kernel/random/boot_id
-  printf '%s %s %s\n' "$$" "$began" "$boot" >"$path/.lock.leader" \
-    && exec {results_fd}>"$path/.lock.results"
+  printf '%s %s %s\n' "$$" "$began" "$boot" >"$path/.lock.leader" || return
+  if [[ -n $step_id ]]; then exec {results_fd}>"$path/.lock.steps/$step_id"; fi
 }
 
-# close_step: one that others could open, as earlier versions made it, somebody may hold for ever: a
-# new one takes its place. Called before the first step of a run, when nothing of an earlier one is
-# at work.
+# close_step: files that others could open, as earlier versions made them, somebody may hold for ever:
+# new ones take their places. Called before the first step of a run, when nothing of an earlier one
+# is at work.
 close_step() {
-  if [[ (-e $path/.lock.step || -L $path/.lock.step) && -n $(find "$path/.lock.step" -maxdepth 0 -perm /077) ]]; then rm -f -- "$path/.lock.step"; fi
+  local file old=()
+  for file in "$path"/.lock.{step,leader}; do
+    if [[ -e $file || -L $file ]]; then old+=("$file"); fi
+  done
+  if ((${#old[@]} > 0)) && [[ -n $(find "${old[@]}" -maxdepth 0 -perm /077) ]]; then rm -f -- "${old[@]}"; fi
 }
 
 # end_cut_off: ends what a cut-off step left running; sets leader. Who holds the deploy lock may do
@@ -70,7 +78,7 @@ end_cut_off() {
 leave() {
   local status=$?
   if declare -F cleanup >/dev/null; then cleanup; fi
-  rm -f -- "$path/.lock.leader" || : # on a read-only disk
+  { : >"$path/.lock.leader"; } 2>/dev/null || : # on a read-only disk
   blame "$status"
 }
 
@@ -108,9 +116,9 @@ blame_disk() {
 
 # keep_results: the last call of every verb. The results of a step that came to its end stay for as
 # long as its run does, so that it is not done twice when its answer is lost with the connection. It
-# is done whether they can be kept or not.
+# is done whether they can be kept or not. A dot says that they are all there.
 keep_results() {
-  if [[ -n ${results_fd-} && -n $step_id ]]; then mv -f -- "$path/.lock.results" "$path/.lock.steps/$step_id" 2>/dev/null || :; fi
+  if [[ -n ${results_fd-} ]]; then { printf '.\n' >&"$results_fd"; } 2>/dev/null || :; fi
 }
 
 end_session() {

@@ -6,6 +6,7 @@
 #         file), made_of (the files of each verb)
 #
 # A frame is a line, of these words:
+#   part - BYTES NAME     and that many bytes: the text of a file that was not there from the beginning.
 #   verb TAG BYTES NAME   and that many bytes: the verb's values. Its standard input is empty.
 #   first TAG BYTES NAME  the same; it runs before the verb of the next frame, which does not begin
 #                         when it fails. That one's end is then `skipped`.
@@ -36,6 +37,7 @@ talk_main() {
   exec {talk_begun}<> <(:) # who begins a verb writes here, and this reads
   while read -r -t "$silence" talk_kind talk_tag talk_size talk_name; do
     case $talk_kind in
+      part) IFS= read -r -t 300 -N "$talk_size" "part[$talk_name]" || break ;;
       verb | first | hold)
         IFS= read -r -t 300 -N "$talk_size" talk_values || break
         talk_begin

@@ -16,7 +16,7 @@ venv() {
   else
     rm -rf -- "$dir"
     serving_kb .venv
-    make_room "$serving" "a new venv"
+    make_room "$serving" "a new venv" "$kb"
     oom_kills
     before=$kills
     nice -n 10 python3 -m venv -- "$dir" >&2 || die "$EX_BUILD" "python3 -m venv failed"

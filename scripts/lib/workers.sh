@@ -83,7 +83,7 @@ look_at_workers() {
 # begin_workers PORT: starts those of the slot's release, and sets workers to them and offsets to
 # where their lines begin in their logs; what runs of that very release goes on.
 begin_workers() {
-  local port=$1 release of name log utc unit_name
+  local port=$1 release of name log utc unit_name size
   release_in "$port"
   if workers_in "$port" && [[ $of != "$release" ]]; then end_workers "$port"; fi
   workers_of "$path/slots/$port"
