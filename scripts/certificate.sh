@@ -15,7 +15,8 @@ main() {
     result certificate already
     return
   fi
-  free_root || die "$EX_CHECK" "$(id -un) has the rights for routine deployments only, and the certificate of the site is root's: run operation: setup once with these inputs while $(id -un) can run all commands as root"
+  free_root || die "$EX_CHECK" "$(id -un) has the rights for routine deployments only, and the certificate of the site \
+is root's: run operation: setup once with these inputs while $(id -un) can run all commands as root"
   if [[ -n $tls_certificate ]]; then put_own; else get_one; fi
   write_root "$certificate_mark" 0644 <<<"$certificate_id"
   result certificate new

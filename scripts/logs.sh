@@ -72,7 +72,8 @@ shared() {
     return
   fi
   if [[ $1 == error ]]; then ports_too=$ports; fi
-  say "the site has no ${1}_log of its own (a line ${1}_log FILE; in /etc/nginx/$app.d/ gives it one): of this one the lines that name it"
+  say "the site has no ${1}_log of its own (a line ${1}_log FILE; in /etc/nginx/$app.d/ gives it one): of this one the \
+lines that name it"
   show "$2" naming "$ports_too" "${names[@]}"
 }
 

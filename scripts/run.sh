@@ -73,7 +73,8 @@ one_at_a_time() {
   if [[ $at_once == yes ]]; then return; fi
   if ! flock -n "$step_fd"; then
     read -r who <"$path/.lock.run" || :
-    if ((lock_timeout > 0)); then say "another command runs on this host (${who:-unknown}); waiting up to ${lock_timeout}s"; fi
+    if ((lock_timeout > 0)); then say "another command runs on this host (${who:-unknown}); waiting up to \
+${lock_timeout}s"; fi
     flock -w "$lock_timeout" "$step_fd" \
       || die "$EX_RUN_BUSY" "another command runs on this host (${who:-unknown})"
   fi

@@ -39,7 +39,9 @@ main() {
   if rotates && [[ ! -r $rotation_file || $(<"$rotation_file") != "$(rotation)" ]]; then todo+=("$rotation_file"); fi
   if lacks_swap; then todo+=("$swap_file"); fi
   if ((${#todo[@]} + ${#differing[@]} > 0)) && ! free_root; then
-    die "$EX_CHECK" "$(id -un) has the rights for routine deployments only, and these files have to be written: ${todo[*]} ${differing[*]}: put the inputs back that changed, or run operation: setup once while $(id -un) can run all commands as root"
+    die "$EX_CHECK" "$(id -un) has the rights for routine deployments only, and these files have to be written: \
+${todo[*]} ${differing[*]}: put the inputs back that changed, or run operation: setup once while $(id -un) can run all \
+commands as root"
   fi
   for dir in releases slots shared venvs logs; do
     if [[ ! -d $path/$dir ]]; then

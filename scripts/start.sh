@@ -13,7 +13,8 @@ main() {
   own_lock
   [[ -e $path/releases/$release/.deploy-action/complete ]] || die "$EX_START" "release $release is not complete"
   [[ ! -e $path/releases/$release/.deploy-action/socket ]] \
-    || die "$EX_CHECK" "release $release was deployed with strategy \"in-place\", and its start command takes a socket: go back to it with that strategy"
+    || die "$EX_CHECK" "release $release was deployed with strategy \"in-place\", and its start command takes a \
+socket: go back to it with that strategy"
   may_handle_all "$release"
   listener "$port"
   # Ours it is when this step was cut off after its work: then it starts anew.

@@ -22,8 +22,10 @@ main() {
     if past "$end"; then
       flag_stands
       who=$(who_answers "$elsewhere" "$verify_host")
-      [[ -z $elsewhere ]] || die "$EX_NOT_ROUTED" "nginx sends requests for $verify_host to port $port, but another site${who:+, $who,} answers to $elsewhere"
-      die "$EX_NOT_ROUTED" "nginx does not send requests for $verify_host to port $port: GET $health_path: $(reply)${who:+; it is $who that answers}"
+      [[ -z $elsewhere ]] || die "$EX_NOT_ROUTED" "nginx sends requests for $verify_host to port $port, but another \
+site${who:+, $who,} answers to $elsewhere"
+      die "$EX_NOT_ROUTED" "nginx does not send requests for $verify_host to port $port: GET $health_path: \
+$(reply)${who:+; it is $who that answers}"
     fi
     pause 0.05
   done
@@ -77,7 +79,8 @@ flag_stands() {
   local there
   flags_there
   [[ $there == "$port" ]] \
-    || die "$EX_FLAG" "somebody changed the flag after the switch: $flags holds ${there:-nothing} and must hold $port alone"
+    || die "$EX_FLAG" "somebody changed the flag after the switch: $flags holds ${there:-nothing} and must hold $port \
+alone"
 }
 
 bad() {

@@ -51,7 +51,8 @@ get_one() {
     nginx_reload >&2
   fi
   if has_systemd && ! systemctl list-timers --all --plain --no-legend '*certbot*' 2>/dev/null </dev/null | grep -q .; then
-    as_root systemctl enable --now --quiet certbot.timer </dev/null >&2 || say "there is no timer of certbot's on this host: see that certbot renew runs twice a day"
+    as_root systemctl enable --now --quiet certbot.timer </dev/null >&2 || say "there is no timer of certbot's on this \
+host: see that certbot renew runs twice a day"
   fi
 }
 
@@ -72,13 +73,18 @@ no_certificate() {
   local domain kind detail
   domain=$(said_of Domain) kind=$(said_of Type) detail=$(said_of Detail)
   case $kind in
-    dns) die "$EX_CERTIFICATE" "the name $domain does not lead here, says the authority ($detail): give it an A record with the address of this host" ;;
-    connection) die "$EX_CERTIFICATE" "the authority can't connect to port 80 of $domain ($detail): open port 80 in the security group, and see that the name leads to this host" ;;
-    unauthorized) die "$EX_CERTIFICATE" "what answers for $domain on port 80 is not this site, says the authority ($detail): let its A and AAAA records lead to this host, and to no other" ;;
-    caa) die "$EX_CERTIFICATE" "a CAA record of $domain lets this authority give no certificate ($detail): add one that names it, or take it away" ;;
+    dns) die "$EX_CERTIFICATE" "the name $domain does not lead here, says the authority ($detail): give it an A record \
+with the address of this host" ;;
+    connection) die "$EX_CERTIFICATE" "the authority can't connect to port 80 of $domain ($detail): open port 80 in \
+the security group, and see that the name leads to this host" ;;
+    unauthorized) die "$EX_CERTIFICATE" "what answers for $domain on port 80 is not this site, says the authority \
+($detail): let its A and AAAA records lead to this host, and to no other" ;;
+    caa) die "$EX_CERTIFICATE" "a CAA record of $domain lets this authority give no certificate ($detail): add one \
+that names it, or take it away" ;;
   esac
   case $out in
-    *[rR]ate*[lL]imit* | *'too many'*) die "$EX_CERTIFICATE" "the authority gives no more certificates for now, since it has a limit for how many one may ask for: $(last_words)" ;;
+    *[rR]ate*[lL]imit* | *'too many'*) die "$EX_CERTIFICATE" "the authority gives no more certificates for now, since \
+it has a limit for how many one may ask for: $(last_words)" ;;
   esac
   die "$EX_CERTIFICATE" "certbot got no certificate: $(last_words)"
 }

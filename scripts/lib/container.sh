@@ -62,7 +62,8 @@ box_hint() {
   local who
   who=$(who_has "$1")
   if [[ $who =~ program\ (docker-proxy|dockerd|conmon|rootlessport|slirp4netns)$ ]]; then
-    say "a container has it (docker ps --filter publish=$1 names it, and if this run has left it, docker stop ends it):" \
+    say "a container has it (docker ps --filter publish=$1 names it, and if this run has left it, docker stop ends \
+it):" \
       "the one of the input start is told from others by --label deploy-action=$app@\$PORT, and publishes the port" \
       "by -p 127.0.0.1:\$PORT:…"
   fi

@@ -44,16 +44,21 @@ lay() {
 fit_root() {
   local name theirs='' owner='' ours=()
   [[ ! -e $path/.git ]] \
-    || die "$EX_CHECK" "$path is a git work tree, and releases need a folder of their own: choose another one with the input path"
+    || die "$EX_CHECK" "$path is a git work tree, and releases need a folder of their own: choose another one with the \
+input path"
   root_owner
   [[ -z $owner || $owner == "$app" ]] \
-    || die "$EX_CHECK" "$path belongs to the application $owner on this host: if this is $owner under a new name, as when its repository was renamed, set the input app to \"$owner\"; another application needs another folder, by the input path"
+    || die "$EX_CHECK" "$path belongs to the application $owner on this host: if this is $owner under a new name, as \
+when its repository was renamed, set the input app to \"$owner\"; another application needs another folder, by the \
+input path"
   runs_in
-  [[ -z $theirs ]] || die "$EX_CHECK" "$app runs on this host from $theirs, and not from $path: set the input path to \"$theirs\", or choose another name with the input app"
+  [[ -z $theirs ]] || die "$EX_CHECK" "$app runs on this host from $theirs, and not from $path: set the input path to \
+\"$theirs\", or choose another name with the input app"
   [[ -d $path && ! -e $path/.lock ]] || return 0
   for name in releases slots shared venvs assets logs repo.git lost+found .app; do ours+=(! -name "$name"); done
   theirs=$(find "$path" -mindepth 1 -maxdepth 1 "${ours[@]}" -printf '%f' -quit 2>/dev/null | tr -cd '[:print:]' || :)
-  [[ -z $theirs ]] || die "$EX_CHECK" "$path holds what is not this action's ($theirs), and releases need a folder of their own: choose another one with the input path"
+  [[ -z $theirs ]] || die "$EX_CHECK" "$path holds what is not this action's ($theirs), and releases need a folder of \
+their own: choose another one with the input path"
 }
 
 # runs_in: sets theirs to the deploy root that a version of the application runs from by its service,
@@ -156,7 +161,8 @@ make_flags() {
 # stop requests from going back.
 put_flag() {
   if [[ ! -d $flags ]]; then
-    free_root || die "$EX_CHECK" "the folder $flags is gone, and $me lacks the rights to make it again: sudo install -d -o $me $flags"
+    free_root || die "$EX_CHECK" "the folder $flags is gone, and $me lacks the rights to make it again: sudo install \
+-d -o $me $flags"
     make_flags
   fi
   : >"$flags/$1"

@@ -12,7 +12,8 @@ judge_nginx() {
   site_folder=/etc/nginx/conf.d listen=both rows=''
   found nginx || return 0
   if [[ -n $nginx_ignored ]]; then
-    faults+=("nginx was started with $nginx_ignored, and others than root may write there, or it is no whole path: that can't be given to a command that root runs; start nginx with a file that is root's, in folders that are")
+    faults+=("nginx was started with $nginx_ignored, and others than root may write there, or it is no whole path: \
+that can't be given to a command that root runs; start nginx with a file that is root's, in folders that are")
   fi
   look_at_nginx
   [[ $rows == *http* ]] || return 0
@@ -45,7 +46,8 @@ judge_certificate() {
 
 notes_end() {
   if [[ $1 =~ ^notAfter=([^$'\n']+) ]]; then
-    notes+=("the certificate of the site ends ${BASH_REMATCH[1]}, within a week: where certbot got it, see why it does not renew (sudo certbot renew --dry-run); else give a new one with tls-certificate and tls-key")
+    notes+=("the certificate of the site ends ${BASH_REMATCH[1]}, within a week: where certbot got it, see why it does \
+not renew (sudo certbot renew --dry-run); else give a new one with tls-certificate and tls-key")
   fi
 }
 
@@ -69,7 +71,8 @@ find_folder() {
     done
   done
   if ((${#folders[@]} == 0)); then
-    faults+=("the http block at $at includes no folder that a site could be put into: add the line: include /etc/nginx/conf.d/*.conf;")
+    faults+=("the http block at $at includes no folder that a site could be put into: add the line: include \
+/etc/nginx/conf.d/*.conf;")
   elif [[ " ${folders[*]} " != *" $site_folder "* ]]; then
     site_folder=${folders[0]}
   fi
@@ -102,12 +105,16 @@ ours_answers() {
     chosen "$1" "${name/#\*./www.}"
     if [[ ${found[1]-yes} == yes || ${found[2]} == regex || "${faults[*]-}" == *"${found[0]} "* ]] || gives_up "${found[0]}"; then continue; fi
     if [[ $1 != \** && " ${found[3]} " == *" $1"[/\ ]* ]]; then
-      faults+=("$(block "${found[@]}") has the address ${1%:*} of this host to itself, so whoever comes to it is answered there: let it listen on port $port of all addresses (listen $port), by which nginx goes by the names, or on another port")
+      faults+=("$(block "${found[@]}") has the address ${1%:*} of this host to itself, so whoever comes to it is \
+answered there: let it listen on port $port of all addresses (listen $port), by which nginx goes by the names, or on \
+another port")
       return
     elif [[ ${found[2]} == default ]]; then
-      faults+=("$(block "${found[@]}") is the default_server of port $port already, and a site without names must be that: set the input server-name to the names of this site, or take default_server out there")
+      faults+=("$(block "${found[@]}") is the default_server of port $port already, and a site without names must be \
+that: set the input server-name to the names of this site, or take default_server out there")
     else
-      faults+=("$(block "${found[@]}") answers for the name $name already: take the name out there, or give this site another one with the input server-name")
+      faults+=("$(block "${found[@]}") answers for the name $name already: take the name out there, or give this site \
+another one with the input server-name")
     fi
   done
 }
@@ -122,7 +129,8 @@ theirs_answers() {
     if [[ " $including" == *" ${found[0]} "* || ${found[2]} == regex ]]; then return; fi
     first=${first:-$(block "${found[@]}")}
   done
-  faults+=("${first:-no server block} answers for $verify_host on ${1/#\*/port}, and not ${including% }, which includes $nginx_include: set the input server-name to a name of the latter")
+  faults+=("${first:-no server block} answers for $verify_host on ${1/#\*/port}, and not ${including% }, which \
+includes $nginx_include: set the input server-name to a name of the latter")
 }
 
 # notes_on_others: what does no harm that could be proved, and what the owner should know all the
@@ -134,9 +142,11 @@ notes_on_others() {
     for one in $listens; do
       case $one in
         '*:80'*/proxy_protocol* | \
-          '[::]:80'*/proxy_protocol*) notes+=("$place:$line says proxy_protocol for port 80, and nginx takes that for all sites there: visitors get through a balancer that speaks it, and directly not at all") ;;
+          '[::]:80'*/proxy_protocol*) notes+=("$place:$line says proxy_protocol for port 80, and nginx takes that for \
+all sites there: visitors get through a balancer that speaks it, and directly not at all") ;;
         '*:'* | '[::]:'* | 127.* | '[::1]'* | "$came"*) ;;
-        *:80 | *:80/*) notes+=("$place:$line has the address ${one%%:80*} to itself: whoever comes to that address of this host is answered there, and not by $app") ;;
+        *:80 | *:80/*) notes+=("$place:$line has the address ${one%%:80*} to itself: whoever comes to that address of \
+this host is answered there, and not by $app") ;;
       esac
     done
   done <<<"$rows"
@@ -148,9 +158,11 @@ judge_running() {
   if out=$(nginx_test 2>&1); then
     ok "nginx configuration"
   else
-    faults+=("nginx refuses its present configuration, so it could not be changed safely: $(tail -n 2 <<<"$out" | tr '\n' ' ')")
+    faults+=("nginx refuses its present configuration, so it could not be changed safely: \
+$(tail -n 2 <<<"$out" | tr '\n' ' ')")
   fi
-  if nginx_runs; then ok "nginx runs"; elif have pgrep && all_seen; then faults+=("nginx does not run: sudo systemctl start nginx"); fi
+  if nginx_runs; then ok "nginx runs"; elif have pgrep && all_seen; then faults+=("nginx does not run: sudo systemctl \
+start nginx"); fi
 }
 
 # judge_port: adds to faults who else has port 80, or 443 where it is needed: nginx could not get it,
@@ -166,7 +178,8 @@ judge_port() {
       read -r program <"/proc/$pid/comm" || continue
       if [[ $program == nginx ]]; then break; fi
       unit=$(service_of "$pid")
-      faults+=("port $need, which nginx needs, is another program's ($(who_has "$need")): end it${unit:+, with sudo systemctl disable --now $unit}, or have it listen elsewhere")
+      faults+=("port $need, which nginx needs, is another program's ($(who_has "$need")): end \
+it${unit:+, with sudo systemctl disable --now $unit}, or have it listen elsewhere")
       break
     done 2>/dev/null
   done

@@ -66,7 +66,8 @@ checkout() {
     count=$(in_mirror ls-files -z | git --git-dir="$mirror" check-attr --cached -z --stdin filter | sed -zn '3~3p' | grep -cxz lfs || :)
   fi
   if ((count > 0)); then
-    have git-lfs || die "$EX_FETCH" "$count file(s) of $url are kept in Git LFS, and the host has no git-lfs: sudo apt-get install -y git-lfs"
+    have git-lfs || die "$EX_FETCH" "$count file(s) of $url are kept in Git LFS, and the host has no git-lfs: sudo \
+apt-get install -y git-lfs"
     lfs=${url%.git}.git/info/lfs
     online -c "remote.origin.url=$url" -c "lfs.url=$lfs" lfs fetch origin "$1" >&2 \
       || die "$EX_FETCH" "git-lfs could not fetch the files of ${1:0:7} from $lfs"
@@ -97,7 +98,8 @@ submodule() {
   url=$to name=$(sha256sum <<<"$to")
   mirror=$path/repo.git/modules/${name:0:16}
   ready
-  bring "$3" || die "$EX_FETCH" "git could not fetch commit ${3:0:7} of the submodule in $2 from $url; if it is private, the input token must be able to read it"
+  bring "$3" || die "$EX_FETCH" "git could not fetch commit ${3:0:7} of the submodule in $2 from $url; if it is \
+private, the input token must be able to read it"
   printf '%s\n' "$3" >>"$objects"
   checkout "$3" "$4"
 }

@@ -10,7 +10,8 @@ halt() {
   local port=$1 instead=$2 begin end owner pids=()
   now_ms
   begin=$ms
-  if [[ -e $flags/$port ]]; then die "$EX_FLAG" "the flag $flags/$port makes port $port the active slot; it is not stopped"; fi
+  if [[ -e $flags/$port ]]; then die "$EX_FLAG" "the flag $flags/$port makes port $port the active slot; it is not \
+stopped"; fi
   if [[ -n $instead ]]; then
     [[ -e $flags/$instead ]] \
       || die "$EX_FLAG" "no flag is in $flags, and nginx may turn to port $port without one; it is not stopped"
@@ -27,7 +28,8 @@ halt() {
     unit disable "$port"
     unit stop "$port"
     unit reset-failed "$port" 2>/dev/null || :
-    end_boxes "$port" || die "$EX_STOP" "a container of slot $port could not be ended: $(boxes "$port" | cut -d' ' -f 1,2)"
+    end_boxes "$port" || die "$EX_STOP" "a container of slot $port could not be ended: \
+$(boxes "$port" | cut -d' ' -f 1,2)"
   else
     # To each member, not to the group: an application may have put its workers in groups of their
     # own.
@@ -54,7 +56,8 @@ served_instead() {
     pause 0.1
     listener "$instead"
   done
-  [[ $owner == ours ]] || die "$EX_STOP" "nothing listens on port $instead, to which requests go: the version on port $port is kept, since nginx turns to it"
+  [[ $owner == ours ]] || die "$EX_STOP" "nothing listens on port $instead, to which requests go: the version on port \
+$port is kept, since nginx turns to it"
 }
 
 # stop_adopted: one that no longer listens here or works elsewhere now is not what was proved, and
@@ -77,7 +80,8 @@ stop_adopted() {
   if ((${#pids[@]} == 0)); then rm -f -- "$path/slots/$port.adopted"; fi
   listener "$port"
   [[ $owner != foreign ]] \
-    || die "$EX_STOP" "the version started by hand is stopped, and something listens on port $port again (pid $(holders "$port" | tr '\n' ' ')): whatever starts it must be stopped by hand"
+    || die "$EX_STOP" "the version started by hand is stopped, and something listens on port $port again (pid \
+$(holders "$port" | tr '\n' ' ')): whatever starts it must be stopped by hand"
 }
 
 # signal NAME: to each adopted process; one that another user has started takes it from root only.

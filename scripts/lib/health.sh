@@ -80,10 +80,12 @@ timed_out() {
   out_of_memory
   if ((tries == 0)); then
     elsewhere
-    die "$EX_SILENT" "the application runs (pid $pid) but did not listen on port $port within ${health_timeout}s; it must listen on \$PORT"
+    die "$EX_SILENT" "the application runs (pid $pid) but did not listen on port $port within ${health_timeout}s; it \
+must listen on \$PORT"
   fi
   leaves_socket alive
-  if only_ipv6 "$port"; then say "it listens on ::1 alone, and nginx asks 127.0.0.1: have the input start name that address"; fi
+  if only_ipv6 "$port"; then say "it listens on ::1 alone, and nginx asks 127.0.0.1: have the input start name that \
+address"; fi
   die "$EX_UNHEALTHY" "GET $health_path on port $port: $said; wanted $(wanted) ($tries tries in ${health_timeout}s)"
 }
 

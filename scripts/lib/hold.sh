@@ -26,7 +26,8 @@ take_lock() {
       rm -f -- "$path/.lock"
     elif past "$end"; then
       holder
-      [[ $resume == no ]] || die "$EX_LOCK_LOST" "the deploy lock went to ${note:-another run} while the connection was lost"
+      [[ $resume == no ]] || die "$EX_LOCK_LOST" "the deploy lock went to ${note:-another run} while the connection \
+was lost"
       die "$EX_LOCK_BUSY" "the deploy lock is still held by ${note:-another run}"
     fi
     exec {lock_fd}>&-

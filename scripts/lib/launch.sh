@@ -10,7 +10,8 @@ launch() {
   local port=$1 release=$2 log=$path/logs/$1.log other utc unit_name size line
   pid='' starttime='' log_offset=''
   stand_down "$port"
-  end_boxes "$port" || die "$EX_START" "a container of an earlier version on port $port could not be ended: $(boxes "$port" | cut -d' ' -f 1,2)"
+  end_boxes "$port" || die "$EX_START" "a container of an earlier version on port $port could not be ended: \
+$(boxes "$port" | cut -d' ' -f 1,2)"
   for other in $ports; do settle_environment "$other"; done
   gone "$path/slots/$port.environment"
   ln -sfnT -- "../releases/$release" "$path/slots/$port.next"

@@ -171,7 +171,8 @@ out_of_memory() {
     die "$EX_MEMORY" "the kernel ended the new version for want of memory: its service may have no more than\
  $((limit >> 20)) MB (MemoryMax of $unit_name)"
   fi
-  die "$EX_MEMORY" "the kernel ended the new version for want of memory: $free MB were free when it was started; $(memory_words)"
+  die "$EX_MEMORY" "the kernel ended the new version for want of memory: $free MB were free when it was started; \
+$(memory_words)"
 }
 
 # how_it_ended: the slot's main process: oom (as systemd says), killed (also what a shell says of

@@ -196,8 +196,10 @@ levels() {
     [[ $kind == include && $ours == no && $nginx_include == $pattern ]] || continue
     case $level in
       http/server) including+="$place " ;;
-      http) faults+=("$file:$line includes $nginx_include outside of a server block: it must be included at server level") ;;
-      *) faults+=("$file:$line includes $nginx_include inside ${level##*/}: it must be included at server level, beside the locations") ;;
+      http) faults+=("$file:$line includes $nginx_include outside of a server block: it must be included at server \
+level") ;;
+      *) faults+=("$file:$line includes $nginx_include inside ${level##*/}: it must be included at server level, \
+beside the locations") ;;
     esac
   done <<<"$rows"
 }

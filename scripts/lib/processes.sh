@@ -25,7 +25,8 @@ write_processes() {
     # What serves is the input start's, and release is no process: it ends, as before-start does.
     if [[ $name == web || $name == release || " $workers " == *" $name "* ]]; then continue; fi
     [[ $name =~ $worker_name ]] \
-      || die "$EX_BUILD" "line $n of the Procfile calls a process $name: a name must begin with a letter of a-z, and have at most 32 of a-z, 0-9, _ and - in it"
+      || die "$EX_BUILD" "line $n of the Procfile calls a process $name: a name must begin with a letter of a-z, and \
+have at most 32 of a-z, 0-9, _ and - in it"
     write_process "$name" "$command"
   done <Procfile
   if [[ -z $workers ]]; then say "the Procfile names no process but the one that serves"; fi

@@ -73,13 +73,16 @@ described() {
 judge_removal() {
   local folder
   folder=$(sed -n 's,^WorkingDirectory=\(/.*\)/slots/%i$,\1,p' "/etc/systemd/system/$app@.service" 2>/dev/null) || :
-  [[ -z $folder || $folder == "$path" ]] || die "$EX_CHECK" "$app works in $folder on this host, and not in $path: set the input path to \"$folder\""
+  [[ -z $folder || $folder == "$path" ]] || die "$EX_CHECK" "$app works in $folder on this host, and not in $path: set \
+the input path to \"$folder\""
   judge_includes
   if [[ $sure == no ]]; then return; fi
   ((${#files[@]} + ${#units[@]} + ${#others[@]} == 0)) || free_root \
-    || die "$EX_CHECK" "$(id -un) has the rights for routine deployments only, and what is root's has to go, too: run this once while $(id -un) can run all commands as root"
+    || die "$EX_CHECK" "$(id -un) has the rights for routine deployments only, and what is root's has to go, too: run \
+this once while $(id -un) can run all commands as root"
   if [[ -e $path/.lock.run ]] && ! flock -n "$path/.lock.run" true; then
-    die "$EX_RUN_BUSY" "a command of operation run still runs in $app (since $(sed 's/.*, since //' "$path/.lock.run" | tr -cd '[:print:]'))"
+    die "$EX_RUN_BUSY" "a command of operation run still runs in $app (since \
+$(sed 's/.*, since //' "$path/.lock.run" | tr -cd '[:print:]'))"
   fi
 }
 
@@ -92,7 +95,9 @@ judge_includes() {
     if [[ $kind != include || $ours == yes || $level != http/server* ]]; then continue; fi
     for one in "${files[@]}"; do
       # shellcheck disable=SC2053 # a pattern it is
-      [[ $one != $pattern ]] || die "$EX_CHECK" "$file:$line includes $one, by which that server block sends requests to $app: write there in its place where they are to go from now on, such as set \$service_url http://127.0.0.1:8080; or take the block out, then sudo nginx -t && sudo nginx -s reload, and run this again"
+      [[ $one != $pattern ]] || die "$EX_CHECK" "$file:$line includes $one, by which that server block sends requests \
+to $app: write there in its place where they are to go from now on, such as set \$service_url http://127.0.0.1:8080; \
+or take the block out, then sudo nginx -t && sudo nginx -s reload, and run this again"
     done
   done <<<"$rows"
 }
@@ -145,7 +150,8 @@ take_site() {
     if past "$end"; then
       put_back "$keep"
       nginx_reload >&2 || :
-      die "$EX_NGINX" "nginx was told to reload, and did not take up that the site of $app is gone: its error log says why; its files are as they were"
+      die "$EX_NGINX" "nginx was told to reload, and did not take up that the site of $app is gone: its error log says \
+why; its files are as they were"
     fi
     pause 0.05
   done

@@ -35,7 +35,8 @@ SNIPPET
 fits() {
   [[ -e $path/releases/$release/.deploy-action/complete ]] || die "$EX_START" "release $release is not complete"
   [[ -e $path/releases/$release/.deploy-action/socket ]] \
-    || die "$EX_CHECK" "release $release was deployed with strategy \"blue-green\", and its start command takes no socket: go back to it with that strategy"
+    || die "$EX_CHECK" "release $release was deployed with strategy \"blue-green\", and its start command takes no \
+socket: go back to it with that strategy"
   may_handle_all "$release"
 }
 
@@ -51,7 +52,8 @@ hold() {
       unit stop "$port"
       listener "$port"
     fi
-    [[ $owner == none ]] || die "$EX_FOREIGN" "port $port has been taken by another process since it was found free ($(who_has "$port"))"
+    [[ $owner == none ]] || die "$EX_FOREIGN" "port $port has been taken by another process since it was found free \
+($(who_has "$port"))"
     socket_of "$port"
     unit_socket start "$port" || die "$EX_START" "systemd could not listen on 127.0.0.1:$port ($socket_name)"
   fi

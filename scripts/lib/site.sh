@@ -15,11 +15,14 @@ look_at_site() {
   differing=() edited=no
   if [[ -e $site_file && -e $site_written && $(<"$site_file") != "$(<"$site_written")" ]]; then
     same "$site_written" "$site" \
-      || die "$EX_NGINX" "$site_file was edited since this action wrote it, and another one is to be written, for other inputs or by another version: move the edits to a file in /etc/nginx/$app.d, which the site includes, and delete $site_written"
+      || die "$EX_NGINX" "$site_file was edited since this action wrote it, and another one is to be written, for \
+other inputs or by another version: move the edits to a file in /etc/nginx/$app.d, which the site includes, and delete \
+$site_written"
     site=$(<"$site_file")
     edited=yes
   elif [[ -e $site_file && ! -e $site_written ]] && ! written_by_us "$site_file"; then
-    die "$EX_NGINX" "$site_file exists and was not written by this action; rename it, or choose another name with the input app"
+    die "$EX_NGINX" "$site_file exists and was not written by this action; rename it, or choose another name with the \
+input app"
   fi
   same "$site_file" "$site" || differing+=("$site_file")
   same "$nginx_include" "$include" || differing+=("$nginx_include")

@@ -111,7 +111,8 @@ blame_disk() {
     if read_only "$dir"; then die "$EX_READ_ONLY" "the file system of $dir, mounted at $where, is read-only"; fi
   done
   disk "$path" || return 0
-  if ((kb < 1024 || ${inodes:-10} < 10)); then die "$EX_DISK" "the disk is full: $kb KB and ${inodes:-enough} inodes are free at $path"; fi
+  if ((kb < 1024 || ${inodes:-10} < 10)); then die "$EX_DISK" "the disk is full: $kb KB and ${inodes:-enough} inodes \
+are free at $path"; fi
 }
 
 # keep_results: the last call of every verb. The results of a step that came to its end stay for as

@@ -20,11 +20,13 @@ make_swap() {
   disk "${1%/*}"
   free=$((kb / 1024))
   ((free >= swap + 512)) \
-    || die "$EX_CHECK" "a swap file of $swap MB (input swap) needs as much disk and 512 MB to spare, and $free MB are free at ${1%/*}"
+    || die "$EX_CHECK" "a swap file of $swap MB (input swap) needs as much disk and 512 MB to spare, and $free MB are \
+free at ${1%/*}"
   as_root rm -f -- "$1"
   if ! words=$(fill "$1" 2>&1) || ! words=$(as_root swapon -- "$1" 2>&1 </dev/null); then
     as_root rm -f -- "$1"
-    die "$EX_CHECK" "no swap could be made (${words//$'\n'/ }): take the input swap out where the host is a container or its file system takes no swap file, and give it more memory instead"
+    die "$EX_CHECK" "no swap could be made (${words//$'\n'/ }): take the input swap out where the host is a container \
+or its file system takes no swap file, and give it more memory instead"
   fi
   say "swap of $swap MB is in $1"
   if ! grep -qs "^$1[[:blank:]]" "$fstab"; then

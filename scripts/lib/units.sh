@@ -24,7 +24,8 @@ unit_is_ours() {
   if [[ -n $process_template ]]; then names+=("$app.process@.service"); fi
   for name in "${names[@]}"; do
     if ! written_by_us "${1%/*}/$name" && [[ -n $(systemctl cat -- "$name" 2>/dev/null </dev/null || :) ]]; then
-      die "$EX_CHECK" "the host already has a unit $name that this action did not write; choose another name with the input app"
+      die "$EX_CHECK" "the host already has a unit $name that this action did not write; choose another name with the \
+input app"
     fi
   done
   # A running version restarts by this file: it must not be led to another folder or user before the

@@ -22,7 +22,8 @@ venv() {
     nice -n 10 python3 -m venv -- "$dir" >&2 || die "$EX_BUILD" "python3 -m venv failed"
     if ! nice -n 10 "$dir/bin/python" -m pip install --no-input --disable-pip-version-check --no-color --no-cache-dir --progress-bar off \
       -r requirements.txt >&2; then
-      if starved "$before"; then die "$EX_MEMORY" "the host ran out of memory, and the kernel ended pip: $(memory_words)"; fi
+      if starved "$before"; then die "$EX_MEMORY" "the host ran out of memory, and the kernel ended pip: \
+$(memory_words)"; fi
       die "$EX_BUILD" "pip could not install requirements.txt"
     fi
     sync -f "$dir"
@@ -48,7 +49,8 @@ locked() {
       poetry.lock) tool='POETRY_VIRTUALENVS_IN_PROJECT=1 poetry install --only main --no-interaction' ;;
       *) tool='PIPENV_VENV_IN_PROJECT=1 pipenv sync' ;;
     esac
-    user_command "$tool" || die "$EX_BUILD" "the release has a $file and no requirements.txt, and \`$tool\` exited with status $?: install that tool on the PATH of the host, write a requirements.txt, or give the input build"
+    user_command "$tool" || die "$EX_BUILD" "the release has a $file and no requirements.txt, and \`$tool\` exited \
+with status $?: install that tool on the PATH of the host, write a requirements.txt, or give the input build"
     return 0
   done
   return 1

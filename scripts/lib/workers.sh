@@ -34,7 +34,8 @@ may_handle() {
     if [[ " $processes $beyond " != *" $name "* ]]; then beyond+="${beyond:+ }$name"; fi
   done
   if [[ -z $beyond ]] || free_root; then return; fi
-  die "$EX_CHECK" "$me has the rights for routine deployments only, and none for these processes: $beyond; name each in the input processes, with its command, and run operation: setup once while $me can run all commands as root"
+  die "$EX_CHECK" "$me has the rights for routine deployments only, and none for these processes: $beyond; name each \
+in the input processes, with its command, and run operation: setup once while $me can run all commands as root"
 }
 
 # may_handle_all RELEASE: the same of those that it has.
