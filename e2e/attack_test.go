@@ -80,7 +80,8 @@ func planted(t *testing.T, w *world.World, table *attack.Table) {
 	t.Helper()
 	const root = "/home/ubuntu/shop"
 	w.Exec("rm -f /var/lib/deploy-action/shop/active/8081 " + root + "/slots/8081; runuser -u ubuntu -- bash -ec 'ln -s /etc/cron.d/flag /var/lib/deploy-action/shop/active/8081; cd " + root + `
-		ln -s /etc slots/8081; ln -s /etc slots/8081.next; ln -sf /etc/cron.d/holder .lock.holder; ln -sf /etc/cron.d/steps .lock.step; rm -rf .lock.steps; ln -s /etc/cron.d .lock.steps; ln -sf /etc/cron.d/history deploys.jsonl.next
+		ln -s /etc slots/8081; ln -s /etc slots/8081.next; ln -sf /etc/cron.d/holder .lock.holder; ln -sf /etc/cron.d/steps .lock.step; ln -sf /etc/cron.d/leader .lock.leader
+		rm -rf .lock.steps; ln -s /etc/cron.d .lock.steps; ln -sf /etc/cron.d/history deploys.jsonl.next
 		mkdir -p shared; ln -s /etc/cron.d shared/uploads'`)
 	before := w.Exec("find /etc/cron.d /etc/slots* -printf '%p %T@\\n' 2>/dev/null; ls -A /etc | sort | md5sum")
 	result := w.Run(w.Job(w.Commit(nil), nil))
@@ -90,6 +91,7 @@ func planted(t *testing.T, w *world.World, table *attack.Table) {
 		{"the idle slot's next", root + "/slots/8081.next"},
 		{"the lock's holder", root + "/.lock.holder"},
 		{"the lock of steps", root + "/.lock.step"},
+		{"the leader of a step", root + "/.lock.leader"},
 		{"the results of steps", root + "/.lock.steps"},
 	} {
 		table.Try(t, "link planted as", link.name, func(t *testing.T) string {
@@ -109,7 +111,6 @@ func planted(t *testing.T, w *world.World, table *attack.Table) {
 	w.Exec("rm -f " + root + "/shared/uploads")
 	for _, link := range []struct{ name, place, step string }{
 		{"the log of the next start", root + "/logs/8080.log", "start: "},
-		{"the leader of a step", root + "/.lock.leader", "setup: "},
 		{"the deploy lock", root + "/.lock", "lock: /home/ubuntu/shop holds what is not this action's"},
 	} {
 		table.Try(t, "link planted as", link.name, func(t *testing.T) string {
