@@ -1,7 +1,7 @@
 # Each target says what it does: make help. All but clean first install what the machine lacks for it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo quick test faults soak bench fuzz pictures lint prepare clean
+.PHONY: help demo quick test faults soak scale bench fuzz pictures lint prepare clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -21,6 +21,9 @@ faults: ## let every fault come over every step of a deployment (takes hours; go
 
 soak: ## deploy 1,000 times in a row with faults now and then (about an hour; Ctrl-C ends it with a result), and write docs/soak.md
 	@e2e/prepare/run.sh faults go test -run TestSoak -timeout 24h ./e2e/faults -deployments 1000 -soak-report
+
+scale: ## deploy to 100 hosts through one bastion (half an hour), and write docs/proof/scale.md
+	@e2e/prepare/run.sh test go test -count=1 -v -run '^TestManyHostsThroughOneBastion$$' -timeout 60m ./e2e -targets 100 -connects 20 -scale-report
 
 bench: ## measure the site's throughput and the time to live
 	@e2e/prepare/run.sh bench go test -run '^$$' -bench . -benchtime 1x -timeout 60m ./e2e

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -39,6 +40,16 @@ type Running struct {
 	changed chan struct{} // closed and replaced at every line
 	result  *Result
 	err     error
+}
+
+// Process is the number of the step's process, on a machine whose engine runs containers in its own
+// process space.
+func (r *Running) Process(ctx context.Context) (int, error) {
+	out, err := r.lab.engine.run(ctx, "inspect", "--format", "{{.State.Pid}}", r.Container)
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(out)
 }
 
 // Line is one line of the log, as the runner cuts them: at \n, \r\n and \r.
