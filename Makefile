@@ -1,10 +1,10 @@
 # Each target says what it does: make help. All but clean first install what the machine lacks for it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo quick test faults soak scale bench fuzz pictures lint prepare clean
+.PHONY: help demo quick test faults fleet-faults soak scale bench fuzz pictures lint prepare clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
 
 demo: ## redeploy a real application under load, then to three hosts of which one is bad, and see that no request fails
 	@e2e/prepare/run.sh demo env CGO_ENABLED=0 go run ./e2e/demo
@@ -18,6 +18,9 @@ test: ## run all tests, end-to-end ones too
 
 faults: ## let every fault come over every step of a deployment (takes hours; goes on where an earlier run of it was ended), and write docs/reliability.md
 	@e2e/prepare/run.sh faults go test -run TestFaults -timeout 24h ./e2e/faults -places all -report
+
+fleet-faults: ## let faults come over one of three hosts, and two runs want the same hosts 200 times (about an hour), and write docs/proof/fleet-faults.md
+	@e2e/prepare/run.sh faults go test -run 'TestFleetFaults|TestOverlappingRuns' -timeout 24h ./e2e/faults -fleet . -fleet-report -rounds 200
 
 soak: ## deploy 1,000 times in a row with faults now and then (about an hour; Ctrl-C ends it with a result), and write docs/soak.md
 	@e2e/prepare/run.sh faults go test -run TestSoak -timeout 24h ./e2e/faults -deployments 1000 -soak-report

@@ -31,14 +31,9 @@ type todo struct {
 
 func newList(t *testing.T) *list {
 	t.Helper()
-	out, err := exec.CommandContext(t.Context(), "docker", "image", "inspect", "--format", "{{.Id}}",
-		world.ActionImage()).Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	l := &list{image: strings.TrimSpace(string(out)), begun: time.Now()}
+	l := &list{image: imageID(t), begun: time.Now()}
 	if *faultReport {
-		if l.rows, err = readRows(); err != nil {
+		if err := kept(rowsFile, &l.rows); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -74,6 +69,17 @@ func newList(t *testing.T) *list {
 	return l
 }
 
+// imageID is what is tested.
+func imageID(t *testing.T) string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "docker", "image", "inspect", "--format", "{{.Id}}",
+		world.ActionImage()).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(out))
+}
+
 // triedBefore is 1 for what an earlier run tried and was content with, with whatever image, else 0.
 func (l *list) triedBefore(x todo) int {
 	if slices.ContainsFunc(l.rows, func(r row) bool { return r.of(x.fault, x.place) && !r.Bad }) {
@@ -103,5 +109,5 @@ func (l *list) record(x *trial) error {
 	}
 	x.row.Image = l.image
 	l.rows = append(slices.DeleteFunc(l.rows, func(r row) bool { return r.of(x.fault, x.place) }), x.row)
-	return writeRows(l.rows)
+	return keep(rowsFile, l.rows, reportFile, reportOf(l.rows))
 }

@@ -11,47 +11,52 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
 const reportFile = "../../docs/reliability.md"
 
 // rowsFile keeps what was tried: a run of hours may be cut in pieces.
-func rowsFile() (string, error) {
-	cache, err := os.UserCacheDir()
-	return filepath.Join(cache, "deploy-action", "faults.json"), err
-}
+const rowsFile = "faults.json"
 
-func readRows() (rows []row, err error) {
-	file, err := rowsFile()
+// kept fills a value from what an earlier run kept in a file of that name, if it did.
+func kept(name string, value any) error {
+	cache, err := os.UserCacheDir()
 	if err != nil {
-		return nil, err
+		return err
 	}
+	file := filepath.Join(cache, "deploy-action", name)
 	text, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		return nil
 	}
 	if err == nil {
-		err = json.Unmarshal(text, &rows)
+		err = json.Unmarshal(text, value)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", file, err)
+		return fmt.Errorf("read %s: %w", file, err)
 	}
-	return rows, nil
+	return nil
 }
 
-// writeRows writes the report of all that are kept, too.
-func writeRows(rows []row) error {
-	file, err := rowsFile()
+// keeping is held by who does: several suites run side by side.
+var keeping sync.Mutex
+
+// keep keeps a value, and writes the report of it.
+func keep(name string, value any, reportFile, report string) error {
+	cache, err := os.UserCacheDir()
 	if err != nil {
 		return err
 	}
-	text, err := json.MarshalIndent(rows, "", " ")
+	text, err := json.MarshalIndent(value, "", " ")
 	if err != nil {
 		return err
 	}
-	return errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), replace(file, text),
-		replace(reportFile, []byte(reportOf(rows))))
+	keeping.Lock()
+	defer keeping.Unlock()
+	file := filepath.Join(cache, "deploy-action", name)
+	return errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), replace(file, text), replace(reportFile, []byte(report)))
 }
 
 // replace writes a file that is whole whenever the run is ended.
@@ -87,6 +92,8 @@ below. "Healed" are the trials whose next deployment went live, with one flag, o
 deploy lock free within 30 s of the run's end. The last four columns say what the run said of itself, by where it was when the fault came,
 and how often: *dead* is a runner that was killed, *unchanged* a run that failed and left the site as it was, *restored* one that went back,
 *switched* one that failed and said that the new version answers. What a run says is compared with what then answers.
+
+Where one run deploys to several hosts, [another table](proof/fleet-faults.md) says what a fault of one of them does to all.
 
 | the fault | trials | requests | lost | impossible, at most | healed |`, thousands(len(rows)), len(seen), len(places), thousands(requests), 100*len(rows)/all,
 		thousands(newest))

@@ -11,8 +11,8 @@ import (
 )
 
 // Link is the way from runners to a host's sshd, which a test may break. What is broken are the
-// connections that there are: as with a NAT box that has lost its table, a new one gets through.
-// Delay and rate hold for all.
+// connections that there are: as with a NAT box that has lost its table, a new one gets through,
+// unless the way is cut. Delay and rate hold for all.
 type Link struct {
 	Host string // where runners connect to: an address of this machine
 	Port string
@@ -26,6 +26,7 @@ type Link struct {
 
 	mu    sync.Mutex
 	conns map[*linkConn]bool
+	cut   bool
 	done  sync.WaitGroup
 }
 
@@ -73,6 +74,8 @@ func (l *Link) connect(near *net.TCPConn) {
 	c := &linkConn{near: near, far: far.(*net.TCPConn)} //nolint:forcetypeassert // dialled as TCP
 	l.mu.Lock()
 	l.conns[c] = true
+	c.up.Store(l.cut)
+	c.down.Store(l.cut)
 	l.mu.Unlock()
 	var both sync.WaitGroup
 	both.Go(func() { l.pump(c.far, c.near, &c.up, &l.sent) })
@@ -130,6 +133,24 @@ func (l *Link) Reset() { l.each(func(c *linkConn) { rst(c.near); rst(c.far) }) }
 // (down), and the end of either.
 func (l *Link) Swallow(up, down bool) {
 	l.each(func(c *linkConn) { c.up.Store(up); c.down.Store(down) })
+}
+
+// Cut makes a black hole of the way itself: whoever connects gets no answer either.
+func (l *Link) Cut() {
+	l.setCut(true)
+	l.Swallow(true, true)
+}
+
+// Mend ends Cut. What ran over the way is reset, as by a firewall that has been away.
+func (l *Link) Mend() {
+	l.setCut(false)
+	l.Reset()
+}
+
+func (l *Link) setCut(cut bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.cut = cut
 }
 
 // Slow sets the time that everything takes longer, each way, and the bytes a second that get

@@ -57,6 +57,45 @@ func TestLink(t *testing.T) {
 	}
 }
 
+// A link that is cut gives no answer to who is there, nor to who comes, until it is mended.
+func TestLinkThatIsCut(t *testing.T) {
+	h := newHost(t, HostOptions{NoSystemd: true})
+	link, err := shared.Link(t.Context(), h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dial := func() net.Conn {
+		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", net.JoinHostPort(link.Host, link.Port))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		if err := conn.SetDeadline(time.Now().Add(time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		return conn
+	}
+	there := dial()
+	if _, err := io.ReadFull(there, make([]byte, len("SSH-2.0-OpenSSH"))); err != nil {
+		t.Fatal(err)
+	}
+	link.Cut()
+	for name, conn := range map[string]net.Conn{"who comes": dial(), "who is there": there} {
+		_, werr := io.WriteString(conn, "not ssh\r\n")
+		answer, err := io.ReadAll(conn)
+		if name == "who is there" { // the rest of the line came before
+			answer = nil
+		}
+		if !timedOut(answer, errors.Join(werr, err)) {
+			t.Errorf("%s gets %q, %v %v", name, answer, werr, err)
+		}
+	}
+	link.Mend()
+	if _, err := io.ReadFull(dial(), make([]byte, len("SSH-2.0-OpenSSH"))); err != nil {
+		t.Errorf("once it is mended: %v", err)
+	}
+}
+
 func timedOut(answer []byte, err error) bool {
 	var timeout net.Error
 	return len(answer) == 0 && errors.As(err, &timeout) && timeout.Timeout()
