@@ -27,6 +27,7 @@ var hostsOf = map[string][]namedHost{
 	"TestRebootBringsBackTheActiveRelease":  {debian12, debian13},
 	"TestABareHostIsDeployedToInOneRun":     {debian12, debian13},
 	"TestWorkersBelongToTheirRelease":       {debian12, debian13},
+	"TestJobsByTheClock":                    {debian12, debian13},
 	"TestEnvironmentArrivesByteForByte":     {debian12, plain},
 	"TestRestart":                           {debian12, plain},
 }

@@ -3,13 +3,14 @@
 # nothing.
 #
 # Values: app, path, ports, active (the port that should serve, or nothing), health_host, log (yes:
-#         the active one's last lines, too), list (yes: workers, too)
+#         the active one's last lines, too), list (yes: workers and jobs, too)
 # Prints: answer (right, wrong), said (what came through nginx, for people), nginx (the port that
 #         nginx names, or nothing) and for each port N: health_N (right, wrong, or nothing where
 #         nothing of ours listens), uptime_N (seconds since the process began, or nothing),
 #         restarts_N (since it was started, by systemd's count, or nothing); worker_N for each
 #         worker: its port, its name, its state (as systemd has it), for how long it has run
-#         (seconds), how often it was started again, its memory (MB)
+#         (seconds), how often it was started again, its memory (MB); job_N for each job, between
+#         bars: its name, its state, result and status, when it last began and when it will next
 
 main() {
   local n=0 answer=right said='' via='' port owner pid start chosen loaded terms closed front as way somebody status denied seconds restarts health
@@ -41,7 +42,20 @@ main() {
     if [[ $log == yes && $port == "$active" ]]; then app_log "$port" 0; fi
     if [[ $list == yes ]]; then list_workers "$port"; fi
   done
+  if [[ $list == yes ]]; then list_jobs; fi
 }
+
+list_jobs() {
+  local jobs=() job n=0
+  each_job 'ActiveState Result ExecMainStatus' note_job
+  for job in "${jobs[@]}"; do
+    properties "$app.job.${job%%|*}.timer" LastTriggerUSec NextElapseUSecRealtime
+    result "job_$n" "${job%%.*}|${job#*|}|${property[LastTriggerUSec]}|${property[NextElapseUSecRealtime]}"
+    n=$((n + 1))
+  done
+}
+
+note_job() { jobs+=("$one|${property[ActiveState]}|${property[Result]}|${property[ExecMainStatus]}"); }
 
 list_workers() {
   local of workers name pid start seconds mb

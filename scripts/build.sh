@@ -7,13 +7,14 @@
 #         of what the unit runs, and of what it reads first), more (yes, no: assets follow before
 #         the release is complete), clone (of a version started by hand, or nothing), takes_socket
 #         (yes, no: how the start command listens), process_lines and procfile (see
-#         lib/processes.sh)
+#         lib/processes.sh), job_lines (see lib/jobs.sh)
 # Prints: built (command, venv, reused, nothing), kept (how many releases stay, where the disk has
-#         no room for more), processes (names of what runs beside the process that serves)
+#         no room for more), processes (names of what runs beside the process that serves),
+#         timers (those of its jobs)
 # Exits:  EX_BUILD when the command or pip fails, EX_MEMORY when it does for want of memory
 
 main() {
-  local dir=$path/releases/$release name workers
+  local dir=$path/releases/$release name workers timers
   own_lock
   expendable
   cd -- "$dir"
@@ -33,6 +34,8 @@ main() {
   if [[ $takes_socket == yes ]]; then lay .deploy-action/socket 0644 ''; fi
   write_processes
   result processes "$workers"
+  write_jobs
+  result timers "$timers"
   # shellcheck disable=SC2086 # names
   may_handle $workers
   [[ $more == yes ]] || mark_complete

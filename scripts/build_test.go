@@ -41,7 +41,7 @@ func runCommandIn(t *testing.T, verb Verb, command string, files map[string]stri
 		"app": "a", "path": dir, "lock_token": "t", "step_id": "", "undo": "no", "release": "r", "build": command,
 		"command": command,
 		"shared":  "", "clone": "", "port": "1", "ports": "1 2", "keep_releases": "2", "keep": "",
-		"name": "before-start", "more": "no", "takes_socket": "no", "process_lines": "",
+		"name": "before-start", "more": "no", "takes_socket": "no", "process_lines": "", "job_lines": "",
 		"procfile": "no", "processes": "", "start_file": "", "environment": "",
 	})
 	if err != nil {

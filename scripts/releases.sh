@@ -4,18 +4,19 @@
 # Values: path, history (how many deployments), list (yes: with sizes)
 # Prints: release_N (newest first): id, commit, and where it stands among those that have served
 #         (see mark_live), or `never`; and `socket` where its start command takes one, `processes`
-#         where it has any beside that; mb_N: what that release takes; sizes: what takes how much, for people; history_N (oldest first): a
+#         where it has any beside that, or jobs; mb_N: what that release takes; sizes: what takes how much, for people; history_N (oldest first): a
 #         line of deploys.jsonl
 
 main() {
-  local id dir n=0 live workers
+  local id dir n=0 live workers timers
   while IFS= read -r id; do
     dir=$path/releases/$id/.deploy-action
     [[ $id =~ ^[0-9]{8}T[0-9]{6}Z-[0-9a-f]{7}$ && -e $dir/complete ]] || continue
     if [[ -e $dir/live ]]; then printf -v live '%d' "$(<"$dir/live")"; else live=never; fi
     if [[ -e $dir/socket ]]; then live+=' socket'; fi
     workers_of "$path/releases/$id"
-    if [[ -n $workers ]]; then live+=' processes'; fi
+    timers_of "$path/releases/$id"
+    if [[ -n $workers$timers ]]; then live+=' processes'; fi
     result "release_$n" "$id $(<"$dir/commit") $live"
     if [[ $list == yes ]]; then result "mb_$n" "$(($(size_kb "$path/releases/$id") / 1024))"; fi
     n=$((n + 1))

@@ -3,7 +3,8 @@
 # where they are missing or differ.
 #
 # Values: app, path, lock_token, template, socket_template and process_template (of the systemd
-#         units; the last is nothing where no process runs beside the one that serves), repository
+#         units; the last is nothing where no process runs beside the one that serves), job_template
+#         and job_timers (see lib/units.sh; nothing where no job runs by the clock), repository
 #         (owner/name), certificate_id (names the certificate that the site is to have, or nothing)
 # Prints: changed (what was written, or nothing)
 # Exits:  EX_CHECK when the unit's name is somebody else's, when its running instances have another
@@ -20,6 +21,7 @@ main() {
     if [[ ! -e $file || $(<"$file") != "$template" ]]; then todo+=("$file"); fi
     if [[ ! -e $socket || $(<"$socket") != "$socket_template" ]]; then todo+=("$socket"); fi
     if [[ -n $process_template ]] && { [[ ! -e $process || $(<"$process") != "$process_template" ]]; }; then todo+=("$process"); fi
+    jobs_todo
   fi
   if [[ ! -d $flags || ! -O $flags ]]; then
     todo+=("$flags")
@@ -55,6 +57,7 @@ commands as root"
     see_to "$file" write_template
     see_to "$socket" write_socket
     if [[ -n $process_template ]]; then see_to "$process" write_process; fi
+    see_to_jobs
   fi
   see_to "$flags" make_flags
   if ((EUID > 0)); then see_to "$rules_file" write_rules; fi

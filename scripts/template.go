@@ -82,6 +82,9 @@ func (a App) Unit() string { return a.render("unit.service", 0) }
 // and name.
 func (a App) ProcessUnit() string { return a.render("process.service", 0) }
 
+// JobUnit is the systemd template of what runs by the clock, an instance a job.
+func (a App) JobUnit() string { return a.render("job.service", 0) }
+
 // Socket is the systemd template of a slot's socket.
 func (a App) Socket() string { return a.render("unit.socket", 0) }
 

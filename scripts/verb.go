@@ -16,7 +16,7 @@ import (
 	"al.essio.dev/pkg/shellescape"
 )
 
-//go:embed *.sh lib/*.sh upstreams.conf site.conf service-url.inc proxy.conf trusted.conf late.conf maintenance.conf tls.conf redirect.conf challenge.conf process.service unit.service unit.socket
+//go:embed *.sh lib/*.sh upstreams.conf site.conf service-url.inc proxy.conf trusted.conf late.conf maintenance.conf tls.conf redirect.conf challenge.conf process.service job.service unit.service unit.socket
 var files embed.FS
 
 // Verb names one script.
@@ -90,7 +90,7 @@ var replacing = []string{
 var extra = map[Verb][]string{
 	Fetch: {"lib/room.sh", "lib/git.sh", "lib/ref.sh"}, Build: {
 		"lib/room.sh", "lib/command.sh",
-		"lib/venv.sh", "lib/workers.sh", "lib/processes.sh",
+		"lib/venv.sh", "lib/workers.sh", "lib/processes.sh", "lib/jobs.sh",
 	},
 	Health: {"lib/health.sh", "lib/hints.sh"}, Start: {"lib/launch.sh", "lib/workers.sh"}, Drain: {"lib/drain.sh"}, Stop: {"lib/halt.sh", "lib/workers.sh"},
 	Replace: replacing, Resume: replacing, Hook: {"lib/command.sh"}, Run: {"lib/command.sh"},
@@ -98,13 +98,13 @@ var extra = map[Verb][]string{
 		"lib/room.sh",
 		"lib/asset.sh",
 	}, Room: {"lib/room.sh"},
-	Prune: {"lib/room.sh"}, Releases: {"lib/room.sh", "lib/workers.sh"}, Check: {
+	Prune: {"lib/room.sh"}, Releases: {"lib/room.sh", "lib/workers.sh", "lib/jobs.sh"}, Check: {
 		"lib/nginx.sh", "lib/answers.sh", "lib/front.sh",
 		"lib/room.sh",
 	},
 	Lock: {"lib/hold.sh"},
-	Port: {"lib/inspect.sh", "lib/nginx.sh", "lib/claims.sh", "lib/workers.sh"},
-	Ask:  {"lib/workers.sh"}, Workers: {"lib/workers.sh"},
+	Port: {"lib/inspect.sh", "lib/nginx.sh", "lib/claims.sh", "lib/workers.sh", "lib/jobs.sh"},
+	Ask:  {"lib/workers.sh", "lib/jobs.sh"}, Workers: {"lib/workers.sh", "lib/jobs.sh"},
 	Setup:  {"lib/site.sh", "lib/units.sh", "lib/rotate.sh", "lib/swap.sh"},
 	Verify: {"lib/nginx.sh", "lib/answers.sh", "lib/trial.sh"}, Mark: {"lib/trial.sh"},
 	Certificate: {"lib/site.sh", "lib/certificate.sh"},

@@ -201,6 +201,7 @@ func TestWorkersChangeInOrder(t *testing.T) {
 			values := Values{
 				"app": "shop", "path": dir, "lock_token": "t", "step_id": "", "undo": "no", "ports": "8080 8081", "processes": "",
 				"port": "8081", "other": "8080", "overlap": "no", "trial": "yes", "watch_for": "300",
+				"carries": "no",
 			}
 			maps.Copy(values, tt.values)
 			text, err := Compose(Workers, values)

@@ -37,7 +37,7 @@ func (d *Deployment) ask(ctx context.Context, h *target, log bool) error {
 			Restarts: res.Form(key("restarts"), secondsOr),
 		}
 	}
-	a.Workers = readWorkers(res)
+	a.Workers, a.Jobs = readWorkers(res), readJobs(res)
 	if res.Err() == nil {
 		h.answer = &a
 	}
@@ -51,6 +51,7 @@ func (d *Deployment) askNow(ctx context.Context, h *target) (string, error) {
 		return "", err
 	}
 	d.showWorkers(h)
+	d.showJobs(h)
 	if h.answer.Right {
 		return fmt.Sprintf("GET %s through nginx %s", d.in.Health.Path, h.answer.Said), nil
 	}

@@ -14,13 +14,13 @@ func (d *Deployment) build(ctx context.Context, h *target) (string, error) {
 		"start_file": scripts.StartFile(d.in.Start), "environment": d.environment(),
 		"more": scripts.Yes(!d.noAssets(h)), "clone": h.Clone(),
 		"takes_socket": scripts.Yes(d.in.Strategy == inputs.InPlace), "process_lines": d.processLines(),
-		"procfile": scripts.Yes(d.in.Procfile),
+		"procfile": scripts.Yes(d.in.Procfile), "job_lines": d.jobLines(),
 	})
 	if err != nil {
 		return "", err
 	}
 	d.warnOfRoom(h, res)
-	h.works = res.Text("processes") != ""
+	h.works = res.Text("processes")+res.Text("timers") != ""
 	switch res.OneOf("built", "command", "venv", "reused", "nothing") {
 	case "command":
 		return "the build command succeeded", res.Err()

@@ -78,6 +78,10 @@ func (d *Deployment) examine(ctx context.Context, h *target, install bool) (stri
 		return "", errors.New("the input processes needs systemd, which runs what is beside the web process: " +
 			"leave it out, or deploy to a host whose init is systemd")
 	}
+	if !h.systemd && len(d.in.Jobs) > 0 {
+		return "", errors.New("the input schedule needs systemd, whose timers start the jobs: leave it out, or deploy " +
+			"to a host whose init is systemd")
+	}
 	memory := fmt.Sprintf("%d of %d MB of memory and %s", h.memoryMB, res.Int("memory_total_mb"),
 		swapText(res.Int("swap_mb")))
 	h.app = scripts.App{

@@ -107,7 +107,7 @@ func (d *Deployment) steps() []step {
 			},
 			{name: "heal", title: "Putting the flag right", each: d.heal, unless: nothingToHeal, within: d.takesBack()},
 			{
-				name: "settle", title: "Putting the workers right", each: d.settle, unless: nothingToSettle,
+				name: "settle", title: "Putting the workers right", each: d.settle, unless: d.nothingToSettle,
 				within: 2*in.StopTimeout + brief,
 			},
 			{

@@ -23,7 +23,11 @@ func (d *Deployment) detect(ctx context.Context, h *target) (string, error) {
 	if h.Position, err = state.Decide(&f, d.in.NginxInclude); err != nil {
 		return "", err
 	}
-	h.seen, h.closedSince = f.Slots, f.ClosedSince
+	h.seen, h.closedSince, h.schedule = f.Slots, f.ClosedSince, f.Schedule
+	if f.FailedJobs != "" {
+		d.warnOnce(h, "Jobs of "+h.Address.Name, "the last run of these jobs failed: "+f.FailedJobs+"; the operation "+
+			"logs shows why, with log-of: job:NAME")
+	}
 	d.sayClosed(h)
 	if last := f.LastRepository; last != "" && !strings.EqualFold(last, d.in.Repository) {
 		d.rep.Warn("Repository of "+d.in.App, fmt.Sprintf("until now %s came from %s, and this run deploys %s: if "+

@@ -67,10 +67,15 @@ type fakeHost struct {
 	has         map[string]string // those of a release, by its id
 	workers     map[string]string // the release and names of those that run, by port
 	workerState string            // "" for running
-	together    bool              // those of two releases did at once
-	noSystemd   bool              // it is not init
-	deaf        bool              // it does not notice when nobody sends any more
-	disks       string            // from a fault on: full (what takes back goes on), broken (nothing does)
+	madeTimers  string            // of the jobs of releases that are made here
+	timers      map[string]string // those of a release, by its id
+	schedule    string            // those that are set
+	jobState    string            // what the list says of the first of them, "" for one that succeeded
+	failedJobs  string
+	together    bool   // those of two releases did at once
+	noSystemd   bool   // it is not init
+	deaf        bool   // it does not notice when nobody sends any more
+	disks       string // from a fault on: full (what takes back goes on), broken (nothing does)
 	onOffer     func()
 	lists       string                          // its releases, in place of the usual three
 	branch      string                          // the commit that a branch is here, by now
@@ -105,7 +110,7 @@ func newFakeHost(t *testing.T) *fakeHost {
 	return &fakeHost{
 		t: t, flag: "8080", running: map[string]bool{"8080": true}, proved: map[string]bool{"8080": true},
 		standby: map[string]bool{}, sockets: map[string]bool{}, releases: map[string]string{}, by: map[string]string{},
-		has: map[string]string{}, workers: map[string]string{}, sent: map[scripts.Verb]scripts.Values{},
+		has: map[string]string{}, timers: map[string]string{}, workers: map[string]string{}, sent: map[scripts.Verb]scripts.Values{},
 		done: map[string]string{}, loaded: true, faults: map[scripts.Verb]fault{}, uploaded: make(chan error, 1),
 	}
 }
@@ -400,8 +405,8 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 		}
 		return "tries=1\n"
 	case scripts.Build:
-		f.has[v["release"]] = f.made
-		return "built=reused\nprocesses=" + f.made + "\n"
+		f.has[v["release"]], f.timers[v["release"]] = f.made, f.madeTimers
+		return "built=reused\nprocesses=" + f.made + "\ntimers=" + f.madeTimers + "\n"
 	case scripts.Assets:
 		proved := scripts.Yes(!strings.HasSuffix(v["asset"], "-9"))
 		return "fetched=" + v["size"] + "\nfrom=store\nproved=" + proved + "\n"
@@ -533,7 +538,10 @@ func (f *fakeHost) work(v scripts.Values) string {
 		f.together = f.together || f.workers[other] != "" && !strings.HasPrefix(f.workers[other], release+" ")
 	}
 	delete(f.workers, other)
-	return "working=" + f.has[release] + "\nended=" + ended + "\n"
+	if f.schedule = ""; port != "" && v["carries"] == "yes" {
+		f.schedule = f.timers[f.released(port)]
+	}
+	return "working=" + f.has[release] + "\nended=" + ended + "\nscheduled=" + f.schedule + "\n"
 }
 
 // released is the release to which the slot's link leads.
@@ -573,6 +581,7 @@ func (f *fakeHost) detection() string {
 	}
 	fmt.Fprintf(&b,
 		"include=%s\ninclude_app=\ninclude_path=\nlast_repository=\nline_port=%s\nsite=ours\nrouted=%s\nstrays=%s\nrecipe_key=\nboot=%d\nclosed=%s\n", include, line, routed, f.strays, f.restarts, f.closed)
+	fmt.Fprintf(&b, "schedule=%s\nfailed_jobs=%s\n", f.schedule, f.failedJobs)
 	for _, port := range []string{"8080", "8081"} {
 		listen, pid, release := "none", 0, ""
 		if f.running[port] {
@@ -589,7 +598,8 @@ func (f *fakeHost) detection() string {
 			release = cmp.Or(f.releases[port], "20261122T000000Z-aaaaaaa")
 			fmt.Fprintf(&b, "commit_%s=%s\nrecipe_%s=%s\n", port, cmp.Or(f.commit, oldCommit), port, activeRecipe)
 		}
-		fmt.Fprintf(&b, "processes_%[1]s=%[2]s\nworkers_%[1]s=%[3]s\n", port, f.has[release], f.workers[port])
+		fmt.Fprintf(&b, "processes_%[1]s=%[2]s\nworkers_%[1]s=%[3]s\ntimers_%[1]s=%[4]s\n", port, f.has[release],
+			f.workers[port], f.timers[release])
 		fmt.Fprintf(&b,
 			"flag_%[1]s=%[2]s\nlisten_%[1]s=%[3]s\npid_%[1]s=%[4]d\nrss_mb_%[1]s=%[9]d\nenabled_%[1]s=no\nproved_%[1]s=%[6]s\nrelease_%[1]s=%[5]s\nadopted_%[1]s=%[7]s\nby_%[1]s=%[8]s\nclaimed_%[1]s=\nmine_%[1]s=yes\nsocket_%[1]s=%[10]s\n",
 			port, scripts.Yes(f.flag == port), listen, pid, release, scripts.Yes(f.proved[port]), scripts.Yes(adopted),
@@ -616,6 +626,10 @@ func (f *fakeHost) answers(v scripts.Values) string {
 		if _, names, found := strings.Cut(f.workers[port], " "); found && v["list"] == "yes" {
 			fmt.Fprintf(&b, "worker_0=%s %s %s 61 2 12\n", port, names, cmp.Or(f.workerState, "running"))
 		}
+	}
+	if name, _, found := strings.Cut(f.schedule, "."); found && v["list"] == "yes" {
+		fmt.Fprintf(&b, "job_0=%s|%s|Fri 2026-11-27 03:00:00 UTC|Sat 2026-11-28 03:00:00 UTC\n", name,
+			cmp.Or(f.jobState, "inactive|success|0"))
 	}
 	return b.String()
 }

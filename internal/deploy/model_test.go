@@ -105,6 +105,9 @@ func newModel(t *testing.T, seed uint64) *model {
 	if m.random.IntN(2) == 0 {
 		m.made, m.has[oldRelease], m.workers["8080"] = "mailer", "mailer", oldRelease+" mailer"
 	}
+	if m.random.IntN(2) == 0 {
+		m.madeTimers, m.timers[oldRelease], m.schedule = newTimers, oldTimers, oldTimers
+	}
 	return m
 }
 

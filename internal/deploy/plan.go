@@ -176,7 +176,7 @@ func (d *Deployment) plan(h *target) []string {
 			h.Idle.Port)
 	}
 	add("ask through nginx until the answer comes from port %d, and on for %s", h.Idle.Port, in.WatchFor)
-	lines = append(lines, d.planWorkers(h)...)
+	lines = append(append(lines, d.planWorkers(h)...), d.planJobs(h)...)
 	if in.AfterSwitch != "" {
 		add("run after-switch: %s", firstLine(in.AfterSwitch))
 	}
@@ -208,7 +208,7 @@ func (d *Deployment) planReplacement(h *target, start string) []string {
 	add("ask GET %s there until it answers with status %d, for %s at most; else %s", in.Health.Path, in.Health.Status,
 		in.Health.Timeout, back)
 	add("ask through nginx until the answer comes from port %d, and on for %s", h.Idle.Port, in.WatchFor)
-	lines = append(lines, d.planWorkers(h)...)
+	lines = append(append(lines, d.planWorkers(h)...), d.planJobs(h)...)
 	if in.AfterSwitch != "" {
 		add("run after-switch: %s", firstLine(in.AfterSwitch))
 	}

@@ -30,6 +30,9 @@ func (d *Deployment) recipe(h *target) string {
 	if d.hasProcesses() {
 		parts = append(parts, d.processLines(), fmt.Sprint(d.in.Procfile))
 	}
+	if len(d.in.Jobs) > 0 {
+		parts = append(parts, "schedule", d.jobLines())
+	}
 	for _, a := range h.assets {
 		parts = append(parts, a.Path, a.id())
 	}

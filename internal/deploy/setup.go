@@ -15,6 +15,10 @@ func (d *Deployment) setup(ctx context.Context, h *target) (string, error) {
 	if d.hasProcesses() {
 		values["process_template"] = h.app.ProcessUnit()
 	}
+	values["job_template"], values["job_timers"] = "", d.jobTimers()
+	if len(d.in.Jobs) > 0 {
+		values["job_template"] = h.app.JobUnit()
+	}
 	if d.in.SwapMB > 0 {
 		values["swap"] = strconv.Itoa(d.in.SwapMB)
 	}

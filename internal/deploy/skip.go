@@ -56,5 +56,10 @@ func (d *Deployment) skip(context.Context) (string, error) {
 		d.rep.Warn("Left out: "+h.Address.Name, h.unreached.Error())
 	}
 	d.hosts, d.skipped = reached, skipped
+	if len(d.in.Jobs) > 0 && len(skipped) > 0 {
+		d.rep.Warn("Jobs", fmt.Sprintf("if the jobs of the input schedule were started by %s until now, they still are, "+
+			"as its version has them, and by %s too: the next run that reaches it puts that right", namesOf(skipped),
+			reached[0].Address.Name))
+	}
 	return fmt.Sprintf("%s left out; %d hosts go on", namesOf(skipped), len(reached)), nil
 }

@@ -36,7 +36,8 @@ type target struct {
 	subject         string // of the commit; empty where nobody knows it
 	assets          []asset
 	unchanged       bool
-	works           bool   // the release has processes beside the one that serves
+	works           bool   // the release has processes beside the one that serves, or jobs
+	schedule        string // the timers that detection found set
 	lacks           bool   // a rollback goes to a release that is not here, but on other hosts
 	served          bool   // the release that a rollback has chosen was live before
 	ailing          bool   // the active release is the one that was asked for, and not healthy
@@ -132,6 +133,7 @@ type answer struct {
 	Slots map[uint16]slotAnswer
 
 	Workers []worker // where they are asked for
+	Jobs    []job
 }
 
 // slotAnswer is what a slot itself said then.

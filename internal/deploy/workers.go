@@ -34,15 +34,19 @@ func (d *Deployment) processLines() string {
 	return strings.Join(lines, "\n")
 }
 
-// hasWork tells whether there are workers to be started or ended.
+// hasWork tells whether there are workers to be started or ended, or timers to be set or taken away.
 func (h *target) hasWork() bool {
-	return h.works || h.Idle.Workers != "" || h.Active != nil && (h.Active.Workers != "" || h.Active.Processes != "")
+	return h.works || h.schedule != "" || h.Idle.Workers != "" || h.Active != nil && (h.Active.Workers != "" || h.Active.Processes != "")
 }
 
 func nothingToWork(h *target) bool { return h.unchanged || !h.hasWork() }
 
-// nothingToSettle: those of the active release run, and no others.
-func nothingToSettle(h *target) bool {
+// nothingToSettle: those of the active release run, and no others; so it is with the timers.
+func (d *Deployment) nothingToSettle(h *target) bool {
+	return workersSettled(h) && h.schedule == d.wantedTimers(h)
+}
+
+func workersSettled(h *target) bool {
 	return h.Idle.Workers == "" && (h.Active == nil || h.Active.Workers == h.Active.OwnWorkers())
 }
 
@@ -52,17 +56,20 @@ func (d *Deployment) workers(ctx context.Context, h *target) (string, error) {
 	d.ahead(h, upcoming{"mark", scripts.Mark, d.marking(h), false})
 	res, err := h.Exec(ctx, scripts.Workers, scripts.Values{
 		"port": h.idlePort(), "other": h.activePort(), "overlap": scripts.Yes(d.in.Overlap), "trial": "yes",
-		"watch_for": scripts.Millis(d.in.WatchFor),
+		"watch_for": scripts.Millis(d.in.WatchFor), "carries": scripts.Yes(d.carries(h)),
 	})
 	if err != nil {
 		return "", err
 	}
-	line := fmt.Sprintf("%s of %s: up for %s", cmp.Or(res.Text("working"), "none"), h.release, d.in.WatchFor)
+	line := fmt.Sprintf("%s of %s: up for %s", res.Text("working"), h.release, d.in.WatchFor)
 	if res.Text("working") == "" {
-		line = "there are none any more"
+		line = "no workers"
 	}
 	if ended := res.Text("ended"); ended != "" {
 		line += fmt.Sprintf("; ended of %s: %s", h.Active.Version(), ended)
+	}
+	if set := res.Text("scheduled"); set+h.schedule != "" {
+		line += "; jobs by the clock: " + cmp.Or(jobNames(set), "none any more")
 	}
 	return line, res.Err()
 }
@@ -83,12 +90,16 @@ func (d *Deployment) settle(ctx context.Context, h *target) (string, error) {
 	if err := d.putWorkersRight(ctx, h); err != nil {
 		return "", err
 	}
-	h.Idle.Workers = ""
+	h.Idle.Workers, h.schedule = "", d.wantedTimers(h)
 	if h.Active == nil {
 		return "none run any more", nil
 	}
 	h.Active.Workers = h.Active.OwnWorkers()
-	return fmt.Sprintf("%s of %s", cmp.Or(h.Active.Processes, "none"), h.Active.Version()), nil
+	line := fmt.Sprintf("%s of %s", cmp.Or(h.Active.Processes, "none"), h.Active.Version())
+	if h.schedule != "" {
+		line += "; jobs by the clock: " + jobNames(h.schedule)
+	}
+	return line, nil
 }
 
 // putWorkersRight has those of the active release run, and no others. One that does not stay up is
@@ -96,6 +107,7 @@ func (d *Deployment) settle(ctx context.Context, h *target) (string, error) {
 func (d *Deployment) putWorkersRight(ctx context.Context, h *target) error {
 	_, err := h.Exec(ctx, scripts.Workers, scripts.Values{
 		"port": h.activePort(), "other": h.idlePort(), "overlap": "no", "trial": "no", "watch_for": "0",
+		"carries": scripts.Yes(d.carries(h)),
 	})
 	return err
 }
@@ -157,7 +169,7 @@ func (d *Deployment) showWorkers(h *target) {
 		}
 	}
 	d.tell(lines, "")
-	if d.op.asks && !nothingToSettle(h) {
+	if d.op.asks && !workersSettled(h) {
 		d.rep.Warn("Workers of "+h.Address.Name, "those that run are not those of the active release: a run was cut off, "+
 			"and the next one puts that right")
 	}

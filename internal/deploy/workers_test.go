@@ -73,7 +73,7 @@ func TestWorkersChangeBetweenVerifyAndMark(t *testing.T) {
 	}
 }
 
-// checkWorkers wants those of the active release, and no others.
+// checkWorkers wants those of the active release, and no others, and so with its timers.
 func checkWorkers(t *testing.T, f *fakeHost, names string) {
 	t.Helper()
 	want := map[string]string{}
@@ -82,6 +82,9 @@ func checkWorkers(t *testing.T, f *fakeHost, names string) {
 	}
 	if fmt.Sprint(f.workers) != fmt.Sprint(want) {
 		t.Errorf("workers %v, want %v", f.workers, want)
+	}
+	if want := f.timers[f.released(f.flag)]; f.schedule != want {
+		t.Errorf("timers %q, want %q", f.schedule, want)
 	}
 }
 

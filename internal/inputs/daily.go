@@ -10,7 +10,7 @@ import (
 
 // LogsOf is what the operation logs shows.
 type LogsOf struct {
-	Of     []string // "app", "nginx"
+	Of     []string // "app", "nginx", "job:NAME"
 	Lines  int      // of each log, at most
 	Ago    time.Duration
 	At     time.Time // since then; the zero time for Ago, and where both are zero all
@@ -39,8 +39,10 @@ func setAtOnce(p *parser, value string) (err error) {
 
 func setLogOf(p *parser, value string) error {
 	for _, item := range items(value) {
-		if !slices.Contains(logSources, item) {
-			return fmt.Errorf("must be \"app\", \"nginx\" or both %s", gotItem(value, item))
+		job, isJob := strings.CutPrefix(item, "job:")
+		if !slices.Contains(logSources, item) && (!isJob || !processName.MatchString(job)) {
+			return fmt.Errorf("must be \"app\", \"nginx\", \"job:\" with the name of a job, or several of them %s",
+				gotItem(value, item))
 		}
 		p.in.Logs.Of = append(p.in.Logs.Of, item)
 	}

@@ -122,7 +122,9 @@ func TestFaults(t *testing.T) {
 		{"command", "ls", `is for operation "run" only: leave it out, or set that operation`},
 		{"run-at-once", "yes", `must be "true" or "false" (got "yes")`},
 		{"log-filter", "a\nb", `must be one line (got "a\nb")`},
-		{"log-of", "app, syslog", `must be "app", "nginx" or both (got "app, syslog")`},
+		{"log-of", "app, syslog", `must be "app", "nginx", "job:" with the name of a job, or several of them (got "app, syslog")`},
+		{"log-of", "job:", `must be "app", "nginx", "job:" with the name of a job, or several of them (got "job:")`},
+		{"log-of", "job:../8080", `must be "app", "nginx", "job:" with the name of a job, or several of them (got "job:../8080")`},
 		{"log-lines", "5001", `must be a whole number from 1 to 5000 (got "5001")`},
 		{
 			"log-since", "yesterday", `must be a duration such as "15m" or "24h", ` +
@@ -145,6 +147,10 @@ func TestFaults(t *testing.T) {
 		{"dry-run", "yes", `must be "true" or "false" (got "yes")`},
 		{"setup", "sometimes", `must be "auto", "always" or "never" (got "sometimes")`},
 		{"processes", "web: x", "line 1: web is what the input start runs; leave it out here"},
+		{
+			"schedule", "a: 0 3 * * 8 x", "line 1: the day of the week must be *, a number from 0 to 7 or a name such as " +
+				`mon, a range such as 1-5, a step such as */2, or a list of these with commas (got "8")`,
+		},
 		{"workers-overlap", "yes", `must be "true" or "false" (got "yes")`},
 		{"strategy", "canary", `must be "blue-green" or "in-place" (got "canary")`},
 		{"packages", "libgl1 -y", `must be names of Debian packages, such as "libgl1 unzip" (got "libgl1 -y")`},

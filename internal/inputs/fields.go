@@ -130,6 +130,7 @@ func fields() []field {
 		{name: "batch", shape: text, set: setBatch},
 		{name: "skip-unreachable", def: defaultSkip, set: setSkipUnreachable},
 		{name: "processes", shape: text, set: setProcesses},
+		{name: "schedule", shape: text, set: setSchedule},
 		{name: "workers-overlap", def: defaultOverlap, set: setOverlap},
 		{name: "before-start", shape: text, set: script(func(in *Inputs) *string { return &in.BeforeStart })},
 		{

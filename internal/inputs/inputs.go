@@ -83,6 +83,7 @@ type Inputs struct {
 	Processes   []Process // beside the one that Start is
 	Procfile    bool      // and those that the release's own Procfile names
 	Overlap     bool      // new ones start before the old ones end
+	Jobs        []Job     // by the clock
 	BeforeStart string    // "": nothing, as AfterSwitch
 	AfterSwitch string
 	// of several hosts, those on which they run

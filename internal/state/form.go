@@ -21,6 +21,8 @@ var (
 
 	namesOr = regexp.MustCompile(`^[A-Za-z0-9_ -]*$`)
 
+	timersOr = regexp.MustCompile(`^[a-z0-9_. -]*$`)
+
 	appOr    = regexp.MustCompile(`^([a-z][a-z0-9-]{0,31})?$`)
 	pathOr   = regexp.MustCompile(`^[A-Za-z0-9._/-]{0,200}$`)
 	numberOr = regexp.MustCompile(`^[0-9]{0,12}$`)

@@ -19,7 +19,7 @@ type Release struct {
 	Commit string
 	Live   bool // it has served, and proved itself, at some time
 	Socket bool // its start command takes a socket, as the strategy in-place has it
-	Works  bool // it has processes beside the one that serves
+	Works  bool // it has processes beside the one that serves, or jobs
 	Turn   int  // its place in the order in which releases first did; 0 when not known
 }
 

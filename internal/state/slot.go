@@ -34,6 +34,7 @@ type Slot struct {
 
 	Processes string // names of those that the release has beside the one that serves, blank-separated
 	Workers   string // of those that run: their release, and the names
+	Timers    string // of the release's jobs, blank-separated
 }
 
 // OwnWorkers is what Workers has to be while the slot is the active one.
@@ -74,6 +75,9 @@ const (
 	other   = "other"
 )
 
+// Changing ends a schedule of which a run that was cut off has set a part.
+const Changing = "changing"
+
 // Facts is all that detection gathers, by port.sh; Decide says what it means.
 type Facts struct {
 	App            string
@@ -90,6 +94,8 @@ type Facts struct {
 	Spare          string   // two ports on which nothing listens, for people; empty where both of the pair can be had
 	Repository     string
 	ClosedSince    time.Time // visitors get the maintenance page; zero if they do not
+	Schedule       string    // the timers that are set, blank-separated; the last word is Changing until all are
+	FailedJobs     string    // whose last run failed, for people
 }
 
 // ReadFacts takes detection's results apart: of the two ports, and for the repository (owner/name)
@@ -101,6 +107,8 @@ func ReadFacts(res *scripts.Results, ports [2]uint16, repository string) (Facts,
 		IncludeApp:     res.Form("include_app", appOr),
 		IncludePath:    res.Form("include_path", pathOr),
 		LastRepository: res.Form("last_repository", pathOr),
+		Schedule:       res.Form("schedule", timersOr),
+		FailedJobs:     res.Text("failed_jobs"),
 		TheirSite:      res.OneOf("site", Ours, Theirs) == Theirs,
 		Strays:         strings.Fields(res.Text("strays")),
 		Repository:     repository,
@@ -130,6 +138,7 @@ func ReadFacts(res *scripts.Results, ports [2]uint16, repository string) (Facts,
 			Mine:    res.Yes(key("mine")),
 
 			Processes: res.Form(key("processes"), namesOr), Workers: res.Form(key("workers"), namesOr),
+			Timers: res.Form(key("timers"), timersOr),
 		}
 		if s.Release != "" {
 			s.Commit, s.Recipe = res.Form(key("commit"), CommitForm), res.Text(key("recipe"))

@@ -6,13 +6,15 @@
 
 # slot_release PORT: prints what port.sh says of the release in it.
 slot_release() {
-  local release='' dir=$path/slots/$1 of workers='' line
+  local release='' dir=$path/slots/$1 of workers='' timers='' line
   if [[ -e $dir/.deploy-action/complete ]]; then
     release_in "$1"
     result "commit_$1" "$(<"$dir/.deploy-action/commit")"
     result "recipe_$1" "$(<"$dir/.deploy-action/recipe")"
     workers_of "$dir"
+    timers_of "$dir"
   fi
+  result "timers_$1" "$timers"
   result "processes_$1" "$workers"
   workers_in "$1" || :
   result "workers_$1" "$of${workers:+ $workers}"

@@ -13,7 +13,10 @@ find_what_goes() {
     if [[ $one != "$nginx_include" ]] && written_here "$one" " for ${app}[.;]"; then files+=("$one"); fi
   done < <(grep -rlsE "^# Written by deploy-action for ${app}[.;]" /etc/nginx "${conf%/*}" | sort -u)
   if written_here "$nginx_include" " for ${app}[.;]"; then files+=("$nginx_include"); fi
-  for one in "$app@.socket" "$app@.service" "$app.process@.service"; do
+  for one in "/etc/systemd/system/$app.job."*.timer; do
+    if written_here "$one"; then units+=("$one"); fi
+  done
+  for one in "$app.job@.service" "$app@.socket" "$app@.service" "$app.process@.service"; do
     if written_here "/etc/systemd/system/$one"; then units+=("/etc/systemd/system/$one"); fi
     if [[ -d /etc/systemd/system/$one.d ]]; then kept+=("/etc/systemd/system/$one.d, which is not this action's"); fi
   done

@@ -3,7 +3,8 @@
 # commands to the letter, which the sudoers rules of this action allow. They are written here once,
 # for the scripts and for the rules.
 #
-# Values: app, ports (two, blank-separated), processes (names in the input, blank-separated)
+# Values: app, ports (two, blank-separated), processes (names in the input, blank-separated),
+#         job_timers (of the input, where they are written)
 
 rules_file=/etc/sudoers.d/deploy-action-$app
 rules_copy=/var/lib/deploy-action/$app/sudoers # the rules as they were written last, for all to read
@@ -120,6 +121,13 @@ unit() {
   as_root systemctl -q "${words[@]}" -- "$unit_name" </dev/null
 }
 
+# timer VERB NAME.HASH
+timer() {
+  local words
+  told "$1"
+  as_root systemctl -q "${words[@]}" -- "$app.job.$2.timer" </dev/null
+}
+
 # told VERB: sets words to what systemctl gets, and so what sudo lets through. systemd goes by the
 # link that enabling makes when it boots, and need not read all units again for it.
 told() {
@@ -143,7 +151,7 @@ rules() {
 
 # routine: sets commands to them.
 routine() {
-  local port name verb words unit_name socket_name
+  local port name verb words unit_name socket_name file times
   find_nginx
   commands=("${nginx[*]} -t" "${nginx[*]} -s reload" "cmp -s -- $rules_file $rules_copy")
   has_systemd || return 0
@@ -160,6 +168,19 @@ routine() {
       told "$verb"
       commands+=("systemctl -q ${words[*]} -- $socket_name")
     done
+  done
+  for file in "/etc/systemd/system/$app.job."*.timer; do
+    if written_by_us "$file"; then timer_commands "${file##*/}"; fi
+  done
+  while read -r name times && [[ -n $name ]]; do
+    if [[ ! -e /etc/systemd/system/$app.job.$name.timer ]]; then timer_commands "$app.job.$name.timer"; fi
+  done <<<"${job_timers-}"
+}
+
+timer_commands() {
+  for verb in restart enable disable stop; do
+    told "$verb"
+    commands+=("systemctl -q ${words[*]} -- $1")
   done
 }
 

@@ -1,7 +1,10 @@
 #!/usr/bin/env bash
 # The files of systemd's that setup.sh writes.
 #
-# Values: app, template, socket_template, process_template
+# Values: app, path, template, socket_template, process_template, job_template, job_timers (NAME.HASH
+#         and the times, with | between them, a timer a line)
+
+job_unit=/etc/systemd/system/$app.job@.service
 
 write_template() {
   write_root "$1" 0644 <<<"$template"
@@ -18,10 +21,72 @@ write_process() {
   as_root systemctl daemon-reload
 }
 
+# timer_unit TIMER TIMES: sets file and text.
+timer_unit() {
+  file=/etc/systemd/system/$app.job.$1.timer
+  text="# Written by deploy-action.
+[Unit]
+Description=$app ${1%.*}
+
+[Timer]
+OnCalendar=${2//|/$'\n'OnCalendar=}
+AccuracySec=1s
+Unit=$app.job@${1%.*}.service
+
+[Install]
+WantedBy=timers.target"
+}
+
+# jobs_todo: adds to todo what of theirs is to be written.
+jobs_todo() {
+  local timer times file text
+  if [[ -n $job_template && ! (-e $job_unit && $(<"$job_unit") == "$job_template") ]]; then todo+=("$job_unit"); fi
+  while read -r timer times && [[ -n $timer ]]; do
+    timer_unit "$timer" "$times"
+    if [[ -e $file ]] && ! written_by_us "$file"; then
+      die "$EX_CHECK" "the host already has a unit ${file##*/} that this action did not write; choose another name with the input app"
+    fi
+    if [[ ! -e $file || $(<"$file") != "$text" ]]; then todo+=("$file"); fi
+  done <<<"$job_timers"
+}
+
+see_to_jobs() {
+  local timer times file text lines=() written=${#changed[@]}
+  if [[ -z $job_template ]]; then return; fi
+  mapfile -t lines <<<"$job_timers"
+  for line in "${lines[@]}"; do
+    read -r timer times <<<"$line"
+    timer_unit "$timer" "$times"
+    see_to "$file" write_timer
+  done
+  see_to "$job_unit" write_job
+  if ((${#changed[@]} > written)); then
+    drop_timers
+    as_root systemctl daemon-reload
+  fi
+}
+
+write_timer() { write_root "$1" 0644 <<<"$text"; }
+write_job() { write_root "$1" 0644 <<<"$job_template"; }
+
+# drop_timers: those that neither this run, nor a release, nor the schedule names.
+drop_timers() {
+  local file name used=$job_timers
+  for file in "$path"/releases/*/.deploy-action/timers "$path/slots/schedule"; do
+    if [[ -r $file ]]; then used+=" $(<"$file")"; fi
+  done
+  used=" ${used//[[:space:]]/ } "
+  for file in "/etc/systemd/system/$app.job."*.timer; do
+    name=${file#*".job."}
+    if [[ $used != *" ${name%.timer} "* ]] && written_by_us "$file"; then as_root rm -f -- "$file"; fi
+  done
+}
+
 # unit_is_ours FILE: ends the script otherwise.
 unit_is_ours() {
   local name names=("$app@.service" "$app@.socket") identity theirs
   if [[ -n $process_template ]]; then names+=("$app.process@.service"); fi
+  if [[ -n $job_template ]]; then names+=("$app.job@.service"); fi
   for name in "${names[@]}"; do
     if ! written_by_us "${1%/*}/$name" && [[ -n $(systemctl cat -- "$name" 2>/dev/null </dev/null || :) ]]; then
       die "$EX_CHECK" "the host already has a unit $name that this action did not write; choose another name with the \
