@@ -179,6 +179,12 @@ func TestWorkersBelongToTheirRelease(t *testing.T) {
 				t.Errorf("status:\n%s", status.Log())
 			}
 
+			logs := w.Run(w.Job(sha, map[string]string{"operation": "logs", "log-of": "worker:a-1"}))
+			if logs.ExitCode != 0 || !strings.Contains(logs.Log(), "/logs/8080-a-1.log") ||
+				!strings.Contains(logs.Log(), "│ tick\n") {
+				t.Errorf("logs:\n%s", logs.Log())
+			}
+
 			takeSudo(w, true)
 			again := w.Deploy(commit(), two).Outputs["release"]
 			wants(w, "a deployment with few rights", again+" a-1 "+again+" b",

@@ -2,7 +2,7 @@
 # Shows the last lines of the application's log, and of nginx's about its site. Changes nothing.
 #
 # Values: app, path, ports, port (of the active slot, or nothing), nginx_include, server_name, of
-#         (app, nginx and job:NAME, blank-separated), lines (how many of each log), ago (seconds, in place of since,
+#         (app, nginx, worker:NAME and job:NAME, blank-separated), lines (how many of each log), ago (seconds, in place of since,
 #         or nothing), since (seconds since the epoch, or nothing), filter, filter_kind (text, regex, or nothing)
 # Prints: shown (how many lines)
 # Exits:  EX_CHECK when the filter is no regular expression
@@ -13,7 +13,10 @@ main() {
   if [[ -n $ago ]]; then since=$(($(date +%s) - ago)); fi
   if [[ " $of " == *' app '* ]]; then show "$path/logs/$port.log" cat; fi
   for one in $of; do
-    if [[ $one == job:* ]]; then show "$path/logs/job-${one#job:}.log" cat; fi
+    case $one in
+      worker:*) show "$path/logs/$port-${one#worker:}.log" cat ;;
+      job:*) show "$path/logs/job-${one#job:}.log" cat ;;
+    esac
   done
   if [[ " $of " == *' nginx '* ]]; then nginx_logs; fi
   result shown "$shown"

@@ -10,7 +10,7 @@ import (
 
 // LogsOf is what the operation logs shows.
 type LogsOf struct {
-	Of     []string // "app", "nginx", "job:NAME"
+	Of     []string // "app", "nginx", "worker:NAME", "job:NAME"
 	Lines  int      // of each log, at most
 	Ago    time.Duration
 	At     time.Time // since then; the zero time for Ago, and where both are zero all
@@ -39,9 +39,10 @@ func setAtOnce(p *parser, value string) (err error) {
 
 func setLogOf(p *parser, value string) error {
 	for _, item := range items(value) {
-		job, isJob := strings.CutPrefix(item, "job:")
-		if !slices.Contains(logSources, item) && (!isJob || !processName.MatchString(job)) {
-			return fmt.Errorf("must be \"app\", \"nginx\", \"job:\" with the name of a job, or several of them %s",
+		kind, name, named := strings.Cut(item, ":")
+		named = named && (kind == "worker" || kind == "job") && processName.MatchString(name)
+		if !named && !slices.Contains(logSources, item) {
+			return fmt.Errorf("must be \"app\", \"nginx\", \"worker:\" or \"job:\" with a name, or several of them %s",
 				gotItem(value, item))
 		}
 		p.in.Logs.Of = append(p.in.Logs.Of, item)

@@ -122,9 +122,10 @@ func TestFaults(t *testing.T) {
 		{"command", "ls", `is for operation "run" only: leave it out, or set that operation`},
 		{"run-at-once", "yes", `must be "true" or "false" (got "yes")`},
 		{"log-filter", "a\nb", `must be one line (got "a\nb")`},
-		{"log-of", "app, syslog", `must be "app", "nginx", "job:" with the name of a job, or several of them (got "app, syslog")`},
-		{"log-of", "job:", `must be "app", "nginx", "job:" with the name of a job, or several of them (got "job:")`},
-		{"log-of", "job:../8080", `must be "app", "nginx", "job:" with the name of a job, or several of them (got "job:../8080")`},
+		{"log-of", "app, syslog", `must be "app", "nginx", "worker:" or "job:" with a name, or several of them (got "app, syslog")`},
+		{"log-of", "worker:A", `must be "app", "nginx", "worker:" or "job:" with a name, or several of them (got "worker:A")`},
+		{"log-of", "job:", `must be "app", "nginx", "worker:" or "job:" with a name, or several of them (got "job:")`},
+		{"log-of", "job:../8080", `must be "app", "nginx", "worker:" or "job:" with a name, or several of them (got "job:../8080")`},
 		{"log-lines", "5001", `must be a whole number from 1 to 5000 (got "5001")`},
 		{
 			"log-since", "yesterday", `must be a duration such as "15m" or "24h", ` +
