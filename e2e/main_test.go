@@ -15,6 +15,8 @@ import (
 var longest = map[string]time.Duration{
 	"TestThirtyDeploymentsInARowLoseNothing":          7 * time.Minute,
 	"TestDeploymentsLeaveNoMoreThanTheirReleases":     6 * time.Minute,
+	"TestJobsByTheClock/Debian_12":                    6 * time.Minute,
+	"TestJobsByTheClock/Debian_13":                    6 * time.Minute,
 	"TestADiskForAFewVenvs":                           5 * time.Minute,
 	"TestARunnerThatDiesDuringAReplacement":           4 * time.Minute,
 	"TestFromOneStrategyToTheOther":                   4 * time.Minute,
