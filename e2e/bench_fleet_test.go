@@ -1,0 +1,92 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/clothesme/deploy-action/e2e/lab"
+	"github.com/clothesme/deploy-action/e2e/world"
+)
+
+// BenchmarkFarFleet redeploys a tiny application to one host and to five, in turns, over links without
+// delay and over ones of a distance. What five take, divided by what one takes, is what the others
+// cost. All five share this machine's processors, which hosts of their own would not; that the
+// application's boot takes next to nothing of them keeps the figure of the far ones near to what it
+// is elsewhere, and the one of the near ones is mostly the work of five hosts on this machine.
+func BenchmarkFarFleet(b *testing.B) {
+	const hosts = 5
+	w, _, job := benchHost(b)
+	fl := fleet{w}
+	for len(fl) < hosts {
+		fl = append(fl, world.New(b, lab.HostOptions{}))
+	}
+	links := make([]*lab.Link, hosts)
+	for i := range links {
+		var err error
+		if links[i], err = world.Shared.Lab.Link(w.Ctx, fl[i].Host); err != nil {
+			b.Fatal(err)
+		}
+	}
+	job.With = maps.Clone(job.With)
+	job.With["watch-for"] = "1s"
+	for range 2 { // both slots are used
+		fl.overLinks(job, links, 0)
+	}
+	for b.Loop() {
+		of := map[string][]run{}
+		for range 3 {
+			for _, n := range []int{1, hosts} {
+				for where, delay := range map[string]time.Duration{"near": 0, "far": farAway} {
+					key := fmt.Sprintf("%s-%d", where, n)
+					of[key] = append(of[key], fl.overLinks(job, links[:n], delay))
+				}
+			}
+		}
+		for _, where := range []string{"near", "far"} {
+			one, five := of[where+"-1"], of[fmt.Sprintf("%s-%d", where, hosts)]
+			b.ReportMetric(middle(one, run.inAll), where+"-1-s")
+			b.ReportMetric(middle(five, run.inAll), fmt.Sprintf("%s-%d-s", where, hosts))
+			b.ReportMetric(middle(five, run.inAll)/middle(one, run.inAll), where+"-ratio")
+			b.ReportMetric(middle(five, run.untilLive)/middle(one, run.untilLive), where+"-live-ratio")
+		}
+	}
+}
+
+// overLinks deploys to the hosts behind some links.
+func (fl fleet) overLinks(job lab.Job, links []*lab.Link, delay time.Duration) run {
+	t := fl[0].T
+	t.Helper()
+	var hosts, keys []string
+	for i, link := range links {
+		link.Slow(delay, 0)
+		hosts = append(hosts, link.Host+":"+link.Port)
+		keys = slices.AppendSeq(keys, maps.Values(fl[i].Host.Fingerprints()))
+	}
+	job.With = maps.Clone(job.With)
+	job.With["host"], job.With["known-hosts"] = strings.Join(hosts, "\n"), ""
+	job.With["fingerprint"] = strings.Join(keys, "\n")
+	job.With["env"] = fmt.Sprintf("ROUND=%d", time.Now().UnixNano()) // the same commit, made in another way
+	result, err := fl[0].Runner.Run(fl[0].Ctx, job)
+	if err != nil || result.ExitCode != 0 || result.Outputs["outcome"] != "deployed" {
+		t.Fatalf("deploy: %v\n%s", err, result.Log())
+	}
+	var each []struct {
+		Live int64 `json:"live-ms"`
+	}
+	if err := json.Unmarshal([]byte(result.Outputs["hosts"]), &each); err != nil || len(each) != len(links) {
+		t.Fatalf("hosts: %v: %s", err, result.Outputs["hosts"])
+	}
+	var r run
+	for _, h := range each {
+		r.live = max(r.live, time.Duration(h.Live)*time.Millisecond)
+	}
+	if r.whole, err = time.ParseDuration(result.Outputs["duration"]); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
