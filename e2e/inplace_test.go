@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"strings"
@@ -204,6 +205,66 @@ func TestARunnerThatDiesDuringAReplacement(t *testing.T) {
 		w.Serves(good)
 	}
 	w.EndLoad()
+}
+
+// The runner dies at any moment of a replacement, the next run takes it back, and uploads outlive
+// the time for draining: some come when a version has been told to end, and takes nothing any more.
+func TestAReplacementThatWasCutOffIsTakenBack(t *testing.T) {
+	const app = `import asyncio
+from controller.main import app
+
+@app.on_event("shutdown")
+async def shutdown():
+    await asyncio.sleep(5)
+`
+	// states of the old version's service and the new one's, and what the next run says
+	for _, tt := range []struct{ name, reached, says string }{
+		{"visitors wait", `[ ! -e /var/lib/deploy-action/shop/active/8080 ]`, "serves again, on port 8080"},
+		{
+			"the old version is ending", `systemctl is-active shop@8080 | grep -q deactivating`,
+			"again, at the socket where visitors wait",
+		},
+		{
+			"the new version answers", `curl -fs -m 5 http://127.0.0.1/health && [ ! -e /home/ubuntu/shop/slots/8081.gate ]`,
+			"again, once what is in hand is answered",
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := world.New(t, lab.HostOptions{})
+			with := inPlace(map[string]string{"drain-timeout": "1s", "start": "exec uvicorn slow:app --fd 3"})
+			files := map[string]string{"slow.py": app}
+			good := w.Deploy(w.Commit(files), with).Outputs["release"]
+			w.Load = load.Start(context.WithoutCancel(w.Ctx), load.Options{
+				URL: w.Host.URL(), Mix: load.Mix{Get: 8, Post: 4, Upload: 8}, Think: 500 * time.Millisecond,
+				UploadFor: 5 * time.Second, Timeout: time.Minute,
+			})
+			t.Cleanup(w.EndLoad)
+			if err := w.Load.WaitAnswers(w.Ctx, load.KindUpload, 8); err != nil {
+				t.Fatal(err)
+			}
+			w.Exec(fmt.Sprintf(watchVersions, "uvicorn"))
+			commit := w.Commit(merged(files, map[string]string{"BROKEN": "slow-boot=2"}))
+			running, err := w.Runner.Start(w.Ctx, w.Job(commit, with))
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.Exec("timeout 120 bash -c 'until [ ! -e /var/lib/deploy-action/shop/active/8080 ] && { " + tt.reached +
+				"; }; do sleep 0.05; done'")
+			if err := running.Kill(w.Ctx); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := running.Wait(); err != nil {
+				t.Fatal(err)
+			}
+			next := w.Deploy(w.Commit(files), with)
+			world.Says(t, next, good+" serves again", tt.says)
+			w.Serves(next.Outputs["release"])
+			if most := strings.TrimSpace(w.Exec(mostVersions)); most != "1" {
+				t.Errorf("%s versions ran at once", most)
+			}
+			w.EndLoad()
+		})
+	}
 }
 
 // A command that does not take the socket, which nobody can tell before it is started: the old

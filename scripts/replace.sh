@@ -25,13 +25,14 @@ main() {
   hold "$release" "$environment"
   : >>"$path/logs/$port.log" # what can't be written to could start nothing, and the old version goes on
   if [[ -n $from ]]; then
+    foresee "$from" "$port"
     move_flag "$from" "$port"
     epoch_ms
     result switched_at "$ms"
-    attempt retire_old
+    attempt retire_from
     if ((outcome != 0)); then
       listener "$from"
-      if [[ $owner == ours ]]; then give_up; fi
+      if [[ $owner == ours ]] && ! gated "$from"; then give_up; fi
       say "$words"
     fi
   fi
@@ -47,18 +48,7 @@ main() {
   fi
 }
 
-# retire_old: what is late, since the time for draining was over before it was all read, finds the
-# old socket still there.
-retire_old() {
-  local quiet
-  drain "$from" "$port"
-  if [[ $quiet == no ]] && socket_listens "$from"; then
-    unit disable "$from"
-    unit stop "$from"
-  else
-    halt "$from" ''
-  fi
-}
+retire_from() { retire "$from" "$port"; }
 
 # in_part: a subshell ends at its first failure, but not because nobody listens any more.
 in_part() {

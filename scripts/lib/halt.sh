@@ -39,7 +39,7 @@ $(boxes "$port" | cut -d' ' -f 1,2)"
     rm -f -- "$path/slots/$port.pid" "$path/slots/$port.exit" || : # on a read-only disk
   fi
   if [[ $undo == no ]]; then settle_environment "$port" || :; fi # on a read-only disk
-  gone "$path/slots/$port".{environment,trial,first,gate,relay} || :
+  gone "$path/slots/$port".{environment,trial,first,gate,gate.next,relay,relay.next} || :
   members "$port"
   ((${#pids[@]} == 0)) || die "$EX_STOP" "slot $port still runs: pid ${pids[*]} "
   now_ms

@@ -11,7 +11,7 @@
 write_gate() {
   write_first
   now_ms
-  write "$path/slots/$port.gate" 0600 \
+  write "$path/slots/$port.gate${1-}" 0600 \
     "$(</proc/sys/kernel/random/boot_id) $((ms + (drain_timeout + stop_timeout + 60) * 1000))"$'\n'
 }
 
@@ -42,6 +42,19 @@ socket: go back to it with that strategy"
 
 open_gate() { rm -f -- "$path/slots/$port.gate"; }
 
+# foresee PORT TO: what retire and pass_on put in place there, while what can't be written leaves the
+# old version where it is.
+foresee() {
+  local port=$1
+  write_gate .next
+  write_relay "$2" .next
+}
+
+write_relay() { write "$path/slots/$port.relay${2-}" 0600 "$(</proc/sys/kernel/random/boot_id) $1"$'\n'; }
+
+# put_foreseen FILE: fails where nothing was.
+put_foreseen() { mv -fT -- "$path/slots/$port.$1.next" "$path/slots/$port.$1" 2>/dev/null; }
+
 # hold RELEASE [ENVIRONMENT]: systemd listens, and the release is about to start. Prints what launch
 # does.
 hold() {
@@ -58,29 +71,44 @@ hold() {
     unit_socket start "$port" || die "$EX_START" "systemd could not listen on 127.0.0.1:$port ($socket_name)"
   fi
   unit_socket enable "$port"
-  rm -f -- "$path/slots/$port.relay"
+  rm -f -- "$path/slots/$port".{relay,relay.next,gate.next}
   write_gate
   launch "$port" "$1" "${2-}"
 }
 
 # resume: what served before does so again, and answers whoever waits. Prints serves (its port).
 resume() {
-  local pid='' start='' starttime='' log_offset='' owner
+  local pid='' start='' starttime='' log_offset='' owner late=$from
+  let_end "$from"
   listener "$from"
-  if [[ $owner == ours ]]; then
+  if [[ $owner == ours ]] && ! gated "$from"; then
     go_home
   elif [[ -e $path/releases/$back/.deploy-action/socket ]]; then
     if answers; then change_sides; else stay; fi
     wait_healthy
     protect "$port"
     result serves "$port"
-    if [[ $port != "$from" ]]; then pass_on "$from" "$port"; fi
+    pass_on "$late" "$port"
   else
     say "starting $back again, on its own port"
     unit stop "$port"
     port=$from start_again
     go_home
   fi
+}
+
+# let_end PORT: waits for a version that a step which was cut off has told to end: it still listens,
+# and takes nothing any more.
+let_end() {
+  local unit_name end
+  unit_of "$1"
+  now_ms
+  end=$((ms + stop_timeout * 1000 + 10000))
+  properties "$unit_name" ActiveState
+  while [[ ${property[ActiveState]} == deactivating ]] && ! past "$end"; do
+    pause 0.1
+    properties "$unit_name" ActiveState
+  done
 }
 
 # answers: does the version at the socket take requests, whatever it makes of them?
@@ -92,16 +120,36 @@ answers() {
 }
 
 # change_sides: visitors wait at a socket of the other port's until what is in hand here is
-# answered. Sets port to that.
+# answered. Sets port to that, and late to the one where some may come late.
 change_sides() {
-  local left=$port
+  late=$port
   say "starting $back again, once what is in hand is answered"
   port=$from
   hold "$back"
-  move_flag "$left" "$port"
-  drain "$left" "$port"
-  halt "$left" ''
+  foresee "$late" "$port"
+  move_flag "$late" "$port"
+  retire "$late" "$port"
   open_gate
+}
+
+# retire PORT INSTEAD: ends a version. Where the time for draining was over before nginx had read
+# all, its socket stays for what comes late: the version itself may have it open until it has ended,
+# and take nothing any more. Systemd starts the slot's unit again for whoever waits there: at a gate.
+retire() {
+  local quiet outcome port=$1
+  drain "$port" "$2"
+  if [[ $quiet == no ]] && socket_listens "$port"; then
+    unit disable "$port"
+    rm -f -- "$path/slots/$port.relay"
+    put_foreseen gate
+    unit stop "$port" || {
+      outcome=$?
+      open_gate
+      return "$outcome"
+    }
+  else
+    halt "$port" ''
+  fi
 }
 
 # stay: who waits here is answered here.
@@ -138,14 +186,14 @@ awaited() {
 }
 
 # pass_on PORT TO: what waits at a socket whose own version is gone, or is late, is answered by the
-# version at the other port.
+# version at the other port. The gate opens last: what has waited there so far would take requests,
+# and be ended with them.
 pass_on() {
   local port=$1
   socket_listens "$port" || return 0
-  write_first
-  write "$path/slots/$port.relay" 0600 "$(</proc/sys/kernel/random/boot_id) $2"$'\n'
-  open_gate
+  put_foreseen relay || { write_first && write_relay "$2"; }
   unit restart "$port"
+  open_gate
   ( # what is drained and stopped here is nobody's result
     trap : PIPE
     results_fd=''
