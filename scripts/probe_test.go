@@ -2,6 +2,8 @@ package scripts
 
 import (
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,6 +13,7 @@ import (
 // asking is a host whose nginx answers by the table in its function curl: url is what was asked,
 // body yes where a body was sent.
 const asking = `verify_host=shop.example any_host=
+ask_plainly() { false; }
 curl() {
   local url=${*: -1} body=no
   if [[ $* == *--data-binary* ]]; then body=yes; fi
@@ -196,6 +199,66 @@ ls -A "$flags" | grep standby || :`)
 			}
 			if out != want {
 				t.Errorf("it is %q, want %q", out, want)
+			}
+		})
+	}
+}
+
+// Nginx is asked over a connection of bash's own; where nobody listens curl has the last word.
+func TestNginxIsAskedPlainly(t *testing.T) {
+	const ok = "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nidle 0123456789ab\r\nmore\r\n\r\n"
+	for _, tt := range []struct{ name, body, answer, asked, want string }{
+		{
+			"an answer", "", ok,
+			"GET /a HTTP/1.1\r\nHost: shop.example\r\nUser-Agent: deploy-action\r\nConnection: close\r\n\r\n",
+			"0 200 idle 0123456789ab\nmore",
+		},
+		{
+			"to a body", "two words", ok,
+			"POST /a HTTP/1.1\r\nHost: shop.example\r\nUser-Agent: deploy-action\r\nConnection: close\r\n" +
+				"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 9\r\n\r\ntwo words",
+			"0 200 idle 0123456789ab\nmore",
+		},
+		{"none", "", "", "GET /a HTTP/1.1\r\n", "0 000 "},
+		{"another protocol's", "", "SSH-2.0-OpenSSH_9.2\r\n", "GET /a HTTP/1.1\r\n", "0 000 "},
+		{"without an end", "", ok + strings.Repeat("y", 1<<20), "GET /a HTTP/1.1\r\n", "0 200 idle 0123456789ab\nmore"},
+		{"nobody", "", "nobody", "", "1 000 "},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			server, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = server.Close() }()
+			asked := make(chan string, 1)
+			if tt.answer == "nobody" {
+				_ = server.Close()
+				asked <- ""
+			} else {
+				go func() {
+					conn, err := server.Accept()
+					if err != nil {
+						return
+					}
+					defer func() { _ = conn.Close() }()
+					request := make([]byte, len(tt.asked))
+					n, _ := io.ReadFull(conn, request) // bash writes line by line
+					asked <- string(request[:n])
+					_, _ = io.WriteString(conn, tt.answer)
+				}()
+			}
+			body := ""
+			if tt.body != "" {
+				body = " '" + tt.body + "'"
+			}
+			out := bash(t, "app=a as=shop.example way=()\n"+read(t, "lib/base.sh")+read(t, "lib/probe.sh")+
+				"curl() { return 7; }\nask_nginx http://"+server.Addr().String()+"/a"+body+" && failed=0 || failed=1\n"+
+				"printf '%s %s %s' $failed \"$code\" \"${word%%$'\\n\\n'*}\"")
+			if got := <-asked; got != tt.asked {
+				t.Errorf("it asks %q, want %q", got, tt.asked)
+			}
+			if out != tt.want {
+				t.Errorf("it says %q, want %q", out, tt.want)
 			}
 		})
 	}

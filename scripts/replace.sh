@@ -32,7 +32,7 @@ main() {
     attempt retire_from
     if ((outcome != 0)); then
       listener "$from"
-      if [[ $owner == ours ]] && ! gated "$from"; then give_up; fi
+      if [[ $owner == ours ]]; then give_up; fi
       say "$words"
     fi
   fi
@@ -53,7 +53,7 @@ retire_from() { retire "$from" "$port"; }
 # in_part: a subshell ends at its first failure, but not because nobody listens any more.
 in_part() {
   set -e
-  trap : PIPE
+  finish_alone
 }
 
 # attempt FUNCTION: sets outcome to its exit status, and words to what it says to people.

@@ -112,9 +112,16 @@ var extra = map[Verb][]string{
 	Remove:      {"lib/nginx.sh", "lib/rotate.sh", "lib/remove.sh"},
 }
 
-// sources are the files that make up a verb.
+// sources are the files that make up a verb. What holds the lock stays for the whole run, and its
+// text has to fit into a pipe.
 func sources(verb Verb) []string {
-	return slices.Concat(libraries, extra[verb], []string{string(verb) + ".sh"})
+	all := slices.Concat(libraries, extra[verb], []string{string(verb) + ".sh"})
+	if verb != Lock {
+		return all
+	}
+	return slices.DeleteFunc(all, func(file string) bool {
+		return file == "lib/memory.sh" || file == "lib/probe.sh" || file == "lib/packages.sh"
+	})
 }
 
 var name = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)

@@ -100,6 +100,13 @@ has_systemd() { [[ -d /run/systemd/system ]]; }
 # application has a point in its name, so the second can be no other one's.
 unit_of() { if [[ $1 == *-* ]]; then unit_name=$app.process@$1.service; else unit_name=$app@$1.service; fi; }
 
+# finish_alone: whoever listened may be gone: the work is still finished, for the run to find when it
+# is back.
+finish_alone() {
+  on_pipe=:
+  trap : PIPE
+}
+
 # properties UNIT NAME...: sets property to what systemd says of a unit, by these names; to nothing of
 # what it does not say.
 declare -A property=()

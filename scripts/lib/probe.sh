@@ -37,8 +37,7 @@ heard() {
   exec {from}< <("${@:2}" </dev/null)
   IFS= read -r -N "$1" -u "$from" out || :
   exec {from}<&-
-  out=${out//$'\r'/}
-  while [[ $out == *$'\n' ]]; do out=${out%$'\n'}; done
+  plain
   wait "$!"
 }
 
@@ -49,17 +48,44 @@ by_name() {
   if [[ $1 =~ ^https://([^/]+)(/.*)$ ]]; then url=https://$2${BASH_REMATCH[2]} tls=(--connect-to "::${BASH_REMATCH[1]}:443"); fi
 }
 
-# ask_nginx URL [CURL-OPTION...]: asks for what the include answers itself, as `front` is asked.
-# Sets code (000: nobody speaks HTTP there) and word (its text); fails when nobody listens there.
+# ask_nginx URL [BODY]: asks for what the include answers itself, as `front` is asked. Sets code (000:
+# nobody speaks HTTP there) and word (its text); fails when nobody listens there.
 ask_nginx() {
   local out='' outcome=0 url tls
   code=000 word=''
-  have curl || return 0
-  by_name "$1" "$as"
-  heard 8192 curl -q -gsik --noproxy '*' --max-time 5 -A deploy-action -H "Host: $as" "${tls[@]}" "${way[@]}" "${@:2}" \
-    -- "$url" 2>/dev/null || outcome=$?
+  if ! ask_plainly "$@"; then
+    have curl || return 0
+    by_name "$1" "$as"
+    heard 8192 curl -q -gsik --noproxy '*' --max-time 5 -A deploy-action -H "Host: $as" "${tls[@]}" "${way[@]}" \
+      ${2+--data-binary "$2"} -- "$url" 2>/dev/null || outcome=$?
+  fi
   if [[ $out =~ ^HTTP/[0-9.]+\ ([0-9]{3}) ]]; then code=${BASH_REMATCH[1]} word=${out#*$'\n\n'}; fi
   ((outcome != 7))
+}
+
+# ask_plainly URL [BODY]: the same over a connection of bash's own, which takes no process: a drain
+# asks ten times a second. Sets out to the answer; fails where that is not enough, or nobody
+# listens.
+ask_plainly() {
+  local to head=GET
+  [[ ${#way[@]} == 0 && $1 =~ ^http://([0-9.]+)(:([0-9]+))?(/.*)$ ]] || return
+  if (($# > 1)); then head=POST; fi
+  head+=" ${BASH_REMATCH[4]} HTTP/1.1"$'\r\n'"Host: $as"$'\r\n'"User-Agent: deploy-action"$'\r\n'"Connection: close"$'\r\n'
+  if (($# > 1)); then head+="Content-Type: application/x-www-form-urlencoded"$'\r\n'"Content-Length: ${#2}"$'\r\n'; fi
+  { exec {to}<>"/dev/tcp/${BASH_REMATCH[1]}/${BASH_REMATCH[3]:-80}"; } 2>/dev/null || return
+  trap '' PIPE # who listens there may hang up at once
+  printf '%s\r\n%s' "$head" "${2-}" 1>&"$to" 2>/dev/null || :
+  # shellcheck disable=SC2064 # it is known now
+  trap "${on_pipe--}" PIPE
+  IFS= read -r -t 5 -N 8192 -u "$to" out || :
+  exec {to}>&-
+  plain
+}
+
+# plain: takes carriage returns, and line breaks at its end, out of out.
+plain() {
+  out=${out//$'\r'/}
+  while [[ $out == *$'\n' ]]; do out=${out%$'\n'}; done
 }
 
 # routed: sets chosen to where nginx itself says that it sends requests, and loaded to the name of
@@ -72,7 +98,7 @@ routed() {
   routed_at 127.84.0.1 || routed_at 127.0.0.1 || front=http://127.84.0.1 as=$verify_host way=()
 }
 
-# routed_at ADDRESS [CURL-OPTION...]: fails where the include does not answer; somebody is then yes
+# routed_at ADDRESS [BODY]: fails where the include does not answer; somebody is then yes
 # if another does. Where port 80 only redirects, it answers over TLS, whose certificate means
 # nothing on this way; a port that belongs to a balancer hears what a balancer says first; and where
 # the site answers for any name, another may have the one that is asked for.
@@ -103,7 +129,7 @@ routed_at() {
 routed_for_all() {
   local wanted=$chosen/$loaded address=${front#*://} chosen loaded terms closed front as way somebody
   elsewhere='a request with a body'
-  routed_at "$address" --data-binary deploy-action || :
+  routed_at "$address" deploy-action || :
   [[ $chosen/$loaded == "$wanted" ]] || return 1
   visited
   if [[ -n $address ]]; then

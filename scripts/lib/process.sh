@@ -301,14 +301,24 @@ takers() {
   done
 }
 
-# held_by: is every one of these sockets open in one of the processes pids?
+# held_by: is every one of these sockets open in one of the processes pids? A socket that one of them
+# was seen to hold, and at which somebody listens, is still theirs while that one lives.
+declare -A holder_of=()
 held_by() {
-  local one inode uid pid held folders=()
-  for pid in "${pids[@]}"; do folders+=("/proc/$pid/fd"); done
-  { held=$(find "${folders[@]}" -maxdepth 1 -lname 'socket:*' -printf '%l ') || :; } 2>/dev/null
+  local one inode uid pid start held='' folders=()
   for one in "${takers[@]}"; do
     read -r inode uid _ <<<"$one"
-    if [[ $held == *"socket:[$inode]"* ]]; then continue; fi
+    read -r pid start <<<"${holder_of[$inode]-}"
+    if [[ -n $pid && " ${pids[*]} " == *" $pid "* ]] && runs "$pid" "$start"; then continue; fi
+    if [[ -z $held ]]; then
+      for pid in "${pids[@]}"; do folders+=("/proc/$pid/fd"); done
+      { held=$(find "${folders[@]}" -maxdepth 1 -lname 'socket:*' -printf '%h %l\n') || :; } 2>/dev/null
+    fi
+    if [[ $held =~ /proc/([0-9]+)/fd\ socket:\[$inode\] ]]; then
+      pid=${BASH_REMATCH[1]}
+      if starttime "$pid" start; then holder_of[$inode]="$pid $start"; fi
+      continue
+    fi
     for pid in "${pids[@]}"; do
       if hides "$pid" "$inode" "$uid"; then continue 2; fi
     done

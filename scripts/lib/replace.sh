@@ -81,7 +81,7 @@ resume() {
   local pid='' start='' starttime='' log_offset='' owner late=$from
   let_end "$from"
   listener "$from"
-  if [[ $owner == ours ]] && ! gated "$from"; then
+  if [[ $owner == ours ]]; then
     go_home
   elif [[ -e $path/releases/$back/.deploy-action/socket ]]; then
     if answers; then change_sides; else stay; fi
@@ -195,7 +195,7 @@ pass_on() {
   unit restart "$port"
   open_gate
   ( # what is drained and stopped here is nobody's result
-    trap : PIPE
+    finish_alone
     results_fd=''
     drain "$port" "$2"
     halt "$port" "$2"

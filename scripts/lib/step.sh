@@ -35,7 +35,7 @@ own_lock() {
   if [[ $undo == no ]]; then note_step; else note_step 2>/dev/null || :; fi
   holds_lock # once it has left its name: who takes the lock now finds that, and ends it
   umask 022
-  trap : PIPE # whoever listened is gone: the work is still finished, for the run to find when it is back
+  finish_alone
 }
 
 note_step() {
