@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
+	"time"
 )
 
 // Exec runs a bash script on the host as root, beside SSH, and returns its standard output,
@@ -70,8 +71,19 @@ func (h *Host) PowerCycle(ctx context.Context) error {
 }
 
 // Pause freezes every process of the host, as a hung machine: connections stay open, nothing
-// answers.
-func (h *Host) Pause(ctx context.Context) error { return h.do(ctx, "pause") }
+// answers. The kernel can't freeze a group of processes (cgroups of version 1) while it starts some,
+// as a host does that boots, and the engine gives up soon.
+func (h *Host) Pause(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	for {
+		err := h.do(ctx, "pause")
+		if err == nil || !strings.Contains(err.Error(), "unable to freeze") || ctx.Err() != nil {
+			return err
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+}
 
 // Unpause ends Pause.
 func (h *Host) Unpause(ctx context.Context) error { return h.do(ctx, "unpause") }
