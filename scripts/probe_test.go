@@ -204,6 +204,58 @@ ls -A "$flags" | grep standby || :`)
 	}
 }
 
+// One answer of nginx's that is late does not end a drain: an upload that it still reads has no
+// connection to the slot that could be seen.
+func TestADrainGoesByWhatNginxSaysAgainAndAgain(t *testing.T) {
+	for answers, want := range map[string]string{
+		"idle idle":                      "2 idle yes",
+		"unknown busy idle idle":         "4 idle yes",
+		"unknown unknown idle busy idle": "6 idle yes", // the last one goes on
+		"unknown unknown unknown":        "3 unknown yes",
+		"busy":                           "many busy no",
+		"unknown busy":                   "many busy no",
+	} {
+		dir := t.TempDir()
+		out := bash(t, "app=a path="+dir+" drain_timeout=2\n"+read(t, "lib/base.sh")+read(t, "lib/probe.sh")+
+			read(t, "lib/drain.sh")+"flags="+dir+"\n: >$flags/8081\nanswers=("+answers+`) asked=0
+routed() { :; }
+sockets() { bound=(); }
+result() { if [[ $1 == hand ]]; then said=$2; fi; }
+in_hand() {
+  hand=${answers[asked < ${#answers[@]} ? asked : -1]}
+  asked=$((asked + 1))
+}
+drain 8080 8081 2>/dev/null
+if [[ $said == busy ]]; then asked=many; fi
+printf '%s %s %s' "$asked" "$said" "$quiet"`)
+		if out != want {
+			t.Errorf("%s: it says %q, want %q", answers, out, want)
+		}
+	}
+}
+
+// A version that can't be ended, as without the right to, goes on, and would not be held at a gate
+// when it is started again.
+func TestAVersionThatCantBeEndedHasNoGate(t *testing.T) {
+	dir := t.TempDir()
+	out := bash(t, "app=a path="+dir+" drain_timeout=2 stop_timeout=2\n"+read(t, "lib/base.sh")+
+		read(t, "lib/replace.sh")+`mkdir $path/slots
+: >$path/slots/8080.gate.next
+drain() { quiet=no; }
+socket_listens() { true; }
+unit() {
+  [[ -e $path/slots/8080.gate ]] && printf 'at the gate: '
+  printf '%s ' "$1"
+  [[ $1 != stop ]] || return 7
+}
+status=0
+retire 8080 8081 || status=$?
+printf '%s ' "$status"; cd $path/slots; printf %s *`)
+	if out != "disable at the gate: stop 7 *" {
+		t.Errorf("it says %q", out)
+	}
+}
+
 // Nginx is asked over a connection of bash's own; where nobody listens curl has the last word.
 func TestNginxIsAskedPlainly(t *testing.T) {
 	const ok = "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nidle 0123456789ab\r\nmore\r\n\r\n"

@@ -70,7 +70,8 @@ ask_plainly() {
   local to head=GET
   [[ ${#way[@]} == 0 && $1 =~ ^http://([0-9.]+)(:([0-9]+))?(/.*)$ ]] || return
   if (($# > 1)); then head=POST; fi
-  head+=" ${BASH_REMATCH[4]} HTTP/1.1"$'\r\n'"Host: $as"$'\r\n'"User-Agent: deploy-action"$'\r\n'"Connection: close"$'\r\n'
+  head+=" ${BASH_REMATCH[4]} HTTP/1.1"$'\r\n'"Host: $as"$'\r\n'
+  head+="User-Agent: deploy-action"$'\r\n'"Connection: close"$'\r\n'
   if (($# > 1)); then head+="Content-Type: application/x-www-form-urlencoded"$'\r\n'"Content-Length: ${#2}"$'\r\n'; fi
   { exec {to}<>"/dev/tcp/${BASH_REMATCH[1]}/${BASH_REMATCH[3]:-80}"; } 2>/dev/null || return
   trap '' PIPE # who listens there may hang up at once
