@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -15,8 +16,18 @@ import (
 var more = map[string]map[string]string{
 	"release.yml image":   {"contents": "read", "packages": "write", "id-token": "write", "attestations": "write"},
 	"release.yml smoke":   {"packages": "read"},
-	"release.yml publish": {"contents": "write"}, // its checkout leaves the token, to push the tag with
+	"release.yml publish": {"contents": "write"},
 }
+
+// onNode24 are the actions in use, with the first major version of each that runs on Node.js 24: GitHub's runners end
+// support for a Node.js some months after its own end, and jobs whose actions want it then fail.
+var onNode24 = map[string]int{
+	"actions/checkout": 5, "actions/setup-go": 7, "docker/setup-buildx-action": 4, "actions/attest": 4,
+}
+
+// pushesWith is how a checkout says that it leaves a key in the workspace, to push tags with. The key is a secret of an
+// environment, which hands it to the main branch's jobs alone.
+const pushesWith = "${{ secrets.RELEASE_KEY }}"
 
 // Actions are other people's code with our rights: named by commit, whose tag a comment tells. Jobs
 // may read the repository, and nothing else but where it is listed above.
@@ -25,7 +36,7 @@ func TestWorkflowsArePinnedAndMayDoLittle(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no workflows: %v", err)
 	}
-	pinned := regexp.MustCompile(`^[A-Za-z0-9_./-]+@[0-9a-f]{40} # v[0-9]+(\.[0-9]+)*$`)
+	pinned := regexp.MustCompile(`^([A-Za-z0-9_./-]+)@[0-9a-f]{40} # v([0-9]+)(\.[0-9]+)*$`)
 	for _, file := range files {
 		text := read(t, file)
 		var workflow struct {
@@ -33,7 +44,11 @@ func TestWorkflowsArePinnedAndMayDoLittle(t *testing.T) {
 			Jobs        map[string]struct {
 				Permissions map[string]string
 				Timeout     int `yaml:"timeout-minutes"`
-				Steps       []struct{ Run string }
+				Environment string
+				Steps       []struct {
+					Uses, Run string
+					With      map[string]string
+				}
 			}
 		}
 		if err := yaml.Unmarshal([]byte(text), &workflow); err != nil {
@@ -42,14 +57,10 @@ func TestWorkflowsArePinnedAndMayDoLittle(t *testing.T) {
 		if workflow.Permissions == nil || len(workflow.Permissions) > 0 {
 			t.Errorf("%s: top-level permissions are %v, want {}", file, workflow.Permissions)
 		}
-		pushes := 0
 		for name, job := range workflow.Jobs {
 			want, listed := more[filepath.Base(file)+" "+name]
 			if !listed {
 				want = map[string]string{"contents": "read"}
-			}
-			if want["contents"] == "write" {
-				pushes++
 			}
 			if !maps.Equal(job.Permissions, want) || job.Timeout == 0 {
 				t.Errorf("%s: job %s has permissions %v and time-out %d, want %v and one", file, name, job.Permissions,
@@ -61,16 +72,27 @@ func TestWorkflowsArePinnedAndMayDoLittle(t *testing.T) {
 				if strings.Contains(step.Run, "${{") {
 					t.Errorf("%s: job %s has an expression in a command: %s", file, name, step.Run)
 				}
+				key := step.With["ssh-key"]
+				if strings.HasPrefix(step.Uses, "actions/checkout@") && step.With["persist-credentials"] != "false" &&
+					(key != pushesWith || job.Environment != "release") {
+					t.Errorf("%s: a checkout of job %s leaves its token in the workspace", file, name)
+				}
 			}
 		}
 		for line := range strings.Lines(text) {
 			_, action, found := strings.Cut(strings.TrimSpace(line), "uses: ")
-			if found && action != "./" && !pinned.MatchString(action) {
-				t.Errorf("%s: %q is not pinned by commit", file, action)
+			if !found || action == "./" {
+				continue
 			}
-		}
-		if strings.Count(text, "actions/checkout@") != strings.Count(text, "persist-credentials: false")+pushes {
-			t.Errorf("%s: a checkout leaves its token in the workspace", file)
+			pin := pinned.FindStringSubmatch(action)
+			if pin == nil {
+				t.Errorf("%s: %q is not pinned by commit", file, action)
+				continue
+			}
+			major, err := strconv.Atoi(pin[2])
+			if first := onNode24[pin[1]]; err != nil || first == 0 || major < first {
+				t.Errorf("%s: %s v%d is not known to run on Node.js 24; from v%d on it does", file, pin[1], major, first)
+			}
 		}
 		if strings.Contains(text, "pull_request_target") {
 			t.Errorf("%s: a workflow that gives strangers our secrets", file)
