@@ -41,18 +41,15 @@ func TestExamples(t *testing.T) {
 	if err := yaml.Unmarshal(text, &action); err != nil {
 		t.Fatal(err)
 	}
-	documents, err := filepath.Glob("*.md")
-	if err != nil {
-		t.Fatal(err)
-	}
 	count := 0
-	for _, document := range append(documents, "../README.md", "../README.ko.md") {
+	for _, document := range pages(t) {
 		text, err := os.ReadFile(document)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for n, block := range yamlBlock.FindAllStringSubmatch(string(text), -1) {
-			name := fmt.Sprintf("%s-%d.yml", strings.ToLower(strings.TrimSuffix(filepath.Base(document), ".md")), n+1)
+			name := strings.NewReplacer("../", "", "/", "-", ".md", "").Replace(document)
+			name = fmt.Sprintf("%s-%d.yml", strings.ToLower(name), n+1)
 			whole := complete(block[1])
 			var w workflow
 			if err := yaml.Unmarshal([]byte(whole), &w); err != nil || len(w.Jobs) == 0 {
@@ -76,7 +73,7 @@ func TestExamples(t *testing.T) {
 			}
 		}
 	}
-	if count < 10 {
+	if count < 30 {
 		t.Errorf("only %d examples were found", count)
 	}
 }

@@ -62,7 +62,7 @@ func neighbours(w *world.World) (ended func()) {
 }
 
 // An application is taken off a host on which another one is under load: by a list first, by a run
-// that is killed, by one that goes on, and by the commands of README.md.
+// that is killed, by one that goes on, and by the commands of docs/removing.md.
 func TestRemove(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
 	worker := map[string]string{"processes": "ticker: while :; do sleep 0.1; done", "shared": "uploads"}
@@ -142,15 +142,15 @@ func TestRemove(t *testing.T) {
 	}
 	ended()
 
-	readme, err := os.ReadFile("../README.md")
+	page, err := os.ReadFile("../docs/removing.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	const inputs = `app=shop path=/home/ubuntu/shop ports="8080 8081" include=/etc/nginx/conf.d/service-url.inc`
-	_, commands, _ := strings.Cut(string(readme), "```bash\n"+inputs+"\n")
+	_, commands, _ := strings.Cut(string(page), "```bash\n"+inputs+"\n")
 	commands, _, found := strings.Cut(commands, "```\n")
 	if !found {
-		t.Fatalf("README.md has no commands that begin with %s", inputs)
+		t.Fatalf("docs/removing.md has no commands that begin with %s", inputs)
 	}
 	w.Exec("nginx -t && curl -fsH 'Host: " + w.Host.IP + "' http://127.0.0.1/health && systemctl is-enabled admin@8090")
 	w.Exec(`runuser -u ubuntu -- bash -euxc 'app=admin path=/home/ubuntu/admin ports="8090 8091"

@@ -60,34 +60,50 @@ func entries(t *testing.T, node yaml.Node) []entry {
 	return all
 }
 
-// table returns the rows of the table below a heading of README.md, without its head.
-func table(t *testing.T, heading string) [][]string {
+// tables returns the rows of all tables below a heading of a document, without their heads.
+func tables(t *testing.T, document, heading string) [][]string {
 	t.Helper()
-	text, err := os.ReadFile("../../README.md")
+	text, err := os.ReadFile("../../" + document)
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, section, ok := strings.Cut("\n"+string(text), "\n"+heading+"\n")
 	if !ok {
-		t.Fatalf("README.md has no %q", heading)
+		t.Fatalf("%s has no %q", document, heading)
 	}
 	section, _, _ = strings.Cut(section, "\n## ")
 	var rows [][]string
 	for line := range strings.Lines(section) {
 		line = strings.TrimSpace(line)
-		if !strings.HasPrefix(line, "|") {
-			continue
+		switch {
+		case strings.HasPrefix(line, "|---"): // what stands above it was a head
+			rows = rows[:len(rows)-1]
+		case strings.HasPrefix(line, "|"):
+			var cells []string
+			for cell := range strings.SplitSeq(strings.Trim(line, "|"), "|") {
+				cells = append(cells, strings.TrimSpace(cell))
+			}
+			rows = append(rows, cells)
 		}
-		var cells []string
-		for cell := range strings.SplitSeq(strings.Trim(line, "|"), "|") {
-			cells = append(cells, strings.TrimSpace(cell))
-		}
-		rows = append(rows, cells)
 	}
-	if len(rows) < 3 {
+	if len(rows) == 0 {
 		t.Fatalf("no table below %q", heading)
 	}
-	return rows[2:]
+	return rows
+}
+
+// perName takes the names of a row apart, and returns for each its own one of so many values, or
+// the value that all have.
+func perName(row []string) map[string]string {
+	names, values := strings.Split(row[0], ", "), strings.Split(row[1], ", ")
+	all := map[string]string{}
+	for i, name := range names {
+		all[name] = row[1]
+		if len(names) > 1 && len(values) == len(names) {
+			all[name] = values[i]
+		}
+	}
+	return all
 }
 
 // sentence is what a description has to be: whole sentences, not a keyword.
@@ -108,7 +124,18 @@ var derived = map[string]string{
 }
 
 func TestInputsAreTheSameInCodeActionAndReadme(t *testing.T) {
-	declared, listed := entries(t, readAction(t).Inputs), table(t, "## Inputs")
+	declared, listed := entries(t, readAction(t).Inputs), map[string]string{}
+	for _, row := range tables(t, "README.md", "## Inputs") {
+		if len(row) != 3 || row[2] == "" {
+			t.Fatalf("README.md has %q", row)
+		}
+		for name, cell := range perName(row) {
+			if _, twice := listed[name]; twice {
+				t.Errorf("README.md has %q twice", name)
+			}
+			listed[name] = cell
+		}
+	}
 	all := fields()
 	if len(declared) != len(all) || len(listed) != len(all) {
 		t.Fatalf("%d inputs in action.yml, %d in README.md, %d in the code", len(declared), len(listed), len(all))
@@ -136,30 +163,35 @@ func TestInputsAreTheSameInCodeActionAndReadme(t *testing.T) {
 			if !sentence.MatchString(d.Description) {
 				t.Errorf("action.yml describes it as %q", d.Description)
 			}
-			row := listed[i]
-			if len(row) != 3 || row[2] == "" {
-				t.Fatalf("README.md has %q", row)
-			}
-			equal(t, row[:2], []string{f.name, cell})
+			equal(t, listed[f.name], cell)
 		})
 	}
 }
 
+// README has the outputs in short, docs/outputs.md an example of each.
 func TestOutputsAreTheSameInCodeActionAndReadme(t *testing.T) {
-	declared, listed := entries(t, readAction(t).Outputs), table(t, "## Outputs")
+	declared, listed := entries(t, readAction(t).Outputs), tables(t, "docs/outputs.md", "# Outputs")
+	short := map[string]int{}
+	for _, row := range tables(t, "README.md", "## Outputs") {
+		for name := range strings.SplitSeq(row[0], ", ") {
+			short[name]++
+		}
+	}
 	all := report.Outputs()
-	if len(declared) != len(all) || len(listed) != len(all) {
-		t.Fatalf("%d outputs in action.yml, %d in README.md, %d in the code", len(declared), len(listed), len(all))
+	if len(declared) != len(all) || len(listed) != len(all) || len(short) != len(all) {
+		t.Fatalf("%d outputs in action.yml, %d in README.md, %d in docs/outputs.md, %d in the code", len(declared),
+			len(short), len(listed), len(all))
 	}
 	for i, name := range all {
 		t.Run(name, func(t *testing.T) {
 			equal(t, declared[i].name, name)
+			equal(t, short[name], 1)
 			if !sentence.MatchString(declared[i].Description) {
 				t.Errorf("action.yml describes it as %q", declared[i].Description)
 			}
 			if row := listed[i]; len(row) != 3 || row[0] != name || row[1] == "" ||
 				!strings.Contains(row[2], "steps.deploy.outputs."+name) {
-				t.Errorf("README.md has %q", row)
+				t.Errorf("docs/outputs.md has %q", row)
 			}
 		})
 	}
@@ -188,7 +220,8 @@ func TestReadmeShowsTheExampleWorkflow(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(string(readme), "```yaml\n"+string(example)+"```\n") {
+	shown := strings.ReplaceAll("\n```yaml\n"+string(example)+"```\n", "\n", "\n   ") // in a list
+	if !strings.Contains(string(readme), strings.TrimRight(shown, " ")) {
 		t.Error("README.md does not show examples/workflows/deploy.yml as it is")
 	}
 }
