@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -32,37 +33,45 @@ func pages(t *testing.T) []string {
 	return found
 }
 
-// prose returns a document without what stands in fences and in code spans.
-func prose(t *testing.T, page string) string {
+func readPage(t *testing.T, page string) string {
 	t.Helper()
 	text, err := os.ReadFile(page)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return codeSpan.ReplaceAllString(fenced.ReplaceAllString(string(text), ""), "``")
+	return string(text)
 }
 
 var (
-	fenced   = regexp.MustCompile("(?ms)^ *```.*?^ *```$")
-	codeSpan = regexp.MustCompile("`[^`\n]*`")
-	target   = regexp.MustCompile(`\]\(([^)\s]+)\)`)
-	heading  = regexp.MustCompile(`(?m)^#+ (.*)$`)
-	named    = regexp.MustCompile(`<a name="([^"]+)">`)
-	markup   = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
+	fences = regexp.MustCompile("(?ms)^ *```.*?^ *```$")
+	spans  = regexp.MustCompile("`[^`\n]*`")
+	links  = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	linked = regexp.MustCompile(`\[([^\]]*)\]\([^)]*\)`)
+	named  = regexp.MustCompile(`<a name="([^"]+)">`)
 )
 
-// anchors returns what a link may name in a page, as GitHub makes it of the headings.
-func anchors(t *testing.T, page string) []string {
-	t.Helper()
-	text, err := os.ReadFile(page)
-	if err != nil {
-		t.Fatal(err)
+// headings returns the lines of a document that are headings.
+func headings(text string) []string {
+	return regexp.MustCompile(`(?m)^#+ .*$`).FindAllString(fences.ReplaceAllString(text, ""), -1)
+}
+
+// anchors returns what a link may name in a document: its headings as GitHub writes them then, in
+// small letters, without punctuation and with - for blanks, and what has a name besides.
+func anchors(text string) []string {
+	all := headings(text)
+	for i, heading := range all {
+		heading = linked.ReplaceAllString(strings.TrimLeft(heading, "# "), "$1")
+		all[i] = strings.Map(func(r rune) rune {
+			switch {
+			case r == ' ' || r == '-':
+				return '-'
+			case r == '_' || unicode.IsLetter(r) || unicode.IsDigit(r):
+				return unicode.ToLower(r)
+			}
+			return -1
+		}, heading)
 	}
-	var all []string
-	for _, m := range heading.FindAllStringSubmatch(fenced.ReplaceAllString(string(text), ""), -1) {
-		all = append(all, strings.ReplaceAll(markup.ReplaceAllString(strings.ToLower(m[1]), ""), " ", "-"))
-	}
-	for _, m := range named.FindAllStringSubmatch(string(text), -1) {
+	for _, m := range named.FindAllStringSubmatch(text, -1) {
 		all = append(all, m[1])
 	}
 	return all
@@ -73,7 +82,8 @@ func anchors(t *testing.T, page string) []string {
 func TestLinks(t *testing.T) {
 	leads := map[string][]string{} // a page, and those that it links to
 	for _, page := range pages(t) {
-		for _, m := range target.FindAllStringSubmatch(prose(t, page), -1) {
+		text := spans.ReplaceAllString(fences.ReplaceAllString(readPage(t, page), ""), "")
+		for _, m := range links.FindAllStringSubmatch(text, -1) {
 			if strings.Contains(m[1], "://") || strings.HasPrefix(m[1], "mailto:") {
 				continue
 			}
@@ -86,7 +96,7 @@ func TestLinks(t *testing.T) {
 				t.Errorf("%s links to %s, which there is not", page, m[1])
 				continue
 			}
-			if section != "" && !slices.Contains(anchors(t, file), section) {
+			if section != "" && !slices.Contains(anchors(readPage(t, file)), section) {
 				t.Errorf("%s links to %s, and that page has no such section", page, m[1])
 			}
 			leads[page] = append(leads[page], file)
@@ -109,14 +119,11 @@ func TestLinks(t *testing.T) {
 
 // TestReadmeIsRead: it is short, and its lines are.
 func TestReadmeIsRead(t *testing.T) {
-	text, err := os.ReadFile("../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if lines := strings.Count(string(text), "\n"); lines > 250 {
+	text := readPage(t, "../README.md")
+	if lines := strings.Count(text, "\n"); lines > 250 {
 		t.Errorf("README.md has %d lines, and may have 250: put what is for some readers into a page of docs", lines)
 	}
-	for line := range strings.Lines(fenced.ReplaceAllString(string(text), "")) {
+	for line := range strings.Lines(fences.ReplaceAllString(text, "")) {
 		if n := utf8.RuneCountInString(strings.TrimSpace(line)); n > 120 && !strings.HasPrefix(line, "|") &&
 			!strings.HasPrefix(line, "!") && !strings.HasPrefix(line, "[") {
 			t.Errorf("%d columns: %s", n, line)
@@ -127,24 +134,16 @@ func TestReadmeIsRead(t *testing.T) {
 // TestFiguresAreProved: every figure that README quotes of a measurement stands in the page that it
 // links to for it.
 func TestFiguresAreProved(t *testing.T) {
-	text, err := os.ReadFile("../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, section, _ := strings.Cut(string(text), "\n## What was measured\n")
+	_, section, _ := strings.Cut(readPage(t, "../README.md"), "\n## What was measured\n")
 	section, _, _ = strings.Cut(section, "\n## ")
 	count := 0
 	for line := range strings.Lines(section) {
-		link := target.FindStringSubmatch(line)
+		link := links.FindStringSubmatch(line)
 		if link == nil {
 			continue
 		}
-		page, err := os.ReadFile(filepath.Join("..", link[1]))
-		if err != nil {
-			t.Fatal(err)
-		}
-		proved := figure.FindAllString(string(page), -1)
-		for _, said := range figure.FindAllString(target.ReplaceAllString(line, ""), -1) {
+		proved := figure.FindAllString(readPage(t, filepath.Join("..", link[1])), -1)
+		for _, said := range figure.FindAllString(links.ReplaceAllString(line, ""), -1) {
 			count++
 			if !slices.Contains(proved, said) {
 				t.Errorf("README.md says %s, and %s does not: %s", said, link[1], line)

@@ -76,7 +76,7 @@ func TestAReleaseInAContainer(t *testing.T) {
 	one()
 }
 
-// The recipe of README: the release is an image that its build makes.
+// The recipe of docs/containers.md: the release is an image that its build makes.
 func TestAReleaseThatIsAnImage(t *testing.T) {
 	w := world.New(t, lab.HostOptions{With: "docker", Engine: true})
 	w.Exec(engineReady)

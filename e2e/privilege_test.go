@@ -10,7 +10,7 @@ import (
 
 const rulesFile = "/etc/sudoers.d/deploy-action-shop"
 
-// takeSudo takes general sudo away as the README says. In group sudo or not, the user has no
+// takeSudo takes general sudo away as docs/rights.md says. In group sudo or not, the user has no
 // password: the group's rule makes sudo ask for one.
 func takeSudo(w *world.World, groupToo bool) {
 	w.T.Helper()

@@ -118,7 +118,7 @@ var derived = map[string]string{
 	"path":        "`/home/<username>/<app>`",
 	"build":       "venv from `requirements.txt`, if any",
 	"aws-region":  "`AWS_REGION`",
-	"s3-endpoint": "`AWS_ENDPOINT_URL_S3`, or AWS",
+	"s3-endpoint": "`AWS_ENDPOINT_URL_S3` or AWS",
 	"health-host": "first of `server-name`, or `localhost`",
 	"release":     "the one that served before",
 }
