@@ -14,7 +14,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/clothesme/deploy-action/internal/cloud/s3"
 	"github.com/clothesme/deploy-action/internal/deploy"
 	"github.com/clothesme/deploy-action/internal/host"
 	"github.com/clothesme/deploy-action/internal/inputs"
@@ -82,7 +81,7 @@ func run(ctx context.Context, getenv func(string) string, stdout io.Writer, begi
 func deployment(in *inputs.Inputs, rep *report.Report, begin time.Time) *deploy.Deployment {
 	return deploy.New(in, rep, host.SSH(remote.Config{
 		Signer: in.Signer, HostKeys: in.HostKeys, Jumps: in.Jumps, ConnectTimeout: in.ConnectTimeout,
-	}), deploy.S3(s3.Config{Region: in.AWSRegion, Endpoint: in.S3Endpoint}), begin)
+	}), deploy.S3, begin)
 }
 
 // post is the post step. It has something to do only when run began to change a host and was killed

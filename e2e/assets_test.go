@@ -235,7 +235,7 @@ func TestAssetThatCannotBeHadLeavesTheOldVersion(t *testing.T) {
 		},
 		{
 			name: "no credentials", env: map[string]string{"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""},
-			words: []string{"resolve: no AWS credentials: run aws-actions/configure-aws-credentials"},
+			words: []string{"resolve: no AWS credentials: give the input \"role-to-assume\", or run aws-actions/configure-aws-credentials"},
 		},
 		{
 			name: "no region", env: map[string]string{"AWS_REGION": "", "AWS_DEFAULT_REGION": ""},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 
@@ -76,6 +77,35 @@ print(json.dumps({"ID": k["AccessKeyId"], "Secret": k["SecretAccessKey"]}))`)
 	}
 	w.env["AWS_ACCESS_KEY_ID"], w.env["AWS_SECRET_ACCESS_KEY"] = key.ID, key.Secret
 	w.onAWS("curl -fsS -X POST http://127.0.0.1:5000/moto-api/reset-auth -H 'Content-Type: text/plain' --data-raw 0")
+}
+
+// roleByToken is role for a job that has nothing but GitHub's token.
+func (w *awsWorld) roleByToken(policy string) {
+	w.T.Helper()
+	w.onAWS("curl -fsS -X POST http://127.0.0.1:5000/moto-api/reset-auth -H 'Content-Type: text/plain' --data-raw 1000000")
+	for _, name := range []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} {
+		w.env[name] = ""
+	}
+	w.boto(`iam = client("iam")
+iam.create_role(RoleName="deploy", AssumeRolePolicyDocument="{}")
+iam.put_role_policy(RoleName="deploy", PolicyName="p", PolicyDocument='''` + policy + `''')`)
+	w.onAWS(`systemd-run --quiet --unit github python3 -c '
+import base64, http.server, json, urllib.parse
+class Tokens(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        query = urllib.parse.parse_qs(urllib.parse.urlsplit(self.path).query)
+        right = query == {"api-version": ["2.0"], "audience": ["sts.amazonaws.com"]} \
+            and self.headers["Authorization"] == "Bearer of-the-job"
+        self.send_response(200 if right else 401)
+        self.end_headers()
+        part = lambda it: base64.urlsafe_b64encode(json.dumps(it).encode()).decode().rstrip("=")
+        token = ".".join([part({"alg": "RS256"}), part({"sub": "repo:clothesme/shop:ref:refs/heads/main"}), "c2ln"])
+        self.wfile.write(json.dumps({"value": token}).encode())
+http.server.HTTPServer(("0.0.0.0", 5001), Tokens).serve_forever()'
+timeout 60 bash -c 'until curl -so /dev/null http://127.0.0.1:5001/; do sleep 0.05; done'
+curl -fsS -X POST http://127.0.0.1:5000/moto-api/reset-auth -H 'Content-Type: text/plain' --data-raw 1`)
+	w.env["ACTIONS_ID_TOKEN_REQUEST_URL"] = "http://" + w.aws.IP + ":5001/?api-version=2.0"
+	w.env["ACTIONS_ID_TOKEN_REQUEST_TOKEN"] = "of-the-job"
 }
 
 func (w *awsWorld) deploy(with map[string]string) *lab.Result {
@@ -152,6 +182,19 @@ secrets.create_secret(Name="shop/SIGNING_KEY", SecretString="one text, as it is"
 	if unchanged.Outputs["outcome"] != "unchanged" {
 		t.Errorf("the same again: %v\n%s", unchanged.Outputs, unchanged.Log())
 	}
+
+	// The job has no key of AWS's, but a token by which the role is had.
+	given := maps.Clone(w.env)
+	w.roleByToken(asREADMEHasIt)
+	byRole := maps.Clone(with)
+	byRole["role-to-assume"] = "arn:aws:iam::123456789012:role/deploy"
+	unchanged = w.again(sha, byRole)
+	if unchanged.Outputs["outcome"] != "unchanged" {
+		t.Errorf("by a role: %v\n%s", unchanged.Outputs, unchanged.Log())
+	}
+	w.env["ACTIONS_ID_TOKEN_REQUEST_URL"] = ""
+	world.Failed(t, w.again(sha, byRole), "failed", `input "role-to-assume": `, "id-token: write")
+	w.env = given
 
 	// What AWS refuses is said before anything is touched.
 	const list = `cd /home/ubuntu/shop && find . -printf '%p %T@\n' | grep -v '/logs/\|pyc' | sort`

@@ -9,15 +9,16 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/clothesme/deploy-action/internal/cloud"
 	"github.com/clothesme/deploy-action/internal/cloud/s3"
 	"github.com/clothesme/deploy-action/internal/host"
 	"github.com/clothesme/deploy-action/internal/inputs"
 	"github.com/clothesme/deploy-action/scripts"
 )
 
-// S3 returns the Opener that deployments use.
-func S3(cfg s3.Config) Opener {
-	return func(ctx context.Context) (Store, error) { return s3.Open(ctx, cfg) }
+// S3 is the Opener that deployments use.
+func S3(ctx context.Context, account *cloud.Account, endpoint string) (Store, error) {
+	return s3.Open(ctx, account, endpoint)
 }
 
 // id names the asset's content.
@@ -34,7 +35,7 @@ func (d *Deployment) lacksNoAssets(h *target) bool { return !h.lacks || d.noAsse
 // commit. All hosts get the same.
 func (d *Deployment) resolve(ctx context.Context) (string, error) {
 	var err error
-	if d.store, err = d.open(ctx); err != nil {
+	if d.store, err = d.open(ctx, d.account, d.in.S3Endpoint); err != nil {
 		return "", err
 	}
 	d.rep.Mask(d.store.Secrets(ctx)...)

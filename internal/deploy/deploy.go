@@ -26,7 +26,7 @@ func New(in *inputs.Inputs, rep *report.Report, dial host.Dialer, open Opener, b
 	if len(in.Hosts) > fewHosts {
 		rep.Hosts(namesOfAll(in.Hosts)...)
 	}
-	d.openParameters = openParameters
+	d.openParameters, d.account = openParameters, accountOf(in, rep)
 	d.same, d.toUndo = d.notRestarted, d.takesBack()
 	if in.Strategy == inputs.InPlace { // a batch after the other
 		d.toUndo *= time.Duration(max(1, len(in.Batches)))

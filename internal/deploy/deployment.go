@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/clothesme/deploy-action/internal/cloud"
 	"github.com/clothesme/deploy-action/internal/cloud/s3"
 	"github.com/clothesme/deploy-action/internal/inputs"
 	"github.com/clothesme/deploy-action/internal/outcome"
@@ -20,16 +21,17 @@ type Deployment struct {
 	op             operation // that the input names
 	open           Opener
 	begin          time.Time
-	told           sync.Mutex                                        // guards details
-	details        string                                            // Markdown for the summary
-	untidy         bool                                              // something is left for the post step
-	saved          func(string) string                               // for Tidy: what the run that was cut off has left
-	tree           func() (*workspace.Tree, error)                   // walks through the workspace, once
-	hashed         func() (*workspace.Tree, error)                   // and hashes it, once
-	fromAWS        []inputs.Variable                                 // none before the step env-from
-	openParameters func(context.Context, string) (Parameters, error) // by region
-	packs          packs                                             // of what is sent to several hosts
-	store          Store                                             // nil before the step resolve
+	told           sync.Mutex                      // guards details
+	details        string                          // Markdown for the summary
+	untidy         bool                            // something is left for the post step
+	saved          func(string) string             // for Tidy: what the run that was cut off has left
+	tree           func() (*workspace.Tree, error) // walks through the workspace, once
+	hashed         func() (*workspace.Tree, error) // and hashes it, once
+	fromAWS        []inputs.Variable               // none before the step env-from
+	openParameters func(context.Context, *cloud.Account) (Parameters, error)
+	account        *cloud.Account // as whom AWS is asked
+	packs          packs          // of what is sent to several hosts
+	store          Store          // nil before the step resolve
 
 	skipped []*target // that are left out
 
@@ -60,7 +62,7 @@ type Store interface {
 }
 
 // Opener opens the store, once a deployment has assets.
-type Opener func(ctx context.Context) (Store, error)
+type Opener func(ctx context.Context, account *cloud.Account, endpoint string) (Store, error)
 
 // asset is a file that the release needs, as it is in the store now.
 type asset struct {

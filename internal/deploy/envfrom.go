@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/clothesme/deploy-action/internal/cloud"
 	"github.com/clothesme/deploy-action/internal/cloud/parameters"
 	"github.com/clothesme/deploy-action/internal/inputs"
 )
@@ -17,8 +18,8 @@ type Parameters interface {
 	Secret(ctx context.Context, name string) ([]parameters.Variable, error)
 }
 
-func openParameters(ctx context.Context, region string) (Parameters, error) {
-	return parameters.Open(ctx, region)
+func openParameters(ctx context.Context, account *cloud.Account) (Parameters, error) {
+	return parameters.Open(ctx, account)
 }
 
 // lacksNoEnvFrom is noEnvFrom for hosts that a rollback has fetch its release.
@@ -31,7 +32,7 @@ func (d *Deployment) noEnvFrom(*target) bool {
 // readEnvFrom reads them before any host is dialled, and says all that is wrong with them at once.
 // Nothing of a value goes into an error or the log.
 func (d *Deployment) readEnvFrom(ctx context.Context) (string, error) {
-	from, err := d.openParameters(ctx, d.in.AWSRegion)
+	from, err := d.openParameters(ctx, d.account)
 	if err != nil {
 		return "", err
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/clothesme/deploy-action/internal/cloud"
 	"github.com/clothesme/deploy-action/internal/cloud/parameters"
 	"github.com/clothesme/deploy-action/internal/inputs"
 	"github.com/clothesme/deploy-action/internal/outcome"
@@ -39,8 +40,8 @@ func envFrom(t *testing.T, f *fakeHost, in *inputs.Inputs, from fakeParameters) 
 	var log bytes.Buffer
 	env := map[string]string{"GITHUB_ACTIONS": "true"}
 	d := New(in, report.New(&log, func(name string) string { return env[name] }), f.dial, f.open, time.Now())
-	d.openParameters = func(_ context.Context, region string) (Parameters, error) {
-		if region == "" {
+	d.openParameters = func(_ context.Context, account *cloud.Account) (Parameters, error) {
+		if account.Region == "" {
 			return nil, errors.New("no AWS region")
 		}
 		return from, nil

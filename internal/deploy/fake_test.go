@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/clothesme/deploy-action/internal/cloud"
 	"github.com/clothesme/deploy-action/internal/cloud/s3"
 	"github.com/clothesme/deploy-action/internal/host"
 	"github.com/clothesme/deploy-action/remote"
@@ -714,7 +715,7 @@ type fakeStore struct {
 	until   time.Time
 }
 
-func (f *fakeHost) open(context.Context) (Store, error) {
+func (f *fakeHost) open(context.Context, *cloud.Account, string) (Store, error) {
 	if f.store == nil {
 		return nil, errors.New("no AWS credentials")
 	}

@@ -406,6 +406,10 @@ func TestFaults(t *testing.T) {
 			"trusted-proxies", "::/0",
 			`must not be every network, or any visitor could say that he is another (got "::/0")`,
 		},
+		{
+			"role-to-assume", "deploy",
+			`must be the ARN of a role, such as "arn:aws:iam::123456789012:role/deploy" (got "deploy")`,
+		},
 		{"env-from", "ssm:/shop", `must name a path of parameters between slashes, such as "ssm:/shop/" (got "ssm:/shop")`},
 		{"env-from", "ssm:shop/", `must name a path of parameters between slashes, such as "ssm:/shop/" (got "ssm:shop/")`},
 		{"env-from", "secretsmanager:", `must name a secret, such as "secretsmanager:shop/env" (got "secretsmanager:")`},

@@ -146,6 +146,7 @@ func fields() []field {
 		{name: "env-from", shape: text, set: setEnvFrom},
 		{name: "shared", shape: text, set: setShared},
 		{name: "assets", shape: text, set: setAssets},
+		{name: "role-to-assume", set: setRole},
 		{name: "aws-region", set: setAWSRegion},
 		{name: "s3-endpoint", set: setS3Endpoint},
 		{name: "ports", def: defaultPorts, set: setPorts},

@@ -94,8 +94,10 @@ type Inputs struct {
 	Shared                       []string    // clean paths within the release
 
 	Assets     []Asset
-	AWSRegion  string // "": from the environment
-	S3Endpoint string // http(s), without a slash at the end; "": from the environment, or AWS
+	Role       string   // the ARN of whom AWS is asked as; "": as whom the environment says
+	Identity   Identity // by which that is taken
+	AWSRegion  string   // "": from the environment
+	S3Endpoint string   // http(s), without a slash at the end; "": from the environment, or AWS
 
 	Ports  [2]uint16
 	Health Health
@@ -132,7 +134,12 @@ type Health struct {
 func Parse(getenv func(string) string) (*Inputs, error) {
 	run, runErr := parseRun(getenv)
 	p := &parser{
-		in:     &Inputs{Run: run, ServerURL: run.ServerURL, Workspace: getenv("GITHUB_WORKSPACE")},
+		in: &Inputs{
+			Run: run, ServerURL: run.ServerURL, Workspace: getenv("GITHUB_WORKSPACE"),
+			Identity: Identity{
+				URL: getenv("ACTIONS_ID_TOKEN_REQUEST_URL"), Bearer: Secret(getenv("ACTIONS_ID_TOKEN_REQUEST_TOKEN")),
+			},
+		},
 		values: map[string]string{},
 		faults: map[string][]error{},
 	}
@@ -163,7 +170,7 @@ func Parse(getenv func(string) string) (*Inputs, error) {
 }
 
 // Secrets returns what must be masked: the token, also as HTTP's Basic authentication sends it, the
-// passphrases, the values of env that are neither short nor common, and the lines of the keys.
+// passphrases, what opens the job's identity, the values of env that are neither short nor common, and the lines of the keys.
 // Lines of fewer than 16 characters are left out: they are its frame, not the key.
 func (in *Inputs) Secrets() []string {
 	var secrets []string
@@ -174,9 +181,9 @@ func (in *Inputs) Secrets() []string {
 	for _, v := range in.Env {
 		secrets = append(secrets, v.Secrets()...)
 	}
-	for _, passphrase := range []Secret{in.Passphrase, in.JumpPassphrase} {
-		if passphrase != "" {
-			secrets = append(secrets, passphrase.Reveal())
+	for _, whole := range []Secret{in.Passphrase, in.JumpPassphrase, in.Identity.Bearer} {
+		if whole != "" {
+			secrets = append(secrets, whole.Reveal())
 		}
 	}
 	for _, key := range []Secret{in.Key, in.JumpKey, in.HTTPS.Key} {

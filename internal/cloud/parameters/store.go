@@ -21,16 +21,16 @@ import (
 // Variable is one, with where it was found, for people.
 type Variable struct{ Name, Value, From string }
 
-// Store reads with the credentials of the default chain.
+// Store reads with an account's credentials.
 type Store struct {
 	region     string
 	parameters *ssm.Client
 	secrets    *secretsmanager.Client
 }
 
-// Open finds region, server and credentials; an empty region is the environment's.
-func Open(ctx context.Context, region string) (*Store, error) {
-	cfg, err := cloud.Config(ctx, region)
+// Open finds region, server and credentials.
+func Open(ctx context.Context, account *cloud.Account) (*Store, error) {
+	cfg, err := account.Config(ctx)
 	if err != nil {
 		return nil, err
 	}

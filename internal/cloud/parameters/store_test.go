@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/clothesme/deploy-action/internal/cloud"
 )
 
 // open opens a store at a server that answers as AWS would; what a real one does with signatures and
@@ -26,7 +28,7 @@ func open(t *testing.T, answer http.HandlerFunc) *Store {
 	} {
 		t.Setenv(name, value)
 	}
-	store, err := Open(t.Context(), "")
+	store, err := Open(t.Context(), &cloud.Account{})
 	if err != nil {
 		t.Fatal(err)
 	}

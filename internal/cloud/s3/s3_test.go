@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/clothesme/deploy-action/internal/cloud"
 )
 
 // environment is what configure-aws-credentials leaves behind, and nothing of the machine's own.
@@ -41,7 +43,7 @@ func TestOpenSaysWhatIsMissing(t *testing.T) {
 		{
 			"no credentials",
 			map[string]string{"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""},
-			"no AWS credentials: run aws-actions/configure-aws-credentials",
+			`no AWS credentials: give the input "role-to-assume", or run aws-actions/configure-aws-credentials`,
 		},
 		{"half of the credentials", map[string]string{"AWS_SECRET_ACCESS_KEY": ""}, "no AWS credentials"},
 		{
@@ -52,7 +54,7 @@ func TestOpenSaysWhatIsMissing(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			environment(t, tt.env)
-			if _, err := Open(t.Context(), Config{}); err == nil || !strings.Contains(err.Error(), tt.want) {
+			if _, err := Open(t.Context(), &cloud.Account{}, ""); err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("err = %v, want %q", err, tt.want)
 			}
 		})
@@ -66,7 +68,7 @@ func serve(t *testing.T, answer http.HandlerFunc) *Store {
 	server := httptest.NewServer(answer)
 	t.Cleanup(server.Close)
 	environment(t, nil)
-	store, err := Open(t.Context(), Config{Endpoint: strings.Replace(server.URL, "127.0.0.1", "localhost", 1)})
+	store, err := Open(t.Context(), &cloud.Account{}, strings.Replace(server.URL, "127.0.0.1", "localhost", 1))
 	if err != nil {
 		t.Fatal(err)
 	}

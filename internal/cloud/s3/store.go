@@ -15,29 +15,23 @@ import (
 	"github.com/clothesme/deploy-action/internal/cloud"
 )
 
-// Config says where the objects are; what it leaves empty comes from the environment, as AWS's own
-// tools take it.
-type Config struct {
-	Region   string
-	Endpoint string // URL of a server other than AWS
-}
-
-// Store finds and signs with the credentials of the default chain.
+// Store finds and signs with an account's credentials.
 type Store struct {
 	client *awss3.Client
 	region string
 	creds  aws.CredentialsProvider
 }
 
-// Open finds region, server and credentials.
-func Open(ctx context.Context, c Config) (*Store, error) {
-	cfg, err := cloud.Config(ctx, c.Region)
+// Open finds region, server and credentials; endpoint is the URL of a server other than AWS, empty
+// for the environment's, or AWS.
+func Open(ctx context.Context, account *cloud.Account, endpoint string) (*Store, error) {
+	cfg, err := account.Config(ctx)
 	if err != nil {
 		return nil, err
 	}
 	client := awss3.NewFromConfig(cfg, func(o *awss3.Options) {
-		if c.Endpoint != "" {
-			o.BaseEndpoint = aws.String(c.Endpoint)
+		if endpoint != "" {
+			o.BaseEndpoint = aws.String(endpoint)
 		}
 		// Servers other than AWS have no DNS name for each bucket, but by their administrator's
 		// effort.
