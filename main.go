@@ -95,6 +95,9 @@ func post(ctx context.Context, getenv func(string) string, stdout io.Writer, beg
 	in, err := inputs.Parse(getenv)
 	rep.Mask(in.Secrets()...)
 	if err == nil {
+		err = deploy.Resume(in, getenv("STATE_"+deploy.StateHosts))
+	}
+	if err == nil {
 		in.Operation, in.LockTimeout, in.Timeout = inputs.Tidy, min(in.LockTimeout, postLimit/4), postLimit
 		err = deployment(in, rep, begin).Tidy(ctx, func(name string) string {
 			return getenv("STATE_" + name)

@@ -18,7 +18,8 @@ import (
 // sources are the folders whose errors reach people.
 var sources = []string{
 	"../internal/inputs", "../internal/state", "../internal/host", "../internal/outcome", "../internal/deploy",
-	"../internal/cloud", "../internal/cloud/s3", "../internal/cloud/parameters", "../internal/workspace",
+	"../internal/cloud", "../internal/cloud/s3", "../internal/cloud/parameters", "../internal/cloud/query",
+	"../internal/cloud/instances", "../internal/workspace",
 	"../internal/exclude", "../remote", "../scripts", "../scripts/lib",
 }
 

@@ -1,130 +1,13 @@
 package e2e
 
 import (
-	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"strings"
 	"testing"
 
-	"github.com/clothesme/deploy-action/e2e/lab"
 	"github.com/clothesme/deploy-action/e2e/world"
 )
-
-// awsWorld is a world with moto in the place of AWS, on a host of its own.
-type awsWorld struct {
-	*world.World
-	aws *lab.Host
-	env map[string]string // of the step
-}
-
-func newAWSWorld(t *testing.T) *awsWorld {
-	t.Helper()
-	w := &awsWorld{World: world.New(t, lab.HostOptions{})}
-	var err error
-	if w.aws, err = world.Shared.Lab.Host(w.Ctx, lab.HostOptions{Release: lab.Trixie, With: "moto"}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := w.aws.Remove(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
-	w.onAWS(`systemd-run --quiet --unit moto moto_server -H 0.0.0.0 -p 5000
-timeout 60 bash -c 'until curl -sfo /dev/null http://127.0.0.1:5000/moto-api/; do sleep 0.05; done'`)
-	w.env = map[string]string{
-		"AWS_ENDPOINT_URL": "http://" + w.aws.IP + ":5000", "AWS_REGION": "eu-central-1",
-		"AWS_DEFAULT_REGION": "eu-central-1",
-	}
-	return w
-}
-
-func (w *awsWorld) onAWS(script string) string {
-	w.T.Helper()
-	out, err := w.aws.Exec(w.Ctx, script)
-	if err != nil {
-		w.T.Fatalf("%s: %v", script, err)
-	}
-	return out
-}
-
-// boto runs Python with a function client(service), as AWS's administrator.
-func (w *awsWorld) boto(script string) string {
-	w.T.Helper()
-	return w.onAWS("python3 - <<'X'\n" + `import boto3, json
-def client(name):
-    return boto3.client(name, endpoint_url="http://127.0.0.1:5000", region_name="eu-central-1",
-        aws_access_key_id="` + w.env["AWS_ACCESS_KEY_ID"] + `" or "admin", aws_secret_access_key="` + w.env["AWS_SECRET_ACCESS_KEY"] + `" or "admin")
-` + script + "\nX")
-}
-
-// role is what the credentials of the step may do; moto holds them to it from here on.
-func (w *awsWorld) role(policy string) {
-	w.T.Helper()
-	w.onAWS("curl -fsS -X POST http://127.0.0.1:5000/moto-api/reset-auth -H 'Content-Type: text/plain' --data-raw 1000000")
-	w.env["AWS_ACCESS_KEY_ID"], w.env["AWS_SECRET_ACCESS_KEY"] = "", ""
-	var key struct{ ID, Secret string }
-	out := w.boto(`iam = client("iam")
-import time
-name = "deploy-%d" % time.time_ns()
-iam.create_user(UserName=name)
-iam.put_user_policy(UserName=name, PolicyName="p", PolicyDocument='''` + policy + `''')
-k = iam.create_access_key(UserName=name)["AccessKey"]
-print(json.dumps({"ID": k["AccessKeyId"], "Secret": k["SecretAccessKey"]}))`)
-	if err := json.Unmarshal([]byte(strings.TrimSpace(out)), &key); err != nil {
-		w.T.Fatalf("%v in %q", err, out)
-	}
-	w.env["AWS_ACCESS_KEY_ID"], w.env["AWS_SECRET_ACCESS_KEY"] = key.ID, key.Secret
-	w.onAWS("curl -fsS -X POST http://127.0.0.1:5000/moto-api/reset-auth -H 'Content-Type: text/plain' --data-raw 0")
-}
-
-// roleByToken is role for a job that has nothing but GitHub's token.
-func (w *awsWorld) roleByToken(policy string) {
-	w.T.Helper()
-	w.onAWS("curl -fsS -X POST http://127.0.0.1:5000/moto-api/reset-auth -H 'Content-Type: text/plain' --data-raw 1000000")
-	for _, name := range []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} {
-		w.env[name] = ""
-	}
-	w.boto(`iam = client("iam")
-iam.create_role(RoleName="deploy", AssumeRolePolicyDocument="{}")
-iam.put_role_policy(RoleName="deploy", PolicyName="p", PolicyDocument='''` + policy + `''')`)
-	w.onAWS(`systemd-run --quiet --unit github python3 -c '
-import base64, http.server, json, urllib.parse
-class Tokens(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        query = urllib.parse.parse_qs(urllib.parse.urlsplit(self.path).query)
-        right = query == {"api-version": ["2.0"], "audience": ["sts.amazonaws.com"]} \
-            and self.headers["Authorization"] == "Bearer of-the-job"
-        self.send_response(200 if right else 401)
-        self.end_headers()
-        part = lambda it: base64.urlsafe_b64encode(json.dumps(it).encode()).decode().rstrip("=")
-        token = ".".join([part({"alg": "RS256"}), part({"sub": "repo:clothesme/shop:ref:refs/heads/main"}), "c2ln"])
-        self.wfile.write(json.dumps({"value": token}).encode())
-http.server.HTTPServer(("0.0.0.0", 5001), Tokens).serve_forever()'
-timeout 60 bash -c 'until curl -so /dev/null http://127.0.0.1:5001/; do sleep 0.05; done'
-curl -fsS -X POST http://127.0.0.1:5000/moto-api/reset-auth -H 'Content-Type: text/plain' --data-raw 1`)
-	w.env["ACTIONS_ID_TOKEN_REQUEST_URL"] = "http://" + w.aws.IP + ":5001/?api-version=2.0"
-	w.env["ACTIONS_ID_TOKEN_REQUEST_TOKEN"] = "of-the-job"
-}
-
-func (w *awsWorld) deploy(with map[string]string) *lab.Result {
-	w.T.Helper()
-	return w.again(w.Commit(nil), with)
-}
-
-func (w *awsWorld) again(sha string, with map[string]string) *lab.Result {
-	w.T.Helper()
-	job := w.Job(sha, with)
-	job.Env = w.env
-	return w.Run(job)
-}
-
-// allows is a policy.
-func allows(actions ...string) string {
-	return `{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Resource": "*", "Action": ["` +
-		strings.Join(actions, `", "`) + `"]}]}`
-}
 
 // asREADMEHasIt is what the role needs by README.md, and no more.
 var asREADMEHasIt = allows("ssm:GetParametersByPath", "secretsmanager:GetSecretValue")

@@ -120,7 +120,7 @@ func dialOnce(ctx context.Context, host Host, cfg Config) (*Client, error) {
 // pinned key or has no other type of key left: which of its keys a host shows
 // is the client's choice, once a connection.
 func dialPinned(ctx context.Context, host Host, cfg Config, via *Client) (*Client, error) {
-	algos := cfg.HostKeys.algorithms(host.Addr())
+	algos := cfg.HostKeys.algorithms(host)
 	var refusal *HostKeyError
 	var pinned []string // what was asked for first, once all else is
 	for {

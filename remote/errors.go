@@ -210,7 +210,11 @@ func (e *HostKeyError) KnownHostsLine() string {
 	if len(e.Offered) == 0 {
 		return ""
 	}
-	return knownhosts.Line([]string{strings.ToLower(e.Host.Addr())}, plainKey(e.Offered[0]))
+	name := strings.ToLower(e.Host.Addr())
+	if e.Host.Alias != "" {
+		name = strings.ToLower(e.Host.Alias)
+	}
+	return knownhosts.Line([]string{name}, plainKey(e.Offered[0]))
 }
 
 func (e *HostKeyError) offered() string {

@@ -48,7 +48,7 @@ func FuzzKnownHosts(f *testing.F) {
 			return
 		}
 		host := Host{User: "ubuntu", Name: name, Port: port}
-		_ = hk.algorithms(host.Addr())
+		_ = hk.algorithms(host)
 		err = hk.check(host, &net.TCPAddr{}, stranger)
 		if err == nil {
 			t.Fatalf("a key that nobody has pinned is accepted for %q by %q and %q", name, text, fingerprint)

@@ -12,6 +12,10 @@ type Host struct {
 	User string
 	Name string // a DNS name or an IP address; IPv6 without brackets
 	Port uint16 // 0 means 22
+
+	// Alias is under what its keys are looked up before its name, as ssh's HostKeyAlias: what goes by
+	// an address today need not tomorrow. Empty for none.
+	Alias string
 }
 
 // Addr returns the host and port as package net wants them.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/crypto/ssh"
@@ -79,9 +80,9 @@ func base64Only(s string) bool {
 // algorithms returns what to ask the host for, so that a host with several
 // keys shows a pinned one. A fingerprint does not tell its type, so with one
 // every type may be asked for, the pinned types first.
-func (hk *HostKeys) algorithms(addr string) []string {
+func (hk *HostKeys) algorithms(host Host) []string {
 	var algos []string
-	found := linesFor(hk.lines, addr)
+	found := linesFor(hk.lines, host)
 	if slices.ContainsFunc(found, func(l knownLine) bool { return l.marker == markerAuthority }) {
 		algos = certAlgorithms()
 	}
@@ -102,8 +103,7 @@ func (hk *HostKeys) check(host Host, remote net.Addr, key ssh.PublicKey) error {
 	if hk.insecure {
 		return nil
 	}
-	addr := host.Addr()
-	found := linesFor(hk.lines, addr)
+	found := linesFor(hk.lines, host)
 	refusal := &HostKeyError{Host: host, Offered: []ssh.PublicKey{key}, Expected: hk.expected(found)}
 	if hk.revoked(key) {
 		refusal.Revoked = true
@@ -132,7 +132,13 @@ func (hk *HostKeys) check(host Host, remote net.Addr, key ssh.PublicKey) error {
 			return errors.New("no line holds this key")
 		},
 	}
-	if err := checker.CheckHostKey(addr, remote, key); err != nil {
+	err := checker.CheckHostKey(host.Addr(), remote, key)
+	if err != nil && host.Alias != "" { // a certificate may be for what it is, not for where it is
+		if checker.CheckHostKey(net.JoinHostPort(host.Alias, strconv.Itoa(host.port())), remote, key) == nil {
+			return nil
+		}
+	}
+	if err != nil {
 		if _, ok := key.(*ssh.Certificate); ok {
 			refusal.Err = err
 		}

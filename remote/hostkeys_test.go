@@ -244,6 +244,55 @@ func TestUnknownHostPrintsALineThatWorks(t *testing.T) {
 	}
 }
 
+// What is pinned for a host's alias goes before what is for its address, which may be another's by now.
+func TestAnAliasGoesBeforeTheAddress(t *testing.T) {
+	ed, stranger, authority := sshtest.Signer(t, "ed25519"), sshtest.Signer(t, "ed25519"), sshtest.Signer(t, "ed25519")
+	named := &ssh.Certificate{
+		Key: ed.PublicKey(), CertType: ssh.HostCert, ValidPrincipals: []string{"i-0abc"}, ValidBefore: ssh.CertTimeInfinity,
+	}
+	if err := named.SignCert(rand.Reader, authority); err != nil {
+		t.Fatal(err)
+	}
+	cert, err := ssh.NewCertSigner(named, ed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name       string
+		key        ssh.Signer
+		knownHosts string
+		want       string // of the error
+	}{
+		{"both", ed, line("i-0abc", ed.PublicKey()) + line("127.0.0.1", stranger.PublicKey()), ""},
+		{"the address alone", ed, line("127.0.0.1", ed.PublicKey()) + line("i-0def", stranger.PublicKey()), ""},
+		{
+			"the address, and the alias is another", ed, line("127.0.0.1", ed.PublicKey()) + line("i-0abc", stranger.PublicKey()),
+			"does not match",
+		},
+		{"a certificate for the alias", cert, "@cert-authority " + line("i-*", authority.PublicKey()), ""},
+		{
+			"a certificate for the address",
+			certify(t, authority, ed, ssh.CertTimeInfinity), "@cert-authority " + line("*", authority.PublicKey()), "",
+		},
+		{"neither", ed, "", "put this line into known-hosts:\ni-0abc ssh-ed25519 "},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := sshtest.Start(t, sshtest.Options{HostKeys: []ssh.Signer{tt.key}})
+			host := hostOf(s)
+			host.Alias = "i-0abc"
+			client, err := remote.Dial(t.Context(), host, remote.Config{
+				Signer: sshtest.Signer(t, "ed25519"), HostKeys: pins(t, tt.knownHosts),
+			})
+			if client != nil {
+				_ = client.Close()
+			}
+			if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("err = %v, want %q", err, tt.want)
+			}
+		})
+	}
+}
+
 func TestInsecureHostKeysAcceptsAny(t *testing.T) {
 	for _, kind := range sshtest.Kinds {
 		s := sshtest.Start(t, sshtest.Options{HostKeys: []ssh.Signer{sshtest.Signer(t, kind)}})

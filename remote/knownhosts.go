@@ -126,17 +126,23 @@ func splitHashed(pattern string) (salt, hash []byte, err error) {
 	return salt, hash, nil
 }
 
-// linesFor returns the lines about addr. When none names its port, lines about
-// the bare name count, as for ssh (sshconnect.c, "checking without port").
-func linesFor(lines []knownLine, addr string) []knownLine {
-	host, port, err := net.SplitHostPort(addr)
+// linesFor returns the lines about a host. Those about its alias go before those about its name. When
+// none names its port, lines about the bare name count, as for ssh (sshconnect.c, "checking without
+// port").
+func linesFor(lines []knownLine, host Host) []knownLine {
+	if host.Alias != "" {
+		if found := matching(lines, strings.ToLower(host.Alias)); len(found) > 0 {
+			return found
+		}
+	}
+	_, port, err := net.SplitHostPort(host.Addr())
 	if err != nil {
 		return nil
 	}
-	host = strings.ToLower(host)
-	found := matching(lines, knownhosts.Normalize(net.JoinHostPort(host, port)))
+	name := strings.ToLower(host.Name)
+	found := matching(lines, knownhosts.Normalize(net.JoinHostPort(name, port)))
 	if len(found) == 0 {
-		found = matching(lines, host)
+		found = matching(lines, name)
 	}
 	return found
 }

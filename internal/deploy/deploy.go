@@ -23,25 +23,34 @@ func New(in *inputs.Inputs, rep *report.Report, dial host.Dialer, open Opener, b
 		in:     in, op: operationOf(in), open: open, begin: begin, wanted: make(chan string, 1),
 		fetches: make(chan struct{}, fetchesAtOnce), fetchPause: firstPause,
 	}
-	if len(in.Hosts) > fewHosts {
-		rep.Hosts(namesOfAll(in.Hosts)...)
+	d.openParameters, d.openInstances, d.account = openParameters, openInstances, accountOf(in, rep)
+	d.same = d.notRestarted
+	d.dial, d.token = dial, fmt.Sprintf("%s-%s", in.Run.ID, rand.Text())
+	if len(in.Instances) == 0 {
+		d.takeOn()
 	}
-	d.openParameters, d.account = openParameters, accountOf(in, rep)
-	d.same, d.toUndo = d.notRestarted, d.takesBack()
+	return d
+}
+
+// takeOn makes targets of the hosts, once they are known.
+func (d *Deployment) takeOn() {
+	in := d.in
+	if len(in.Hosts) > fewHosts {
+		d.rep.Hosts(namesOfAll(in.Hosts)...)
+	}
+	d.toUndo = d.takesBack()
 	if in.Strategy == inputs.InPlace { // a batch after the other
 		d.toUndo *= time.Duration(max(1, len(in.Batches)))
 	}
-	token := fmt.Sprintf("%s-%s", in.Run.ID, rand.Text())
 	for _, address := range in.Hosts {
 		h := &target{undoing: in.Operation == inputs.Tidy}
 		h.Host = host.New(host.Options{
-			Address: address, Dial: dial, Report: rep, Token: token,
+			Address: address, Dial: d.dial, Report: d.rep, Token: d.token,
 			Values: func() scripts.Values { return d.values(h) },
 			Quiet:  len(d.hosts) > 0 && len(in.Hosts) > fewHosts && d.op.live,
 		})
 		d.hosts = append(d.hosts, h)
 	}
-	return d
 }
 
 func namesOfAll(hosts []remote.Host) []string {

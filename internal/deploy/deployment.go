@@ -9,6 +9,7 @@ import (
 
 	"github.com/clothesme/deploy-action/internal/cloud"
 	"github.com/clothesme/deploy-action/internal/cloud/s3"
+	"github.com/clothesme/deploy-action/internal/host"
 	"github.com/clothesme/deploy-action/internal/inputs"
 	"github.com/clothesme/deploy-action/internal/outcome"
 	"github.com/clothesme/deploy-action/internal/workspace"
@@ -30,8 +31,11 @@ type Deployment struct {
 	fromAWS        []inputs.Variable               // none before the step env-from
 	openParameters func(context.Context, *cloud.Account) (Parameters, error)
 	account        *cloud.Account // as whom AWS is asked
-	packs          packs          // of what is sent to several hosts
-	store          Store          // nil before the step resolve
+	openInstances  func(context.Context, *cloud.Account) (Instances, error)
+	dial           host.Dialer
+	token          string // names the run
+	packs          packs  // of what is sent to several hosts
+	store          Store  // nil before the step resolve
 
 	skipped []*target // that are left out
 
@@ -100,5 +104,6 @@ const (
 	StateBegun   = "begun"   // a host may be changed from here on
 	StateRelease = "release" // the release that goes live
 	StatePort    = "port-"   // and the number of a host: where it does there
+	StateHosts   = "hosts"   // that were found
 	StateEnded   = "ended"   // nothing is left to tidy
 )

@@ -20,6 +20,11 @@ func (d *Deployment) Run(ctx context.Context) (*outcome.Result, error) {
 		fmt.Errorf("%w after %s (input \"timeout\")", errTimeout, d.in.Timeout))
 	defer stop()
 	defer d.hangUp()
+	if len(d.in.Instances) > 0 {
+		if err := d.findHosts(ctx); err != nil {
+			return d.notFound(err)
+		}
+	}
 	d.rep.Info(d.intent())
 	if d.op.makes || d.op.again {
 		d.warnOfEmpty()

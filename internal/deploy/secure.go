@@ -151,10 +151,10 @@ func (d *Deployment) securing(p phase) step {
 
 // overTLS tells whether visitors reach the site by HTTPS, as far as this run knows.
 func (d *Deployment) overTLS() bool {
-	h := d.hosts[0]
-	if h.app.Name == "" { // this operation does not look
+	if len(d.hosts) == 0 || d.hosts[0].app.Name == "" { // this operation does not look
 		return d.in.HTTPS.Wanted()
 	}
+	h := d.hosts[0]
 	return h.app.TLS.Certificate != ""
 }
 

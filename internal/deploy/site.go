@@ -69,6 +69,9 @@ func (h *target) site() string {
 // siteURL is where visitors find the site: by its first name that is one, else by the host's own.
 func siteURL(in *inputs.Inputs, tls bool) string {
 	name := scripts.PlainName(in.ServerName)
+	if name == "" && len(in.Hosts) == 0 { // none was found
+		return ""
+	}
 	if name == "" {
 		name = in.Hosts[0].Name
 	}

@@ -12,6 +12,13 @@ type Share struct {
 	Percent bool
 }
 
+func (s Share) String() string {
+	if s.Percent {
+		return fmt.Sprintf("%d%%", s.Number)
+	}
+	return strconv.Itoa(s.Number)
+}
+
 // AtLeast is how many of some hosts that is, rounded up, and no more than there are.
 func (s Share) AtLeast(hosts int) int {
 	if s.Percent {
@@ -65,15 +72,23 @@ func setBatch(p *parser, value string) error {
 		*kind = share.Number
 		p.in.Batches = append(p.in.Batches, share)
 	}
-	if value == "" && p.in.Strategy == InPlace {
-		for n := range p.in.Hosts {
-			p.in.Batches = append(p.in.Batches, Share{Number: n + 1})
-		}
-	}
-	if n := len(p.in.Batches); n == 0 || p.in.Batches[n-1] != whole {
+	if n := len(p.in.Batches); n > 0 && p.in.Batches[n-1] != whole {
 		p.in.Batches = append(p.in.Batches, whole)
 	}
 	return nil
+}
+
+// batchEach makes batches where none were asked for.
+func (in *Inputs) batchEach() {
+	if len(in.Batches) > 0 {
+		return
+	}
+	if in.Strategy == InPlace {
+		for n := range in.Hosts {
+			in.Batches = append(in.Batches, Share{Number: n + 1})
+		}
+	}
+	in.Batches = append(in.Batches, whole)
 }
 
 func setSkipUnreachable(p *parser, value string) error {
@@ -82,8 +97,12 @@ func setSkipUnreachable(p *parser, value string) error {
 		return err
 	}
 	p.in.SkipUnreachable = share
-	if n := len(p.in.Hosts); n > 0 && share.AtMost(n) == n {
-		return fmt.Errorf("must leave a host that has to be reachable: there are %d %s", n, got(value))
+	return nil
+}
+
+func (in *Inputs) spares() error {
+	if n, share := len(in.Hosts), in.SkipUnreachable; n > 0 && share.AtMost(n) == n {
+		return fmt.Errorf("must leave a host that has to be reachable: there are %d (got %q)", n, share)
 	}
 	return nil
 }

@@ -18,8 +18,26 @@ func TestFaults(t *testing.T) {
 	tests := []struct{ input, value, want string }{
 		{
 			"host", "",
-			`is required: write the address of the host, such as "203.0.113.7" or "ubuntu@web.example.com:22" (a variable or secret that does not exist is empty)`,
+			`is required, or the input "instances": write the address of the host, such as "203.0.113.7" or "ubuntu@web.example.com:22" (a variable or secret that does not exist is empty)`,
 		},
+		{"instances", "asg=a asg=b", `must not name two groups or two instances in a line: all terms of a line must hold ` +
+			`of an instance, and lines add up (got "asg=a asg=b")`},
+		{"instances", "i-12345678 i-87654321", `must not name two groups or two instances in a line: all terms of a line ` +
+			`must hold of an instance, and lines add up (got "i-12345678 i-87654321")`},
+		{"instances", "asg=a\nasg=a", `must not have a line twice (got "asg=a")`},
+		{"instances", "tag:Role=web*", `must have a tag's value as it is, without *, ? and \ (got "tag:Role=web*")`},
+		{"instances", `tag:Name="web`, `must have a second double quote where it has one (got "tag:Name=\"web")`},
+		{"instances", "web-1", `must be lines of asg=NAME, tag:KEY=VALUE and i-…, separated by blanks; a value with blanks ` +
+			`is put in double quotes, such as tag:Name="web server" (got "web-1")`},
+		{"instances", "i-123", `must be lines of asg=NAME, tag:KEY=VALUE and i-…, separated by blanks; a value with blanks ` +
+			`is put in double quotes, such as tag:Name="web server" (got "i-123")`},
+		{"address", "elastic", `must be one of "auto", "public", "private", "ipv6" (got "elastic")`},
+		{"expect-hosts", "0", `must be a number of hosts, such as "3", at least so many, such as "2-", or from and to, such ` +
+			`as "2-6", from 1 to 10000 (got "0")`},
+		{"expect-hosts", "6-2", `must be a number of hosts, such as "3", at least so many, such as "2-", or from and to, such ` +
+			`as "2-6", from 1 to 10000 (got "6-2")`},
+		{"expect-hosts", "2-", `must be true of the hosts that there are, and there is 1 (got "2-"): correct it, or what ` +
+			`names the hosts, or see on AWS why there are not as many as there should be`},
 		{"host", ",", `must be [user@]host[:port], or several of these (got ",")`},
 		{"host", "a.example.com, b.example.com,ubuntu@a.example.com:22", `names ubuntu@a.example.com twice: a host is ` +
 			`deployed to once (got "a.example.com, b.example.com,ubuntu@a.example.com:22")`},

@@ -4,6 +4,8 @@ import "time"
 
 // The defaults, as action.yml has them.
 const (
+	defaultAddress        = string(AddressAuto)
+	defaultExpect         = "1-"
 	defaultUsername       = "ubuntu"
 	defaultPort           = "22"
 	defaultInsecure       = "false"
@@ -56,10 +58,10 @@ type field struct {
 // fields lists the inputs in the order of action.yml.
 func fields() []field {
 	return []field{
-		{
-			name: "host", shape: text, set: setHost,
-			required: `write the address of the host, such as "203.0.113.7" or "ubuntu@web.example.com:22" (a variable or secret that does not exist is empty)`,
-		},
+		{name: "host", shape: text, set: setHost},
+		{name: "instances", shape: text, set: setInstances},
+		{name: "address", def: defaultAddress, set: setAddress},
+		{name: "expect-hosts", def: defaultExpect, set: setExpectHosts},
 		{name: "username", def: defaultUsername, set: setUsername},
 		{name: "port", def: defaultPort, set: setPort},
 		{

@@ -20,6 +20,13 @@ var (
 
 func setHost(p *parser, value string) error {
 	list := items(value)
+	if value == "" && p.values["instances"] != "" {
+		return nil
+	}
+	if value == "" {
+		return errors.New(`is required, or the input "instances": write the address of the host, such as "203.0.113.7" or ` +
+			`"ubuntu@web.example.com:22" (a variable or secret that does not exist is empty)`)
+	}
 	if len(list) == 0 {
 		return fmt.Errorf("must be [user@]host[:port], or several of these %s", got(value))
 	}
@@ -56,17 +63,44 @@ func on(field func(*Inputs) *On) func(*parser, string) error {
 	}
 }
 
-func setUsername(_ *parser, value string) error {
+func setUsername(p *parser, value string) error {
 	if !userName.MatchString(value) {
 		return fmt.Errorf("must be a login name of at most 32 of a-z, 0-9, . _ and -, not beginning with a digit or "+
 			"- %s", got(value))
 	}
+	p.in.Username = value
 	return nil
 }
 
-func setPort(_ *parser, value string) error {
-	_, err := parsePort(value)
+func setPort(p *parser, value string) (err error) {
+	p.in.Port, err = parsePort(value)
 	return err
+}
+
+// all are the hosts with one in the place of those that are yet to be found.
+func (p *parser) all() []remote.Host {
+	if len(p.in.Instances) == 0 {
+		return p.in.Hosts
+	}
+	return append(slices.Clone(p.in.Hosts), remote.Host{
+		User: p.in.Username, Name: `what "instances" finds`, Port: p.in.Port,
+	})
+}
+
+// count checks what depends on how many hosts there are, where they are known.
+func (p *parser) count() {
+	if len(p.in.Instances) > 0 || len(p.in.Hosts) == 0 || !p.good("host") || !p.good("instances") {
+		return
+	}
+	var errs Errors
+	if errors.As(p.in.Found(nil), &errs) {
+		for _, err := range errs {
+			var f *Fault
+			if errors.As(err, &f) && p.good(f.Input) {
+				p.faults[f.Input] = append(p.faults[f.Input], f)
+			}
+		}
+	}
 }
 
 func parsePort(value string) (uint16, error) {

@@ -43,9 +43,6 @@ func setHTTPS(p *parser, value string) error {
 	case !mailAddress.MatchString(value):
 		return fmt.Errorf("must be a mail address, by which the authority that gives the certificate can reach you, "+
 			"or \"off\" %s", got(value))
-	case len(p.in.Hosts) > 1:
-		return errors.New("is for one host, since the authority asks the name, and so any one of several hosts: end " +
-			"TLS at their balancer, or give them a certificate with tls-certificate and tls-key")
 	}
 	for _, name := range strings.Fields(p.values["server-name"]) {
 		_, notAddress := netip.ParseAddr(strings.Trim(name, "[]"))
@@ -57,6 +54,14 @@ func setHTTPS(p *parser, value string) error {
 	}
 	p.in.HTTPS.Mail = value
 	return nil
+}
+
+func (in *Inputs) oneForHTTPS() error {
+	if in.HTTPS.Mail == "" || len(in.Hosts) < 2 {
+		return nil
+	}
+	return errors.New("is for one host, since the authority asks the name, and so any one of several hosts: end " +
+		"TLS at their balancer, or give them a certificate with tls-certificate and tls-key")
 }
 
 func setACMEServer(p *parser, value string) error {

@@ -27,7 +27,12 @@ import (
 
 // Inputs is what to deploy, where and how.
 type Inputs struct {
-	Hosts []remote.Host
+	Hosts     []remote.Host // with Instances these are not all, before Found
+	Instances []Instances
+	Address   Address  // of instances
+	Expect    Expected // number of hosts
+	Username  string   // for hosts that do not say, as Port
+	Port      uint16
 
 	Key         Secret // as given; Signer is what it says
 	Passphrase  Secret
@@ -156,6 +161,7 @@ func Parse(getenv func(string) string) (*Inputs, error) {
 			p.fault(f.name, f.set(p, p.values[f.name]))
 		}
 	}
+	p.count()
 	var errs Errors
 	for _, f := range all {
 		errs = append(errs, p.faults[f.name]...)

@@ -81,6 +81,10 @@ func facts(in *Inputs) Inputs {
 func defaults() Inputs {
 	return Inputs{
 		Hosts:          []remote.Host{{User: "ubuntu", Name: "web.example.com", Port: 22}},
+		Address:        AddressAuto,
+		Expect:         Expected{Text: "1-", Least: 1, Most: maxHosts},
+		Username:       "ubuntu",
+		Port:           22,
 		ConnectTimeout: 30 * time.Second,
 		Timeout:        30 * time.Minute,
 		LockTimeout:    10 * time.Minute,
@@ -148,6 +152,21 @@ func TestParseTakes(t *testing.T) {
 			in.Hosts = []remote.Host{{User: "deploy", Name: "10.0.0.7", Port: 2222}}
 			in.Path = "/home/deploy/ai-server"
 		}},
+		{
+			"instances",
+			map[string]string{
+				"host": "", "instances": "asg=web tag:Name=\"web server\"\n\ti-0123456789abcdef0\n", "address": "private",
+				"expect-hosts": "2-6", "username": "admin",
+			},
+			func(in *Inputs) {
+				in.Hosts, in.Batches, in.Username, in.Path = nil, nil, "admin", "/home/admin/ai-server"
+				in.Address, in.Expect = AddressPrivate, Expected{"2-6", 2, 6}
+				in.Instances = []Instances{
+					{Text: `asg=web tag:Name="web server"`, Group: "web", Tags: [][2]string{{"Name", "web server"}}},
+					{Text: "i-0123456789abcdef0", ID: "i-0123456789abcdef0"},
+				}
+			},
+		},
 		{"a host on a line", map[string]string{"host": "web.example.com,\n"}, func(*Inputs) {}},
 		{"IPv6", map[string]string{"host": "[2001:DB8::0:1]"}, func(in *Inputs) { in.Hosts[0].Name = "2001:db8::1" }},
 		{"IPv6 and a port", map[string]string{"host": "root@[::1]:222"}, func(in *Inputs) {
@@ -156,6 +175,7 @@ func TestParseTakes(t *testing.T) {
 		}},
 		{"username and port", map[string]string{"username": "ec2-user", "port": "2022"}, func(in *Inputs) {
 			in.Hosts = []remote.Host{{User: "ec2-user", Name: "web.example.com", Port: 2022}}
+			in.Username, in.Port = "ec2-user", 2022
 			in.Path = "/home/ec2-user/ai-server"
 		}},
 		{"known hosts", map[string]string{"known-hosts": knownHosts}, func(*Inputs) {}},

@@ -72,17 +72,18 @@ var (
 
 func setPath(p *parser, value string) error {
 	if value == "" {
-		if len(p.in.Hosts) == 0 || p.in.App == "" || !p.good("username") {
+		hosts := p.all()
+		if len(hosts) == 0 || p.in.App == "" || !p.good("username") {
 			return nil // reported there
 		}
-		for _, host := range p.in.Hosts {
-			if host.User != p.in.Hosts[0].User {
+		for _, host := range hosts {
+			if host.User != hosts[0].User {
 				return fmt.Errorf("must be given where hosts have different users: %s logs in as %s, and %s as %s",
-					p.in.Hosts[0].Name, p.in.Hosts[0].User, host.Name, host.User)
+					hosts[0].Name, hosts[0].User, host.Name, host.User)
 			}
 		}
-		home := "/home/" + p.in.Hosts[0].User
-		if p.in.Hosts[0].User == "root" {
+		home := "/home/" + hosts[0].User
+		if hosts[0].User == "root" {
 			home = "/root"
 		}
 		value = home + "/" + p.in.App

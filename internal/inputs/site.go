@@ -26,7 +26,7 @@ func setPorts(p *parser, value string) error {
 	if ports[0] == ports[1] {
 		return fmt.Errorf("must be two different ports %s", got(value))
 	}
-	for _, host := range p.in.Hosts {
+	for _, host := range p.all() {
 		if slices.Contains(ports[:], host.Port) {
 			return fmt.Errorf("must not include the port of SSH, %d %s", host.Port, got(value))
 		}

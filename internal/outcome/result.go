@@ -48,6 +48,7 @@ type Result struct {
 // HostResult is one host's part of it, as the output hosts gives it. Durations are milliseconds.
 type HostResult struct {
 	Host            string     `json:"host"`
+	InstanceID      string     `json:"instance-id,omitempty"` // of EC2, where it was found by one
 	Outcome         Outcome    `json:"outcome"`
 	Release         string     `json:"release"`
 	Commit          string     `json:"commit"`

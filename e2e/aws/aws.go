@@ -1,0 +1,166 @@
+// Package aws is what stands before moto, which is in the place of AWS for a lab: it knows what moto
+// does not, such as where an instance really is. Signatures and policies are moto's.
+package aws
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Bridge passes calls on to moto, and changes some of its answers.
+type Bridge struct {
+	url    string
+	server *http.Server
+
+	mu     sync.Mutex
+	really []string // for a strings.Replacer: what moto says, and what is so
+	after  map[string]func(*Call)
+	fails  map[string]*failing
+	calls  map[string]int
+}
+
+// Call is one that moto has answered.
+type Call struct {
+	Action string     // such as DescribeInstances
+	Form   url.Values // of services that take one
+	Body   []byte     // as it came
+	Status int        // of the answer, which may be changed as its text
+	Answer []byte
+}
+
+type failing struct {
+	code   string
+	status int
+	times  int
+}
+
+// Serve listens on an address until Close; moto is a URL.
+func Serve(ctx context.Context, address, moto string) (*Bridge, error) {
+	to, err := url.Parse(moto)
+	if err != nil {
+		return nil, err
+	}
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("listen for AWS: %w", err)
+	}
+	b := &Bridge{
+		url: "http://" + listener.Addr().String(), after: map[string]func(*Call){}, fails: map[string]*failing{},
+		calls: map[string]int{},
+	}
+	b.server = &http.Server{Handler: b.handler(to), ReadHeaderTimeout: 10 * time.Second}
+	go func() { _ = b.server.Serve(listener) }()
+	return b, nil
+}
+
+// URL is where AWS is, for AWS_ENDPOINT_URL.
+func (b *Bridge) URL() string { return b.url }
+
+// Close ends it.
+func (b *Bridge) Close() error { return b.server.Close() }
+
+// Really has answers say what is so where moto has made something up: the address of an instance.
+func (b *Bridge) Really(made, so string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.really = append(b.really, ">"+made+"<", ">"+so+"<", `"`+made+`"`, `"`+so+`"`)
+}
+
+// After has do told of each call of an action that moto allows.
+func (b *Bridge) After(action string, do func(*Call)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.after[action] = do
+}
+
+// Fail has the next calls of an action fail by a code of AWS's.
+func (b *Bridge) Fail(action, code string, status, times int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.fails[action] = &failing{code, status, times}
+}
+
+// Calls is how often an action was asked for so far.
+func (b *Bridge) Calls(action string) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.calls[action]
+}
+
+func (b *Bridge) handler(to *url.URL) http.Handler {
+	proxy := &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) { // what is signed names this address
+			r.Out.URL.Scheme, r.Out.URL.Host, r.Out.Host = to.Scheme, to.Host, r.In.Host
+			r.Out.Header.Del("Accept-Encoding")
+		},
+		ModifyResponse: b.answered,
+		ErrorLog:       log.New(io.Discard, "", 0), // of a client that is gone
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return
+		}
+		call := &Call{Action: r.Header.Get("X-Amz-Target"), Body: body}
+		call.Action = call.Action[strings.LastIndex(call.Action, ".")+1:]
+		if call.Action == "" {
+			call.Form, _ = url.ParseQuery(string(body))
+			call.Action = call.Form.Get("Action")
+		}
+		if code, status := b.failsNow(call.Action); code != "" {
+			w.WriteHeader(status)
+			_, _ = fmt.Fprintf(w, "<Response><Errors><Error><Code>%s</Code><Message>as the test wants it</Message></Error>"+
+				"</Errors></Response>", code)
+			return
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		proxy.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callKey{}, call)))
+	})
+}
+
+type callKey struct{}
+
+// failsNow counts a call.
+func (b *Bridge) failsNow(action string) (code string, status int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.calls[action]++
+	f := b.fails[action]
+	if f == nil || f.times == 0 {
+		return "", 0
+	}
+	f.times--
+	return f.code, f.status
+}
+
+func (b *Bridge) answered(r *http.Response) error {
+	call := r.Request.Context().Value(callKey{}).(*Call) //nolint:errcheck,forcetypeassert // handler put it there
+	text, err := io.ReadAll(r.Body)
+	_ = r.Body.Close()
+	if err != nil {
+		return err
+	}
+	b.mu.Lock()
+	after, really := b.after[call.Action], strings.NewReplacer(b.really...)
+	b.mu.Unlock()
+	call.Status, call.Answer = r.StatusCode, []byte(really.Replace(string(text)))
+	if after != nil && call.Status == http.StatusOK {
+		after(call)
+	}
+	r.StatusCode, r.Status = call.Status, ""
+	r.Body = io.NopCloser(bytes.NewReader(call.Answer))
+	r.ContentLength = int64(len(call.Answer))
+	r.Header.Set("Content-Length", strconv.Itoa(len(call.Answer)))
+	return nil
+}

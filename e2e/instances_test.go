@@ -1,0 +1,157 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/clothesme/deploy-action/e2e/lab"
+	"github.com/clothesme/deploy-action/e2e/world"
+)
+
+// group makes hosts the instances of an Auto Scaling group, and returns their ids in their order: by
+// zone and id.
+func (w *awsWorld) group(name string, hosts ...*lab.Host) []string {
+	w.T.Helper()
+	var made []struct{ ID, Public, Private string }
+	out := w.boto(fmt.Sprintf(`ec2, asg = client("ec2"), client("autoscaling")
+name, size = %q, %d
+image = ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
+ec2.create_launch_template(LaunchTemplateName=name, LaunchTemplateData={"ImageId": image, "InstanceType": "t3.micro"})
+asg.create_auto_scaling_group(AutoScalingGroupName=name, LaunchTemplate={"LaunchTemplateName": name}, MinSize=0,
+    MaxSize=9, DesiredCapacity=size, AvailabilityZones=["eu-central-1b", "eu-central-1a"])
+group = asg.describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"][0]
+ids = [i["InstanceId"] for i in group["Instances"]]
+all = [i for r in ec2.describe_instances(InstanceIds=ids)["Reservations"] for i in r["Instances"]]
+all.sort(key=lambda i: (i["Placement"]["AvailabilityZone"], i["InstanceId"]))
+print(json.dumps([{"ID": i["InstanceId"], "Public": i.get("PublicIpAddress", ""), "Private": i["PrivateIpAddress"]}
+    for i in all]))`, name, len(hosts)))
+	if err := json.Unmarshal([]byte(strings.TrimSpace(out)), &made); err != nil || len(made) != len(hosts) {
+		w.T.Fatalf("%v in %q", err, out)
+	}
+	ids := make([]string, len(made))
+	for i, m := range made {
+		w.bridge.Really(m.Private, hosts[i].IP)
+		if m.Public != "" {
+			w.bridge.Really(m.Public, hosts[i].IP)
+		}
+		ids[i] = m.ID
+	}
+	return ids
+}
+
+// byID are the lines of known-hosts for instances, by their ids.
+func byID(ids []string, hosts ...*lab.Host) string {
+	var lines strings.Builder
+	for i, h := range hosts {
+		lines.WriteString(strings.ReplaceAll(h.KnownHosts(), h.IP+" ", ids[i]+" "))
+	}
+	return lines.String()
+}
+
+// found runs a step on hosts that AWS knows.
+func (w *awsWorld) found(sha string, with map[string]string) lab.Job {
+	all := map[string]string{"host": ""}
+	for name, value := range with {
+		all[name] = value
+	}
+	job := w.Job(sha, all)
+	job.Env = w.env
+	return job
+}
+
+// toList is what docs/aws.md has for the input instances.
+var toList = allows("ec2:DescribeInstances", "autoscaling:DescribeAutoScalingGroups")
+
+func TestHostsAreFoundOnAWS(t *testing.T) {
+	w := newAWSWorld(t)
+	second := world.New(t, lab.HostOptions{})
+	hosts := []*lab.Host{w.Host, second.Host}
+	ids := w.group("web", hosts...)
+	w.role(toList)
+	with := map[string]string{"instances": "asg=web", "known-hosts": byID(ids, hosts...), "expect-hosts": "2"}
+	w.bridge.Fail("DescribeInstances", "RequestLimitExceeded", 503, 2)
+	result := w.Run(w.found(w.Commit(nil), with))
+	fleet{w.World, second}.ended(result, "deployed")
+	world.Says(t, result, "✓ find: 2 by asg=web; "+ids[0]+" ("+hosts[0].IP+", eu-central-1")
+	var said []struct {
+		Host string
+		ID   string `json:"instance-id"`
+	}
+	if err := json.Unmarshal([]byte(result.Outputs["hosts"]), &said); err != nil || len(said) != 2 || said[0].ID != ids[0] ||
+		said[1].ID != ids[1] || said[1].Host != "ubuntu@"+hosts[1].IP {
+		t.Errorf("hosts: %s, %v; want %v", result.Outputs["hosts"], err, ids)
+	}
+	w.UnderLoad()
+
+	const list = `cd /home/ubuntu/shop && find . -printf '%p %T@\n' | grep -v '/logs/\|pyc' | sort`
+	before := w.Exec(list)
+	for _, tt := range []struct {
+		name, policy string
+		with         map[string]string
+		words        []string
+	}{
+		{
+			"no groups", allows("ec2:DescribeInstances"), nil,
+			[]string{"find: the role must be allowed autoscaling:DescribeAutoScalingGroups: put {"},
+		},
+		{
+			"no instances", allows("autoscaling:DescribeAutoScalingGroups"), nil,
+			[]string{"find: the role must be allowed ec2:DescribeInstances: put {"},
+		},
+		{"too few", toList, map[string]string{"expect-hosts": "3-"}, []string{`input "expect-hosts": `, "there are 2", "2 by asg=web"}},
+		{"no group", toList, map[string]string{"instances": "asg=none"}, []string{`there is no Auto Scaling group "none"`}},
+		{
+			"none", toList,
+			map[string]string{"instances": "asg=web tag:Role=other", "expect-hosts": ""},
+			[]string{`input "instances": must find a host`},
+		},
+		{
+			"twice", toList,
+			map[string]string{"host": hosts[0].IP},
+			[]string{"finds ubuntu@" + hosts[0].IP + " (" + ids[0] + "), which the input \"host\" names already"},
+		},
+	} {
+		w.role(tt.policy)
+		all := map[string]string{}
+		for _, m := range []map[string]string{with, tt.with} {
+			for name, value := range m {
+				all[name] = value
+			}
+		}
+		world.Failed(t, w.Run(w.found(w.Commit(nil), all)), "failed", append(tt.words, "site: unchanged; no host was dialled")...)
+	}
+	if after := w.Exec(list); after != before {
+		t.Errorf("the host was touched: before\n%s\nafter\n%s", before, after)
+	}
+
+	// What is listed once the run is dead is not what it began with.
+	w.role(toList)
+	job := w.found(w.Commit(nil), with)
+	main := killAt(w.World, "Waiting for the new version's health", job)
+	w.administers(`client("ec2").stop_instances(InstanceIds=["` + ids[1] + `"])`)
+	w.role(toList)
+	job.Env = w.env
+	log := post(w.World, job, main).Log()
+	for _, h := range hosts {
+		if !strings.Contains(log, "ubuntu@"+h.IP+": ") {
+			t.Errorf("%s was not tidied up:\n%s", h.IP, log)
+		}
+	}
+	for i, host := range []*world.World{w.World, second} {
+		if out := host.Exec("systemctl list-units --plain --no-legend 'shop@*' | wc -l"); out != "1" {
+			t.Errorf("host %d: %s versions run", i+1, out)
+		}
+	}
+	stopped := w.Run(w.found(w.Commit(nil), map[string]string{"instances": ids[1], "known-hosts": with["known-hosts"]}))
+	world.Failed(t, stopped, "failed", "find: instance "+ids[1]+" is stopped: start it")
+}
+
+// administers does as boto, whatever the role of the step may.
+func (w *awsWorld) administers(script string) {
+	w.T.Helper()
+	w.onAWS("curl -fsS -X POST http://127.0.0.1:5000/moto-api/reset-auth -H 'Content-Type: text/plain' --data-raw 1000000")
+	w.env["AWS_ACCESS_KEY_ID"], w.env["AWS_SECRET_ACCESS_KEY"] = "", ""
+	w.boto(script)
+}

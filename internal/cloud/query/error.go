@@ -1,0 +1,109 @@
+package query
+
+import (
+	"encoding/xml"
+	"fmt"
+	"net/http"
+	"regexp"
+	"slices"
+
+	"github.com/aws/smithy-go"
+)
+
+// Error is why a question got no answer. It is one of the SDK's, too.
+type Error struct {
+	Action string // as a policy names it, such as "ec2:DescribeInstances"
+	Region string
+	Status int    // of HTTP; 0 for no answer at all
+	Code   string // AWS's; "" where what answered was not AWS
+	Text   string // AWS's
+	Err    error  // where AWS had no part in it
+}
+
+// ErrorCode is what the SDK looks at to tell whether to ask again, as are those below.
+func (e *Error) ErrorCode() string { return e.Code }
+
+// ErrorMessage is AWS's.
+func (e *Error) ErrorMessage() string { return e.Text }
+
+// ErrorFault is not told.
+func (e *Error) ErrorFault() smithy.ErrorFault { return smithy.FaultUnknown }
+
+// HTTPStatusCode is that of the answer.
+func (e *Error) HTTPStatusCode() int { return e.Status }
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// read takes what AWS says out of its answer: EC2 puts it into a list, the others do not.
+func (e *Error) read(text []byte) {
+	type said struct {
+		Code    string
+		Message string
+	}
+	var answer struct {
+		One said `xml:"Error"`
+		Of  said `xml:"Errors>Error"`
+	}
+	if xml.Unmarshal(text, &answer) != nil {
+		return // what stands before AWS, such as a proxy, has another language
+	}
+	e.Code, e.Text = answer.One.Code, answer.One.Message
+	if e.Code == "" {
+		e.Code, e.Text = answer.Of.Code, answer.Of.Message
+	}
+}
+
+// refused are the codes of what a policy does not allow.
+var refused = []string{"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "UnauthorizedAccess"}
+
+// remedies are AWS's reasons, with what to do about each:
+// docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html and
+// docs.aws.amazon.com/autoscaling/ec2/APIReference/CommonErrors.html
+var remedies = map[string]string{
+	"AuthFailure": "the credentials are refused: correct AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the runner's " +
+		"clock is wrong",
+	"SignatureDoesNotMatch": "the secret key is not this access key's: correct AWS_SECRET_ACCESS_KEY",
+	"InvalidClientTokenId": "there is no such access key, or AWS_SESSION_TOKEN is not its own: all three of AWS's " +
+		"variables must come from one place",
+	"ExpiredToken": "the credentials have expired: run aws-actions/configure-aws-credentials just before this step",
+	"RequestExpired": "the credentials have expired, or the runner's clock is wrong: run " +
+		"aws-actions/configure-aws-credentials just before this step",
+	"OptInRequired": "the account is not open to this region: enable it, or correct the input \"aws-region\"",
+	"RequestLimitExceeded": "AWS was asked too often, and went on saying so: let fewer workflows ask it at once, and run " +
+		"this one again",
+	"Throttling": "AWS was asked too often, and went on saying so: let fewer workflows ask it at once, and run this one " +
+		"again",
+}
+
+// deniedAction is how AWS names it, which need not be the one that was asked for.
+var deniedAction = regexp.MustCompile(`not authorized to perform: ([a-z0-9-]+:[A-Za-z]+)`)
+
+func (e *Error) Error() string {
+	place := e.Action + " in region " + e.Region
+	switch {
+	case e.Err != nil:
+		return fmt.Sprintf("%s: AWS can't be asked: %v", place, e.Err)
+	case e.Code == "" && (e.Status == http.StatusForbidden || e.Status == http.StatusUnauthorized):
+		return fmt.Sprintf("%s: the credentials are refused (status %d): they must be valid, and the role be allowed %s",
+			place, e.Status, e.Action)
+	case e.Code == "":
+		return fmt.Sprintf("%s: what answers there is not AWS (status %d): see AWS_ENDPOINT_URL in the environment of the "+
+			"step", place, e.Status)
+	}
+	if slices.Contains(refused, e.Code) {
+		return fmt.Sprintf("the role must be allowed %s: put {\"Effect\": \"Allow\", \"Action\": %[1]q, \"Resource\": \"*\"} "+
+			"into its policy (%s in region %s: %s)", e.denied(), e.Code, e.Region, e.Text)
+	}
+	if remedy := remedies[e.Code]; remedy != "" {
+		return fmt.Sprintf("%s: %s (%s)", place, remedy, e.Code)
+	}
+	return fmt.Sprintf("%s: AWS refuses: %s: %s", place, e.Code, e.Text)
+}
+
+// denied is the action that is not allowed.
+func (e *Error) denied() string {
+	if named := deniedAction.FindStringSubmatch(e.Text); named != nil {
+		return named[1]
+	}
+	return e.Action
+}

@@ -1,0 +1,136 @@
+package query
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+)
+
+func client(t *testing.T, answer http.HandlerFunc) *Client {
+	t.Helper()
+	server := httptest.NewServer(answer)
+	t.Cleanup(server.Close)
+	t.Setenv("AWS_ENDPOINT_URL_EC2", "")
+	return New(aws.Config{
+		Region: "eu-central-1", BaseEndpoint: aws.String(server.URL), RetryMaxAttempts: 3,
+		Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret", "session"),
+	})
+}
+
+func says(status int, text string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, text)
+	}
+}
+
+func refusal(code, message string) string {
+	return "<Response><Errors><Error><Code>" + code + "</Code><Message>" + message + "</Message></Error></Errors></Response>"
+}
+
+func TestRefusalsNameWhatToDo(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		status int
+		answer string
+		want   string
+	}{
+		{
+			"no permission, as EC2 says it", 403,
+			refusal("UnauthorizedOperation", "You are not authorized to perform this operation. User: arn:aws:iam::1:user/x is not "+
+				"authorized to perform: ec2:DescribeInstances because no identity-based policy allows the "+
+				"ec2:DescribeInstances action"),
+			`the role must be allowed ec2:DescribeInstances: put {"Effect": "Allow", "Action": "ec2:DescribeInstances", ` +
+				`"Resource": "*"} into its policy (UnauthorizedOperation in region eu-central-1: You are`,
+		},
+		{
+			"no permission, as others say it", 403,
+			"<ErrorResponse><Error><Code>AccessDenied</Code><Message>User: x is not authorized to perform: " +
+				"kms:Decrypt</Message></Error></ErrorResponse>",
+			"the role must be allowed kms:Decrypt: put",
+		},
+		{"no permission, without a word", 403, refusal("AccessDenied", ""), "(AccessDenied in region eu-central-1: )"},
+		{"no AWS, and a no", 403, "denied", "the credentials are refused (status 403)"},
+		{"no AWS", 418, "{}", "what answers there is not AWS (status 418)"},
+		{"another language", 200, "{}", "its answer can't be read"},
+		{"expired", 400, refusal("RequestExpired", "x"), "the credentials have expired"},
+		{"busy for good", 503, refusal("RequestLimitExceeded", "x"), "AWS was asked too often"},
+		{"something else", 400, refusal("InvalidParameterValue", "oops"), "AWS refuses: InvalidParameterValue: oops"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			err := client(t, says(tt.status, tt.answer)).Ask(t.Context(), EC2, "DescribeInstances", nil, &struct{}{})
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("err = %v, want %q", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestABusyServiceIsAskedAgain(t *testing.T) {
+	calls := 0
+	c := client(t, func(w http.ResponseWriter, r *http.Request) {
+		if calls++; calls < 3 {
+			says(503, refusal("RequestLimitExceeded", "x"))(w, r)
+			return
+		}
+		_, _ = io.WriteString(w, "<A><b>yes</b></A>")
+	})
+	var said struct {
+		B string `xml:"b"`
+	}
+	if err := c.Ask(t.Context(), EC2, "DescribeInstances", nil, &said); err != nil || said.B != "yes" || calls != 3 {
+		t.Errorf("%v, %q, %d calls", err, said.B, calls)
+	}
+}
+
+func TestARefusalIsNotAskedAgain(t *testing.T) {
+	calls := 0
+	c := client(t, func(w http.ResponseWriter, r *http.Request) {
+		calls++
+		says(403, refusal("UnauthorizedOperation", "x"))(w, r)
+	})
+	if err := c.Ask(t.Context(), EC2, "DescribeInstances", nil, nil); err == nil || calls != 1 {
+		t.Errorf("%v, %d calls", err, calls)
+	}
+}
+
+func TestAWSThatCannotBeReached(t *testing.T) {
+	c := client(t, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
+	err := c.Ask(t.Context(), EC2, "DescribeInstances", nil, nil)
+	if err == nil || !strings.Contains(err.Error(), "ec2:DescribeInstances in region eu-central-1: AWS can't be asked") {
+		t.Errorf("err = %v", err)
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	why := errors.New("enough")
+	cancel(why)
+	if err := c.Ask(ctx, EC2, "DescribeInstances", nil, nil); !errors.Is(err, why) {
+		t.Errorf("err = %v", err)
+	}
+}
+
+func TestWhereAServiceIs(t *testing.T) {
+	for _, tt := range []struct {
+		region, own, ignore string
+		want                string
+	}{
+		{"eu-central-1", "", "", "https://ec2.eu-central-1.amazonaws.com/"},
+		{"cn-north-1", "", "", "https://ec2.cn-north-1.amazonaws.com.cn/"},
+		{"us-gov-west-1", "", "", "https://ec2.us-gov-west-1.amazonaws.com/"},
+		{"us-isob-east-1", "", "", "https://ec2.us-isob-east-1.sc2s.sgov.gov/"},
+		{"eu-central-1", "http://ec2.test", "", "http://ec2.test/"},
+		{"eu-central-1", "http://ec2.test", "true", "https://ec2.eu-central-1.amazonaws.com/"},
+	} {
+		t.Setenv("AWS_ENDPOINT_URL_EC2", tt.own)
+		t.Setenv("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", tt.ignore)
+		if got := New(aws.Config{Region: tt.region}).endpoint(EC2); got != tt.want {
+			t.Errorf("%s: %s, want %s", tt.region, got, tt.want)
+		}
+	}
+}
