@@ -79,25 +79,35 @@ func run(ctx context.Context, getenv func(string) string, stdout io.Writer, begi
 }
 
 func deployment(in *inputs.Inputs, rep *report.Report, begin time.Time) *deploy.Deployment {
-	return deploy.New(in, rep, host.SSH(remote.Config{
+	account := deploy.Account(in, rep)
+	dial := host.SSH(remote.Config{
 		Signer: in.Signer, HostKeys: in.HostKeys, Jumps: in.Jumps, ConnectTimeout: in.ConnectTimeout,
-	}), deploy.S3, begin)
+	}, deploy.NewDoor(in, rep, account))
+	return deploy.New(in, rep, dial, deploy.S3, begin).As(account)
 }
 
-// post is the post step. It has something to do only when run began to change a host and was killed
-// before its end: by the runner after a cancellation that took too long, or for want of memory.
+// post is the post step. It has something to do only when run began to change a host, or left a port
+// open, and was killed before its end: by the runner after a cancellation that took too long, or for
+// want of memory.
 func post(ctx context.Context, getenv func(string) string, stdout io.Writer, begin time.Time) int {
-	if getenv("STATE_"+deploy.StateBegun) == "" || getenv("STATE_"+deploy.StateEnded) != "" {
+	begun := getenv("STATE_"+deploy.StateBegun) != "" && getenv("STATE_"+deploy.StateEnded) == ""
+	opened := getenv("STATE_" + deploy.StateOpened)
+	if !begun && opened == "" {
 		return exitOK
 	}
 	rep := report.New(stdout, getenv)
 	rep.Info("deploy-action " + version)
 	in, err := inputs.Parse(getenv)
 	rep.Mask(in.Secrets()...)
-	if err == nil {
+	if err == nil && opened != "" {
+		if shut := deploy.Shut(ctx, in, rep, deploy.Account(in, rep), opened); shut != nil {
+			rep.Warn("Left open", shut.Error()+"\nthe next run takes it away")
+		}
+	}
+	if err == nil && begun {
 		err = deploy.Resume(in, getenv("STATE_"+deploy.StateHosts))
 	}
-	if err == nil {
+	if err == nil && begun {
 		in.Operation, in.LockTimeout, in.Timeout = inputs.Tidy, min(in.LockTimeout, postLimit/4), postLimit
 		err = deployment(in, rep, begin).Tidy(ctx, func(name string) string {
 			return getenv("STATE_" + name)

@@ -135,7 +135,7 @@ func fromHost(t *testing.T, table *Table) {
 				"GITHUB_STEP_SUMMARY": filepath.Join(dir, "summary"), "GITHUB_STATE": filepath.Join(dir, "state"),
 			}
 			r, log := newReport(env)
-			dial := host.SSH(remote.Config{Signer: in.Signer, HostKeys: in.HostKeys})
+			dial := host.SSH(remote.Config{Signer: in.Signer, HostKeys: in.HostKeys}, nil)
 			result, err := deploy.New(in, r, dial, nil, time.Now()).Run(t.Context())
 			if (err != nil) != tt.fails {
 				t.Fatalf("Run: %v\n%s", err, log)

@@ -6,8 +6,8 @@ import (
 	"github.com/clothesme/deploy-action/internal/report"
 )
 
-// accountOf is as whom a run asks AWS.
-func accountOf(in *inputs.Inputs, rep *report.Report) *cloud.Account {
+// Account is as whom a run asks AWS.
+func Account(in *inputs.Inputs, rep *report.Report) *cloud.Account {
 	session := "deploy-action"
 	if in.Run.ID != "" {
 		session += "-" + in.Run.ID
@@ -16,4 +16,10 @@ func accountOf(in *inputs.Inputs, rep *report.Report) *cloud.Account {
 		Region: in.AWSRegion, Role: in.Role, Session: session, Mask: rep.Mask,
 		Token: cloud.Token{URL: in.Identity.URL, Bearer: in.Identity.Bearer.Reveal()},
 	}
+}
+
+// As has the run ask AWS as an account that something else of it asks as, too: its role is taken once.
+func (d *Deployment) As(account *cloud.Account) *Deployment {
+	d.account = account
+	return d
 }

@@ -23,7 +23,7 @@ func New(in *inputs.Inputs, rep *report.Report, dial host.Dialer, open Opener, b
 		in:     in, op: operationOf(in), open: open, begin: begin, wanted: make(chan string, 1),
 		fetches: make(chan struct{}, fetchesAtOnce), fetchPause: firstPause,
 	}
-	d.openParameters, d.openInstances, d.account = openParameters, openInstances, accountOf(in, rep)
+	d.openParameters, d.openInstances, d.account = openParameters, openInstances, Account(in, rep)
 	d.same = d.notRestarted
 	d.dial, d.token = dial, fmt.Sprintf("%s-%s", in.Run.ID, rand.Text())
 	if len(in.Instances) == 0 {

@@ -44,7 +44,8 @@ func (h *Host) Reconnect(
 			return nil
 		}
 		var dial *remote.DialError
-		if !errors.As(err, &dial) && !Lost(err) && ctx.Err() == nil {
+		var shut *DoorError // what is between here and AWS may be what is between here and the host
+		if !errors.As(err, &dial) && !errors.As(err, &shut) && !Lost(err) && ctx.Err() == nil {
 			return err
 		}
 		select {

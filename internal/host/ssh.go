@@ -17,11 +17,32 @@ import (
 	"github.com/clothesme/deploy-action/scripts"
 )
 
+// Door is what has to be open while somebody logs in to a host.
+type Door interface {
+	// Open opens it until shut is called.
+	Open(ctx context.Context) (shut func(), err error)
+}
+
+// DoorError is why it was not opened: the host was not dialled.
+type DoorError struct{ Err error }
+
+func (e *DoorError) Error() string { return fmt.Sprintf("open the port to this runner: %v", e.Err) }
+
+func (e *DoorError) Unwrap() error { return e.Err }
+
 // SSH returns the Dialer that deployments use: one connection a host, and in it one conversation.
-func SSH(cfg remote.Config) Dialer {
-	turns := make(chan struct{}, atOnce)
+// The door may be nil.
+func SSH(cfg remote.Config, door Door) Dialer {
+	turns := make(chan struct{}, LoginsAtOnce)
 	return func(ctx context.Context, host remote.Host) (Shell, error) {
 		again := func(ctx context.Context) (*remote.Client, error) {
+			if door != nil {
+				shut, err := door.Open(ctx) // once for all that wait for their turn
+				if err != nil {
+					return nil, &DoorError{err}
+				}
+				defer shut()
+			}
 			select {
 			case turns <- struct{}{}:
 				defer func() { <-turns }()
@@ -41,9 +62,9 @@ func SSH(cfg remote.Config) Dialer {
 	}
 }
 
-// atOnce bounds the connections that are not logged in yet: of more than ten an sshd drops some, by
+// LoginsAtOnce bounds the connections that are not logged in yet: of more than ten an sshd drops some, by
 // its default (sshd_config(5), MaxStartups), and the one that all may come to is a bastion's.
-const atOnce = 8
+const LoginsAtOnce = 8
 
 // leastPatience is for a login shell that starts slowly, where connect-timeout is short.
 const leastPatience = 10 * time.Second

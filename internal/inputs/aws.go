@@ -3,6 +3,7 @@ package inputs
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"regexp"
 )
 
@@ -27,5 +28,39 @@ func setRole(p *parser, value string) error {
 			"permissions: {contents: read, id-token: write} (a pull request from a fork gets no token)")
 	}
 	p.in.Role = value
+	return nil
+}
+
+// docs.aws.amazon.com/AWSEC2/latest/UserGuide/resource-ids.html
+var groupID = regexp.MustCompile(`^sg-[0-9a-f]{8}([0-9a-f]{9})?$`)
+
+func setSecurityGroup(p *parser, value string) error {
+	if value != "" && !groupID.MatchString(value) {
+		return fmt.Errorf("must be the id of a security group of the hosts, such as \"sg-0123456789abcdef0\" %s", got(value))
+	}
+	p.in.SecurityGroup = value
+	return nil
+}
+
+// setRunnerCIDR takes an address or a network. A wide one is nobody's own.
+func setRunnerCIDR(p *parser, value string) error {
+	if value == "" {
+		return nil
+	}
+	if p.values["security-group"] == "" {
+		return errors.New(`is for the input "security-group" only: leave it out, or name that group`)
+	}
+	network, err := netip.ParsePrefix(value)
+	if address, only := netip.ParseAddr(value); only == nil && address.Zone() == "" {
+		network, err = netip.PrefixFrom(address, address.BitLen()), nil
+	}
+	if err != nil || network.Masked() != network || network.Addr().Is4In6() {
+		return fmt.Errorf("must be the address or the network that this runner comes from, such as \"203.0.113.7\" or "+
+			"\"203.0.113.0/28\" %s", got(value))
+	}
+	if least := map[bool]int{true: 16, false: 32}[network.Addr().Is4()]; network.Bits() < least {
+		return fmt.Errorf("must be a network of your own, of at least /%d %s", least, got(value))
+	}
+	p.in.RunnerCIDR = network.String()
 	return nil
 }

@@ -1,6 +1,7 @@
 package inputs
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 )
@@ -33,5 +34,28 @@ func TestTheRoleToAssume(t *testing.T) {
 				t.Error("what opens the job's identity is not masked")
 			}
 		})
+	}
+}
+
+func TestWhereTheRunnerComesFrom(t *testing.T) {
+	for value, want := range map[string]string{
+		"203.0.113.7": "203.0.113.7/32", "203.0.113.0/28": "203.0.113.0/28", "2001:db8::1": "2001:db8::1/128", "": "",
+		"203.0.113.7/28": "must be the address or the network", "web": "must be the address or the network",
+		"fe80::1%eth0": "must be the address or the network", "::ffff:203.0.113.7": "must be the address or the network",
+		"0.0.0.0/0": "must be a network of your own, of at least /16", "2001::/16": "of at least /32",
+	} {
+		key, _ := newKey(t, "")
+		in, err := Parse(with(runner(key), map[string]string{
+			"security-group": "sg-0123456789abcdef0", "runner-cidr": value,
+		}))
+		_, parsed := netip.ParsePrefix(want)
+		switch {
+		case want != "" && parsed != nil:
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%q: %v, want %q", value, err, want)
+			}
+		case err != nil || in.RunnerCIDR != want || in.SecurityGroup != "sg-0123456789abcdef0":
+			t.Errorf("%q: %q, %v", value, in.RunnerCIDR, err)
+		}
 	}
 }

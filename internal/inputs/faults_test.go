@@ -425,6 +425,14 @@ func TestFaults(t *testing.T) {
 			`must not be every network, or any visitor could say that he is another (got "::/0")`,
 		},
 		{
+			"security-group", "web",
+			`must be the id of a security group of the hosts, such as "sg-0123456789abcdef0" (got "web")`,
+		},
+		{
+			"runner-cidr", "203.0.113.7",
+			`is for the input "security-group" only: leave it out, or name that group`,
+		},
+		{
 			"role-to-assume", "deploy",
 			`must be the ARN of a role, such as "arn:aws:iam::123456789012:role/deploy" (got "deploy")`,
 		},

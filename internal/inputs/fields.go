@@ -78,6 +78,8 @@ func fields() []field {
 		{name: "proxy-jump-key", shape: keyText, set: setProxyJumpKey},
 		{name: "proxy-jump-passphrase", shape: password, set: setProxyJumpPassphrase},
 		{name: "proxy-jump-fingerprint", shape: text, set: setProxyJumpFingerprint},
+		{name: "security-group", set: setSecurityGroup},
+		{name: "runner-cidr", set: setRunnerCIDR},
 		{
 			name: "connect-timeout", def: defaultConnectTimeout,
 			set: duration(func(in *Inputs) *time.Duration { return &in.ConnectTimeout }, time.Second, 10*time.Minute),

@@ -44,6 +44,9 @@ type Inputs struct {
 	JumpKey        Secret        // as given; "": it is Key
 	JumpPassphrase Secret
 
+	SecurityGroup string // whose port is open to this runner while it logs in; "": none
+	RunnerCIDR    string // the network from where the hosts see it come; "": that is found out
+
 	Operation Operation
 	Release   string // for Rollback: which; "": the one before the active
 
