@@ -37,11 +37,11 @@ type Config struct {
 
 func (cfg Config) normalize() (Config, error) {
 	if cfg.Signer == nil || cfg.HostKeys == nil {
-		return cfg, errors.New("dial: a key and host keys are required")
+		return cfg, errors.New("bug in deploy-action: dial: a key and host keys are required")
 	}
 	for _, jump := range cfg.Jumps {
 		if jump.Signer == nil || jump.HostKeys == nil {
-			return cfg, fmt.Errorf("dial: a key and host keys are required for %s, too", jump.Host)
+			return cfg, fmt.Errorf("bug in deploy-action: dial: a key and host keys are required for %s, too", jump.Host)
 		}
 	}
 	if cfg.ConnectTimeout <= 0 {

@@ -15,7 +15,7 @@ var (
 	// but the host never said how the command did (RFC 4254, 6.10 allows it).
 	ErrNoExitStatus = errors.New("the session ended without an exit status")
 	// ErrClosed is inside whatever was cut short by this side's Close.
-	ErrClosed = errors.New("closed by this side")
+	ErrClosed = errors.New("closed here")
 	// ErrKeepalive is inside a [LostError] when the host stopped answering.
 	ErrKeepalive = errors.New("the host stopped answering keepalives")
 )

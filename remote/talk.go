@@ -105,7 +105,7 @@ func (t *Talk) Done() <-chan struct{} { return t.over }
 func (t *Talk) Beat() { t.in.put("beat\n") }
 
 // ErrSkipped is why a turn was not begun: the one before it has failed.
-var ErrSkipped = errors.New("not begun, since what comes before it failed")
+var ErrSkipped = errors.New("not begun")
 
 // Begin sends pieces of work, and does not wait. They are done one after the other, and none after
 // one that fails; what is held stands alone.

@@ -155,10 +155,10 @@ func Assign(verb Verb, values Values) ([]byte, error) {
 	var out bytes.Buffer
 	for _, key := range slices.Sorted(maps.Keys(values)) {
 		if !name.MatchString(key) {
-			return nil, fmt.Errorf("compose %s: bad variable name %q", verb, key)
+			return nil, fmt.Errorf("bug in deploy-action: compose %s: bad variable name %q", verb, key)
 		}
 		if strings.ContainsRune(values[key], 0) {
-			return nil, fmt.Errorf("compose %s: value of %s holds a NUL", verb, key)
+			return nil, fmt.Errorf("bug in deploy-action: compose %s: value of %s holds a NUL", verb, key)
 		}
 		// A variable that the host's environment already exports would stay exported, to every
 		// child.

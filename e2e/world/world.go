@@ -120,6 +120,9 @@ func (w *World) Run(job lab.Job) *lab.Result {
 	if len(result.Unexpected) > 0 || len(result.FileErrors) > 0 {
 		w.T.Errorf("the runner complains: unexpected inputs %v, files %v", result.Unexpected, result.FileErrors)
 	}
+	if log := result.Log(); strings.Contains(log, "bug in deploy-action: ") {
+		w.T.Errorf("the run has met what nobody should:\n%s", log)
+	}
 	return result
 }
 

@@ -613,7 +613,7 @@ func checkFailure(t *testing.T, f *fakeHost, err error, kind string) {
 	if !errors.As(err, &failure) {
 		t.Fatalf("err = %v, want a *Failure", err)
 	}
-	for _, fact := range []string{"\nhost: ubuntu@web-1", "\nsite: ", "\nnext: "} {
+	for _, fact := range []string{"\nhost: ubuntu@web-1", "\nsite: ", "\nnext: ", "; more: " + failure.Topic.URL()} {
 		if !strings.Contains(err.Error(), fact) {
 			t.Errorf("message lacks %q:\n%v", fact, err)
 		}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/clothesme/deploy-action/internal/host"
+	"github.com/clothesme/deploy-action/internal/inputs"
 	"github.com/clothesme/deploy-action/internal/outcome"
 	"github.com/clothesme/deploy-action/internal/state"
 	"github.com/clothesme/deploy-action/remote"
@@ -51,10 +52,11 @@ func (d *Deployment) failure(s step, cause, undone error) *outcome.Failure {
 			f.Hosts = append(f.Hosts, h.Address.String())
 		}
 	}
-	f.Next = d.next(s, at, cause)
+	f.Next, f.Topic = d.next(s, at, cause), d.topic(s, cause)
 	if unsure != nil && d.op.success != outcome.Removed {
 		f.Next = fmt.Sprintf("see which port is active: ssh %s ls %s; then run this workflow again, it finds out "+
 			"and goes on from there", sshTarget(unsure.Address), d.flagDir())
+		f.Topic = outcome.TopicLost
 	}
 	if undone != nil {
 		f.What += "\nand taking it back failed too: " + outcome.Describe(undone)
@@ -183,6 +185,75 @@ func (d *Deployment) next(s step, h *target, cause error) string {
 		return "put right what is named above and run this workflow again"
 	}
 	return "run this workflow again; it finds out what is there and goes on"
+}
+
+// topic is the section of the documents that says more about a failure.
+func (d *Deployment) topic(s step, cause error) outcome.Topic {
+	var (
+		no       *host.Error
+		order    *state.OrderError
+		none     *state.ChoiceError
+		down     *downError
+		shell    *host.ShellError
+		auth     *remote.AuthError
+		hostKey  *remote.HostKeyError
+		ofScript outcome.Topic
+	)
+	if errors.As(cause, &no) {
+		ofScript = outcome.TopicOf(no.Code)
+	}
+	switch {
+	case errors.Is(cause, context.Canceled), errors.As(cause, &order):
+		return outcome.TopicOtherRun
+	case errors.Is(cause, errTimeout) || errors.Is(cause, errDeadline):
+		return outcome.TopicTime
+	case errors.As(cause, &none):
+		return outcome.TopicRollback
+	case errors.As(cause, &down):
+		return outcome.TopicDown
+	case errors.As(cause, &hostKey):
+		return outcome.TopicHostKey
+	case errors.As(cause, &auth):
+		return outcome.TopicKey
+	case errors.As(cause, &shell):
+		return outcome.TopicLogin
+	case s.name == "connect":
+		return outcome.TopicNoAnswer
+	case errors.Is(cause, host.ErrGone), host.Lost(cause), errors.Is(cause, errRestarted):
+		return outcome.TopicLost
+	case d.in.Operation == inputs.Remove && ofScript != outcome.TopicOtherRun && s.name != "check":
+		return outcome.TopicRemove
+	case d.in.Operation == inputs.Maintenance && ofScript != outcome.TopicOtherRun && s.name != "check":
+		return outcome.TopicMaintenance
+	case ofScript != "":
+		return ofScript
+	}
+	return cmp.Or(topicOfStep[s.name], outcome.TopicTexts)
+}
+
+// topicOfStep is for what a step's own check or this side finds.
+var topicOfStep = map[string]outcome.Topic{
+	"env-from":    outcome.TopicAWS,
+	"find":        outcome.TopicInputs,
+	"read":        outcome.TopicWorkspace,
+	"fetch":       outcome.TopicWorkspace, // git's own failures have an exit code
+	"lock":        outcome.TopicHost,
+	"check":       outcome.TopicHost,
+	"install":     outcome.TopicHost,
+	"detect":      outcome.TopicRuns,
+	"adopt":       outcome.TopicRuns,
+	"resolve":     outcome.TopicS3,
+	"setup":       outcome.TopicRights,
+	"site":        outcome.TopicRights,
+	"choose":      outcome.TopicRollback,
+	"agree":       outcome.TopicRollback,
+	"settle":      outcome.TopicWorkers,
+	"workers":     outcome.TopicWorkers,
+	"build":       outcome.TopicBuild,
+	"certificate": outcome.TopicCertificate,
+	"start":       outcome.TopicInPlace,
+	"replace":     outcome.TopicInPlace,
+	"logs":        outcome.TopicRun,
 }
 
 // place is what a remedy names of this run.

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/clothesme/deploy-action/internal/inputs"
+	"github.com/clothesme/deploy-action/internal/outcome"
 	"github.com/clothesme/deploy-action/scripts"
 )
 
@@ -107,7 +108,7 @@ func TestStatusAndPlanOfAHostSetUpByHand(t *testing.T) {
 	f.holder = ""
 	if _, _, err := deployTo(t, f, in); err == nil || !strings.Contains(err.Error(),
 		"no release is active, so there is none before it\nhost: ubuntu@web-1\nsite: unchanged; "+theVersionByHand) ||
-		!strings.HasSuffix(err.Error(), "\nnext: deploy first") {
+		!strings.HasSuffix(err.Error(), "\nnext: deploy first; more: "+outcome.TopicRollback.URL()) {
 		t.Errorf("rollback: %v", err)
 	}
 }

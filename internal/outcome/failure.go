@@ -51,6 +51,7 @@ type Failure struct {
 	Serving  string   // for people: what serves now
 	Each     []string // in its place, where there are several hosts: each one's
 	Next     string   // what to do
+	Topic    Topic    // where more of it is read
 	Err      error
 	ExitCode int // of the command that failed, with which the run ends, too; 0 where there is none
 }
@@ -77,7 +78,7 @@ func (f *Failure) Error() string {
 	for _, line := range f.Each {
 		b.WriteString("\n  " + line)
 	}
-	b.WriteString("\nnext: " + f.Next)
+	b.WriteString("\nnext: " + f.Next + "; more: " + f.Topic.URL())
 	return b.String()
 }
 
@@ -85,7 +86,7 @@ func (f *Failure) Error() string {
 func Refuse(cause error) *Failure {
 	return &Failure{
 		Outcome: Failed, Step: "inputs", What: cause.Error(), Site: SiteUnchanged, Serving: "no host was dialled",
-		Next: "put right what is named above and run this workflow again", Err: cause,
+		Next: "put right what is named above and run this workflow again", Topic: TopicInputs, Err: cause,
 	}
 }
 

@@ -29,6 +29,9 @@ func TestARemedyNamesThePlace(t *testing.T) {
 		if got := p.Remedy(exit.Code); strings.ContainsAny(got, "{}") {
 			t.Errorf("%s: %q", exit.Name, got)
 		}
+		if TopicOf(exit.Code) == "" && exit.Code != scripts.ExitCheck {
+			t.Errorf("%s has no section in docs/troubleshooting.md", exit.Name)
+		}
 	}
 	for code := range remedies {
 		if code < scripts.Exits[0].Code || code > scripts.Exits[len(scripts.Exits)-1].Code {

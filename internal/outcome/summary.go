@@ -105,7 +105,7 @@ func (f *Failure) markdown() string {
 		b.WriteString("\n  - " + report.MarkdownText(line))
 	}
 	b.WriteString("\n")
-	fmt.Fprintf(&b, "- **Next:** %s\n\n", report.MarkdownText(f.Next))
+	fmt.Fprintf(&b, "- **Next:** %s (%s)\n\n", report.MarkdownText(f.Next), report.MarkdownLink("more", f.Topic.URL()))
 	if len(f.Evidence) > 0 {
 		fmt.Fprintf(&b, "<details><summary>The host's own last lines</summary>\n\n%s\n</details>\n\n",
 			report.MarkdownBlock(strings.Join(f.Evidence, "\n")))

@@ -87,11 +87,12 @@ func examples() map[string]struct {
 			"  | RuntimeError: DATABASE_URL is not set",
 		},
 		Hosts: []string{"ubuntu@203.0.113.7"}, Site: SiteUnchanged, Serving: old.Serving,
-		Next: "fix the release and push again",
+		Next: "fix the release and push again", Topic: TopicEnds,
 	}
 	restored := &Failure{
 		Outcome: Restored, Step: "verify", What: "verify: GET /health through nginx: answered 500",
 		Hosts: []string{"ubuntu@203.0.113.7"}, Site: SiteRestored, Serving: old.Serving, Next: "make it answer right",
+		Topic: TopicAnswer,
 	}
 	retired := slices.Concat(switched, []Span{ran("retire", "drain", 8250, 800), ran("retire", "stop", 9050, 40)})
 	unhealthy := slices.Concat(spans[:last], []Span{
@@ -156,7 +157,7 @@ func TestNothingOfOthersBecomesMarkup(t *testing.T) {
 			cause := x.cause
 			var f *Failure
 			if errors.As(cause, &f) {
-				f.What, f.Serving, f.Next = hostile, hostile, hostile
+				f.What, f.Serving, f.Next, f.Topic = hostile, hostile, hostile, hostile
 				f.Evidence, f.Hosts = []string{hostile, "```", "~~~"}, []string{hostile, hostile}
 			} else if cause != nil {
 				cause = errors.New(hostile)

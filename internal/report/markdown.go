@@ -49,7 +49,7 @@ func MarkdownLink(text, target string) string {
 }
 
 // plainURL: of characters that Markdown and HTML give no meaning to.
-var plainURL = regexp.MustCompile(`^https?://[A-Za-z0-9.:/_~%?=+-]+$`)
+var plainURL = regexp.MustCompile(`^https?://[A-Za-z0-9.:/_~%?=+-]+(#[a-z0-9-]+)?$`)
 
 // escapeCode escapes the one character that ends a table's cell even within code (GFM, tables
 // extension).

@@ -46,7 +46,7 @@ say() { printf '%s\n' "$*" >&2 || :; }
 # result KEY VALUE: one fact for Go. A value is one line; anything else is a bug here, so it ends
 # the script.
 result() {
-  case $2 in *$'\n'* | *$'\r'*) die 1 "result $1 holds a line break" ;; esac
+  case $2 in *$'\n'* | *$'\r'*) die 1 "bug in deploy-action: result $1 holds a line break" ;; esac
   if [[ -n ${results_fd-} ]]; then { printf '%s=%s\n' "$1" "$2" >&"$results_fd"; } 2>/dev/null || results_fd=''; fi # then they are not kept
   printf '%s%s=%s\n' "${tag:+$tag }" "$1" "$2" || :
 }
