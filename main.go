@@ -1,6 +1,6 @@
 // Deploy-action puts a release of an HTTP application behind nginx on a host, over SSH, without
-// losing a request. It is a GitHub Action; see action.yml for what it takes and gives, and
-// internal/deploy for what it does.
+// losing a request. It is a GitHub Action, and a command for everywhere else; see action.yml for
+// what it takes and gives, and internal/deploy for what it does.
 package main
 
 import (
@@ -30,13 +30,24 @@ func main() {
 	// A log that nobody reads any more must not end a deployment half-way.
 	signal.Ignore(syscall.SIGPIPE)
 	ctx, _ := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	flags, err := inputs.ParseArgs(os.Args[1:])
+	if flags.Help || flags.Version || err != nil {
+		os.Exit(tell(flags, err, os.Stdout))
+	}
+	if os.Getenv("GITHUB_ACTIONS") != "true" {
+		signals := make(chan os.Signal, 2)
+		signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+		go atTheSecond(signals, func() { os.Exit(exitFailed) })
+		os.Exit(runOutside(ctx, flags, os.Getenv, os.Stdout, begin))
+	}
 	// The runner kills 10 s after its first signal; a hang must not take the log's last lines with
 	// it.
 	context.AfterFunc(ctx, func() { time.AfterFunc(lastWord, func() { os.Exit(exitFailed) }) })
+	getenv := flags.Getenv(os.Getenv, false)
 	if filepath.Base(os.Args[0]) == postName {
-		os.Exit(post(ctx, os.Getenv, os.Stdout, begin))
+		os.Exit(post(ctx, getenv, os.Stdout, begin))
 	}
-	os.Exit(run(ctx, os.Getenv, os.Stdout, begin))
+	os.Exit(run(ctx, getenv, os.Stdout, begin))
 }
 
 // postName is the name under which action.yml starts the program once the job is over, whatever
@@ -46,6 +57,7 @@ const postName = "deploy-action-post"
 const (
 	exitOK     = 0
 	exitFailed = 1
+	exitUsage  = 2
 	lastWord   = 9 * time.Second
 )
 
@@ -55,6 +67,11 @@ func run(ctx context.Context, getenv func(string) string, stdout io.Writer, begi
 	rep := report.New(stdout, getenv)
 	rep.Info("deploy-action " + version)
 	in, err := inputs.Parse(getenv)
+	return perform(ctx, rep, in, err, begin)
+}
+
+// perform deploys what the inputs say, unless err says what is wrong with them.
+func perform(ctx context.Context, rep *report.Report, in *inputs.Inputs, err error, begin time.Time) int {
 	rep.Mask(in.Secrets()...)
 	if err != nil {
 		refusal := outcome.Refuse(err)
@@ -86,38 +103,51 @@ func deployment(in *inputs.Inputs, rep *report.Report, begin time.Time) *deploy.
 	return deploy.New(in, rep, dial, deploy.S3, begin).As(account)
 }
 
-// post is the post step. It has something to do only when run began to change a host, or left a port
-// open, and was killed before its end: by the runner after a cancellation that took too long, or for
-// want of memory.
+// post is the post step. It has something to do only when run was killed before its end: by the
+// runner after a cancellation that took too long, or for want of memory.
 func post(ctx context.Context, getenv func(string) string, stdout io.Writer, begin time.Time) int {
-	begun := getenv("STATE_"+deploy.StateBegun) != "" && getenv("STATE_"+deploy.StateEnded) == ""
-	opened := getenv("STATE_" + deploy.StateOpened)
-	if !begun && opened == "" {
+	saved := func(name string) string { return getenv("STATE_" + name) }
+	if !isLeft(saved) {
 		return exitOK
 	}
 	rep := report.New(stdout, getenv)
 	rep.Info("deploy-action " + version)
 	in, err := inputs.Parse(getenv)
 	rep.Mask(in.Secrets()...)
-	if err == nil && opened != "" {
+	tidy(ctx, rep, in, err, begin, saved)
+	return exitOK
+}
+
+// isLeft tells by what a run has saved whether it began to change a host and did not end, or left a
+// port open.
+func isLeft(saved func(name string) string) bool {
+	return isBegun(saved) || saved(deploy.StateOpened) != ""
+}
+
+func isBegun(saved func(name string) string) bool {
+	return saved(deploy.StateBegun) != "" && saved(deploy.StateEnded) == ""
+}
+
+// tidy puts right what is left of a run, unless err says that its inputs are wrong.
+func tidy(ctx context.Context, rep *report.Report, in *inputs.Inputs, err error, begin time.Time,
+	saved func(name string) string,
+) {
+	if opened := saved(deploy.StateOpened); err == nil && opened != "" {
 		if shut := deploy.Shut(ctx, in, rep, deploy.Account(in, rep), opened); shut != nil {
 			rep.Warn("Left open", shut.Error()+"\nthe next run takes it away")
 		}
 	}
-	if err == nil && begun {
-		err = deploy.Resume(in, getenv("STATE_"+deploy.StateHosts))
+	if err == nil && isBegun(saved) {
+		err = deploy.Resume(in, saved(deploy.StateHosts))
 	}
-	if err == nil && begun {
+	if err == nil && isBegun(saved) {
 		in.Operation, in.LockTimeout, in.Timeout = inputs.Tidy, min(in.LockTimeout, postLimit/4), postLimit
-		err = deployment(in, rep, begin).Tidy(ctx, func(name string) string {
-			return getenv("STATE_" + name)
-		})
+		err = deployment(in, rep, begin).Tidy(ctx, saved)
 	}
 	if err != nil {
 		rep.Warn("The deployment was cut off", fmt.Sprintf("and what it left could not be tidied up; the next "+
 			"deployment does that\n%v", err))
 	}
-	return exitOK
 }
 
 // postLimit is well within the five minutes that a cancelled job has for its post steps

@@ -55,7 +55,9 @@ func TestVersionComesFirst(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	log, err := exec.CommandContext(t.Context(), binary).Output()
+	cmd := exec.CommandContext(t.Context(), binary)
+	cmd.Env = append(os.Environ(), "GITHUB_ACTIONS=true")
+	log, err := cmd.Output()
 	if err == nil || !strings.HasPrefix(string(log), "deploy-action v1.2.3\n::error title=Invalid inputs::input "+
 		"\"host\"") {
 		t.Errorf("err %v, log:\n%s", err, log)

@@ -55,7 +55,12 @@ func newPublisher(t *testing.T) *publisher {
 	stubs := filepath.Join(dir, "stubs")
 	for name, script := range map[string]string{
 		"docker": `[[ $* == "manifest inspect ghcr.io/o/r@$DIGEST" && -z $PRIVATE ]]`,
-		"gh":     `[[ $1 == release && $2 != view ]] && printf '%s\n' "$*" >>"$GH_LOG"`,
+		"gh": `case $2 in
+  view) cat -- "$GH_LOG.$3"; exit ;;
+  create) echo true >"$GH_LOG.$3" ;;
+  edit) echo false >"$GH_LOG.$3" ;;
+esac
+printf '%s\n' "$*" >>"$GH_LOG"`,
 	} {
 		writeScript(t, filepath.Join(stubs, name), script)
 	}
@@ -68,6 +73,9 @@ func newPublisher(t *testing.T) *publisher {
 		t.Fatal(err)
 	}
 	p.git("-C", p.clone, "add", ".")
+	for _, name := range []string{"checksums.txt", "deploy-action-linux-amd64"} { // download-artifact brings them
+		writeScript(t, filepath.Join(p.clone, "binaries", name), "")
+	}
 	p.git("-C", p.clone, "-c", "user.name=ada", "-c", "user.email=ada@example.com", "commit", "--quiet", "-m", "first")
 	p.git("-C", p.clone, "push", "--quiet", "origin", "main")
 	return p
@@ -161,12 +169,16 @@ func TestReleaseTags(t *testing.T) {
 			t.Errorf("tagging v%s moved %s", tt.version, after)
 		}
 		must("publish", makeStep, tt.version)
+		must("publish", makeStep, tt.version)
 		out := must("publish", moveStep, tt.version)
 		if got := image(major); got != of(tt.major) || !strings.Contains(out, tt.says) {
 			t.Errorf("after v%s, %s runs %s:\n%s", tt.version, major, got, out)
 		}
 	}
 	log := read(t, p.ghLog())
+	if got := strings.Count(log, "release upload v1.2.9 --clobber binaries/checksums.txt binaries/deploy-action-linux-amd64\n"); got != 1 {
+		t.Errorf("the release of 1.2.9 gets the binaries %d times:\n%s", got, log)
+	}
 	if !strings.HasPrefix(log, "release create v1.2.9 --verify-tag --draft ") || strings.Contains(log, "--target") ||
 		strings.Count(log, "\nrelease edit ") != 4 {
 		t.Errorf("gh was asked for\n%s", log)

@@ -23,6 +23,7 @@ var more = map[string]map[string]string{
 // support for a Node.js some months after its own end, and jobs whose actions want it then fail.
 var onNode24 = map[string]int{
 	"actions/checkout": 5, "actions/setup-go": 7, "docker/setup-buildx-action": 4, "actions/attest": 4,
+	"actions/upload-artifact": 6, "actions/download-artifact": 7,
 }
 
 // pushesWith is how a checkout says that it leaves a key in the workspace, to push tags with. The key is a secret of an

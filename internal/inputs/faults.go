@@ -22,12 +22,20 @@ func (e Errors) Unwrap() []error { return e }
 
 // Fault is what is wrong with one input, and how to put it right.
 type Fault struct {
-	Input string
-	Err   error
+	Input   string
+	Err     error
+	Outside bool // of GitHub, where an input is a flag
 }
 
 func (f *Fault) Error() string {
-	return fmt.Sprintf("input %q: %s", f.Input, strings.ReplaceAll(f.Err.Error(), "\n", "; "))
+	return fmt.Sprintf("%s: %s", f.where(), strings.ReplaceAll(f.Err.Error(), "\n", "; "))
+}
+
+func (f *Fault) where() string {
+	if f.Outside {
+		return fmt.Sprintf("--%s (or %s)", f.Input, variable(f.Input))
+	}
+	return fmt.Sprintf("input %q", f.Input)
 }
 
 func (f *Fault) Unwrap() error { return f.Err }

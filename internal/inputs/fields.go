@@ -52,6 +52,7 @@ type field struct {
 	def      string // the default in action.yml, "" for none
 	context  string // or the expression that is the default there; theCommit is none
 	required string // what to do when it is missing, "" for an input that may be
+	outside  string // the same outside of GitHub, "" where it does not differ
 	set      func(p *parser, value string) error
 }
 
@@ -68,6 +69,7 @@ func fields() []field {
 			name: "key", shape: keyText, set: setKey,
 			required: "pass the private key, such as ${{ secrets.DEPLOY_KEY }} (a secret that does not exist, or " +
 				"that a workflow from a fork may not see, is empty)",
+			outside: "name the file of the private key with --key-file, or set the environment variable to its text",
 		},
 		{name: "passphrase", shape: password, set: setPassphrase},
 		{name: "certificate", shape: text, set: setCertificate},
@@ -122,10 +124,13 @@ func fields() []field {
 		{
 			name: "repository", context: "github.repository", set: setRepository,
 			required: `write "owner/name" (GITHUB_REPOSITORY is not set either)`,
+			outside: `write "owner/name"; with --source=workspace, too, where it is the name of the application (GITHUB_REPOSITORY ` +
+				"is not set either)",
 		},
 		{
 			name: "ref", context: theCommit, set: setRef,
 			required: "write a commit, branch or tag (GITHUB_SHA is not set either)",
+			outside:  `write the commit, such as "$(git rev-parse HEAD)" (GITHUB_SHA is not set either)`,
 		},
 		{name: "token", context: "github.token", shape: password, set: setToken},
 		{name: "build", shape: text, set: script(func(in *Inputs) *string { return &in.Build })},

@@ -27,6 +27,8 @@ import (
 
 // Inputs is what to deploy, where and how.
 type Inputs struct {
+	Outside bool // of GitHub, where an input is a flag
+
 	Hosts     []remote.Host // with Instances these are not all, before Found
 	Instances []Instances
 	Address   Address  // of instances
@@ -139,11 +141,17 @@ type Health struct {
 // Parse reads the inputs. All faults are returned at once, as Errors, in the order of action.yml;
 // the Inputs are then incomplete and good for Secrets only, which must be masked before the faults
 // are printed.
-func Parse(getenv func(string) string) (*Inputs, error) {
+func Parse(getenv func(string) string) (*Inputs, error) { return parse(getenv, false) }
+
+// ParseOutside is Parse where there is no GitHub: faults name flags, and how things are there.
+func ParseOutside(getenv func(string) string) (*Inputs, error) { return parse(getenv, true) }
+
+func parse(getenv func(string) string, outside bool) (*Inputs, error) {
 	run, runErr := parseRun(getenv)
 	p := &parser{
 		in: &Inputs{
-			Run: run, ServerURL: run.ServerURL, Workspace: getenv("GITHUB_WORKSPACE"),
+			Outside: outside,
+			Run:     run, ServerURL: run.ServerURL, Workspace: getenv("GITHUB_WORKSPACE"),
 			Identity: Identity{
 				URL: getenv("ACTIONS_ID_TOKEN_REQUEST_URL"), Bearer: Secret(getenv("ACTIONS_ID_TOKEN_REQUEST_TOKEN")),
 			},

@@ -167,27 +167,27 @@ func (in *Inputs) Found(hosts []remote.Host) error {
 	for _, host := range hosts {
 		for _, other := range in.Hosts {
 			if other.String() == host.String() {
-				errs = append(errs, &Fault{"instances", fmt.Errorf("finds %s (%s), which %s already: a host is deployed to "+
-					"once, so leave one of them out", host, host.Alias, named(other))})
+				errs = append(errs, in.faultOf("instances", fmt.Errorf("finds %s (%s), which %s already: a host is deployed to "+
+					"once, so leave one of them out", host, host.Alias, named(other))))
 			}
 		}
 		in.Hosts = append(in.Hosts, host)
 	}
 	switch n := len(in.Hosts); {
 	case n == 0:
-		errs = append(errs, &Fault{"instances", errors.New("must find a host, and finds none that runs and is in service: " +
-			"correct it, or \"aws-region\", or see on AWS why there is none")})
+		errs = append(errs, in.faultOf("instances", errors.New("must find a host, and finds none that runs and is in service: "+
+			"correct it, or \"aws-region\", or see on AWS why there is none")))
 	case n < in.Expect.Least || n > in.Expect.Most:
-		errs = append(errs, &Fault{"expect-hosts", fmt.Errorf("must be true of the hosts that there are, and there %s (got "+
+		errs = append(errs, in.faultOf("expect-hosts", fmt.Errorf("must be true of the hosts that there are, and there %s (got "+
 			"%q): correct it, or what names the hosts, or see on AWS why there are not as many as there should be",
-			hostsText(n), in.Expect.Text)})
+			hostsText(n), in.Expect.Text)))
 	}
 	for _, check := range []struct {
 		input string
 		err   error
 	}{{"https", in.oneForHTTPS()}, {"skip-unreachable", in.spares()}} {
 		if check.err != nil {
-			errs = append(errs, &Fault{check.input, check.err})
+			errs = append(errs, in.faultOf(check.input, check.err))
 		}
 	}
 	in.batchEach()
@@ -195,6 +195,10 @@ func (in *Inputs) Found(hosts []remote.Host) error {
 		return errs
 	}
 	return nil
+}
+
+func (in *Inputs) faultOf(input string, err error) *Fault {
+	return &Fault{Input: input, Err: err, Outside: in.Outside}
 }
 
 func named(host remote.Host) string {

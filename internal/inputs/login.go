@@ -19,8 +19,12 @@ func parseKey(p *parser, value, passphrase string) (ssh.Signer, error) {
 	signer, err := remote.ParseKey(value, p.values[passphrase])
 	switch {
 	case errors.Is(err, remote.ErrPassphraseMissing):
-		p.fault(passphrase, errors.New("is required: the private key is encrypted; pass its passphrase, such as ${{ "+
-			"secrets.SSH_PASSPHRASE }}"))
+		fault := errors.New("is required: the private key is encrypted; pass its passphrase, such as ${{ " +
+			"secrets.SSH_PASSPHRASE }}")
+		if p.in.Outside {
+			fault = errors.New("is required: the private key is encrypted; set the environment variable to its passphrase")
+		}
+		p.fault(passphrase, fault)
 		err = nil
 	case errors.Is(err, remote.ErrPassphraseWrong):
 		p.fault(passphrase, errors.New("must be the one of the private key: it does not open it"))

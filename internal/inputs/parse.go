@@ -36,7 +36,7 @@ type parser struct {
 
 func (p *parser) fault(name string, err error) {
 	if err != nil {
-		p.faults[name] = append(p.faults[name], &Fault{Input: name, Err: err})
+		p.faults[name] = append(p.faults[name], &Fault{Input: name, Err: err, Outside: p.in.Outside})
 	}
 }
 
@@ -57,6 +57,9 @@ func (p *parser) read(f field, value string) {
 		value = p.in.Run.context(f.context)
 	}
 	p.values[f.name] = value
+	if p.in.Outside && f.outside != "" {
+		f.required = f.outside
+	}
 	p.fault(f.name, check(f, value))
 }
 

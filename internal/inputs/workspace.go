@@ -18,6 +18,9 @@ func setSource(p *parser, value string) error {
 	switch {
 	case value != Git && value != Workspace:
 		return fmt.Errorf("must be %q or %q %s", Git, Workspace, got(value))
+	case value == Workspace && p.in.Outside && !filepath.IsAbs(p.in.Workspace):
+		return fmt.Errorf("must be %q in the root folder: start the program in the checkout that is to be sent "+
+			"(docker run -v \"$PWD:/work\" -w /work)", Git)
 	case value == Workspace && !filepath.IsAbs(p.in.Workspace):
 		return fmt.Errorf("must be %q outside of a workflow: GITHUB_WORKSPACE, the checkout to send, is not set", Git)
 	}

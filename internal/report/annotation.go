@@ -71,7 +71,7 @@ func (r *Report) keptWarnings() []byte {
 			who = fmt.Sprintf("%d hosts", len(names))
 		}
 		title, msg := strings.ReplaceAll(w.title, "\x00", who), strings.ReplaceAll(w.msg, "\x00", names[0])
-		out = append(out, command("warning", cut(oneLine(r.plain(title)), maxTitle), cut(r.plain(msg+list), maxAnnotation))...)
+		out = append(out, r.command("warning", cut(oneLine(r.plain(title)), maxTitle), cut(r.plain(msg+list), maxAnnotation))...)
 	}
 	return out
 }
@@ -88,7 +88,7 @@ func (r *Report) annotate(kind, title, msg string) {
 	}
 	title = cut(oneLine(r.plain(title)), maxTitle)
 	msg = cut(r.plain(msg), maxAnnotation)
-	r.write(append(out, command(kind, title, msg)...))
+	r.write(append(out, r.command(kind, title, msg)...))
 }
 
 // cut shortens s to at most limit UTF-16 units, the last of which then is an ellipsis.

@@ -77,7 +77,7 @@ func TestCommandsAreEncodedAsTheRunnerDecodesThem(t *testing.T) {
 		{"", "", "::error::\n"},
 	}
 	for _, tt := range tests {
-		equal(t, command("error", tt.title, tt.msg), tt.want)
+		equal(t, New(nil, nil).command("error", tt.title, tt.msg), tt.want)
 	}
 }
 

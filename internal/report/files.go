@@ -25,6 +25,9 @@ func (r *Report) Output(name, value string) error {
 func (r *Report) State(name, value string) error { return r.set("GITHUB_STATE", "state", name, value) }
 
 func (r *Report) set(file, kind, name, value string) error {
+	if r.outside != nil {
+		return r.setOutside(kind, name, value)
+	}
 	if !outputName.MatchString(name) {
 		return fmt.Errorf("write %s %q: not a name of letters, digits, hyphens and underscores", kind, name)
 	}

@@ -41,6 +41,8 @@ type Report struct {
 	kept    []warning // of the step under way
 	inStep  bool
 	secrets redactor
+
+	outside *outside // of GitHub; nil: there is a runner
 }
 
 // Option changes a Report made by New.
@@ -74,7 +76,7 @@ func (r *Report) Mask(secrets ...string) {
 	for _, secret := range secrets {
 		for _, line := range splitLines(secret) {
 			if r.secrets.add(line) && r.getenv("GITHUB_ACTIONS") == "true" {
-				out = append(out, command("add-mask", "", strings.TrimSpace(line))...)
+				out = append(out, r.command("add-mask", "", strings.TrimSpace(line))...)
 			}
 		}
 	}
@@ -119,12 +121,12 @@ const maxDebug = 16 << 10
 func (r *Report) Debug(msg string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.write([]byte(command("debug", "", cut(r.plain(msg), maxDebug))))
+	r.write([]byte(r.command("debug", "", cut(r.plain(msg), maxDebug))))
 }
 
 func (r *Report) beginGroup(title string) []byte {
 	r.grouped = true
-	return []byte(command("group", "", oneLine(r.plain(title))))
+	return []byte(r.command("group", "", oneLine(r.plain(title))))
 }
 
 func (r *Report) endGroup() []byte {
@@ -132,7 +134,7 @@ func (r *Report) endGroup() []byte {
 		return nil
 	}
 	r.grouped = false
-	return []byte(command("endgroup", "", ""))
+	return []byte(r.command("endgroup", "", ""))
 }
 
 // plain makes text fit for the data of a command: no colours, no secrets, and none of the markers
@@ -143,7 +145,7 @@ func (r *Report) plain(text string) string {
 		line, _ = r.secrets.redact(clean(line, dropColour), noLimit)
 		lines[i] = defuse(line)
 	}
-	return strings.Join(lines, "\n")
+	return r.words(strings.Join(lines, "\n"))
 }
 
 // write prints whole lines. The caller holds the mutex.

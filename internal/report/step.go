@@ -78,6 +78,7 @@ func (s *Step) Fail(line string) { s.end("✗ "+line, red, reset) }
 
 func (s *Step) end(line, colour, uncolour string) {
 	took := s.r.now().Sub(s.start)
+	colour, uncolour = s.r.colour(colour), s.r.colour(uncolour)
 	s.r.mu.Lock()
 	defer s.r.mu.Unlock()
 	if s.ended {
@@ -94,7 +95,7 @@ func (s *Step) end(line, colour, uncolour string) {
 func (r *Report) Closing(headline string, lines ...string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	out := append(r.endGroup(), green+"✓ "+oneLine(r.plain(headline))+reset+"\n"...)
+	out := append(r.endGroup(), r.colour(green)+"✓ "+oneLine(r.plain(headline))+r.colour(reset)+"\n"...)
 	for _, line := range lines {
 		out = append(out, "  "+cut(oneLine(r.plain(line)), maxLine)+"\n"...)
 	}
