@@ -16,13 +16,13 @@ quick: ## lint what changed, run all tests without hosts and the main scenario w
 test: ## run all tests, end-to-end ones too
 	@e2e/prepare/run.sh test e2e/prepare/test.sh
 
-faults: ## let every fault come over every step of a deployment (takes hours; goes on where an earlier run of it was ended), and write docs/reliability.md
+faults: ## let every fault come over every step of a deployment (takes hours; goes on where an earlier run of it was ended), and write docs/proof/reliability.md
 	@e2e/prepare/run.sh faults go test -run TestFaults -timeout 24h ./e2e/faults -places all -report
 
 fleet-faults: ## let faults come over one of three hosts, and two runs want the same hosts 200 times (about an hour), and write docs/proof/fleet-faults.md
 	@e2e/prepare/run.sh faults go test -run 'TestFleetFaults|TestOverlappingRuns' -timeout 24h ./e2e/faults -fleet . -fleet-report -rounds 200
 
-soak: ## deploy 1,000 times in a row with faults now and then (about an hour; Ctrl-C ends it with a result), and write docs/soak.md
+soak: ## deploy 1,000 times in a row with faults now and then (about an hour; Ctrl-C ends it with a result), and write docs/proof/soak.md
 	@e2e/prepare/run.sh faults go test -run TestSoak -timeout 24h ./e2e/faults -deployments 1000 -soak-report
 
 scale: ## deploy to 100 hosts through one bastion (half an hour), and write docs/proof/scale.md

@@ -16,7 +16,7 @@ var (
 	faultNames  = flag.String("faults", "", "a regular expression for the names of faults")
 	faultPlaces = flag.String("places", "some", "some (the telling ones of every second fault, and of every fourth "+
 		"one more, others from day to day), all, or part of a place's name")
-	faultReport = flag.Bool("report", false, "write docs/reliability.md, from this run and what earlier ones tried "+
+	faultReport = flag.Bool("report", false, "write docs/proof/reliability.md, from this run and what earlier ones tried "+
 		"besides; what was tried with this very image is not tried again")
 	faultAgain = flag.Bool("again", false, "with -report: try that again too")
 	faultFor   = flag.Duration("for", 0, "begin no trial after that time: a run of hours may be cut in slices; 0: "+

@@ -15,7 +15,7 @@ import (
 	"testing"
 )
 
-const reportFile = "../../docs/reliability.md"
+const reportFile = "../../docs/proof/reliability.md"
 
 // rowsFile keeps what was tried: a run of hours may be cut in pieces.
 const rowsFile = "faults.json"
@@ -93,7 +93,7 @@ deploy lock free within 30 s of the run's end. The last four columns say what th
 and how often: *dead* is a runner that was killed, *unchanged* a run that failed and left the site as it was, *restored* one that went back,
 *switched* one that failed and said that the new version answers. What a run says is compared with what then answers.
 
-Where one run deploys to several hosts, [another table](proof/fleet-faults.md) says what a fault of one of them does to all.
+Where one run deploys to several hosts, [another table](fleet-faults.md) says what a fault of one of them does to all.
 
 | the fault | trials | requests | lost | impossible, at most | healed |`, thousands(len(rows)), len(seen), len(places), thousands(requests), 100*len(rows)/all,
 		thousands(newest))
@@ -235,7 +235,7 @@ func TestReliabilityHasEveryFault(t *testing.T) {
 	}
 	for _, f := range faults() {
 		if _, cells, found := strings.Cut(string(text), "\n| "+f.name+" | "); !found || strings.HasPrefix(cells, "0 |") {
-			t.Errorf("docs/reliability.md does not know what %q did: make faults writes it", f.name)
+			t.Errorf("docs/proof/reliability.md does not know what %q did: make faults writes it", f.name)
 		}
 	}
 }

@@ -23,7 +23,7 @@ var (
 	soakShare       = flag.Float64("share", 0.1, "the share of them that is met by a fault, and followed by one "+
 		"that nothing comes over")
 	soakSeed   = flag.Uint64("seed", 0, "draws the faults and places; 0: from the time")
-	soakReport = flag.Bool("soak-report", false, "write docs/soak.md")
+	soakReport = flag.Bool("soak-report", false, "write docs/proof/soak.md")
 )
 
 // soak is what all of its hosts share.

@@ -12,7 +12,7 @@ import (
 	"github.com/clothesme/deploy-action/e2e/world"
 )
 
-const soakFile = "../../docs/soak.md"
+const soakFile = "../../docs/proof/soak.md"
 
 // sample is what a host, and the machine that the runners are on, have in use while no user is on
 // the site and nobody deploys.
