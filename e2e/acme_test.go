@@ -32,7 +32,7 @@ systemd-run -q --unit names pebble-challtestsrv -defaultIPv4 HOST -defaultIPv6 '
   -dns01 127.0.0.1:8053 -management 127.0.0.1:8055
 systemd-run -q --unit authority -E PEBBLE_VA_NOSLEEP=1 -E PEBBLE_WFE_NONCEREJECT=0 -E PEBBLE_AUTHZREUSE=0 \
   pebble -config /opt/ca/pebble.json -dnsserver 127.0.0.1:8053
-timeout 60 bash -c 'until curl -fsS https://localhost:14000/dir && curl -fsSk https://localhost:15000/roots/0; do sleep 0.1; done' >/dev/null 2>&1`
+timeout 60 bash -c 'until curl -fsS https://localhost:14000/dir && curl -fsSk https://localhost:15000/roots/0; do sleep 0.2; done' >/dev/null 2>&1`
 
 // withAuthority is such a host, and what its deployments have.
 func withAuthority(t *testing.T) (w *world.World, roots *x509.CertPool, with map[string]string) {

@@ -33,7 +33,7 @@ func newAWSWorld(t *testing.T) *awsWorld {
 		}
 	})
 	w.onAWS(`systemd-run --quiet --unit moto moto_server -H 0.0.0.0 -p 5000
-timeout 60 bash -c 'until curl -sfo /dev/null http://127.0.0.1:5000/moto-api/; do sleep 0.05; done'`)
+timeout 60 bash -c 'until curl -sfo /dev/null http://127.0.0.1:5000/moto-api/; do sleep 0.2; done'`)
 	if w.bridge, err = aws.Serve(w.Ctx, net.JoinHostPort(world.Shared.Lab.Gateway(), "0"),
 		"http://"+w.aws.IP+":5000"); err != nil {
 		t.Fatal(err)
@@ -108,7 +108,7 @@ class Tokens(http.server.BaseHTTPRequestHandler):
         token = ".".join([part({"alg": "RS256"}), part({"sub": "repo:clothesme/shop:ref:refs/heads/main"}), "c2ln"])
         self.wfile.write(json.dumps({"value": token}).encode())
 http.server.HTTPServer(("0.0.0.0", 5001), Tokens).serve_forever()'
-timeout 60 bash -c 'until curl -so /dev/null http://127.0.0.1:5001/; do sleep 0.05; done'
+timeout 60 bash -c 'until curl -so /dev/null http://127.0.0.1:5001/; do sleep 0.2; done'
 curl -fsS -X POST http://127.0.0.1:5000/moto-api/reset-auth -H 'Content-Type: text/plain' --data-raw 1`)
 	w.env["ACTIONS_ID_TOKEN_REQUEST_URL"] = "http://" + w.aws.IP + ":5001/?api-version=2.0"
 	w.env["ACTIONS_ID_TOKEN_REQUEST_TOKEN"] = "of-the-job"

@@ -37,7 +37,7 @@ cat >/etc/nginx/conf.d/hand.conf <<'X'
 server { listen 81; include /etc/nginx/conf.d/service-url-hand.inc; location / { proxy_pass $service_url; proxy_set_header Host $host; } }
 X
 old=$(pgrep -P "$(cat /run/nginx.pid)")
-nginx -t && nginx -s reload && timeout 30 bash -c 'while kill -0 '"${old//$'\n'/ || kill -0 }"' || ! curl -fs http://127.0.0.1:81/health; do sleep 0.05; done'`)
+nginx -t && nginx -s reload && timeout 30 bash -c 'while kill -0 '"${old//$'\n'/ || kill -0 }"' || ! curl -fs http://127.0.0.1:81/health; do sleep 0.2; done'`)
 	if err != nil {
 		b.Fatal(err)
 	}

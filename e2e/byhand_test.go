@@ -55,7 +55,7 @@ func startByHand(w *world.World, user string, port int, arguments ...string) {
 	w.T.Helper()
 	w.Exec(fmt.Sprintf(`cd `+clone+` && runuser -u %[1]s -- bash -c '. venv/bin/activate
 setsid nohup uvicorn controller.main:app --host 0.0.0.0 --port %[2]d %[3]s >my.log 2>&1 </dev/null &'
-timeout 120 bash -c 'until curl -fs http://127.0.0.1:%[2]d/health; do sleep 0.05; done'`, user, port, strings.Join(arguments, " ")))
+timeout 120 bash -c 'until curl -fs http://127.0.0.1:%[2]d/health; do sleep 0.2; done'`, user, port, strings.Join(arguments, " ")))
 }
 
 func siteByHand(w *world.World, port int, text string) {
@@ -65,7 +65,7 @@ func siteByHand(w *world.World, port int, text string) {
 	}
 	w.Exec(fmt.Sprintf(`rm -f /etc/nginx/sites-enabled/default
 printf '# where requests go\nset $service_url http://127.0.0.1:%d;\n' >/etc/nginx/conf.d/service-url.inc
-nginx -t 2>/dev/null && nginx -s reload && timeout 120 bash -c 'until curl -fs http://127.0.0.1/health; do sleep 0.05; done'`, port))
+nginx -t 2>/dev/null && nginx -s reload && timeout 120 bash -c 'until curl -fs http://127.0.0.1/health; do sleep 0.2; done'`, port))
 }
 
 // snapshot is all that must be as it was: the clone but for what the running version writes, and

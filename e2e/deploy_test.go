@@ -75,7 +75,7 @@ func TestRebootBringsBackTheActiveRelease(t *testing.T) {
 			if err := w.Host.WaitReady(w.Ctx); err != nil {
 				t.Fatal(err)
 			}
-			w.Exec("timeout 120 bash -c 'until curl -fs http://127.0.0.1/health; do sleep 0.1; done'")
+			w.Exec("timeout 120 bash -c 'until curl -fs http://127.0.0.1/health; do sleep 0.2; done'")
 			w.Serves(second.Outputs["release"])
 			if out := w.Exec("ss -Hltn 'sport = :8080'"); out != "" {
 				t.Errorf("the retired version came back with the reboot: %s", out)

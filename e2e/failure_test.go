@@ -176,7 +176,7 @@ func TestNginxRefusesTheSiteOnFirstUse(t *testing.T) {
 func TestAForeignProcessIsNamedAndLeftAlone(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
 	w.Exec("useradd bob; setsid runuser -u bob -- python3 -m http.server 8081 --bind 127.0.0.1 >/dev/null 2>&1 " +
-		"</dev/null & timeout 120 bash -c 'until curl -s http://127.0.0.1:8081/ >/dev/null; do sleep 0.05; done'")
+		"</dev/null & timeout 120 bash -c 'until curl -s http://127.0.0.1:8081/ >/dev/null; do sleep 0.2; done'")
 	result := w.Run(w.Job(w.Commit(nil), nil))
 	world.Failed(t, result, "failed", "detect: port 8081 is held by a process that is not this action's",
 		"user bob, program python3", "ports")

@@ -37,7 +37,7 @@ func TestAnUnprovedReleaseIsNotTrusted(t *testing.T) {
 	bad := w.Commit(map[string]string{"BROKEN": "bad-after=6"})
 	job := w.Job(bad, map[string]string{"watch-for": "20s"})
 	killAt(w, "Verifying through nginx", job)
-	w.Exec("timeout 120 bash -c 'while curl -fs http://127.0.0.1/health >/dev/null; do sleep 0.1; done'")
+	w.Exec("timeout 120 bash -c 'while curl -fs http://127.0.0.1/health >/dev/null; do sleep 0.2; done'")
 	again := w.Run(job)
 	world.Failed(t, again, "restored", "verify: GET /health through nginx", "site: restored",
 		good["release"]+" on port 8080 serves")
@@ -100,7 +100,7 @@ func TestAFlagLostDuringADeploymentIsPutBack(t *testing.T) {
 	w.Deploy(w.Commit(nil), nil)
 	good := w.Deploy(w.Commit(nil), nil).Outputs["release"]
 	w.Exec("grep -q '^set .*_fallback 8080;' /etc/nginx/conf.d/service-url.inc")
-	w.Exec(`setsid bash -c 'until [ -e /tmp/enough ]; do curl -fs -D - -o /dev/null http://127.0.0.1/version | grep -i ^x-release; done' >/tmp/seen 2>&1 </dev/null &`)
+	w.Exec(`setsid bash -c 'until [ -e /tmp/enough ]; do curl -fs -D - -o /dev/null http://127.0.0.1/version | grep -i ^x-release; sleep 0.1; done' >/tmp/seen 2>&1 </dev/null &`)
 	result := w.Run(w.Job(w.Commit(map[string]string{"BROKEN": "health-500"}), map[string]string{
 		"health-timeout": "15s", "before-start": "rm /var/lib/deploy-action/shop/active/8081",
 	}))

@@ -172,7 +172,7 @@ func TestOneVersionAtATimeIsAsGood(t *testing.T) {
 	if err := w.Host.WaitReady(w.Ctx); err != nil {
 		t.Fatal(err)
 	}
-	w.Exec("timeout 120 bash -c 'until curl -fs http://127.0.0.1/health; do sleep 0.1; done'")
+	w.Exec("timeout 120 bash -c 'until curl -fs http://127.0.0.1/health; do sleep 0.2; done'")
 	w.Serves(first)
 	w.Serves(w.Deploy(w.Commit(nil), inPlace(nil)).Outputs["release"])
 }
@@ -197,7 +197,7 @@ func TestARunnerThatDiesDuringAReplacement(t *testing.T) {
 		if _, err := running.Wait(); err != nil {
 			t.Fatal(err)
 		}
-		w.Exec("timeout 120 bash -c 'until curl -fs -m 5 http://127.0.0.1/health; do sleep 0.1; done'")
+		w.Exec("timeout 120 bash -c 'until curl -fs -m 5 http://127.0.0.1/health; do sleep 0.2; done'")
 		if release != "slow-boot=3" {
 			w.Serves(good)
 		}

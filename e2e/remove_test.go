@@ -206,7 +206,7 @@ func TestRemoveIsRefused(t *testing.T) {
 			name: "nginx can't reload", with: sure, words: "and did not take up that the site of shop is gone",
 			before: "echo 'server { listen 8443; }' >/etc/nginx/conf.d/z.conf; " +
 				"setsid python3 -m http.server 8443 >/dev/null 2>&1 </dev/null & timeout 60 bash -c " +
-				"'until curl -s http://127.0.0.1:8443/ >/dev/null; do sleep 0.05; done'",
+				"'until curl -s http://127.0.0.1:8443/ >/dev/null; do sleep 0.2; done'",
 			after: "rm /etc/nginx/conf.d/z.conf",
 		},
 	} {

@@ -25,7 +25,7 @@ reload_nginx; ` + untilTheirs("== 418")
 var notBesides = `rm /etc/nginx/conf.d/00-theirs.conf; reload_nginx; ` + untilTheirs("!= 418")
 
 func untilTheirs(is string) string {
-	return `timeout 120 bash -c 'until [[ $(curl -so /dev/null -w "%{http_code}" -H "Host: theirs.example" http://127.84.0.1/) ` + is + ` ]]; do sleep 0.05; done'
+	return `timeout 120 bash -c 'until [[ $(curl -so /dev/null -w "%{http_code}" -H "Host: theirs.example" http://127.84.0.1/) ` + is + ` ]]; do sleep 0.2; done'
 `
 }
 
@@ -156,7 +156,7 @@ func TestReportsConf(t *testing.T) {
 		{
 			name: "another program has port 80, and nginx is not installed", bare: true, setup: `systemctl stop nginx
 				DEBIAN_FRONTEND=noninteractive apt-get purge -y nginx nginx-common >/dev/null 2>&1; rm -rf /etc/nginx
-				systemd-run -q --unit apache2 python3 -m http.server 80; timeout 120 bash -c 'until curl -s http://127.0.0.1/ >/dev/null; do sleep 0.05; done'`,
+				systemd-run -q --unit apache2 python3 -m http.server 80; timeout 120 bash -c 'until curl -s http://127.0.0.1/ >/dev/null; do sleep 0.2; done'`,
 			refused: []string{"check: port 80, which nginx needs, is another program's (pid "},
 			check:   func(w *world.World, _ *lab.Result) { w.Exec("! command -v nginx") },
 		},
@@ -298,8 +298,8 @@ func TestReportsConf(t *testing.T) {
 		},
 		{
 			name: "a site that a balancer's protocol comes to on port 80", setup: "cat >/etc/nginx/conf.d/00-theirs.conf <<<'server { listen 80 proxy_protocol; server_name theirs.example; return 418; }'; reload_nginx\n" +
-				`timeout 120 bash -c 'until [[ $(curl -so /dev/null --haproxy-protocol -w "%{http_code}" -H "Host: theirs.example" http://127.0.0.2/) == 418 ]]; do sleep 0.05; done'` + "\n" + clients(5, 4, `{"proxied": true}`),
-			undo: `rm /etc/nginx/conf.d/00-theirs.conf; reload_nginx; timeout 120 bash -c 'until [[ $(curl -so /dev/null -w "%{http_code}" http://127.0.0.2/) == 200 ]]; do sleep 0.05; done'`,
+				`timeout 120 bash -c 'until [[ $(curl -so /dev/null --haproxy-protocol -w "%{http_code}" -H "Host: theirs.example" http://127.0.0.2/) == 418 ]]; do sleep 0.2; done'` + "\n" + clients(5, 4, `{"proxied": true}`),
+			undo: `rm /etc/nginx/conf.d/00-theirs.conf; reload_nginx; timeout 120 bash -c 'until [[ $(curl -so /dev/null -w "%{http_code}" http://127.0.0.2/) == 200 ]]; do sleep 0.2; done'`,
 			asks: []ask{}, warned: []string{"/etc/nginx/conf.d/00-theirs.conf:1 says proxy_protocol for port 80"},
 			check: allRight,
 		},

@@ -136,8 +136,8 @@ func TestACrashedWorkerOfNginxHoldsADrainForItsTimeOut(t *testing.T) {
 	w.Deploy(w.Commit(nil), nil)
 	w.Exec("nginx -s reload; sleep 1") // one set of workers
 	_ = beginUpload(w)
-	w.Exec(`timeout 10 bash -c 'until [[ $(curl -so /dev/null -w "%{http_code}" http://127.0.0.1/.deploy-action/busy/8080) == 409 ]]; do sleep 0.05; done'
-pkill -KILL -P "$(cat /run/nginx.pid)"; timeout 10 bash -c 'until curl -fso /dev/null http://127.0.0.1/health; do sleep 0.05; done'`)
+	w.Exec(`timeout 10 bash -c 'until [[ $(curl -so /dev/null -w "%{http_code}" http://127.0.0.1/.deploy-action/busy/8080) == 409 ]]; do sleep 0.2; done'
+pkill -KILL -P "$(cat /run/nginx.pid)"; timeout 10 bash -c 'until curl -fso /dev/null http://127.0.0.1/health; do sleep 0.2; done'`)
 	result := w.Deploy(w.Commit(nil), map[string]string{"drain-timeout": "2s"})
 	world.Says(t, result, "nginx still counted requests for port 8080 after 2s")
 	w.Serves(result.Outputs["release"])
@@ -176,7 +176,7 @@ class H(http.server.BaseHTTPRequestHandler):
 http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), H).serve_forever()
 P
 setsid nohup runuser -u nobody -- python3 /tmp/stranger.py ` + port + ` >/dev/null 2>&1 </dev/null &
-timeout 30 bash -c 'until curl -fso /dev/null http://127.0.0.1:` + port + `/; do sleep 0.05; done'`)
+timeout 30 bash -c 'until curl -fso /dev/null http://127.0.0.1:` + port + `/; do sleep 0.2; done'`)
 }
 
 // nobodyElse wants 502 for as long as the active version is down, and then its answers.

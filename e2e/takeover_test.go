@@ -289,11 +289,11 @@ func TestWhatIsNotProvedIsNotTakenOver(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			w := w.In(t)
 			if tt.begin != "" {
-				w.Exec(tt.begin + " timeout 120 bash -c 'until curl -s http://127.0.0.1:8081/ >/dev/null; do sleep 0.05; done'")
+				w.Exec(tt.begin + " timeout 120 bash -c 'until curl -s http://127.0.0.1:8081/ >/dev/null; do sleep 0.2; done'")
 			}
 			world.Failed(t, w.Run(w.Job(sha, tt.with)), "failed", append(tt.words, "site: unchanged")...)
 			if tt.begin != "" {
-				w.Exec("curl -s http://127.0.0.1:8081/ >/dev/null && kill $(lsof -ti tcp:8081 -s tcp:listen) && timeout 120 bash -c 'while lsof -i tcp:8081 -s tcp:listen; do sleep 0.05; done'")
+				w.Exec("curl -s http://127.0.0.1:8081/ >/dev/null && kill $(lsof -ti tcp:8081 -s tcp:listen) && timeout 120 bash -c 'while lsof -i tcp:8081 -s tcp:listen; do sleep 0.2; done'")
 			}
 			oldServes(w)
 		})
@@ -306,7 +306,7 @@ func TestWhatIsNotProvedIsNotTakenOver(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := w.In(t)
-			w.Exec(fmt.Sprintf("printf '"+strings.ReplaceAll(unit, "\n", "\\n")+"' >/etc/systemd/system/ai.service; systemctl daemon-reload; systemctl restart ai; timeout 120 bash -c 'until curl -fs http://127.0.0.1/health; do sleep 0.05; done'", tt.folder))
+			w.Exec(fmt.Sprintf("printf '"+strings.ReplaceAll(unit, "\n", "\\n")+"' >/etc/systemd/system/ai.service; systemctl daemon-reload; systemctl restart ai; timeout 120 bash -c 'until curl -fs http://127.0.0.1/health; do sleep 0.2; done'", tt.folder))
 			world.Failed(t, w.Run(w.Job(sha, nil)), "failed", "detect: ", "is not taken over: "+tt.want, "site: unchanged")
 			oldServes(w)
 		})
@@ -402,7 +402,7 @@ func TestOnlyWhatIsStillTheOldVersionIsStopped(t *testing.T) {
 			if err := w.Host.WriteFile(w.Ctx, clone+"/stubborn.py", 0o644, "ubuntu:", stubborn); err != nil {
 				t.Fatal(err)
 			}
-			w.Exec("cd " + clone + " && (runuser -u ubuntu -- setsid python3 stubborn.py >/dev/null 2>&1 </dev/null &); timeout 120 bash -c 'until curl -fs http://127.0.0.1/health; do sleep 0.05; done'; ss -Hltnp 'sport = :8080' | grep -oP 'pid=\\K[0-9]+' >/tmp/pid")
+			w.Exec("cd " + clone + " && (runuser -u ubuntu -- setsid python3 stubborn.py >/dev/null 2>&1 </dev/null &); timeout 120 bash -c 'until curl -fs http://127.0.0.1/health; do sleep 0.2; done'; ss -Hltnp 'sport = :8080' | grep -oP 'pid=\\K[0-9]+' >/tmp/pid")
 			result := w.Deploy(w.Commit(nil), map[string]string{"before-start": tt.meanwhile, "stop-timeout": "1s"})
 			world.Says(t, result, tt.want)
 			w.Serves(result.Outputs["release"])
@@ -494,7 +494,7 @@ func TestDeployingAgainAfterTheWayBack(t *testing.T) {
 		t.Fatal("docs/migrating.md does not show the way back")
 	}
 	w.Exec("runuser -u ubuntu -- bash -ec " + quoted(string(block[1])))
-	w.Exec("timeout 20 bash -c 'until curl -fsS -D - -o /dev/null http://127.0.0.1/version | grep -i \"x-release: v1\"; do sleep 0.1; done'")
+	w.Exec("timeout 20 bash -c 'until curl -fsS -D - -o /dev/null http://127.0.0.1/version | grep -i \"x-release: v1\"; do sleep 0.2; done'")
 	sha := w.Commit(nil)
 	refused := w.Run(w.Job(sha, patient))
 	world.Failed(t, refused, "failed", "detect: requests go to port 8090, by a line that somebody has put into /etc/nginx/conf.d/service-url.inc, and not to ", "site: unchanged")

@@ -42,7 +42,7 @@ setsid bash -c 'probe="[1]27.0.0.1:8080/health"; until pid=$(pgrep -of "$probe")
 func TestAnActiveReleaseThatAilsIsStartedAnew(t *testing.T) {
 	// The process that runs now does, and not the next one of the same release.
 	const turnedBad = `file=/home/ubuntu/shop/slots/%s/bad; touch "$file"
-timeout 120 bash -c 'while curl -fs http://127.0.0.1/health >/dev/null; do sleep 0.1; done'; rm "$file"`
+timeout 120 bash -c 'while curl -fs http://127.0.0.1/health >/dev/null; do sleep 0.2; done'; rm "$file"`
 	w := world.New(t, lab.HostOptions{})
 	sha := w.Commit(map[string]string{"BROKEN": "bad-when=bad"})
 	first := w.Deploy(sha, nil).Outputs

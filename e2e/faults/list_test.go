@@ -351,7 +351,7 @@ func withTwoVersions() []fault {
 				"all until it listens again", closes: true,
 			at: only(after), telling: []string{"after the run"}, come: on(`for n in 1 2 3; do
 				pid=$(systemctl show -p MainPID --value shop@$idle); kill -KILL "$pid"
-				timeout 20 bash -c "until curl -fs -o /dev/null http://127.0.0.1:$idle/health; do sleep 0.05; done"
+				timeout 20 bash -c "until curl -fs -o /dev/null http://127.0.0.1:$idle/health; do sleep 0.2; done"
 			done`),
 		},
 		{

@@ -45,6 +45,7 @@ type Host struct {
 	container string
 	systemd   bool
 	hostKeys  []ssh.PublicKey
+	shells    shells
 }
 
 // Host starts a host and returns when it is in service: booted, sshd answering.

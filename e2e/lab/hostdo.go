@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 	"time"
 )
@@ -12,23 +13,25 @@ import (
 // Exec runs a bash script on the host as root, beside SSH, and returns its standard output,
 // trimmed.
 func (h *Host) Exec(ctx context.Context, script string) (string, error) {
-	return h.exec(ctx, "root", "", script)
+	return h.exec(ctx, "root", script)
 }
 
 // ExecUser runs a bash script on the host as the login user, in its home.
 func (h *Host) ExecUser(ctx context.Context, script string) (string, error) {
-	return h.exec(ctx, h.User, "", script)
+	return h.exec(ctx, h.User, script)
 }
 
-func (h *Host) exec(ctx context.Context, user, stdin, script string, args ...string) (string, error) {
-	home := "/home/" + user
-	if user == "root" {
-		home = "/root"
+func (h *Host) exec(ctx context.Context, user, script string) (string, error) {
+	out, err := h.run(ctx, user, script)
+	if err != nil {
+		return out, fmt.Errorf("run on %q: %w", h.Name, err)
 	}
-	command := []string{
-		"exec", "--interactive", "--user", user, "--workdir", home, "--env", "HOME=" + home, "--env", "USER=" + user,
-		h.container, "bash", "-c", script, "bash",
-	}
+	return out, nil
+}
+
+// execWith runs a script that reads stdin, by a process of the engine's of its own.
+func (h *Host) execWith(ctx context.Context, user, stdin, script string, args ...string) (string, error) {
+	command := append(h.execArgs(user), "bash", "-c", script, "bash")
 	out, err := h.lab.engine.runWith(ctx, strings.NewReader(stdin), append(command, args...)...)
 	if err != nil {
 		return out, fmt.Errorf("run on %q: %w", h.Name, err)
@@ -36,12 +39,25 @@ func (h *Host) exec(ctx context.Context, user, stdin, script string, args ...str
 	return out, nil
 }
 
+// execArgs are the arguments of the docker command that runs something on the host as a user, in
+// its home; the command follows.
+func (h *Host) execArgs(user string) []string {
+	home := "/home/" + user
+	if user == "root" {
+		home = "/root"
+	}
+	return []string{
+		"exec", "--interactive", "--user", user, "--workdir", home, "--env", "HOME=" + home, "--env", "USER=" + user,
+		h.container,
+	}
+}
+
 // WriteFile puts a file in place with one rename, with mode and owner ("ubuntu", "root:adm");
 // folders are made.
 func (h *Host) WriteFile(ctx context.Context, path string, mode fs.FileMode, owner, data string) error {
 	const script = `set -e; mkdir -p -- "$(dirname -- "$1")"; file=$(mktemp -- "$1.XXXXXX"); cat >"$file"
 		chmod -- "$2" "$file"; chown -- "$3" "$file"; mv -fT -- "$file" "$1"`
-	if _, err := h.exec(ctx, "root", data, script, path, fmt.Sprintf("%04o", mode.Perm()), owner); err != nil {
+	if _, err := h.execWith(ctx, "root", data, script, path, fmt.Sprintf("%04o", mode.Perm()), owner); err != nil {
 		return fmt.Errorf("write %q: %w", path, err)
 	}
 	return nil
@@ -108,6 +124,9 @@ func (h *Host) Connect(ctx context.Context) error {
 func (h *Host) Remove(ctx context.Context) error { return h.do(ctx, "rm", "--force", "--volumes") }
 
 func (h *Host) do(ctx context.Context, verb ...string) error {
+	if slices.Contains([]string{"restart", "kill", "start", "rm"}, verb[0]) {
+		h.shells.end()
+	}
 	if _, err := h.lab.engine.run(ctx, append(verb, h.container)...); err != nil {
 		return fmt.Errorf("%s host %q: %w", strings.Join(verb, " "), h.Name, err)
 	}

@@ -46,7 +46,7 @@ func (h *Host) Authorize(ctx context.Context, keys ...*Key) error {
 		lines.WriteString(key.Public + "\n")
 	}
 	const script = `umask 077 && cat >>~/.ssh/authorized_keys`
-	if _, err := h.exec(ctx, h.User, lines.String(), script); err != nil {
+	if _, err := h.execWith(ctx, h.User, lines.String(), script); err != nil {
 		return fmt.Errorf("authorize keys: %w", err)
 	}
 	return nil
