@@ -9,19 +9,18 @@ import (
 )
 
 // What one host takes of the machine while a scenario runs on it, at its most: two versions of an
-// application, an installation by pip, and about half of a core: with three hosts a core, visitors
-// were seen to wait for ten seconds, and with five on two, a test run took as long as with four.
-// systemd watches files.
+// application, an installation by pip, and less than half of a core: with three hosts a core,
+// visitors were seen to wait for ten seconds. systemd watches files.
 const (
 	hostMemory      = 600 << 20
-	hostsPerCore    = 2
+	hostsOnTwoCores = 5
 	inotifyPerHost  = 20
 	inotifyForOwner = 8 // what else this user has
 )
 
 // AtOnce is how many hosts this machine bears side by side, at least one.
 func AtOnce() int {
-	hosts := min(hostsPerCore*runtime.NumCPU(), freeMemory()/hostMemory,
+	hosts := min(hostsOnTwoCores*runtime.NumCPU()/2, freeMemory()/hostMemory,
 		(inotifyInstances()-inotifyForOwner)/inotifyPerHost)
 	return max(1, hosts)
 }
