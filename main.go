@@ -98,7 +98,8 @@ func perform(ctx context.Context, rep *report.Report, in *inputs.Inputs, err err
 func deployment(in *inputs.Inputs, rep *report.Report, begin time.Time) *deploy.Deployment {
 	account := deploy.Account(in, rep)
 	dial := host.SSH(remote.Config{
-		Signer: in.Signer, HostKeys: in.HostKeys, Jumps: in.Jumps, ConnectTimeout: in.ConnectTimeout,
+		Signer: in.Signer, Login: deploy.Login(in, account), HostKeys: in.HostKeys, Jumps: in.Jumps,
+		ConnectTimeout: in.ConnectTimeout,
 	}, deploy.NewDoor(in, rep, account))
 	return deploy.New(in, rep, dial, deploy.S3, begin).As(account)
 }

@@ -19,7 +19,8 @@ import (
 var sources = []string{
 	"../internal/inputs", "../internal/state", "../internal/host", "../internal/outcome", "../internal/deploy",
 	"../internal/cloud", "../internal/cloud/s3", "../internal/cloud/parameters", "../internal/cloud/query",
-	"../internal/cloud/instances", "../internal/cloud/group", "../internal/workspace",
+	"../internal/cloud/instances", "../internal/cloud/group",
+	"../internal/cloud/connect", "../internal/workspace",
 	"../internal/exclude", "../remote", "../scripts", "../scripts/lib",
 }
 

@@ -21,7 +21,10 @@ const (
 
 // Config says how to log in, and when to give up.
 type Config struct {
-	Signer   ssh.Signer
+	Signer ssh.Signer
+	// Login makes the key for one login to the host, in place of Signer, in the moment that the host
+	// asks for it. Its error ends the dialling. Hosts on the way have keys of their own.
+	Login    func(ctx context.Context, host Host) (ssh.Signer, error)
 	HostKeys *HostKeys
 	Jumps    []Jump // on the way to the host, in this order
 
@@ -36,7 +39,7 @@ type Config struct {
 }
 
 func (cfg Config) normalize() (Config, error) {
-	if cfg.Signer == nil || cfg.HostKeys == nil {
+	if cfg.Signer == nil && cfg.Login == nil || cfg.HostKeys == nil {
 		return cfg, errors.New("bug in deploy-action: dial: a key and host keys are required")
 	}
 	for _, jump := range cfg.Jumps {
@@ -71,15 +74,20 @@ func Dial(ctx context.Context, host Host, cfg Config) (*Client, error) {
 	within, cancel := context.WithTimeout(ctx, cfg.ConnectTimeout)
 	defer cancel()
 	var refusal error // the last that was one
+	refusedKeys := 0
 	for pause := firstPause; ; pause = min(2*pause, longestPause) {
 		client, err := dialOnce(within, host, cfg)
 		var failed *DialError
+		var no *AuthError
 		switch {
 		case err == nil:
 			return client, nil
 		case ctx.Err() != nil:
 			return nil, fmt.Errorf("connect to %s: %w", host, context.Cause(ctx))
 		case errors.As(err, &failed) && failed.Passing:
+			refusal = err
+		case errors.As(err, &no) && no.Fresh && refusedKeys == 0: // the host may have been too slow to look for it
+			refusedKeys++
 			refusal = err
 		case refusal != nil && within.Err() != nil: // that time was over in another try says less
 			return nil, refusal
@@ -167,7 +175,7 @@ func attempt(ctx context.Context, host Host, cfg Config, algos []string, via *Cl
 	stop := context.AfterFunc(ctx, w.abort)
 	defer stop()
 
-	l := &login{host: host, cfg: cfg}
+	l := &login{ctx: ctx, host: host, cfg: cfg}
 	sshConn, chans, reqs, err := ssh.NewClientConn(w, host.Addr(), l.config(algos))
 	if err == nil && stop() {
 		return newClient(w, ssh.NewClient(sshConn, chans, reqs), host, l.hostKey(), cfg), nil

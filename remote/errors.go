@@ -134,11 +134,15 @@ type AuthError struct {
 	Fingerprint string           // SHA256:… of the public key that was offered
 	Methods     []string         // what the host would accept instead of, or besides, publickey
 	Certificate *ssh.Certificate // what was offered with the key, or nil
+	Fresh       bool             // the key was made for this login, by Config.Login
 	Err         error            // nil when the host just said no
 }
 
 func (e *AuthError) Error() string {
 	text := fmt.Sprintf("log in to %s: refused for key %s %s", e.Host, e.KeyType, e.Fingerprint)
+	if e.KeyType == "" {
+		text = fmt.Sprintf("log in to %s: refused before any key", e.Host)
+	}
 	if len(e.Methods) > 0 {
 		text += fmt.Sprintf(" (the host accepts: %s)", strings.Join(e.Methods, ", "))
 	}
@@ -146,6 +150,11 @@ func (e *AuthError) Error() string {
 		text += fmt.Sprintf(": %v", e.Err)
 	}
 	user, _, _ := strings.Cut(e.Host, "@")
+	if e.Fresh {
+		return text + fmt.Sprintf("; EC2 Instance Connect has let this key in for user %q; usual causes: the image has another "+
+			"user (ubuntu, ec2-user, admin), the package ec2-instance-connect is not installed on the host, or its sshd has "+
+			"another AuthorizedKeysCommand (see: sudo sshd -T | grep -i authorizedkeyscommand)", user)
+	}
 	if e.Certificate != nil {
 		return text + e.certificate(user)
 	}

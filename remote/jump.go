@@ -39,7 +39,7 @@ func (cfg Config) way(ctx context.Context, target Host) (*Client, error) {
 	var last *Client
 	for i, jump := range cfg.Jumps {
 		hop := cfg
-		hop.Signer, hop.HostKeys = jump.Signer, jump.HostKeys
+		hop.Signer, hop.Login, hop.HostKeys = jump.Signer, nil, jump.HostKeys
 		next, err := dialPinned(ctx, jump.Host, hop, last)
 		if err != nil {
 			last.letGo()

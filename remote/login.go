@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -13,18 +14,23 @@ import (
 
 // A login is one handshake: what was proved to us, and what we tried.
 type login struct {
+	ctx  context.Context //nolint:containedctx // of the attempt, for what the handshake asks for
 	host Host
 	cfg  Config
 
 	mu       sync.Mutex
 	accepted ssh.PublicKey
 	tried    bool
+	signer   ssh.Signer // that was tried
+	failed   error      // why there was none
 }
 
 // A refusedError stops the handshake after the one key we have.
 type refusedError struct{ methods []string }
 
 func (e *refusedError) Error() string { return "login refused" }
+
+var errNoPublicKey = errors.New("its sshd takes no public keys at all (PubkeyAuthentication no)")
 
 func (l *login) config(algos []string) *ssh.ClientConfig {
 	return &ssh.ClientConfig{
@@ -46,8 +52,14 @@ func (l *login) config(algos []string) *ssh.ClientConfig {
 			}
 			l.mu.Lock()
 			defer l.mu.Unlock()
+			l.signer = l.cfg.Signer
+			if l.cfg.Login != nil {
+				if l.signer, l.failed = l.cfg.Login(l.ctx, l.host); l.failed != nil {
+					return nil, l.failed
+				}
+			}
 			l.tried = true
-			return ssh.PublicKeys(l.cfg.Signer), nil
+			return ssh.PublicKeys(l.signer), nil
 		},
 	}
 }
@@ -61,8 +73,11 @@ func (l *login) hostKey() ssh.PublicKey {
 // explain turns the library's error for a failed handshake into ours.
 func (l *login) explain(w *wire, err error) error {
 	l.mu.Lock()
-	trusted, tried := l.accepted != nil, l.tried
+	trusted, tried, signer, noKey := l.accepted != nil, l.tried, l.signer, l.failed
 	l.mu.Unlock()
+	if noKey != nil {
+		return fmt.Errorf("log in to %s: %w", l.host, noKey)
+	}
 
 	failed := func(err error) error {
 		return &DialError{Host: l.host, Kind: Handshake, Connected: true, Err: err}
@@ -85,11 +100,17 @@ func (l *login) explain(w *wire, err error) error {
 	var refused *refusedError
 	wasRefused := errors.As(err, &refused)
 	if trusted && !w.cut() && (wasRefused || tried) {
-		key := l.cfg.Signer.PublicKey()
+		if signer == nil {
+			signer = l.cfg.Signer
+		}
+		if signer == nil { // none was asked for
+			return &AuthError{Host: l.host.String(), Methods: refused.methods, Fresh: true, Err: errNoPublicKey}
+		}
+		key := signer.PublicKey()
 		cert, _ := key.(*ssh.Certificate)
 		e := &AuthError{
 			Host: l.host.String(), KeyType: key.Type(), Fingerprint: ssh.FingerprintSHA256(plainKey(key)),
-			Certificate: cert,
+			Certificate: cert, Fresh: l.cfg.Login != nil,
 		}
 		if wasRefused {
 			e.Methods = refused.methods

@@ -59,3 +59,30 @@ func TestWhereTheRunnerComesFrom(t *testing.T) {
 		}
 	}
 }
+
+func TestAKeyForEachLogin(t *testing.T) {
+	key, _ := newKey(t, "")
+	all := map[string]string{"host": "", "key": "", "instances": "i-0123456789abcdef0", "access": "instance-connect"}
+	in, err := Parse(with(runner(""), all))
+	if err != nil || in.Access != InstanceConnect || in.Signer != nil {
+		t.Errorf("access %q, %v", in.Access, err)
+	}
+	for _, tt := range []struct{ input, value, want string }{
+		{"passphrase", "x", `input "passphrase": is for the input "key" only`},
+		{"certificate", "x", `input "certificate": is for the input "key" only`},
+		{"proxy-jump", "bastion.example.com", `input "access": needs the input "proxy-jump-key"`},
+	} {
+		more := map[string]string{tt.input: tt.value}
+		for name, value := range all {
+			more[name] = value
+		}
+		if _, err := Parse(with(runner(""), more)); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: %v, want %q", tt.input, err, tt.want)
+		}
+	}
+	all["proxy-jump"], all["proxy-jump-key"] = "bastion.example.com", key
+	in, err = Parse(with(runner(""), all))
+	if err != nil || len(in.Jumps) != 1 || in.Jumps[0].Signer == nil {
+		t.Errorf("through a bastion: %+v, %v", in.Jumps, err)
+	}
+}

@@ -94,6 +94,13 @@ func TestFaults(t *testing.T) {
 		{"port", "ssh", `must be a port from 1 to 65535 (got "ssh")`},
 		{"port", "0", `must be a port from 1 to 65535 (got "0")`},
 		{"port", "65536", `must be a port from 1 to 65535 (got "65536")`},
+		{"access", "password", `must be "key" or "instance-connect" (got "password")`},
+		{
+			"access", "instance-connect",
+			`must be "key" where the input "host" names hosts: AWS lets keys in on instances by their ids, so name them by ` +
+				`the input "instances", such as "i-0123456789abcdef0" (got "instance-connect")
+input "key": is not for access "instance-connect", by which a key is made for each login: leave one of the two out`,
+		},
 		{
 			"key", "",
 			"is required: pass the private key, such as ${{ secrets.DEPLOY_KEY }} (a secret that does not exist, or " +

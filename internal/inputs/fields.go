@@ -6,6 +6,7 @@ import "time"
 const (
 	defaultAddress        = string(AddressAuto)
 	defaultExpect         = "1-"
+	defaultAccess         = string(WithKey)
 	defaultUsername       = "ubuntu"
 	defaultPort           = "22"
 	defaultInsecure       = "false"
@@ -63,14 +64,10 @@ func fields() []field {
 		{name: "instances", shape: text, set: setInstances},
 		{name: "address", def: defaultAddress, set: setAddress},
 		{name: "expect-hosts", def: defaultExpect, set: setExpectHosts},
+		{name: "access", def: defaultAccess, set: setAccess},
 		{name: "username", def: defaultUsername, set: setUsername},
 		{name: "port", def: defaultPort, set: setPort},
-		{
-			name: "key", shape: keyText, set: setKey,
-			required: "pass the private key, such as ${{ secrets.DEPLOY_KEY }} (a secret that does not exist, or " +
-				"that a workflow from a fork may not see, is empty)",
-			outside: "name the file of the private key with --key-file, or set the environment variable to its text",
-		},
+		{name: "key", shape: keyText, set: setKey},
 		{name: "passphrase", shape: password, set: setPassphrase},
 		{name: "certificate", shape: text, set: setCertificate},
 		{name: "known-hosts", shape: text, set: setKnownHosts},

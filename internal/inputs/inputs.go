@@ -36,6 +36,7 @@ type Inputs struct {
 	Username  string   // for hosts that do not say, as Port
 	Port      uint16
 
+	Access      Access
 	Key         Secret // as given; Signer is what it says
 	Passphrase  Secret
 	Signer      ssh.Signer // with the certificate, if there is one

@@ -80,10 +80,10 @@ func facts(in *Inputs) Inputs {
 
 func defaults() Inputs {
 	return Inputs{
-		Hosts:          []remote.Host{{User: "ubuntu", Name: "web.example.com", Port: 22}},
-		Address:        AddressAuto,
-		Expect:         Expected{Text: "1-", Least: 1, Most: maxHosts},
-		Username:       "ubuntu",
+		Hosts:   []remote.Host{{User: "ubuntu", Name: "web.example.com", Port: 22}},
+		Address: AddressAuto,
+		Expect:  Expected{Text: "1-", Least: 1, Most: maxHosts},
+		Access:  WithKey, Username: "ubuntu",
 		Port:           22,
 		ConnectTimeout: 30 * time.Second,
 		Timeout:        30 * time.Minute,

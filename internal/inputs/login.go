@@ -2,6 +2,7 @@ package inputs
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -9,7 +10,51 @@ import (
 	"github.com/clothesme/deploy-action/remote"
 )
 
+// Access is by what key hosts are logged in to.
+type Access string
+
+// The keys.
+const (
+	WithKey         Access = "key"
+	InstanceConnect Access = "instance-connect" // one that is made for each login
+)
+
+func setAccess(p *parser, value string) error {
+	p.in.Access = Access(value)
+	switch {
+	case value != string(WithKey) && value != string(InstanceConnect):
+		return fmt.Errorf("must be %q or %q %s", WithKey, InstanceConnect, got(value))
+	case value == string(WithKey):
+		return nil
+	case p.values["host"] != "":
+		return fmt.Errorf("must be \"key\" where the input \"host\" names hosts: AWS lets keys in on instances by their ids, so "+
+			"name them by the input \"instances\", such as \"i-0123456789abcdef0\" %s", got(value))
+	case p.values["proxy-jump"] != "" && p.values["proxy-jump-key"] == "":
+		return fmt.Errorf("needs the input \"proxy-jump-key\" for the hosts of proxy-jump, which is by default the input "+
+			"\"key\", and there is none %s", got(value))
+	}
+	return nil
+}
+
+var (
+	errNoKey = errors.New("is required: pass the private key, such as ${{ secrets.DEPLOY_KEY }} (a secret that does not " +
+		"exist, or that a workflow from a fork may not see, is empty)")
+	errNoKeyOutside = errors.New("is required: name the file of the private key with --key-file, or set the environment " +
+		"variable to its text")
+)
+
 func setKey(p *parser, value string) (err error) {
+	connects := p.values["access"] == string(InstanceConnect)
+	switch {
+	case value == "" && connects:
+		return nil
+	case value == "" && p.in.Outside:
+		return errNoKeyOutside
+	case value == "":
+		return errNoKey
+	case connects:
+		return errors.New("is not for access \"instance-connect\", by which a key is made for each login: leave one of the two out")
+	}
 	p.in.Signer, err = parseKey(p, value, "passphrase")
 	return err
 }
@@ -35,6 +80,9 @@ func parseKey(p *parser, value, passphrase string) (ssh.Signer, error) {
 
 // setCertificate comes after setKey, whose key the certificate is for.
 func setCertificate(p *parser, value string) error {
+	if value != "" && p.values["access"] == string(InstanceConnect) {
+		return errOfKey
+	}
 	if value == "" || p.in.Signer == nil {
 		return nil
 	}
@@ -46,8 +94,15 @@ func setCertificate(p *parser, value string) error {
 	return nil
 }
 
-// setPassphrase has nothing to do: the passphrase was tried on the key.
-func setPassphrase(*parser, string) error { return nil }
+// setPassphrase has little to do: the passphrase was tried on the key.
+func setPassphrase(p *parser, value string) error {
+	if value != "" && p.values["access"] == string(InstanceConnect) {
+		return errOfKey
+	}
+	return nil
+}
+
+var errOfKey = errors.New(`is for the input "key" only, which access "instance-connect" has no use for: leave it out`)
 
 // setKnownHosts only checks: host keys are put together when the last of their inputs is there.
 func setKnownHosts(_ *parser, value string) error {

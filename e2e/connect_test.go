@@ -1,0 +1,69 @@
+package e2e
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/clothesme/deploy-action/e2e/aws"
+	"github.com/clothesme/deploy-action/e2e/world"
+)
+
+// connects is what the role needs for access by docs/aws.md, besides what finds the hosts.
+const connects = "ec2-instance-connect:SendSSHPublicKey"
+
+// A repository without any secret deploys: found, the port opened, logged in to with a key that lives
+// for one login.
+func TestNoKeyIsStored(t *testing.T) {
+	w := newAWSWorld(t)
+	ids := w.group("web", w.Host)
+	group := strings.TrimSpace(w.boto(`print(client("ec2").create_security_group(GroupName="ssh", Description="ssh")["GroupId"])`))
+	w.Exec(`rm /home/ubuntu/.ssh/authorized_keys
+install -m 0755 /dev/stdin /usr/local/bin/instance-connect <<'X'
+#!/bin/sh
+cat "/run/instance-connect-$1"
+X
+printf 'AuthorizedKeysCommand /usr/local/bin/instance-connect %%u\nAuthorizedKeysCommandUser nobody\n' \
+  >/etc/ssh/sshd_config.d/instance-connect.conf
+systemctl reload ssh`)
+	w.bridge.After("SendSSHPublicKey", func(c *aws.Call) {
+		var key struct{ InstanceID, InstanceOSUser, SSHPublicKey string }
+		if err := json.Unmarshal(c.Body, &key); err != nil || key.InstanceID != ids[0] ||
+			!strings.HasPrefix(key.SSHPublicKey, "ssh-ed25519 ") {
+			c.Status, c.Answer = http.StatusBadRequest, []byte(`{"__type": "InvalidArgsException"}`)
+			return
+		}
+		_, _ = w.Host.Exec(w.Ctx, "echo '"+key.SSHPublicKey+"' >/run/instance-connect-"+key.InstanceOSUser)
+	})
+	all := []string{
+		"ec2:DescribeInstances", "autoscaling:DescribeAutoScalingGroups", "ec2:DescribeSecurityGroupRules",
+		"ec2:AuthorizeSecurityGroupIngress", "ec2:RevokeSecurityGroupIngress",
+	}
+	w.role(allows(append(all, connects)...))
+	with := map[string]string{
+		"instances": "asg=web", "key": "", "access": "instance-connect", "known-hosts": byID(ids, w.Host),
+		"security-group": group, "runner-cidr": "198.51.100.7",
+	}
+	result := w.Run(w.found(w.Commit(nil), with))
+	if result.ExitCode != 0 || result.Outputs["outcome"] != "deployed" || w.bridge.Calls("SendSSHPublicKey") != 1 ||
+		w.bridge.Calls("RevokeSecurityGroupIngress") != 1 {
+		t.Fatalf("%d keys, %d rules revoked, outputs %v\n%s", w.bridge.Calls("SendSSHPublicKey"),
+			w.bridge.Calls("RevokeSecurityGroupIngress"), result.Outputs, result.Log())
+	}
+	w.Serves(result.Outputs["release"])
+
+	with["operation"] = "status"
+	w.Exec("rm /usr/local/bin/instance-connect")
+	world.Failed(t, w.Run(w.found("main", with)), "failed", "connect: log in to ubuntu@", "EC2 Instance Connect has let this key in",
+		"the package ec2-instance-connect is not installed")
+	if calls := w.bridge.Calls("SendSSHPublicKey"); calls != 3 {
+		t.Errorf("%d keys", calls)
+	}
+	w.role(allows(all...))
+	world.Failed(t, w.Run(w.found("main", with)), "failed", "connect: log in to ubuntu@", "the role must be allowed "+connects)
+	if out := strings.TrimSpace(w.boto(`print(len([r for r in client("ec2").describe_security_group_rules(
+    Filters=[{"Name": "group-id", "Values": ["` + group + `"]}])["SecurityGroupRules"] if not r["IsEgress"]]))`)); out != "0" {
+		t.Errorf("%s rules are left", out)
+	}
+}

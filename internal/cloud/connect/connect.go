@@ -1,0 +1,82 @@
+// Package connect has EC2 Instance Connect let a key in on an instance, for a minute. It knows nothing
+// of SSH.
+//
+// Its errors carry their remedy in their own text.
+package connect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
+	"slices"
+
+	"github.com/aws/aws-sdk-go-v2/service/ec2instanceconnect"
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"github.com/clothesme/deploy-action/internal/cloud"
+)
+
+// Push lets a public key, as a line of authorized_keys has it, in as a user: the next login within a
+// minute may be by it.
+func Push(ctx context.Context, account *cloud.Account, instance, user, key string) error {
+	cfg, err := account.Config(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = ec2instanceconnect.NewFromConfig(cfg).SendSSHPublicKey(ctx, &ec2instanceconnect.SendSSHPublicKeyInput{
+		InstanceId: &instance, InstanceOSUser: &user, SSHPublicKey: &key,
+	})
+	return explain(err, instance, user)
+}
+
+const action = "ec2-instance-connect:SendSSHPublicKey"
+
+// denied are the codes of what a policy does not allow.
+var denied = []string{"AccessDeniedException", "AccessDenied", "AuthException", "UnauthorizedOperation"}
+
+// remedies are AWS's reasons, with what to do about each:
+// docs.aws.amazon.com/ec2-instance-connect/latest/APIReference/API_SendSSHPublicKey.html
+var remedies = map[string]string{
+	"EC2InstanceNotFoundException": "there is no such instance in this region: correct it, or the input \"aws-region\"",
+	"EC2InstanceStateInvalidException": "the instance does not run, or it is just starting or ending: run this workflow " +
+		"again once it runs",
+	"EC2InstanceUnavailableException": "the instance can't be asked at the moment: run this workflow again",
+	"ThrottlingException":             "AWS was asked too often, and went on saying so: let fewer workflows ask it at once, and run this one again",
+	"ExpiredTokenException":           "the credentials have expired: give the input \"role-to-assume\", which takes new ones",
+}
+
+var named = regexp.MustCompile(`not authorized to perform: ([a-z0-9-]+:[A-Za-z]+)`)
+
+func explain(err error, instance, user string) error {
+	var api smithy.APIError
+	var response *smithyhttp.ResponseError
+	place := fmt.Sprintf("let a key in on %s by Instance Connect", instance)
+	switch {
+	case err == nil:
+		return nil
+	case !errors.As(err, &api):
+		// What stands before AWS, such as a proxy, and its stand-ins say no in another language.
+		if errors.As(err, &response) && (response.HTTPStatusCode() == http.StatusForbidden ||
+			response.HTTPStatusCode() == http.StatusUnauthorized) {
+			return refused(place, user, fmt.Sprintf("status %d", response.HTTPStatusCode()))
+		}
+		return fmt.Errorf("%s: AWS can't be asked: %w", place, err)
+	case slices.Contains(denied, api.ErrorCode()):
+		said := api.ErrorCode()
+		if found := named.FindStringSubmatch(api.ErrorMessage()); found != nil {
+			said += ", " + found[1]
+		}
+		return refused(place, user, said)
+	case remedies[api.ErrorCode()] != "":
+		return errors.New(place + ": " + remedies[api.ErrorCode()] + " (" + api.ErrorCode() + ")")
+	}
+	return fmt.Errorf("%s: AWS refuses: %s: %s", place, api.ErrorCode(), api.ErrorMessage())
+}
+
+func refused(place, user, said string) error {
+	return fmt.Errorf("%s: the role must be allowed %s on the instance, for the user %q where its policy has a "+
+		"condition on ec2:osuser (%s)", place, action, user, said)
+}
