@@ -99,7 +99,7 @@ func deployment(in *inputs.Inputs, rep *report.Report, begin time.Time) *deploy.
 	account := deploy.Account(in, rep)
 	dial := host.SSH(remote.Config{
 		Signer: in.Signer, Login: deploy.Login(in, account), HostKeys: in.HostKeys, Jumps: in.Jumps,
-		ConnectTimeout: in.ConnectTimeout,
+		Pin: deploy.Pin(in, account), ConnectTimeout: in.ConnectTimeout,
 	}, deploy.NewDoor(in, rep, account))
 	return deploy.New(in, rep, dial, deploy.S3, begin).As(account)
 }

@@ -20,7 +20,7 @@ var sources = []string{
 	"../internal/inputs", "../internal/state", "../internal/host", "../internal/outcome", "../internal/deploy",
 	"../internal/cloud", "../internal/cloud/s3", "../internal/cloud/parameters", "../internal/cloud/query",
 	"../internal/cloud/instances", "../internal/cloud/group",
-	"../internal/cloud/connect", "../internal/workspace",
+	"../internal/cloud/connect", "../internal/cloud/hostkeys", "../internal/workspace",
 	"../internal/exclude", "../remote", "../scripts", "../scripts/lib",
 }
 

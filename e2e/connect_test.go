@@ -19,6 +19,8 @@ func TestNoKeyIsStored(t *testing.T) {
 	w := newAWSWorld(t)
 	ids := w.group("web", w.Host)
 	group := strings.TrimSpace(w.boto(`print(client("ec2").create_security_group(GroupName="ssh", Description="ssh")["GroupId"])`))
+	_, key, _ := strings.Cut(strings.Split(w.Host.KnownHosts(), "\n")[0], " ")
+	w.boto(`client("ssm").put_parameter(Name="/host-keys/` + ids[0] + `", Type="String", Value="` + key + `")`)
 	w.Exec(`rm /home/ubuntu/.ssh/authorized_keys
 install -m 0755 /dev/stdin /usr/local/bin/instance-connect <<'X'
 #!/bin/sh
@@ -38,11 +40,12 @@ systemctl reload ssh`)
 	})
 	all := []string{
 		"ec2:DescribeInstances", "autoscaling:DescribeAutoScalingGroups", "ec2:DescribeSecurityGroupRules",
-		"ec2:AuthorizeSecurityGroupIngress", "ec2:RevokeSecurityGroupIngress",
+		"ec2:AuthorizeSecurityGroupIngress", "ec2:RevokeSecurityGroupIngress", "ec2:GetConsoleOutput", "ssm:GetParameter",
 	}
 	w.role(allows(append(all, connects)...))
 	with := map[string]string{
-		"instances": "asg=web", "key": "", "access": "instance-connect", "known-hosts": byID(ids, w.Host),
+		"instances": "asg=web", "key": "", "access": "instance-connect", "known-hosts": "",
+		"host-keys":      "console, ssm:/host-keys/{instance-id}",
 		"security-group": group, "runner-cidr": "198.51.100.7",
 	}
 	result := w.Run(w.found(w.Commit(nil), with))

@@ -26,7 +26,10 @@ type Config struct {
 	// asks for it. Its error ends the dialling. Hosts on the way have keys of their own.
 	Login    func(ctx context.Context, host Host) (ssh.Signer, error)
 	HostKeys *HostKeys
-	Jumps    []Jump // on the way to the host, in this order
+	// Pin finds known_hosts lines about the host where HostKeys has nothing about it; nil does not. What
+	// it finds none for is refused.
+	Pin   func(ctx context.Context, host Host) (knownHosts string, err error)
+	Jumps []Jump // on the way to the host, in this order
 
 	// for name, TCP, handshake and login together, those of the hosts on the way included
 	ConnectTimeout    time.Duration
@@ -73,6 +76,15 @@ func Dial(ctx context.Context, host Host, cfg Config) (*Client, error) {
 	}
 	within, cancel := context.WithTimeout(ctx, cfg.ConnectTimeout)
 	defer cancel()
+	if cfg.Pin != nil && !cfg.HostKeys.knows(host) {
+		lines, err := cfg.Pin(within, host)
+		if err == nil {
+			cfg.HostKeys, err = cfg.HostKeys.with(lines)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("connect to %s: %w", host, err)
+		}
+	}
 	var refusal error // the last that was one
 	refusedKeys := 0
 	for pause := firstPause; ; pause = min(2*pause, longestPause) {

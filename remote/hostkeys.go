@@ -48,6 +48,20 @@ func NewHostKeys(knownHosts string, fingerprints []string) (*HostKeys, error) {
 	return hk, nil
 }
 
+// knows tells whether anything is pinned that a host may prove to be.
+func (hk *HostKeys) knows(host Host) bool {
+	return hk.insecure || len(hk.fingerprints) > 0 || len(linesFor(hk.lines, host)) > 0
+}
+
+// with returns the same, and what known_hosts lines pin.
+func (hk *HostKeys) with(knownHosts string) (*HostKeys, error) {
+	lines, err := parseKnownHosts(knownHosts)
+	if err != nil {
+		return nil, err
+	}
+	return &HostKeys{lines: append(slices.Clone(hk.lines), lines...)}, nil
+}
+
 // InsecureHostKeys accepts whatever answers. Anybody on the way can then read
 // and change everything; it is for those who ask for it by name.
 func InsecureHostKeys() *HostKeys { return &HostKeys{insecure: true} }

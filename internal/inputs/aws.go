@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"regexp"
+	"strings"
 )
 
 // Identity is where GitHub gives the job tokens that prove which workflow it is of. Both are empty
@@ -62,5 +63,35 @@ func setRunnerCIDR(p *parser, value string) error {
 		return fmt.Errorf("must be a network of your own, of at least /%d %s", least, got(value))
 	}
 	p.in.RunnerCIDR = network.String()
+	return nil
+}
+
+// Where keys of found hosts are looked for besides known-hosts.
+const (
+	Console    = "console"
+	InstanceID = "{instance-id}" // in the name of a parameter
+)
+
+var keyParameter = regexp.MustCompile(`^/[A-Za-z0-9_./-]*\{instance-id\}[A-Za-z0-9_./-]*$`)
+
+// setHostKeySources reads them in their order. Known-hosts always goes before the others.
+func setHostKeySources(p *parser, value string) error {
+	for i, item := range items(value) {
+		name, isParameter := strings.CutPrefix(item, "ssm:")
+		switch {
+		case item == "known-hosts" && i == 0:
+		case item == Console:
+			p.in.HostKeySources = append(p.in.HostKeySources, item)
+		case isParameter && keyParameter.MatchString(name):
+			p.in.HostKeySources = append(p.in.HostKeySources, name)
+		default:
+			return fmt.Errorf("must be known-hosts, which comes first, console, or a parameter with the instance's id in its name "+
+				"such as \"ssm:/host-keys/{instance-id}\" %s", gotItem(value, item))
+		}
+	}
+	if len(p.in.HostKeySources) > 0 && p.values["instances"] == "" {
+		return fmt.Errorf("must be \"known-hosts\" without the input \"instances\": AWS knows the keys of what that finds %s",
+			got(value))
+	}
 	return nil
 }

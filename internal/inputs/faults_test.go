@@ -94,6 +94,15 @@ func TestFaults(t *testing.T) {
 		{"port", "ssh", `must be a port from 1 to 65535 (got "ssh")`},
 		{"port", "0", `must be a port from 1 to 65535 (got "0")`},
 		{"port", "65536", `must be a port from 1 to 65535 (got "65536")`},
+		{
+			"host-keys", "dns",
+			`must be known-hosts, which comes first, console, or a parameter with the instance's id in its name such as ` +
+				`"ssm:/host-keys/{instance-id}" (got "dns")`,
+		},
+		{
+			"host-keys", "known-hosts, console",
+			`must be "known-hosts" without the input "instances": AWS knows the keys of what that finds (got "known-hosts, console")`,
+		},
 		{"access", "password", `must be "key" or "instance-connect" (got "password")`},
 		{
 			"access", "instance-connect",

@@ -9,6 +9,7 @@ const (
 	defaultAccess         = string(WithKey)
 	defaultUsername       = "ubuntu"
 	defaultPort           = "22"
+	defaultHostKeys       = "known-hosts"
 	defaultInsecure       = "false"
 	defaultConnectTimeout = "30s"
 	defaultTimeout        = "30m"
@@ -72,6 +73,7 @@ func fields() []field {
 		{name: "certificate", shape: text, set: setCertificate},
 		{name: "known-hosts", shape: text, set: setKnownHosts},
 		{name: "fingerprint", shape: text, set: setFingerprint},
+		{name: "host-keys", shape: text, def: defaultHostKeys, set: setHostKeySources},
 		{name: "insecure-skip-host-key-check", def: defaultInsecure, set: setInsecure},
 		{name: "proxy-jump", shape: text, set: setProxyJump},
 		{name: "proxy-jump-key", shape: keyText, set: setProxyJumpKey},

@@ -36,12 +36,15 @@ type Inputs struct {
 	Username  string   // for hosts that do not say, as Port
 	Port      uint16
 
-	Access      Access
-	Key         Secret // as given; Signer is what it says
-	Passphrase  Secret
-	Signer      ssh.Signer // with the certificate, if there is one
-	HostKeys    *remote.HostKeys
-	KeyInsecure bool // the user gave up on verifying hosts: to be said loudly
+	Access     Access
+	Key        Secret // as given; Signer is what it says
+	Passphrase Secret
+	Signer     ssh.Signer // with the certificate, if there is one
+	HostKeys   *remote.HostKeys
+	// where those of found hosts are looked for that HostKeys has nothing about: Console, or names of
+	// parameters
+	HostKeySources []string
+	KeyInsecure    bool // the user gave up on verifying hosts: to be said loudly
 
 	Jumps          []remote.Jump // the hosts on the way
 	JumpKey        Secret        // as given; "": it is Key
