@@ -21,7 +21,11 @@ const actVersion = "v0.2.89"
 // `uses:` does.
 func TestActRunsTheExample(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
-	sha := w.Commit(nil)
+	// With the application that README has people copy.
+	sha, err := w.Repo.Commit(w.Ctx, "the example", os.DirFS(filepath.Join(world.Shared.Root, "examples", "fastapi")), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		t.Fatal(err)
@@ -46,7 +50,9 @@ func TestActRunsTheExample(t *testing.T) {
 	if !strings.HasSuffix(release, sha[:7]) {
 		t.Errorf("release %q of commit %s\n%s", release, sha, out)
 	}
-	w.Serves(release)
+	if got := w.Exec("curl -fsS http://127.0.0.1/"); got != `{"hello":"world"}` {
+		t.Errorf("the site has %q", got)
+	}
 	out += formInAct(w, act, clone, release)
 	for _, secret := range []string{w.Git.Token(), strings.Split(world.Shared.Key.Private, "\n")[1]} {
 		if strings.Contains(out, secret) {

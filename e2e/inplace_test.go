@@ -36,7 +36,7 @@ setsid bash /tmp/watch.sh >/dev/null 2>&1 </dev/null &`
 
 const mostVersions = `touch /tmp/watched; timeout 120 bash -c 'until [ -s /tmp/most ]; do sleep 0.05; done'; cat /tmp/most`
 
-// nodeService does what examples/fastapi does, but for WebSockets, at a socket that systemd holds.
+// nodeService does what e2e/application does, but for WebSockets, at a socket that systemd holds.
 const nodeService = `const http = require("http"), crypto = require("crypto"), fs = require("fs"), path = require("path")
 const release = path.basename(process.cwd()), broken = fs.existsSync("BROKEN") ? fs.readFileSync("BROKEN", "utf8").trim() : ""
 if (broken === "exit-at-boot") { console.error("no model"); process.exit(3) }

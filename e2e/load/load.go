@@ -34,7 +34,7 @@ var DefaultMix = Mix{Get: 32, Post: 4, Slow: 4, Upload: 3, WebSocket: 1}
 
 // Options says what to send where. Every zero value but URL's has a default.
 type Options struct {
-	URL  string // http://address[:port]; the paths are those of examples/fastapi
+	URL  string // http://address[:port]; the paths are those of e2e/application
 	Host string // the Host header; default: URL's own
 	Mix  Mix    // taken literally unless it is all zero, which means DefaultMix
 

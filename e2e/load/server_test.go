@@ -18,7 +18,7 @@ import (
 	"github.com/coder/websocket"
 )
 
-// appServer answers as examples/fastapi does. At request number faultAt it misbehaves once, as
+// appServer answers as e2e/application does. At request number faultAt it misbehaves once, as
 // fault does.
 type appServer struct {
 	*httptest.Server

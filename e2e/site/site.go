@@ -89,18 +89,18 @@ func bringVenvs(ctx context.Context, from, to *lab.Host) error {
 // Release is a version of the example that is to be deployed.
 type Release struct {
 	Version string
-	Broken  string            // what the file BROKEN says, if anything, and makes it fail: see examples/fastapi
+	Broken  string            // what the file BROKEN says, if anything, and makes it fail: see e2e/application
 	With    map[string]string // inputs
 }
 
 // Deploy pushes a version and runs the action for it on all hosts, as a workflow would. The working
-// directory must be above the example.
+// directory must be above e2e.
 func (s *Site) Deploy(ctx context.Context, r Release, onLine func(lab.Line)) (*lab.Result, error) {
 	files := map[string]string{"VERSION": r.Version + "\n"}
 	if r.Broken != "" {
 		files["BROKEN"] = r.Broken
 	}
-	sha, err := s.repo.Commit(ctx, r.Version, os.DirFS("examples/fastapi"), files)
+	sha, err := s.repo.Commit(ctx, r.Version, os.DirFS("e2e/application"), files)
 	if err != nil {
 		return nil, err
 	}

@@ -76,8 +76,8 @@ func (w *World) In(t *testing.T) *World {
 	return &in
 }
 
-// Example is the application of examples/fastapi; FastAPI itself is the host's wheel folder's.
-func Example() fs.FS { return os.DirFS(filepath.Join(Shared.Root, "examples", "fastapi")) }
+// Example is the tests' application, in e2e/application; FastAPI itself is the host's wheel folder's.
+func Example() fs.FS { return os.DirFS(filepath.Join(Shared.Root, "e2e", "application")) }
 
 // Commit adds a commit of the example with some files changed, and returns its SHA.
 func (w *World) Commit(files map[string]string) string {
