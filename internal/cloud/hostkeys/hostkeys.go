@@ -12,10 +12,6 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/ssm"
-	"github.com/aws/smithy-go"
-
 	"github.com/clothesme/deploy-action/internal/cloud"
 	"github.com/clothesme/deploy-action/internal/cloud/query"
 )
@@ -77,19 +73,20 @@ func Parameter(ctx context.Context, account *cloud.Account, name string) ([]stri
 	if err != nil {
 		return nil, err
 	}
-	said, err := ssm.NewFromConfig(cfg).GetParameter(ctx, &ssm.GetParameterInput{Name: &name, WithDecryption: aws.Bool(true)})
-	var api smithy.APIError
+	var said struct{ Parameter struct{ Value string } }
+	err = query.New(cfg).AskJSON(ctx, query.SystemsManager, "GetParameter",
+		map[string]any{"Name": name, "WithDecryption": true}, &said)
+	var no *query.Error
 	switch {
-	case errors.As(err, &api) && api.ErrorCode() == "ParameterNotFound":
+	case errors.As(err, &no) && no.Code == "ParameterNotFound":
 		return nil, fmt.Errorf("there is no parameter %s: the instance has not written it yet, or may not", name)
-	case errors.As(err, &api):
-		return nil, fmt.Errorf("parameter %s: the role must be allowed ssm:GetParameter on it (%s: %s)", name, api.ErrorCode(),
-			api.ErrorMessage())
+	case errors.As(err, &no) && no.Code != "":
+		return nil, fmt.Errorf("parameter %s: the role must be allowed ssm:GetParameter on it (%s: %s)", name, no.Code, no.Text)
 	case err != nil:
 		return nil, fmt.Errorf("parameter %s: AWS can't be asked: %w", name, err)
 	}
 	var found []string
-	for line := range strings.Lines(aws.ToString(said.Parameter.Value)) {
+	for line := range strings.Lines(said.Parameter.Value) {
 		if line = strings.TrimSpace(line); line != "" {
 			found = append(found, line)
 		}

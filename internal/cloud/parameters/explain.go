@@ -1,15 +1,13 @@
 package parameters
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"regexp"
 	"strings"
 
-	"github.com/aws/smithy-go"
-	smithyhttp "github.com/aws/smithy-go/transport/http"
+	"github.com/clothesme/deploy-action/internal/cloud/query"
 )
 
 // denied is the action that AWS names when it denies one.
@@ -41,23 +39,22 @@ var remedies = map[string]string{
 
 // explain says what to do about an error of a call, which takes an action of IAM.
 func (s *Store) explain(from, action string, err error) error {
-	var api smithy.APIError
-	var response *smithyhttp.ResponseError
-	if !errors.As(err, &api) {
+	var no *query.Error
+	switch {
+	case !errors.As(err, &no):
+		return fmt.Errorf("%s: %w", from, err) // the context's
+	case no.Code == "" && (no.Status == http.StatusForbidden || no.Status == http.StatusUnauthorized):
 		// What stands before AWS, such as a proxy, and its stand-ins say no in another language.
-		if errors.As(err, &response) && (response.HTTPStatusCode() == http.StatusForbidden ||
-			response.HTTPStatusCode() == http.StatusUnauthorized) {
-			return fmt.Errorf("%s: the credentials are refused (status %d): they must be valid, and the role must be "+
-				"allowed %s on it", from, response.HTTPStatusCode(), action)
-		}
-		if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-			return fmt.Errorf("%s: %w", from, err)
-		}
-		return fmt.Errorf("%s: AWS in region %s can't be asked: %w", from, s.region, err)
+		return fmt.Errorf("%s: the credentials are refused (status %d): they must be valid, and the role must be "+
+			"allowed %s on it", from, no.Status, action)
+	case no.Code == "" && no.Err != nil:
+		return fmt.Errorf("%s: AWS in region %s can't be asked: %w", from, s.aws.Region(), no.Err)
+	case no.Code == "":
+		return fmt.Errorf("%s: %w", from, err)
 	}
-	code, message := api.ErrorCode(), api.ErrorMessage()
+	code, message := no.Code, no.Text
 	if remedy := remedies[code]; remedy != "" {
-		return errors.New(from + ": " + remedy + " (" + code + ", region " + s.region + ")")
+		return errors.New(from + ": " + remedy + " (" + code + ", region " + s.aws.Region() + ")")
 	}
 	if code == "AccessDeniedException" || code == "AccessDenied" {
 		if named := denied.FindStringSubmatch(message); named != nil {

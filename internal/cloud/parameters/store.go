@@ -11,22 +11,15 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
-	"github.com/aws/aws-sdk-go-v2/service/ssm"
-
 	"github.com/clothesme/deploy-action/internal/cloud"
+	"github.com/clothesme/deploy-action/internal/cloud/query"
 )
 
 // Variable is one, with where it was found, for people.
 type Variable struct{ Name, Value, From string }
 
 // Store reads with an account's credentials.
-type Store struct {
-	region     string
-	parameters *ssm.Client
-	secrets    *secretsmanager.Client
-}
+type Store struct{ aws *query.Client }
 
 // Open finds region, server and credentials.
 func Open(ctx context.Context, account *cloud.Account) (*Store, error) {
@@ -34,7 +27,7 @@ func Open(ctx context.Context, account *cloud.Account) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{cfg.Region, ssm.NewFromConfig(cfg), secretsmanager.NewFromConfig(cfg)}, nil
+	return &Store{query.New(cfg)}, nil
 }
 
 // Below returns the parameters below a path, decrypted, at any depth, by the last part of their
@@ -42,27 +35,35 @@ func Open(ctx context.Context, account *cloud.Account) (*Store, error) {
 func (s *Store) Below(ctx context.Context, path string) ([]Variable, error) {
 	var found []Variable
 	from := "ssm:" + path
-	pages := ssm.NewGetParametersByPathPaginator(s.parameters, &ssm.GetParametersByPathInput{
-		Path: &path, Recursive: aws.Bool(true), WithDecryption: aws.Bool(true),
-	})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
+	type question struct {
+		Path                      string
+		Recursive, WithDecryption bool
+		NextToken                 string `json:",omitempty"`
+	}
+	next := question{Path: path, Recursive: true, WithDecryption: true}
+	for {
+		var page struct {
+			Parameters []struct{ Name, Value string }
+			NextToken  string
+		}
+		if err := s.aws.AskJSON(ctx, query.SystemsManager, "GetParametersByPath", next, &page); err != nil {
 			return nil, s.explain(from, "ssm:GetParametersByPath", err)
 		}
 		for _, p := range page.Parameters {
-			name := aws.ToString(p.Name)
-			v := Variable{name[strings.LastIndex(name, "/")+1:], aws.ToString(p.Value), "ssm:" + name}
+			v := Variable{lastPart(p.Name), p.Value, "ssm:" + p.Name}
 			if twin := slices.IndexFunc(found, func(o Variable) bool { return o.Name == v.Name }); twin >= 0 {
 				return nil, fmt.Errorf("%s: %s and %s would be one variable: name a longer path, or give one of them "+
 					"another name", from, found[twin].From, v.From)
 			}
 			found = append(found, v)
 		}
+		if next.NextToken = page.NextToken; next.NextToken == "" {
+			break
+		}
 	}
 	if len(found) == 0 {
 		return nil, fmt.Errorf("%s: there is no parameter below that path in region %s: correct the path in the input "+
-			"\"env-from\", or the input \"aws-region\"", from, s.region)
+			"\"env-from\", or the input \"aws-region\"", from, s.aws.Region())
 	}
 	return sorted(found), nil
 }
@@ -71,7 +72,11 @@ func (s *Store) Below(ctx context.Context, path string) ([]Variable, error) {
 // of the secret's name, with its text.
 func (s *Store) Secret(ctx context.Context, id string) ([]Variable, error) {
 	from := "secretsmanager:" + id
-	secret, err := s.secrets.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &id})
+	var secret struct {
+		Name         string
+		SecretString *string // nil where the secret is bytes
+	}
+	err := s.aws.AskJSON(ctx, query.SecretsManager, "GetSecretValue", map[string]string{"SecretId": id}, &secret)
 	if err != nil {
 		return nil, s.explain(from, "secretsmanager:GetSecretValue", err)
 	}
@@ -80,8 +85,7 @@ func (s *Store) Secret(ctx context.Context, id string) ([]Variable, error) {
 	}
 	text := *secret.SecretString
 	if !strings.HasPrefix(strings.TrimSpace(text), "{") {
-		name := aws.ToString(secret.Name)
-		return []Variable{{name[strings.LastIndex(name, "/")+1:], text, from}}, nil
+		return []Variable{{lastPart(secret.Name), text, from}}, nil
 	}
 	found, err := members(text, from)
 	if err != nil {
@@ -114,6 +118,8 @@ func members(text, from string) ([]Variable, error) {
 	}
 	return found, nil
 }
+
+func lastPart(name string) string { return name[strings.LastIndex(name, "/")+1:] }
 
 func sorted(found []Variable) []Variable {
 	slices.SortFunc(found, func(a, b Variable) int { return strings.Compare(a.Name, b.Name) })

@@ -1,11 +1,11 @@
 package query
 
 import (
-	"encoding/xml"
 	"fmt"
 	"net/http"
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/aws/smithy-go"
 )
@@ -34,22 +34,26 @@ func (e *Error) HTTPStatusCode() int { return e.Status }
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// read takes what AWS says out of its answer: EC2 puts it into a list, the others do not.
-func (e *Error) read(text []byte) {
+// read takes what AWS says out of its answer: EC2 puts it into a list, others that talk XML do not;
+// in JSON the code may have a namespace before it.
+func (e *Error) read(text []byte, unmarshal func([]byte, any) error) {
 	type said struct {
 		Code    string
 		Message string
 	}
 	var answer struct {
-		One said `xml:"Error"`
-		Of  said `xml:"Errors>Error"`
+		One     said   `xml:"Error" json:"-"`
+		Of      said   `xml:"Errors>Error" json:"-"`
+		Type    string `xml:"-" json:"__type"`
+		Message string `xml:"-" json:"message"` // or Message
 	}
-	if xml.Unmarshal(text, &answer) != nil {
+	if unmarshal(text, &answer) != nil {
 		return // what stands before AWS, such as a proxy, has another language
 	}
-	e.Code, e.Text = answer.One.Code, answer.One.Message
-	if e.Code == "" {
-		e.Code, e.Text = answer.Of.Code, answer.Of.Message
+	for _, s := range []said{answer.One, answer.Of, {answer.Type, answer.Message}} {
+		if s.Code != "" {
+			e.Code, e.Text = s.Code[strings.LastIndex(s.Code, "#")+1:], s.Message
+		}
 	}
 }
 

@@ -73,6 +73,43 @@ func TestRefusalsNameWhatToDo(t *testing.T) {
 	}
 }
 
+func TestAServiceThatTalksJSON(t *testing.T) {
+	answer := says(200, `{"Parameter": {"Value": "yes"}}`)
+	c := client(t, func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if r.Header.Get("X-Amz-Target") != "AmazonSSM.GetParameter" || string(body) != `{"Name":"/a"}` || err != nil ||
+			r.Header.Get("Content-Type") != "application/x-amz-json-1.1" {
+			t.Errorf("asked %v %s, %v", r.Header, body, err)
+		}
+		answer(w, r)
+	})
+	t.Setenv("AWS_ENDPOINT_URL_SSM", "")
+	var said struct{ Parameter struct{ Value string } }
+	ask := func() error {
+		return c.AskJSON(t.Context(), SystemsManager, "GetParameter", map[string]string{"Name": "/a"}, &said)
+	}
+	if err := ask(); err != nil || said.Parameter.Value != "yes" {
+		t.Errorf("%v, %q", err, said.Parameter.Value)
+	}
+	for text, want := range map[string]string{
+		`{"__type": "com.amazonaws.ssm#ParameterNotFound", "message": "none"}`: "AWS refuses: ParameterNotFound: none",
+		`{"__type": "AccessDeniedException", "Message": "no"}`:                 "allowed ssm:GetParameter: put",
+		`<Error/>`: "what answers there is not AWS (status 400)",
+	} {
+		answer = says(400, text)
+		if err := ask(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", text, err, want)
+		}
+	}
+	answer = says(200, `{"Parameter": {"Value": "hunter2`)
+	if err := ask(); err == nil || strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), "can't be read") {
+		t.Errorf("half an answer: %v", err)
+	}
+	if err := c.AskJSON(t.Context(), SystemsManager, "GetParameter", func() {}, nil); err == nil {
+		t.Error("a question that is none was asked")
+	}
+}
+
 func TestABusyServiceIsAskedAgain(t *testing.T) {
 	calls := 0
 	c := client(t, func(w http.ResponseWriter, r *http.Request) {
