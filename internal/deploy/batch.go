@@ -12,7 +12,10 @@ func (d *Deployment) inBatches(steps ...step) []step {
 	var all []step
 	for n := range max(1, len(d.in.Batches)) {
 		for _, s := range steps {
-			s.unless = func(h *target) bool { return h.unchanged || d.batchOf(h) != n }
+			unless := s.unless
+			s.unless = func(h *target) bool {
+				return h.unchanged || d.batchOf(h) != n || unless != nil && unless(h)
+			}
 			s.named = len(d.hosts) > 1 && len(d.in.Batches) > 1
 			all = append(all, s)
 		}

@@ -24,6 +24,7 @@ func New(in *inputs.Inputs, rep *report.Report, dial host.Dialer, open Opener, b
 		fetches: make(chan struct{}, fetchesAtOnce), fetchPause: firstPause,
 	}
 	d.openParameters, d.openInstances, d.account = openParameters, openInstances, Account(in, rep)
+	d.openBalancers, d.targetPoll = openBalancers, targetPoll
 	d.same = d.notRestarted
 	d.dial, d.token = dial, fmt.Sprintf("%s-%s", in.Run.ID, rand.Text())
 	if len(in.Instances) == 0 {
@@ -104,6 +105,10 @@ func (d *Deployment) steps() []step {
 				within: brief,
 			},
 			{name: "resolve", title: "Looking up the assets", once: d.resolve, unless: d.noAssets, within: brief},
+			{
+				name: "targets", title: "Asking the load balancer for the hosts", once: d.readTargets,
+				unless: d.noTargetGroups, within: brief,
+			},
 			plan,
 			{
 				name: "install", title: "Installing what is missing", each: d.install, unless: d.nothingToInstall,
@@ -227,7 +232,11 @@ func (d *Deployment) goLive() []step {
 	verify := step{
 		name: "verify", title: "Verifying through nginx", each: d.verify, within: settle + in.WatchFor + brief,
 	}
-	return append(before, commit.of(d.inBatches(change, verify))...)
+	gate := step{
+		name: "gate", title: "Waiting for the load balancer", each: d.gate, unless: hasNoTargets,
+		within: in.TargetTimeout + brief,
+	}
+	return append(before, commit.of(d.inBatches(change, verify, gate))...)
 }
 
 func (d *Deployment) isBuilt(h *target) bool { return h.unchanged || !d.op.makes && !h.lacks }

@@ -32,6 +32,10 @@ type Deployment struct {
 	openParameters func(context.Context, *cloud.Account) (Parameters, error)
 	account        *cloud.Account // as whom AWS is asked
 	openInstances  func(context.Context, *cloud.Account) (Instances, error)
+	openBalancers  func(context.Context, *cloud.Account) (Balancers, error)
+	balancers      Balancers         // nil before the step targets
+	targetPoll     time.Duration     // between two questions
+	private        map[string]string // of found hosts, by their instances' ids: the address in their network
 	dial           host.Dialer
 	token          string // names the run
 	packs          packs  // of what is sent to several hosts

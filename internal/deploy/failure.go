@@ -235,6 +235,8 @@ func (d *Deployment) topic(s step, cause error) outcome.Topic {
 var topicOfStep = map[string]outcome.Topic{
 	"env-from":    outcome.TopicAWS,
 	"find":        outcome.TopicInputs,
+	"targets":     outcome.TopicBalancer,
+	"gate":        outcome.TopicBalancer,
 	"read":        outcome.TopicWorkspace,
 	"fetch":       outcome.TopicWorkspace, // git's own failures have an exit code
 	"lock":        outcome.TopicHost,

@@ -56,7 +56,9 @@ func (d *Deployment) list(ctx context.Context) (string, error) {
 	var hosts []remote.Host
 	var names []string
 	var errs []error
+	d.private = map[string]string{}
 	for n, i := range found.Instances {
+		d.private[i.ID] = i.Private
 		host, err := d.hostOf(i)
 		errs = append(errs, err)
 		hosts = append(hosts, host)

@@ -16,7 +16,7 @@ import (
 func (d *Deployment) switchOver(ctx context.Context, h *target) (string, error) {
 	h.route, h.routed = routeMaybe, true
 	next := []upcoming{{"verify", scripts.Verify, d.verification(h), true}}
-	if !h.hasWork() { // which has to be taken back by a step that has begun
+	if !h.hasWork() && hasNoTargets(h) { // what has to be proved or taken back first, by a step of its own
 		next = append(next, upcoming{"mark", scripts.Mark, d.marking(h), false})
 	}
 	d.ahead(h, next...)

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/clothesme/deploy-action/internal/cloud/targets"
 	"github.com/clothesme/deploy-action/internal/host"
 	"github.com/clothesme/deploy-action/internal/outcome"
 	"github.com/clothesme/deploy-action/internal/state"
@@ -35,6 +36,7 @@ type target struct {
 	commit, release string
 	subject         string // of the commit; empty where nobody knows it
 	assets          []asset
+	targets         []targets.Target // that have to be healthy again
 	unchanged       bool
 	works           bool   // the release has processes beside the one that serves, or jobs
 	schedule        string // the timers that detection found set

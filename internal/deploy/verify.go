@@ -23,7 +23,7 @@ func (d *Deployment) verification(h *target) scripts.Values {
 }
 
 func (d *Deployment) verify(ctx context.Context, h *target) (string, error) {
-	if d.in.Strategy == inputs.InPlace && !h.hasWork() { // else they were sent along with the switch
+	if d.in.Strategy == inputs.InPlace && !h.hasWork() && hasNoTargets(h) { // else they were sent along with the switch
 		d.ahead(h, upcoming{"mark", scripts.Mark, d.marking(h), false})
 	}
 	var live time.Time

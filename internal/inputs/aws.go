@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -92,6 +93,23 @@ func setHostKeySources(p *parser, value string) error {
 	if len(p.in.HostKeySources) > 0 && p.values["instances"] == "" {
 		return fmt.Errorf("must be \"known-hosts\" without the input \"instances\": AWS knows the keys of what that finds %s",
 			got(value))
+	}
+	return nil
+}
+
+// docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_CreateTargetGroup.html
+var targetGroup = regexp.MustCompile(`^([A-Za-z0-9]|[A-Za-z0-9][A-Za-z0-9-]{0,30}[A-Za-z0-9]|` +
+	`arn:aws(-[a-z]+)*:elasticloadbalancing:[a-z0-9-]+:[0-9]{12}:targetgroup/[A-Za-z0-9-]{1,32}/[0-9a-f]+)$`)
+
+func setTargetGroups(p *parser, value string) error {
+	for _, item := range items(value) {
+		switch {
+		case !targetGroup.MatchString(item):
+			return fmt.Errorf("must be the names or ARNs of target groups, such as \"web\" %s", gotItem(value, item))
+		case slices.Contains(p.in.TargetGroups, item):
+			return fmt.Errorf("must not have a target group twice %s", gotItem(value, item))
+		}
+		p.in.TargetGroups = append(p.in.TargetGroups, item)
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestTheRoleToAssume(t *testing.T) {
@@ -84,5 +85,33 @@ func TestAKeyForEachLogin(t *testing.T) {
 	in, err = Parse(with(runner(""), all))
 	if err != nil || len(in.Jumps) != 1 || in.Jumps[0].Signer == nil {
 		t.Errorf("through a bastion: %+v, %v", in.Jumps, err)
+	}
+}
+
+func TestTargetGroups(t *testing.T) {
+	const arn = "arn:aws:elasticloadbalancing:eu-central-1:123456789012:targetgroup/web/6d0ecf831eec9f09"
+	for value, tt := range map[string]struct {
+		want  string
+		wrong string
+	}{
+		"web":              {want: "web"},
+		"web, api\n" + arn: {want: "web api " + arn},
+		"":                 {},
+		"web web":          {wrong: `such as "web"`},
+		"web,web":          {wrong: "must not have a target group twice"},
+		"-web":             {wrong: `such as "web"`},
+		"arn:aws:elasticloadbalancing:eu-central-1:123456789012:loadbalancer/app/web/1": {wrong: `such as "web"`},
+	} {
+		key, _ := newKey(t, "")
+		in, err := Parse(with(runner(key), map[string]string{"target-group": value, "target-timeout": "90s"}))
+		if tt.wrong != "" {
+			if err == nil || !strings.Contains(err.Error(), `input "target-group": `) || !strings.Contains(err.Error(), tt.wrong) {
+				t.Errorf("%q: %v, want %q", value, err, tt.wrong)
+			}
+			continue
+		}
+		if err != nil || strings.Join(in.TargetGroups, " ") != tt.want || in.TargetTimeout != 90*time.Second {
+			t.Errorf("%q: %q for %s, %v", value, in.TargetGroups, in.TargetTimeout, err)
+		}
 	}
 }

@@ -445,6 +445,11 @@ input "key": is not for access "instance-connect", by which a key is made for ea
 			`must be the id of a security group of the hosts, such as "sg-0123456789abcdef0" (got "web")`,
 		},
 		{
+			"target-group", "web, a/b",
+			`must be the names or ARNs of target groups, such as "web" (got "web, a/b")`,
+		},
+		{"target-timeout", "0s", `must be from 1s to 1h (got "0s")`},
+		{
 			"runner-cidr", "203.0.113.7",
 			`is for the input "security-group" only: leave it out, or name that group`,
 		},

@@ -45,6 +45,7 @@ const (
 	defaultResponse       = "300s"
 	defaultKeepReleases   = "5"
 	defaultSkip           = "0"
+	defaultTargetTimeout  = "2m"
 )
 
 // field is one input.
@@ -137,6 +138,11 @@ func fields() []field {
 		{name: "strategy", def: defaultStrategy, set: setStrategy},
 		{name: "batch", shape: text, set: setBatch},
 		{name: "skip-unreachable", def: defaultSkip, set: setSkipUnreachable},
+		{name: "target-group", shape: text, set: setTargetGroups},
+		{
+			name: "target-timeout", def: defaultTargetTimeout,
+			set: duration(func(in *Inputs) *time.Duration { return &in.TargetTimeout }, time.Second, time.Hour),
+		},
 		{name: "processes", shape: text, set: setProcesses},
 		{name: "schedule", shape: text, set: setSchedule},
 		{name: "workers-overlap", def: defaultOverlap, set: setOverlap},

@@ -88,6 +88,7 @@ func defaults() Inputs {
 		ConnectTimeout: 30 * time.Second,
 		Timeout:        30 * time.Minute,
 		LockTimeout:    10 * time.Minute,
+		TargetTimeout:  2 * time.Minute,
 		App:            "ai-server",
 		Path:           "/home/ubuntu/ai-server",
 		Operation:      "deploy",

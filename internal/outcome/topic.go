@@ -37,6 +37,7 @@ const (
 	TopicRun         Topic = "running-a-command"
 	TopicInPlace     Topic = "one-version-at-a-time"
 	TopicWorkers     Topic = "workers"
+	TopicBalancer    Topic = "the-load-balancer"
 	TopicDown        Topic = "the-site-is-down"
 )
 

@@ -1,0 +1,151 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/clothesme/deploy-action/e2e/aws"
+	"github.com/clothesme/deploy-action/e2e/lab"
+	"github.com/clothesme/deploy-action/e2e/world"
+)
+
+// balancer is in the place of a load balancer of AWS's: it asks hosts for their health by their
+// addresses, as one does, and has moto's bridge say what came of that.
+type balancer struct {
+	mu    sync.Mutex
+	state map[string]string // by the instance's id
+}
+
+// A load balancer asks every five seconds at most; here it is the thresholds that matter.
+const (
+	balancerAsks      = 200 * time.Millisecond
+	balancerThreshold = 2 // answers in a row
+)
+
+// balance puts hosts into a target group, by their instances' ids.
+func (w *awsWorld) balance(group string, ids []string, hosts []*lab.Host) *balancer {
+	w.T.Helper()
+	w.boto(fmt.Sprintf(`elb = client("elbv2")
+vpc = client("ec2").describe_vpcs()["Vpcs"][0]["VpcId"]
+arn = elb.create_target_group(Name=%q, Protocol="HTTP", Port=80, VpcId=vpc, TargetType="instance",
+    HealthCheckPath="/health")["TargetGroups"][0]["TargetGroupArn"]
+elb.register_targets(TargetGroupArn=arn, Targets=[{"Id": i} for i in "%s".split()])`, group, strings.Join(ids, " ")))
+	b := &balancer{state: map[string]string{}}
+	var all sync.WaitGroup
+	ctx, stop := context.WithCancel(context.WithoutCancel(w.Ctx))
+	for i, id := range ids {
+		b.state[id] = "initial"
+		all.Go(func() { b.watch(ctx, id, hosts[i].IP) })
+	}
+	w.T.Cleanup(func() { stop(); all.Wait() })
+	w.bridge.After("DescribeTargetHealth", func(call *aws.Call) {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		members := strings.Split(string(call.Answer), "<member>")
+		for i, member := range members {
+			for id, state := range b.state {
+				if state != "healthy" && strings.Contains(member, "<Id>"+id+"</Id>") {
+					members[i] = strings.Replace(member, "<State>healthy</State>", "<State>"+state+"</State>"+
+						"<Reason>Target.ResponseCodeMismatch</Reason><Description>Health checks failed</Description>", 1)
+				}
+			}
+		}
+		call.Answer = []byte(strings.Join(members, "<member>"))
+	})
+	return b
+}
+
+func (b *balancer) watch(ctx context.Context, id, address string) {
+	client := &http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	last, row := false, 0
+	for ctx.Err() == nil {
+		good := false
+		if request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/health", http.NoBody); err == nil {
+			if answer, err := client.Do(request); err == nil {
+				good = answer.StatusCode == http.StatusOK
+				_ = answer.Body.Close()
+			}
+		}
+		if row++; good != last {
+			last, row = good, 1
+		}
+		if row >= balancerThreshold {
+			b.mu.Lock()
+			b.state[id] = map[bool]string{true: "healthy", false: "unhealthy"}[good]
+			b.mu.Unlock()
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(balancerAsks):
+		}
+	}
+}
+
+// become waits until all targets are seen so.
+func (b *balancer) become(w *awsWorld, state string) {
+	w.T.Helper()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+		b.mu.Lock()
+		others := 0
+		for _, s := range b.state {
+			if s != state {
+				others++
+			}
+		}
+		b.mu.Unlock()
+		if others == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			w.T.Fatalf("%d targets do not become %s", others, state)
+		}
+	}
+}
+
+// toGate is what docs/aws.md has for the input target-group, and for instances.
+var toGate = allows("ec2:DescribeInstances", "autoscaling:DescribeAutoScalingGroups",
+	"elasticloadbalancing:DescribeTargetGroups", "elasticloadbalancing:DescribeTargetHealth")
+
+// A release may be healthy for whoever deploys it, and not for the load balancer, which asks for
+// something else: it goes back on all hosts, and no visitor meets a host that is out of service.
+func TestAReleaseThatTheLoadBalancerDoesNotLike(t *testing.T) {
+	w := newAWSWorld(t)
+	second := world.New(t, lab.HostOptions{})
+	hosts, both := []*lab.Host{w.Host, second.Host}, fleet{w.World, second}
+	ids := w.group("web", hosts...)
+	balancer := w.balance("web", ids, hosts)
+	w.role(toGate)
+	with := map[string]string{
+		"instances": "asg=web", "known-hosts": byID(ids, hosts...), "batch": "1, 100%", "target-group": "web",
+		"target-timeout": "5s",
+	}
+	balancer.become(w, "unhealthy") // nothing is there yet
+	first := w.Run(w.found(w.Commit(nil), with))
+	both.ended(first, "deployed")
+	world.Says(t, first, "Not waited for", ids[0]+":80 of target group web is unhealthy (Target.ResponseCodeMismatch")
+	balancer.become(w, "healthy")
+
+	w.UnderLoad()
+	good := w.Run(w.found(w.Commit(nil), with))
+	both.ended(good, "deployed")
+	world.Says(t, good, "✓ targets: 2 targets are healthy", "✓ gate: healthy in web")
+	serves := both.live(good, "8081")
+
+	with["health-path"] = "/healthz"
+	bad := w.Run(w.found(w.Commit(map[string]string{"BROKEN": "wrong-path"}), with))
+	world.Failed(t, bad, "restored", "gate: "+ids[0]+":80 of target group web is unhealthy", "5s after the release went live")
+	if live := both.live(good, "8081"); live != serves || strings.Contains(bad.Log(), "Switching on "+hosts[1].IP) {
+		t.Errorf("%s serves, want %s; the second batch got it, too:\n%s", live, serves, bad.Log())
+	}
+	balancer.become(w, "healthy")
+
+	w.role(toList)
+	delete(with, "health-path")
+	denied := w.Run(w.found(w.Commit(nil), with))
+	world.Failed(t, denied, "failed", "targets: the role must be allowed elasticloadbalancing:DescribeTargetGroups: put {")
+}

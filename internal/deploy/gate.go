@@ -1,0 +1,134 @@
+package deploy
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/clothesme/deploy-action/internal/cloud"
+	"github.com/clothesme/deploy-action/internal/cloud/targets"
+)
+
+// Balancers are where AWS says how its load balancers see the hosts.
+type Balancers interface {
+	Of(ctx context.Context, groups []string) ([]targets.Target, error)
+	Again(ctx context.Context, t targets.Target) (targets.Target, error)
+}
+
+func openBalancers(ctx context.Context, account *cloud.Account) (Balancers, error) {
+	cfg, err := account.Config(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return targets.New(cfg), nil
+}
+
+// readTargets finds out which hosts the load balancer sends visitors to before anything is touched.
+// It is those that have to be as good afterwards; what it says of the others means nothing.
+func (d *Deployment) readTargets(ctx context.Context) (string, error) {
+	from, err := d.openBalancers(ctx, d.account)
+	if err != nil {
+		return "", err
+	}
+	all, err := from.Of(ctx, d.in.TargetGroups)
+	if err != nil {
+		return "", err
+	}
+	d.balancers = from
+	healthy, left := 0, []string{}
+	known := false
+	for _, h := range d.present() {
+		h.targets = nil
+		mine := slices.DeleteFunc(slices.Clone(all), func(t targets.Target) bool { return !d.isOf(t, h) })
+		if len(mine) == 0 {
+			left = append(left, h.Address.Name+" is in none of them")
+			continue
+		}
+		known = true
+		for _, t := range mine {
+			if t.State == targets.Healthy {
+				h.targets = append(h.targets, t)
+				healthy++
+			} else {
+				left = append(left, seenAs(t))
+			}
+		}
+	}
+	if !known {
+		return "", fmt.Errorf("none of the hosts is in %s: name the groups that they are in in the input "+
+			"\"target-group\"", strings.Join(d.in.TargetGroups, ", "))
+	}
+	if len(left) > 0 {
+		d.rep.Warn("Not waited for", fmt.Sprintf("what the load balancer says of these is not waited for after the switch: %s",
+			strings.Join(left, "; ")))
+	}
+	return fmt.Sprintf("%d targets are healthy", healthy), nil
+}
+
+// isOf tells whether a target is a host: it is named by an instance's id, or by the address that the
+// host has in its network or was given by.
+func (d *Deployment) isOf(t targets.Target, h *target) bool {
+	return t.ID == h.Address.Alias || t.ID == h.Address.Name || t.ID == d.private[h.Address.Alias]
+}
+
+func seenAs(t targets.Target) string {
+	if t.Why == "" {
+		return fmt.Sprintf("%s is %s", t, t.State)
+	}
+	return fmt.Sprintf("%s is %s (%s)", t, t.State, t.Why)
+}
+
+// targetPoll is the pause between two questions. A load balancer asks every five seconds at most.
+const targetPoll = 3 * time.Second
+
+// gate waits until the load balancer sends visitors to a host as before. A target that is being taken
+// out meanwhile is nobody's to wait for: that is the group's business.
+func (d *Deployment) gate(ctx context.Context, h *target) (string, error) {
+	deadline := d.now().Add(d.in.TargetTimeout)
+	var said []string
+	for _, t := range h.targets {
+		for {
+			now, err := d.balancers.Again(ctx, t)
+			switch {
+			case ctx.Err() != nil:
+				return "", context.Cause(ctx)
+			case err == nil && now.State == targets.Healthy:
+				said = append(said, t.Group)
+			case err == nil && slices.Contains([]targets.State{targets.Unused, targets.Unavailable, targets.Draining}, now.State):
+				d.rep.Warn("Not waited for", seenAs(now)+": it was healthy before, and is not waited for any more")
+			case d.now().Before(deadline):
+				if err := wait(ctx, d.targetPoll); err != nil {
+					return "", err
+				}
+				continue
+			case err != nil: // unknown is not healthy
+				return "", fmt.Errorf("%s was healthy before, and AWS does not say for %s how it is now: %w", t,
+					d.in.TargetTimeout, err)
+			default:
+				return "", fmt.Errorf("%s, %s after the release went live there, and was healthy before: see what the load "+
+					"balancer asks the hosts for, and what that answers; or give it longer in the input \"target-timeout\"", seenAs(now),
+					d.in.TargetTimeout)
+			}
+			break
+		}
+	}
+	if len(said) == 0 {
+		return "nothing to wait for any more", nil
+	}
+	return "healthy in " + strings.Join(said, ", "), nil
+}
+
+func hasNoTargets(h *target) bool { return len(h.targets) == 0 }
+
+func (d *Deployment) noTargetGroups(*target) bool { return len(d.in.TargetGroups) == 0 }
+
+func wait(ctx context.Context, pause time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(pause):
+		return nil
+	}
+}
