@@ -68,7 +68,7 @@ func TestRemove(t *testing.T) {
 	worker := map[string]string{"processes": "ticker: while :; do sleep 0.1; done", "shared": "uploads"}
 	admin := merged(worker, map[string]string{
 		"app": "admin", "ports": "8090,8091", "server-name": w.Host.IP,
-		"nginx-include": "/etc/nginx/conf.d/admin-url.inc",
+		"nginx-include": "/etc/nginx/conf.d/admin-url.inc", "schedule": "nightly: 0 3 * * * true",
 	})
 	none := remove(w, nil)
 	if none.ExitCode != 0 || none.Outputs["outcome"] != "unchanged" ||
