@@ -74,6 +74,11 @@ func actor(w *world.World, clone, home, cache string) runsWorkflow {
 	// What a step is that is skipped, act reads all the same.
 	skipped := w.T.TempDir()
 	writeFile(w.T, filepath.Join(skipped, "action.yml"), "name: skipped\nruns: {using: composite, steps: []}\n")
+	text, err := os.ReadFile(filepath.Join(world.Shared.Root, "examples", "workflows", "operation.yml"))
+	credentials := credentialsAction.FindString(string(text))
+	if err != nil || credentials == "" {
+		w.T.Fatalf("the workflow of operations takes no credentials: %v", err)
+	}
 	payload, root := filepath.Join(w.T.TempDir(), "event.json"), actionSource(w.T.(*testing.T))
 	return func(event, workflow string, form map[string]string) string {
 		w.T.Helper()
@@ -87,9 +92,8 @@ func actor(w *world.World, clone, home, cache string) runsWorkflow {
 			args = append(args, "-e", payload)
 		}
 		args = append(args, "--local-repository", "clothesme/deploy-action@v1="+root,
-			"--local-repository", "aws-actions/configure-aws-credentials@v4="+skipped,
-			"-P", "ubuntu-latest="+host, "--network", world.Shared.Lab.Network(), "--pull=false", "--action-offline-mode",
-			"--no-cache-server", "--rm",
+			"--local-repository", credentials+"="+skipped, "-P", "ubuntu-latest="+host, "--network",
+			world.Shared.Lab.Network(), "--pull=false", "--action-offline-mode", "--no-cache-server", "--rm",
 			"--container-daemon-socket", "-", "--env", "GITHUB_SERVER_URL="+w.Git.URL(), "-s", "DEPLOY_KEY", "-s",
 			"GITHUB_TOKEN",
 			"--var", "DEPLOY_HOST="+w.Host.IP, "--var", "DEPLOY_KNOWN_HOSTS="+w.Host.KnownHosts())
@@ -104,6 +108,9 @@ func actor(w *world.World, clone, home, cache string) runsWorkflow {
 		return string(out)
 	}
 }
+
+// credentialsAction is the step before ours that needs AWS.
+var credentialsAction = regexp.MustCompile(`aws-actions/configure-aws-credentials@v[0-9]+`)
 
 // formInAct is the form of examples/workflows, copied as README says, filled in for a host on which
 // a release serves. What is typed into it arrives as it is.
