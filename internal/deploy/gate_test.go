@@ -151,6 +151,9 @@ func TestTheLoadBalancerHasToFindTheHostsHealthy(t *testing.T) {
 			if tt.strategy != "" {
 				in.Strategy = tt.strategy
 			}
+			if tt.fails == "" {
+				in.TargetTimeout = time.Minute
+			}
 			result, log, err := fl.gated(t, in, b)
 			if fl.switched() != tt.switched || (err == nil) != (tt.fails == "") {
 				t.Fatalf("switched %s, want %s; %v\n%s", fl.switched(), tt.switched, err, log)
@@ -178,7 +181,7 @@ func TestTheLoadBalancerHasToFindTheHostsHealthy(t *testing.T) {
 // has proved itself is written down when the load balancer has said so.
 func TestOneHostIsMarkedAfterTheGate(t *testing.T) {
 	fl, in := newFleet(t, 1), gatedInputs()
-	in.Instances, in.Hosts, in.Batches = nil, fl.inputs().Hosts, nil
+	in.Instances, in.Hosts, in.Batches, in.TargetTimeout = nil, fl.inputs().Hosts, nil, time.Minute
 	b := seen(targets.Healthy)
 	b.then = func(string, int) (targets.State, error) {
 		if slices.Contains(fl[0].calls, "mark") {
@@ -192,6 +195,7 @@ func TestOneHostIsMarkedAfterTheGate(t *testing.T) {
 	fl = newFleet(t, 1)
 	b = seen(targets.Healthy)
 	b.then = func(string, int) (targets.State, error) { return "unhealthy", nil }
+	in.TargetTimeout = time.Millisecond
 	if result, log, err := fl.gated(t, in, b); err == nil || result.Outcome != outcome.Restored || slices.Contains(fl[0].calls, "mark") {
 		t.Errorf("%v, %v\n%s", err, fl[0].calls, log)
 	}
