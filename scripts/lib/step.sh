@@ -92,10 +92,17 @@ blame() {
 # meets says more than that, whether it changes anything or only asks.
 trap 'blame_halt $?' EXIT
 blame_halt() {
+  local state='' end
   case $1 in 0 | "$EX_LOCK_LOST") return ;; esac
-  if has_systemd && [[ $(systemctl is-system-running 2>/dev/null </dev/null) == stopping ]]; then
-    die "$EX_HALT" "the host is being shut down or restarted"
-  fi
+  if ! has_systemd; then return 0; fi
+  now_ms
+  end=$((ms + 3000))
+  # systemd's bus may end before this shell does: it is asked until it tells, or the shell ends, too.
+  until state=$(systemctl is-system-running 2>/dev/null </dev/null || :) && [[ -n $state && $state != unknown ]] \
+    || past "$end"; do
+    pause 0.1
+  done
+  if [[ $state == stopping ]]; then die "$EX_HALT" "the host is being shut down or restarted"; fi
 }
 
 # blame_disk STATUS: what failed on a full or read-only disk without a reason of ours, or by another
