@@ -89,7 +89,8 @@ func explainRole(err error, subject string) error {
 			"this workflow%s; docs/aws-credentials.md has a policy that does (%s: %s)", whose, code, message)
 	case code == "InvalidIdentityToken":
 		return fmt.Errorf("AWS does not take GitHub's token: the role's account must have the identity provider "+
-			"https://token.actions.githubusercontent.com with the audience %s, see docs/aws-credentials.md (%s: %s)", audience, code, message)
+			"https://token.actions.githubusercontent.com with the audience %s, see docs/aws-credentials.md (%s: %s)", audience,
+			code, message)
 	}
 	return fmt.Errorf("AWS refuses: %s: %s", code, message)
 }

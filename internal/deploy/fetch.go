@@ -65,13 +65,11 @@ func (d *Deployment) fetchWith(ctx context.Context, h *target, values scripts.Va
 		if try == fetchTries || !gitServerFailed(err) {
 			return res, err
 		}
-		wait := pause/2 + rand.N(pause)
-		d.rep.Info(fmt.Sprintf("%s: trying again in %s, %d of %d", h.Address.Name, wait.Round(100*time.Millisecond), try+1,
+		rest := pause/2 + rand.N(pause)
+		d.rep.Info(fmt.Sprintf("%s: trying again in %s, %d of %d", h.Address.Name, rest.Round(100*time.Millisecond), try+1,
 			fetchTries))
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+		if err := wait(ctx, rest); err != nil {
+			return nil, err
 		}
 	}
 }

@@ -61,8 +61,8 @@ func (d *Deployment) readTargets(ctx context.Context) (string, error) {
 			"\"target-group\"", strings.Join(d.in.TargetGroups, ", "))
 	}
 	if len(left) > 0 {
-		d.rep.Warn("Not waited for", fmt.Sprintf("what the load balancer says of these is not waited for after the switch: %s",
-			strings.Join(left, "; ")))
+		d.rep.Warn("Not waited for", "what the load balancer says of these is not waited for after the switch: "+
+			strings.Join(left, "; "))
 	}
 	return fmt.Sprintf("%d targets are healthy", healthy), nil
 }
@@ -80,6 +80,9 @@ func seenAs(t targets.Target) string {
 	return fmt.Sprintf("%s is %s (%s)", t, t.State, t.Why)
 }
 
+// unwatched are the states of what the load balancer does not ask, or not for long.
+var unwatched = []targets.State{targets.Unused, targets.Unavailable, targets.Draining}
+
 // targetPoll is the pause between two questions. A load balancer asks every five seconds at most.
 const targetPoll = 3 * time.Second
 
@@ -96,7 +99,7 @@ func (d *Deployment) gate(ctx context.Context, h *target) (string, error) {
 				return "", context.Cause(ctx)
 			case err == nil && now.State == targets.Healthy:
 				said = append(said, t.Group)
-			case err == nil && slices.Contains([]targets.State{targets.Unused, targets.Unavailable, targets.Draining}, now.State):
+			case err == nil && slices.Contains(unwatched, now.State):
 				d.rep.Warn("Not waited for", seenAs(now)+": it was healthy before, and is not waited for any more")
 			case d.now().Before(deadline):
 				if err := wait(ctx, d.targetPoll); err != nil {
@@ -108,8 +111,8 @@ func (d *Deployment) gate(ctx context.Context, h *target) (string, error) {
 					d.in.TargetTimeout, err)
 			default:
 				return "", fmt.Errorf("%s, %s after the release went live there, and was healthy before: see what the load "+
-					"balancer asks the hosts for, and what that answers; or give it longer in the input \"target-timeout\"", seenAs(now),
-					d.in.TargetTimeout)
+					"balancer asks the hosts for, and what that answers; or give it longer in the input \"target-timeout\"",
+					seenAs(now), d.in.TargetTimeout)
 			}
 			break
 		}

@@ -47,7 +47,8 @@ func (d *Deployment) result(how outcome.Outcome) *outcome.Result {
 
 func (d *Deployment) hostResult(h *target, how outcome.Outcome) outcome.HostResult {
 	r := outcome.HostResult{
-		Host: h.Address.String(), InstanceID: h.Address.Alias, Outcome: how, Release: h.release, Commit: h.commit, Subject: h.subject, Reloaded: h.reloaded,
+		Host: h.Address.String(), InstanceID: h.Address.Alias, Outcome: how,
+		Release: h.release, Commit: h.commit, Subject: h.subject, Reloaded: h.reloaded,
 		Live: h.live.Milliseconds(), Boot: h.boot.Milliseconds(), Drained: h.drained.Milliseconds(),
 		Cut: h.connections, WasDrained: h.wasDrained,
 	}

@@ -105,7 +105,8 @@ func (a *Args) Getenv(getenv func(string) string, outside bool) func(string) str
 	for _, f := range fields() {
 		if value, ok := a.values[f.name]; ok {
 			env["INPUT_"+strings.ToUpper(f.name)] = value
-		} else if value := getenv(variable(f.name)); outside && value != "" && getenv("INPUT_"+strings.ToUpper(f.name)) == "" {
+		} else if value := getenv(variable(f.name)); outside && value != "" &&
+			getenv("INPUT_"+strings.ToUpper(f.name)) == "" {
 			env["INPUT_"+strings.ToUpper(f.name)] = value
 		}
 	}
@@ -127,7 +128,8 @@ func (a *Args) Getenv(getenv func(string) string, outside bool) func(string) str
 func (a *Args) Variables(getenv func(string) string) []string {
 	var names []string
 	for _, f := range fields() {
-		if _, ok := a.values[f.name]; !ok && getenv(variable(f.name)) != "" && getenv("INPUT_"+strings.ToUpper(f.name)) == "" {
+		if _, ok := a.values[f.name]; !ok && getenv(variable(f.name)) != "" &&
+			getenv("INPUT_"+strings.ToUpper(f.name)) == "" {
 			names = append(names, variable(f.name))
 		}
 	}

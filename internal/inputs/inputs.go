@@ -194,8 +194,9 @@ func parse(getenv func(string) string, outside bool) (*Inputs, error) {
 }
 
 // Secrets returns what must be masked: the token, also as HTTP's Basic authentication sends it, the
-// passphrases, what opens the job's identity, the values of env that are neither short nor common, and the lines of the keys.
-// Lines of fewer than 16 characters are left out: they are its frame, not the key.
+// passphrases, what opens the job's identity, the values of env that are neither short nor common,
+// and the lines of the keys. Lines of fewer than 16 characters are left out: they are its frame, not
+// the key.
 func (in *Inputs) Secrets() []string {
 	var secrets []string
 	if in.Token != "" {

@@ -71,7 +71,8 @@ func (r *Report) keptWarnings() []byte {
 			who = fmt.Sprintf("%d hosts", len(names))
 		}
 		title, msg := strings.ReplaceAll(w.title, "\x00", who), strings.ReplaceAll(w.msg, "\x00", names[0])
-		out = append(out, r.command("warning", cut(oneLine(r.plain(title)), maxTitle), cut(r.plain(msg+list), maxAnnotation))...)
+		out = append(out, r.command("warning", cut(oneLine(r.plain(title)), maxTitle),
+			cut(r.plain(msg+list), maxAnnotation))...)
 	}
 	return out
 }

@@ -32,7 +32,8 @@ func Console(ctx context.Context, account *cloud.Account, instance string) ([]st
 	var said struct {
 		Output string `xml:"output"`
 	}
-	if err := query.New(cfg).Ask(ctx, query.EC2, "GetConsoleOutput", url.Values{"InstanceId": {instance}}, &said); err != nil {
+	err = query.New(cfg).Ask(ctx, query.EC2, "GetConsoleOutput", url.Values{"InstanceId": {instance}}, &said)
+	if err != nil {
 		return nil, err
 	}
 	text, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(said.Output), ""))
@@ -81,7 +82,8 @@ func Parameter(ctx context.Context, account *cloud.Account, name string) ([]stri
 	case errors.As(err, &no) && no.Code == "ParameterNotFound":
 		return nil, fmt.Errorf("there is no parameter %s: the instance has not written it yet, or may not", name)
 	case errors.As(err, &no) && no.Code != "":
-		return nil, fmt.Errorf("parameter %s: the role must be allowed ssm:GetParameter on it (%s: %s)", name, no.Code, no.Text)
+		return nil, fmt.Errorf("parameter %s: the role must be allowed ssm:GetParameter on it (%s: %s)", name, no.Code,
+			no.Text)
 	case err != nil:
 		return nil, fmt.Errorf("parameter %s: AWS can't be asked: %w", name, err)
 	}

@@ -57,7 +57,9 @@ func New(cfg aws.Config) *Client {
 	if c.http == nil {
 		c.http = awshttp.NewBuildableClient().WithTimeout(askFor)
 	}
-	c.retries = retry.NewStandard(func(o *retry.StandardOptions) { o.MaxAttempts = cmp.Or(cfg.RetryMaxAttempts, attempts) })
+	c.retries = retry.NewStandard(func(o *retry.StandardOptions) {
+		o.MaxAttempts = cmp.Or(cfg.RetryMaxAttempts, attempts)
+	})
 	return c
 }
 
