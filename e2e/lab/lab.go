@@ -47,6 +47,8 @@ type Lab struct {
 	cgroup     string // "1" or "2"
 	network    network
 	hostImage  string // of a host as EC2 has it, which is also a place for tools
+	images     images
+	machine    machine
 
 	mu      sync.Mutex
 	keys    []*Key

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"sync"
 )
 
 // network is the lab's subnet: its lower half for hosts, whose addresses outlive a reboot as EC2's
@@ -58,6 +59,33 @@ func (l *Lab) createNetwork(ctx context.Context) (network, error) {
 		errs = append(errs, err)
 	}
 	return network{}, fmt.Errorf("create network: %w", errors.Join(errs...))
+}
+
+// machine is what a lab's jobs run on: a place on its network, which costs the engine half of a
+// container's start, so that they share one.
+type machine struct {
+	sync.Mutex
+	container string // empty: there is none yet
+}
+
+// jobNetwork is the machine's network, for `docker run`.
+func (l *Lab) jobNetwork(ctx context.Context) (string, error) {
+	l.machine.Lock()
+	defer l.machine.Unlock()
+	if l.machine.container == "" {
+		started, err := l.starting()
+		if err != nil {
+			return "", err
+		}
+		defer started()
+		name := l.id + "-jobs"
+		if _, err := l.engine.run(context.WithoutCancel(ctx), "run", "--detach", "--name", name, "--label",
+			ownerKey+"="+l.label(), "--network", l.id, "--entrypoint", "sleep", l.hostImage, "infinity"); err != nil {
+			return "", fmt.Errorf("start the machine that jobs run on: %w", err)
+		}
+		l.machine.container = name
+	}
+	return "container:" + l.machine.container, nil
 }
 
 // probeNetwork returns a subnet that the engine finds free.

@@ -28,7 +28,7 @@ var fileCommands = map[string]string{
 // Runner starts an action's image exactly as GitHub's runner does (actions/runner:
 // DockerCommandManager.cs, ContainerActionHandler.cs). It is one job on one machine: home,
 // workspace and temporary folder live on from run to run. It differs in two ways: the container has
-// one more label, and by default the lab's network.
+// one more label, and by default shares the place that the lab's jobs have on its network.
 type Runner struct {
 	lab    *Lab
 	image  string
@@ -85,6 +85,11 @@ func (r *Runner) Start(ctx context.Context, job Job) (*Running, error) {
 		return nil, fmt.Errorf("start action: %w", err)
 	}
 	name := containerName(r.image)
+	if job.Network == "" {
+		if job.Network, err = r.lab.jobNetwork(ctx); err != nil {
+			return nil, fmt.Errorf("start action: %w", err)
+		}
+	}
 	// nolint:noctx // the end of ctx kills the container, not the command that shows its log
 	cmd := exec.Command("docker", r.arguments(name, job, slices.Sorted(maps.Keys(env)))...)
 	cmd.SysProcAttr = ownGroup
@@ -126,11 +131,7 @@ func (r *Runner) arguments(name string, job Job, variables []string) []string {
 	if entrypoint != "" {
 		args = append(args, "--entrypoint", entrypoint)
 	}
-	network := job.Network
-	if network == "" {
-		network = r.lab.id
-	}
-	args = append(args, "--network", network, "-v", "/var/run/docker.sock:/var/run/docker.sock")
+	args = append(args, "--network", job.Network, "-v", "/var/run/docker.sock:/var/run/docker.sock")
 	for _, mount := range r.mounts() {
 		args = append(args, "-v", mount.outside+":"+mount.inside)
 	}

@@ -49,6 +49,7 @@ main() {
   install_packages
   ensure_engine
   raise_inotify
+  small_tables
   job ensure_action
   job ensure_hosts bookworm
   if needed trixie; then job ensure_hosts trixie; fi
