@@ -40,11 +40,11 @@ func byHand(w *world.World, port int) string {
 		".git"
 	_, err := w.Host.ExecUser(w.Ctx, fmt.Sprintf(`set -e
 git clone -q '%s' AI-Server && cd AI-Server
-python3 -m venv venv && venv/bin/pip -q install -r requirements.txt
 mkdir ai_models && head -c 100000 /dev/urandom >ai_models/type_model.h5`, origin))
 	if err != nil {
 		w.T.Fatal(err)
 	}
+	w.VenvByHand(clone)
 	startByHand(w, "ubuntu", port)
 	siteByHand(w, port, theirSite)
 	return sha

@@ -14,6 +14,7 @@ import (
 // GitHub's own, as with Enterprise Server.
 func TestEventsDeployTheirCommit(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
+	w.Warm()
 	git := func(args ...string) string {
 		t.Helper()
 		out, err := w.Repo.Git(w.Ctx, "", args...)
@@ -84,6 +85,7 @@ func TestEventsDeployTheirCommit(t *testing.T) {
 // what is secret.
 func TestDebugLogging(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
+	w.Warm()
 	job := w.Job(w.Commit(map[string]string{"BROKEN": "exit-at-boot"}),
 		map[string]string{"env": "PASSWORD=correct horse battery\nPORT_HINT=1"})
 	job.Debug = true

@@ -18,6 +18,7 @@ func newFleet(t *testing.T, hosts int) fleet {
 	fl := make(fleet, hosts)
 	for i := range fl {
 		fl[i] = world.New(t, lab.HostOptions{})
+		fl[i].Warm()
 	}
 	return fl
 }

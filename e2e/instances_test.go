@@ -67,6 +67,8 @@ var toList = allows("ec2:DescribeInstances", "autoscaling:DescribeAutoScalingGro
 func TestHostsAreFoundOnAWS(t *testing.T) {
 	w := newAWSWorld(t)
 	second := world.New(t, lab.HostOptions{})
+	w.Warm()
+	second.Warm()
 	hosts := []*lab.Host{w.Host, second.Host}
 	ids := w.group("web", hosts...)
 	w.role(toList)

@@ -68,6 +68,7 @@ func TestThePostStepTidiesWhatAKilledRunLeft(t *testing.T) {
 // A run that got its lock late does not put its commit live over that of a newer run.
 func TestAnOlderRunIsRefused(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
+	w.Warm()
 	old, current := w.Commit(nil), w.Commit(nil)
 	newer := w.Job(current, nil)
 	newer.GitHub.RunID, newer.GitHub.RunNumber = "4712", "8"

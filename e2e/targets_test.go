@@ -116,6 +116,8 @@ var toGate = allows("ec2:DescribeInstances", "autoscaling:DescribeAutoScalingGro
 func TestAReleaseThatTheLoadBalancerDoesNotLike(t *testing.T) {
 	w := newAWSWorld(t)
 	second := world.New(t, lab.HostOptions{})
+	w.Warm()
+	second.Warm()
 	hosts, both := []*lab.Host{w.Host, second.Host}, fleet{w.World, second}
 	ids := w.group("web", hosts...)
 	balancer := w.balance("web", ids, hosts)
