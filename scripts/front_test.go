@@ -444,14 +444,15 @@ func TestWhereTheSiteGoes(t *testing.T) {
 
 // A user without root reads nginx's files as nginx does, from include to include.
 func TestTheIncludesOfAFile(t *testing.T) {
-	out := bash(t, "app=a\n"+read(t, "lib/nginx.sh")+"text=$(cat <<'X'\n"+`
+	out := bash(t, "app=a\n"+read(t, "lib/nginx.sh")+"file=$(mktemp)\ncat >\"$file\" <<'X'\n"+`
 http { include a.conf; include "b c.conf"  ;include c;
   # include no;
 	include	/e/*.conf; server { include '/f'; } }
 myinclude no; include
 X
-)
+text=$(<"$file")
 includes
+rm -- "$file"
 printf '%s\n' "${patterns[@]}"
 `)
 	if want := "a.conf\nb c.conf\nc\n/e/*.conf\n/f\n"; out != want {

@@ -42,12 +42,12 @@ walk_texts() {
   done
 }
 
-# includes: sets patterns to that of each include in text.
+# includes: sets patterns to that of each include in text, which is the file's.
 includes() {
   local line entries pattern comment='^[[:blank:]]*#' include='(^|[;{}[:blank:]])include[[:blank:]]+([^;]+);'
   patterns=()
   if [[ $text != *include* ]]; then return; fi
-  mapfile -t entries <<<"$text"
+  { mapfile -t entries <"$file"; } 2>/dev/null || return 0 # a text of our own would be read byte by byte
   for line in "${entries[@]}"; do
     if [[ $line != *include* || $line =~ $comment ]]; then continue; fi
     while [[ $line =~ $include ]]; do
