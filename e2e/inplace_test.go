@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -209,34 +210,51 @@ func TestARunnerThatDiesDuringAReplacement(t *testing.T) {
 
 // The runner dies at any moment of a replacement, the next run takes it back, and uploads outlive
 // the time for draining: some come when a version has been told to end, and takes nothing any more.
+// What the runner has begun on the host goes on until the next run is there, so that each state
+// lasts for as long as that may take: by uploads, by a version that ends when it is told to, and by
+// what comes after the switch.
 func TestAReplacementThatWasCutOffIsTakenBack(t *testing.T) {
-	const app = `import asyncio
+	const app = `import asyncio, os
 from controller.main import app
 
 @app.on_event("shutdown")
 async def shutdown():
     await asyncio.sleep(5)
+    while not os.path.exists("/home/ubuntu/may-end"):
+        await asyncio.sleep(0.1)
 `
 	// states of the old version's service and the new one's, and what the next run says
-	for _, tt := range []struct{ name, reached, says string }{
-		{"visitors wait", `[ ! -e /var/lib/deploy-action/shop/active/8080 ]`, "serves again, on port 8080"},
+	for _, tt := range []struct {
+		name, reached string
+		upload        time.Duration
+		with, cutOff  map[string]string // inputs of all runs, and of that one
+		says          string
+	}{
 		{
-			"the old version is ending", `systemctl is-active shop@8080 | grep -q deactivating`,
-			"again, at the socket where visitors wait",
+			name: "visitors wait", reached: `[ ! -e /var/lib/deploy-action/shop/active/8080 ]`, upload: 20 * time.Second,
+			cutOff: map[string]string{"drain-timeout": "1m"}, says: "serves again, on port 8080",
 		},
 		{
-			"the new version answers", `curl -fs -m 5 http://127.0.0.1/health && [ ! -e /home/ubuntu/shop/slots/8081.gate ]`,
-			"again, once what is in hand is answered",
+			name: "the old version is ending", reached: `systemctl is-active shop@8080 | grep -q deactivating`,
+			with: map[string]string{"stop-timeout": "2m"}, says: "again, at the socket where visitors wait",
+		},
+		{
+			name:    "the new version answers",
+			reached: `curl -fs -m 5 http://127.0.0.1/health && [ ! -e /home/ubuntu/shop/slots/8081.gate ]`,
+			cutOff:  map[string]string{"watch-for": "2m"}, says: "again, once what is in hand is answered",
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := world.New(t, lab.HostOptions{})
-			with := inPlace(map[string]string{"drain-timeout": "1s", "start": "exec uvicorn slow:app --fd 3"})
+			with := merged(inPlace(map[string]string{"drain-timeout": "1s", "start": "exec uvicorn slow:app --fd 3"}), tt.with)
 			files := map[string]string{"slow.py": app}
 			good := w.Deploy(w.Commit(files), with).Outputs["release"]
+			if tt.with == nil {
+				w.Exec("touch /home/ubuntu/may-end")
+			}
 			w.Load = load.Start(context.WithoutCancel(w.Ctx), load.Options{
 				URL: w.Host.URL(), Mix: load.Mix{Get: 8, Post: 4, Upload: 8}, Think: 500 * time.Millisecond,
-				UploadFor: 5 * time.Second, Timeout: time.Minute,
+				UploadFor: cmp.Or(tt.upload, 5*time.Second), Timeout: time.Minute,
 			})
 			t.Cleanup(w.EndLoad)
 			if err := w.Load.WaitAnswers(w.Ctx, load.KindUpload, 8); err != nil {
@@ -244,7 +262,7 @@ async def shutdown():
 			}
 			w.Exec(fmt.Sprintf(watchVersions, "uvicorn"))
 			commit := w.Commit(merged(files, map[string]string{"BROKEN": "slow-boot=2"}))
-			running, err := w.Runner.Start(w.Ctx, w.Job(commit, with))
+			running, err := w.Runner.Start(w.Ctx, w.Job(commit, merged(with, tt.cutOff)))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -256,7 +274,18 @@ async def shutdown():
 			if _, err := running.Wait(); err != nil {
 				t.Fatal(err)
 			}
-			next := w.Deploy(w.Commit(files), with)
+			healing, err := w.Runner.Start(w.Ctx, w.Job(w.Commit(files), with))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := healing.WaitLog(w.Ctx, "Putting the flag right"); err != nil {
+				t.Fatal(err)
+			}
+			w.Exec("touch /home/ubuntu/may-end")
+			next, err := healing.Wait()
+			if err != nil {
+				t.Fatal(err)
+			}
 			world.Says(t, next, good+" serves again", tt.says)
 			w.Serves(next.Outputs["release"])
 			if most := strings.TrimSpace(w.Exec(mostVersions)); most != "1" {
