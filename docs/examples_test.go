@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"gopkg.in/yaml.v3"
 )
 
@@ -21,10 +22,14 @@ var (
 	ours      = regexp.MustCompile(`^clothesme/deploy-action@(v1|[0-9a-f]{40})$`)
 )
 
+// frameworks have a folder and a workflow in examples, and a section in applications.md, of these names.
+var frameworks = []string{"express", "django", "nextjs", "spring-boot"}
+
 type workflow struct {
 	Jobs map[string]struct {
 		Steps []struct {
 			Uses string            `yaml:"uses"`
+			Run  string            `yaml:"run"`
 			With map[string]string `yaml:"with"`
 		} `yaml:"steps"`
 	} `yaml:"jobs"`
@@ -89,7 +94,7 @@ func TestExampleWorkflows(t *testing.T) {
 	if err := yaml.Unmarshal(text, &action); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"deploy", "fleet", "operation", "redeploy"} {
+	for _, name := range append([]string{"deploy", "fleet", "operation", "redeploy"}, frameworks...) {
 		text, err := os.ReadFile("../examples/workflows/" + name + ".yml")
 		if err != nil {
 			t.Fatal(err)
@@ -129,6 +134,35 @@ func TestExampleWorkflows(t *testing.T) {
 			}
 		} else if ran != 1 {
 			t.Errorf("%s uses the action %d times", name, ran)
+		}
+	}
+}
+
+// TestFrameworksAreAsTheirWorkflows: what applications.md shows of a framework is what its workflow
+// does, but for how the host is reached.
+func TestFrameworksAreAsTheirWorkflows(t *testing.T) {
+	page := readPage(t, "applications.md")
+	for _, name := range frameworks {
+		link := "(../examples/workflows/" + name + ".yml)"
+		_, section, found := strings.Cut(page, link)
+		block := yamlBlock.FindStringSubmatch(section)
+		if !found || block == nil || !strings.Contains(page, "(../examples/"+name+")") {
+			t.Errorf("applications.md has no section of %s", name)
+			continue
+		}
+		var shown, whole workflow
+		if err := yaml.Unmarshal([]byte(complete(block[1])), &shown); err != nil {
+			t.Fatal(err)
+		}
+		if err := yaml.Unmarshal([]byte(readPage(t, "../examples/workflows/"+name+".yml")), &whole); err != nil {
+			t.Fatal(err)
+		}
+		steps := whole.Jobs["deploy"].Steps
+		for _, input := range []string{"host", "key", "known-hosts"} {
+			delete(steps[len(steps)-1].With, input)
+		}
+		if diff := cmp.Diff(steps, shown.Jobs["example"].Steps); diff != "" {
+			t.Errorf("applications.md shows %s otherwise (-workflow +page):\n%s", name, diff)
 		}
 	}
 }

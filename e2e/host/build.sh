@@ -14,7 +14,10 @@ packages=(
   python3 python3-venv git git-lfs curl ca-certificates iproute2 procps lsof libfaketime
 )
 # Only a source of wheels, and not installed: see setup.sh.
-wheels=(python3-fastapi python3-uvicorn python3-websockets python3-httptools python3-uvloop python3-gunicorn)
+wheels=(
+  python3-fastapi python3-uvicorn python3-websockets python3-httptools python3-uvloop python3-gunicorn
+  python3-django python3-whitenoise
+)
 
 # A folder in memory, where there is enough, makes the build twice as fast: it writes many small
 # files.

@@ -27,6 +27,7 @@ install_packages() {
   fi
   if needed race; then need gcc gcc libc6-dev; fi
   if needed wrk; then need wrk wrk; fi
+  if needed examples; then need npm npm; fi
   install_missing
 }
 

@@ -26,8 +26,8 @@ declare -A needs=(
   [quick]='sshd'
   [bench]='wrk'
   [faults]='s3'
-  [test]='sshd race trixie with s3 act'
-  [all]='demo sshd race trixie with s3 act wrk'
+  [test]='sshd race trixie with s3 act examples'
+  [all]='demo sshd race trixie with s3 act examples wrk'
 )
 
 main() {
@@ -47,6 +47,7 @@ main() {
   if needed s3; then job ensure_s3; fi
   if needed act; then job ensure_act; fi
   install_packages
+  if needed examples; then job ensure_examples; fi
   ensure_engine
   raise_inotify
   small_tables

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Builds the programs that the demo and the tests run beside the action. Sourced.
+# Builds the programs that the demo and the tests run beside the action, and what the tests deploy. Sourced.
 # shellcheck disable=SC2154 # what common.sh sets
 
 ensure_s3() { ensure_tool github.com/versity/versitygw/cmd/versitygw version e2e/s3/s3.go; }
@@ -22,4 +22,9 @@ ensure_tool() {
 ensure_demo() {
   cd -- "$root" || exit
   during 'building the demo (half a minute the first time)' env CGO_ENABLED=0 go build -o /dev/null ./e2e/demo
+}
+
+# ensure_examples: what examples.sh says, which the tests ask for it, too.
+ensure_examples() {
+  during 'building the examples for Node.js (a minute or two the first time)' "$prepare_dir/examples.sh"
 }
