@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -28,6 +29,7 @@ import (
 type example struct {
 	name, site string                         // site: the name that visitors know it by
 	changes    []change                       // what makes its second version
+	gone       string                         // a file that only the first one has
 	round      func(g *guest) (string, error) // what a visitor does, over and over; it tells what the version says
 	says       [2]string                      // what that is, of each version
 	check      func(w *world.World, rounds int)
@@ -48,6 +50,7 @@ var examples = []example{
 		name: "django", site: "www.example.com", says: [2]string{"Hello", "Again"},
 		changes: []change{
 			{"guestbook/templates/guestbook.html", "Hello", "Again"},
+			{"guestbook/static/guestbook/style.css", "sans-serif;", "sans-serif;\n  margin: 2em;"}, // by another name
 			{"guestbook/models.py", "200)", "200)\n    stars = models.IntegerField(null=True)"},
 			{"guestbook/migrations/0002_stars.py", "", `from django.db import migrations, models
 
@@ -62,6 +65,7 @@ class Migration(migrations.Migration):
 	{
 		name: "nextjs", site: "nextjs.example", says: [2]string{"/", "/again"},
 		changes: []change{{"public/robots.txt", "Allow: /", "Allow: /again"}},
+		gone:    ".next/static/chunks/first.js",
 		round:   loads,
 	},
 }
@@ -110,11 +114,19 @@ func (e example) try(t *testing.T, w *world.World, made string, port int) {
 	if err := os.CopyFS(folder, os.DirFS(from)); err != nil {
 		t.Fatal(err)
 	}
+	if e.gone != "" {
+		writeFile(t, filepath.Join(folder, e.gone), "// of the first version")
+	}
 	deploy(w, folder, with)
 	v := e.visit(w)
 	v.wait(e.says[0], 20)
 	for _, c := range e.changes {
 		c.make(t, folder)
+	}
+	if e.gone != "" {
+		if err := os.Remove(filepath.Join(folder, e.gone)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	result := deploy(w, folder, with)
 	v.wait(e.says[1], 20)
@@ -199,6 +211,7 @@ func inputsOf(t *testing.T, name string) map[string]string {
 type guest struct {
 	client *http.Client
 	site   string // http://name
+	style  string // the path of the first style sheet that it met
 }
 
 // get returns a page; anything but status 200 is an error.
@@ -219,8 +232,11 @@ func (g *guest) do(method, path string, form url.Values) (string, error) {
 	}
 	defer func() { _ = answer.Body.Close() }()
 	body, err := io.ReadAll(answer.Body)
-	if err != nil || answer.StatusCode != http.StatusOK {
-		return "", fmt.Errorf("%s %s: status %d, %w: %.300s", method, path, answer.StatusCode, err, body)
+	if err == nil && answer.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s %s: status %d: %.300s", method, path, answer.StatusCode, body)
+	}
+	if err != nil {
+		return "", err
 	}
 	return string(body), nil
 }
@@ -353,8 +369,11 @@ func signs(g *guest) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if _, err := g.find(style, `(sans-serif)`); err != nil {
-		return "", err
+	g.style = cmp.Or(g.style, style)
+	for _, path := range []string{style, g.style} { // a page that was opened before the switch may come to ask for it after
+		if _, err := g.find(path, `(sans-serif)`); err != nil {
+			return "", err
+		}
 	}
 	token, err := within(page, `name="csrfmiddlewaretoken" value="(\w+)"`)
 	if err != nil {
@@ -370,11 +389,15 @@ func signs(g *guest) (string, error) {
 	return within(page, `<h1>(\w+)</h1>`)
 }
 
-// loads loads the page with a script of it, and what is in public.
+// loads loads the page with a script of it, one that a page asks for which was opened before the
+// switch, and what is in public.
 func loads(g *guest) (string, error) {
-	script, err := g.find("/", `<h1>Hello</h1>.* src="(/_next/static/chunks/[^"]+\.js)"`)
+	script, err := g.find("/", `<h1>Hello</h1>.* src="(/_next/static/chunks/[^"]+\.js\?dpl=example)"`)
 	if err == nil {
 		_, err = g.get(script)
+	}
+	if err == nil {
+		_, err = g.find("/_next/static/chunks/first.js", `(of the first version)`)
 	}
 	if err != nil {
 		return "", err

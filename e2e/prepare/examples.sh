@@ -21,7 +21,7 @@ of() {
 make() {
   cp -r -- "$root/examples/express" "$root/examples/nextjs" "$1"
   (cd -- "$1/express" && npm ci --omit=dev --ignore-scripts --no-audit --no-fund --cache "$1/npm")
-  (cd -- "$1/nextjs" && npm ci --no-audit --no-fund && NEXT_TELEMETRY_DISABLED=1 npm run build)
+  (cd -- "$1/nextjs" && npm ci --no-audit --no-fund && NEXT_TELEMETRY_DISABLED=1 GITHUB_SHA=example npm run build)
   mv -T -- "$1/nextjs/.next/standalone" "$1/standalone"
   rm -rf -- "$1/express" "$1/nextjs" "$1/npm/_logs"
 }

@@ -40,7 +40,8 @@ DATABASES = {
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-# collectstatic gives each file a name with its hash, and whitenoise serves them.
+# collectstatic gives each file a name with its hash, and whitenoise serves them. The folder is shared, too: a
+# page of the release before asks for its own files after the switch.
 STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "static"
 STORAGES = {
