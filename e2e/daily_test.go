@@ -152,7 +152,7 @@ echo "$(date -d '-5 minutes' '+%F %T') second 503"; echo "  its own trace"; } >>
 
 	w.EndLoad() // a reload closes connections
 	w.Exec(`echo 'access_log /var/log/nginx/shop.log;' >/etc/nginx/shop.d/log.conf && nginx -t -q && nginx -s reload
-timeout 20 bash -c 'until curl -fs http://127.0.0.1/version >/dev/null && grep -q version /var/log/nginx/shop.log; do sleep 0.2; done'`)
+timeout 60 bash -c 'until curl -fs http://127.0.0.1/version >/dev/null && grep -q version /var/log/nginx/shop.log; do sleep 0.2; done'`)
 	own := shown(logs(map[string]string{"log-of": "app,nginx", "log-lines": "3"}))
 	if !strings.Contains(own, "=== /var/log/nginx/shop.log") || strings.Contains(own, "=== /var/log/nginx/access.log") ||
 		!strings.Contains(own, "=== "+log) {

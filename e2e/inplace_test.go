@@ -329,13 +329,13 @@ func TestOneVersionAtATimeOnTheirHost(t *testing.T) {
 
 	w.UnderPatientLoad(load.DefaultMix) // their block has no error_page for uploads that outlive a drain
 	squatter := strings.TrimSpace(w.Exec("useradd bob; setsid runuser -u bob -- python3 -m http.server --bind " +
-		"127.0.0.1 8080 >/dev/null 2>&1 </dev/null & timeout 20 bash -c 'until ss -Hltn \"sport = :8080\" | grep -q " +
+		"127.0.0.1 8080 >/dev/null 2>&1 </dev/null & timeout 60 bash -c 'until ss -Hltn \"sport = :8080\" | grep -q " +
 		".; do sleep 0.05; done'; pgrep -u bob python3"))
 	refused = w.Run(w.Job(w.Commit(nil), with))
 	world.Failed(t, refused, "failed", "detect: port 8080 is held by a process that is not this action's",
 		"user bob, program python3", "site: unchanged")
 	w.Serves(first.Outputs["release"])
-	w.Exec("kill " + squatter + "; timeout 20 bash -c 'while ss -Hltn \"sport = :8080\" | grep -q .; do sleep 0.05; " +
+	w.Exec("kill " + squatter + "; timeout 60 bash -c 'while ss -Hltn \"sport = :8080\" | grep -q .; do sleep 0.05; " +
 		"done'")
 
 	second := w.Deploy(w.Commit(nil), with).Outputs["release"]

@@ -231,7 +231,7 @@ func (m *mallory) wasThereBefore(t *testing.T, first string) {
 	m.w.Exec(fmt.Sprintf("cd %s && chmod 0755 . && chmod 0644 .lock .lock.step .lock.holder 2>/dev/null; true", m.path))
 	m.does("setsid flock " + m.path + "/.lock.step sleep 999 >/dev/null 2>&1 & setsid flock " + m.path +
 		"/.lock sleep 997 >/dev/null 2>&1 & " +
-		"[ ! -x " + m.path + " ] || timeout 20 bash -c 'until pgrep -f [s]leep.999 && pgrep -f [s]leep.997; do " +
+		"[ ! -x " + m.path + " ] || timeout 60 bash -c 'until pgrep -f [s]leep.999 && pgrep -f [s]leep.997; do " +
 		"sleep 0.05; done'")
 	m.does("setsid bash -c " + quoted("exec -a "+m.path+"/releases/"+first+"/app sleep 998") +
 		" >/dev/null 2>&1 & sleep 0.1")

@@ -102,7 +102,7 @@ timeout 100 bash -c 'until grep -q of-env ran; do sleep 0.2; done'`)
 			world.Failed(t, refused, "failed", "rights for routine deployments only", "/etc/systemd/system/shop.job.tick.",
 				"site: unchanged; "+live)
 			giveSudo(w)
-			if out := w.Exec(`cd /home/ubuntu/shop/shared; rm busy; timeout 10 bash -c 'until grep -q " ended" ran; do sleep 0.2; done'; head -n 2 ran`); out != first+" of-env\n"+first+" ended" {
+			if out := w.Exec(`cd /home/ubuntu/shop/shared; rm busy; timeout 60 bash -c 'until grep -q " ended" ran; do sleep 0.2; done'; head -n 2 ran`); out != first+" of-env\n"+first+" ended" {
 				t.Errorf("the busy job said %q", out)
 			}
 

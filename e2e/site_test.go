@@ -136,8 +136,8 @@ func TestACrashedWorkerOfNginxHoldsADrainForItsTimeOut(t *testing.T) {
 	w.Deploy(w.Commit(nil), nil)
 	w.Exec("nginx -s reload; sleep 1") // one set of workers
 	_ = beginUpload(w)
-	w.Exec(`timeout 10 bash -c 'until [[ $(curl -so /dev/null -w "%{http_code}" http://127.0.0.1/.deploy-action/busy/8080) == 409 ]]; do sleep 0.2; done'
-pkill -KILL -P "$(cat /run/nginx.pid)"; timeout 10 bash -c 'until curl -fso /dev/null http://127.0.0.1/health; do sleep 0.2; done'`)
+	w.Exec(`timeout 60 bash -c 'until [[ $(curl -so /dev/null -w "%{http_code}" http://127.0.0.1/.deploy-action/busy/8080) == 409 ]]; do sleep 0.2; done'
+pkill -KILL -P "$(cat /run/nginx.pid)"; timeout 60 bash -c 'until curl -fso /dev/null http://127.0.0.1/health; do sleep 0.2; done'`)
 	result := w.Deploy(w.Commit(nil), map[string]string{"drain-timeout": "2s"})
 	world.Says(t, result, "nginx still counted requests for port 8080 after 2s")
 	w.Serves(result.Outputs["release"])
@@ -228,7 +228,7 @@ systemctl daemon-reload`)
 	}
 	// What the kernel still accepts for a process that is being killed is in that one's hands.
 	w.Exec(`kill -KILL $(systemctl show -p MainPID --value shop@8081)
-timeout 10 bash -c 'while [[ -n $(ss -Hltn "sport = :8081") ]]; do sleep 0.05; done'`)
+timeout 60 bash -c 'while [[ -n $(ss -Hltn "sport = :8081") ]]; do sleep 0.05; done'`)
 	for range 20 {
 		for method, path := range map[string]string{http.MethodGet: "/version", http.MethodPost: "/upload"} {
 			if status, by := asked(w, method, path); status != http.StatusOK || by != first {
@@ -295,7 +295,7 @@ func siteOfBefore(w *world.World, files map[string]string, then string) {
 	}
 	w.Exec(then + `
 old=$(pgrep -P "$(cat /run/nginx.pid)"); nginx -t && nginx -s reload
-timeout 20 bash -c 'while kill -0 '"${old//$'\n'/ || kill -0 }"'; do sleep 0.05; done' 2>/dev/null
+timeout 60 bash -c 'while kill -0 '"${old//$'\n'/ || kill -0 }"'; do sleep 0.05; done' 2>/dev/null
 [[ $(curl -fs http://127.0.0.1/.deploy-action/slot) == "http://shop_8080 "* ]]`)
 }
 

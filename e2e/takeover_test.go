@@ -494,7 +494,7 @@ func TestDeployingAgainAfterTheWayBack(t *testing.T) {
 		t.Fatal("docs/migrating.md does not show the way back")
 	}
 	w.Exec("runuser -u ubuntu -- bash -ec " + quoted(string(block[1])))
-	w.Exec("timeout 20 bash -c 'until curl -fsS -D - -o /dev/null http://127.0.0.1/version | grep -i \"x-release: v1\"; do sleep 0.2; done'")
+	w.Exec("timeout 60 bash -c 'until curl -fsS -D - -o /dev/null http://127.0.0.1/version | grep -i \"x-release: v1\"; do sleep 0.2; done'")
 	sha := w.Commit(nil)
 	refused := w.Run(w.Job(sha, patient))
 	world.Failed(t, refused, "failed", "detect: requests go to port 8090, by a line that somebody has put into /etc/nginx/conf.d/service-url.inc, and not to ", "site: unchanged")

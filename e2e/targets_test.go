@@ -61,7 +61,7 @@ elb.register_targets(TargetGroupArn=arn, Targets=[{"Id": i} for i in "%s".split(
 }
 
 func (b *balancer) watch(ctx context.Context, id, address string) {
-	client := &http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	client := &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	last, row := false, 0
 	for ctx.Err() == nil {
 		good := false
@@ -124,7 +124,7 @@ func TestAReleaseThatTheLoadBalancerDoesNotLike(t *testing.T) {
 	w.role(toGate)
 	with := map[string]string{
 		"instances": "asg=web", "known-hosts": byID(ids, hosts...), "batch": "1, 100%", "target-group": "web",
-		"target-timeout": "5s",
+		"target-timeout": "1m",
 	}
 	balancer.become(w, "unhealthy") // nothing is there yet
 	first := w.Run(w.found(w.Commit(nil), with))
@@ -138,7 +138,7 @@ func TestAReleaseThatTheLoadBalancerDoesNotLike(t *testing.T) {
 	world.Says(t, good, "✓ targets: 2 targets are healthy", "✓ gate: healthy in web")
 	serves := both.live(good, "8081")
 
-	with["health-path"] = "/healthz"
+	with["health-path"], with["target-timeout"] = "/healthz", "5s"
 	bad := w.Run(w.found(w.Commit(map[string]string{"BROKEN": "wrong-path"}), with))
 	world.Failed(t, bad, "restored", "gate: "+ids[0]+":80 of target group web is unhealthy", "5s after the release went live")
 	if live := both.live(good, "8081"); live != serves || strings.Contains(bad.Log(), "Switching on "+hosts[1].IP) {

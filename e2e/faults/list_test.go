@@ -186,7 +186,7 @@ func withTwoVersions() []fault {
 				if err := x.Host.Release(x.Ctx); err != nil {
 					return err
 				}
-				return errors.Join(on(`timeout 20 bash -c "until find $root/assets -name '*.partial' -size +500k | grep -q .; do sleep 0.05; done"; read -r pid _ <$root/.lock.leader; pkill -KILL -s "$pid"`)(x), x.running.Kill(x.Ctx))
+				return errors.Join(on(`timeout 60 bash -c "until find $root/assets -name '*.partial' -size +500k | grep -q .; do sleep 0.05; done"; read -r pid _ <$root/.lock.leader; pkill -KILL -s "$pid"`)(x), x.running.Kill(x.Ctx))
 			},
 			lift: func(x *trial) error { x.s3.Rate(0); return nil },
 			healed: func(x *trial, next *lab.Result) {
@@ -304,7 +304,7 @@ func withTwoVersions() []fault {
 		{
 			name: "nginx upgraded on the fly", impossible: reload, closes: true,
 			telling: []string{"inside verify"}, come: on(`old=$(</run/nginx.pid); kill -USR2 $old
-				timeout 10 bash -c "until [[ -e /run/nginx.pid.oldbin && -s /run/nginx.pid && \$(</run/nginx.pid) != $old ]]; do sleep 0.05; done"; kill -QUIT $old`),
+				timeout 60 bash -c "until [[ -e /run/nginx.pid.oldbin && -s /run/nginx.pid && \$(</run/nginx.pid) != $old ]]; do sleep 0.05; done"; kill -QUIT $old`),
 		},
 		{
 			name: "somebody's broken nginx file", says: "nginx refuses", telling: []string{"before check"},
@@ -351,7 +351,7 @@ func withTwoVersions() []fault {
 				"all until it listens again", closes: true,
 			at: only(after), telling: []string{"after the run"}, come: on(`for n in 1 2 3; do
 				pid=$(systemctl show -p MainPID --value shop@$idle); kill -KILL "$pid"
-				timeout 20 bash -c "until curl -fs -o /dev/null http://127.0.0.1:$idle/health; do sleep 0.2; done"
+				timeout 60 bash -c "until curl -fs -o /dev/null http://127.0.0.1:$idle/health; do sleep 0.2; done"
 			done`),
 		},
 		{
