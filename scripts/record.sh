@@ -6,13 +6,12 @@
 # Prints: history_N (oldest first): a line of deploys.jsonl, this one the last; recorded (yes)
 
 main() {
-  local one text='' lines=()
+  local text=''
   own_lock
-  if [[ -r $path/deploys.jsonl ]]; then mapfile -t lines < <(tail -n 999 -- "$path/deploys.jsonl"); fi
-  for one in "${lines[@]}"; do
-    if ((${#one} <= max_history)); then text+=$one$'\n'; fi
-  done
-  write "$path/deploys.jsonl" 0644 "$text$line"$'\n'
+  if [[ -r $path/deploys.jsonl ]]; then
+    text=$(tail -n 999 -- "$path/deploys.jsonl" | awk -v most="$max_history" 'length($0) <= most')
+  fi
+  write "$path/deploys.jsonl" 0644 "${text:+$text$'\n'}$line"$'\n'
   print_history "$history"
   result recorded yes
 }

@@ -287,8 +287,7 @@ max_history=4096
 print_history() {
   local n=0 text entries=()
   [[ -r $path/deploys.jsonl && $1 -gt 0 ]] || return 0
-  mapfile -t entries < <(tail -c 262144 -- "$path/deploys.jsonl")
-  if ((${#entries[@]} > $1)); then entries=("${entries[@]: -$1}"); fi
+  mapfile -t entries < <(tail -c 262144 -- "$path/deploys.jsonl" | tail -n "$1") # bash reads these byte by byte
   for text in "${entries[@]}"; do
     if ((${#text} > max_history)); then text='{}'; fi
     result "history_$n" "${text//$'\r'/}"
