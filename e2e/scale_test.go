@@ -205,8 +205,9 @@ func TestManyHostsThroughOneBastion(t *testing.T) {
 			run.annotations > mostAnnotations || run.longestLine > mostLine {
 			t.Errorf("%s: %s\n%s", tt.what, run, run.Log())
 		}
-		table += fmt.Sprintf("| %s | %.0f s | %d MB | %d | %d bytes | %d bytes | %d |\n", tt.what, run.Duration().Seconds(),
-			run.memory, run.descriptors, run.logBytes, run.longestLine, run.annotations)
+		table += fmt.Sprintf("| %s | %.0f s | %d MB | %d | %d bytes | %d bytes | %d | %s |\n", tt.what, run.Duration().Seconds(),
+			run.memory, run.descriptors, run.logBytes, run.longestLine, run.annotations,
+			world.ActionBuild(t))
 	}
 	if *scaleReport {
 		file := filepath.Join(world.Shared.Root, "docs/proof/scale.md")
@@ -225,9 +226,9 @@ nginx of its own, in one container on this machine. They are reached through one
 Of %d runs in a row %d connected to all hosts, after %.1f s at least, %.1f s as the median and %.1f s at most. The goal is
 10 s, on a machine that has nothing else to do; this one had a load of %s on its processors when they began.
 
-| run | duration | memory of the runner | descriptors | log | longest line | annotations |
-|---|---|---|---|---|---|---|
-| may take |  | 120 MB | 300 | 120000 bytes | 1024 bytes | 5 |
+| run | duration | memory of the runner | descriptors | log | longest line | annotations | build |
+|---|---|---|---|---|---|---|---|
+| may take |  | 120 MB | 300 | 120000 bytes | 1024 bytes | 5 |  |
 `
 
 const scaleFoot = `

@@ -51,6 +51,7 @@ func TestFleetFaults(t *testing.T) {
 // fleetList is what a run of the suite is to try, and what was tried before.
 type fleetList struct {
 	image string
+	build string
 	begun time.Time
 
 	mu   sync.Mutex
@@ -60,7 +61,7 @@ type fleetList struct {
 
 func newFleetList(t *testing.T) *fleetList {
 	t.Helper()
-	l := &fleetList{image: imageID(t), begun: time.Now()}
+	l := &fleetList{image: imageID(t), build: world.ActionBuild(t), begun: time.Now()}
 	if *fleetReport {
 		if err := kept(fleetFile, &l.rows); err != nil {
 			t.Fatal(err)
@@ -106,7 +107,7 @@ func (l *fleetList) record(r fleetRow) error {
 	if !*fleetReport {
 		return nil
 	}
-	r.Image = l.image
+	r.Image, r.Build = l.image, l.build
 	l.rows = append(slices.DeleteFunc(l.rows, func(old fleetRow) bool {
 		return old.Fault == r.Fault && old.Host == r.Host && old.Place == r.Place
 	}), r)

@@ -24,15 +24,25 @@ func (rows fleetRows) keep() error {
 	if err := kept(overlapFile, &overlap); err != nil {
 		return err
 	}
-	return keep(fleetFile, rows, fleetReportFile, rows.report(&overlap))
+	text, err := os.ReadFile(fleetReportFile)
+	if err != nil {
+		return err
+	}
+	return keep(fleetFile, rows, fleetReportFile, rows.report(&overlap, written(text)))
 }
 
 // report is the suite's result for people.
-func (rows fleetRows) report(overlap *overlapFigures) string {
-	requests, newest := 0, 0
-	for _, r := range rows {
-		if requests += r.Requests; r.Image == rows[len(rows)-1].Image {
-			newest++
+func (rows fleetRows) report(overlap *overlapFigures, old written) string {
+	var lines strings.Builder
+	requests, tried, stays := 0, 0, map[string]bool{}
+	for _, f := range fleetFaults() {
+		for _, position := range positions {
+			line := rows.line(f, position)
+			if earlier := old.line(f.name + " | " + position); fleetTrials(earlier) > fleetTrials(line) {
+				line, stays[f.name] = earlier, true
+			}
+			lines.WriteString(line + "\n")
+			tried, requests = tried+fleetTrials(line), requests+number(`^(?:[^|]*\|){7} ([0-9,]+) \|`, line)
 		}
 	}
 	var b strings.Builder
@@ -40,10 +50,9 @@ func (rows fleetRows) report(overlap *overlapFigures) string {
 # When something breaks on one of several hosts
 
 %d deployments to %d hosts, in two batches (the first host, then the two others), were each met by a fault of one host while the sites of all of
-them were under load through nginx, and followed by a deployment that nothing came over; %s requests in all. %d of %d combinations were tried,
-%d with the newest build. The hosts were containers with systemd, OpenSSH and nginx 1.22.1.
+them were under load through nginx, and followed by a deployment that nothing came over; %s requests in all. %d of %d combinations were tried. The hosts were containers with systemd, OpenSSH and nginx 1.22.1.
 
-`, len(rows), fleetSize, thousands(requests), len(rows), len(combinations()), newest)
+`, tried, fleetSize, thousands(requests), tried, len(combinations()))
 	b.WriteString(`The places: *prepare* is when the new version was started on all hosts and is not known to be healthy; a *batch* is when it was switched to
 on the hosts of the batch and is on probation there; *retire* is when it has proved itself everywhere and no old one was drained yet.
 
@@ -54,17 +63,14 @@ requests that failed although the fault did not make them impossible; only the r
 which are the next column. "Healed" are the trials whose next run went live on all hosts, with one release, one flag, one version on the pair of
 ports, and no process of nobody's on any.
 
+` + theBuild + `
+
 | the fault | of the host |`)
 	for _, place := range fleetPlaces {
 		fmt.Fprintf(&b, " %s |", place)
 	}
-	b.WriteString(" requests | lost | impossible | healed |\n|---|---|" + strings.Repeat("---|", len(fleetPlaces)) +
-		strings.Repeat("--:|", 4) + "\n")
-	for _, f := range fleetFaults() {
-		for _, position := range positions {
-			b.WriteString(rows.line(f, position))
-		}
-	}
+	b.WriteString(" requests | lost | impossible | healed | build |\n|---|---|" + strings.Repeat("---|", len(fleetPlaces)) +
+		strings.Repeat("--:|", 4) + "---|\n" + lines.String())
 	b.WriteString("\n## What the faults are\n\n")
 	for _, f := range fleetFaults() {
 		fmt.Fprintf(&b, "- %s: %s\n", f.name, f.how)
@@ -77,15 +83,28 @@ ports, and no process of nobody's on any.
 	}
 	b.WriteString("\n## What the run says\n\nThe first line of its error, where it failed.\n\n")
 	for _, f := range fleetFaults() {
+		var said string
+		if stays[f.name] { // for a host
+			said = old.block("What the run says", f.name)
+		}
+		b.WriteString(said)
 		for _, word := range distinctWords(rows.of(f.name, "")) {
-			fmt.Fprintf(&b, "- %s: `%s`\n", f.name, word)
+			if line := fmt.Sprintf("- %s: `%s`\n", f.name, word); !strings.Contains(said, line) {
+				b.WriteString(line)
+			}
 		}
 	}
-	b.WriteString(overlap.report())
-	b.WriteString("\n## Not as it must be\n\n")
+	b.WriteString(cmp.Or(overlap.report(), old.overlap()))
+	b.WriteString("\n## " + notAsItMust + "\n\n")
 	bad := 0
+	for _, f := range fleetFaults() {
+		if block := old.block(notAsItMust, f.name); stays[f.name] && block != "" {
+			bad++
+			b.WriteString(block)
+		}
+	}
 	for _, r := range rows {
-		if r.Bad {
+		if r.Bad && !stays[r.Fault] {
 			bad++
 			fmt.Fprintf(&b, "- %s, %s host, %s: %d lost; the run: %s; the next: %s\n", r.Fault, r.Host, r.Place, r.Lost,
 				r.Said, r.Next)
@@ -121,9 +140,16 @@ func (rows fleetRows) line(f fleetFault, position string) string {
 			healed++
 		}
 	}
-	return fmt.Sprintf("%s %s | %s | %s | %d of %d |\n", line, thousands(requests), thousands(lost), thousands(impossible),
-		healed, len(tried))
+	var with []string
+	for _, r := range tried {
+		with = append(with, r.Build)
+	}
+	return fmt.Sprintf("%s %s | %s | %s | %d of %d | %s |", line, thousands(requests), thousands(lost),
+		thousands(impossible), healed, len(tried), cmp.Or(builds(with), "-"))
 }
+
+// fleetTrials are how many a row tells of.
+func fleetTrials(line string) int { return number(` of (\d+) \|[^|]*\|$`, line) }
 
 // cell is what came of a trial.
 func (r fleetRow) cell() string {

@@ -83,7 +83,7 @@ type fleetRow struct {
 	Lost               int // failed without the fault being the reason
 	Impossible         int // failed, and the fault made them: of the host that was rebooted
 	Bad                bool
-	Image              string
+	Image, Build       string
 	Seconds            float64
 }
 

@@ -1,12 +1,14 @@
 package faults
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -29,6 +31,7 @@ type overlapFigures struct {
 	Waited            int // rounds in which one had to
 	Longest           time.Duration
 	Seed              uint64
+	Build             string // that was tried
 }
 
 // Two runs over hosts of which they have some in common, named in different orders and begun at the
@@ -36,7 +39,7 @@ type overlapFigures struct {
 // of that one's.
 func TestOverlappingRuns(t *testing.T) {
 	o := newOverlap(t)
-	figures := overlapFigures{Seed: uint64(time.Now().UnixNano())}
+	figures := overlapFigures{Seed: uint64(time.Now().UnixNano()), Build: world.ActionBuild(t)}
 	random := rand.New(rand.NewPCG(figures.Seed, 0)) //nolint:gosec // no secret
 	start := time.Now()
 	for round := range *overlapRounds {
@@ -183,7 +186,11 @@ func (f *overlapFigures) keep() error {
 	if err := kept(fleetFile, &rows); err != nil {
 		return err
 	}
-	return keep(overlapFile, f, fleetReportFile, rows.report(f))
+	text, err := os.ReadFile(fleetReportFile)
+	if err != nil {
+		return err
+	}
+	return keep(overlapFile, f, fleetReportFile, rows.report(f, written(text)))
 }
 
 // report is the part of the report, once there is anything to say.
@@ -198,8 +205,19 @@ A round is two runs of the action's own program, started at the same moment, wit
 deploy locks of its hosts over a real sshd, finds out which slot is active, is told that there is no maintenance page to take down, and gives the
 locks back. Each has two or three of %d hosts, at random and in any order, and at least one of the other's. A run waits for a lock for a minute.
 
-| rounds | one waited for the other | both failed | one failed | the longest |
-|--:|--:|--:|--:|--:|
-| %d | %d | %d | %d | %s |
-`, overlapHosts, f.Rounds, f.Waited, f.Both, f.One, f.Longest.Round(100*time.Millisecond))
+| rounds | one waited for the other | both failed | one failed | the longest | build |
+|--:|--:|--:|--:|--:|---|
+| %d | %d | %d | %d | %s | %s |
+`, overlapHosts, f.Rounds, f.Waited, f.Both, f.One, f.Longest.Round(100*time.Millisecond), cmp.Or(f.Build, "unknown"))
+}
+
+// overlap is that part of a table that is there already.
+func (w written) overlap() string {
+	const heading = "\n## Runs that want the same hosts\n"
+	_, text, found := strings.Cut(string(w), heading)
+	if !found {
+		return ""
+	}
+	text, _, _ = strings.Cut(text, "\n## ")
+	return heading + text
 }

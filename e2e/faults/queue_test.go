@@ -2,6 +2,7 @@ package faults
 
 import (
 	"cmp"
+	"os"
 	"os/exec"
 	"regexp"
 	"slices"
@@ -16,6 +17,7 @@ import (
 // list is what a run of the suite is to try, and what was tried before.
 type list struct {
 	image string // what is tested
+	build string // the commit that it was made of
 	begun time.Time
 
 	mu    sync.Mutex
@@ -31,7 +33,7 @@ type todo struct {
 
 func newList(t *testing.T) *list {
 	t.Helper()
-	l := &list{image: imageID(t), begun: time.Now()}
+	l := &list{image: imageID(t), build: world.ActionBuild(t), begun: time.Now()}
 	if *faultReport {
 		if err := kept(rowsFile, &l.rows); err != nil {
 			t.Fatal(err)
@@ -107,7 +109,11 @@ func (l *list) record(x *trial) error {
 	if !*faultReport {
 		return nil
 	}
-	x.row.Image = l.image
+	x.row.Image, x.row.Build = l.image, l.build
 	l.rows = append(slices.DeleteFunc(l.rows, func(r row) bool { return r.of(x.fault, x.place) }), x.row)
-	return keep(rowsFile, l.rows, reportFile, reportOf(l.rows))
+	text, err := os.ReadFile(reportFile)
+	if err != nil {
+		return err
+	}
+	return keep(rowsFile, l.rows, reportFile, reportOf(l.rows, written(text)))
 }

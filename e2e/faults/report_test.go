@@ -66,26 +66,32 @@ func replace(file string, text []byte) error {
 
 // reportOf is the suite's result for people: what users of the site saw, what the run said, what
 // the next run did.
-func reportOf(rows []row) string {
+func reportOf(rows []row, old written) string {
 	var b strings.Builder
-	places, requests, seen, newest := map[string]bool{}, 0, map[string]bool{}, 0
+	places := map[string]bool{}
 	for _, r := range rows {
-		if r.Image == rows[len(rows)-1].Image {
-			newest++
-		}
-		places[r.Place], seen[r.Fault] = true, true
-		requests += r.Requests
+		places[r.Place] = true
 	}
-	all := 0
+	lines, stays := map[string]string{}, map[string]bool{}
+	all, tried, requests, seen := 0, 0, 0, 0
 	for _, f := range faults() {
 		all += len(f.anywhere())
+		line := lineOf(rows, f)
+		if earlier := old.line(f.name); trials(earlier) > trials(line) {
+			line, stays[f.name] = earlier, true
+		}
+		lines[f.name] = line
+		tried, requests = tried+trials(line), requests+number(`^(?:[^|]*\|){3} ([0-9,]+) \|`, line)
+		if trials(line) > 0 {
+			seen++
+		}
 	}
 	fmt.Fprintf(&b, `<!-- Written by the fault suite (`+"`make faults`"+`, or a part of it), not by hand. -->
 # When something breaks
 
 %s deployments were each met by one of %d faults at one of %d places, under load through nginx (GET and POST on connections that are kept, slow
 answers, slow uploads), and followed by a deployment that nothing came over; %s requests in all. That is %d %% of all pairs of a fault and a
-place that mean something; %s were tried with the newest build, the others with earlier ones. The hosts were containers with systemd, OpenSSH and nginx 1.22.1, as the end-to-end tests have them.
+place that mean something. The hosts were containers with systemd, OpenSSH and nginx 1.22.1, as the end-to-end tests have them.
 
 "Lost" are requests that failed although the fault did not make them impossible; those that it did are counted apart, and what they are stands
 below. "Healed" are the trials whose next deployment went live, with one flag, one version on the pair of ports, no process of nobody's, and the
@@ -93,20 +99,18 @@ deploy lock free within 30 s of the run's end. The last four columns say what th
 and how often: *dead* is a runner that was killed, *unchanged* a run that failed and left the site as it was, *restored* one that went back,
 *switched* one that failed and said that the new version answers. What a run says is compared with what then answers.
 
+`+theBuild+`
+
 Where one run deploys to several hosts, [another table](fleet-faults.md) says what a fault of one of them does to all.
 
-| the fault | trials | requests | lost | impossible, at most | healed |`, thousands(len(rows)), len(seen), len(places), thousands(requests), 100*len(rows)/all,
-		thousands(newest))
+| the fault | trials | requests | lost | impossible, at most | healed |`, thousands(tried), seen,
+		max(len(places), number(`at one of (\d+) places`, string(old))), thousands(requests), 100*tried/all)
 	for s := range stages {
 		b.WriteString(" " + s.String() + " |")
 	}
-	b.WriteString("\n|---|" + strings.Repeat("--:|", 5) + strings.Repeat("---|", int(stages)) + "\n")
+	b.WriteString(" build |\n|---|" + strings.Repeat("--:|", 5) + strings.Repeat("---|", int(stages)) + "---|\n")
 	for _, f := range faults() {
-		b.WriteString("| " + f.name + " |" + counts(of(rows, f)))
-		for s := range stages {
-			b.WriteString(" " + said(slices.DeleteFunc(of(rows, f), func(r row) bool { return r.Stage != s })) + " |")
-		}
-		b.WriteString("\n")
+		b.WriteString(lines[f.name] + "\n")
 	}
 	b.WriteString("\n## What a fault makes impossible by itself\n\nEverywhere else it is nothing.\n\n")
 	for _, f := range faults() {
@@ -118,6 +122,10 @@ Where one run deploys to several hosts, [another table](fleet-faults.md) says wh
 		"names; the most frequent ones. A run that says nothing here went through, or was dead.\n\n")
 	for _, f := range faults() {
 		const most = 4
+		if stays[f.name] {
+			b.WriteString(old.block("What the run says", f.name))
+			continue
+		}
 		words := distinct(of(rows, f), func(r row) string {
 			return figure.ReplaceAllString(strings.TrimSpace(step.ReplaceAllString(firstLine(r.Word), "")), "N $1")
 		})
@@ -131,10 +139,16 @@ Where one run deploys to several hosts, [another table](fleet-faults.md) says wh
 			fmt.Fprintf(&b, "  - and %d others\n", len(words)-most)
 		}
 	}
-	b.WriteString("\n## Not as it must be\n\n")
+	b.WriteString("\n## " + notAsItMust + "\n\n")
 	bad := 0
+	for _, f := range faults() {
+		if block := old.block(notAsItMust, f.name); stays[f.name] && block != "" {
+			bad++
+			b.WriteString(block)
+		}
+	}
 	for _, r := range rows {
-		if r.Bad {
+		if r.Bad && !stays[r.Fault] {
 			bad++
 			fmt.Fprintf(&b, "- %s, %s: %d lost; the run: %s; the next: %s\n", r.Fault, r.Place, r.Lost, r.Said, r.Next)
 		}
@@ -144,6 +158,29 @@ Where one run deploys to several hosts, [another table](fleet-faults.md) says wh
 	}
 	return b.String()
 }
+
+const notAsItMust = "Not as it must be"
+
+// theBuild explains a column.
+const theBuild = `The build is the commit that was tried, with + where files were another than it has. "By" one is what was written down before builds were: the
+row stands like that since this commit, and was tried with it or an earlier one. A row that is tried anew takes the place of one with no more trials.`
+
+// lineOf is a fault's row, of what this machine tried.
+func lineOf(rows []row, f fault) string {
+	rows = of(rows, f)
+	line := "| " + f.name + " |" + counts(rows)
+	var with []string
+	for s := range stages {
+		line += " " + said(slices.DeleteFunc(slices.Clone(rows), func(r row) bool { return r.Stage != s })) + " |"
+	}
+	for _, r := range rows {
+		with = append(with, r.Build)
+	}
+	return line + " " + cmp.Or(builds(with), "-") + " |"
+}
+
+// trials are how many a row tells of.
+func trials(line string) int { return number(`^\|[^|]*\| (\d+) \|`, line) }
 
 func of(rows []row, f fault) []row {
 	return slices.DeleteFunc(slices.Clone(rows), func(r row) bool { return r.Fault != f.name })

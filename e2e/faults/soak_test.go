@@ -60,6 +60,7 @@ func TestSoak(t *testing.T) {
 			}
 		}
 	}
+	s.sum.Build = world.ActionBuild(t)
 	t.Cleanup(func() {
 		defer resume()
 		defer stop()

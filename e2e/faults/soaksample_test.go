@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"cmp"
 	"fmt"
 	"io/fs"
 	"os/exec"
@@ -109,6 +110,7 @@ func (s sample) growth(last sample, deployments int) (words []string) {
 // figures are the soak's result.
 type figures struct {
 	Seed                       uint64
+	Build                      string // that was tried
 	Took                       time.Duration
 	Deployments                int
 	Requests, Lost, Impossible int
@@ -144,11 +146,12 @@ drawn at random with its place (seed %d), and followed by one that nothing came 
 
 | | |
 |---|--:|
+| build | %s |
 | requests | %s |
 | lost | %d |
 | made impossible by a fault | %s |
 | deployments that nothing came over, and went live | %s |
-`, thousands(f.Deployments), len(f.Hosts), f.Took.Round(time.Second), len(f.Faults), f.Seed, thousands(f.Requests), f.Lost, thousands(f.Impossible), thousands(f.live()))
+`, thousands(f.Deployments), len(f.Hosts), f.Took.Round(time.Second), len(f.Faults), f.Seed, cmp.Or(f.Build, "unknown"), thousands(f.Requests), f.Lost, thousands(f.Impossible), thousands(f.live()))
 	if len(f.Plain) > 0 {
 		took := slices.Sorted(slices.Values(f.Plain))
 		fmt.Fprintf(&b, "| of those, half took less than | %s |\n| and 99 of 100 less than | %s |\n",

@@ -34,6 +34,7 @@ type row struct {
 	Impossible   int // failed, and the fault made them
 	Bad          bool
 	Image        string // what was tested
+	Build        string // and the commit that it was made of
 	Seconds      float64
 }
 

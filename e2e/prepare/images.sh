@@ -84,9 +84,12 @@ ensure_action() {
   during "building the action's image (a minute the first time)" build_action
 }
 
-# docker first removes the file that it is to write the id to: it must be a file of ours, or none.
+# docker first removes the file that it is to write the id to: it must be a file of ours, or none. The label says what was built,
+# in docs/proof: the commit, with + where files are another than it has.
 build_action() {
+  local build
+  build=$(git -C "$root" describe --always --exclude '*' --dirty=+) || build=unknown
   sed "s|^\(FROM .*\)golang:[^ ]*|\1$base|" "$root/Dockerfile" \
     | docker build --quiet --force-rm ${ACTION_IMAGE_FILE:+--iidfile "$ACTION_IMAGE_FILE"} --tag "$action_image" \
-      --file - "$root"
+      --label "org.opencontainers.image.revision=$build" --file - "$root"
 }

@@ -9,7 +9,9 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -59,6 +61,18 @@ func tell(text string) error {
 // ActionImage is what is tested: what `make prepare` has built, or another image, such as a
 // released one.
 func ActionImage() string { return cmp.Or(os.Getenv("ACTION_IMAGE"), lab.ActionImage) }
+
+// ActionBuild is the commit that ActionImage was made of, with + where files were another, as its
+// label says: the checkout that the tests are in may be another by now.
+func ActionBuild(t *testing.T) string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "docker", "image", "inspect", "--format",
+		`{{index .Config.Labels "org.opencontainers.image.revision"}}`, ActionImage()).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cmp.Or(strings.TrimSpace(string(out)), "unknown")
+}
 
 func open(ctx context.Context) (err error) {
 	if Shared.Root, err = lab.ModuleRoot(); err != nil {
