@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"net"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -65,9 +67,61 @@ def client(name):
 ` + script + "\nX")
 }
 
-// role is what the credentials of the step may do; moto holds them to it from here on.
+// ofPage is the policy that docs/iam.md has for inputs, by their sections, without an action.
+func (w *awsWorld) ofPage(group, without string, inputs ...string) string {
+	w.T.Helper()
+	page, err := os.ReadFile("../docs/iam.md")
+	if err != nil {
+		w.T.Fatal(err)
+	}
+	var all aws.Policy
+	for _, input := range inputs {
+		_, section, _ := strings.Cut(string(page), "\n## "+input+"\n")
+		_, text, _ := strings.Cut(section, "\n```json\n")
+		text, _, _ = strings.Cut(text, "\n```\n")
+		one, err := aws.ParsePolicy(strings.NewReplacer("REGION", w.env["AWS_REGION"], "ACCOUNT", account,
+			"sg-0123456789abcdef0", group).Replace(text))
+		if err != nil {
+			w.T.Fatalf("docs/iam.md, %s: %v", input, err)
+		}
+		for _, s := range one.Statement {
+			s.Action = slices.DeleteFunc(s.Action, func(action string) bool { return action == without })
+			if len(s.Action) > 0 {
+				all.Statement = append(all.Statement, s)
+			}
+		}
+		all.Version = one.Version
+	}
+	text, err := json.Marshal(all)
+	if err != nil {
+		w.T.Fatal(err)
+	}
+	return string(text)
+}
+
+// account is moto's number of the account.
+const account = "123456789012"
+
+// judged has the bridge hold calls to a policy, and returns what is left of it for moto.
+func (w *awsWorld) judged(policy string) string {
+	w.T.Helper()
+	parsed, err := aws.ParsePolicy(policy)
+	if err != nil {
+		w.T.Fatal(err)
+	}
+	w.bridge.Judge(parsed, account, map[string]string{"Role": "web"})
+	actions, err := parsed.Actions()
+	if err != nil {
+		w.T.Fatal(err)
+	}
+	return actions
+}
+
+// role is what the credentials of the step may do; moto holds them to its actions from here on, and
+// the bridge to resources and conditions.
 func (w *awsWorld) role(policy string) {
 	w.T.Helper()
+	policy = w.judged(policy)
 	w.onAWS("curl -fsS -X POST http://127.0.0.1:5000/moto-api/reset-auth -H 'Content-Type: text/plain' --data-raw 1000000")
 	w.env["AWS_ACCESS_KEY_ID"], w.env["AWS_SECRET_ACCESS_KEY"] = "", ""
 	var key struct{ ID, Secret string }
@@ -88,6 +142,7 @@ print(json.dumps({"ID": k["AccessKeyId"], "Secret": k["SecretAccessKey"]}))`)
 // roleByToken is role for a job that has nothing but GitHub's token.
 func (w *awsWorld) roleByToken(policy string) {
 	w.T.Helper()
+	policy = w.judged(policy)
 	w.onAWS("curl -fsS -X POST http://127.0.0.1:5000/moto-api/reset-auth -H 'Content-Type: text/plain' --data-raw 1000000")
 	for _, name := range []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} {
 		w.env[name] = ""

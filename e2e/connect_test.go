@@ -10,15 +10,13 @@ import (
 	"github.com/clothesme/deploy-action/e2e/world"
 )
 
-// connects is what the role needs for access by docs/aws.md, besides what finds the hosts.
-const connects = "ec2-instance-connect:SendSSHPublicKey"
-
 // A repository without any secret deploys: found, the port opened, logged in to with a key that lives
 // for one login.
 func TestNoKeyIsStored(t *testing.T) {
 	w := newAWSWorld(t)
 	ids := w.group("web", w.Host)
-	group := strings.TrimSpace(w.boto(`print(client("ec2").create_security_group(GroupName="ssh", Description="ssh")["GroupId"])`))
+	group, other, _ := strings.Cut(strings.TrimSpace(w.boto(`print(*(client("ec2").create_security_group(
+    GroupName=name, Description=name)["GroupId"] for name in ("ssh", "other")))`)), " ")
 	_, key, _ := strings.Cut(strings.Split(w.Host.KnownHosts(), "\n")[0], " ")
 	w.boto(`client("ssm").put_parameter(Name="/host-keys/` + ids[0] + `", Type="String", Value="` + key + `")`)
 	w.Exec(`rm /home/ubuntu/.ssh/authorized_keys
@@ -38,11 +36,8 @@ systemctl reload ssh`)
 		}
 		_, _ = w.Host.Exec(w.Ctx, "echo '"+key.SSHPublicKey+"' >/run/instance-connect-"+key.InstanceOSUser)
 	})
-	all := []string{
-		"ec2:DescribeInstances", "autoscaling:DescribeAutoScalingGroups", "ec2:DescribeSecurityGroupRules",
-		"ec2:AuthorizeSecurityGroupIngress", "ec2:RevokeSecurityGroupIngress", "ec2:GetConsoleOutput", "ssm:GetParameter",
-	}
-	w.role(allows(append(all, connects)...))
+	needs := []string{"instances", "access", "host-keys", "security-group"}
+	w.role(w.ofPage(group, "", needs...))
 	with := map[string]string{
 		"instances": "asg=web", "key": "", "access": "instance-connect", "known-hosts": "",
 		"host-keys":      "console, ssm:/host-keys/{instance-id}",
@@ -57,16 +52,38 @@ systemctl reload ssh`)
 	w.Serves(result.Outputs["release"])
 
 	with["operation"] = "status"
-	w.Exec("rm /usr/local/bin/instance-connect")
+	w.Exec("mv /usr/local/bin/instance-connect /root/")
 	world.Failed(t, w.Run(w.found("main", with)), "failed", "connect: log in to ubuntu@", "EC2 Instance Connect has let this key in",
 		"the package ec2-instance-connect is not installed")
 	if calls := w.bridge.Calls("SendSSHPublicKey"); calls != 3 {
 		t.Errorf("%d keys", calls)
 	}
-	w.role(allows(all...))
-	world.Failed(t, w.Run(w.found("main", with)), "failed", "connect: log in to ubuntu@", "the role must be allowed "+connects)
+
+	// Each action of docs/iam.md is needed, and named where it lacks. It is for this user and group alone.
+	for _, action := range []string{
+		"ec2:DescribeInstances", "autoscaling:DescribeAutoScalingGroups", "ec2-instance-connect:SendSSHPublicKey",
+		"ec2:GetConsoleOutput", "ssm:GetParameter", "ec2:DescribeSecurityGroupRules", "ec2:AuthorizeSecurityGroupIngress",
+	} {
+		with["host-keys"] = "ssm:/host-keys/{instance-id}"
+		if action == "ec2:GetConsoleOutput" {
+			with["host-keys"] = "console"
+		}
+		w.role(w.ofPage(group, action, needs...))
+		world.Failed(t, w.Run(w.found("main", with)), "failed", "the role must be allowed "+action)
+	}
+	with["username"], with["host-keys"] = "root", "ssm:/host-keys/{instance-id}"
+	w.role(w.ofPage(group, "", needs...))
+	world.Failed(t, w.Run(w.found("main", with)), "failed", "connect: log in to root@",
+		`the role must be allowed ec2-instance-connect:SendSSHPublicKey on the instance, for the user "root"`)
+	with["security-group"] = other
+	world.Failed(t, w.Run(w.found("main", with)), "failed", "the role must be allowed ec2:AuthorizeSecurityGroupIngress")
+	with["security-group"], with["username"] = group, "ubuntu"
 	if out := strings.TrimSpace(w.boto(`print(len([r for r in client("ec2").describe_security_group_rules(
     Filters=[{"Name": "group-id", "Values": ["` + group + `"]}])["SecurityGroupRules"] if not r["IsEgress"]]))`)); out != "0" {
 		t.Errorf("%s rules are left", out)
 	}
+
+	w.Exec("mv /root/instance-connect /usr/local/bin/")
+	w.role(w.ofPage(group, "ec2:RevokeSecurityGroupIngress", needs...))
+	world.Says(t, w.Run(w.found("main", with)), "the role must be allowed ec2:RevokeSecurityGroupIngress")
 }

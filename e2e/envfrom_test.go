@@ -9,9 +9,6 @@ import (
 	"github.com/clothesme/deploy-action/e2e/world"
 )
 
-// asREADMEHasIt is what the role needs by README.md, and no more.
-var asREADMEHasIt = allows("ssm:GetParametersByPath", "secretsmanager:GetSecretValue")
-
 func TestVariablesFromAWS(t *testing.T) {
 	w := newAWSWorld(t)
 	w.boto(`ssm, secrets = client("ssm"), client("secretsmanager")
@@ -23,7 +20,8 @@ ssm.put_parameter(Name="/shop/production/LOG_LEVEL", Value="debug, says AWS", Ty
 secrets.create_secret(Name="shop/production", 
     SecretString=json.dumps({"BOTH": "of the secret", "API_KEY": "first\nsecond", "N": 5}))
 secrets.create_secret(Name="shop/SIGNING_KEY", SecretString="one text, as it is")`)
-	w.role(asREADMEHasIt)
+	needed := w.ofPage("", "", "env-from")
+	w.role(needed)
 	with := map[string]string{
 		"env-from": "ssm:/shop/production/\nsecretsmanager:shop/production\nsecretsmanager:shop/SIGNING_KEY",
 		"env":      "LOG_LEVEL=info, says env",
@@ -68,7 +66,7 @@ secrets.create_secret(Name="shop/SIGNING_KEY", SecretString="one text, as it is"
 
 	// The job has no key of AWS's, but a token by which the role is had.
 	given := maps.Clone(w.env)
-	w.roleByToken(asREADMEHasIt)
+	w.roleByToken(needed)
 	byRole := maps.Clone(with)
 	byRole["role-to-assume"] = "arn:aws:iam::123456789012:role/deploy"
 	unchanged = w.again(sha, byRole)
@@ -96,7 +94,7 @@ secrets.create_secret(Name="shop/SIGNING_KEY", SecretString="one text, as it is"
 		world.Failed(t, w.deploy(with), "failed", denied.place, denied.words, "site: unchanged; nothing was touched",
 			"put right what is named above")
 	}
-	w.role(asREADMEHasIt)
+	w.role(needed)
 	world.Failed(t, w.deploy(map[string]string{"env-from": "secretsmanager:shop/none, ssm:/none/"}), "failed",
 		"secretsmanager:shop/none: there is no such secret",
 		"ssm:/none/: there is no parameter below that path in region eu-central-1")
@@ -111,7 +109,7 @@ secrets.create_secret(Name="shop/SIGNING_KEY", SecretString="one text, as it is"
 
 	w.onAWS("curl -fsS -X POST http://127.0.0.1:5000/moto-api/reset-auth -H 'Content-Type: text/plain' --data-raw 1000000")
 	w.boto(`client("secretsmanager").put_secret_value(SecretId="shop/SIGNING_KEY", SecretString="another text")`)
-	w.role(asREADMEHasIt)
+	w.role(needed)
 	second := w.again(sha, with)
 	if second.ExitCode != 0 || second.Outputs["outcome"] != "deployed" {
 		t.Errorf("another value: %v\n%s", second.Outputs, second.Log())

@@ -8,10 +8,6 @@ import (
 	"github.com/clothesme/deploy-action/e2e/world"
 )
 
-// asAWSPageHasItForTheGroup is what the role needs for security-group by docs/aws.md, and no more.
-var asAWSPageHasItForTheGroup = allows("ec2:DescribeSecurityGroupRules", "ec2:AuthorizeSecurityGroupIngress",
-	"ec2:RevokeSecurityGroupIngress")
-
 // The port is open to a run while it logs in, and to nobody after it, however it ends.
 func TestThePortIsOpenWhileARunLogsIn(t *testing.T) {
 	w := newAWSWorld(t)
@@ -24,7 +20,7 @@ for address, description in (
     ec2.authorize_security_group_ingress(GroupId=id, IpPermissions=[{"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22,
         "IpRanges": [{"CidrIp": address, "Description": description}]}])
 print(id)`))
-	w.role(asAWSPageHasItForTheGroup)
+	w.role(w.ofPage(group, "", "security-group"))
 	rules := func() string {
 		return strings.TrimSpace(w.boto(fmt.Sprintf(`print(*sorted(r["CidrIpv4"] for r in client("ec2").describe_security_group_rules(
     Filters=[{"Name": "group-id", "Values": [%q]}])["SecurityGroupRules"] if not r["IsEgress"]))`, group)))

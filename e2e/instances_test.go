@@ -61,9 +61,6 @@ func (w *awsWorld) found(sha string, with map[string]string) lab.Job {
 	return job
 }
 
-// toList is what docs/aws.md has for the input instances.
-var toList = allows("ec2:DescribeInstances", "autoscaling:DescribeAutoScalingGroups")
-
 func TestHostsAreFoundOnAWS(t *testing.T) {
 	w := newAWSWorld(t)
 	second := world.New(t, lab.HostOptions{})
@@ -71,6 +68,7 @@ func TestHostsAreFoundOnAWS(t *testing.T) {
 	second.Warm()
 	hosts := []*lab.Host{w.Host, second.Host}
 	ids := w.group("web", hosts...)
+	toList := w.ofPage("", "", "instances")
 	w.role(toList)
 	with := map[string]string{"instances": "asg=web", "known-hosts": byID(ids, hosts...), "expect-hosts": "2"}
 	w.bridge.Fail("DescribeInstances", "RequestLimitExceeded", 503, 2)

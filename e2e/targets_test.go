@@ -107,10 +107,6 @@ func (b *balancer) become(w *awsWorld, state string) {
 	}
 }
 
-// toGate is what docs/aws.md has for the input target-group, and for instances.
-var toGate = allows("ec2:DescribeInstances", "autoscaling:DescribeAutoScalingGroups",
-	"elasticloadbalancing:DescribeTargetGroups", "elasticloadbalancing:DescribeTargetHealth")
-
 // A release may be healthy for whoever deploys it, and not for the load balancer, which asks for
 // something else: it goes back on all hosts, and no visitor meets a host that is out of service.
 func TestAReleaseThatTheLoadBalancerDoesNotLike(t *testing.T) {
@@ -121,7 +117,7 @@ func TestAReleaseThatTheLoadBalancerDoesNotLike(t *testing.T) {
 	hosts, both := []*lab.Host{w.Host, second.Host}, fleet{w.World, second}
 	ids := w.group("web", hosts...)
 	balancer := w.balance("web", ids, hosts)
-	w.role(toGate)
+	w.role(w.ofPage("", "", "instances", "target-group"))
 	with := map[string]string{
 		"instances": "asg=web", "known-hosts": byID(ids, hosts...), "batch": "1, 100%", "target-group": "web",
 		"target-timeout": "1m",
@@ -146,8 +142,12 @@ func TestAReleaseThatTheLoadBalancerDoesNotLike(t *testing.T) {
 	}
 	balancer.become(w, "healthy")
 
-	w.role(toList)
 	delete(with, "health-path")
-	denied := w.Run(w.found(w.Commit(nil), with))
-	world.Failed(t, denied, "failed", "targets: the role must be allowed elasticloadbalancing:DescribeTargetGroups: put {")
+	for _, action := range []string{
+		"elasticloadbalancing:DescribeTargetGroups", "elasticloadbalancing:DescribeTargetHealth",
+	} {
+		w.role(w.ofPage("", action, "instances", "target-group"))
+		denied := w.Run(w.found(w.Commit(nil), with))
+		world.Failed(t, denied, "failed", "targets: the role must be allowed "+action+": put {")
+	}
 }

@@ -28,6 +28,10 @@ type Bridge struct {
 	after  map[string]func(*Call)
 	fails  map[string]*failing
 	calls  map[string]int
+
+	policy  *Policy // of the step, nil for any
+	account string
+	tags    map[string]string // of instances
 }
 
 // Call is one that moto has answered.
@@ -122,6 +126,10 @@ func (b *Bridge) handler(to *url.URL) http.Handler {
 			w.WriteHeader(status)
 			_, _ = fmt.Fprintf(w, "<Response><Errors><Error><Code>%s</Code><Message>as the test wants it</Message></Error>"+
 				"</Errors></Response>", code)
+			return
+		}
+		if why := b.refuses(call, r); why != "" {
+			refuse(w, call, why)
 			return
 		}
 		r.Body = io.NopCloser(bytes.NewReader(body))

@@ -1,0 +1,87 @@
+package docs
+
+import (
+	"encoding/json"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+var (
+	// asked are calls that need no client of the SDK, clients those that have one.
+	asked   = regexp.MustCompile(`\.Ask(?:JSON)?\(ctx, query\.(\w+),\s+"(\w+)"`)
+	asks    = regexp.MustCompile(`\.Ask(?:JSON)?\(ctx,`)
+	clients = regexp.MustCompile(`&(awss3|ec2instanceconnect|sts)\.(\w+)Input\{`)
+	inputs  = regexp.MustCompile(`&[\w.]+\.\w+Input\{`)
+	service = regexp.MustCompile(`(?m)^\t(\w+) += Service\{name: "([a-z0-9]+)"`)
+)
+
+// called returns the actions that the code asks AWS for, as policies name them.
+func called(t *testing.T) []string {
+	t.Helper()
+	var all string
+	err := filepath.WalkDir("../internal", func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || filepath.Ext(path) != ".go" || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		all += string(text)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]string{"awss3": "s3", "ec2instanceconnect": "ec2-instance-connect", "sts": "sts"}
+	for _, m := range service.FindAllStringSubmatch(all, -1) {
+		names[m[1]] = m[2]
+	}
+	found := append(asked.FindAllStringSubmatch(all, -1), clients.FindAllStringSubmatch(all, -1)...)
+	if n := len(asks.FindAllString(all, -1)) + len(inputs.FindAllString(all, -1)); len(found) != n || n < 15 {
+		t.Errorf("%d calls are understood of %d", len(found), n)
+	}
+	// What AWS asks in our name: the version of an object, whether one is missing, and its key.
+	actions := []string{"s3:GetObjectVersion", "s3:ListBucket", "kms:Decrypt"}
+	for _, m := range found {
+		actions = append(actions, names[m[1]]+":"+strings.Replace(m[2], "HeadObject", "GetObject", 1))
+	}
+	slices.Sort(actions)
+	return slices.Compact(actions)
+}
+
+// TestPoliciesAreOfTheCode: the actions in the policies of iam.md, and in the trust policy of the
+// role, are those that the code asks for, and no other page has policies of its own.
+func TestPoliciesAreOfTheCode(t *testing.T) {
+	var allowed []string
+	for _, page := range pages(t) {
+		for _, block := range regexp.MustCompile("(?s)\n```json\n(.*?)\n```").FindAllStringSubmatch(readPage(t, page), -1) {
+			if !strings.Contains(block[1], `"Statement"`) {
+				continue
+			}
+			if name := filepath.Base(page); name != "iam.md" && name != "aws-credentials.md" {
+				t.Errorf("%s has a policy of its own: link to iam.md in its place", page)
+			}
+			var policy struct{ Statement []struct{ Action any } }
+			if err := json.Unmarshal([]byte(block[1]), &policy); err != nil {
+				t.Errorf("%s: %v in\n%s", page, err, block[1])
+			}
+			for _, s := range policy.Statement {
+				switch action := s.Action.(type) {
+				case string:
+					allowed = append(allowed, action)
+				case []any:
+					for _, one := range action {
+						allowed = append(allowed, one.(string)) //nolint:forcetypeassert // no test goes on without
+					}
+				}
+			}
+		}
+	}
+	slices.Sort(allowed)
+	if allowed, want := slices.Compact(allowed), called(t); !slices.Equal(allowed, want) {
+		t.Errorf("the policies allow %q, the code asks for %q", allowed, want)
+	}
+}

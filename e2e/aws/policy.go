@@ -1,0 +1,154 @@
+package aws
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// moto knows the actions of a policy, but neither resources nor conditions: it holds every call
+// against the resource "*". So it gets the actions alone, and the rest is judged here.
+
+// Policy is one as IAM has it, with what is allowed alone.
+type Policy struct {
+	Version   string
+	Statement []Statement
+}
+
+// Statement is one of them.
+type Statement struct {
+	Effect    string
+	Action    list
+	Resource  list
+	Condition map[string]map[string]list `json:",omitempty"`
+}
+
+// list is one text or several.
+type list []string
+
+// UnmarshalJSON reads either.
+func (l *list) UnmarshalJSON(text []byte) error {
+	var one string
+	if json.Unmarshal(text, &one) == nil {
+		*l = list{one}
+		return nil
+	}
+	return json.Unmarshal(text, (*[]string)(l))
+}
+
+// ParsePolicy reads one, and knows no more of it than Policy has: what it can't judge it refuses.
+func ParsePolicy(text string) (*Policy, error) {
+	decoder := json.NewDecoder(strings.NewReader(text))
+	decoder.DisallowUnknownFields()
+	p := new(Policy)
+	if err := decoder.Decode(p); err != nil {
+		return nil, fmt.Errorf("policy %s: %w", text, err)
+	}
+	for _, s := range p.Statement {
+		if s.Effect != "Allow" || len(s.Action) == 0 || len(s.Resource) == 0 {
+			return nil, fmt.Errorf("policy %s: a statement must allow actions on resources", text)
+		}
+		for operator := range s.Condition {
+			if operator != "StringEquals" {
+				return nil, fmt.Errorf("policy %s: the condition %s is not known here", text, operator)
+			}
+		}
+	}
+	return p, nil
+}
+
+// Actions is the policy without resources and conditions, for moto.
+func (p *Policy) Actions() (string, error) {
+	bare := Policy{Version: p.Version}
+	for _, s := range p.Statement {
+		bare.Statement = append(bare.Statement, Statement{Effect: s.Effect, Action: s.Action, Resource: list{"*"}})
+	}
+	text, err := json.Marshal(bare)
+	return string(text), err
+}
+
+// allows tells whether a statement lets an action have a resource.
+func (p *Policy) allows(action, resource string, facts map[string]string) bool {
+	return slices.ContainsFunc(p.Statement, func(s Statement) bool {
+		if !slices.Contains(s.Action, action) || !slices.ContainsFunc(s.Resource, func(pattern string) bool {
+			pattern = strings.NewReplacer(`\*`, ".*", `\?`, ".").Replace(regexp.QuoteMeta(pattern))
+			return regexp.MustCompile("^" + pattern + "$").MatchString(resource)
+		}) {
+			return false
+		}
+		for key, values := range s.Condition["StringEquals"] {
+			if fact, known := facts[key]; !known || !slices.Contains(values, fact) {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// Judge holds calls to a policy, where instances have these tags; account is the number in ARNs.
+func (b *Bridge) Judge(p *Policy, account string, tags map[string]string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.policy, b.account, b.tags = p, account, tags
+}
+
+var scope = regexp.MustCompile(`Credential=[^/]+/\d+/([^/]+)/([^/]+)/aws4_request`)
+
+// refuses says why a call is not allowed, or nothing.
+func (b *Bridge) refuses(call *Call, r *http.Request) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	found := scope.FindStringSubmatch(r.Header.Get("Authorization"))
+	if b.policy == nil || found == nil { // a call without a signature has no policy
+		return ""
+	}
+	region, service := found[1], found[2]
+	facts := map[string]string{"aws:RequestedRegion": region}
+	var said struct{ InstanceID, InstanceOSUser, Name string }
+	_ = json.Unmarshal(call.Body, &said) // of a form nothing is read
+	arn := func(of, what string) string { return fmt.Sprintf("arn:aws:%s:%s:%s:%s", of, region, b.account, what) }
+	resource := "*"
+	instance := ""
+	switch call.Action {
+	case "SendSSHPublicKey":
+		instance, facts["ec2:osuser"] = said.InstanceID, said.InstanceOSUser
+	case "GetConsoleOutput":
+		instance = call.Form.Get("InstanceId")
+	case "AuthorizeSecurityGroupIngress", "RevokeSecurityGroupIngress":
+		resource = arn("ec2", "security-group/"+call.Form.Get("GroupId"))
+	case "GetParameter":
+		resource = arn("ssm", "parameter"+said.Name)
+	}
+	if instance != "" {
+		resource = arn("ec2", "instance/"+instance)
+		for name, value := range b.tags {
+			facts["aws:ResourceTag/"+name] = value
+		}
+	}
+	if action := service + ":" + call.Action; resource != "*" && !b.policy.allows(action, resource, facts) ||
+		resource == "*" && !b.policy.anywhere(action, facts) {
+		return fmt.Sprintf("User: deploy is not authorized to perform: %s on resource: %s", action, resource)
+	}
+	return ""
+}
+
+// anywhere is allows for actions whose resources are not known here: any will do.
+func (p *Policy) anywhere(action string, facts map[string]string) bool {
+	return slices.ContainsFunc(p.Statement, func(s Statement) bool {
+		return slices.ContainsFunc(s.Resource, func(resource string) bool { return p.allows(action, resource, facts) })
+	})
+}
+
+// refuse answers as AWS does in the language of the call.
+func refuse(w http.ResponseWriter, call *Call, why string) {
+	w.WriteHeader(http.StatusForbidden)
+	if call.Form == nil {
+		_ = json.NewEncoder(w).Encode(map[string]string{"__type": "AccessDeniedException", "message": why})
+		return
+	}
+	_, _ = fmt.Fprintf(w, "<Response><Errors><Error><Code>UnauthorizedOperation</Code><Message>%s</Message></Error>"+
+		"</Errors></Response>", why)
+}
