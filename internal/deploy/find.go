@@ -46,7 +46,7 @@ func (d *Deployment) findHosts(ctx context.Context) error {
 }
 
 func (d *Deployment) list(ctx context.Context) (string, error) {
-	found, err := d.lookUp(ctx)
+	found, err := d.lookUp(ctx, d.in.Instances)
 	if err != nil {
 		return "", err
 	}
@@ -83,14 +83,14 @@ func (d *Deployment) list(ctx context.Context) (string, error) {
 	return fmt.Sprintf("%s; %s", strings.Join(found.By, ", "), strings.Join(names, ", ")), nil
 }
 
-// lookUp asks AWS for what the input instances names.
-func (d *Deployment) lookUp(ctx context.Context) (*instances.Found, error) {
+// lookUp asks AWS for what lines of the input instances name.
+func (d *Deployment) lookUp(ctx context.Context, wanted []inputs.Instances) (*instances.Found, error) {
 	from, err := d.openInstances(ctx, d.account)
 	if err != nil {
 		return nil, err
 	}
 	var lines []instances.Wanted
-	for _, i := range d.in.Instances {
+	for _, i := range wanted {
 		lines = append(lines, instances.Wanted{Text: i.Text, ID: i.ID, Group: i.Group, Tags: i.Tags})
 	}
 	return from.Find(ctx, lines)

@@ -21,7 +21,7 @@ import (
 	"github.com/clothesme/deploy-action/remote"
 )
 
-// fakeInstances is what AWS finds, one answer a time; the last one stays.
+// fakeInstances is what AWS finds, one answer a time, nil for none; the last one stays.
 type fakeInstances struct {
 	answers []*instances.Found
 	err     error
@@ -36,6 +36,9 @@ func (f *fakeInstances) Find(_ context.Context, lines []instances.Wanted) (*inst
 	found := f.answers[0]
 	if len(f.answers) > 1 {
 		f.answers = f.answers[1:]
+	}
+	if found == nil {
+		return nil, errors.New("AWS does not answer")
 	}
 	return found, nil
 }

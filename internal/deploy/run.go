@@ -84,6 +84,7 @@ func (d *Deployment) Run(ctx context.Context) (*outcome.Result, error) {
 			return d.fail(ctx, s, err)
 		}
 	}
+	d.listAgain(ctx)
 	return d.result(d.success()), nil
 }
 

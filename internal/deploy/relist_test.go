@@ -1,0 +1,117 @@
+package deploy
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/clothesme/deploy-action/internal/cloud/instances"
+	"github.com/clothesme/deploy-action/internal/inputs"
+	"github.com/clothesme/deploy-action/remote"
+)
+
+func TestWhatCameAndWentSinceHostsWereFound(t *testing.T) {
+	one := remote.Host{Name: "web-1", Alias: "i-1"}
+	two := remote.Host{Name: "web-2", Alias: "i-2"}
+	for _, tt := range []struct {
+		name       string
+		had        []remote.Host
+		lines      []inputs.Instances
+		now        []instances.Instance
+		came, gone string
+	}{
+		{name: "the same", had: []remote.Host{one, two}, now: foundAs(2, 1).Instances},
+		{name: "one more", had: []remote.Host{one}, now: foundAs(1, 2).Instances, came: "i-2"},
+		{name: "one less", had: []remote.Host{one, two}, now: foundAs(1).Instances, gone: "i-2"},
+		{name: "replaced", had: []remote.Host{one, two}, now: foundAs(3, 1).Instances, came: "i-3", gone: "i-2"},
+		{
+			name: "another machine at the address of one that went", had: []remote.Host{one},
+			now: []instances.Instance{{ID: "i-9", Public: "web-1"}}, came: "i-9", gone: "i-1",
+		},
+		{
+			name: "one that the input host names by an address", had: []remote.Host{one, {Name: "10.0.0.2"}, {Name: "2001:db8::3"}},
+			now: []instances.Instance{
+				{ID: "i-1", Public: "web-1"}, {ID: "i-2", Private: "10.0.0.2"}, {ID: "i-3", IPv6: []string{"2001:db8::3"}},
+			},
+		},
+		{
+			name: "one that a line names by its id", had: []remote.Host{one, two},
+			lines: []inputs.Instances{{ID: "i-2"}}, now: foundAs(1).Instances,
+		},
+		{name: "a host that is no instance", had: []remote.Host{one, {Name: "example.com"}}, now: foundAs(1).Instances},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			came, gone := since(&inputs.Inputs{Hosts: tt.had, Instances: tt.lines}, tt.now)
+			var ids [2][]string
+			for _, i := range came {
+				ids[0] = append(ids[0], i.ID)
+			}
+			for _, h := range gone {
+				ids[1] = append(ids[1], h.Alias)
+			}
+			got := [2]string{strings.Join(ids[0], " "), strings.Join(ids[1], " ")}
+			if diff := cmp.Diff([2]string{tt.came, tt.gone}, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestTheFleetIsListedAgain(t *testing.T) {
+	for _, tt := range []struct {
+		name        string
+		second      *instances.Found
+		do          func(*inputs.Inputs)
+		says, never string
+	}{
+		{name: "the same", second: foundAs(1, 2), says: "relist: the same as before", never: "Came meanwhile"},
+		{
+			name: "one came and one went", second: foundAs(2, 3), never: "i-2 (eu-central-1a): found",
+			says: "i-3 (eu-central-1a): found only after this run had its hosts, and did not get 2",
+		},
+		{
+			name: "how it gets the release", second: foundAs(1, 2, 3), never: "no longer found",
+			do:   func(in *inputs.Inputs) { in.Run.Repository = "clothesme/shop" },
+			says: "gh run rerun 7 --repo clothesme/shop; hosts that serve it are left as they are",
+		},
+		{
+			name: "how it does without GitHub", second: foundAs(1, 2, 3), never: "gh run rerun",
+			says: "run this again; hosts that serve it are left as they are",
+		},
+		{name: "one went", second: foundAs(2), says: "no longer found, such as what ends or is in standby: i-1"},
+		{
+			name: "in a rollback", second: foundAs(1, 2, 3), never: "run this again",
+			do:   func(in *inputs.Inputs) { in.Operation = inputs.Rollback },
+			says: `run the operation rollback again with the input "release": 2`,
+		},
+		{name: "AWS does not answer", says: "not known: AWS does not answer", never: "Came meanwhile"},
+		{
+			name: "all are named by their ids", second: foundAs(1, 2, 3), says: "✓ unlock", never: "relist",
+			do: func(in *inputs.Inputs) {
+				in.Instances = []inputs.Instances{{Text: "i-1", ID: "i-1"}, {Text: "i-2", ID: "i-2"}}
+			},
+		},
+		{
+			name: "a restart brings nothing", second: foundAs(1, 2, 3), says: "✓ unlock", never: "relist",
+			do: func(in *inputs.Inputs) { in.Operation = inputs.Restart },
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			fl := newFleet(t, 2)
+			in := findInputs()
+			in.Strategy = inputs.BlueGreen
+			if tt.do != nil {
+				tt.do(in)
+			}
+			from := &fakeInstances{answers: []*instances.Found{foundAs(1, 2), tt.second}}
+			result, log, state, err := fl.finding(t, in, from)
+			if err != nil || !strings.Contains(log, tt.says) || tt.never != "" && strings.Contains(log, tt.never) {
+				t.Fatalf("%v, want %q and not %q in\n%s", err, tt.says, tt.never, log)
+			}
+			if len(result.Hosts) != 2 || !strings.Contains(state, StateEnded+"<<") {
+				t.Errorf("hosts %+v, saved %s", result.Hosts, state)
+			}
+		})
+	}
+}
