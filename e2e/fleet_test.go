@@ -107,7 +107,7 @@ func TestSeveralHostsHaveOneDecision(t *testing.T) {
 		"0.02; " +
 		"done; " +
 		"touch /home/ubuntu/bad' >/dev/null 2>&1 </dev/null &")
-	result = deploy(bad, map[string]string{"watch-for": "4s"})
+	result = deploy(bad, map[string]string{"watch-for": "1m"})
 	world.Failed(t, result, "restored", "verify: ", "host: ubuntu@"+fl[1].Host.IP+"\n", "site: restored", "next: ")
 	for i, w := range fl {
 		if flag := w.Exec("ls /var/lib/deploy-action/shop/active"); flag != "8081" {

@@ -122,7 +122,7 @@ func TestFromOneStrategyToTheOther(t *testing.T) {
 	first := w.Deploy(w.Commit(nil), nil).Outputs["release"]
 	w.UnderPatientLoad(load.DefaultMix)
 	bad := w.Run(w.Job(w.Commit(map[string]string{"BROKEN": "health-500"}),
-		inPlace(map[string]string{"health-timeout": "5s"})))
+		inPlace(map[string]string{"health-timeout": "12s"})))
 	world.Failed(t, bad, "restored", "answered 500", "site: restored; "+first+" on port 8080 serves")
 	w.Serves(first)
 	w.Serves(w.Deploy(w.Commit(nil), inPlace(nil)).Outputs["release"])
@@ -341,7 +341,7 @@ func TestOneVersionAtATimeOnTheirHost(t *testing.T) {
 	second := w.Deploy(w.Commit(nil), with).Outputs["release"]
 	w.Serves(second)
 	bad := w.Run(w.Job(w.Commit(map[string]string{"BROKEN": "health-500"}),
-		merged(with, map[string]string{"health-timeout": "5s"})))
+		merged(with, map[string]string{"health-timeout": "12s"})))
 	world.Failed(t, bad, "restored", "answered 500", "site: restored; "+second+" on port 808")
 	w.Serves(second)
 	w.EndLoad()

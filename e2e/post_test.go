@@ -32,9 +32,9 @@ func TestThePostStepTidiesWhatAKilledRunLeft(t *testing.T) {
 		with    map[string]string
 		outcome string // as the history has it
 	}{
-		{"Waiting for the new version's health", nil, "failed"},
-		{"Verifying through nginx", map[string]string{"watch-for": "30s"}, "failed"},
-		{"Draining the old version", map[string]string{"drain-timeout": "30s"}, "deployed"},
+		{"Waiting for the new version's health", map[string]string{"start": "sleep 1000"}, "failed"},
+		{"Verifying through nginx", map[string]string{"watch-for": "2m"}, "failed"},
+		{"Draining the old version", map[string]string{"drain-timeout": "30s"}, "deployed"}, // the load has a WebSocket,
 	} {
 		t.Run(killed.outcome+" "+killed.at, func(t *testing.T) {
 			job := w.Job(w.Commit(nil), killed.with)

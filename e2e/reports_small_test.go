@@ -60,7 +60,7 @@ func TestAHostWithMemoryForOneVersion(t *testing.T) {
 	w.UnderLoad()
 	good := w.Deploy(w.Commit(ballast), inPlace(nil)).Outputs["release"]
 	bad := w.Run(w.Job(w.Commit(merged(ballast, map[string]string{"BROKEN": "health-500"})),
-		inPlace(map[string]string{"health-timeout": "5s"})))
+		inPlace(map[string]string{"health-timeout": "12s"})))
 	world.Failed(t, bad, "restored", "replace: GET /health on port 808", "answered 500",
 		"site: restored; "+good+" on port 808")
 	build := w.Run(w.Job(w.Commit(ballast),

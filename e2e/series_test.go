@@ -87,10 +87,12 @@ func TestAnUploadThatOutlivesTheOldVersion(t *testing.T) {
 func TestAGetThatOutlivesTheOldVersion(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
 	w.Deploy(w.Commit(nil), nil)
-	w.Exec(`setsid curl -s -m 120 -w '\n%{http_code}\n' 'http://127.0.0.1/slow?seconds=25' >/tmp/got 2>&1 </dev/null &
-timeout 60 bash -c 'until [[ $(curl -so /dev/null -w "%{http_code}" http://127.0.0.1/.deploy-action/busy/8080) == 409 ]]
-do sleep 0.05; done'`)
-	next := w.Deploy(w.Commit(nil), map[string]string{"drain-timeout": "1s", "stop-timeout": "1s"})
+	next := w.Deploy(w.Commit(nil), map[string]string{
+		"drain-timeout": "1s", "stop-timeout": "1s",
+		"before-start": `setsid curl -s -m 120 -w '\n%{http_code}\n' 'http://127.0.0.1/slow?seconds=25' >/tmp/got 2>&1 </dev/null &
+timeout 20 bash -c 'until [[ $(curl -so /dev/null -w "%{http_code}" http://127.0.0.1/.deploy-action/busy/8080) == 409 ]]
+do sleep 0.05; done'`,
+	})
 	out := w.Exec(`timeout 90 bash -c 'until tail -n 1 /tmp/got | grep -q .; do sleep 0.1; done'; cat /tmp/got`)
 	if !strings.Contains(out, next.Outputs["release"]) || !strings.HasSuffix(out, "\n200") {
 		t.Errorf("got %q, want an answer of %s", out, next.Outputs["release"])

@@ -215,7 +215,7 @@ systemctl daemon-reload`)
 func TestTheVersionBeforeStandsInOnProbation(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
 	first := w.Deploy(w.Commit(nil), nil).Outputs["release"]
-	w.Exec(`mkdir /etc/systemd/system/shop@.service.d; printf '[Service]\nRestartSec=10\n' >/etc/systemd/system/shop@.service.d/slow.conf
+	w.Exec(`mkdir /etc/systemd/system/shop@.service.d; printf '[Service]\nRestartSec=600\n' >/etc/systemd/system/shop@.service.d/slow.conf
 systemctl daemon-reload`)
 	running, err := w.Runner.Start(w.Ctx, w.Job(w.Commit(nil), map[string]string{
 		"after-switch": "echo switched; until [ -e /tmp/go ]; do sleep 0.1; done", "drain-timeout": "0s",
