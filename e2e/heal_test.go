@@ -37,9 +37,11 @@ func TestAnUnprovedReleaseIsNotTrusted(t *testing.T) {
 	bad := w.Commit(map[string]string{"BROKEN": "bad-when=/home/ubuntu/bad"})
 	job := w.Job(bad, map[string]string{"watch-for": "2m"})
 	killAt(w, "Verifying through nginx", job)
-	w.Exec("touch /home/ubuntu/bad; timeout 120 bash -c 'while curl -fs http://127.0.0.1/health >/dev/null; do sleep 0.2; done'" + `
+	w.Exec(`touch /home/ubuntu/bad
+timeout 120 bash -c 'while curl -fs http://127.0.0.1/health >/dev/null; do sleep 0.2; done'
 rm /home/ubuntu/bad; cd /var/lib/deploy-action/shop/active
-setsid bash -c 'while [ -e 8081 ]; do sleep 0.02; done; until [ -e 8081 ]; do sleep 0.02; done; touch /home/ubuntu/bad' >/dev/null 2>&1 </dev/null &`)
+setsid bash -c 'while [ -e 8081 ]; do sleep 0.02; done
+until [ -e 8081 ]; do sleep 0.02; done; touch /home/ubuntu/bad' >/dev/null 2>&1 </dev/null &`)
 	again := w.Run(job)
 	world.Failed(t, again, "restored", "verify: GET /health through nginx", "site: restored",
 		good["release"]+" on port 8080 serves")

@@ -34,7 +34,7 @@ func TestThePostStepTidiesWhatAKilledRunLeft(t *testing.T) {
 	}{
 		{"Waiting for the new version's health", map[string]string{"start": "sleep 1000"}, "failed"},
 		{"Verifying through nginx", map[string]string{"watch-for": "2m"}, "failed"},
-		{"Draining the old version", map[string]string{"drain-timeout": "30s"}, "deployed"}, // the load has a WebSocket,
+		{"Draining the old version", map[string]string{"drain-timeout": "30s"}, "deployed"}, // a WebSocket lasts for all of it
 	} {
 		t.Run(killed.outcome+" "+killed.at, func(t *testing.T) {
 			job := w.Job(w.Commit(nil), killed.with)

@@ -84,8 +84,8 @@ ensure_action() {
   during "building the action's image (a minute the first time)" build_action
 }
 
-# docker first removes the file that it is to write the id to: it must be a file of ours, or none. The label says what was built,
-# in docs/proof: the commit, with + where files are another than it has.
+# docker first removes the file that it is to write the id to: it must be a file of ours, or none.
+# The label says what was built, for docs/proof: the commit, with + where files differ from its own.
 build_action() {
   local build
   build=$(git -C "$root" describe --always --exclude '*' --dirty=+) || build=unknown

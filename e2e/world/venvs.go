@@ -50,7 +50,8 @@ func (w *World) VenvByHand(folder string) {
 		return
 	}
 	w.Exec(fmt.Sprintf(`cd %s && mv %s/venvs/* venv && rm -r %[2]s && rm venv/.complete
-grep -rlIF %s/venvs/ venv/bin venv/pyvenv.cfg | xargs sed -i "s|%[3]s/venvs/[0-9a-f]*|$PWD/venv|"`, folder, moved, venvsRoot))
+grep -rlIF %s/venvs/ venv/bin venv/pyvenv.cfg | xargs sed -i "s|%[3]s/venvs/[0-9a-f]*|$PWD/venv|"`,
+		folder, moved, venvsRoot))
 }
 
 // unpackVenvs unpacks those of the host's kind into a folder, and reports whether there are any.
@@ -66,7 +67,8 @@ func (w *World) unpackVenvs(folder string) bool {
 	if err := w.Host.WriteFile(w.Ctx, file, 0o600, "root", archive); err != nil {
 		w.T.Fatal(err)
 	}
-	w.Exec("install -d -m 0700 -o ubuntu -g ubuntu " + folder + " && tar -C " + folder + " -xpf " + file + " && rm " + file)
+	w.Exec("install -d -m 0700 -o ubuntu -g ubuntu " + folder + " && tar -C " + folder + " -xpf " + file +
+		" && rm " + file)
 	return true
 }
 
