@@ -85,5 +85,7 @@ systemctl reload ssh`)
 
 	w.Exec("mv /root/instance-connect /usr/local/bin/")
 	w.role(w.ofPage(group, "ec2:RevokeSecurityGroupIngress", needs...))
-	world.Says(t, w.Run(w.found("main", with)), "the role must be allowed ec2:RevokeSecurityGroupIngress")
+	with["instances"], with["host"] = "", "ubuntu@"+ids[0]
+	result = w.Run(w.found("main", with))
+	world.Says(t, result, "✓ find: 1 by "+ids[0], "the role must be allowed ec2:RevokeSecurityGroupIngress", "✓ connect: ")
 }

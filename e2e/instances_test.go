@@ -144,7 +144,7 @@ func TestHostsAreFoundOnAWS(t *testing.T) {
 			t.Errorf("host %d: %s versions run", i+1, out)
 		}
 	}
-	stopped := w.Run(w.found(w.Commit(nil), map[string]string{"instances": ids[1], "known-hosts": with["known-hosts"]}))
+	stopped := w.Run(w.found(w.Commit(nil), map[string]string{"host": ids[1], "known-hosts": with["known-hosts"]}))
 	world.Failed(t, stopped, "failed", "find: instance "+ids[1]+" is stopped: start it")
 }
 

@@ -134,6 +134,37 @@ func TestHostsAreFound(t *testing.T) {
 	}
 }
 
+// Instances that the input host names take their places among its names, with the user and port that
+// they have there, and count once where instances finds them, too.
+func TestInstancesAmongHosts(t *testing.T) {
+	fl := newFleet(t, 3)
+	in := findInputs()
+	in.Hosts = []remote.Host{
+		{User: "admin", Name: "i-2", Port: 2222, Alias: "i-2"}, {User: "ubuntu", Name: "web-3", Port: 22},
+	}
+	in.Instances = append([]inputs.Instances{{Text: "i-2", ID: "i-2"}}, in.Instances...)
+	result, log, state, err := fl.finding(t, in, &fakeInstances{answers: []*instances.Found{foundAs(2, 1)}})
+	if err != nil {
+		t.Fatalf("%v\n%s", err, log)
+	}
+	var got []string
+	for _, h := range result.Hosts {
+		got = append(got, h.Host+" "+h.InstanceID)
+	}
+	if diff := cmp.Diff([]string{"admin@web-2:2222 i-2", "ubuntu@web-3 ", "ubuntu@web-1 i-1"}, got); diff != "" {
+		t.Errorf("(-want +got):\n%s\n%s", diff, log)
+	}
+	_, text, _ := strings.Cut(state, StateHosts+"<<")
+	again := findInputs()
+	again.Hosts = []remote.Host{{User: "admin", Name: "i-2", Port: 2222, Alias: "i-2"}}
+	if err := Resume(again, strings.Split(text, "\n")[1]); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(in.Hosts, again.Hosts); diff != "" {
+		t.Errorf("the post step has others (-want +got):\n%s", diff)
+	}
+}
+
 func TestHostsAreNotFound(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -155,6 +186,15 @@ func TestHostsAreNotFound(t *testing.T) {
 			"one that host names, too", &fakeInstances{answers: []*instances.Found{foundAs(1)}},
 			func(in *inputs.Inputs) { in.Hosts = []remote.Host{{User: "ubuntu", Name: "web-1", Port: 22}} },
 			`finds ubuntu@web-1 (i-1), which the input "host" names already`,
+		},
+		{
+			"one that host has by its id and by its name", &fakeInstances{answers: []*instances.Found{foundAs(1)}},
+			func(in *inputs.Inputs) {
+				in.Hosts = []remote.Host{
+					{User: "ubuntu", Name: "web-1", Port: 22}, {User: "ubuntu", Name: "i-1", Port: 22, Alias: "i-1"},
+				}
+			},
+			`input "host": finds ubuntu@web-1 (i-1), which the input "host" names already`,
 		},
 		{
 			"without the address", &fakeInstances{answers: []*instances.Found{foundAs(1)}},

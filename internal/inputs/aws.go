@@ -90,9 +90,9 @@ func setHostKeySources(p *parser, value string) error {
 				"such as \"ssm:/host-keys/{instance-id}\" %s", gotItem(value, item))
 		}
 	}
-	if len(p.in.HostKeySources) > 0 && p.values["instances"] == "" {
-		return fmt.Errorf("must be \"known-hosts\" without the input \"instances\": AWS knows the keys of what that finds %s",
-			got(value))
+	if len(p.in.HostKeySources) > 0 && len(p.in.Instances) == 0 && p.good("host") && p.good("instances") {
+		return fmt.Errorf("must be \"known-hosts\" where no host is an instance: AWS knows the keys of those alone that the input "+
+			"\"instances\" finds, or that \"host\" names by their ids %s", got(value))
 	}
 	return nil
 }

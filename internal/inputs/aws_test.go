@@ -82,6 +82,16 @@ func TestAKeyForEachLogin(t *testing.T) {
 		}
 	}
 	all["proxy-jump"], all["proxy-jump-key"] = "bastion.example.com", key
+	single := map[string]string{
+		"host": "i-0123456789abcdef0", "access": "instance-connect", "host-keys": "ssm:/keys/{instance-id}",
+	}
+	if in, err := Parse(with(runner(""), single)); err != nil || in.Access != InstanceConnect || len(in.HostKeySources) != 1 {
+		t.Errorf("an instance by its id: %+v, %v", in, err)
+	}
+	single["host"] += ",web.example.com"
+	if _, err := Parse(with(runner(""), single)); err == nil || !strings.Contains(err.Error(), `input "access": must be "key"`) {
+		t.Errorf("an instance and a name: %v", err)
+	}
 	in, err = Parse(with(runner(""), all))
 	if err != nil || len(in.Jumps) != 1 || in.Jumps[0].Signer == nil {
 		t.Errorf("through a bastion: %+v, %v", in.Jumps, err)

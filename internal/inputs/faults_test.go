@@ -43,6 +43,10 @@ func TestFaults(t *testing.T) {
 			`deployed to once (got "a.example.com, b.example.com,ubuntu@a.example.com:22")`},
 		{"before-start-on", "last", `must be "first" or "all" (got "last")`},
 		{"after-switch-on", "none", `must be "first" or "all" (got "none")`},
+		{"host", "i-12345678,admin@i-12345678", `names admin@i-12345678 twice: a host is deployed to once ` +
+			`(got "i-12345678,admin@i-12345678")`},
+		{"host", "i-0123456789abcdef", `must have an instance's id as AWS writes it: i- and 17 of 0-9 and a-f, or 8 for an ` +
+			`old one (got "i-0123456789abcdef")`},
 		{"host", "ssh://web", `must be [user@]host[:port], without a scheme such as ssh:// (got "ssh://web")`},
 		{
 			"host", "Admin@web",
@@ -101,13 +105,14 @@ func TestFaults(t *testing.T) {
 		},
 		{
 			"host-keys", "known-hosts, console",
-			`must be "known-hosts" without the input "instances": AWS knows the keys of what that finds (got "known-hosts, console")`,
+			`must be "known-hosts" where no host is an instance: AWS knows the keys of those alone that the input "instances" ` +
+				`finds, or that "host" names by their ids (got "known-hosts, console")`,
 		},
 		{"access", "password", `must be "key" or "instance-connect" (got "password")`},
 		{
 			"access", "instance-connect",
-			`must be "key" where the input "host" names hosts: AWS lets keys in on instances by their ids, so name them by ` +
-				`the input "instances", such as "i-0123456789abcdef0" (got "instance-connect")
+			`must be "key" where the input "host" has names or addresses: AWS lets keys in on instances by their ids, so write ` +
+				`these there, such as "i-0123456789abcdef0" (got "instance-connect")
 input "key": is not for access "instance-connect", by which a key is made for each login: leave one of the two out`,
 		},
 		{

@@ -36,13 +36,39 @@ func setHost(p *parser, value string) error {
 		if err != nil {
 			return fmt.Errorf("%w %s", err, gotItem(value, item))
 		}
-		if slices.Contains(p.in.Hosts, host) {
+		if err = byID(&host); err != nil {
+			return fmt.Errorf("%w %s", err, gotItem(value, item))
+		}
+		if slices.ContainsFunc(p.in.Hosts, func(o remote.Host) bool {
+			return o == host || o.Alias != "" && o.Alias == host.Alias
+		}) {
 			return fmt.Errorf("names %s twice: a host is deployed to once %s", host, gotItem(value, item))
 		}
 		p.in.Hosts = append(p.in.Hosts, host)
+		if host.Alias != "" {
+			p.in.Instances = append(p.in.Instances, Instances{Text: host.Alias, ID: host.Alias})
+		}
 	}
 	return nil
 }
+
+// looksLikeID is what nobody calls a host but EC2, whole or not.
+var looksLikeID = regexp.MustCompile(`^i-[0-9A-Fa-f]{8,}$`)
+
+// byID has a host that is named by the id of an instance found by it: until Found it has no address, and
+// that id in the place of its name.
+func byID(host *remote.Host) error {
+	switch {
+	case instanceID.MatchString(host.Name):
+		host.Alias = host.Name
+	case looksLikeID.MatchString(host.Name):
+		return errors.New("must have an instance's id as AWS writes it: i- and 17 of 0-9 and a-f, or 8 for an old one")
+	}
+	return nil
+}
+
+// isByName tells whether a host is named by what it is dialled by.
+func isByName(host remote.Host) bool { return host.Alias == "" }
 
 // On says on which hosts a command runs.
 type On string
@@ -79,7 +105,7 @@ func setPort(p *parser, value string) (err error) {
 
 // all are the hosts with one in the place of those that are yet to be found.
 func (p *parser) all() []remote.Host {
-	if len(p.in.Instances) == 0 {
+	if p.values["instances"] == "" {
 		return p.in.Hosts
 	}
 	return append(slices.Clone(p.in.Hosts), remote.Host{

@@ -168,6 +168,29 @@ func TestParseTakes(t *testing.T) {
 				}
 			},
 		},
+		{
+			"an instance, and a name",
+			map[string]string{
+				"host": "web.example.com, admin@i-0123456789abcdef0:2222", "instances": "asg=web\ni-0123456789abcdef0",
+				"path": "/srv/app",
+			},
+			func(in *Inputs) {
+				in.Batches, in.Path = nil, "/srv/app"
+				in.Hosts = append(in.Hosts, remote.Host{
+					User: "admin", Name: "i-0123456789abcdef0", Port: 2222, Alias: "i-0123456789abcdef0",
+				})
+				in.Instances = []Instances{
+					{Text: "i-0123456789abcdef0", ID: "i-0123456789abcdef0"},
+					{Text: "asg=web", Group: "web"},
+					{Text: "i-0123456789abcdef0", ID: "i-0123456789abcdef0"},
+				}
+			},
+		},
+		{"an instance alone", map[string]string{"host": "admin@i-12345678"}, func(in *Inputs) {
+			in.Hosts = []remote.Host{{User: "admin", Name: "i-12345678", Port: 22, Alias: "i-12345678"}}
+			in.Instances = []Instances{{Text: "i-12345678", ID: "i-12345678"}}
+			in.Batches, in.Path = nil, "/home/admin/ai-server"
+		}},
 		{"a host on a line", map[string]string{"host": "web.example.com,\n"}, func(*Inputs) {}},
 		{"IPv6", map[string]string{"host": "[2001:DB8::0:1]"}, func(in *Inputs) { in.Hosts[0].Name = "2001:db8::1" }},
 		{"IPv6 and a port", map[string]string{"host": "root@[::1]:222"}, func(in *Inputs) {

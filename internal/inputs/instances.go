@@ -44,12 +44,13 @@ var (
 // setInstances reads lines of terms such as asg=web, tag:Role=front and i-0123456789abcdef0.
 func setInstances(p *parser, value string) error {
 	var errs []error
+	first := len(p.in.Instances) // those before are of the input host
 	for line := range strings.Lines(value) {
 		if line = strings.TrimSpace(line); line == "" {
 			continue
 		}
 		wanted, err := parseInstances(line)
-		if err == nil && slices.ContainsFunc(p.in.Instances, func(o Instances) bool { return o.Text == line }) {
+		if err == nil && slices.ContainsFunc(p.in.Instances[first:], func(o Instances) bool { return o.Text == line }) {
 			err = errors.New("must not have a line twice")
 		}
 		if err != nil {
@@ -160,16 +161,25 @@ func (in *Inputs) FoundHost(id, address string) remote.Host {
 	return remote.Host{User: in.Username, Name: address, Port: in.Port, Alias: id}
 }
 
-// Found adds the hosts that Instances were found to be, and checks what depends on how many there
-// are. It returns Errors.
+// Found adds the hosts that Instances were found to be, those that the input host names in the places
+// that they have there, and checks what depends on how many there are. It returns Errors.
 func (in *Inputs) Found(hosts []remote.Host) error {
 	var errs Errors
 	for _, host := range hosts {
+		input := "instances"
+		place := slices.IndexFunc(in.Hosts, func(h remote.Host) bool { return h.Alias == host.Alias && h.Name == h.Alias })
+		if place >= 0 {
+			input, host.User, host.Port = "host", in.Hosts[place].User, in.Hosts[place].Port
+		}
 		for _, other := range in.Hosts {
 			if other.String() == host.String() {
-				errs = append(errs, in.faultOf("instances", fmt.Errorf("finds %s (%s), which %s already: a host is deployed to "+
+				errs = append(errs, in.faultOf(input, fmt.Errorf("finds %s (%s), which %s already: a host is deployed to "+
 					"once, so leave one of them out", host, host.Alias, named(other))))
 			}
+		}
+		if place >= 0 {
+			in.Hosts[place] = host
+			continue
 		}
 		in.Hosts = append(in.Hosts, host)
 	}

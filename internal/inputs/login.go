@@ -3,6 +3,7 @@ package inputs
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -26,9 +27,9 @@ func setAccess(p *parser, value string) error {
 		return fmt.Errorf("must be %q or %q %s", WithKey, InstanceConnect, got(value))
 	case value == string(WithKey):
 		return nil
-	case p.values["host"] != "":
-		return fmt.Errorf("must be \"key\" where the input \"host\" names hosts: AWS lets keys in on instances by their ids, so "+
-			"name them by the input \"instances\", such as \"i-0123456789abcdef0\" %s", got(value))
+	case slices.ContainsFunc(p.in.Hosts, isByName):
+		return fmt.Errorf("must be \"key\" where the input \"host\" has names or addresses: AWS lets keys in on instances by their "+
+			"ids, so write these there, such as \"i-0123456789abcdef0\" %s", got(value))
 	case p.values["proxy-jump"] != "" && p.values["proxy-jump-key"] == "":
 		return fmt.Errorf("needs the input \"proxy-jump-key\" for the hosts of proxy-jump, which is by default the input "+
 			"\"key\", and there is none %s", got(value))
