@@ -5,10 +5,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/clothesme/deploy-action/internal/cloud/query"
 )
 
 var (
@@ -83,5 +86,50 @@ func TestPoliciesAreOfTheCode(t *testing.T) {
 	slices.Sort(allowed)
 	if allowed, want := slices.Compact(allowed), called(t); !slices.Equal(allowed, want) {
 		t.Errorf("the policies allow %q, the code asks for %q", allowed, want)
+	}
+}
+
+// TestRefusalsSayWhatThePageSays: the statement that an error has for an action is the one of iam.md.
+// Where it has none it leads there.
+func TestRefusalsSayWhatThePageSays(t *testing.T) {
+	type statement struct {
+		Action    any
+		Resource  any
+		Condition any
+	}
+	var whole, told int
+	blocks := regexp.MustCompile("(?s)\n```json\n(.*?)\n```")
+	for _, block := range blocks.FindAllStringSubmatch(readPage(t, "iam.md"), -1) {
+		var policy struct{ Statement []statement }
+		if err := json.Unmarshal([]byte(strings.ReplaceAll(block[1], "REGION", "eu-central-1")), &policy); err != nil {
+			t.Errorf("%v in\n%s", err, block[1])
+		}
+		for _, s := range policy.Statement {
+			actions, many := s.Action.([]any)
+			if !many {
+				actions = []any{s.Action}
+			}
+			for _, action := range actions {
+				name := action.(string) //nolint:forcetypeassert // as above
+				said := (&query.Error{Action: name, Region: "eu-central-1", Status: 403, Code: "AccessDenied"}).Error()
+				_, text, found := strings.Cut(said, ": put {")
+				text, _, _ = strings.Cut(text, " into its policy (")
+				if !found {
+					if told++; !strings.Contains(said, "docs/iam.md") {
+						t.Errorf("%s: neither a statement nor a word where it is", said)
+					}
+					continue
+				}
+				whole++
+				var got statement
+				want := statement{action, s.Resource, s.Condition}
+				if err := json.Unmarshal([]byte("{"+text), &got); err != nil || !reflect.DeepEqual(got, want) {
+					t.Errorf("%s: %v; iam.md has %v", said, err, want)
+				}
+			}
+		}
+	}
+	if whole < 5 || told < 10 {
+		t.Errorf("errors have the statement of %d actions, and lead to that of %d", whole, told)
 	}
 }

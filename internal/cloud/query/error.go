@@ -95,13 +95,23 @@ func (e *Error) Error() string {
 			"step", place, e.Status)
 	}
 	if slices.Contains(refused, e.Code) {
-		return fmt.Sprintf("the role must be allowed %s: put {\"Effect\": \"Allow\", \"Action\": %[1]q, \"Resource\": \"*\"} "+
-			"into its policy (%s in region %s: %s)", e.denied(), e.Code, e.Region, e.Text)
+		return fmt.Sprintf("the role must be allowed %s: put %s into its policy (%s in region %s: %s)", e.denied(),
+			statement(e.denied(), e.Region), e.Code, e.Region, e.Text)
 	}
 	if remedy := remedies[e.Code]; remedy != "" {
 		return fmt.Sprintf("%s: %s (%s)", place, remedy, e.Code)
 	}
 	return fmt.Sprintf("%s: AWS refuses: %s: %s", place, e.Code, e.Text)
+}
+
+// statement is what a policy lacks that does not allow an action, as docs/iam.md has it. What is more
+// than to list is limited there to resources, by names that are not known here.
+func statement(action, region string) string {
+	if _, name, _ := strings.Cut(action, ":"); !strings.HasPrefix(name, "Describe") {
+		return "the statement of docs/iam.md that has it"
+	}
+	return fmt.Sprintf(`{"Effect": "Allow", "Action": %q, "Resource": "*", `+
+		`"Condition": {"StringEquals": {"aws:RequestedRegion": %q}}}`, action, region)
 }
 
 // denied is the action that is not allowed.

@@ -48,13 +48,14 @@ func TestRefusalsNameWhatToDo(t *testing.T) {
 				"authorized to perform: ec2:DescribeInstances because no identity-based policy allows the "+
 				"ec2:DescribeInstances action"),
 			`the role must be allowed ec2:DescribeInstances: put {"Effect": "Allow", "Action": "ec2:DescribeInstances", ` +
-				`"Resource": "*"} into its policy (UnauthorizedOperation in region eu-central-1: You are`,
+				`"Resource": "*", "Condition": {"StringEquals": {"aws:RequestedRegion": "eu-central-1"}}} into its policy ` +
+				`(UnauthorizedOperation in region eu-central-1: You are`,
 		},
 		{
 			"no permission, as others say it", 403,
 			"<ErrorResponse><Error><Code>AccessDenied</Code><Message>User: x is not authorized to perform: " +
 				"kms:Decrypt</Message></Error></ErrorResponse>",
-			"the role must be allowed kms:Decrypt: put",
+			"the role must be allowed kms:Decrypt: put the statement of docs/iam.md that has it into its policy (AccessDenied",
 		},
 		{"no permission, without a word", 403, refusal("AccessDenied", ""), "(AccessDenied in region eu-central-1: )"},
 		{"no AWS, and a no", 403, "denied", "the credentials are refused (status 403)"},
