@@ -201,6 +201,34 @@ func TestAssetReplacedWhileItIsFetched(t *testing.T) {
 	}
 }
 
+// All hosts get the model that the run began with, or none gets the release.
+func TestHostsGetOneVersionOfAModel(t *testing.T) {
+	w := newModelWorld(t, 2*megabyte, lab.HostOptions{})
+	fl := fleet{w.World, world.New(t, lab.HostOptions{})}
+	for _, host := range fl {
+		host.Warm()
+	}
+	sha := w.Commit(nil)
+	replaced := w.s3.BeforeGet(func() { w.put(3 * megabyte) })
+	result := w.Run(w.Job(sha, fl.with(nil)))
+	<-replaced
+	world.Failed(t, result, "failed", "assets: s3://models/v1/type model.h5 was replaced in S3 during this run (ETag ",
+		"run this workflow again")
+
+	if err := w.s3.Versions(w.Ctx, bucket); err != nil {
+		t.Fatal(err)
+	}
+	w.put(2 * megabyte)
+	found := w.model
+	replaced = w.s3.BeforeGet(func() { w.put(3 * megabyte) })
+	result = w.Run(w.Job(sha, fl.with(nil)))
+	<-replaced
+	fl.ended(result, "deployed")
+	for _, host := range fl {
+		(&modelWorld{host, w.s3, nil}).has("8080", found)
+	}
+}
+
 func TestAssetThatCannotBeHadLeavesTheOldVersion(t *testing.T) {
 	w := newModelWorld(t, 2*megabyte, lab.HostOptions{})
 	good := w.Deploy(w.Commit(nil), nil).Outputs

@@ -208,6 +208,18 @@ func (s *Server) Bucket(ctx context.Context, name string) error {
 	return nil
 }
 
+// Versions has a bucket keep the versions of its objects from here on.
+func (s *Server) Versions(ctx context.Context, bucket string) error {
+	_, err := s.client.PutBucketVersioning(ctx, &awss3.PutBucketVersioningInput{
+		Bucket:                  &bucket,
+		VersioningConfiguration: &types.VersioningConfiguration{Status: types.BucketVersioningStatusEnabled},
+	})
+	if err != nil {
+		return fmt.Errorf("keep versions in bucket %q: %w", bucket, err)
+	}
+	return nil
+}
+
 // Put uploads an object, with the user's metadata.
 func (s *Server) Put(ctx context.Context, bucket, key string, data []byte, metadata map[string]string) error {
 	_, err := s.client.PutObject(ctx, &awss3.PutObjectInput{

@@ -32,11 +32,29 @@ func (d *Deployment) noAssets(h *target) bool {
 func (d *Deployment) lacksNoAssets(h *target) bool { return !h.lacks || d.noAssets(h) }
 
 // resolve asks the store what the assets are now: a changed one makes another release of the same
-// commit. All hosts get the same.
+// commit. It asks once in a run: all hosts get the same, in a bucket that keeps versions by the
+// version that was found, whatever comes into its place meanwhile.
 func (d *Deployment) resolve(ctx context.Context) (string, error) {
+	if d.assets == nil {
+		var err error
+		if d.assets, err = d.lookUpAssets(ctx); err != nil {
+			return "", err
+		}
+	}
+	var size int64
+	for _, a := range d.assets {
+		size += a.object.Size
+	}
+	for _, h := range d.hosts {
+		h.assets = slices.Clone(d.assets)
+	}
+	return fmt.Sprintf("%d found, %s in all", len(d.assets), megabytes(size)), nil
+}
+
+func (d *Deployment) lookUpAssets(ctx context.Context) ([]asset, error) {
 	var err error
 	if d.store, err = d.open(ctx, d.account, d.in.S3Endpoint); err != nil {
-		return "", err
+		return nil, err
 	}
 	d.rep.Mask(d.store.Secrets(ctx)...)
 	found := make([]asset, len(d.in.Assets))
@@ -46,19 +64,14 @@ func (d *Deployment) resolve(ctx context.Context) (string, error) {
 		errs = append(errs, err)
 	}
 	if err := errors.Join(errs...); err != nil {
-		return "", err
+		return nil, err
 	}
-	var size int64
 	for _, a := range found {
 		if a.proof == s3.Unproved {
 			d.warnUnproved(a)
 		}
-		size += a.object.Size
 	}
-	for _, h := range d.hosts {
-		h.assets = slices.Clone(found)
-	}
-	return fmt.Sprintf("%d found, %s in all", len(found), megabytes(size)), nil
+	return found, nil
 }
 
 func (d *Deployment) find(ctx context.Context, a inputs.Asset) (asset, error) {
@@ -106,7 +119,8 @@ var errCredentialsEnded = errors.New("the AWS credentials have ended: they must 
 	"(role-duration-seconds of aws-actions/configure-aws-credentials)")
 
 // fetchAsset brings one asset to the host. A URL that has ended is signed again, and the download
-// goes on; an object that was replaced is looked up again, and the download starts over, once.
+// goes on; an object that was replaced is looked up again, and the download starts over, once. With
+// several hosts it has to be the same then: others may have what it was.
 func (d *Deployment) fetchAsset(ctx context.Context, h *target, i int) (*scripts.Results, error) {
 	for again, ended := false, false; ; {
 		a := h.assets[i]
@@ -137,9 +151,16 @@ func (d *Deployment) fetchAsset(ctx context.Context, h *target, i int) (*scripts
 			d.rep.Info(fmt.Sprintf("the signed URL of %s has ended; signing another", a.Path))
 		case no.Code == scripts.ExitAssetStale && !again:
 			again = true
-			if h.assets[i], err = d.find(ctx, a.Asset); err != nil {
+			now, err := d.find(ctx, a.Asset)
+			if err != nil {
 				return nil, err
 			}
+			if was, is := a.object.ETag, now.object.ETag; was != is && len(d.hosts) > 1 {
+				return nil, fmt.Errorf("%s was replaced in S3 during this run (ETag %s, before %s), and hosts that have "+
+					"fetched it already would have another one: run this workflow again; a bucket that keeps versions spares "+
+					"that", a, is, was)
+			}
+			h.assets[i] = now
 			d.rep.Info(fmt.Sprintf("%s is looked up again, and its download starts over", a))
 		default:
 			return nil, err

@@ -172,6 +172,61 @@ func TestAnAssetThatCannotBeHad(t *testing.T) {
 	}
 }
 
+// All hosts of a run have the object that it began with, or none gets the release.
+func TestHostsGetOneVersionOfAnAsset(t *testing.T) {
+	was := s3.Object{ETag: "etag-a", MD5: "aa", Size: 3_000_000, Version: "v1"}
+	replaced := s3.Object{ETag: "etag-b", MD5: "bb", Size: 3_000_000}
+	again := was
+	again.Version = "v2"
+	for _, tt := range []struct {
+		name  string
+		stale bool // what one of the hosts is about to fetch
+		then  s3.Object
+		finds int
+		url   string // of that host's last download
+		fails string
+	}{
+		{name: "it stays", then: was, finds: 1, url: "&version=v1"},
+		{name: "a newer version comes, and the one that was found is kept", then: replaced, finds: 1, url: "&version=v1"},
+		{name: "the same content comes anew", stale: true, then: again, finds: 2, url: "&version=v2"},
+		{
+			name: "it is replaced", stale: true, then: replaced, finds: 2, url: "&version=v1",
+			fails: "assets: s3://models/a was replaced in S3 during this run (ETag etag-b, before etag-a), and hosts that",
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			fl := newFleet(t, 3)
+			in := fl.inputs()
+			in.Assets = []inputs.Asset{{Bucket: "models", Key: "a", Path: "m/a"}}
+			fl[0].store = &fakeStore{
+				until: time.Now().Add(time.Hour), objects: map[string]s3.Object{"models/a": was},
+				then: map[string]s3.Object{"models/a": tt.then},
+			}
+			if tt.stale {
+				fl[1].faults[scripts.Assets] = fault{kind: "error", code: scripts.ExitAssetStale, words: "replaced"}
+			}
+			result, log, err := fl.deploy(t, in)
+			if n := fl[0].store.finds["models/a"]; n != tt.finds {
+				t.Errorf("looked up %d times, want %d", n, tt.finds)
+			}
+			if url := fl[1].sent[scripts.Assets]["url"]; !strings.HasSuffix(url, tt.url) {
+				t.Errorf("the second host fetches %s, want %s", url, tt.url)
+			}
+			if tt.fails == "" {
+				if err != nil || result.Outcome != outcome.Deployed {
+					t.Errorf("%v\n%s", err, log)
+				}
+				return
+			}
+			if err == nil || !strings.Contains(err.Error(), tt.fails) ||
+				!strings.Contains(err.Error(), "host: ubuntu@web-2\n") ||
+				result.Outcome != outcome.Failed || fl.flags() != "8080 8080 8080" {
+				t.Errorf("%s, flags %s: %v", result.Outcome, fl.flags(), err)
+			}
+		})
+	}
+}
+
 func TestEveryPartOfASignedURLThatOpensItIsMasked(t *testing.T) {
 	const signed = "https://b.s3.amazonaws.com/k?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Security-Token=Fw%2BoG%3D&X-Amz-Signature=0123abcd&x-id=GetObject"
 	if diff := cmp.Diff([]string{signed, "Fw%2BoG%3D", "Fw+oG=", "0123abcd"}, signatures(signed)); diff != "" {

@@ -37,9 +37,10 @@ type Deployment struct {
 	targetPoll     time.Duration     // between two questions
 	private        map[string]string // of found hosts, by their instances' ids: the address in their network
 	dial           host.Dialer
-	token          string // names the run
-	packs          packs  // of what is sent to several hosts
-	store          Store  // nil before the step resolve
+	token          string  // names the run
+	packs          packs   // of what is sent to several hosts
+	store          Store   // nil before the step resolve
+	assets         []asset // as that found them
 
 	skipped []*target // that are left out
 

@@ -246,6 +246,7 @@ var topicOfStep = map[string]outcome.Topic{
 	"adopt":       outcome.TopicRuns,
 	"resolve":     outcome.TopicS3,
 	"setup":       outcome.TopicRights,
+	"assets":      outcome.TopicS3,
 	"site":        outcome.TopicRights,
 	"choose":      outcome.TopicRollback,
 	"agree":       outcome.TopicRollback,

@@ -708,8 +708,10 @@ func (f *fakeHost) ran(call string) bool { return slices.Contains(f.calls, call)
 
 // fakeStore holds objects by their URL; a look-up and a signature are told apart by their number.
 type fakeStore struct {
+	mu      sync.Mutex
 	objects map[string]s3.Object
-	finds   int
+	then    map[string]s3.Object // what is found after the first time, where it is something else
+	finds   map[string]int
 	signs   int
 	first   time.Time // how long the first signature lasts, if not as long as the others
 	until   time.Time
@@ -723,8 +725,16 @@ func (f *fakeHost) open(context.Context, *cloud.Account, string) (Store, error) 
 }
 
 func (s *fakeStore) Find(_ context.Context, bucket, key string) (s3.Object, error) {
-	s.finds++
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	o, ok := s.objects[bucket+"/"+key]
+	if other, replaced := s.then[bucket+"/"+key]; replaced && s.finds[bucket+"/"+key] > 0 {
+		o = other
+	}
+	if s.finds == nil {
+		s.finds = map[string]int{}
+	}
+	s.finds[bucket+"/"+key]++
 	if !ok {
 		return o, fmt.Errorf("look up s3://%s/%s: no such object", bucket, key)
 	}
@@ -733,12 +743,18 @@ func (s *fakeStore) Find(_ context.Context, bucket, key string) (s3.Object, erro
 }
 
 func (s *fakeStore) Sign(_ context.Context, o s3.Object) (string, time.Time, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.signs++
 	until := s.until
 	if s.signs == 1 && !s.first.IsZero() {
 		until = s.first
 	}
-	return fmt.Sprintf("https://%s/%s?signature=%d", o.Bucket, o.Key, s.signs), until, nil
+	version := ""
+	if o.Version != "" {
+		version = "&version=" + o.Version
+	}
+	return fmt.Sprintf("https://%s/%s?signature=%d%s", o.Bucket, o.Key, s.signs, version), until, nil
 }
 
 func (s *fakeStore) Secrets(context.Context) []string { return []string{"the-secret-key"} }
