@@ -27,14 +27,22 @@ const (
 	balancerThreshold = 2 // answers in a row
 )
 
-// balance puts hosts into a target group, by their instances' ids.
+// balance puts hosts into a target group of a load balancer, by their instances' ids.
 func (w *awsWorld) balance(group string, ids []string, hosts []*lab.Host) *balancer {
 	w.T.Helper()
 	w.boto(fmt.Sprintf(`elb = client("elbv2")
 vpc = client("ec2").describe_vpcs()["Vpcs"][0]["VpcId"]
 arn = elb.create_target_group(Name=%q, Protocol="HTTP", Port=80, VpcId=vpc, TargetType="instance",
     HealthCheckPath="/health")["TargetGroups"][0]["TargetGroupArn"]
-elb.register_targets(TargetGroupArn=arn, Targets=[{"Id": i} for i in "%s".split()])`, group, strings.Join(ids, " ")))
+elb.register_targets(TargetGroupArn=arn, Targets=[{"Id": i} for i in "%s".split()])
+subnets = [s["SubnetId"] for s in client("ec2").describe_subnets()["Subnets"]][:2]
+front = elb.create_load_balancer(Name="front", Subnets=subnets)["LoadBalancers"][0]["LoadBalancerArn"]
+elb.create_listener(LoadBalancerArn=front, Protocol="HTTP", Port=80,
+    DefaultActions=[{"Type": "forward", "TargetGroupArn": arn}])`, group, strings.Join(ids, " ")))
+	w.bridge.After("DescribeLoadBalancerAttributes", func(call *aws.Call) { // moto leaves out what is AWS's default
+		call.Answer = []byte(strings.Replace(string(call.Answer), "</Attributes>", "<member>"+
+			"<Key>idle_timeout.timeout_seconds</Key><Value>60</Value></member></Attributes>", 1))
+	})
 	b := &balancer{state: map[string]string{}}
 	var all sync.WaitGroup
 	ctx, stop := context.WithCancel(context.WithoutCancel(w.Ctx))
@@ -89,11 +97,17 @@ func (b *balancer) watch(ctx context.Context, id, address string) {
 // become waits until all targets are seen so.
 func (b *balancer) become(w *awsWorld, state string) {
 	w.T.Helper()
+	b.becomes(w, "", state)
+}
+
+// becomes waits until a target is seen so; "" is for all.
+func (b *balancer) becomes(w *awsWorld, id, state string) {
+	w.T.Helper()
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
 		b.mu.Lock()
 		others := 0
-		for _, s := range b.state {
-			if s != state {
+		for of, s := range b.state {
+			if s != state && (id == "" || id == of) {
 				others++
 			}
 		}
@@ -125,13 +139,18 @@ func TestAReleaseThatTheLoadBalancerDoesNotLike(t *testing.T) {
 	balancer.become(w, "unhealthy") // nothing is there yet
 	first := w.Run(w.found(w.Commit(nil), with))
 	both.ended(first, "deployed")
-	world.Says(t, first, "Not waited for", ids[0]+":80 of target group web is unhealthy (Target.ResponseCodeMismatch")
+	world.Says(t, first, "Not waited for", ids[0]+":80 of target group web is unhealthy (Target.ResponseCodeMismatch",
+		"::notice title=Idle time-out::", "(front after 1m0s; its attribute idle_timeout.timeout_seconds)")
 	balancer.become(w, "healthy")
 
 	w.UnderLoad()
 	good := w.Run(w.found(w.Commit(nil), with))
 	both.ended(good, "deployed")
-	world.Says(t, good, "✓ targets: 2 targets are healthy", "✓ gate: healthy in web")
+	world.Says(t, good, "✓ targets: 2 targets are healthy", "✓ balancer: GET /health for web: 200 OK",
+		"✓ gate: healthy in web")
+	if row := hosts[1].IP + " | " + ids[1] + ":80 | web | healthy | healthy |"; !strings.Contains(good.Summary, row) {
+		t.Errorf("the summary lacks %q:\n%s", row, good.Summary)
+	}
 	serves := both.live(good, "8081")
 
 	with["health-path"], with["target-timeout"] = "/healthz", "5s"
@@ -149,5 +168,26 @@ func TestAReleaseThatTheLoadBalancerDoesNotLike(t *testing.T) {
 		w.role(w.ofPage("", action, "instances", "target-group"))
 		denied := w.Run(w.found(w.Commit(nil), with))
 		world.Failed(t, denied, "failed", "targets: the role must be allowed "+action+": put {")
+	}
+
+	// Another site has the host's address for a name: nobody gets that but who asks as the load balancer
+	// does. What needs not be known does not have to be allowed.
+	w.EndLoad()
+	w.Exec("printf 'server { listen 80; server_name " + hosts[0].IP + "; return 404; }\n' >/etc/nginx/conf.d/other.conf; " +
+		"nginx -t && systemctl reload nginx")
+	balancer.becomes(w, ids[0], "unhealthy")
+	const idle = "elasticloadbalancing:DescribeLoadBalancerAttributes"
+	w.role(w.ofPage("", idle, "instances", "target-group"))
+	with["operation"] = "check"
+	checked := w.Run(w.found("main", with))
+	both.ended(checked, "unchanged")
+	world.Says(t, checked, "target group web asks "+hosts[0].IP+" for GET /health at port 80",
+		"what it gets is 404 Not Found", "it is 200 OK, so another server block of nginx answers",
+		"the idle time-outs of the load balancers are not known", "the role must be allowed "+idle+": put {")
+	if strings.Contains(checked.Log(), "target group web asks "+hosts[1].IP) {
+		t.Errorf("the second host is warned of, too:\n%s", checked.Log())
+	}
+	if row := hosts[0].IP + " | " + ids[0] + ":80 | web | unhealthy |"; !strings.Contains(checked.Summary, row) {
+		t.Errorf("the summary lacks %q:\n%s", row, checked.Summary)
 	}
 }

@@ -15,6 +15,10 @@
 main() {
   local n=0 answer=right said='' via='' port owner pid start chosen loaded terms closed front as way somebody status denied seconds restarts health
   local age unit_name
+  if [[ -n $balancer ]]; then
+    ask_as_balancer
+    return
+  fi
   routed
   probe_through || answer=wrong
   result answer "$answer"
@@ -43,6 +47,19 @@ main() {
     if [[ $list == yes ]]; then list_workers "$port"; fi
   done
   if [[ $list == yes ]]; then list_jobs; fi
+}
+
+# ask_as_balancer: as a load balancer does, which says an address for a name and nothing else.
+ask_as_balancer() {
+  local scheme address port seconds path key=got as out
+  read -r scheme address port seconds path <<<"$balancer"
+  for as in "$address" "$verify_host"; do
+    heard 8192 curl -q -gsSik --stderr - --noproxy '*' --max-time "$seconds" -H "Host: $as" -H Accept: -H User-Agent: \
+      -- "$scheme://$address:$port$path" || :
+    out=${out%%$'\n'*}
+    result "$key" "${out//[^[:print:]]/}"
+    key=named
+  done
 }
 
 list_jobs() {

@@ -14,10 +14,7 @@ var secondsOr = regexp.MustCompile(`^[0-9]{0,12}$`)
 
 // ask asks the site; log is for the application's last lines, too.
 func (d *Deployment) ask(ctx context.Context, h *target, log bool) error {
-	res, err := h.Exec(ctx, scripts.Ask, scripts.Values{
-		"active": h.activePort(), "health_host": d.in.Health.Host, "verify_host": d.verifyHost(), "site": h.site(),
-		"log": scripts.Yes(log), "list": scripts.Yes(d.op.asks), "step_id": "",
-	})
+	res, err := h.Exec(ctx, scripts.Ask, d.askValues(h, log))
 	if err != nil {
 		return err
 	}
@@ -42,6 +39,13 @@ func (d *Deployment) ask(ctx context.Context, h *target, log bool) error {
 		h.answer = &a
 	}
 	return res.Err()
+}
+
+func (d *Deployment) askValues(h *target, log bool) scripts.Values {
+	return scripts.Values{
+		"active": h.activePort(), "health_host": d.in.Health.Host, "verify_host": d.verifyHost(), "site": h.site(),
+		"log": scripts.Yes(log), "list": scripts.Yes(d.op.asks), "step_id": "", "balancer": "",
+	}
 }
 
 // askNow is a step: what the site answers is said in words that later steps, the result and a

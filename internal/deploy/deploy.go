@@ -109,6 +109,10 @@ func (d *Deployment) steps() []step {
 				name: "targets", title: "Asking the load balancer for the hosts", once: d.readTargets,
 				unless: d.noTargetGroups, within: brief,
 			},
+			{
+				name: "balancer", title: "Asking as the load balancer does", each: d.askAsBalancer,
+				unless: d.nothingAsked, within: 2 * brief,
+			},
 			plan,
 			{
 				name: "install", title: "Installing what is missing", each: d.install, unless: d.nothingToInstall,

@@ -236,6 +236,7 @@ var topicOfStep = map[string]outcome.Topic{
 	"env-from":    outcome.TopicAWS,
 	"find":        outcome.TopicInputs,
 	"targets":     outcome.TopicBalancer,
+	"balancer":    outcome.TopicBalancer,
 	"gate":        outcome.TopicBalancer,
 	"read":        outcome.TopicWorkspace,
 	"fetch":       outcome.TopicWorkspace, // git's own failures have an exit code
@@ -245,8 +246,8 @@ var topicOfStep = map[string]outcome.Topic{
 	"detect":      outcome.TopicRuns,
 	"adopt":       outcome.TopicRuns,
 	"resolve":     outcome.TopicS3,
-	"setup":       outcome.TopicRights,
 	"assets":      outcome.TopicS3,
+	"setup":       outcome.TopicRights,
 	"site":        outcome.TopicRights,
 	"choose":      outcome.TopicRollback,
 	"agree":       outcome.TopicRollback,

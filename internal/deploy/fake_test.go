@@ -86,9 +86,11 @@ type fakeHost struct {
 	sent        map[scripts.Verb]scripts.Values // the last values of each verb
 	closed      string                          // since when visitors get the maintenance page, in seconds; "": they do not
 
-	certificate, siteCertificate string // what names the one that is there, and the files of the one that the site has
-	removed                      string // how far a removal got: "", site or root
-	strays                       string // flags of other ports
+	certificate, siteCertificate string   // what names the one that is there, and the files of the one that the site has
+	removed                      string   // how far a removal got: "", site or root
+	strays                       string   // flags of other ports
+	balanced                     []string // what was asked as a load balancer does
+	byAddress, byName            string   // what answers a load balancer, and by the site's name; "" for status 200
 
 	store  *fakeStore
 	faults map[scripts.Verb]fault
@@ -611,6 +613,11 @@ func (f *fakeHost) detection() string {
 
 // answers are those of the site at this moment.
 func (f *fakeHost) answers(v scripts.Values) string {
+	if v["balancer"] != "" {
+		const right = "HTTP/1.1 200 OK"
+		f.balanced = append(f.balanced, v["balancer"])
+		return fmt.Sprintf("got=%s\nnamed=%s\n", cmp.Or(f.byAddress, right), cmp.Or(f.byName, right))
+	}
 	serving := cmp.Or(f.flag, f.byHand)
 	right, said := "wrong", "answered 502"
 	if f.running[serving] && !f.unwell {

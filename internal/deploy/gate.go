@@ -15,6 +15,7 @@ import (
 type Balancers interface {
 	Of(ctx context.Context, groups []string) ([]targets.Target, error)
 	Again(ctx context.Context, t targets.Target) (targets.Target, error)
+	Idles(ctx context.Context, all []targets.Target) ([]targets.Idle, error)
 }
 
 func openBalancers(ctx context.Context, account *cloud.Account) (Balancers, error) {
@@ -42,6 +43,7 @@ func (d *Deployment) readTargets(ctx context.Context) (string, error) {
 	for _, h := range d.present() {
 		h.targets = nil
 		mine := slices.DeleteFunc(slices.Clone(all), func(t targets.Target) bool { return !d.isOf(t, h) })
+		h.registered = mine
 		if len(mine) == 0 {
 			left = append(left, h.Address.Name+" is in none of them")
 			continue
@@ -64,6 +66,7 @@ func (d *Deployment) readTargets(ctx context.Context) (string, error) {
 		d.rep.Warn("Not waited for", "what the load balancer says of these is not waited for after the switch: "+
 			strings.Join(left, "; "))
 	}
+	d.compareIdle(ctx, all)
 	return fmt.Sprintf("%d targets are healthy", healthy), nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -25,13 +26,25 @@ type fakeBalancers struct {
 	then   func(id string, asked int) (targets.State, error) // asked counts from 1
 	asked  map[string]int
 	err    error
+
+	listed int              // how often all were asked for
+	after  []targets.Target // what they are from the second time on; nil for as before
+	idles  []targets.Idle
+	noIdle error
 }
 
 func (f *fakeBalancers) Of(_ context.Context, groups []string) ([]targets.Target, error) {
 	if !slices.Equal(groups, []string{"web"}) {
 		return nil, errors.New("bug in this test")
 	}
+	if f.listed++; f.listed > 1 && f.after != nil {
+		return f.after, f.err
+	}
 	return f.before, f.err
+}
+
+func (f *fakeBalancers) Idles(context.Context, []targets.Target) ([]targets.Idle, error) {
+	return f.idles, f.noIdle
 }
 
 func (f *fakeBalancers) Again(_ context.Context, t targets.Target) (targets.Target, error) {
@@ -68,7 +81,9 @@ func (fl fakeFleet) gated(t *testing.T, in *inputs.Inputs, b *fakeBalancers) (*o
 	}
 	d := New(in, report.New(&text, func(string) string { return "" }), fl.dial, fl[0].open, time.Now())
 	found := foundAs(1, 2, 3)
-	found.Instances[1].Private = "10.0.0.2"
+	for i := range found.Instances {
+		found.Instances[i].Private = fmt.Sprintf("10.0.0.%d", i+1)
+	}
 	d.openInstances = func(context.Context, *cloud.Account) (Instances, error) {
 		return &fakeInstances{answers: []*instances.Found{found}}, nil
 	}

@@ -39,7 +39,7 @@ func setupSteps(d *Deployment, deployment []step) []step {
 }
 
 func checkSteps(d *Deployment, deployment []step) []step {
-	return append(only(deployment, "env-from", "connect", "check", "detect", "resolve", "targets"), d.asking())
+	return append(only(deployment, "env-from", "connect", "check", "detect", "resolve", "targets", "balancer"), d.asking())
 }
 
 func statusSteps(d *Deployment, deployment []step) []step {
@@ -75,7 +75,7 @@ func tidySteps(d *Deployment, deployment []step) []step {
 
 // planSteps are those of a dry run, whatever it is one of.
 func planSteps(deployment []step) []step {
-	return only(deployment, "env-from", "connect", "read", "check", "detect", "resolve", "targets", "plan")
+	return only(deployment, "env-from", "connect", "read", "check", "detect", "resolve", "targets", "balancer", "plan")
 }
 
 func (d *Deployment) asking() step {

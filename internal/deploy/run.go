@@ -85,6 +85,7 @@ func (d *Deployment) Run(ctx context.Context) (*outcome.Result, error) {
 		}
 	}
 	d.listAgain(ctx)
+	d.tableOfTargets(ctx)
 	return d.result(d.success()), nil
 }
 
@@ -106,6 +107,9 @@ func (d *Deployment) fail(ctx context.Context, s step, cause error) (*outcome.Re
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	defer cancel()
 	d.askAll(ctx, limit/2)
+	if !cancelled {
+		d.tableOfTargets(ctx)
+	}
 	f := d.failure(s, cause, undone)
 	for _, h := range d.present() {
 		if !h.Locked() || h.Idle.Port == 0 {

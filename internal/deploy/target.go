@@ -36,7 +36,8 @@ type target struct {
 	commit, release string
 	subject         string // of the commit; empty where nobody knows it
 	assets          []asset
-	targets         []targets.Target // that have to be healthy again
+	registered      []targets.Target // in the groups, as they were before
+	targets         []targets.Target // those of them that have to be healthy again
 	unchanged       bool
 	works           bool   // the release has processes beside the one that serves, or jobs
 	schedule        string // the timers that detection found set

@@ -77,6 +77,9 @@ func (r *Report) keptWarnings() []byte {
 	return out
 }
 
+// Notice makes an annotation for what works, and may surprise somebody one day.
+func (r *Report) Notice(title, msg string) { r.annotate("notice", title, msg) }
+
 // Error makes an error annotation. It closes an open group first, in which nobody would see it.
 func (r *Report) Error(title, msg string) { r.annotate("error", title, msg) }
 

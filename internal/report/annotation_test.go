@@ -67,6 +67,12 @@ func TestAnAnnotationIsCut(t *testing.T) {
 	}
 }
 
+func TestANoticeIsNoWarning(t *testing.T) {
+	r, log, _ := newTest(t)
+	r.Notice("Idle time-out", "60 s")
+	equal(t, liveCommands(log.String()), []live{{"notice", map[string]string{"title": "Idle time-out"}, "60 s"}})
+}
+
 // The rules are those of @actions/core, packages/core/src/command.ts.
 func TestCommandsAreEncodedAsTheRunnerDecodesThem(t *testing.T) {
 	tests := []struct{ title, msg, want string }{

@@ -24,9 +24,11 @@ type Target struct {
 	ID    string // of an instance, or an address
 	Port  int
 	State State
-	Why   string // AWS's words; empty of one that is healthy
+	Why   string    // AWS's words; empty of one that is healthy
+	Asked *Question // nil of a group that asks nothing by HTTP
 
-	group string // its ARN
+	group     string   // its ARN
+	balancers []string // the ARNs of those that have the group
 }
 
 func (t Target) String() string {
@@ -68,10 +70,7 @@ func (b *Balancers) ofGroup(ctx context.Context, given string) ([]Target, error)
 		name = "TargetGroupArns.member.1"
 	}
 	var found struct {
-		Groups []struct {
-			ARN  string `xml:"TargetGroupArn"`
-			Name string `xml:"TargetGroupName"`
-		} `xml:"DescribeTargetGroupsResult>TargetGroups>member"`
+		Groups []group `xml:"DescribeTargetGroupsResult>TargetGroups>member"`
 	}
 	err := b.aws.Ask(ctx, query.LoadBalancing, "DescribeTargetGroups", url.Values{name: {given}}, &found)
 	var no *query.Error
@@ -83,8 +82,12 @@ func (b *Balancers) ofGroup(ctx context.Context, given string) ([]Target, error)
 	if err != nil {
 		return nil, err
 	}
-	group := found.Groups[0]
-	return b.health(ctx, group.ARN, group.Name, url.Values{})
+	g := found.Groups[0]
+	all, err := b.health(ctx, g.ARN, g.Name, url.Values{})
+	for i := range all {
+		all[i].balancers, all[i].Asked = g.Balancers, g.question(all[i])
+	}
+	return all, err
 }
 
 // Again returns how a target is seen now. One that is not in its group any more is Unused.
@@ -118,7 +121,9 @@ func (b *Balancers) health(ctx context.Context, arn, name string, values url.Val
 	var all []Target
 	for _, t := range said.Targets {
 		why := strings.TrimPrefix(t.Code+": "+t.Text, ": ")
-		all = append(all, Target{name, t.ID, t.Port, t.State, strings.TrimSuffix(why, ": "), arn})
+		all = append(all, Target{
+			Group: name, ID: t.ID, Port: t.Port, State: t.State, Why: strings.TrimSuffix(why, ": "), group: arn,
+		})
 	}
 	return all, nil
 }

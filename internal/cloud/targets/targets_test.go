@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -73,6 +74,9 @@ func TestTargetsOfGroups(t *testing.T) {
 	if diff := cmp.Diff(want, found, cmpopts.IgnoreUnexported(Target{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
+	if idles, err := b.Idles(t.Context(), found); err != nil || len(idles) != 0 {
+		t.Errorf("idle time-outs of groups that no load balancer has: %v, %v", idles, err)
+	}
 	if now, err := b.Again(t.Context(), found[1]); err != nil || now.State != Healthy || now.Why != "" {
 		t.Errorf("%v, %v", now, err)
 	}
@@ -109,5 +113,105 @@ func TestGroupsThatAreNotToBeHad(t *testing.T) {
 	if _, err := b.Again(t.Context(), Target{Group: "web", ID: "i-1", Port: 80}); err == nil ||
 		!strings.Contains(err.Error(), "AWS tells of 0 targets where it was asked for i-1:80 of target group web") {
 		t.Errorf("an empty answer: %v", err)
+	}
+}
+
+func TestWhatTargetsAreAsked(t *testing.T) {
+	check := func(protocol, port, more string) string {
+		return "<HealthCheckProtocol>" + protocol + "</HealthCheckProtocol>" +
+			"<HealthCheckPort>" + port + "</HealthCheckPort>" + more
+	}
+	const path = "<HealthCheckPath>/health?deep=1</HealthCheckPath>"
+	const ok = "<Matcher><HttpCode>200,301-304</HttpCode></Matcher>"
+	for _, tt := range []struct {
+		name, group string
+		want        *Question
+	}{
+		{
+			"its own port", check("HTTP", "traffic-port", path+ok),
+			&Question{"http", 80, "/health?deep=1", 5 * time.Second, "200,301-304"},
+		},
+		{
+			"another port, over TLS", check("HTTPS", "8443", path+ok+"<HealthCheckTimeoutSeconds>20</HealthCheckTimeoutSeconds>"+
+				"<HealthCheckEnabled>true</HealthCheckEnabled>"),
+			&Question{"https", 8443, "/health?deep=1", 20 * time.Second, "200,301-304"},
+		},
+		{"whether it can be connected to", check("TCP", "traffic-port", ""), nil},
+		{"by gRPC", check("HTTP", "traffic-port", path+"<Matcher><GrpcCode>12</GrpcCode></Matcher>"), nil},
+		{"nothing", check("HTTP", "traffic-port", path+ok+"<HealthCheckEnabled>false</HealthCheckEnabled>"), nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := open(t, func(w http.ResponseWriter, r *http.Request) {
+				if r.FormValue("Action") == "DescribeTargetGroups" {
+					_, _ = fmt.Fprintf(w, groups, "<member><TargetGroupArn>arn:web</TargetGroupArn>"+
+						"<TargetGroupName>web</TargetGroupName>"+tt.group+"</member>")
+					return
+				}
+				_, _ = fmt.Fprintf(w, health, member("i-1", "healthy", "", ""))
+			})
+			found, err := b.Of(t.Context(), []string{"web"})
+			if err != nil || len(found) != 1 {
+				t.Fatalf("%v, %v", found, err)
+			}
+			if diff := cmp.Diff(tt.want, found[0].Asked); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestStatusesThatAreWanted(t *testing.T) {
+	for wanted, statuses := range map[string]map[int]bool{
+		"200":          {200: true, 201: false, 0: false},
+		"200,302":      {200: true, 302: true, 301: false},
+		"200-299, 401": {200: true, 250: true, 299: true, 300: false, 401: true, 199: false},
+		"2xx":          {200: false},
+	} {
+		for status, want := range statuses {
+			if got := (Question{Wanted: wanted}).Likes(status); got != want {
+				t.Errorf("%d for %q: %t", status, wanted, got)
+			}
+		}
+	}
+}
+
+func TestIdleTimeouts(t *testing.T) {
+	const attributes = `<DescribeLoadBalancerAttributesResponse xmlns="http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/">
+<DescribeLoadBalancerAttributesResult><Attributes><member><Key>deletion_protection.enabled</Key><Value>false</Value></member>%s
+</Attributes></DescribeLoadBalancerAttributesResult></DescribeLoadBalancerAttributesResponse>`
+	asked := 0
+	b := open(t, func(w http.ResponseWriter, r *http.Request) {
+		switch arn := r.FormValue("LoadBalancerArn"); {
+		case r.FormValue("Action") == "DescribeTargetGroups":
+			_, _ = fmt.Fprintf(w, groups, "<member><TargetGroupArn>arn:web</TargetGroupArn>"+
+				"<TargetGroupName>web</TargetGroupName><LoadBalancerArns><member>arn:loadbalancer/app/front/1a</member><member>arn:loadbalancer/net/inner/2b</member>"+
+				"</LoadBalancerArns></member>")
+		case r.FormValue("Action") == "DescribeTargetHealth":
+			_, _ = fmt.Fprintf(w, health, member("i-1", "healthy", "", "")+member("i-2", "healthy", "", ""))
+		case arn == "arn:loadbalancer/app/front/1a":
+			asked++
+			_, _ = fmt.Fprintf(w, attributes, "<member><Key>idle_timeout.timeout_seconds</Key><Value>60</Value></member>")
+		case arn == "arn:loadbalancer/net/inner/2b":
+			asked++
+			_, _ = fmt.Fprintf(w, attributes, "")
+		default:
+			t.Errorf("asked %v", r.Form)
+		}
+	})
+	found, err := b.Of(t.Context(), []string{"web"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	idles, err := b.Idles(t.Context(), found)
+	if diff := cmp.Diff([]Idle{{"front", time.Minute}}, idles); err != nil || diff != "" || asked != 2 {
+		t.Errorf("%v, asked %d times; (-want +got):\n%s", err, asked, diff)
+	}
+	b = open(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusForbidden)
+		_, _ = io.WriteString(w, "<ErrorResponse><Error><Code>AccessDenied</Code><Message>x</Message></Error></ErrorResponse>")
+	})
+	if idles, err := b.Idles(t.Context(), found); err == nil || len(idles) != 0 ||
+		!strings.Contains(err.Error(), "elasticloadbalancing:DescribeLoadBalancerAttributes") {
+		t.Errorf("denied: %v, %v", idles, err)
 	}
 }
