@@ -44,6 +44,9 @@ func (d *Deployment) resolve(ctx context.Context) (string, error) {
 	var size int64
 	for _, a := range d.assets {
 		size += a.object.Size
+		if a.object.Version != "" {
+			d.rep.Info(fmt.Sprintf("%s is version %s of %s", a.Path, a.object.Version, a))
+		}
 	}
 	for _, h := range d.hosts {
 		h.assets = slices.Clone(d.assets)

@@ -206,6 +206,9 @@ func TestHostsGetOneVersionOfAnAsset(t *testing.T) {
 				fl[1].faults[scripts.Assets] = fault{kind: "error", code: scripts.ExitAssetStale, words: "replaced"}
 			}
 			result, log, err := fl.deploy(t, in)
+			if want := "m/a is version v1 of s3://models/a\n"; !strings.Contains(log, want) {
+				t.Errorf("the log lacks %q:\n%s", want, log)
+			}
 			if n := fl[0].store.finds["models/a"]; n != tt.finds {
 				t.Errorf("looked up %d times, want %d", n, tt.finds)
 			}

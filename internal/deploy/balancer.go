@@ -165,7 +165,7 @@ func (d *Deployment) tableOfTargets(ctx context.Context) {
 	}
 	more := ""
 	if left := len(rows) - mostRows; left > 0 {
-		more = fmt.Sprintf("\nand %d more, of which %d are healthy\n", left, min(left, len(good)))
+		more = fmt.Sprintf("\nand %d more, %d of them healthy\n", left, min(left, len(good)))
 		rows = rows[:mostRows]
 	}
 	d.tell(nil, "\n#### Targets of the load balancer\n\n"+append(outcome.Grid{head}, rows...).Markdown()+more)

@@ -189,7 +189,7 @@ func TestManyTargetsInTheSummary(t *testing.T) {
 		t.Fatalf("%v\n%s", err, log)
 	}
 	rows := strings.Count(result.Details, "\n| web-")
-	if rows != mostRows || !strings.Contains(result.Details, "\nand 11 more, of which 1 are healthy\n") {
+	if rows != mostRows || !strings.Contains(result.Details, "\nand 11 more, 1 of them healthy\n") {
 		t.Errorf("%d rows:\n%s", rows, result.Details)
 	}
 }
