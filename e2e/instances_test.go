@@ -1,11 +1,17 @@
 package e2e
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"net/http"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
+	"github.com/clothesme/deploy-action/e2e/aws"
 	"github.com/clothesme/deploy-action/e2e/lab"
 	"github.com/clothesme/deploy-action/e2e/world"
 )
@@ -148,10 +154,145 @@ func TestHostsAreFoundOnAWS(t *testing.T) {
 	world.Failed(t, stopped, "failed", "find: instance "+ids[1]+" is stopped: start it")
 }
 
+// A group ends one of its instances and makes another one while a deployment is under way: the first
+// is nobody's to wait for, the other one gets the release before its launch hook lets it into service,
+// and visitors notice nothing.
+func TestAGroupThatChangesDuringADeployment(t *testing.T) {
+	w := newAWSWorld(t)
+	ends, comes := world.New(t, lab.HostOptions{}), world.New(t, lab.HostOptions{})
+	for _, w := range []*world.World{w.World, ends, comes} {
+		w.Warm()
+	}
+	hosts := []*lab.Host{w.Host, ends.Host}
+	ids := w.group("web", hosts...)
+	w.boto(`client("autoscaling").put_lifecycle_hook(AutoScalingGroupName="web", LifecycleHookName="deploy-action",
+    LifecycleTransition="autoscaling:EC2_INSTANCE_LAUNCHING", DefaultResult="ABANDON", HeartbeatTimeout=30)`)
+	hook := w.holds(ids...)
+	w.role(w.ofPage("", "", "instances", "launch-hook"))
+	with := map[string]string{
+		"instances": "asg=web", "watch-for": "5s",
+		"known-hosts": byID(append(ids, "i-*"), append(hosts, comes.Host)...), // its id is not known yet
+	}
+	fleet{w.World, ends}.ended(w.Run(w.found(w.Commit(nil), with)), "deployed")
+	w.UnderLoad()
+
+	running, err := w.Runner.Start(w.Ctx, w.found(w.Commit(nil), with))
+	if err == nil {
+		err = running.WaitLog(w.Ctx, "Verifying through nginx")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var made struct{ ID, Public, Private string }
+	out := w.administers(fmt.Sprintf(`ec2, asg = client("ec2"), client("autoscaling")
+had = %q.split()
+asg.terminate_instance_in_auto_scaling_group(InstanceId=had[1], ShouldDecrementDesiredCapacity=False)
+group = asg.describe_auto_scaling_groups(AutoScalingGroupNames=["web"])["AutoScalingGroups"][0]
+i, = [i["InstanceId"] for i in group["Instances"] if i["InstanceId"] not in had]
+i = ec2.describe_instances(InstanceIds=[i])["Reservations"][0]["Instances"][0]
+print(json.dumps({"ID": i["InstanceId"], "Public": i.get("PublicIpAddress", ""), "Private": i["PrivateIpAddress"]}))`,
+		strings.Join(ids, " ")))
+	if err := json.Unmarshal([]byte(strings.TrimSpace(out)), &made); err != nil {
+		t.Fatalf("%v in %q", err, out)
+	}
+	for _, address := range []string{made.Public, made.Private} {
+		if address != "" {
+			w.bridge.Really(address, comes.Host.IP)
+		}
+	}
+	if err := ends.Host.PowerOff(w.Ctx); err != nil {
+		t.Fatal(err)
+	}
+	result, err := running.Wait()
+	if err != nil {
+		t.Fatal(err)
+	}
+	world.Says(t, result, "Left%3A "+ends.Host.IP+"::"+ids[1]+" is not in service any more and does not answer",
+		"found only after this run had its hosts: "+made.ID, "on port 8081 serves since", "✓ let in: it goes into service")
+	if heard := hook.heard(); heard["hold"] == 0 || heard["CONTINUE"] != 1 {
+		t.Errorf("the launch hook has heard %v", heard)
+	}
+	type one struct {
+		ID      string `json:"instance-id"`
+		Outcome string
+		Release string
+	}
+	var said []one
+	release := result.Outputs["release"]
+	want := []one{{ids[0], "deployed", release}, {made.ID, "deployed", release}, {ids[1], "left", ""}}
+	if err := json.Unmarshal([]byte(result.Outputs["hosts"]), &said); err != nil || !slices.Equal(said, want) ||
+		result.Outputs["outcome"] != "deployed" || result.ExitCode != 0 {
+		t.Errorf("exit code %d, %s, hosts %+v, %v; want %+v\n%s", result.ExitCode, result.Outputs["outcome"], said, err, want,
+			result.Log())
+	}
+	for _, host := range []*world.World{w.World, comes} {
+		serves := host.Exec("readlink /home/ubuntu/shop/slots/$(ls /var/lib/deploy-action/shop/active)")
+		if serves != "../releases/"+release {
+			t.Errorf("%s has %s live, want %s", host.Host.IP, serves, release)
+		}
+	}
+
+	// A run for a host that joins deploys what is live, and not what the branch has by now.
+	w.Commit(nil)
+	w.role(w.ofPage("", "", "instances", "launch-hook"))
+	with["ref"] = "live"
+	live := w.Run(w.found("main", with))
+	fleet{w.World, comes}.ended(live, "unchanged")
+	world.Says(t, live, "✓ live: commit ", "which 2 of 2 hosts serve")
+}
+
+// launchHook is one of Auto Scaling's that holds all but some instances until it is told to let go;
+// moto has hooks that do nothing.
+type launchHook struct {
+	mu    sync.Mutex
+	free  []string // by their ids
+	words map[string]int
+}
+
+func (w *awsWorld) holds(free ...string) *launchHook {
+	h := &launchHook{free: free, words: map[string]int{}}
+	w.bridge.After("DescribeAutoScalingGroups", func(call *aws.Call) {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		members := strings.Split(string(call.Answer), "<member>")
+		for i, m := range members {
+			if !slices.ContainsFunc(h.free, func(id string) bool { return strings.Contains(m, "<InstanceId>"+id+"</InstanceId>") }) {
+				members[i] = strings.Replace(m, ">InService</LifecycleState>", ">Pending:Wait</LifecycleState>", 1)
+			}
+		}
+		call.Answer = []byte(strings.Join(members, "<member>"))
+	})
+	for _, action := range []string{"RecordLifecycleActionHeartbeat", "CompleteLifecycleAction"} {
+		w.bridge.Answer(action, func(call *aws.Call) {
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			word, id := call.Form.Get("LifecycleActionResult"), call.Form.Get("InstanceId")
+			if call.Form.Get("LifecycleHookName") != "deploy-action" || slices.Contains(h.free, id) {
+				call.Status = http.StatusBadRequest
+				call.Answer = []byte("<ErrorResponse><Error><Code>ValidationError</Code><Message>No active Lifecycle Action found" +
+					"</Message></Error></ErrorResponse>")
+				return
+			}
+			if word == "CONTINUE" {
+				h.free = append(h.free, id)
+			}
+			h.words[cmp.Or(word, "hold")]++
+			call.Answer = []byte("<" + action + "Response/>")
+		})
+	}
+	return h
+}
+
+func (h *launchHook) heard() map[string]int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return maps.Clone(h.words)
+}
+
 // administers does as boto, whatever the role of the step may.
-func (w *awsWorld) administers(script string) {
+func (w *awsWorld) administers(script string) string {
 	w.T.Helper()
 	w.onAWS("curl -fsS -X POST http://127.0.0.1:5000/moto-api/reset-auth -H 'Content-Type: text/plain' --data-raw 1000000")
 	w.env["AWS_ACCESS_KEY_ID"], w.env["AWS_SECRET_ACCESS_KEY"] = "", ""
-	w.boto(script)
+	return w.boto(script)
 }

@@ -26,6 +26,7 @@ type Bridge struct {
 	mu     sync.Mutex
 	really []string // for a strings.Replacer: what moto says, and what is so
 	after  map[string]func(*Call)
+	own    map[string]func(*Call)
 	fails  map[string]*failing
 	calls  map[string]int
 
@@ -60,7 +61,7 @@ func Serve(ctx context.Context, address, moto string) (*Bridge, error) {
 		return nil, fmt.Errorf("listen for AWS: %w", err)
 	}
 	b := &Bridge{
-		url: "http://" + listener.Addr().String(), after: map[string]func(*Call){}, fails: map[string]*failing{},
+		url: "http://" + listener.Addr().String(), after: map[string]func(*Call){}, own: map[string]func(*Call){}, fails: map[string]*failing{},
 		calls: map[string]int{},
 	}
 	b.server = &http.Server{Handler: b.handler(to), ReadHeaderTimeout: 10 * time.Second}
@@ -86,6 +87,14 @@ func (b *Bridge) After(action string, do func(*Call)) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.after[action] = do
+}
+
+// Answer has an action that moto does not know answered in its place; of a call that is signed, and
+// that a policy allows. The call has status 200 and no text before.
+func (b *Bridge) Answer(action string, do func(*Call)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.own[action] = do
 }
 
 // Fail has the next calls of an action fail by a code of AWS's.
@@ -130,6 +139,16 @@ func (b *Bridge) handler(to *url.URL) http.Handler {
 		}
 		if why := b.refuses(call, r); why != "" {
 			refuse(w, call, why)
+			return
+		}
+		b.mu.Lock()
+		own := b.own[call.Action]
+		b.mu.Unlock()
+		if own != nil {
+			call.Status = http.StatusOK
+			own(call)
+			w.WriteHeader(call.Status)
+			_, _ = w.Write(call.Answer)
 			return
 		}
 		r.Body = io.NopCloser(bytes.NewReader(body))

@@ -119,6 +119,8 @@ func (b *Bridge) refuses(call *Call, r *http.Request) string {
 		instance = call.Form.Get("InstanceId")
 	case "AuthorizeSecurityGroupIngress", "RevokeSecurityGroupIngress":
 		resource = arn("ec2", "security-group/"+call.Form.Get("GroupId"))
+	case "RecordLifecycleActionHeartbeat", "CompleteLifecycleAction":
+		resource = arn("autoscaling", "autoScalingGroup:0:autoScalingGroupName/"+call.Form.Get("AutoScalingGroupName"))
 	case "GetParameter":
 		resource = arn("ssm", "parameter"+said.Name)
 	}

@@ -78,6 +78,9 @@ func (h *Host) Restart(ctx context.Context) error {
 	return h.WaitReady(ctx)
 }
 
+// PowerOff ends the host's processes where they are; its disk stays.
+func (h *Host) PowerOff(ctx context.Context) error { return h.do(ctx, "kill") }
+
 // PowerCycle is what a pulled plug and power again are: nothing on the host is stopped in order.
 func (h *Host) PowerCycle(ctx context.Context) error {
 	if err := errors.Join(h.do(ctx, "kill"), h.do(ctx, "start")); err != nil {

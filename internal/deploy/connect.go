@@ -11,6 +11,9 @@ import (
 
 func (d *Deployment) connect(ctx context.Context, h *target) (string, error) {
 	who, err := h.Connect(ctx)
+	if err != nil && ctx.Err() == nil && unreachable(err) && d.goes(ctx, h) {
+		return "", fmt.Errorf("%w: %w", errLeft, err)
+	}
 	if err != nil && d.spare() > 0 && unreachable(err) {
 		h.unreached = &outcome.StepError{Step: "connect", Host: h.Address, Err: err}
 		return "not reachable", nil

@@ -25,7 +25,8 @@ func New(in *inputs.Inputs, rep *report.Report, dial host.Dialer, open Opener, b
 	}
 	d.openParameters, d.openInstances, d.account = openParameters, openInstances, Account(in, rep)
 	d.openBalancers, d.targetPoll = openBalancers, targetPoll
-	d.same = d.notRestarted
+	d.same, d.spares, d.goesPoll, d.holdEvery = d.notRestarted, d.sparesLeft, goesPoll, holdEvery
+	d.goes = d.goesAway
 	d.dial, d.token = dial, fmt.Sprintf("%s-%s", in.Run.ID, rand.Text())
 	if len(in.Instances) == 0 {
 		d.takeOn()
@@ -101,6 +102,10 @@ func (d *Deployment) steps() []step {
 			{name: "detect", title: "Detecting the active slot", each: d.detect, within: brief},
 			{name: "compare", title: "Comparing the hosts", once: d.compare, unless: d.isAlone, within: brief},
 			{
+				name: "live", title: "Choosing the commit that serves", once: d.chooseLive, unless: d.namesCommit,
+				within: brief,
+			},
+			{
 				name: "order", title: "Comparing with the last deployment", each: d.inOrder, unless: d.anyOrder,
 				within: brief,
 			},
@@ -171,6 +176,10 @@ func (d *Deployment) steps() []step {
 			{name: "mark", title: "Marking the release as proved", each: d.mark, unless: isUnchanged, within: brief},
 		}),
 		retire.of([]step{ // The new version has proved itself: from here a failure is a warning.
+			{
+				name: "let in", title: "Letting new instances go into service", each: d.letIn, unless: d.isFree,
+				within: brief,
+			},
 			d.securing(retire),
 			{
 				name: "after-switch", title: "Running after-switch", each: d.afterSwitch, unless: d.nothingAfter,

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/clothesme/deploy-action/internal/cloud"
+	"github.com/clothesme/deploy-action/internal/cloud/instances"
 	"github.com/clothesme/deploy-action/internal/cloud/s3"
 	"github.com/clothesme/deploy-action/internal/host"
 	"github.com/clothesme/deploy-action/internal/inputs"
@@ -35,7 +36,12 @@ type Deployment struct {
 	openBalancers  func(context.Context, *cloud.Account) (Balancers, error)
 	balancers      Balancers         // nil before the step targets
 	targetPoll     time.Duration     // between two questions
+	holdEvery      time.Duration     // between two words to a launch hook
 	private        map[string]string // of found hosts, by their instances' ids: the address in their network
+	joins          bool              // it is the pass for hosts that came while the run was under way
+	heldBy         map[string]string // likewise, of those that wait for their launch to be completed: the group
+	hooks          []instances.Hook  // of theirs; nil before they were asked for
+	listed         listing           // of those that are found, when it was last asked for since
 	dial           host.Dialer
 	token          string  // names the run
 	packs          packs   // of what is sent to several hosts

@@ -75,8 +75,14 @@ type engine struct {
 	toUndo     time.Duration  // that taking everything back may take
 	patience   time.Duration  // to make a lost connection anew
 	together   bool           // hosts stand or fall together
+	leaving    []*target      // in the step under way
 	// same fails where a host that answers again is not as it was.
 	same func(context.Context, *target) error
+	// goes tells of a host that does not answer whether it is on its way out; nil where nobody knows.
+	goes func(context.Context, *target) bool
+	// spares returns why a step can't do without a host that goes, and nil where it can.
+	spares   func(step, *target) error
+	goesPoll time.Duration // between two questions
 }
 
 // each runs a step on hosts at once. Where a release goes live they stand or fall together: before
@@ -86,17 +92,27 @@ func (e *engine) each(ctx context.Context, s step, todo []*target, lines []strin
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var wg sync.WaitGroup
+	var mu sync.Mutex // one host leaves at a time
 	for i, h := range todo {
 		wg.Go(func() {
 			lines[i], errs[i] = e.on(ctx, h, s)
-			h.taken = host.Overtaken(errs[i])
-			h.lost = s.phase.proved() && errors.Is(errs[i], host.ErrGone)
+			if errors.Is(errs[i], errLeft) {
+				mu.Lock()
+				errs[i] = e.letGo(s, h, errs[i])
+				mu.Unlock()
+				lines[i] = "left"
+			}
 			if errs[i] != nil && e.together && !s.phase.proved() {
 				cancel(&otherFailed{h.Address})
 			}
 		})
 	}
 	wg.Wait()
+	e.settleLeft()
+	for i, h := range todo {
+		h.taken = host.Overtaken(errs[i])
+		h.lost = s.phase.proved() && errors.Is(errs[i], host.ErrGone)
+	}
 	var other *otherFailed
 	if !errors.As(context.Cause(ctx), &other) {
 		return
@@ -114,10 +130,28 @@ type otherFailed struct{ host remote.Host }
 
 func (e *otherFailed) Error() string { return e.host.String() + " failed first" }
 
+// letGo has a host leave the run that is on its way out, where the step can do without it. The others
+// read who has left, so that it is not written down before all are through: see settleLeft.
+func (e *engine) letGo(s step, h *target, cause error) error {
+	if err := e.spares(s, h); err != nil {
+		return &outcome.StepError{Step: s.name, Host: h.Address, Err: fmt.Errorf("%w: %w", cause, err)}
+	}
+	e.leaving = append(e.leaving, h)
+	return nil
+}
+
+func (e *engine) settleLeft() {
+	for _, h := range e.leaving {
+		h.left = true
+	}
+	e.leaving = nil
+}
+
 // present are the hosts that are still this run's. One that another run has taken over is that
-// run's: nothing on it is touched any more. One that is lost was waited for long enough.
+// run's: nothing on it is touched any more. One that is lost was waited for long enough, and one that
+// has left is nobody's any more.
 func (e *engine) present() []*target {
-	return slices.DeleteFunc(slices.Clone(e.hosts), func(h *target) bool { return h.taken || h.lost })
+	return slices.DeleteFunc(slices.Clone(e.hosts), func(h *target) bool { return h.taken || h.lost || h.left })
 }
 
 var errDeadline = errors.New("step time-out")
@@ -262,12 +296,35 @@ func (e *engine) on(ctx context.Context, h *target, s step) (line string, err er
 		if ctx.Err() != nil || s.final || errors.Is(err, errDeadline) || !h.Disconnected(err) {
 			return line, err
 		}
-		still := func(ctx context.Context) error { return e.same(ctx, h) }
-		if err := h.Reconnect(ctx, err, e.patienceIn(s.phase), still); err != nil {
+		if err := e.reconnect(ctx, h, err, e.patienceIn(s.phase)); err != nil {
 			return "", &outcome.StepError{Step: s.name, Host: h.Address, Err: err}
 		}
 	}
 }
+
+// reconnect makes a lost connection anew. Nobody waits for a host that is on its way out.
+func (e *engine) reconnect(ctx context.Context, h *target, cause error, patience time.Duration) error {
+	still := func(ctx context.Context) error { return e.same(ctx, h) }
+	if e.goes == nil {
+		return h.Reconnect(ctx, cause, patience, still)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel(nil)
+	wg.Go(func() {
+		for ctx.Err() == nil {
+			if e.goes(ctx, h) {
+				cancel(errLeft)
+			}
+			_ = wait(ctx, e.goesPoll)
+		}
+	})
+	return h.Reconnect(ctx, cause, patience, still)
+}
+
+// errLeft is a host that can't be reached since it is on its way out.
+var errLeft = errors.New("it is not in service any more")
 
 // patienceIn is how long a lost connection is made anew: while requests go to the new version on some
 // hosts, and maybe not on one, as long as a reboot takes and no longer.
@@ -351,7 +408,7 @@ func (e *engine) takeBack(ctx context.Context) error {
 	for len(e.undos) > 0 {
 		u := e.undos[len(e.undos)-1]
 		e.undos = e.undos[:len(e.undos)-1]
-		u.hosts = slices.DeleteFunc(u.hosts, func(h *target) bool { return h.taken })
+		u.hosts = slices.DeleteFunc(u.hosts, func(h *target) bool { return h.taken || h.left })
 		if len(u.hosts) == 0 {
 			continue
 		}
@@ -365,13 +422,18 @@ func (e *engine) takeBack(ctx context.Context) error {
 				s.within = limit
 				s.each = func(ctx context.Context, h *target) (string, error) { return "", s.undo(ctx, h) }
 				_, results[i] = e.on(ctx, h, s)
-				if results[i] != nil {
+				if results[i] != nil && !errors.Is(results[i], errLeft) {
 					h.undone = errors.Join(h.undone, results[i])
 					h.taken = host.Overtaken(results[i])
 				}
 			})
 		}
 		wg.Wait()
+		for i, h := range u.hosts {
+			if errors.Is(results[i], errLeft) { // what it serves is nobody's concern
+				h.left, results[i] = true, nil
+			}
+		}
 		err := errors.Join(results...)
 		e.timeline = append(e.timeline, outcome.Span{
 			Section: "taking back", Name: u.step.name, Start: began, End: e.now(),

@@ -22,9 +22,10 @@ func (d *Deployment) failure(s step, cause, undone error) *outcome.Failure {
 	if errors.As(cause, &no) {
 		f.Evidence = no.Evidence
 	}
-	at := d.hosts[0] // the first one on which it failed
-	sites, unsure := make([]outcome.Site, len(d.hosts)), (*target)(nil)
-	for i, h := range slices.Backward(d.hosts) {
+	hosts := d.staying()
+	at := hosts[0] // the first one on which it failed
+	sites, unsure := make([]outcome.Site, len(hosts)), (*target)(nil)
+	for i, h := range slices.Backward(hosts) {
 		if failedOn(cause, h) {
 			at = h
 		}
@@ -36,19 +37,19 @@ func (d *Deployment) failure(s step, cause, undone error) *outcome.Failure {
 		}
 	}
 	f.Site = outcome.SiteOf(sites)
-	for i, h := range d.hosts {
+	for i, h := range hosts {
 		f.ExitCode = cmp.Or(f.ExitCode, h.exit)
-		if failedOn(cause, h) || len(d.hosts) == 1 {
+		if failedOn(cause, h) || len(hosts) == 1 {
 			f.Hosts = append(f.Hosts, h.Address.String())
 		}
-		if said := servesOf(h, sites[i]); len(d.hosts) == 1 {
+		if said := servesOf(h, sites[i]); len(hosts) == 1 {
 			f.Serving = said
 		} else {
 			f.Each = append(f.Each, h.Address.String()+": "+said)
 		}
 	}
 	if len(f.Hosts) == 0 { // no host has a part in it
-		for _, h := range d.hosts {
+		for _, h := range hosts {
 			f.Hosts = append(f.Hosts, h.Address.String())
 		}
 	}

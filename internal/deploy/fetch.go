@@ -111,7 +111,7 @@ func (d *Deployment) oneRef(ctx context.Context, h *target) (string, error) {
 // from a run that the first hosts have no part in.
 func (d *Deployment) finder() *target {
 	newest := d.first
-	for _, h := range d.hosts {
+	for _, h := range d.present() {
 		if h.activeRelease() > newest.activeRelease() {
 			newest = h
 		}

@@ -18,6 +18,9 @@ import (
 // Instances is where AWS knows machines.
 type Instances interface {
 	Find(ctx context.Context, lines []instances.Wanted) (*instances.Found, error)
+	Hooks(ctx context.Context, group string) ([]instances.Hook, error)
+	Hold(ctx context.Context, h instances.Hook, id string) error
+	LetGo(ctx context.Context, h instances.Hook, id string) error
 }
 
 func openInstances(ctx context.Context, account *cloud.Account) (Instances, error) {
@@ -56,9 +59,8 @@ func (d *Deployment) list(ctx context.Context) (string, error) {
 	var hosts []remote.Host
 	var names []string
 	var errs []error
-	d.private = map[string]string{}
 	for n, i := range found.Instances {
-		d.private[i.ID] = i.Private
+		d.knows(i)
 		host, err := d.hostOf(i)
 		errs = append(errs, err)
 		hosts = append(hosts, host)
@@ -77,10 +79,25 @@ func (d *Deployment) list(ctx context.Context) (string, error) {
 	}
 	d.takeOn()
 	if d.changes() {
-		text, _ := json.Marshal(d.in.Hosts) // it has texts and numbers alone
-		d.save(StateHosts, string(text))
+		d.saveHosts(d.in.Hosts)
 	}
 	return fmt.Sprintf("%s; %s", strings.Join(found.By, ", "), strings.Join(names, ", ")), nil
+}
+
+func (d *Deployment) saveHosts(hosts []remote.Host) {
+	text, _ := json.Marshal(hosts) // it has texts and numbers alone
+	d.save(StateHosts, string(text))
+}
+
+// knows keeps of an instance what no address of a host has.
+func (d *Deployment) knows(i instances.Instance) {
+	if d.private == nil {
+		d.private, d.heldBy = map[string]string{}, map[string]string{}
+	}
+	d.private[i.ID] = i.Private
+	if i.HeldBy != "" {
+		d.heldBy[i.ID] = i.HeldBy
+	}
 }
 
 // lookUp asks AWS for what lines of the input instances name.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -26,6 +27,29 @@ type fakeInstances struct {
 	answers []*instances.Found
 	err     error
 	asked   []instances.Wanted
+
+	mu     sync.Mutex
+	hooks  []instances.Hook
+	held   []string // the words that hooks got
+	denied error    // what comes of letting go
+}
+
+func (f *fakeInstances) Hooks(context.Context, string) ([]instances.Hook, error) { return f.hooks, nil }
+
+func (f *fakeInstances) Hold(_ context.Context, h instances.Hook, id string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.held = append(f.held, "hold "+h.Name+" "+id)
+	return nil
+}
+
+func (f *fakeInstances) LetGo(_ context.Context, h instances.Hook, id string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.denied == nil {
+		f.held = append(f.held, "let go "+h.Name+" "+id)
+	}
+	return f.denied
 }
 
 func (f *fakeInstances) Find(_ context.Context, lines []instances.Wanted) (*instances.Found, error) {

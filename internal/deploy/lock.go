@@ -41,36 +41,41 @@ func (d *Deployment) lock(ctx context.Context, h *target, limit time.Duration) (
 // takeLocks takes the locks of several hosts.
 func (d *Deployment) takeLocks(ctx context.Context) (string, error) {
 	began := d.now()
-	waited, err := lockAll(d.hosts, locks[*target]{
+	waited, err := lockAll(d.present(), locks[*target]{
 		try: func(hosts []*target) ([]*target, error) {
 			busy, err := d.tryLocks(ctx, hosts)
 			return busy, cmp.Or(err, state.SameMachine(d.machines()))
 		},
 		compare: func(a, b *target) int { return strings.Compare(a.machine, b.machine) },
 		release: func(h *target) error {
+			if h.left {
+				return nil
+			}
 			if err := h.Unlock(ctx); err != nil {
 				return &outcome.StepError{Step: "lock", Host: h.Address, Err: err}
 			}
 			return nil
 		},
 		wait: func(h *target) error {
-			_, err := d.on(ctx, h, d.locking(max(0, d.in.LockTimeout-d.now().Sub(began))))
-			return err
+			s := d.locking(max(0, d.in.LockTimeout-d.now().Sub(began)))
+			_, err := d.on(ctx, h, s)
+			return d.unlessLeft(s, h, err)
 		},
 	})
 	if err != nil {
 		return "", err
 	}
-	for _, h := range d.hosts {
+	held := d.present()
+	for _, h := range held {
 		if !d.sendsNothing(h) {
 			h.PrepareFiles()
 		}
 	}
 	if waited > 0 {
-		return fmt.Sprintf("held on %d hosts, after waiting %s for other runs", len(d.hosts),
+		return fmt.Sprintf("held on %d hosts, after waiting %s for other runs", len(held),
 			d.now().Sub(began).Round(time.Second)), nil
 	}
-	return fmt.Sprintf("held on %d hosts", len(d.hosts)), nil
+	return fmt.Sprintf("held on %d hosts", len(held)), nil
 }
 
 // locks are those of some hosts.
@@ -119,6 +124,7 @@ func (d *Deployment) tryLocks(ctx context.Context, hosts []*target) (busy []*tar
 	}
 	wg.Wait()
 	for i, h := range hosts {
+		errs[i] = d.unlessLeft(d.locking(0), h, errs[i])
 		if host.Refused(errs[i], scripts.ExitLockBusy) {
 			busy, errs[i] = append(busy, h), nil
 		}
@@ -135,7 +141,7 @@ func (d *Deployment) locking(limit time.Duration) step {
 // machines are the hosts' machines, by their addresses.
 func (d *Deployment) machines() [][2]string {
 	var all [][2]string
-	for _, h := range d.hosts {
+	for _, h := range d.present() {
 		all = append(all, [2]string{h.Address.String(), h.machine})
 	}
 	return all

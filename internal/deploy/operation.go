@@ -75,7 +75,8 @@ func tidySteps(d *Deployment, deployment []step) []step {
 
 // planSteps are those of a dry run, whatever it is one of.
 func planSteps(deployment []step) []step {
-	return only(deployment, "env-from", "connect", "read", "check", "detect", "resolve", "targets", "balancer", "plan")
+	return only(deployment, "env-from", "connect", "read", "check", "detect", "live", "resolve", "targets", "balancer",
+		"plan")
 }
 
 func (d *Deployment) asking() step {

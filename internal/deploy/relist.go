@@ -3,8 +3,10 @@ package deploy
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/clothesme/deploy-action/internal/cloud/instances"
 	"github.com/clothesme/deploy-action/internal/inputs"
@@ -12,13 +14,16 @@ import (
 	"github.com/clothesme/deploy-action/remote"
 )
 
-// listAgain says what has become of the fleet while the run was under way. A group grows when it wants
-// to, and what came since the hosts were found has whatever its image has.
-func (d *Deployment) listAgain(ctx context.Context) {
+// listAgain brings the release to what came while the run was under way, and says what went. A group
+// grows when it wants to, and what came since the hosts were found has whatever its image has. It
+// returns the results of those that have it now.
+func (d *Deployment) listAgain(ctx context.Context) []outcome.HostResult {
 	lines := slices.DeleteFunc(slices.Clone(d.in.Instances), isNamed)
 	if len(lines) == 0 || !d.changes() || d.op.again || ctx.Err() != nil {
-		return
+		return nil
 	}
+	var came []instances.Instance
+	var gone []remote.Host
 	_ = d.do(ctx, step{ // which never fails
 		phase: retire, name: "relist", title: "Listing the hosts again", within: brief,
 		once: func(ctx context.Context) (string, error) {
@@ -28,11 +33,80 @@ func (d *Deployment) listAgain(ctx context.Context) {
 					"not known: "+outcome.Describe(err))
 				return "not known", nil
 			}
-			came, gone := since(d.in, now.Instances)
+			came, gone = since(d.in, now.Instances)
 			return d.tellSince(came, gone), nil
 		},
 	})
+	if len(came) == 0 {
+		return nil
+	}
+	joined, err := d.join(ctx, came, gone)
+	if err != nil {
+		d.rep.Warn("Came meanwhile", fmt.Sprintf("%s: found only after this run had its hosts, and did not get %s: %s; "+
+			"visitors get there what the image has; %s", namesOfInstances(came), d.release(), outcome.Describe(err),
+			d.bringThere()))
+	}
+	return joined
 }
+
+// join is one more run, over what came and the hosts that serve the release already: those keep it as
+// it is, and the others get it under the same id, in the order of runs and with what is run once for
+// all hosts, as it is whenever hosts differ. What comes of it takes nothing from the run before.
+func (d *Deployment) join(
+	ctx context.Context, came []instances.Instance, gone []remote.Host,
+) ([]outcome.HostResult, error) {
+	in := *d.in
+	in.Hosts, in.Instances = nil, nil
+	var hosts []remote.Host
+	for _, h := range d.present() {
+		if !slices.Contains(gone, h.Address) {
+			d.save(fmt.Sprint(StatePort, len(hosts)), h.servingPort())
+			hosts = append(hosts, h.Address)
+		}
+	}
+	stayed := len(hosts)
+	for _, i := range came {
+		host, err := d.hostOf(i)
+		if err != nil {
+			return nil, err
+		}
+		hosts = append(hosts, host)
+	}
+	if err := in.Found(hosts); err != nil {
+		return nil, err
+	}
+	in.SkipUnreachable = inputs.Share{}
+	in.ConnectTimeout = max(in.ConnectTimeout, joinConnect)
+	if in.Release = d.release(); d.op.makes {
+		in.Release = ""
+	}
+	if d.op.makes && in.Source != inputs.Workspace {
+		in.Ref, in.RefLive = d.present()[0].commit, false
+	}
+	d.saveHosts(in.Hosts)
+	j := New(&in, d.rep, d.dial, d.open, d.begin)
+	j.account, j.openParameters, j.openInstances, j.openBalancers = d.account, d.openParameters, d.openInstances,
+		d.openBalancers
+	j.joins = true
+	j.op.history = false // of the hosts that have it, a failure of the others says nothing
+	j.targetPoll, j.patience, j.untidy = d.targetPoll, d.patience, d.untidy
+	j.private, j.heldBy = maps.Clone(d.private), map[string]string{}
+	for _, i := range came {
+		j.knows(i)
+	}
+	result, err := j.Run(ctx)
+	d.timeline, d.untidy = append(d.timeline, j.timeline...), j.untidy
+	if err != nil {
+		return nil, err
+	}
+	return result.Hosts[min(stayed, len(result.Hosts)):], nil
+}
+
+// joinConnect is how long a host that has just come is waited for: it may still boot.
+const joinConnect = 2 * time.Minute
+
+// release is the one that this run has put live.
+func (d *Deployment) release() string { return d.present()[0].release }
 
 // isNamed tells a line that finds one instance by its id: no other one can come by it.
 func isNamed(line inputs.Instances) bool { return line.ID != "" }
@@ -59,16 +133,7 @@ func since(in *inputs.Inputs, now []instances.Instance) (came []instances.Instan
 func (d *Deployment) tellSince(came []instances.Instance, gone []remote.Host) string {
 	var said []string
 	if len(came) > 0 {
-		var names []string
-		for n, i := range came {
-			if n == mostNames {
-				names = append(names, fmt.Sprintf("%d more", len(came)-mostNames))
-				break
-			}
-			names = append(names, fmt.Sprintf("%s (%s)", i.ID, i.Zone))
-		}
-		d.rep.Warn("Came meanwhile", fmt.Sprintf("%s: found only after this run had its hosts, and did not get %s; visitors "+
-			"get there what the image has; %s", strings.Join(names, ", "), d.present()[0].release, d.bringThere()))
+		d.rep.Info("found only after this run had its hosts: " + namesOfInstances(came))
 		said = append(said, fmt.Sprintf("%d came meanwhile", len(came)))
 	}
 	if len(gone) > 0 {
@@ -85,6 +150,18 @@ func (d *Deployment) tellSince(came []instances.Instance, gone []remote.Host) st
 	return strings.Join(said, ", ")
 }
 
+func namesOfInstances(all []instances.Instance) string {
+	var names []string
+	for n, i := range all {
+		if n == mostNames {
+			names = append(names, fmt.Sprintf("%d more", len(all)-mostNames))
+			break
+		}
+		names = append(names, fmt.Sprintf("%s (%s)", i.ID, i.Zone))
+	}
+	return strings.Join(names, ", ")
+}
+
 // bringThere is how the others get the release, too. A rollback that names none goes back by one more
 // each time.
 func (d *Deployment) bringThere() string {
@@ -92,7 +169,7 @@ func (d *Deployment) bringThere() string {
 	switch {
 	case !d.op.makes:
 		return fmt.Sprintf("run the operation rollback again with the input \"release\": %s; hosts that serve it are left as "+
-			"they are", d.present()[0].release)
+			"they are", d.release())
 	case run.URL() == "":
 		return "run this again; hosts that serve it are left as they are"
 	}

@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	gocmp "cmp"
 	"strings"
 	"testing"
 
@@ -8,7 +9,9 @@ import (
 
 	"github.com/clothesme/deploy-action/internal/cloud/instances"
 	"github.com/clothesme/deploy-action/internal/inputs"
+	"github.com/clothesme/deploy-action/internal/outcome"
 	"github.com/clothesme/deploy-action/remote"
+	"github.com/clothesme/deploy-action/scripts"
 )
 
 func TestWhatCameAndWentSinceHostsWereFound(t *testing.T) {
@@ -63,27 +66,44 @@ func TestTheFleetIsListedAgain(t *testing.T) {
 		name        string
 		second      *instances.Found
 		do          func(*inputs.Inputs)
+		fault       fault  // of the third host's build
+		hosts       int    // of which the run gives results
+		flags       string // "8081 8081 8080" for none that joined
 		says, never string
 	}{
 		{name: "the same", second: foundAs(1, 2), says: "relist: the same as before", never: "Came meanwhile"},
 		{
-			name: "one came and one went", second: foundAs(2, 3), never: "i-2 (eu-central-1a): found",
-			says: "i-3 (eu-central-1a): found only after this run had its hosts, and did not get 2",
+			name: "one came", second: foundAs(1, 2, 3), hosts: 3, flags: "8081 8081 8081",
+			says: "found only after this run had its hosts: i-3 (eu-central-1a)", never: "Came meanwhile",
 		},
 		{
-			name: "how it gets the release", second: foundAs(1, 2, 3), never: "no longer found",
-			do:   func(in *inputs.Inputs) { in.Run.Repository = "clothesme/shop" },
-			says: "gh run rerun 7 --repo clothesme/shop; hosts that serve it are left as they are",
+			name: "one came and one went", second: foundAs(2, 3), hosts: 3, flags: "8081 8081 8081",
+			says: "no longer found, such as what ends or is in standby: i-1", never: "Came meanwhile",
+		},
+		{
+			name: "one came and can't have it", second: foundAs(1, 2, 3),
+			fault: fault{kind: "error", code: scripts.ExitBuild, words: "no pip"},
+			do:    func(in *inputs.Inputs) { in.Run.Repository = "clothesme/shop" },
+			says: "i-3 (eu-central-1a): found only after this run had its hosts, and did not get 20261123T000000Z-bbbbbbb: " +
+				"build: no pip; visitors get there what the image has; once this run is over, and unless a newer " +
+				"one is live by then: gh run rerun 7 --repo clothesme/shop; hosts that serve it are left as they are",
 		},
 		{
 			name: "how it does without GitHub", second: foundAs(1, 2, 3), never: "gh run rerun",
-			says: "run this again; hosts that serve it are left as they are",
+			fault: fault{kind: "error", code: scripts.ExitBuild},
+			says:  "run this again; hosts that serve it are left as they are",
+		},
+		{
+			name: "more than there may be", second: foundAs(1, 2, 3),
+			do:   func(in *inputs.Inputs) { in.Expect = inputs.Expected{Text: "2", Least: 2, Most: 2} },
+			says: `did not get 20261123T000000Z-bbbbbbb: input "expect-hosts": must be true of the hosts that there are`,
 		},
 		{name: "one went", second: foundAs(2), says: "no longer found, such as what ends or is in standby: i-1"},
 		{
 			name: "in a rollback", second: foundAs(1, 2, 3), never: "run this again",
-			do:   func(in *inputs.Inputs) { in.Operation = inputs.Rollback },
-			says: `run the operation rollback again with the input "release": 2`,
+			do:    func(in *inputs.Inputs) { in.Operation = inputs.Rollback },
+			fault: fault{kind: "gone-before"},
+			says:  `run the operation rollback again with the input "release": 2`,
 		},
 		{name: "AWS does not answer", says: "not known: AWS does not answer", never: "Came meanwhile"},
 		{
@@ -98,20 +118,64 @@ func TestTheFleetIsListedAgain(t *testing.T) {
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			fl := newFleet(t, 2)
+			fl := newFleet(t, 3)
 			in := findInputs()
-			in.Strategy = inputs.BlueGreen
+			in.Strategy, in.BeforeStart, in.BeforeStartOn = inputs.BlueGreen, "migrate", inputs.OnFirst
 			if tt.do != nil {
 				tt.do(in)
+			}
+			remembered(t, fl, in)
+			verb := scripts.Build
+			if in.Operation == inputs.Rollback {
+				verb = scripts.Start
+			}
+			if tt.fault.kind != "" {
+				fl[2].faults[verb] = tt.fault
 			}
 			from := &fakeInstances{answers: []*instances.Found{foundAs(1, 2), tt.second}}
 			result, log, state, err := fl.finding(t, in, from)
 			if err != nil || !strings.Contains(log, tt.says) || tt.never != "" && strings.Contains(log, tt.never) {
 				t.Fatalf("%v, want %q and not %q in\n%s", err, tt.says, tt.never, log)
 			}
-			if len(result.Hosts) != 2 || !strings.Contains(state, StateEnded+"<<") {
+			ended := strings.Contains(state, StateEnded+"<<") // else the post step has something to do
+			if len(result.Hosts) != max(2, tt.hosts) || ended == (tt.fault.kind == "gone-before") {
 				t.Errorf("hosts %+v, saved %s", result.Hosts, state)
 			}
+			flags := gocmp.Or(tt.flags, "8081 8081 8080")
+			if fl.flags() != flags || fl[2].running["8081"] != (fl[2].flag == "8081") {
+				t.Errorf("flags %s, want %s; the third runs %v", fl.flags(), flags, fl[2].running)
+			}
+			for i, f := range fl {
+				if hooks := strings.Count(strings.Join(f.calls, " "), "before-start"); hooks > 0 && i > 0 {
+					t.Errorf("before-start ran on web-%d, too", i+1)
+				}
+			}
+			if tt.hosts > 0 {
+				if h := result.Hosts[2]; h.InstanceID != "i-3" || h.Outcome != outcome.Deployed ||
+					h.Release != result.Hosts[0].Release {
+					t.Errorf("who joined: %+v", h)
+				}
+				if strings.Contains(log, "Hosts differ") {
+					t.Errorf("a pass that is there since hosts differ warns of it:\n%s", log)
+				}
+				if !strings.Contains(state, `"Alias":"i-3"`) {
+					t.Errorf("the post step does not know who joined: %s", state)
+				}
+			}
 		})
+	}
+}
+
+// remembered has hosts say afterwards what a run has put live.
+func remembered(t *testing.T, fl fakeFleet, in *inputs.Inputs) {
+	t.Helper()
+	activeRecipe = (&Deployment{in: in}).recipe(&target{})
+	t.Cleanup(func() { activeRecipe = "other" })
+	for _, f := range fl {
+		f.does = func(verb scripts.Verb, _ scripts.Values) {
+			if verb == scripts.Mark {
+				f.commit = in.Ref
+			}
+		}
 	}
 }

@@ -15,7 +15,7 @@ func (d *Deployment) success() outcome.Outcome {
 	if d.in.DryRun {
 		return outcome.Unchanged
 	}
-	for _, h := range d.hosts {
+	for _, h := range d.staying() {
 		if h.changed && d.op.success == outcome.SetUp || !h.unchanged && d.op.success != outcome.SetUp {
 			return d.op.success
 		}
@@ -30,13 +30,20 @@ func (d *Deployment) result(how outcome.Outcome) *outcome.Result {
 		Server: d.in.Run.ServerURL, Begin: d.begin, Timeline: d.timeline,
 		URL: siteURL(d.in, d.overTLS()), Actor: d.in.Run.Actor,
 	}
-	for _, h := range d.hosts {
+	for _, h := range d.staying() {
 		if h.gone {
 			r.URL = ""
 		}
 		r.Hosts = append(r.Hosts, d.hostResult(h, how))
 		if r.History == nil {
 			r.History = h.history
+		}
+	}
+	for _, h := range d.hosts {
+		if h.left {
+			r.Left = append(r.Left, outcome.HostResult{
+				Host: h.Address.String(), InstanceID: h.Address.Alias, Outcome: outcome.Left,
+			})
 		}
 	}
 	for _, h := range d.skipped {

@@ -96,6 +96,9 @@ func (d *Deployment) compare(context.Context) (string, error) {
 	if skew == nil {
 		return "all hosts serve the same", nil
 	}
+	if d.joins {
+		return "hosts differ", nil // which is why they are gone through once more
+	}
 	d.rep.Warn("Hosts differ", "not all hosts serve the same release now: "+strings.Join(skew, "; "))
 	return "hosts differ", nil
 }

@@ -37,7 +37,9 @@ func (d *Deployment) Run(ctx context.Context) (*outcome.Result, error) {
 			}
 		}()
 	}
+	defer d.holdOn(ctx)()
 	d.readAhead(ctx)
+	whole := ctx
 	for _, s := range d.steps() {
 		if s.phase.proved() {
 			d.undos = nil // the commit point: what was verified stays
@@ -84,9 +86,11 @@ func (d *Deployment) Run(ctx context.Context) (*outcome.Result, error) {
 			return d.fail(ctx, s, err)
 		}
 	}
-	d.listAgain(ctx)
+	joined := d.listAgain(whole)
 	d.tableOfTargets(ctx)
-	return d.result(d.success()), nil
+	result := d.result(d.success())
+	result.Hosts = append(result.Hosts, joined...)
+	return result, nil
 }
 
 // fail takes back what was done, writes it down on the hosts that still answer, and explains. A

@@ -50,7 +50,7 @@ func (d *Deployment) carries(h *target) bool {
 	if d.in.Operation == inputs.Tidy {
 		return h.schedule != ""
 	}
-	return len(d.hosts) < 2 || h == d.hosts[0]
+	return len(d.hosts) < 2 || h == d.staying()[0]
 }
 
 // wantedTimers are those of the active release.

@@ -57,6 +57,7 @@ type target struct {
 	undone      error     // why that failed
 	taken       bool      // another run has the deploy lock
 	lost        bool      // nobody reaches it any more, and the new version was proved by then
+	left        bool      // nobody reaches it any more, and AWS is ending it
 	route       route     // where requests go now
 	routed      bool      // requests may have gone to the new slot at some time
 	tried       uint16    // the port of a replacement; it is the active one when the old version was started again there
@@ -95,6 +96,14 @@ func (h *target) activeRelease() string {
 		return ""
 	}
 	return h.Active.Release
+}
+
+// servingPort is where what the run has put live serves.
+func (h *target) servingPort() string {
+	if h.route == routeNew {
+		return h.idlePort()
+	}
+	return h.activePort()
 }
 
 func (h *target) idlePort() string { return fmt.Sprint(h.Idle.Port) }

@@ -86,6 +86,7 @@ type Inputs struct {
 	Source     string // Git or Workspace
 	Repository string // owner/name
 	Ref        string // a full commit id in lower case, an abbreviated one, or the name of a ref
+	RefLive    bool   // it is the word for the commit that most hosts serve
 	Token      Secret // may be empty, for a public repository
 	ServerURL  string // http(s), without a slash at the end
 

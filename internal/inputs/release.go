@@ -154,9 +154,17 @@ func setRef(p *parser, value string) error {
 	if wrong {
 		return fmt.Errorf("must be a commit id or the name of a branch or tag %s", got(value))
 	}
+	if p.in.RefLive = value == refLive; p.in.RefLive && p.values["source"] == Workspace {
+		return errors.New("must not be live where the source is workspace, which has one commit: the checkout's; " +
+			"check out the commit that is live")
+	}
 	p.in.Ref = value
 	return nil
 }
+
+// refLive is the value of ref that means the commit that most hosts serve. A branch of this name is
+// refs/heads/live.
+const refLive = "live"
 
 func setToken(p *parser, value string) error {
 	value = strings.TrimSpace(value)

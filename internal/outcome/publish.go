@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,7 +23,7 @@ func Publish(rep *report.Report, r *Result, cause error) error {
 	if len(r.Hosts) > 0 {
 		first = r.Hosts[0]
 	}
-	all := append([]HostResult{}, r.Hosts...)
+	all := slices.Concat([]HostResult{}, r.Hosts, r.Left)
 	for _, name := range r.Skipped {
 		all = append(all, HostResult{Host: name, Outcome: Skipped})
 	}
@@ -113,6 +114,9 @@ func (r *Result) headline(f *Failure) string {
 		}
 		if len(r.Skipped) > 0 {
 			where += fmt.Sprintf("; left out: %s", strings.Join(r.Skipped, ", "))
+		}
+		for n, h := range r.Left {
+			where += []string{"; not in service any more: ", ", "}[min(n, 1)] + h.Host
 		}
 		if first.Maintenance {
 			where += ", and the site in maintenance"

@@ -26,6 +26,7 @@ const (
 	Restored    Outcome = "restored"  // failed after the switch; the old version serves again
 	Failed      Outcome = "failed"
 	Skipped     Outcome = "skipped" // of a host that was not reachable, and was left out
+	Left        Outcome = "left"    // of an instance that AWS took out of service in the course of the run
 )
 
 // Result is what a run leaves behind for the steps after it.
@@ -33,8 +34,9 @@ type Result struct {
 	Outcome   Outcome
 	Duration  time.Duration // of the whole run
 	Hosts     []HostResult
-	Skipped   []string // hosts that were not reachable, and were left out
-	Details   string   // Markdown
+	Skipped   []string     // hosts that were not reachable, and were left out
+	Left      []HostResult // instances that went in the course of the run; little is known of them
+	Details   string       // Markdown
 	Operation inputs.Operation
 	DryRun    bool
 	Server    string       // https://github.com or an Enterprise Server's address, whose links the summary may hold

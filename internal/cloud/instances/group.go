@@ -25,7 +25,14 @@ type member struct {
 // states are those of the members that are deployed to: the ones that get visitors, and those that
 // are about to, which a lifecycle hook holds meanwhile
 // (docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-lifecycle.html).
-var states = []string{"InService", "Pending:Wait"}
+var states = []string{"InService", pendingWait}
+
+const pendingWait = "Pending:Wait"
+
+// holds tells whether a hook keeps the group from putting an instance into service.
+func (g *group) holds(id string) bool {
+	return slices.ContainsFunc(g.Members, func(m member) bool { return m.ID == id && m.State == pendingWait })
+}
 
 func (g *group) inService() []string {
 	var ids []string

@@ -35,6 +35,8 @@ type Instance struct {
 	Public  string   `xml:"ipAddress"` // IPv4, as Private; each may be ""
 	Private string   `xml:"privateIpAddress"`
 	IPv6    []string `xml:"networkInterfaceSet>item>ipv6AddressesSet>item>ipv6Address"`
+
+	HeldBy string `xml:"-"` // the group that a hook keeps from putting it into service, "" for none
 }
 
 // Found are instances, in their order, and what people should know besides.
@@ -123,6 +125,11 @@ func (f *Finder) line(ctx context.Context, line Wanted, groups map[string]*group
 		}
 	}
 	all = slices.DeleteFunc(all, func(i Instance) bool { return i.State != running })
+	for n := range all {
+		if line.Group != "" && groups[line.Group].holds(all[n].ID) {
+			all[n].HeldBy = line.Group
+		}
+	}
 	slices.SortFunc(all, func(a, b Instance) int {
 		return cmp.Or(strings.Compare(a.Zone, b.Zone), strings.Compare(a.ID, b.ID))
 	})

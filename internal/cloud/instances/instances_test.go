@@ -19,6 +19,7 @@ import (
 type fakeAWS struct {
 	asked []url.Values
 	group string            // of the members, XML
+	hooks string            // of the group, XML
 	pages map[string]string // what DescribeInstances says, by the token of the page
 }
 
@@ -33,6 +34,11 @@ func (a *fakeAWS) finder(t *testing.T) *Finder {
 		if r.Form.Get("Action") == "DescribeAutoScalingGroups" {
 			_, _ = io.WriteString(w, "<DescribeAutoScalingGroupsResponse><DescribeAutoScalingGroupsResult><AutoScalingGroups>"+
 				a.group+"</AutoScalingGroups></DescribeAutoScalingGroupsResult></DescribeAutoScalingGroupsResponse>")
+			return
+		}
+		if r.Form.Get("Action") == "DescribeLifecycleHooks" {
+			_, _ = io.WriteString(w, "<DescribeLifecycleHooksResponse><DescribeLifecycleHooksResult><LifecycleHooks>"+
+				a.hooks+"</LifecycleHooks></DescribeLifecycleHooksResult></DescribeLifecycleHooksResponse>")
 			return
 		}
 		_, _ = io.WriteString(w, "<DescribeInstancesResponse>"+a.pages[r.Form.Get("NextToken")]+"</DescribeInstancesResponse>")
@@ -97,6 +103,9 @@ func TestInstancesOfAllPagesInOrder(t *testing.T) {
 		ids = append(ids, i.ID)
 		if i.Public != "192.0.2.7" || i.Private != "10.0.0.7" || i.IPv6[0] != "2001:db8::7" {
 			t.Errorf("addresses of %+v", i)
+		}
+		if held := i.ID == "i-2"; held != (i.HeldBy == "web") {
+			t.Errorf("%s is held by %q", i.ID, i.HeldBy)
 		}
 	}
 	if diff := cmp.Diff([]string{"i-9", "i-0", "i-2"}, ids); diff != "" {

@@ -1,0 +1,123 @@
+package deploy
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/clothesme/deploy-action/internal/cloud/instances"
+)
+
+// isFree tells whether no hook holds a host at its launch.
+func (d *Deployment) isFree(h *target) bool { return d.heldBy[h.Address.Alias] == "" }
+
+// holdOn has the hooks of hosts at their launch hold them until the run is over, which may take longer
+// than they would, and says what is wrong with these hooks.
+func (d *Deployment) holdOn(ctx context.Context) (stop func()) {
+	if len(d.heldBy) == 0 || !d.changes() {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		for pause := time.Duration(0); wait(ctx, pause) == nil; {
+			pause = d.holdEvery
+			for _, hook := range d.launchHooks(ctx) {
+				pause = min(pause, hook.For/3)
+				for id, group := range d.heldBy {
+					if group != hook.Group {
+						continue
+					}
+					err := d.with(ctx, func(from Instances) error { return from.Hold(ctx, hook, id) })
+					if err != nil && ctx.Err() == nil { // who lets it in meets the same
+						d.rep.Debug(fmt.Sprintf("hold %s: %v", id, err))
+					}
+				}
+			}
+		}
+	}()
+	return func() { cancel(); <-over }
+}
+
+// holdEvery is how often a hook hears at least that its instance is still at work: one holds it for an
+// hour by default, and for half a minute at least
+// (docs.aws.amazon.com/autoscaling/ec2/APIReference/API_PutLifecycleHook.html).
+const holdEvery = time.Minute
+
+// launchHooks are those that wait for this run. What is wrong with them is said once.
+func (d *Deployment) launchHooks(ctx context.Context) []instances.Hook {
+	if d.hooks != nil {
+		return d.hooks
+	}
+	d.hooks = []instances.Hook{}
+	for _, group := range slices.Compact(slices.Sorted(maps.Values(d.heldBy))) {
+		hook, err := d.hookOf(ctx, group)
+		if err != nil {
+			d.rep.Debug(fmt.Sprintf("launch hook of %s: %v", group, err))
+			continue
+		}
+		if hook.LetsGo {
+			d.rep.Warn("Launch hook", fmt.Sprintf("%s of the group %s lets an instance go into service %s after its launch "+
+				"although no deployment has succeeded there: set its default result to ABANDON", hook.Name, group, hook.For))
+		}
+		d.hooks = append(d.hooks, hook)
+	}
+	return d.hooks
+}
+
+func (d *Deployment) with(ctx context.Context, do func(Instances) error) error {
+	from, err := d.openInstances(ctx, d.account)
+	if err != nil {
+		return err
+	}
+	return do(from)
+}
+
+// hookOf finds the hook that waits for deployments: the only one at a group's launches, or the one
+// that is named so; others wait for something else.
+func (d *Deployment) hookOf(ctx context.Context, group string) (hook instances.Hook, err error) {
+	var hooks []instances.Hook
+	err = d.with(ctx, func(from Instances) (err error) {
+		hooks, err = from.Hooks(ctx, group)
+		return err
+	})
+	if err != nil {
+		return hook, err
+	}
+	var names []string
+	for _, h := range hooks {
+		names = append(names, h.Name)
+	}
+	ours := slices.Index(names, hookName)
+	switch {
+	case len(hooks) == 1:
+		return hooks[0], nil
+	case len(hooks) == 0:
+		return hook, fmt.Errorf("no hook holds what the group %s launches", group)
+	case ours < 0:
+		return hook, fmt.Errorf("%d hooks hold what the group %s launches (%s): name the one that waits for deployments %s",
+			len(names), group, strings.Join(names, ", "), hookName)
+	}
+	return hooks[ours], nil
+}
+
+// hookName is the one of several that waits for deployments.
+const hookName = "deploy-action"
+
+// letIn has the group put a host into service that its hook has held: the release is proved on all
+// hosts. A host that has it from its image is as good. Its load balancer registers it then.
+func (d *Deployment) letIn(ctx context.Context, h *target) (string, error) {
+	hook, err := d.hookOf(ctx, d.heldBy[h.Address.Alias])
+	if err == nil {
+		err = d.with(ctx, func(from Instances) error { return from.LetGo(ctx, hook, h.Address.Alias) })
+	}
+	if err != nil {
+		return "", fmt.Errorf("%w: %s stays out of service until the hook's time is over, which then decides", err,
+			h.Address.Alias)
+	}
+	return "it goes into service", nil
+}

@@ -1,0 +1,118 @@
+package deploy
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/clothesme/deploy-action/internal/cloud/instances"
+	"github.com/clothesme/deploy-action/internal/inputs"
+	"github.com/clothesme/deploy-action/scripts"
+)
+
+// What a launch hook holds gets visitors once the release is proved on all hosts, and not before.
+func TestWhatALaunchHookHolds(t *testing.T) {
+	deploys := instances.Hook{Group: "web", Name: "deploy-action", For: time.Hour}
+	warms := instances.Hook{Group: "web", Name: "warm", For: time.Hour}
+	for _, tt := range []struct {
+		name   string
+		hooks  []instances.Hook
+		do     func(*inputs.Inputs, fakeFleet, *fakeInstances)
+		fails  bool
+		letGo  string
+		says   string
+		silent string
+	}{
+		{
+			name: "the only hook", hooks: []instances.Hook{warms}, letGo: "let go warm i-2", says: "✓ let in: it goes into service",
+			silent: "set its default result",
+		},
+		{name: "of several the one of that name", hooks: []instances.Hook{warms, deploys}, letGo: "let go deploy-action i-2"},
+		{
+			name: "none of that name", hooks: []instances.Hook{warms, {Group: "web", Name: "logs"}},
+			says: "2 hooks hold what the group web launches (warm, logs): name the one that waits for deployments deploy-action",
+		},
+		{name: "no hook any more", says: "no hook holds what the group web launches: i-2 stays out of service"},
+		{
+			name: "AWS refuses", hooks: []instances.Hook{deploys}, says: "the role must be allowed",
+			do: func(_ *inputs.Inputs, _ fakeFleet, from *fakeInstances) {
+				from.denied = errors.New("the role must be allowed")
+			},
+		},
+		{
+			name: "another host is bad", hooks: []instances.Hook{deploys}, fails: true,
+			do: func(_ *inputs.Inputs, fl fakeFleet, _ *fakeInstances) {
+				fl[0].faults[scripts.Verify] = fault{kind: "error", code: scripts.ExitUnhealthy}
+			},
+		},
+		{
+			name: "a plan changes nothing", hooks: []instances.Hook{deploys}, silent: "✓ let in",
+			do: func(in *inputs.Inputs, _ fakeFleet, _ *fakeInstances) { in.DryRun = true },
+		},
+		{
+			name: "a hook that lets go by itself", hooks: []instances.Hook{{Group: "web", Name: "x", LetsGo: true, For: time.Hour}},
+			letGo: "let go x i-2", says: "x of the group web lets an instance go into service 1h0m0s after its launch",
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			fl := newFleet(t, 2)
+			in := findInputs()
+			in.Strategy = inputs.BlueGreen
+			found := foundAs(1, 2)
+			found.Instances[1].HeldBy = "web"
+			from := &fakeInstances{answers: []*instances.Found{found}, hooks: tt.hooks}
+			if tt.do != nil {
+				tt.do(in, fl, from)
+			}
+			marked := false
+			fl[1].does = func(verb scripts.Verb, _ scripts.Values) {
+				from.mu.Lock()
+				defer from.mu.Unlock()
+				marked = marked || verb == scripts.Mark
+				if !marked && slices.ContainsFunc(from.held, func(word string) bool { return strings.HasPrefix(word, "let") }) {
+					t.Errorf("it was let in before %s", verb)
+				}
+			}
+			_, log, _, err := fl.finding(t, in, from)
+			if (err != nil) != tt.fails || !strings.Contains(log, tt.says) || tt.silent != "" && strings.Contains(log, tt.silent) {
+				t.Fatalf("%v, want %q and not %q in\n%s", err, tt.says, tt.silent, log)
+			}
+			letGo := slices.DeleteFunc(slices.Clone(from.held), func(word string) bool { return strings.HasPrefix(word, "hold") })
+			if got := strings.Join(letGo, ", "); got != tt.letGo {
+				t.Errorf("%q, want %q", got, tt.letGo)
+			}
+		})
+	}
+}
+
+// A run may take longer than a hook holds an instance of which it hears nothing.
+func TestALaunchHookHearsThatARunIsAtWork(t *testing.T) {
+	fl := newFleet(t, 1)
+	in := findInputs()
+	in.Strategy = inputs.BlueGreen
+	found := foundAs(1)
+	found.Instances[0].HeldBy = "web"
+	from := &fakeInstances{
+		answers: []*instances.Found{found},
+		hooks:   []instances.Hook{{Group: "web", Name: "deploy-action", For: 3 * time.Millisecond}},
+	}
+	words := func() int {
+		from.mu.Lock()
+		defer from.mu.Unlock()
+		return len(from.held)
+	}
+	fl[0].does = func(verb scripts.Verb, _ scripts.Values) {
+		if verb != scripts.Build {
+			return
+		}
+		for deadline := time.Now().Add(time.Minute); words() < 3 && time.Now().Before(deadline); {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	_, log, _, err := fl.finding(t, in, from)
+	if n := words(); err != nil || n < 4 {
+		t.Fatalf("%v, the hook has heard %d words\n%s", err, n, log)
+	}
+}
