@@ -110,6 +110,13 @@ func TestFaultsOutsideNameTheFlag(t *testing.T) {
 			t.Errorf("no %q in\n%v", want, err)
 		}
 	}
+	for _, operation := range operations {
+		asked := operation == Deploy
+		_, err := ParseOutside(func(name string) string { return map[string]string{"INPUT_OPERATION": string(operation)}[name] })
+		if err == nil || strings.Contains(err.Error(), "--ref (or DEPLOY_REF)") != asked {
+			t.Errorf("with %s a commit is to be asked for: %t; got\n%v", operation, asked, err)
+		}
+	}
 	key, _ := newKey(t, "a passphrase")
 	env := map[string]string{"INPUT_KEY": key}
 	_, passphrase := ParseOutside(func(name string) string { return env[name] })

@@ -60,6 +60,9 @@ func (p *parser) read(f field, value string) {
 	if p.in.Outside && f.outside != "" {
 		f.required = f.outside
 	}
+	if f.name == "ref" && p.values["operation"] != string(Deploy) { // read before, and no other asks for a commit
+		f.required = ""
+	}
 	p.fault(f.name, check(f, value))
 }
 

@@ -141,7 +141,7 @@ func checkRepository(value string) error {
 
 // setRef follows git-check-ref-format(1), and refuses what git would take for an option.
 func setRef(p *parser, value string) error {
-	if objectID.MatchString(value) {
+	if value == "" || objectID.MatchString(value) {
 		p.in.Ref = strings.ToLower(value)
 		return nil
 	}
