@@ -59,6 +59,15 @@ func (p Process) unproved(repository string) string {
 	return ""
 }
 
+// toEnd says how what is left running is ended for good: a process that a service runs, as
+// Docker's do, would be there again after a kill, and what pm2 runs can't be told from others.
+func (p Process) toEnd() string {
+	if p.Unit != "" {
+		return fmt.Sprintf("end it then by what runs it, %s", p.Unit)
+	}
+	return fmt.Sprintf("end it then, with: kill %s, or by what would start it again, such as pm2", p.pid())
+}
+
 // adopt makes what listens in the slot the old version: it serves, and it has proved itself by
 // having done so.
 func (s *Slot) adopt() {
@@ -87,8 +96,8 @@ func takeOver(f *Facts, p *Position, include string) error {
 	switch {
 	case f.Outside != nil:
 		p.Notes = append(p.Notes, fmt.Sprintf("port %d, to which %s sends requests, is not one of the pair: "+
-			"its process (%s) serves until the switch, and goes on running after it; end it then, with: kill %s",
-			f.Line, include, f.Outside.Who, f.Outside.pid()))
+			"its process (%s) serves until the switch, and goes on running after it; %s",
+			f.Line, include, f.Outside.Who, f.Outside.toEnd()))
 	case f.Line != f.Slots[0].Port && f.Line != f.Slots[1].Port:
 		p.Notes = append(p.Notes, fmt.Sprintf("nothing listens on port %d, to which %s sends requests: "+
 			"the site is down until this deployment is through", f.Line, include))

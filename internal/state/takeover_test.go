@@ -140,7 +140,15 @@ func TestDecideOnAHostSetUpByHand(t *testing.T) {
 			facts: Facts{Slots: [2]Slot{idle(8080), idle(8081)}, Line: 9000, Outside: &oldProcess},
 			want: "port 9000, to which /etc/nginx/conf.d/service-url.inc sends requests, is not one of the pair: " +
 				"its process (pid 812, user ubuntu, command uvicorn) serves until the switch, and goes on running " +
-				"after it; end it then, with: kill 812",
+				"after it; end it then, with: kill 812, or by what would start it again, such as pm2",
+		},
+		{
+			name: "another port, which a service has",
+			facts: Facts{
+				Slots: [2]Slot{idle(8080), idle(8081)}, Line: 3000,
+				Outside: &Process{Who: "pid 900, user root, program docker-proxy", Holders: "900:1", Unit: "docker.service"},
+			},
+			want: "goes on running after it; end it then by what runs it, docker.service",
 		},
 		{
 			name:  "another port, where nothing listens",
