@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -81,9 +82,9 @@ func perform(ctx context.Context, rep *report.Report, in *inputs.Inputs, err err
 	result, err := deployment(in, rep, begin).Run(ctx)
 	if err != nil {
 		var failure *outcome.Failure
-		title := "Deployment failed"
+		title := failedTitle(in.Operation)
 		if errors.As(err, &failure) {
-			title = fmt.Sprintf("Deployment failed: %s", failure.Step)
+			title += ": " + failure.Step
 		}
 		rep.Error(title, err.Error())
 	}
@@ -93,6 +94,14 @@ func perform(ctx context.Context, rep *report.Report, in *inputs.Inputs, err err
 		return failure.ExitCode
 	}
 	return code
+}
+
+// failedTitle is the annotation's: of a deployment, or of the operation by its name.
+func failedTitle(operation inputs.Operation) string {
+	if operation == inputs.Deploy {
+		return "Deployment failed"
+	}
+	return strings.ToUpper(string(operation[:1])) + string(operation[1:]) + " failed"
 }
 
 func deployment(in *inputs.Inputs, rep *report.Report, begin time.Time) *deploy.Deployment {

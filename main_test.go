@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/clothesme/deploy-action/internal/inputs"
 )
 
 // The post step has nothing to say where nothing was begun, or all was ended; where it can't tidy
@@ -40,6 +42,16 @@ func TestPost(t *testing.T) {
 
 // The version that the image's build gives to the linker is the log's first line, whatever becomes
 // of the run.
+func TestTheTitleNamesWhatFailed(t *testing.T) {
+	for operation, want := range map[inputs.Operation]string{
+		inputs.Deploy: "Deployment failed", inputs.Rollback: "Rollback failed", inputs.Remove: "Remove failed",
+	} {
+		if got := failedTitle(operation); got != want {
+			t.Errorf("%s: %q, want %q", operation, got, want)
+		}
+	}
+}
+
 func TestVersionComesFirst(t *testing.T) {
 	dockerfile, err := os.ReadFile("Dockerfile")
 	if err != nil {

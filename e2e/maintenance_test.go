@@ -260,7 +260,7 @@ func TestMaintenanceOfASiteOfBefore(t *testing.T) {
 	}, "cp /etc/nginx/conf.d/shop.conf /var/lib/deploy-action/shop/site.conf; rm /var/lib/deploy-action/shop/maintenance.conf")
 	world.Failed(t, maintenance(w, "on", nil), "failed", "knew no maintenance: deploy once with this one",
 		"site: unchanged")
-	world.Says(t, w.Deploy(w.Commit(nil), nil), "one reload, the last")
+	world.Says(t, w.Deploy(w.Commit(nil), nil), "one reload, for new files")
 	w.Exec("rm /etc/sudoers.d/90-cloud-init-users; ! runuser -u ubuntu -- sudo -n true")
 	world.Failed(t, maintenance(w, "on", map[string]string{"maintenance-allow": "203.0.113.7"}), "failed",
 		"has to be written, since others are to get in")

@@ -309,7 +309,7 @@ func replacedUnderLoad(w *world.World, drain string) {
 	}
 	upload.answeredBy(second.Outputs["release"])
 	ended(second)
-	world.Says(w.T, second, "one reload, the last")
+	world.Says(w.T, second, "one reload, for new files")
 	if out := w.Exec("grep -rl invalid /etc/nginx/conf.d || true"); out != "" {
 		w.T.Errorf("what served the workers of before is still in %s", out)
 	}

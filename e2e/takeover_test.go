@@ -30,7 +30,7 @@ func TestTakeoverUnderLoad(t *testing.T) {
 			by := fmt.Sprintf("the version started by hand (pid %s, "+clone+" at %.7s)",
 				strings.TrimSpace(w.Exec("sed -n 's/.*pid \\([0-9]*\\)$/\\1/p' "+clone+"/my.log | head -1")), old)
 			bak := "/etc/nginx/conf.d/service-url.inc." + first.Outputs["release"] + ".bak"
-			world.Says(t, first, "port 8080 is active with "+by, "one reload, the last", by+" on port 8080 is stopped",
+			world.Says(t, first, "port 8080 is active with "+by, "one reload, for new files", by+" on port 8080 is stopped",
 				"as it was, it is kept in "+bak)
 			if !measured(t, first).Reloaded || first.Outputs["active-port"] != "8081" ||
 				first.Outputs["previous-port"] != "8080" {

@@ -181,7 +181,8 @@ func (d *Deployment) next(s step, h *target, cause error) string {
 		return d.place(h).Remedy(no.Code)
 	}
 	var shell *host.ShellError
-	if errors.As(cause, &shell) || s.name == "connect" || s.name == "read" || s.name == "resolve" ||
+	var https *httpsError
+	if errors.As(cause, &shell) || errors.As(cause, &https) || s.name == "connect" || s.name == "read" || s.name == "resolve" ||
 		s.name == "env-from" || s.name == "detect" && !host.Lost(cause) { // their errors carry the remedy
 		return "put right what is named above and run this workflow again"
 	}
@@ -196,6 +197,7 @@ func (d *Deployment) topic(s step, cause error) outcome.Topic {
 		none     *state.ChoiceError
 		down     *downError
 		shell    *host.ShellError
+		https    *httpsError
 		auth     *remote.AuthError
 		hostKey  *remote.HostKeyError
 		ofScript outcome.Topic
@@ -212,6 +214,8 @@ func (d *Deployment) topic(s step, cause error) outcome.Topic {
 		return outcome.TopicRollback
 	case errors.As(cause, &down):
 		return outcome.TopicDown
+	case errors.As(cause, &https):
+		return outcome.TopicHTTPS
 	case errors.As(cause, &hostKey):
 		return outcome.TopicHostKey
 	case errors.As(cause, &auth):

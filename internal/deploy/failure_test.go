@@ -38,6 +38,7 @@ func TestAFailureNamesItsSection(t *testing.T) {
 		{name: "restarted", step: "start", cause: errRestarted, want: outcome.TopicLost},
 		{name: "by its code", step: "health", cause: said(scripts.ExitDied), want: outcome.TopicEnds},
 		{name: "by its step", step: "check", cause: said(scripts.ExitCheck), want: outcome.TopicHost},
+		{name: "of HTTPS", step: "check", cause: &httpsError{errors.New("no")}, want: outcome.TopicHTTPS},
 		{name: "of this side", step: "resolve", cause: errors.New("no such bucket"), want: outcome.TopicS3},
 		{name: "neither", step: "plan", cause: errors.New("odd"), want: outcome.TopicTexts},
 		{

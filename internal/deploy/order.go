@@ -1,7 +1,6 @@
 package deploy
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -37,8 +36,10 @@ func (d *Deployment) inOrder(_ context.Context, h *target) (string, error) {
 	if h.Active.By.NewerThan(d.in.Run) {
 		return "", &state.OrderError{Last: h.Active.By}
 	}
-	return fmt.Sprintf("%s was put live by run %s",
-		cmp.Or(h.Active.Release, state.NoRelease), cmp.Or(h.Active.By.RunNo, "-")), nil
+	if h.Active.By.RunNo == "" {
+		return "no run of GitHub's put " + h.Active.Version() + " live, so any may follow", nil
+	}
+	return fmt.Sprintf("%s was put live by run %s", h.Active.Version(), h.Active.By.RunNo), nil
 }
 
 // anyOrder: who starts a run by hand, or an old one again, means just that commit.

@@ -25,8 +25,10 @@ func (f *fakeHost) remove(v scripts.Values) string {
 		f.loaded, f.flag, f.removed = false, "", "site"
 		return "reloaded=yes\n"
 	case "files":
-		if len(f.running) > 0 {
-			f.t.Errorf("services are deleted while %v run", f.running)
+		for port := range f.running {
+			if port != f.byHand {
+				f.t.Errorf("services are deleted while one runs on port %s", port)
+			}
 		}
 	case "root":
 		f.removed = "root"
@@ -90,6 +92,16 @@ func TestWithoutAConfirmationARemovalIsAList(t *testing.T) {
 				t.Errorf("no %q in the log or the summary:\n%s\n%s", want, log, result.Details)
 			}
 		}
+	}
+}
+
+// A version that was started by hand is not this action's: it is neither drained nor stopped.
+func TestARemovalLeavesWhatWasStartedByHand(t *testing.T) {
+	f := handMadeHost(t)
+	_, log, err := deployTo(t, f, removeInputs(true))
+	if err != nil || strings.Join(f.calls, ",") != "lock,port,remove list,remove site,remove files,remove root" || !f.running["8080"] ||
+		!strings.Contains(log, "detect: nothing of ai-server runs") {
+		t.Errorf("%v, calls %v\n%s", err, f.calls, log)
 	}
 }
 

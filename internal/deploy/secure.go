@@ -36,8 +36,8 @@ func (d *Deployment) chooseTLS(h *target, version string) error {
 		d.warnOnce(h, "HTTPS of "+h.Address.Name, "the site has been reached by HTTPS, and is plain HTTP from now on: "+
 			"who comes to its address with https:// finds nothing any more")
 	case d.op.live || d.op.success == outcome.SetUp:
-		return errors.New("the site of this host is reached by HTTPS, and this run has neither the input https nor " +
-			"tls-certificate: give it what its deployments had, or https: off, if it is to be plain HTTP again")
+		return &httpsError{errors.New("the site of this host is reached by HTTPS, and this run has neither the input https nor " +
+			"tls-certificate: give it what its deployments had, or https: off, if it is to be plain HTTP again")}
 	}
 	return nil
 }
@@ -60,10 +60,13 @@ func (d *Deployment) canSecure(h *target) error {
 	if !h.TheirSite || !d.in.HTTPS.Wanted() {
 		return nil
 	}
-	return fmt.Errorf("the inputs https and tls-certificate are for the site that this action writes, and on this "+
-		"host a server block of your own includes %s: leave them out, and give that block its certificate, as "+
-		"docs/https.md says", d.in.NginxInclude)
+	return &httpsError{fmt.Errorf("the inputs https and tls-certificate are for the site that this action writes, and "+
+		"on this host a server block of your own includes %s: leave them out, and give that block its certificate, as "+
+		"docs/https.md says", d.in.NginxInclude)}
 }
+
+// httpsError is about inputs of HTTPS that do not fit the host; it carries its remedy.
+type httpsError struct{ error }
 
 // hasOwn tells whether the host has the certificate that the user gives, or is to get one itself.
 func (d *Deployment) hasOwn(h *target) bool {

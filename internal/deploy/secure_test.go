@@ -127,6 +127,10 @@ func TestHTTPSIsNotForgotten(t *testing.T) {
 			if tt.want == "" != (err == nil) || err != nil && !strings.Contains(err.Error(), tt.want) || f.siteCertificate != tt.site {
 				t.Errorf("%v, the site has %q\n%s", err, f.siteCertificate, log)
 			}
+			if err != nil && !strings.HasSuffix(err.Error(), "\nnext: put right what is named above and run this workflow again; more: "+
+				outcome.TopicHTTPS.URL()) {
+				t.Errorf("what to do is not said:\n%v", err)
+			}
 			if warned := strings.Contains(log, "is plain HTTP from now on"); warned != in.HTTPS.Off {
 				t.Errorf("warned: %t\n%s", warned, log)
 			}

@@ -39,7 +39,7 @@ func (d *Deployment) switchOver(ctx context.Context, h *target) (string, error) 
 	h.switchedAt = time.UnixMilli(flag.Millis("switched_at").Milliseconds())
 	how := "renamed the flag, no reload"
 	if h.reloaded {
-		how = "nginx has loaded the site (one reload, the last)"
+		how = "nginx has loaded the site (one reload, for new files)"
 	}
 	return fmt.Sprintf("requests go to port %s: %s", h.idlePort(), how), flag.Err()
 }

@@ -36,8 +36,8 @@ func TestTakeoverIsThisList(t *testing.T) {
 		t.Errorf("calls (-want +got):\n%s", diff)
 	}
 	for _, words := range []string{
-		"port 8080 is active with " + theVersionByHand, "(one reload, the last)",
-		theVersionByHand + " on port 8080 is stopped",
+		"port 8080 is active with " + theVersionByHand, "(one reload, for new files)",
+		"no run of GitHub's put " + theVersionByHand + " live", theVersionByHand + " on port 8080 is stopped",
 	} {
 		if !strings.Contains(log, words) {
 			t.Errorf("the log lacks %q:\n%s", words, log)

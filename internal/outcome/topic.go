@@ -30,6 +30,7 @@ const (
 	TopicAnswer      Topic = "the-application-does-not-answer-the-health-check"
 	TopicNginx       Topic = "nginx"
 	TopicCertificate Topic = "there-is-no-certificate"
+	TopicHTTPS       Topic = "https"
 	TopicMaintenance Topic = "maintenance"
 	TopicRemove      Topic = "taking-an-application-off-a-host"
 	TopicRetire      Topic = "retiring-the-old-version"
