@@ -227,6 +227,16 @@ func TestHostsGetOneVersionOfAModel(t *testing.T) {
 	for _, host := range fl {
 		(&modelWorld{host, w.s3, nil}).has("8080", found)
 	}
+
+	// A host that lacks a release would get today's model with it.
+	first := result.Outputs["release"]
+	second := w.Run(w.Job(w.Commit(nil), fl.with(nil)))
+	fl.ended(second, "deployed")
+	fl[1].Exec("rm -r /home/ubuntu/shop/releases/" + first)
+	world.Failed(t, w.Run(w.Job("", fl.with(map[string]string{"operation": "rollback"}))), "failed",
+		"resolve: release "+first+" was made with other files from S3 than the input \"assets\" finds now",
+		"next: deploy commit "+sha[:7]+" with the input \"ref\"")
+	fl.live(second, "8081")
 }
 
 func TestAssetThatCannotBeHadLeavesTheOldVersion(t *testing.T) {

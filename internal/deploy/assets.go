@@ -13,6 +13,7 @@ import (
 	"github.com/clothesme/deploy-action/internal/cloud/s3"
 	"github.com/clothesme/deploy-action/internal/host"
 	"github.com/clothesme/deploy-action/internal/inputs"
+	"github.com/clothesme/deploy-action/internal/state"
 	"github.com/clothesme/deploy-action/scripts"
 )
 
@@ -51,7 +52,46 @@ func (d *Deployment) resolve(ctx context.Context) (string, error) {
 	for _, h := range d.hosts {
 		h.assets = slices.Clone(d.assets)
 	}
-	return fmt.Sprintf("%d found, %s in all", len(d.assets), megabytes(size)), nil
+	return fmt.Sprintf("%d found, %s in all", len(d.assets), megabytes(size)), d.sameAssets()
+}
+
+// sameAssets refuses a rollback by which hosts that have to fetch their release would get other files
+// with it than it has on the others.
+func (d *Deployment) sameAssets() error {
+	var lacking []*target
+	var holder *target
+	var has []string
+	for _, h := range d.present() {
+		if h.lacks {
+			lacking = append(lacking, h)
+			continue
+		}
+		for _, r := range h.releases {
+			if r.ID == h.release && holder == nil {
+				holder, has = h, r.Assets
+			}
+		}
+	}
+	if len(lacking) == 0 || len(has) == 0 { // more files than it had do no harm
+		return nil
+	}
+	known, same := map[string]bool{}, true
+	for _, a := range d.assets {
+		ids := a.object.IDs(a.SHA256)
+		same = same && slices.ContainsFunc(ids, func(id string) bool { return slices.Contains(has, id) })
+		for _, id := range ids {
+			known[id] = true
+		}
+	}
+	if same && !slices.ContainsFunc(has, func(id string) bool { return !known[id] }) {
+		return nil
+	}
+	return &state.ChoiceError{
+		Cause: fmt.Errorf("release %s was made with other files from S3 than the input \"assets\" finds now, as %s "+
+			"tells, and would get these on hosts that do not have it: %s", holder.release, holder.Address.Name, namesOf(lacking)),
+		Next: fmt.Sprintf("deploy commit %.7s with the input \"ref\", so that all hosts get the same, or name a release "+
+			"that all of them have with the input \"release\"", holder.commit),
+	}
 }
 
 func (d *Deployment) lookUpAssets(ctx context.Context) ([]asset, error) {

@@ -230,6 +230,73 @@ func TestHostsGetOneVersionOfAnAsset(t *testing.T) {
 	}
 }
 
+// A host that has to fetch the release of a rollback gets the files that it has on the others, or
+// none goes back.
+func TestARollbackBringsTheSameAssets(t *testing.T) {
+	const now, before = "20261122T000000Z-aaaaaaa", "20261121T000000Z-9999999"
+	sum := strings.Repeat("ab", 32)
+	for _, tt := range []struct {
+		name  string
+		has   string // the release on the hosts that have it, by the names of its files
+		input []inputs.Asset
+		fails string
+	}{
+		{name: "the same", has: "aa", input: []inputs.Asset{{Bucket: "models", Key: "a", Path: "m/a"}}},
+		{
+			name: "the same, proved in another way now", has: "aa aa",
+			input: []inputs.Asset{{Bucket: "models", Key: "a", Path: "m/a", SHA256: sum}},
+		},
+		{name: "none then", input: []inputs.Asset{{Bucket: "models", Key: "a", Path: "m/a"}}},
+		{
+			name: "another one", has: "cc", input: []inputs.Asset{{Bucket: "models", Key: "a", Path: "m/a"}},
+			fails: "resolve: ",
+		},
+		{
+			name: "one of two", has: "aa cc", input: []inputs.Asset{{Bucket: "models", Key: "a", Path: "m/a"}},
+			fails: "resolve: ",
+		},
+		{
+			name: "one more", has: "aa", input: []inputs.Asset{
+				{Bucket: "models", Key: "a", Path: "m/a"}, {Bucket: "models", Key: "b", Path: "m/b"},
+			},
+			fails: "resolve: ",
+		},
+		{name: "one, and none is asked for now", has: "aa", fails: "agree: "},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			fl := newFleet(t, 3)
+			in := fl.inputs()
+			in.Operation, in.Assets = inputs.Rollback, tt.input
+			for i, f := range fl {
+				f.lists = "release_0=" + now + " " + oldCommit + " 2\n"
+				if i == 2 {
+					continue
+				}
+				f.lists += "release_1=" + before + " " + oldCommit + " 1\n"
+				if tt.has != "" {
+					f.lists += "assets_1=" + tt.has + "\n"
+				}
+			}
+			fl[0].store = &fakeStore{until: time.Now().Add(time.Hour), objects: map[string]s3.Object{
+				"models/a": {ETag: "aa", MD5: "aa", Size: 3}, "models/b": {ETag: "bb", MD5: "bb", Size: 3},
+			}}
+			_, log, err := fl.deploy(t, in)
+			if tt.fails == "" {
+				if err != nil || fl.flags() != "8081 8081 8081" || len(assetCalls(fl[2])) != 1 || len(assetCalls(fl[0])) != 0 {
+					t.Errorf("%v, flags %s, %v\n%s", err, fl.flags(), fl[2].calls, log)
+				}
+				return
+			}
+			want := tt.fails + "release " + before + " was made with other files from S3 than the input \"assets\" finds now, as " +
+				"web-1 tells, and would get these on hosts that do not have it: web-3\n"
+			if err == nil || !strings.Contains(err.Error(), want) || fl.flags() != "8080 8080 8080" ||
+				!strings.Contains(err.Error(), "next: deploy commit aaaaaaa with the input \"ref\"") {
+				t.Errorf("%v, flags %s; want %q", err, fl.flags(), want)
+			}
+		})
+	}
+}
+
 func TestEveryPartOfASignedURLThatOpensItIsMasked(t *testing.T) {
 	const signed = "https://b.s3.amazonaws.com/k?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Security-Token=Fw%2BoG%3D&X-Amz-Signature=0123abcd&x-id=GetObject"
 	if diff := cmp.Diff([]string{signed, "Fw%2BoG%3D", "Fw+oG=", "0123abcd"}, signatures(signed)); diff != "" {

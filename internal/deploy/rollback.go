@@ -56,7 +56,10 @@ func (d *Deployment) chooseForAll(context.Context) (string, error) {
 			chosen.ID, chosen.Commit, namesOf(lacking)))
 		d.warnOfEmpty()
 	}
-	return fmt.Sprintf("%s, commit %.7s: %s", chosen.ID, chosen.Commit, chosen.Why), nil
+	if len(d.in.Assets) == 0 { // else it is known once they are looked up
+		err = d.sameAssets()
+	}
+	return fmt.Sprintf("%s, commit %.7s: %s", chosen.ID, chosen.Commit, chosen.Why), err
 }
 
 // hasIt tells whether a rollback finds its release on the host.

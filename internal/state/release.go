@@ -17,10 +17,11 @@ import (
 type Release struct {
 	ID     string
 	Commit string
-	Live   bool // it has served, and proved itself, at some time
-	Socket bool // its start command takes a socket, as the strategy in-place has it
-	Works  bool // it has processes beside the one that serves, or jobs
-	Turn   int  // its place in the order in which releases first did; 0 when not known
+	Live   bool     // it has served, and proved itself, at some time
+	Socket bool     // its start command takes a socket, as the strategy in-place has it
+	Works  bool     // it has processes beside the one that serves, or jobs
+	Turn   int      // its place in the order in which releases first did; 0 when not known
+	Assets []string // what names the contents of those that it has
 }
 
 // Fits refuses another strategy than that with which the release was deployed.
@@ -58,9 +59,13 @@ func ReadReleases(res *scripts.Results) (releases []Release, history []string, e
 			return nil, nil, fmt.Errorf("the host lists a release as %.80q", line)
 		}
 		turn, err := strconv.Atoi(m[3])
-		releases = append(releases, Release{
+		release := Release{
 			ID: m[1], Commit: m[2], Live: err == nil, Socket: m[4] != "", Works: m[5] != "", Turn: turn,
-		})
+		}
+		if key := fmt.Sprintf("assets_%d", n); res.Has(key) {
+			release.Assets = strings.Fields(res.Text(key))
+		}
+		releases = append(releases, release)
 	}
 	history, err = ReadHistory(res)
 	return releases, history, err

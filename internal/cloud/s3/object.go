@@ -192,6 +192,17 @@ func (o Object) ID(p Proof) string {
 	return shortSum(o.ETag)
 }
 
+// IDs are all that the content may be named by; which it is depends on how it is proved.
+func (o Object) IDs(given string) []string {
+	ids := []string{o.ID(Unproved)}
+	for _, digest := range []string{given, o.SHA256, o.Noted, o.MD5, o.Parts} {
+		if digest != "" {
+			ids = append(ids, digest)
+		}
+	}
+	return ids
+}
+
 // Download names an unfinished download, which can be gone on with as long as the object is the
 // same.
 func (o Object) Download() string {
