@@ -36,16 +36,16 @@ main() {
 # find_base: sets base to the active release if it came from a workspace, else to the newest
 # complete one that did.
 find_base() {
-  local id
-  while IFS= read -r id; do
+  local id ids n
+  ids=("$path"/releases/*) # in their order
+  for ((n = ${#ids[@]}; n >= 0; n--)); do
+    id=$active
+    if ((n < ${#ids[@]})); then id=${ids[n]##*/}; fi
     [[ $id =~ ^[0-9]{8}T[0-9]{6}Z-[0-9a-f]{7}$ && -s $path/releases/$id/.deploy-action/seal ]] || continue
     [[ -e $path/releases/$id/.deploy-action/complete ]] || continue
     base=$id
     return
-  done < <(
-    printf '%s\n' "$active"
-    find "$path/releases" -mindepth 1 -maxdepth 1 -type d -printf '%f\n' | sort -r
-  )
+  done
 }
 
 # true_lines FOLDER: its manifest less the files that are not as the seal has them, and less its

@@ -18,8 +18,10 @@ main() {
   own_lock
   expendable
   own=$partial/.deploy-action
-  rm -rf -- "$partial"
-  mkdir -- "$partial"
+  mkdir -- "$partial" 2>/dev/null || {
+    rm -rf -- "$partial"
+    mkdir -- "$partial"
+  }
   if [[ $compressed == yes ]]; then unpack=-xzf; else unpack=-xf; fi
   # 128 KiB at a time: by default tar reads and writes 10, which keeps a processor busy with system
   # calls.
@@ -34,15 +36,16 @@ main() {
     || die "$EX_RECEIVE" "what was sent and what is here do not add up to the release"
 
   cd -- "$partial"
-  paths d | xargs -0r mkdir -p --
+  paths d | xargs -r -d '\n' mkdir -p --
   if [[ -s $transfer/kept ]]; then
     cd -- "$path/releases/$base"
     # A link costs nothing. It is safe as long as nobody writes to the file in place: a shared file
     # has no write permission.
     if [[ $share == yes ]]; then
-      paths f | xargs -0r nice -n 10 cp --no-dereference --link --parents -t "$partial" --
+      paths f | xargs -r -d '\n' nice -n 10 cp --no-dereference --link --parents -t "$partial" --
     else
-      paths f | xargs -0r nice -n 10 cp --no-dereference --preserve=mode,timestamps --reflink=auto --parents -t "$partial" --
+      paths f \
+        | xargs -r -d '\n' nice -n 10 cp --no-dereference --preserve=mode,timestamps --reflink=auto --parents -t "$partial" --
     fi
   fi
   find "$partial" -mindepth 1 -path "$own" -prune -o -printf '%y\t%m\t%s\t%l\t%P\t%i\t%T@\n' >"$transfer/found"
@@ -79,8 +82,8 @@ watch() {
   done
 }
 
-# paths KIND: those that are taken from the host, each ended by a NUL.
-paths() { awk -F '\t' -v kind="$1" '$1 == kind { print $5 }' "$transfer/kept" | tr '\n' '\0'; }
+# paths KIND: those that are taken from the host, a line each: none has a line break in it.
+paths() { awk -F '\t' -v kind="$1" '$1 == kind { print $5 }' "$transfer/kept"; }
 
 # complete: does the folder hold just what the manifest says, by kind, mode, size and target?
 # Contents were checked on the way: the runner hashed what it sent, SSH lets no bit of it change,
