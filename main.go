@@ -108,7 +108,7 @@ func deployment(in *inputs.Inputs, rep *report.Report, begin time.Time) *deploy.
 	account := deploy.Account(in, rep)
 	dial := host.SSH(remote.Config{
 		Signer: in.Signer, Login: deploy.Login(in, account), HostKeys: in.HostKeys, Jumps: in.Jumps,
-		Pin: deploy.Pin(in, account), ConnectTimeout: in.ConnectTimeout,
+		Tunnel: deploy.Tunnel(in, account), Pin: deploy.Pin(in, account), ConnectTimeout: in.ConnectTimeout,
 	}, deploy.NewDoor(in, rep, account))
 	return deploy.New(in, rep, dial, deploy.S3, begin).As(account)
 }

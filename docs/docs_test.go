@@ -21,7 +21,7 @@ var sources = []string{
 	"../internal/cloud", "../internal/cloud/s3", "../internal/cloud/parameters", "../internal/cloud/query",
 	"../internal/cloud/targets",
 	"../internal/cloud/instances", "../internal/cloud/group",
-	"../internal/cloud/connect", "../internal/cloud/hostkeys", "../internal/workspace",
+	"../internal/cloud/connect", "../internal/cloud/endpoint", "../internal/cloud/hostkeys", "../internal/workspace",
 	"../internal/exclude", "../remote", "../scripts", "../scripts/lib",
 }
 

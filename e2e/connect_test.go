@@ -2,7 +2,11 @@ package e2e
 
 import (
 	"encoding/json"
+	"maps"
+	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -36,6 +40,8 @@ systemctl reload ssh`)
 		}
 		_, _ = w.Host.Exec(w.Ctx, "echo '"+key.SSHPublicKey+"' >/run/instance-connect-"+key.InstanceOSUser)
 	})
+	network := strings.TrimSpace(w.boto(`print(client("ec2").describe_instances(InstanceIds=["` + ids[0] +
+		`"])["Reservations"][0]["Instances"][0]["VpcId"])`))
 	needs := []string{"instances", "access", "host-keys", "security-group"}
 	w.role(w.ofPage(group, "", needs...))
 	with := map[string]string{
@@ -88,4 +94,74 @@ systemctl reload ssh`)
 	with["instances"], with["host"] = "", "ubuntu@"+ids[0]
 	result = w.Run(w.found("main", with))
 	world.Says(t, result, "✓ find: 1 by "+ids[0], "the role must be allowed ec2:RevokeSecurityGroupIngress", "✓ connect: ")
+
+	maps.DeleteFunc(with, func(name, _ string) bool {
+		return name == "operation" || name == "security-group" || name == "runner-cidr"
+	})
+	w.goesThroughAnEndpoint(network, with)
+}
+
+// goesThroughAnEndpoint deploys where nothing but an endpoint leads to the host: no address of it is
+// right.
+func (w *awsWorld) goesThroughAnEndpoint(network string, with map[string]string) {
+	w.T.Helper()
+	const hidden = "10.255.0.7"
+	listens := true
+	endpoint := &aws.Endpoint{
+		ID: "eice-0123456789abcdef0", VPC: network,
+		To: func(private string) string {
+			if private != hidden || !listens {
+				return "127.0.0.1:1"
+			}
+			return w.Host.Addr()
+		},
+		Secret: func(string) string { return w.env["AWS_SECRET_ACCESS_KEY"] },
+	}
+	if err := endpoint.Serve(w.Ctx, net.JoinHostPort(world.Shared.Lab.Gateway(), "0")); err != nil {
+		w.T.Fatal(err)
+	}
+	w.T.Cleanup(func() { _ = endpoint.Close() })
+	w.bridge.Has(endpoint)
+	w.bridge.After("DescribeInstances", func(c *aws.Call) {
+		c.Answer = []byte(strings.ReplaceAll(string(c.Answer), ">"+w.Host.IP+"<", ">"+hidden+"<"))
+	})
+	w.env["SSL_CERT_FILE"] = filepath.Join(w.Runner.Workspace, "endpoint.pem")
+	if err := os.WriteFile(w.env["SSL_CERT_FILE"], endpoint.CA(), 0o644); err != nil {
+		w.T.Fatal(err)
+	}
+	with["connect-endpoint"] = "auto"
+	needs := []string{"instances", "access", "host-keys", "connect-endpoint"}
+	w.role(w.ofPage("", "", needs...))
+
+	// A connection that the endpoint ends is made anew, in the middle of a deployment.
+	w.Exec("touch /tmp/hold")
+	with["before-start"] = "echo holding; until [ ! -e /tmp/hold ]; do sleep 0.1; done"
+	running, err := w.Runner.Start(w.Ctx, w.found(w.Commit(nil), with))
+	if err == nil {
+		err = running.WaitLog(w.Ctx, "│ holding")
+	}
+	if err == nil {
+		endpoint.End("The tunnel is too old")
+		err = running.WaitLog(w.Ctx, "connected again")
+	}
+	if err != nil {
+		w.T.Fatal(err)
+	}
+	w.Exec("rm /tmp/hold")
+	result, err := running.Wait()
+	if err != nil || result.Outputs["outcome"] != "deployed" || endpoint.Opened() != 2 {
+		w.T.Fatalf("%v: %d tunnels, outputs %v\n%s", err, endpoint.Opened(), result.Outputs, result.Log())
+	}
+	world.Says(w.T, result, "ubuntu@"+hidden+", through the Instance Connect Endpoint of its network",
+		"the endpoint eice-0123456789abcdef0 has ended the connection: The tunnel is too old")
+	w.Serves(result.Outputs["release"])
+
+	with["operation"], with["before-start"] = "status", ""
+	for _, action := range []string{"ec2:DescribeInstanceConnectEndpoints", "ec2-instance-connect:OpenTunnel"} {
+		w.role(w.ofPage("", action, needs...))
+		world.Failed(w.T, w.Run(w.found("main", with)), "failed", "connect: ", "the role must be allowed "+action)
+	}
+	w.role(w.ofPage("", "", needs...))
+	listens, with["connect-timeout"] = false, "1s"
+	world.Failed(w.T, w.Run(w.found("main", with)), "failed", "does not get through to "+hidden+":22 (Unable to connect to target)")
 }

@@ -36,6 +36,11 @@ type Config struct {
 	KeepaliveInterval time.Duration // between two signs of life
 	KeepaliveMax      int           // intervals without an answer until the connection counts as lost
 
+	// Tunnel makes the connection to the host, in place of TCP and of Jumps. Its *[DialError], also of
+	// the connection before the host has said anything, is what [Dial] goes by; any other error ends the
+	// dialling.
+	Tunnel func(ctx context.Context, host Host) (net.Conn, error)
+
 	// DialContext makes the TCP connection, to the first host on the way if there is one; nil means
 	// a net.Dialer.
 	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
@@ -194,9 +199,12 @@ func attempt(ctx context.Context, host Host, cfg Config, algos []string, via *Cl
 	}
 	_ = w.Close()
 	var refused *HostKeyError
+	var behind *DialError // of a tunnel that ends before the host
 	switch {
 	case errors.As(err, &refused):
 		return nil, refused
+	case errors.As(err, &behind):
+		return nil, behind
 	case ctx.Err() != nil:
 		return nil, timeoutError(host, cfg, true)
 	}
@@ -208,11 +216,32 @@ func connect(ctx context.Context, host Host, cfg Config, via *Client) (*wire, er
 		conn, err := via.onward(ctx, host, cfg)
 		return &wire{Conn: conn, via: via}, err
 	}
+	if cfg.Tunnel != nil {
+		conn, err := cfg.Tunnel(ctx, host)
+		if err != nil {
+			return nil, tunnelError(ctx, host, cfg, err)
+		}
+		return &wire{Conn: conn}, nil
+	}
 	conn, err := cfg.DialContext(ctx, "tcp", host.Addr())
 	if err != nil {
 		return nil, connectError(ctx, host, cfg, err)
 	}
 	return &wire{Conn: conn}, nil
+}
+
+func tunnelError(ctx context.Context, host Host, cfg Config, err error) error {
+	var failed *DialError
+	switch {
+	case errors.As(err, &failed):
+		return failed
+	case ctx.Err() != nil:
+		return &DialError{
+			Host: host, Kind: Unreachable, Via: "a tunnel",
+			Err: fmt.Errorf("no tunnel to it came about within %s", cfg.ConnectTimeout),
+		}
+	}
+	return fmt.Errorf("connect to %s: %w", host, err)
 }
 
 func connectError(ctx context.Context, host Host, cfg Config, err error) error {

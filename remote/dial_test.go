@@ -279,6 +279,81 @@ func TestDialTriesAgain(t *testing.T) {
 	}
 }
 
+// silence is a connection on which a tunnel tells that it does not get to the host.
+type silence struct {
+	net.Conn
+	err error
+}
+
+func (s silence) Read([]byte) (int, error) { return 0, s.err }
+
+func TestDialThroughATunnel(t *testing.T) {
+	signer := sshtest.Signer(t, "ed25519")
+	s := sshtest.Start(t, sshtest.Options{Authorized: []ssh.PublicKey{signer.PublicKey()}})
+	target := remote.Host{User: "ubuntu", Name: "10.0.0.7", Alias: "i-1"}
+	behind := &remote.DialError{Host: target, Kind: remote.Unreachable, Passing: true, Via: "eice-1", Err: errors.New("no way")}
+	there := func() (net.Conn, error) { return new(net.Dialer).DialContext(t.Context(), "tcp", hostOf(s).Addr()) }
+	for _, tt := range []struct {
+		name   string
+		first  func(context.Context) (net.Conn, error)
+		tries  int
+		wrong  string
+		always bool
+	}{
+		{name: "at once", first: func(context.Context) (net.Conn, error) { return there() }, tries: 1},
+		{name: "at the second try", first: func(context.Context) (net.Conn, error) { return nil, behind }, tries: 2},
+		{name: "when it answers", first: func(context.Context) (net.Conn, error) {
+			conn, err := there()
+			return silence{conn, behind}, err
+		}, tries: 2},
+		{
+			name: "never", first: func(context.Context) (net.Conn, error) { return nil, behind }, always: true,
+			wrong: "connect to ubuntu@10.0.0.7: no way",
+		},
+		{
+			name: "refused", first: func(context.Context) (net.Conn, error) { return nil, errors.New("the role must be allowed") },
+			tries: 1, wrong: "connect to ubuntu@10.0.0.7: the role must be allowed",
+		},
+		{
+			name: "nobody says anything", first: func(ctx context.Context) (net.Conn, error) { <-ctx.Done(); return nil, ctx.Err() },
+			tries: 1, wrong: "connect to ubuntu@10.0.0.7: no tunnel to it came about within " + soon.String(),
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tries := 0
+			cfg := remote.Config{
+				Signer: signer, HostKeys: remote.InsecureHostKeys(),
+				Tunnel: func(ctx context.Context, host remote.Host) (net.Conn, error) {
+					if tries++; host != target {
+						t.Errorf("a tunnel to %v", host)
+					}
+					if tries == 1 || tt.always {
+						return tt.first(ctx)
+					}
+					return there()
+				},
+				DialContext: func(context.Context, string, string) (net.Conn, error) {
+					t.Error("dialled past the tunnel")
+					return nil, errors.New("dialled")
+				},
+			}
+			if tt.wrong != "" {
+				cfg.ConnectTimeout = soon
+			}
+			client, err := remote.Dial(t.Context(), target, cfg)
+			if client != nil {
+				_ = client.Close()
+			}
+			if tt.wrong == "" && err != nil || tt.wrong != "" && (err == nil || err.Error() != tt.wrong) {
+				t.Errorf("err = %v, want %q", err, tt.wrong)
+			}
+			if tries != tt.tries && !tt.always {
+				t.Errorf("%d tries, want %d", tries, tt.tries)
+			}
+		})
+	}
+}
+
 func TestDialEndsWithItsContext(t *testing.T) {
 	reason := errors.New("cancelled by the test")
 	l := listen(t)

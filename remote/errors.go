@@ -66,7 +66,7 @@ type DialError struct {
 	Kind      DialKind
 	Connected bool   // TCP was up: a Timeout is then not a matter of firewalls
 	Passing   bool   // as of a host that is busy or starting: another try may get through
-	Via       string // the host on the way that was to connect to it, "" for this machine
+	Via       string // what is on the way and was to connect to it, "" for this machine
 	Err       error
 }
 

@@ -52,7 +52,7 @@ func ParsePolicy(text string) (*Policy, error) {
 			return nil, fmt.Errorf("policy %s: a statement must allow actions on resources", text)
 		}
 		for operator := range s.Condition {
-			if operator != "StringEquals" {
+			if operator != "StringEquals" && operator != "NumericEquals" {
 				return nil, fmt.Errorf("policy %s: the condition %s is not known here", text, operator)
 			}
 		}
@@ -79,9 +79,11 @@ func (p *Policy) allows(action, resource string, facts map[string]string) bool {
 		}) {
 			return false
 		}
-		for key, values := range s.Condition["StringEquals"] {
-			if fact, known := facts[key]; !known || !slices.Contains(values, fact) {
-				return false
+		for _, condition := range s.Condition {
+			for key, values := range condition {
+				if fact, known := facts[key]; !known || !slices.Contains(values, fact) {
+					return false
+				}
 			}
 		}
 		return true

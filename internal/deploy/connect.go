@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/clothesme/deploy-action/internal/inputs"
 	"github.com/clothesme/deploy-action/internal/outcome"
 	"github.com/clothesme/deploy-action/scripts"
 )
@@ -34,6 +35,12 @@ func (d *Deployment) connect(ctx context.Context, h *target) (string, error) {
 	var through string
 	for _, jump := range d.in.Jumps {
 		through += ", through " + jump.Host.String()
+	}
+	if d.in.ConnectEndpoint != "" {
+		through = ", through the Instance Connect Endpoint " + d.in.ConnectEndpoint
+		if d.in.ConnectEndpoint == inputs.OwnEndpoint {
+			through = ", through the Instance Connect Endpoint of its network"
+		}
 	}
 	return fmt.Sprintf("%s%s, %s", h.Address, through, who), nil
 }

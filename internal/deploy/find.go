@@ -119,8 +119,12 @@ func (d *Deployment) hostOf(i instances.Instance) (remote.Host, error) {
 	if len(i.IPv6) > 0 {
 		ipv6 = i.IPv6[0]
 	}
+	auto := cmp.Or(i.Public, i.Private, ipv6)
+	if d.in.ConnectEndpoint != "" {
+		auto = cmp.Or(i.Private, ipv6)
+	}
 	address := map[inputs.Address]string{
-		inputs.AddressAuto: cmp.Or(i.Public, i.Private, ipv6), inputs.AddressPublic: i.Public,
+		inputs.AddressAuto: auto, inputs.AddressPublic: i.Public,
 		inputs.AddressPrivate: i.Private, inputs.AddressIPv6: ipv6,
 	}[d.in.Address]
 	if address == "" {

@@ -1,6 +1,7 @@
 package inputs
 
 import (
+	"maps"
 	"net/netip"
 	"strings"
 	"testing"
@@ -81,7 +82,6 @@ func TestAKeyForEachLogin(t *testing.T) {
 			t.Errorf("%s: %v, want %q", tt.input, err, tt.want)
 		}
 	}
-	all["proxy-jump"], all["proxy-jump-key"] = "bastion.example.com", key
 	single := map[string]string{
 		"host": "i-0123456789abcdef0", "access": "instance-connect", "host-keys": "ssm:/keys/{instance-id}",
 	}
@@ -92,9 +92,46 @@ func TestAKeyForEachLogin(t *testing.T) {
 	if _, err := Parse(with(runner(""), single)); err == nil || !strings.Contains(err.Error(), `input "access": must be "key"`) {
 		t.Errorf("an instance and a name: %v", err)
 	}
+	all["proxy-jump"], all["proxy-jump-key"] = "bastion.example.com", key
 	in, err = Parse(with(runner(""), all))
 	if err != nil || len(in.Jumps) != 1 || in.Jumps[0].Signer == nil {
 		t.Errorf("through a bastion: %+v, %v", in.Jumps, err)
+	}
+}
+
+func TestTheWayByAnEndpoint(t *testing.T) {
+	const id = "i-0123456789abcdef0"
+	for name, tt := range map[string]struct {
+		with  map[string]string
+		wrong string
+	}{
+		"of its network":    {map[string]string{"connect-endpoint": "auto"}, ""},
+		"by its id":         {map[string]string{"connect-endpoint": "eice-0123456789abcdef0", "host": "", "instances": "asg=web"}, ""},
+		"by IPv6":           {map[string]string{"connect-endpoint": "auto", "address": "ipv6"}, ""},
+		"a bastion besides": {map[string]string{"proxy-jump": "bastion"}, "is another way to the hosts"},
+		"a group besides":   {map[string]string{"security-group": "sg-0123456789abcdef0"}, "needs no input \"security-group\""},
+		"a public address":  {map[string]string{"address": "public"}, "leads to private addresses"},
+		"another port":      {map[string]string{"host": id + ":2222"}, "leads to port 22 alone"},
+		"another port for all": {
+			map[string]string{"host": "", "instances": "asg=web", "port": "2222"}, "leads to port 22 alone",
+		},
+		"a name besides": {map[string]string{"host": id + ",web.example.com"}, "leads to instances"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			key, _ := newKey(t, "")
+			all := map[string]string{"host": id, "connect-endpoint": "auto"}
+			maps.Copy(all, tt.with)
+			in, err := Parse(with(runner(key), all))
+			if tt.wrong != "" {
+				if err == nil || !strings.Contains(err.Error(), `input "connect-endpoint": `+tt.wrong) {
+					t.Errorf("err = %v, want %q", err, tt.wrong)
+				}
+				return
+			}
+			if err != nil || in.ConnectEndpoint != all["connect-endpoint"] {
+				t.Errorf("by %q, %v", in.ConnectEndpoint, err)
+			}
+		})
 	}
 }
 

@@ -455,6 +455,14 @@ input "key": is not for access "instance-connect", by which a key is made for ea
 		},
 		{"target-timeout", "0s", `must be from 1s to 1h (got "0s")`},
 		{
+			"connect-endpoint", "eice-1",
+			`must be "auto", or the id of an Instance Connect Endpoint, such as "eice-0123456789abcdef0" (got "eice-1")`,
+		},
+		{
+			"connect-endpoint", "auto", `leads to instances, and the input "host" has names or addresses: write their ids there, ` +
+				`such as "i-0123456789abcdef0"`,
+		},
+		{
 			"runner-cidr", "203.0.113.7",
 			`is for the input "security-group" only: leave it out, or name that group`,
 		},

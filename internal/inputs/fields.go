@@ -82,6 +82,7 @@ func fields() []field {
 		{name: "proxy-jump-fingerprint", shape: text, set: setProxyJumpFingerprint},
 		{name: "security-group", set: setSecurityGroup},
 		{name: "runner-cidr", set: setRunnerCIDR},
+		{name: "connect-endpoint", set: setConnectEndpoint},
 		{
 			name: "connect-timeout", def: defaultConnectTimeout,
 			set: duration(func(in *Inputs) *time.Duration { return &in.ConnectTimeout }, time.Second, 10*time.Minute),

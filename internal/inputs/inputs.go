@@ -53,6 +53,8 @@ type Inputs struct {
 	SecurityGroup string // whose port is open to this runner while it logs in; "": none
 	RunnerCIDR    string // the network from where the hosts see it come; "": that is found out
 
+	ConnectEndpoint string // through which hosts are reached: an id, or OwnEndpoint; "": they are dialled
+
 	TargetGroups  []string      // of load balancers, by name or ARN, that have to find the hosts healthy
 	TargetTimeout time.Duration // for that, after a switch
 

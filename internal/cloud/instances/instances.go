@@ -36,6 +36,9 @@ type Instance struct {
 	Private string   `xml:"privateIpAddress"`
 	IPv6    []string `xml:"networkInterfaceSet>item>ipv6AddressesSet>item>ipv6Address"`
 
+	VPC    string `xml:"vpcId"`
+	Subnet string `xml:"subnetId"`
+
 	HeldBy string `xml:"-"` // the group that a hook keeps from putting it into service, "" for none
 }
 
@@ -166,6 +169,19 @@ type filter struct {
 // mostValues is how many a filter may have
 // (docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Filtering.html).
 const mostValues = 200
+
+// Describe returns the instances with ids, of those that there are.
+func (f *Finder) Describe(ctx context.Context, ids []string) ([]Instance, error) {
+	var all []Instance
+	for some := range slices.Chunk(ids, mostValues) {
+		more, err := f.describe(ctx, []filter{{"instance-id", some}})
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, more...)
+	}
+	return all, nil
+}
 
 // describe asks for all pages.
 func (f *Finder) describe(ctx context.Context, filters []filter) ([]Instance, error) {
