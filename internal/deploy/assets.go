@@ -45,9 +45,6 @@ func (d *Deployment) resolve(ctx context.Context) (string, error) {
 	var size int64
 	for _, a := range d.assets {
 		size += a.object.Size
-		if a.object.Version != "" {
-			d.rep.Info(fmt.Sprintf("%s is version %s of %s", a.Path, a.object.Version, a))
-		}
 	}
 	for _, h := range d.hosts {
 		h.assets = slices.Clone(d.assets)
@@ -112,6 +109,9 @@ func (d *Deployment) lookUpAssets(ctx context.Context) ([]asset, error) {
 	for _, a := range found {
 		if a.proof == s3.Unproved {
 			d.warnUnproved(a)
+		}
+		if a.object.Version != "" {
+			d.rep.Info(fmt.Sprintf("%s is version %s of %s", a.Path, a.object.Version, a))
 		}
 	}
 	return found, nil

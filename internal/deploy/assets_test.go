@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/clothesme/deploy-action/internal/cloud/instances"
 	"github.com/clothesme/deploy-action/internal/cloud/s3"
 	"github.com/clothesme/deploy-action/internal/inputs"
 	"github.com/clothesme/deploy-action/internal/outcome"
@@ -227,6 +228,30 @@ func TestHostsGetOneVersionOfAnAsset(t *testing.T) {
 				t.Errorf("%s, flags %s: %v", result.Outcome, fl.flags(), err)
 			}
 		})
+	}
+}
+
+// A host that joins while the run is under way gets what the others have, whatever was uploaded since;
+// else the newer object would make another release of it, for all of them.
+func TestAHostThatJoinsGetsTheSameAssets(t *testing.T) {
+	fl := newFleet(t, 3)
+	in := findInputs()
+	in.Strategy, in.Assets = inputs.BlueGreen, []inputs.Asset{{Bucket: "models", Key: "a", Path: "m/a"}}
+	was := s3.Object{ETag: "etag-a", MD5: "aa", Size: 3_000_000, Version: "v1"}
+	fl[0].store = &fakeStore{
+		until: time.Now().Add(time.Hour), objects: map[string]s3.Object{"models/a": was},
+		then: map[string]s3.Object{"models/a": {ETag: "etag-b", MD5: "bb", Size: 3_000_000, Version: "v2"}},
+	}
+	remembered(t, fl, in)
+	activeRecipe = (&Deployment{in: in}).recipe(&target{assets: []asset{{in.Assets[0], was, was.Proof("")}}})
+	_, log, _, err := fl.finding(t, in, &fakeInstances{answers: []*instances.Found{foundAs(1, 2), foundAs(1, 2, 3)}})
+	if err != nil || fl.flags() != "8081 8081 8081" || len(assetCalls(fl[0])) != 1 {
+		t.Fatalf("%v, flags %s, %v\n%s", err, fl.flags(), fl[0].calls, log)
+	}
+	for i, f := range fl {
+		if url := f.sent[scripts.Assets]["url"]; !strings.HasSuffix(url, "&version=v1") {
+			t.Errorf("web-%d fetches %s", i+1, url)
+		}
 	}
 }
 

@@ -108,6 +108,9 @@ func readReply(line string) reply {
 // compareIdle says when the load balancer is less patient with the application than nginx: it gives up
 // then, whatever nginx still waits for. That it can't be asked is no reason to fail.
 func (d *Deployment) compareIdle(ctx context.Context, all []targets.Target) {
+	if d.joins {
+		return // it was said
+	}
 	idles, err := d.balancers.Idles(ctx, all)
 	if err != nil {
 		d.rep.Info("the idle time-outs of the load balancers are not known, and not compared with the input " +
@@ -130,7 +133,7 @@ func (d *Deployment) compareIdle(ctx context.Context, all []targets.Target) {
 // tableOfTargets puts into the summary how the load balancer sees the hosts now: those that it sends
 // nobody to stand first.
 func (d *Deployment) tableOfTargets(ctx context.Context) {
-	if d.balancers == nil {
+	if d.balancers == nil || d.joins { // then it is of a part of them
 		return
 	}
 	head, seen := []string{"host", "target", "group", "seen as"}, func(t targets.Target) targets.State { return t.State }
@@ -145,7 +148,7 @@ func (d *Deployment) tableOfTargets(ctx context.Context) {
 		}
 	}
 	var good, bad outcome.Grid
-	for _, h := range d.hosts {
+	for _, h := range slices.Concat(d.hosts, d.joined) {
 		for _, t := range h.registered {
 			state := seen(t)
 			row := []string{h.Address.Name, fmt.Sprintf("%s:%d", t.ID, t.Port), t.Group, string(t.State)}

@@ -177,6 +177,26 @@ func TestTheSummaryHasTheTargetsInTheEnd(t *testing.T) {
 	}
 }
 
+// Hosts that join while the run is under way are in the one table that there is.
+func TestTheSummaryHasTheTargetsOfHostsThatJoined(t *testing.T) {
+	fl, in := newFleet(t, 3), gatedInputs()
+	in.TargetTimeout, in.Batches = time.Minute, nil
+	remembered(t, fl, in)
+	b := seen(targets.Healthy, targets.Healthy, "initial")
+	b.idles = []targets.Idle{{Balancer: "front", After: time.Minute}}
+	result, log, err := fl.gatedAs(t, in, b, foundAs(1, 2), foundAs(1, 2, 3))
+	if err != nil || fl.flags() != "8081 8081 8081" {
+		t.Fatalf("%v, flags %s\n%s", err, fl.flags(), log)
+	}
+	if n := strings.Count(result.Details, "#### Targets"); n != 1 || strings.Count(result.Details, "\n| web-") != 3 ||
+		!strings.Contains(result.Details, "| web-3 | i-3:80 | web | initial |") {
+		t.Errorf("%d tables:\n%s", n, result.Details)
+	}
+	if n := strings.Count(log, "::notice title=Idle time-out::"); n != 1 {
+		t.Errorf("%d notices", n)
+	}
+}
+
 func TestManyTargetsInTheSummary(t *testing.T) {
 	fl, in := newFleet(t, 3), gatedInputs()
 	in.TargetTimeout = time.Minute

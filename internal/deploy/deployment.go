@@ -39,6 +39,7 @@ type Deployment struct {
 	holdEvery      time.Duration     // between two words to a launch hook
 	private        map[string]string // of found hosts, by their instances' ids: the address in their network
 	joins          bool              // it is the pass for hosts that came while the run was under way
+	joined         []*target         // that such a pass has brought the release
 	heldBy         map[string]string // likewise, of those that wait for their launch to be completed: the group
 	hooks          []instances.Hook  // of theirs; nil before they were asked for
 	listed         listing           // of those that are found, when it was last asked for since

@@ -73,6 +73,14 @@ func seen(states ...targets.State) *fakeBalancers {
 // gated deploys to a fleet that AWS finds: its hosts are targets by name, by address and by id.
 func (fl fakeFleet) gated(t *testing.T, in *inputs.Inputs, b *fakeBalancers) (*outcome.Result, string, error) {
 	t.Helper()
+	return fl.gatedAs(t, in, b, foundAs(1, 2, 3))
+}
+
+// gatedAs is gated for a fleet that is found as one thing after the other.
+func (fl fakeFleet) gatedAs(
+	t *testing.T, in *inputs.Inputs, b *fakeBalancers, found ...*instances.Found,
+) (*outcome.Result, string, error) {
+	t.Helper()
 	var text bytes.Buffer
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -80,13 +88,13 @@ func (fl fakeFleet) gated(t *testing.T, in *inputs.Inputs, b *fakeBalancers) (*o
 		f.cancel = cancel
 	}
 	d := New(in, report.New(&text, func(string) string { return "" }), fl.dial, fl[0].open, time.Now())
-	found := foundAs(1, 2, 3)
-	for i := range found.Instances {
-		found.Instances[i].Private = fmt.Sprintf("10.0.0.%d", i+1)
+	for _, f := range found {
+		for i := range f.Instances {
+			f.Instances[i].Private = fmt.Sprintf("10.0.0.%d", i+1)
+		}
 	}
-	d.openInstances = func(context.Context, *cloud.Account) (Instances, error) {
-		return &fakeInstances{answers: []*instances.Found{found}}, nil
-	}
+	from := &fakeInstances{answers: found}
+	d.openInstances = func(context.Context, *cloud.Account) (Instances, error) { return from, nil }
 	d.openBalancers = func(context.Context, *cloud.Account) (Balancers, error) { return b, nil }
 	d.targetPoll = time.Millisecond
 	result, err := d.Run(ctx)

@@ -87,8 +87,8 @@ func (d *Deployment) join(
 	j := New(&in, d.rep, d.dial, d.open, d.begin)
 	j.account, j.openParameters, j.openInstances, j.openBalancers = d.account, d.openParameters, d.openInstances,
 		d.openBalancers
-	j.joins = true
-	j.op.history = false // of the hosts that have it, a failure of the others says nothing
+	j.joins, j.store, j.assets = true, d.store, d.assets // the release is with these objects
+	j.op.history = false                                 // of the hosts that have it, a failure of the others says nothing
 	j.targetPoll, j.patience, j.untidy = d.targetPoll, d.patience, d.untidy
 	j.private, j.heldBy = maps.Clone(d.private), map[string]string{}
 	for _, i := range came {
@@ -99,6 +99,7 @@ func (d *Deployment) join(
 	if err != nil {
 		return nil, err
 	}
+	d.joined = j.hosts[min(stayed, len(j.hosts)):]
 	return result.Hosts[min(stayed, len(result.Hosts)):], nil
 }
 
