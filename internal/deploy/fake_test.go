@@ -44,6 +44,8 @@ type fakeHost struct {
 	asked       int               // how often something was asked of it, whatever was sent along
 	restarts    int
 	dials       int
+	connected   int               // connections now
+	mostOpen    int               // at a time
 	by          map[string]string // by port: who put it live
 	byHand      string            // the port of a version started by hand, which runs there as long as running says so
 	adopted     bool              // it is
@@ -127,13 +129,16 @@ func (f *fakeHost) dial(_ context.Context, at remote.Host) (host.Shell, error) {
 		return nil, &remote.DialError{Host: at, Kind: remote.Timeout, Err: errors.New("no answer")}
 	}
 	f.dials++
+	f.connected++
+	f.mostOpen = max(f.mostOpen, f.connected)
 	return &fakeShell{fakeHost: f}, nil
 }
 
 // fakeShell is one connection to the host.
 type fakeShell struct {
 	*fakeHost
-	lost bool
+	lost   bool
+	closed bool
 }
 
 func (s *fakeShell) String() string { return "fake" }
@@ -142,6 +147,10 @@ func (s *fakeShell) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.cut()
+	if !s.closed {
+		s.closed = true
+		s.connected--
+	}
 	return nil
 }
 

@@ -84,6 +84,7 @@ func (d *Deployment) join(
 		in.Ref, in.RefLive = d.present()[0].commit, false
 	}
 	d.saveHosts(in.Hosts)
+	d.hangUp() // each host is dialled anew, and what leads to them may take few connections at a time
 	j := New(&in, d.rep, d.dial, d.open, d.begin)
 	j.account, j.openParameters, j.openInstances, j.openBalancers = d.account, d.openParameters, d.openInstances,
 		d.openBalancers

@@ -149,6 +149,9 @@ func TestTheFleetIsListedAgain(t *testing.T) {
 				if hooks := strings.Count(strings.Join(f.calls, " "), "before-start"); hooks > 0 && i > 0 {
 					t.Errorf("before-start ran on web-%d, too", i+1)
 				}
+				if f.connected != 0 || f.mostOpen > 1 {
+					t.Errorf("web-%d has %d connections left, of %d at a time", i+1, f.connected, f.mostOpen)
+				}
 			}
 			if tt.hosts > 0 {
 				if h := result.Hosts[2]; h.InstanceID != "i-3" || h.Outcome != outcome.Deployed ||
