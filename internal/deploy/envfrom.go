@@ -25,8 +25,9 @@ func openParameters(ctx context.Context, account *cloud.Account) (Parameters, er
 // lacksNoEnvFrom is noEnvFrom for hosts that a rollback has fetch its release.
 func (d *Deployment) lacksNoEnvFrom(h *target) bool { return !h.lacks || len(d.in.EnvFrom) == 0 }
 
+// noEnvFrom: hosts that join while a run is under way get what it has read.
 func (d *Deployment) noEnvFrom(*target) bool {
-	return len(d.in.EnvFrom) == 0 || !d.op.makes && !d.op.asks && !d.op.again
+	return len(d.in.EnvFrom) == 0 || d.joins || !d.op.makes && !d.op.asks && !d.op.again
 }
 
 // readEnvFrom reads them before any host is dialled, and says all that is wrong with them at once.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/clothesme/deploy-action/internal/cloud"
+	"github.com/clothesme/deploy-action/internal/cloud/instances"
 	"github.com/clothesme/deploy-action/internal/cloud/parameters"
 	"github.com/clothesme/deploy-action/internal/inputs"
 	"github.com/clothesme/deploy-action/internal/outcome"
@@ -56,6 +57,34 @@ func withEnvFrom() *inputs.Inputs {
 	in.EnvFrom = []inputs.EnvSource{{Parameters: "/all/"}, {Secret: "shop"}}
 	in.Env = []inputs.Variable{{Name: "B", Value: "of env"}}
 	return in
+}
+
+// A host that joins while the run is under way gets the variables that the others have; else a newer
+// value would make another release of it, for all of them.
+func TestAHostThatJoinsGetsTheSameVariables(t *testing.T) {
+	fl, in := newFleet(t, 3), findInputs()
+	in.Strategy, in.AWSRegion, in.EnvFrom = inputs.BlueGreen, "eu-central-1", []inputs.EnvSource{{Parameters: "/all/"}}
+	remembered(t, fl, in)
+	had := &Deployment{in: in, fromAWS: []inputs.Variable{{Name: "A", Value: "was"}}}
+	activeRecipe = had.recipe(&target{})
+	var log bytes.Buffer
+	d := New(in, report.New(&log, func(string) string { return "" }), fl.dial, fl[0].open, time.Now())
+	from := &fakeInstances{answers: []*instances.Found{foundAs(1, 2), foundAs(1, 2, 3)}}
+	d.openInstances = func(context.Context, *cloud.Account) (Instances, error) { return from, nil }
+	value := "was"
+	d.openParameters = func(context.Context, *cloud.Account) (Parameters, error) {
+		found := fakeParameters{"ssm:/all/": {{Name: "A", Value: value, From: "ssm:/all/A"}}}
+		value = "is"
+		return found, nil
+	}
+	if _, err := d.Run(t.Context()); err != nil || fl.flags() != "8081 8081 8081" {
+		t.Fatalf("%v, flags %s\n%s", err, fl.flags(), &log)
+	}
+	for i, f := range fl {
+		if got := f.sent[scripts.Build]["environment"]; !strings.HasSuffix(got, "export A=was\n") {
+			t.Errorf("web-%d has the environment\n%s", i+1, got)
+		}
+	}
 }
 
 func TestVariablesFromAWS(t *testing.T) {

@@ -88,8 +88,10 @@ func (d *Deployment) join(
 	j := New(&in, d.rep, d.dial, d.open, d.begin)
 	j.account, j.openParameters, j.openInstances, j.openBalancers = d.account, d.openParameters, d.openInstances,
 		d.openBalancers
-	j.joins, j.store, j.assets = true, d.store, d.assets // the release is with these objects
-	j.op.history = false                                 // of the hosts that have it, a failure of the others says nothing
+	// With others it would be another release.
+	j.fromAWS, j.store, j.assets = d.fromAWS, d.store, d.assets
+	j.joins = true
+	j.op.history = false // of the hosts that have it, a failure of the others says nothing
 	j.targetPoll, j.patience, j.untidy = d.targetPoll, d.patience, d.untidy
 	j.private, j.heldBy = maps.Clone(d.private), map[string]string{}
 	for _, i := range came {
