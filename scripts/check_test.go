@@ -97,6 +97,16 @@ func TestCheckLeavesToTheDeploymentWhatItInstalls(t *testing.T) {
 			"not fit",
 		},
 		{
+			"port 80 is a container's, and other containers are not to end with it",
+			`sockets() { bound=("1 0 0100007F"); }; holders() { echo $$; }; service_of() { echo docker.service; }; who_has() { echo "program docker-proxy"; }; may_install=yes`,
+			1,
+			[]string{
+				"(program docker-proxy): end it, with sudo docker rm -f and the name that sudo docker ps --filter publish=80 " +
+					"shows, or have it listen elsewhere\n",
+			},
+			"not fit",
+		},
+		{
 			"port 443 is another program's, and HTTPS is asked for",
 			`https=yes; sockets() { bound=(); [[ $1 != 443 ]] || bound=("1 0 0100007F"); }; holders() { echo $$; }; service_of() { :; }; who_has() { echo "program bash"; }; may_install=yes`,
 			1,

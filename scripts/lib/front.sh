@@ -162,13 +162,13 @@ judge_running() {
 $(tail -n 2 <<<"$out" | tr '\n' ' ')")
   fi
   if nginx_runs; then ok "nginx runs"; elif have pgrep && all_seen; then faults+=("nginx does not run: sudo systemctl \
-start nginx"); fi
+enable --now nginx"); fi
 }
 
 # judge_port: adds to faults who else has port 80, or 443 where it is needed: nginx could not get it,
 # and it is not started, nor installed, against that program.
 judge_port() {
-  local need pid program unit bound=()
+  local need pid program unit how bound=()
   for need in 80 ${https/yes/443}; do
     if [[ $need == no ]]; then continue; fi
     sockets "$need" 0A
@@ -178,8 +178,9 @@ judge_port() {
       read -r program <"/proc/$pid/comm" || continue
       if [[ $program == nginx ]]; then break; fi
       unit=$(service_of "$pid")
-      faults+=("port $need, which nginx needs, is another program's ($(who_has "$need")): end \
-it${unit:+, with sudo systemctl disable --now $unit}, or have it listen elsewhere")
+      how=${unit:+, with sudo systemctl disable --now $unit}
+      if [[ $unit == docker.service ]]; then how=", with sudo docker rm -f and the name that sudo docker ps --filter publish=$need shows"; fi
+      faults+=("port $need, which nginx needs, is another program's ($(who_has "$need")): end it$how, or have it listen elsewhere")
       break
     done 2>/dev/null
   done
