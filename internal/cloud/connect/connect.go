@@ -12,11 +12,8 @@ import (
 	"regexp"
 	"slices"
 
-	"github.com/aws/aws-sdk-go-v2/service/ec2instanceconnect"
-	"github.com/aws/smithy-go"
-	smithyhttp "github.com/aws/smithy-go/transport/http"
-
 	"github.com/clothesme/deploy-action/internal/cloud"
+	"github.com/clothesme/deploy-action/internal/cloud/query"
 )
 
 // Push lets a public key, as a line of authorized_keys has it, in as a user: the next login within a
@@ -26,9 +23,9 @@ func Push(ctx context.Context, account *cloud.Account, instance, user, key strin
 	if err != nil {
 		return err
 	}
-	_, err = ec2instanceconnect.NewFromConfig(cfg).SendSSHPublicKey(ctx, &ec2instanceconnect.SendSSHPublicKeyInput{
-		InstanceId: &instance, InstanceOSUser: &user, SSHPublicKey: &key,
-	})
+	err = query.New(cfg).AskJSON(ctx, query.InstanceConnect, "SendSSHPublicKey", map[string]string{
+		"InstanceId": instance, "InstanceOSUser": user, "SSHPublicKey": key,
+	}, nil)
 	return explain(err, instance, user)
 }
 
@@ -51,29 +48,30 @@ var remedies = map[string]string{
 var named = regexp.MustCompile(`not authorized to perform: ([a-z0-9-]+:[A-Za-z]+)`)
 
 func explain(err error, instance, user string) error {
-	var api smithy.APIError
-	var response *smithyhttp.ResponseError
+	var asked *query.Error
 	place := fmt.Sprintf("let a key in on %s by Instance Connect", instance)
 	switch {
 	case err == nil:
 		return nil
-	case !errors.As(err, &api):
-		// What stands before AWS, such as a proxy, and its stand-ins say no in another language.
-		if errors.As(err, &response) && (response.HTTPStatusCode() == http.StatusForbidden ||
-			response.HTTPStatusCode() == http.StatusUnauthorized) {
-			return refused(place, user, fmt.Sprintf("status %d", response.HTTPStatusCode()))
-		}
+	case !errors.As(err, &asked):
 		return fmt.Errorf("%s: AWS can't be asked: %w", place, err)
-	case slices.Contains(denied, api.ErrorCode()):
-		said := api.ErrorCode()
-		if found := named.FindStringSubmatch(api.ErrorMessage()); found != nil {
+	// What stands before AWS, such as a proxy, and its stand-ins say no in another language.
+	case asked.Code == "" && (asked.Status == http.StatusForbidden || asked.Status == http.StatusUnauthorized):
+		return refused(place, user, fmt.Sprintf("status %d", asked.Status))
+	case asked.Err != nil:
+		return fmt.Errorf("%s: AWS can't be asked: %w", place, asked.Err)
+	case asked.Code == "":
+		return fmt.Errorf("%s: %w", place, err)
+	case slices.Contains(denied, asked.Code):
+		said := asked.Code
+		if found := named.FindStringSubmatch(asked.Text); found != nil {
 			said += ", " + found[1]
 		}
 		return refused(place, user, said)
-	case remedies[api.ErrorCode()] != "":
-		return errors.New(place + ": " + remedies[api.ErrorCode()] + " (" + api.ErrorCode() + ")")
+	case remedies[asked.Code] != "":
+		return errors.New(place + ": " + remedies[asked.Code] + " (" + asked.Code + ")")
 	}
-	return fmt.Errorf("%s: AWS refuses: %s: %s", place, api.ErrorCode(), api.ErrorMessage())
+	return fmt.Errorf("%s: AWS refuses: %s: %s", place, asked.Code, asked.Text)
 }
 
 func refused(place, user, said string) error {

@@ -69,3 +69,22 @@ func TestRefusalsNameWhatToDo(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatIsNotAWS(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		answer http.HandlerFunc
+		want   string
+	}{
+		{
+			"another server", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) },
+			"what answers there is not AWS (status 418)",
+		},
+		{"none", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "AWS can't be asked: "},
+	} {
+		if err := push(t, tt.answer); err == nil || !strings.Contains(err.Error(), tt.want) ||
+			!strings.HasPrefix(err.Error(), "let a key in on i-1 by Instance Connect: ") {
+			t.Errorf("%s: %v, want %q", tt.name, err, tt.want)
+		}
+	}
+}
