@@ -19,7 +19,7 @@ import (
 var sources = []string{
 	"../internal/inputs", "../internal/state", "../internal/host", "../internal/outcome", "../internal/deploy",
 	"../internal/cloud", "../internal/cloud/s3", "../internal/cloud/parameters", "../internal/cloud/query",
-	"../internal/cloud/targets",
+	"../internal/cloud/targets", "../internal/cloud/images",
 	"../internal/cloud/instances", "../internal/cloud/group",
 	"../internal/cloud/connect", "../internal/cloud/endpoint", "../internal/cloud/hostkeys", "../internal/workspace",
 	"../internal/exclude", "../remote", "../scripts", "../scripts/lib",

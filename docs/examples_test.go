@@ -94,7 +94,7 @@ func TestExampleWorkflows(t *testing.T) {
 	if err := yaml.Unmarshal(text, &action); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range append([]string{"deploy", "fleet", "operation", "redeploy"}, frameworks...) {
+	for _, name := range append([]string{"autoscaling", "deploy", "fleet", "operation", "redeploy"}, frameworks...) {
 		text, err := os.ReadFile("../examples/workflows/" + name + ".yml")
 		if err != nil {
 			t.Fatal(err)

@@ -46,9 +46,12 @@ func called(t *testing.T) []string {
 	if n := len(asks.FindAllString(all, -1)) + len(inputs.FindAllString(all, -1)); len(found) != n || n < 15 {
 		t.Errorf("%d calls are understood of %d", len(found), n)
 	}
-	// What AWS asks in our name: the version of an object, whether one is missing, and its key. And what
-	// is asked for by a URL that is signed.
-	actions := []string{"s3:GetObjectVersion", "s3:ListBucket", "kms:Decrypt", "ec2-instance-connect:OpenTunnel"}
+	// What AWS asks in our name: the version of an object, whether one is missing, and its key; the tags of
+	// an image, and whether a group could launch it. And what is asked for by a URL that is signed.
+	actions := []string{
+		"s3:GetObjectVersion", "s3:ListBucket", "kms:Decrypt", "ec2:CreateTags", "ec2:RunInstances", "iam:PassRole",
+		"ec2-instance-connect:OpenTunnel",
+	}
 	for _, m := range found {
 		actions = append(actions, names[m[1]]+":"+strings.Replace(m[2], "HeadObject", "GetObject", 1))
 	}

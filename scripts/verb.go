@@ -51,6 +51,7 @@ const (
 	Stop    Verb = "stop"
 	Prune   Verb = "prune"
 	Record  Verb = "record"
+	Sync    Verb = "sync"
 
 	Ask      Verb = "ask"
 	Releases Verb = "releases"
@@ -65,7 +66,7 @@ const (
 // Verbs are all of them.
 var Verbs = []Verb{
 	Lock, Check, Port, Setup, Adopt, Fetch, Offer, Receive, Room, Confirm, Build, Hook, Assets, Start, Health, Site,
-	Switch, Verify, Workers, Mark, Replace, Resume, Restore, Drain, Stop, Prune, Record, Ask, Releases, Logs, Run,
+	Switch, Verify, Workers, Mark, Replace, Resume, Restore, Drain, Stop, Prune, Record, Sync, Ask, Releases, Logs, Run,
 	Maintenance, Certificate, Remove,
 }
 

@@ -33,6 +33,7 @@ type Bridge struct {
 	policy  *Policy // of the step, nil for any
 	account string
 	tags    map[string]string // of instances
+	made    map[string]string // of the images that are made of them, and of snapshots
 }
 
 // Call is one that moto has answered.

@@ -109,6 +109,14 @@ func (b *Bridge) refuses(call *Call, r *http.Request) string {
 	}
 	region, service := found[1], found[2]
 	facts := map[string]string{"aws:RequestedRegion": region}
+	for _, w := range b.ofImages(call, region) {
+		if !b.policy.allows(w.action, w.resource, w.facts) {
+			return w.refusal()
+		}
+	}
+	if call.Action == "CreateImage" {
+		return ""
+	}
 	var said struct{ InstanceID, InstanceOSUser, Name string }
 	_ = json.Unmarshal(call.Body, &said) // of a form nothing is read
 	arn := func(of, what string) string { return fmt.Sprintf("arn:aws:%s:%s:%s:%s", of, region, b.account, what) }
@@ -125,6 +133,18 @@ func (b *Bridge) refuses(call *Call, r *http.Request) string {
 		resource = arn("autoscaling", "autoScalingGroup:0:autoScalingGroupName/"+call.Form.Get("AutoScalingGroupName"))
 	case "GetParameter":
 		resource = arn("ssm", "parameter"+said.Name)
+	case "CreateLaunchTemplateVersion", "ModifyLaunchTemplate":
+		resource = arn("ec2", "launch-template/"+call.Form.Get("LaunchTemplateId"))
+	case "UpdateAutoScalingGroup":
+		resource = arn("autoscaling", "autoScalingGroup:0:autoScalingGroupName/"+call.Form.Get("AutoScalingGroupName"))
+	case "DeregisterImage", "DeleteSnapshot":
+		resource = "arn:aws:ec2:" + region + "::image/" + call.Form.Get("ImageId")
+		if id := call.Form.Get("SnapshotId"); id != "" {
+			resource = "arn:aws:ec2:" + region + "::snapshot/" + id
+		}
+		for name, value := range b.made {
+			facts["aws:ResourceTag/"+name] = value
+		}
 	}
 	if instance != "" {
 		resource = arn("ec2", "instance/"+instance)
@@ -137,6 +157,55 @@ func (b *Bridge) refuses(call *Call, r *http.Request) string {
 		return fmt.Sprintf("User: deploy is not authorized to perform: %s on resource: %s", action, resource)
 	}
 	return ""
+}
+
+// want is something that a call has to be allowed.
+type want struct {
+	action, resource string
+	facts            map[string]string
+	says             string // what AWS says without it; "": its usual words
+}
+
+func (w want) refusal() string {
+	if w.says != "" {
+		return w.says
+	}
+	return fmt.Sprintf("User: deploy is not authorized to perform: %s on resource: %s", w.action, w.resource)
+}
+
+// ofImages is what AWS wants of who makes an image, of several resources, and of who gives a group a version
+// by its number, which is more than the call itself.
+func (b *Bridge) ofImages(call *Call, region string) []want {
+	instance := map[string]string{}
+	for name, value := range b.tags {
+		instance["aws:ResourceTag/"+name] = value
+	}
+	switch call.Action {
+	case "CreateImage":
+		b.made = map[string]string{}
+		for n := 1; call.Form.Get(fmt.Sprintf("TagSpecification.2.Tag.%d.Key", n)) != ""; n++ {
+			tag := fmt.Sprintf("TagSpecification.2.Tag.%d.", n)
+			b.made[call.Form.Get(tag+"Key")] = call.Form.Get(tag + "Value")
+		}
+		arn := "arn:aws:ec2:" + region + ":"
+		making := map[string]string{"ec2:CreateAction": "CreateImage"}
+		return []want{
+			{"ec2:CreateImage", arn + b.account + ":instance/" + call.Form.Get("InstanceId"), instance, ""},
+			{"ec2:CreateImage", arn + ":image/ami-1", nil, ""},
+			{"ec2:CreateImage", arn + ":snapshot/snap-1", nil, ""},
+			{"ec2:CreateTags", arn + ":image/ami-1", making, ""},
+			{"ec2:CreateTags", arn + ":snapshot/snap-1", making, ""},
+		}
+	case "UpdateAutoScalingGroup":
+		const mixed = "MixedInstancesPolicy.LaunchTemplate.LaunchTemplateSpecification.LaunchTemplateId"
+		says := "You are not authorized to use launch template: " + call.Form.Get("LaunchTemplate.LaunchTemplateId") +
+			call.Form.Get(mixed)
+		return []want{
+			{"ec2:RunInstances", "*", map[string]string{"aws:RequestedRegion": region}, says},
+			{"iam:PassRole", "arn:aws:iam::" + b.account + ":role/web", nil, says},
+		}
+	}
+	return nil
 }
 
 // anywhere is allows for actions whose resources are not known here: any will do.

@@ -57,7 +57,7 @@ func output(ctx context.Context, stdin io.Reader, name string, args ...string) (
 	return text, err
 }
 
-// sweep removes the containers and networks of the labs whose owner is matched.
+// sweep removes the containers, saved hosts and networks of the labs whose owner is matched.
 func (l *Lab) sweep(ctx context.Context, match func(owner string) bool) error {
 	containers, err := l.owned(ctx, match, "ps", "--all")
 	if err != nil {
@@ -66,6 +66,15 @@ func (l *Lab) sweep(ctx context.Context, match func(owner string) bool) error {
 	if len(containers) > 0 {
 		fmt.Fprintf(l.out, "lab: removing %d container(s)\n", len(containers))
 		if _, err := l.engine.run(ctx, append([]string{"rm", "--force", "--volumes"}, containers...)...); err != nil {
+			return err
+		}
+	}
+	saved, err := l.ownedImages(ctx, match)
+	if err != nil {
+		return err
+	}
+	if len(saved) > 0 {
+		if _, err := l.engine.run(ctx, append([]string{"image", "rm", "--force"}, saved...)...); err != nil {
 			return err
 		}
 	}
@@ -81,6 +90,27 @@ func (l *Lab) sweep(ctx context.Context, match func(owner string) bool) error {
 func (l *Lab) owned(ctx context.Context, match func(owner string) bool, list ...string) ([]string, error) {
 	format := `{{.ID}} {{.Label "` + ownerKey + `"}}`
 	out, err := l.engine.run(ctx, append(list, "--filter", "label="+ownerKey, "--format", format)...)
+	if err != nil {
+		return nil, err
+	}
+	var ids []string
+	for line := range strings.Lines(out) {
+		if id, owner, ok := strings.Cut(strings.TrimSpace(line), " "); ok && match(owner) {
+			ids = append(ids, id)
+		}
+	}
+	return ids, nil
+}
+
+// ownedImages lists the images of hosts that were saved, which have the labels of their containers.
+func (l *Lab) ownedImages(ctx context.Context, match func(owner string) bool) ([]string, error) {
+	out, err := l.engine.run(ctx, "image", "ls", "--quiet", "--filter", "label="+ownerKey)
+	if err != nil || out == "" {
+		return nil, err
+	}
+	out, err = l.engine.run(ctx, append([]string{
+		"image", "inspect", "--format", `{{.Id}} {{index .Config.Labels "` + ownerKey + `"}}`,
+	}, strings.Fields(out)...)...)
 	if err != nil {
 		return nil, err
 	}

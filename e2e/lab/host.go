@@ -25,6 +25,7 @@ const pollInterval = 20 * time.Millisecond
 type HostOptions struct {
 	Name      string            // its host name; empty: made up
 	Release   string            // Bookworm, Trixie; empty: Bookworm
+	Image     string            // that another host was saved as, in the place of both; empty: none
 	With      string            // what it has besides: the name of a list of packages in e2e/host/with; empty: nothing
 	NoSystemd bool              // sshd and nginx run without systemd as process 1
 	Tmpfs     map[string]string // small file systems, "/full": "size=8m"
@@ -65,8 +66,10 @@ func (l *Lab) Host(ctx context.Context, options HostOptions) (*Host, error) {
 	}
 	fmt.Fprintf(l.out, "lab: starting host %s (%s)\n", h.Name, h.IP)
 	var err error
-	if h.image, err = l.HostImage(ctx, options); err != nil {
-		return nil, fmt.Errorf("start host %q: %w", h.Name, err)
+	if h.image = options.Image; h.image == "" {
+		if h.image, err = l.HostImage(ctx, options); err != nil {
+			return nil, fmt.Errorf("start host %q: %w", h.Name, err)
+		}
 	}
 	if err := h.start(ctx, options); err != nil {
 		return nil, fmt.Errorf("start host %q: %w", h.Name, err)

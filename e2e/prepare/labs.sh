@@ -17,6 +17,12 @@ lab_lives() {
 # lab_owned COMMAND...: the id and owner of what a docker command lists of labs.
 lab_owned() { docker "$@" --filter "label=$lab_label" --format "{{.ID}} {{.Label \"$lab_label\"}}"; }
 
+# lab_images: the same of the hosts that labs have saved, of which image ls does not tell.
+lab_images() {
+  docker image ls --quiet --filter "label=$lab_label" \
+    | xargs -r docker image inspect --format "{{.Id}} {{index .Config.Labels \"$lab_label\"}}"
+}
+
 # no_lab_lives: has every lab ended whose network is there, or is it of a process that is gone?
 no_lab_lives() {
   local owner
@@ -34,6 +40,9 @@ sweep_labs() {
   while read -r id owner; do
     lab_lives "$owner" || docker network rm "$id" >/dev/null
   done < <(lab_owned network ls)
+  while read -r id owner; do
+    lab_lives "$owner" || docker image rm --force "$id" >/dev/null
+  done < <(lab_images)
   for dir in "${TMPDIR:-/tmp}/$lab_label".*; do
     if [[ -d $dir ]] && ! lab_lives "${dir##*/"$lab_label".}"; then as_root rm -rf -- "$dir"; fi
   done

@@ -27,6 +27,7 @@ func New(in *inputs.Inputs, rep *report.Report, dial host.Dialer, open Opener, b
 	d.openBalancers, d.targetPoll = openBalancers, targetPoll
 	d.same, d.spares, d.goesPoll, d.holdEvery = d.notRestarted, d.sparesLeft, goesPoll, holdEvery
 	d.goes = d.goesAway
+	d.openImages, d.imagePoll = openImages, imagePoll
 	d.dial, d.token = dial, fmt.Sprintf("%s-%s", in.Run.ID, rand.Text())
 	if len(in.Instances) == 0 {
 		d.takeOn()
@@ -118,6 +119,10 @@ func (d *Deployment) steps() []step {
 				name: "balancer", title: "Asking as the load balancer does", each: d.askAsBalancer,
 				unless: d.nothingAsked, within: 2 * brief,
 			},
+			{
+				name: "templates", title: "Asking what the groups launch", once: d.readTemplates, unless: d.noImage,
+				within: brief,
+			},
 			plan,
 			{
 				name: "install", title: "Installing what is missing", each: d.install, unless: d.nothingToInstall,
@@ -197,6 +202,9 @@ func (d *Deployment) steps() []step {
 		}),
 		ending.of([]step{ // Whatever came of what is left to do.
 			{name: "record", title: "Recording the deployment", each: d.recordSuccess, within: brief},
+		}),
+		d.imageSteps(),
+		ending.of([]step{
 			{name: "unlock", title: "Releasing the deploy lock", each: unlock, within: 2 * host.Heartbeat},
 		}),
 	)

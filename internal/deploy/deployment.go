@@ -55,6 +55,10 @@ type Deployment struct {
 	fetchPause time.Duration // before the second try
 
 	wanted chan string // of several hosts: has the commit that one has found ref to be
+
+	openImages func(context.Context, *cloud.Account) (Images, error)
+	image      imaging
+	imagePoll  time.Duration // between two questions
 }
 
 // operation is what a run does by what was asked for.

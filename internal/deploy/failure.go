@@ -243,6 +243,7 @@ var topicOfStep = map[string]outcome.Topic{
 	"targets":     outcome.TopicBalancer,
 	"balancer":    outcome.TopicBalancer,
 	"gate":        outcome.TopicBalancer,
+	"templates":   outcome.TopicImage,
 	"read":        outcome.TopicWorkspace,
 	"fetch":       outcome.TopicWorkspace, // git's own failures have an exit code
 	"lock":        outcome.TopicHost,

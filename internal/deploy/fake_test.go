@@ -505,6 +505,8 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 	case scripts.Prune:
 		f.pruned = v
 		return "pruned=1\nstuck=\nfreed_mb=5\n"
+	case scripts.Sync:
+		return "synced=yes\n"
 	case scripts.Record:
 		f.recorded = append(f.recorded, v["line"])
 		return "history_0=not ours\nhistory_1=" + v["line"] + "\nrecorded=yes\n"

@@ -39,7 +39,8 @@ func setupSteps(d *Deployment, deployment []step) []step {
 }
 
 func checkSteps(d *Deployment, deployment []step) []step {
-	return append(only(deployment, "env-from", "connect", "check", "detect", "resolve", "targets", "balancer"), d.asking())
+	return append(only(deployment, "env-from", "connect", "check", "detect", "resolve", "targets", "balancer",
+		"templates"), d.asking())
 }
 
 func statusSteps(d *Deployment, deployment []step) []step {
@@ -76,7 +77,7 @@ func tidySteps(d *Deployment, deployment []step) []step {
 // planSteps are those of a dry run, whatever it is one of.
 func planSteps(deployment []step) []step {
 	return only(deployment, "env-from", "connect", "read", "check", "detect", "live", "resolve", "targets", "balancer",
-		"plan")
+		"templates", "plan")
 }
 
 func (d *Deployment) asking() step {

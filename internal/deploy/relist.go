@@ -56,7 +56,7 @@ func (d *Deployment) join(
 	ctx context.Context, came []instances.Instance, gone []remote.Host,
 ) ([]outcome.HostResult, error) {
 	in := *d.in
-	in.Hosts, in.Instances = nil, nil
+	in.Hosts, in.Instances, in.LaunchImage = nil, nil, false
 	var hosts []remote.Host
 	for _, h := range d.present() {
 		if !slices.Contains(gone, h.Address) {

@@ -44,10 +44,14 @@ func (d *Deployment) Run(ctx context.Context) (*outcome.Result, error) {
 		if s.phase.proved() {
 			d.undos = nil // the commit point: what was verified stays
 		}
-		if s.phase == retire && ctx.Err() != nil {
+		if s.phase == retire && whole.Err() != nil {
+			if s.name == imageStep {
+				d.sayNoImage(context.Cause(whole))
+				continue
+			}
 			d.untidy = true
 			d.rep.Warn("Left to the post step", fmt.Sprintf("%s was not done: %v; the new version is live",
-				s.name, context.Cause(ctx)))
+				s.name, context.Cause(whole)))
 			continue
 		}
 		if s.phase == ending && ctx.Err() != nil {
@@ -75,6 +79,8 @@ func (d *Deployment) Run(ctx context.Context) (*outcome.Result, error) {
 		case s.phase.proved() && flagged(err):
 			d.rep.Warn("Flag changed", "the new version was proved, and somebody has changed the flag since: "+
 				outcome.Describe(err))
+		case s.phase.proved() && s.name == imageStep:
+			d.sayNoImage(err)
 		case s.phase.proved():
 			left := s.name + " is left to the next deployment"
 			if s.name == "after-switch" {
@@ -88,6 +94,7 @@ func (d *Deployment) Run(ctx context.Context) (*outcome.Result, error) {
 	}
 	joined := d.listAgain(whole)
 	d.tableOfTargets(ctx)
+	d.launchImage(whole)
 	result := d.result(d.success())
 	result.Hosts = append(result.Hosts, joined...)
 	return result, nil

@@ -113,3 +113,34 @@ func setTargetGroups(p *parser, value string) error {
 	}
 	return nil
 }
+
+// Values of launch-image.
+const (
+	NoImage    = "false"
+	OfRelease  = "true"
+	WithShared = "with-shared" // what releases have in common is in it, too
+)
+
+// setLaunchImage has to know where hosts are found, and looks at what they share: each instance of an image
+// gets a copy of that, such as of a database in a file.
+func setLaunchImage(p *parser, value string) error {
+	var err error
+	if value != WithShared {
+		p.in.LaunchImage, err = boolean(value)
+	}
+	switch {
+	case err != nil:
+		return fmt.Errorf("must be \"true\", \"false\" or \"with-shared\" %s", got(value))
+	case value == WithShared:
+		p.in.LaunchImage = true
+	case p.in.LaunchImage && p.values["shared"] != "":
+		return errors.New("must be \"with-shared\" where the input \"shared\" names paths: an image has what lies there by " +
+			"then, and each instance of it a copy of its own, of uploads as of a database in a file")
+	}
+	byGroup := func(i Instances) bool { return i.Group != "" }
+	if p.in.LaunchImage && p.good("instances") && !slices.ContainsFunc(p.in.Instances, byGroup) {
+		return errors.New("is for Auto Scaling groups: name one in the input \"instances\", such as \"asg=web\", or leave " +
+			"this out")
+	}
+	return nil
+}

@@ -162,3 +162,35 @@ func TestTargetGroups(t *testing.T) {
 		}
 	}
 }
+
+func TestAnImageForTheGroups(t *testing.T) {
+	for _, tt := range []struct {
+		value, instances, shared string
+		want                     bool
+		wrong                    string
+	}{
+		{value: "", instances: "asg=web"},
+		{value: "false", instances: "tag:Role=web", shared: "uploads"},
+		{value: "true", instances: "i-0123456789abcdef0\nasg=web tag:Role=web", want: true},
+		{value: "with-shared", instances: "asg=web", want: true},
+		{value: "with-shared", instances: "asg=web", shared: "uploads", want: true},
+		{value: "true", instances: "asg=web", shared: "uploads", wrong: `must be "with-shared" where the input "shared" names paths`},
+		{value: "true", instances: "tag:Role=web", wrong: `name one in the input "instances", such as "asg=web"`},
+		{value: "with-shared", instances: "tag:Role=web", shared: "uploads", wrong: "is for Auto Scaling groups"},
+		{value: "always", instances: "asg=web", wrong: `must be "true", "false" or "with-shared" (got "always")`},
+	} {
+		key, _ := newKey(t, "")
+		in, err := Parse(with(runner(key), map[string]string{
+			"launch-image": tt.value, "instances": tt.instances, "shared": tt.shared, "keep-images": "7",
+		}))
+		if tt.wrong != "" {
+			if err == nil || !strings.Contains(err.Error(), `input "launch-image": `) || !strings.Contains(err.Error(), tt.wrong) {
+				t.Errorf("%+v: %v", tt, err)
+			}
+			continue
+		}
+		if err != nil || in.LaunchImage != tt.want || in.KeepImages != 7 {
+			t.Errorf("%+v: %t, %d, %v", tt, in.LaunchImage, in.KeepImages, err)
+		}
+	}
+}

@@ -454,6 +454,15 @@ input "key": is not for access "instance-connect", by which a key is made for ea
 			`must be the names or ARNs of target groups, such as "web" (got "web, a/b")`,
 		},
 		{"target-timeout", "0s", `must be from 1s to 1h (got "0s")`},
+		{"launch-image", "yes", `must be "true", "false" or "with-shared" (got "yes")`},
+		{
+			"launch-image", "true",
+			`is for Auto Scaling groups: name one in the input "instances", such as "asg=web", or leave this out`,
+		},
+		{
+			"keep-images", "1",
+			`must be a whole number from 2 to 100, the one that is launched and the one before it included (got "1")`,
+		},
 		{
 			"connect-endpoint", "eice-1",
 			`must be "auto", or the id of an Instance Connect Endpoint, such as "eice-0123456789abcdef0" (got "eice-1")`,

@@ -46,6 +46,8 @@ const (
 	defaultKeepReleases   = "5"
 	defaultSkip           = "0"
 	defaultTargetTimeout  = "2m"
+	defaultLaunchImage    = NoImage
+	defaultKeepImages     = "3"
 )
 
 // field is one input.
@@ -143,6 +145,12 @@ func fields() []field {
 		{
 			name: "target-timeout", def: defaultTargetTimeout,
 			set: duration(func(in *Inputs) *time.Duration { return &in.TargetTimeout }, time.Second, time.Hour),
+		},
+		{name: "launch-image", def: defaultLaunchImage, set: setLaunchImage},
+		{
+			name: "keep-images", def: defaultKeepImages,
+			set: number(func(in *Inputs) *int { return &in.KeepImages }, 2, 100,
+				", the one that is launched and the one before it included"),
 		},
 		{name: "processes", shape: text, set: setProcesses},
 		{name: "schedule", shape: text, set: setSchedule},

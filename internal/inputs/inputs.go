@@ -58,6 +58,9 @@ type Inputs struct {
 	TargetGroups  []string      // of load balancers, by name or ARN, that have to find the hosts healthy
 	TargetTimeout time.Duration // for that, after a switch
 
+	LaunchImage bool // Auto Scaling groups of Instances launch an image of a host that has the release
+	KeepImages  int  // the launched one and the one before it included
+
 	Operation Operation
 	Release   string // for Rollback: which; "": the one before the active
 

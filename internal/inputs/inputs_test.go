@@ -89,6 +89,7 @@ func defaults() Inputs {
 		Timeout:        30 * time.Minute,
 		LockTimeout:    10 * time.Minute,
 		TargetTimeout:  2 * time.Minute,
+		KeepImages:     3,
 		App:            "ai-server",
 		Path:           "/home/ubuntu/ai-server",
 		Operation:      "deploy",

@@ -39,6 +39,7 @@ const (
 	TopicInPlace     Topic = "one-version-at-a-time"
 	TopicWorkers     Topic = "workers"
 	TopicBalancer    Topic = "the-load-balancer"
+	TopicImage       Topic = "images-for-a-group"
 	TopicDown        Topic = "the-site-is-down"
 )
 
