@@ -1,7 +1,7 @@
 # Each target says what it does: make help. All but clean first install what the machine lacks for it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo quick test faults fleet-faults soak scale bench fuzz pictures lint prepare clean
+.PHONY: help demo quick test faults fleet-faults soak scale group bench fuzz pictures lint prepare clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -27,6 +27,9 @@ soak: ## deploy 1,000 times in a row with faults now and then (about an hour; Ct
 
 scale: ## deploy to 100 hosts through one bastion (half an hour), and write docs/proof/scale.md
 	@e2e/prepare/run.sh test go test -count=1 -v -run '^TestManyHostsThroughOneBastion$$' -timeout 60m ./e2e -targets 100 -connects 20 -scale-report
+
+group: ## deploy 20 times to a group behind a load balancer and kill the runner at 15 places (a quarter of an hour), and write docs/proof/group.md
+	@e2e/prepare/run.sh test go test -count=1 -v -run '^TestAGroupBehindALoadBalancer$$' -timeout 60m ./e2e -group-deployments 20 -group-kills 15 -group-report
 
 bench: ## measure the site's throughput and the time to live
 	@e2e/prepare/run.sh bench go test -run '^$$' -bench . -benchtime 1x -timeout 60m ./e2e

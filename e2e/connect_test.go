@@ -7,12 +7,44 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/clothesme/deploy-action/e2e/aws"
+	"github.com/clothesme/deploy-action/e2e/lab"
 	"github.com/clothesme/deploy-action/e2e/world"
 )
+
+// instanceConnect has hosts let in nobody but by keys that EC2 Instance Connect pushes, as its package
+// does it, and puts their own keys where the instances themselves would.
+func (w *awsWorld) instanceConnect(ids []string, hosts ...*lab.Host) {
+	w.T.Helper()
+	for i, host := range hosts {
+		_, key, _ := strings.Cut(strings.Split(host.KnownHosts(), "\n")[0], " ")
+		w.boto(`client("ssm").put_parameter(Name="/host-keys/` + ids[i] + `", Type="String", Value="` + key + `")`)
+		if _, err := host.Exec(w.Ctx, `rm /home/ubuntu/.ssh/authorized_keys
+install -m 0755 /dev/stdin /usr/local/bin/instance-connect <<'X'
+#!/bin/sh
+cat "/run/instance-connect-$1"
+X
+printf 'AuthorizedKeysCommand /usr/local/bin/instance-connect %%u\nAuthorizedKeysCommandUser nobody\n' \
+  >/etc/ssh/sshd_config.d/instance-connect.conf
+systemctl reload ssh`); err != nil {
+			w.T.Fatal(err)
+		}
+	}
+	w.bridge.After("SendSSHPublicKey", func(c *aws.Call) {
+		var key struct{ InstanceID, InstanceOSUser, SSHPublicKey string }
+		err := json.Unmarshal(c.Body, &key)
+		at := slices.Index(ids, key.InstanceID)
+		if err != nil || at < 0 || !strings.HasPrefix(key.SSHPublicKey, "ssh-ed25519 ") {
+			c.Status, c.Answer = http.StatusBadRequest, []byte(`{"__type": "InvalidArgsException"}`)
+			return
+		}
+		_, _ = hosts[at].Exec(w.Ctx, "echo '"+key.SSHPublicKey+"' >/run/instance-connect-"+key.InstanceOSUser)
+	})
+}
 
 // A repository without any secret deploys: found, the port opened, logged in to with a key that lives
 // for one login.
@@ -21,25 +53,7 @@ func TestNoKeyIsStored(t *testing.T) {
 	ids := w.group("web", w.Host)
 	group, other, _ := strings.Cut(strings.TrimSpace(w.boto(`print(*(client("ec2").create_security_group(
     GroupName=name, Description=name)["GroupId"] for name in ("ssh", "other")))`)), " ")
-	_, key, _ := strings.Cut(strings.Split(w.Host.KnownHosts(), "\n")[0], " ")
-	w.boto(`client("ssm").put_parameter(Name="/host-keys/` + ids[0] + `", Type="String", Value="` + key + `")`)
-	w.Exec(`rm /home/ubuntu/.ssh/authorized_keys
-install -m 0755 /dev/stdin /usr/local/bin/instance-connect <<'X'
-#!/bin/sh
-cat "/run/instance-connect-$1"
-X
-printf 'AuthorizedKeysCommand /usr/local/bin/instance-connect %%u\nAuthorizedKeysCommandUser nobody\n' \
-  >/etc/ssh/sshd_config.d/instance-connect.conf
-systemctl reload ssh`)
-	w.bridge.After("SendSSHPublicKey", func(c *aws.Call) {
-		var key struct{ InstanceID, InstanceOSUser, SSHPublicKey string }
-		if err := json.Unmarshal(c.Body, &key); err != nil || key.InstanceID != ids[0] ||
-			!strings.HasPrefix(key.SSHPublicKey, "ssh-ed25519 ") {
-			c.Status, c.Answer = http.StatusBadRequest, []byte(`{"__type": "InvalidArgsException"}`)
-			return
-		}
-		_, _ = w.Host.Exec(w.Ctx, "echo '"+key.SSHPublicKey+"' >/run/instance-connect-"+key.InstanceOSUser)
-	})
+	w.instanceConnect(ids, w.Host)
 	network := strings.TrimSpace(w.boto(`print(client("ec2").describe_instances(InstanceIds=["` + ids[0] +
 		`"])["Reservations"][0]["Instances"][0]["VpcId"])`))
 	needs := []string{"instances", "access", "host-keys", "security-group"}

@@ -180,9 +180,18 @@ func (w *World) UnderFullLoad() {
 	w.underLoad(load.Options{Think: 180 * time.Millisecond})
 }
 
+// UnderLoadAt is UnderLoad of a site that is reached by another address than the host's, such as a
+// load balancer's.
+func (w *World) UnderLoadAt(url string) {
+	w.T.Helper()
+	w.underLoad(load.Options{URL: url, Think: 500 * time.Millisecond, UploadFor: 2 * time.Second, Mix: lightMix})
+}
+
 func (w *World) underLoad(options load.Options) {
 	w.T.Helper()
-	options.URL = w.Host.URL()
+	if options.URL == "" {
+		options.URL = w.Host.URL()
+	}
 	if options.Timeout == 0 {
 		options.Timeout = 30 * time.Second // where hosts share the cores, all of them may stand still for ten
 	}
