@@ -7,7 +7,8 @@ ARG BUILDPLATFORM=${BUILDPLATFORM:-linux}
 FROM --platform=$BUILDPLATFORM golang:1.26@sha256:0f063af2d465d8dcae54cce04278ada488b96f77b42449c8d071e47d016cc65a AS build
 WORKDIR /src
 ARG TARGETOS TARGETARCH
-ENV CGO_ENABLED=0 GOFLAGS="-trimpath -buildvcs=false"
+# Without HTTP/2, which nothing that is asked here needs: it was 350 KB of the binary, 140 KB of them compressed.
+ENV CGO_ENABLED=0 GOFLAGS="-trimpath -buildvcs=false -tags=nethttpomithttp2"
 
 # Modules have a layer of their own, and so has most of what the binary links: it lasts until go.mod or go.sum changes.
 COPY go.mod go.sum ./
