@@ -26,9 +26,10 @@ main() {
   # 128 KiB at a time: by default tar reads and writes 10, which keeps a processor busy with system
   # calls.
   nice -n 10 tar -b 256 "$unpack" - -C "$partial" --no-same-owner --delay-directory-restore <"$transfer/stream" &
+  unpacking=$! # which pause makes another one
   result ready yes
-  watch "$!"
-  wait "$!" || die "$EX_RECEIVE" "what was sent could not be unpacked"
+  watch "$unpacking"
+  wait "$unpacking" || die "$EX_RECEIVE" "what was sent could not be unpacked"
   [[ -n $base ]] || : >"$transfer/lines"
   awk -F '\t' 'minus { gone[$0]; next } !($5 in gone)' minus=1 "$own/minus" minus=0 "$transfer/lines" >"$transfer/kept"
   sort -m -- "$transfer/kept" "$own/plus" >"$transfer/manifest"
