@@ -320,7 +320,7 @@ func TestWhatIsNotProvedIsNotTakenOver(t *testing.T) {
 	other := map[string]string{"ports": "8082,8083"}
 	maps.Copy(other, patient)
 	first := w.Deploy(sha, other)
-	world.Says(t, first, "port 8080, to which /etc/nginx/conf.d/service-url.inc sends requests, is not one of the pair", "end it then, with: kill ")
+	world.Says(t, first, "port 8080, to which /etc/nginx/conf.d/service-url.inc sends requests, is not one of the pair", "end it then by what runs it, ai.service")
 	w.Serves(first.Outputs["release"])
 	w.OneFlag("8082")
 	w.Exec("curl -fs http://127.0.0.1:8080/health")

@@ -19,7 +19,7 @@ import (
 // returns the results of those that have it now.
 func (d *Deployment) listAgain(ctx context.Context) []outcome.HostResult {
 	lines := slices.DeleteFunc(slices.Clone(d.in.Instances), isNamed)
-	if len(lines) == 0 || !d.changes() || d.op.again || ctx.Err() != nil {
+	if len(lines) == 0 || !d.changes() || d.op.again || ctx.Err() != nil || len(d.present()) == 0 {
 		return nil
 	}
 	var came []instances.Instance

@@ -67,6 +67,7 @@ func TestTheFleetIsListedAgain(t *testing.T) {
 		second      *instances.Found
 		do          func(*inputs.Inputs)
 		fault       fault  // of the third host's build
+		lost        bool   // the others go as their old versions are drained
 		hosts       int    // of which the run gives results
 		flags       string // "8081 8081 8080" for none that joined
 		says, never string
@@ -105,6 +106,10 @@ func TestTheFleetIsListedAgain(t *testing.T) {
 			fault: fault{kind: "gone-before"},
 			says:  `run the operation rollback again with the input "release": 2`,
 		},
+		{
+			name: "nobody reaches a host of the run any more", second: foundAs(1, 2, 3), says: "Lost%3A", never: "relist",
+			lost: true,
+		},
 		{name: "AWS does not answer", says: "not known: AWS does not answer", never: "Came meanwhile"},
 		{
 			name: "all are named by their ids", second: foundAs(1, 2, 3), says: "✓ unlock", never: "relist",
@@ -132,13 +137,16 @@ func TestTheFleetIsListedAgain(t *testing.T) {
 			if tt.fault.kind != "" {
 				fl[2].faults[verb] = tt.fault
 			}
+			if tt.lost {
+				fl[0].faults[scripts.Drain], fl[1].faults[scripts.Drain] = fault{kind: "gone-before"}, fault{kind: "gone-before"}
+			}
 			from := &fakeInstances{answers: []*instances.Found{foundAs(1, 2), tt.second}}
 			result, log, state, err := fl.finding(t, in, from)
 			if err != nil || !strings.Contains(log, tt.says) || tt.never != "" && strings.Contains(log, tt.never) {
 				t.Fatalf("%v, want %q and not %q in\n%s", err, tt.says, tt.never, log)
 			}
 			ended := strings.Contains(state, StateEnded+"<<") // else the post step has something to do
-			if len(result.Hosts) != max(2, tt.hosts) || ended == (tt.fault.kind == "gone-before") {
+			if len(result.Hosts) != max(2, tt.hosts) || ended == (tt.fault.kind == "gone-before" || tt.lost) {
 				t.Errorf("hosts %+v, saved %s", result.Hosts, state)
 			}
 			flags := gocmp.Or(tt.flags, "8081 8081 8080")
