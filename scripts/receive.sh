@@ -18,10 +18,8 @@ main() {
   own_lock
   expendable
   own=$partial/.deploy-action
-  mkdir -- "$partial" 2>/dev/null || {
-    rm -rf -- "$partial"
-    mkdir -- "$partial"
-  }
+  if [[ -e $partial || -L $partial ]]; then rm -rf -- "$partial"; fi
+  mkdir -- "$partial"
   if [[ $compressed == yes ]]; then unpack=-xzf; else unpack=-xf; fi
   # 128 KiB at a time: by default tar reads and writes 10, which keeps a processor busy with system
   # calls.
