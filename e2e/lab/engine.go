@@ -93,13 +93,18 @@ func (l *Lab) owned(ctx context.Context, match func(owner string) bool, list ...
 	if err != nil {
 		return nil, err
 	}
+	return matching(out, match), nil
+}
+
+// matching are the ids of lines of an id and an owner whose owner matches.
+func matching(lines string, match func(owner string) bool) []string {
 	var ids []string
-	for line := range strings.Lines(out) {
+	for line := range strings.Lines(lines) {
 		if id, owner, ok := strings.Cut(strings.TrimSpace(line), " "); ok && match(owner) {
 			ids = append(ids, id)
 		}
 	}
-	return ids, nil
+	return ids
 }
 
 // ownedImages lists the images of hosts that were saved, which have the labels of their containers.
@@ -114,13 +119,7 @@ func (l *Lab) ownedImages(ctx context.Context, match func(owner string) bool) ([
 	if err != nil {
 		return nil, err
 	}
-	var ids []string
-	for line := range strings.Lines(out) {
-		if id, owner, ok := strings.Cut(strings.TrimSpace(line), " "); ok && match(owner) {
-			ids = append(ids, id)
-		}
-	}
-	return ids, nil
+	return matching(out, match), nil
 }
 
 // ownerLabel is a process's id with its start time, which together no other process ever has on
