@@ -41,7 +41,6 @@ var remedies = map[string]string{
 	"EC2InstanceStateInvalidException": "the instance does not run, or it is just starting or ending: run this workflow " +
 		"again once it runs",
 	"EC2InstanceUnavailableException": "the instance can't be asked at the moment: run this workflow again",
-	"ThrottlingException":             "AWS was asked too often, and went on saying so: let fewer workflows ask it at once, and run this one again",
 	"ExpiredTokenException":           "the credentials have expired: give the input \"role-to-assume\", which takes new ones",
 }
 
@@ -71,7 +70,7 @@ func explain(err error, instance, user string) error {
 	case remedies[asked.Code] != "":
 		return errors.New(place + ": " + remedies[asked.Code] + " (" + asked.Code + ")")
 	}
-	return fmt.Errorf("%s: AWS refuses: %s: %s", place, asked.Code, asked.Text)
+	return fmt.Errorf("%s: %w", place, err)
 }
 
 func refused(place, user, said string) error {

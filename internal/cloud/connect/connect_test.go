@@ -52,6 +52,7 @@ func TestRefusalsNameWhatToDo(t *testing.T) {
 		{"EC2InstanceNotFoundException", "", "there is no such instance in this region"},
 		{"EC2InstanceStateInvalidException", "", "does not run"},
 		{"ThrottlingException", "", "AWS was asked too often"},
+		{"UnrecognizedClientException", "", "there is no such access key"},
 		{"InvalidArgsException", "a user", "AWS refuses: InvalidArgsException: a user"},
 		{"", "", "must be allowed ec2-instance-connect:SendSSHPublicKey"},
 	} {

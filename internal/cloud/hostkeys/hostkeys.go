@@ -81,11 +81,8 @@ func Parameter(ctx context.Context, account *cloud.Account, name string) ([]stri
 	switch {
 	case errors.As(err, &no) && no.Code == "ParameterNotFound":
 		return nil, fmt.Errorf("there is no parameter %s: the instance has not written it yet, or may not", name)
-	case errors.As(err, &no) && no.Code != "":
-		return nil, fmt.Errorf("parameter %s: the role must be allowed ssm:GetParameter on it (%s: %s)", name, no.Code,
-			no.Text)
 	case err != nil:
-		return nil, fmt.Errorf("parameter %s: AWS can't be asked: %w", name, err)
+		return nil, fmt.Errorf("parameter %s: %w", name, err)
 	}
 	var found []string
 	for line := range strings.Lines(said.Parameter.Value) {

@@ -80,8 +80,18 @@ func TestKeysOfAParameter(t *testing.T) {
 		{"two keys", `{"Parameter": {"Value": "ssh-rsa AAAAB3\n\nssh-ed25519 AAAAC3 root@ip\n"}}`, 200, "ssh-rsa AAAAB3|ssh-ed25519 AAAAC3 root@ip"},
 		{"nothing", `{"Parameter": {"Value": " "}}`, 200, "parameter /host-keys/i-1 is empty"},
 		{"none", `{"__type": "ParameterNotFound"}`, 400, "there is no parameter /host-keys/i-1"},
-		{"denied", `{"__type": "AccessDeniedException", "message": "no"}`, 400, "the role must be allowed ssm:GetParameter on it"},
-		{"no AWS", `<html>`, 502, "AWS can't be asked"},
+		{
+			"denied", `{"__type": "AccessDeniedException", "message": "no"}`, 400,
+			"parameter /host-keys/i-1: the role must be allowed ssm:GetParameter: put ",
+		},
+		{
+			"denied the key that it is encrypted with",
+			`{"__type": "AccessDeniedException", "message": "User: x is not authorized to perform: kms:Decrypt"}`, 400,
+			"the role must be allowed kms:Decrypt: put ",
+		},
+		{"too often", `{"__type": "ThrottlingException", "message": "Rate exceeded"}`, 400, "AWS was asked too often"},
+		{"expired", `{"__type": "ExpiredTokenException"}`, 400, "the credentials have expired"},
+		{"no AWS", `<html>`, 502, "what answers there is not AWS (status 502)"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			account := answers(t, func(w http.ResponseWriter, r *http.Request) {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/smithy-go"
 )
 
@@ -60,23 +61,41 @@ func (e *Error) read(text []byte, unmarshal func([]byte, any) error) {
 // refused are the codes of what a policy does not allow.
 var refused = []string{"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "UnauthorizedAccess"}
 
-// remedies are AWS's reasons, with what to do about each:
-// docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html and
-// docs.aws.amazon.com/autoscaling/ec2/APIReference/CommonErrors.html
+// remedies are AWS's reasons, with what to do about each, in the words of services that talk XML and of
+// those that talk JSON: docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html,
+// docs.aws.amazon.com/autoscaling/ec2/APIReference/CommonErrors.html and
+// docs.aws.amazon.com/systems-manager/latest/APIReference/CommonErrors.html
 var remedies = map[string]string{
 	"AuthFailure": "the credentials are refused: correct AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the runner's " +
 		"clock is wrong",
-	"SignatureDoesNotMatch": "the secret key is not this access key's: correct AWS_SECRET_ACCESS_KEY",
-	"InvalidClientTokenId": "there is no such access key, or AWS_SESSION_TOKEN is not its own: all three of AWS's " +
-		"variables must come from one place",
-	"ExpiredToken": "the credentials have expired: run aws-actions/configure-aws-credentials just before this step",
+	"SignatureDoesNotMatch":       wrongSecret,
+	"InvalidSignatureException":   wrongSecret,
+	"InvalidClientTokenId":        unknownKey,
+	"UnrecognizedClientException": unknownKey,
+	"ExpiredToken":                expired,
+	"ExpiredTokenException":       expired,
 	"RequestExpired": "the credentials have expired, or the runner's clock is wrong: run " +
 		"aws-actions/configure-aws-credentials just before this step",
 	"OptInRequired": "the account is not open to this region: enable it, or correct the input \"aws-region\"",
-	"RequestLimitExceeded": "AWS was asked too often, and went on saying so: let fewer workflows ask it at once, and run " +
-		"this one again",
-	"Throttling": "AWS was asked too often, and went on saying so: let fewer workflows ask it at once, and run this one " +
-		"again",
+}
+
+const (
+	wrongSecret = "the secret key is not this access key's, or the runner's clock is wrong: correct " +
+		"AWS_SECRET_ACCESS_KEY"
+	unknownKey = "there is no such access key, or AWS_SESSION_TOKEN is not its own: all three of AWS's variables must " +
+		"come from one place"
+	expired  = "the credentials have expired: run aws-actions/configure-aws-credentials just before this step"
+	tooOften = "AWS was asked too often, and went on saying so: let fewer workflows ask it at once, and run this one " +
+		"again"
+)
+
+// remedy is what to do about a code; "" where that is not known. Which codes say that a service was
+// asked too often, of which each has its own, the SDK knows.
+func remedy(code string) string {
+	if _, often := retry.DefaultThrottleErrorCodes[code]; often {
+		return tooOften
+	}
+	return remedies[code]
 }
 
 // deniedAction is how AWS names it, which need not be the one that was asked for.
@@ -98,7 +117,7 @@ func (e *Error) Error() string {
 		return fmt.Sprintf("the role must be allowed %s: put %s into its policy (%s in region %s: %s)", e.denied(),
 			statement(e.denied(), e.Region), e.Code, e.Region, e.Text)
 	}
-	if remedy := remedies[e.Code]; remedy != "" {
+	if remedy := remedy(e.Code); remedy != "" {
 		return fmt.Sprintf("%s: %s (%s)", place, remedy, e.Code)
 	}
 	return fmt.Sprintf("%s: AWS refuses: %s: %s", place, e.Code, e.Text)

@@ -96,8 +96,12 @@ func (c *Client) AskJSON(ctx context.Context, s Service, action string, question
 }
 
 func (c *Client) ask(ctx context.Context, s Service, action, body string, into any) error {
+	var said error // by AWS, which is why there is no time left
 	for attempt := 1; ; attempt++ {
 		err := c.try(ctx, s, action, body, into)
+		if said != nil && errors.Is(err, context.DeadlineExceeded) {
+			return said
+		}
 		if err == nil || attempt >= c.retries.MaxAttempts() || !c.retries.IsErrorRetryable(err) {
 			return err
 		}
@@ -105,9 +109,13 @@ func (c *Client) ask(ctx context.Context, s Service, action, body string, into a
 		if noPause != nil {
 			return err
 		}
+		said = err
 		select {
 		case <-ctx.Done():
-			return context.Cause(ctx)
+			if cause := context.Cause(ctx); !errors.Is(cause, context.DeadlineExceeded) {
+				return cause
+			}
+			return said
 		case <-time.After(pause):
 		}
 	}

@@ -8,8 +8,10 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 )
 
@@ -63,6 +65,7 @@ func TestRefusalsNameWhatToDo(t *testing.T) {
 		{"another language", 200, "{}", "its answer can't be read"},
 		{"expired", 400, refusal("RequestExpired", "x"), "the credentials have expired"},
 		{"busy for good", 503, refusal("RequestLimitExceeded", "x"), "AWS was asked too often"},
+		{"busy for good, as others say it", 400, refusal("Throttling", "x"), "AWS was asked too often"},
 		{"something else", 400, refusal("InvalidParameterValue", "oops"), "AWS refuses: InvalidParameterValue: oops"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -95,6 +98,9 @@ func TestAServiceThatTalksJSON(t *testing.T) {
 	for text, want := range map[string]string{
 		`{"__type": "com.amazonaws.ssm#ParameterNotFound", "message": "none"}`: "AWS refuses: ParameterNotFound: none",
 		`{"__type": "AccessDeniedException", "Message": "no"}`:                 "allowed ssm:GetParameter: put",
+		`{"__type": "ThrottlingException", "message": "Rate exceeded"}`:        "AWS was asked too often",
+		`{"__type": "ExpiredTokenException", "message": "x"}`:                  "the credentials have expired",
+		`{"__type": "InvalidSignatureException", "message": "x"}`:              "the secret key is not this access",
 		`<Error/>`: "what answers there is not AWS (status 400)",
 	} {
 		answer = says(400, text)
@@ -125,6 +131,70 @@ func TestABusyServiceIsAskedAgain(t *testing.T) {
 	}
 	if err := c.Ask(t.Context(), EC2, "DescribeInstances", nil, &said); err != nil || said.B != "yes" || calls != 3 {
 		t.Errorf("%v, %q, %d calls", err, said.B, calls)
+	}
+}
+
+// deadline is a context whose time is over when a test says so.
+type deadline struct {
+	context.Context
+	over chan struct{}
+}
+
+func (d deadline) Done() <-chan struct{} { return d.over }
+
+func (d deadline) Err() error {
+	select {
+	case <-d.over:
+		return context.DeadlineExceeded
+	default:
+		return nil
+	}
+}
+
+// Whoever has no time left wants to know what AWS has said, and not that there is none.
+func TestABusyServiceIsNamedWhenTheTimeIsOver(t *testing.T) {
+	cancelled := errors.New("cancelled")
+	for name, tt := range map[string]struct {
+		cancel bool // and not the time
+		asked  bool // while AWS is asked again; else before that
+		want   string
+	}{
+		"before it is asked again":    {false, false, "AWS was asked too often"},
+		"while it is asked again":     {false, true, "AWS was asked too often"},
+		"cancelled":                   {true, false, "cancelled"},
+		"cancelled while it is asked": {true, true, "cancelled"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			over := deadline{t.Context(), make(chan struct{})}
+			ctx, cancel := context.WithCancelCause(over)
+			end := func() {
+				if tt.cancel {
+					cancel(cancelled)
+				} else {
+					close(over.over)
+				}
+			}
+			calls := 0
+			c := client(t, func(w http.ResponseWriter, r *http.Request) {
+				if calls++; calls == 2 {
+					end()
+				}
+				says(503, refusal("RequestLimitExceeded", "x"))(w, r)
+			})
+			c.retries = retry.NewStandard(func(o *retry.StandardOptions) {
+				o.Backoff = retry.BackoffDelayerFunc(func(int, error) (time.Duration, error) {
+					if tt.asked {
+						return 0, nil
+					}
+					end()
+					return time.Hour, nil
+				})
+			})
+			err := c.Ask(ctx, EC2, "DescribeInstances", nil, nil)
+			if err == nil || !strings.Contains(err.Error(), tt.want) || errors.Is(err, cancelled) != tt.cancel {
+				t.Errorf("%v, want %q", err, tt.want)
+			}
+		})
 	}
 }
 
