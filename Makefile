@@ -28,8 +28,9 @@ soak: ## deploy 1,000 times in a row with faults now and then (about an hour; Ct
 scale: ## deploy to 100 hosts through one bastion (half an hour), and write docs/proof/scale.md
 	@e2e/prepare/run.sh test go test -count=1 -v -run '^TestManyHostsThroughOneBastion$$' -timeout 60m ./e2e -targets 100 -connects 20 -scale-report
 
-group: ## deploy 20 times to a group behind a load balancer and kill the runner at 15 places (a quarter of an hour), and write docs/proof/group.md
-	@e2e/prepare/run.sh test go test -count=1 -v -run '^TestAGroupBehindALoadBalancer$$' -timeout 60m ./e2e -group-deployments 20 -group-kills 15 -group-report
+group: ## deploy to a group behind a load balancer 20 times, with all that comes over one, and start instances of images (an hour), and write docs/proof/group.md and launch-image.md
+	@e2e/prepare/run.sh test go test -count=1 -v -run '^TestAGroup(BehindALoadBalancer|LaunchesAnImageOfTheRelease)$$' -parallel 1 -timeout 120m ./e2e \
+	  -group-deployments 20 -group-kills 15 -group-changes 8 -group-refusals -group-report -launches 20 -midways 20 -image-report
 
 bench: ## measure the site's throughput and the time to live
 	@e2e/prepare/run.sh bench go test -run '^$$' -bench . -benchtime 1x -timeout 60m ./e2e

@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/clothesme/deploy-action/e2e/aws"
@@ -21,7 +22,8 @@ type awsWorld struct {
 	bridge *aws.Bridge
 	env    map[string]string // of the step
 
-	template string // the id of the groups' launch template
+	template string   // the id of the groups' launch template
+	members  sync.Map // *lab.Host, by the ids of the instances that they are
 }
 
 func newAWSWorld(t *testing.T) *awsWorld {

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -16,14 +15,34 @@ import (
 	"github.com/clothesme/deploy-action/e2e/world"
 )
 
-// instanceConnect has hosts let in nobody but by keys that EC2 Instance Connect pushes, as its package
-// does it, and puts their own keys where the instances themselves would.
-func (w *awsWorld) instanceConnect(ids []string, hosts ...*lab.Host) {
+// instanceConnect has hosts let in nobody but by keys that EC2 Instance Connect pushes.
+func (w *awsWorld) instanceConnect(ids ...string) {
 	w.T.Helper()
-	for i, host := range hosts {
-		_, key, _ := strings.Cut(strings.Split(host.KnownHosts(), "\n")[0], " ")
-		w.boto(`client("ssm").put_parameter(Name="/host-keys/` + ids[i] + `", Type="String", Value="` + key + `")`)
-		if _, err := host.Exec(w.Ctx, `rm /home/ubuntu/.ssh/authorized_keys
+	for _, id := range ids {
+		w.takesKeys(id)
+	}
+	w.bridge.After("SendSSHPublicKey", func(c *aws.Call) {
+		var key struct{ InstanceID, InstanceOSUser, SSHPublicKey string }
+		err := json.Unmarshal(c.Body, &key)
+		host, known := w.members.Load(key.InstanceID)
+		if err != nil || !known || !strings.HasPrefix(key.SSHPublicKey, "ssh-ed25519 ") {
+			c.Status, c.Answer = http.StatusBadRequest, []byte(`{"__type": "InvalidArgsException"}`)
+			return
+		}
+		_, _ = host.(*lab.Host).Exec(w.Ctx, //nolint:forcetypeassert // is put it there
+			"echo '"+key.SSHPublicKey+"' >/run/instance-connect-"+key.InstanceOSUser)
+	})
+}
+
+// takesKeys has an instance take pushed keys, as Instance Connect's package does it, and puts the host's
+// own keys where the instance itself would.
+func (w *awsWorld) takesKeys(id string) {
+	w.T.Helper()
+	member, _ := w.members.Load(id)
+	host := member.(*lab.Host) //nolint:forcetypeassert // is put it there
+	_, key, _ := strings.Cut(strings.Split(host.KnownHosts(), "\n")[0], " ")
+	w.boto(`client("ssm").put_parameter(Name="/host-keys/` + id + `", Type="String", Value="` + key + `")`)
+	if _, err := host.Exec(w.Ctx, `rm /home/ubuntu/.ssh/authorized_keys
 install -m 0755 /dev/stdin /usr/local/bin/instance-connect <<'X'
 #!/bin/sh
 cat "/run/instance-connect-$1"
@@ -31,19 +50,8 @@ X
 printf 'AuthorizedKeysCommand /usr/local/bin/instance-connect %%u\nAuthorizedKeysCommandUser nobody\n' \
   >/etc/ssh/sshd_config.d/instance-connect.conf
 systemctl reload ssh`); err != nil {
-			w.T.Fatal(err)
-		}
+		w.T.Fatal(err)
 	}
-	w.bridge.After("SendSSHPublicKey", func(c *aws.Call) {
-		var key struct{ InstanceID, InstanceOSUser, SSHPublicKey string }
-		err := json.Unmarshal(c.Body, &key)
-		at := slices.Index(ids, key.InstanceID)
-		if err != nil || at < 0 || !strings.HasPrefix(key.SSHPublicKey, "ssh-ed25519 ") {
-			c.Status, c.Answer = http.StatusBadRequest, []byte(`{"__type": "InvalidArgsException"}`)
-			return
-		}
-		_, _ = hosts[at].Exec(w.Ctx, "echo '"+key.SSHPublicKey+"' >/run/instance-connect-"+key.InstanceOSUser)
-	})
 }
 
 // A repository without any secret deploys: found, the port opened, logged in to with a key that lives
@@ -53,7 +61,7 @@ func TestNoKeyIsStored(t *testing.T) {
 	ids := w.group("web", w.Host)
 	group, other, _ := strings.Cut(strings.TrimSpace(w.boto(`print(*(client("ec2").create_security_group(
     GroupName=name, Description=name)["GroupId"] for name in ("ssh", "other")))`)), " ")
-	w.instanceConnect(ids, w.Host)
+	w.instanceConnect(ids...)
 	network := strings.TrimSpace(w.boto(`print(client("ec2").describe_instances(InstanceIds=["` + ids[0] +
 		`"])["Reservations"][0]["Instances"][0]["VpcId"])`))
 	needs := []string{"instances", "access", "host-keys", "security-group"}

@@ -7,8 +7,12 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"os"
+	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -19,8 +23,37 @@ import (
 	"github.com/clothesme/deploy-action/e2e/world"
 )
 
-// launches is for the proof: so many instances are started of the same image.
-var launches = flag.Int("launches", 1, "how many instances of an image TestAGroupLaunchesAnImageOfTheRelease starts")
+// For the proof: so many instances are started of the same image, and so many of images that somebody else
+// made in the middle of a deployment.
+var (
+	launches    = flag.Int("launches", 1, "how many instances of an image TestAGroupLaunchesAnImageOfTheRelease starts")
+	midways     = flag.Int("midways", 0, "at how many of midPlaces it has somebody make an image")
+	imageReport = flag.Bool("image-report", false, "write docs/proof/launch-image.md")
+)
+
+// midPlaces are where a deployment is then.
+var midPlaces = []lab.Place{
+	{Verb: "switch", Inside: true},
+	{Verb: "verify", Inside: true},
+	{Verb: "mark"},
+	{Verb: "drain"},
+	{Verb: "stop"},
+	{Verb: "lock", Inside: true},
+	{Verb: "check", Inside: true},
+	{Verb: "port", Inside: true},
+	{Verb: "setup"},
+	{Verb: "fetch"},
+	{Verb: "fetch", Inside: true},
+	{Verb: "build"},
+	{Verb: "build", Inside: true},
+	{Verb: "start"},
+	{Verb: "health"},
+	{Verb: "switch"},
+	{Verb: "verify"},
+	{Verb: "mark", Inside: true},
+	{Verb: "prune"},
+	{Verb: "record"},
+}
 
 // album has what AWS's images really are: saved hosts, by the images' ids.
 type album struct {
@@ -28,6 +61,8 @@ type album struct {
 	saved   map[string]string
 	pending int // so many more questions for an image have that answer
 	wrong   error
+
+	took []time.Duration // until instances of an image served its release
 }
 
 // album has the bridge save the host for each image that is made of its instance.
@@ -124,11 +159,7 @@ print(json.dumps({"ID": i["InstanceId"], "Image": i["ImageId"], "Public": i.get(
 			w.T.Error(err)
 		}
 	})
-	for _, address := range []string{made.Public, made.Private} {
-		if address != "" {
-			w.bridge.Really(address, host.IP)
-		}
-	}
+	w.is(made.ID, host, made.Public, made.Private)
 	in := *w.World
 	in.Host = host
 	in.Exec("systemd-id128 new >/etc/machine-id") // instances differ by the kernel's boot, which containers share
@@ -140,23 +171,28 @@ func serves(w *world.World, release string, since time.Time) time.Duration {
 	w.T.Helper()
 	said := ""
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
-		request, err := http.NewRequestWithContext(w.Ctx, http.MethodGet, w.Host.URL()+"/version", http.NoBody)
-		if err != nil {
-			w.T.Fatal(err)
-		}
-		answer, err := http.DefaultClient.Do(request)
-		if err != nil {
-			said = err.Error()
-			continue
-		}
-		_, _ = io.Copy(io.Discard, answer.Body)
-		_ = answer.Body.Close()
-		if said = answer.Header.Get("X-Release"); strings.EqualFold(said, release) {
+		if said = releaseOf(w); strings.EqualFold(said, release) {
 			return time.Since(since)
 		}
 	}
 	w.T.Fatalf("the instance says %q a minute after its start; want %s", said, release)
 	return 0
+}
+
+// releaseOf is the release that a host answers a visitor with, or why it does not.
+func releaseOf(w *world.World) string {
+	w.T.Helper()
+	request, err := http.NewRequestWithContext(w.Ctx, http.MethodGet, w.Host.URL()+"/version", http.NoBody)
+	if err != nil {
+		w.T.Fatal(err)
+	}
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err.Error()
+	}
+	_, _ = io.Copy(io.Discard, answer.Body)
+	_ = answer.Body.Close()
+	return answer.Header.Get("X-Release")
 }
 
 // The group starts an instance when it wants to, and that has the release by itself: an image of a host is
@@ -214,39 +250,18 @@ print(ec2.describe_launch_templates()["LaunchTemplates"][0]["LaunchTemplateId"])
 	id, second := w.starts("latest", all, "")
 	took := serves(second, release, since)
 	t.Logf("an instance of the image served the release after %s", took.Round(10*time.Millisecond))
-	w.restarts(all.of(first), release)
+	all.took = append(all.took, took)
+	w.restarts(all, all.of(first), release)
 
 	// An image that somebody else makes in the middle of a deployment has both versions, of which one has
 	// not proved itself.
 	both := fleet{w.World, second}
 	with["known-hosts"], with["expect-hosts"] = byID([]string{ids[0], id}, w.Host, second.Host), "2"
-	if err := errors.Join(w.Host.MakePlaces(w.Ctx), w.Host.Arm(w.Ctx, lab.Place{Verb: "verify", Inside: true})); err != nil {
+	if err := w.Host.MakePlaces(w.Ctx); err != nil {
 		t.Fatal(err)
 	}
 	w.role(w.ofPage("", "", "instances", "launch-image"))
-	sha = w.Commit(nil)
-	running, err := w.Runner.Start(w.Ctx, w.found(sha, with))
-	if err != nil {
-		t.Fatal(err)
-	}
-	held := make(chan error, 1)
-	go func() { held <- w.Host.WaitHeld(w.Ctx) }()
-	select {
-	case err = <-held:
-	case <-running.Done():
-		err = errors.New("the run has ended")
-	}
-	if err != nil {
-		t.Fatalf("nobody is held: %v\n%s", err, running.Log())
-	}
-	midway, err := w.Host.Save(w.Ctx)
-	if err := errors.Join(err, w.Host.Release(w.Ctx)); err != nil {
-		t.Fatal(err)
-	}
-	result, err := running.Wait()
-	if err != nil {
-		t.Fatal(err)
-	}
+	midway, result := w.midway(lab.Place{Verb: "verify", Inside: true}, with)
 	both.ended(result, "deployed")
 	next := result.Outputs["release"]
 	if launched := w.allLaunch(all); launched == first {
@@ -280,6 +295,137 @@ print(ec2.describe_launch_templates()["LaunchTemplates"][0]["LaunchTemplateId"])
 	if strings.TrimSpace(left) != "2" {
 		t.Errorf("%s images are left", left)
 	}
+
+	delete(with, "operation")
+	delete(with, "launch-image")
+	w.leave(second, id)
+	w.leave(in, third)
+	var rows []string
+	for _, place := range midPlaces[:*midways] {
+		rows = append(rows, w.healed(all, place, ids[0], with))
+	}
+	requests := w.Load.Report().Requests
+	w.EndLoad()
+	if *imageReport && !t.Failed() {
+		slices.Sort(all.took)
+		text := fmt.Sprintf(imageTable, len(all.took), all.took[0].Seconds(), all.took[len(all.took)/2].Seconds(),
+			all.took[len(all.took)-1].Seconds(), len(rows), requests, world.ActionBuild(t), strings.Join(rows, "\n"))
+		if err := os.WriteFile(filepath.Join(world.Shared.Root, "docs/proof/launch-image.md"), []byte(text), 0o644); err != nil { //nolint:gosec // a document
+			t.Fatal(err)
+		}
+	}
+}
+
+const imageTable = `<!-- Written by make group, not by hand. -->
+# Instances that start from an image
+
+The hosts are containers, and an image of an instance is one of its container. AWS boots a machine besides.
+
+| | |
+|---|--:|
+| instances of an image by ` + "`launch-image`" + `, each of which served the release by itself | %d |
+| after their start, the first | %.1f s |
+| half of them | %.1f s |
+| the last | %.1f s |
+| instances of images that somebody else made in the middle of a deployment, each healed by the next run | %d |
+| requests to the host of which the images were made | %d |
+| lost | 0 |
+| build | %s |
+
+## Images made in the middle
+
+What such an instance answers by itself, until a run finds it, by where the deployment was when the image was made. The
+next run has it serve that run's release, with one version up.
+
+| the image was made | the first answer | it is of | a second later |
+|---|--:|---|---|
+%s
+`
+
+// midway holds a deployment at a place of the first host, makes an image there, and returns it when the run
+// has ended.
+func (w *awsWorld) midway(place lab.Place, with map[string]string) (saved string, result *lab.Result) {
+	w.T.Helper()
+	if err := w.Host.Arm(w.Ctx, place); err != nil {
+		w.T.Fatal(err)
+	}
+	running, err := w.Runner.Start(w.Ctx, w.found(w.Commit(nil), with))
+	if err != nil {
+		w.T.Fatal(err)
+	}
+	held := make(chan error, 1)
+	go func() { held <- w.Host.WaitHeld(w.Ctx) }()
+	select {
+	case err = <-held:
+	case <-running.Done():
+		err = errors.New("the run has ended")
+	}
+	if err != nil {
+		w.T.Fatalf("nobody is held at %+v: %v\n%s", place, err, running.Log())
+	}
+	saved, err = w.Host.Save(w.Ctx)
+	if err := errors.Join(err, w.Host.Release(w.Ctx)); err != nil {
+		w.T.Fatal(err)
+	}
+	if result, err = running.Wait(); err != nil {
+		w.T.Fatal(err)
+	}
+	return saved, result
+}
+
+// healed starts an instance of an image that was made in the middle of a deployment, sees what it says, and
+// has the next run put it right. It returns the table's row.
+func (w *awsWorld) healed(a *album, place lab.Place, first string, with map[string]string) string {
+	w.T.Helper()
+	with["known-hosts"], with["expect-hosts"] = byID([]string{first}, w.Host), "1"
+	w.role(w.ofPage("", "", "instances", "launch-image"))
+	before := releaseOf(w.World)
+	saved, result := w.midway(place, with)
+	fleet{w.World}.ended(result, "deployed")
+	names := map[string]string{
+		strings.ToLower(before): "the one before", strings.ToLower(result.Outputs["release"]): "the new one",
+	}
+	said := func(w *world.World) string { return names[strings.ToLower(releaseOf(w))] }
+
+	since := time.Now()
+	id, in := w.starts("latest", a, saved)
+	answer := ""
+	for deadline := since.Add(time.Minute); answer == ""; time.Sleep(50 * time.Millisecond) {
+		if answer = said(in); time.Now().After(deadline) {
+			w.T.Fatalf("an instance of an image made at %+v says nothing for a minute", place)
+		}
+	}
+	took := time.Since(since)
+	later := map[string]bool{}
+	for end := time.Now().Add(2 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		if time.Until(end) < time.Second {
+			later[said(in)] = true
+		}
+	}
+
+	both := fleet{w.World, in}
+	with["known-hosts"], with["expect-hosts"] = byID([]string{first, id}, w.Host, in.Host), "2"
+	w.role(w.ofPage("", "", "instances", "launch-image"))
+	next := w.Run(w.found(w.Commit(nil), with))
+	both.ended(next, "deployed")
+	in.Serves(next.Outputs["release"])
+	if out := in.Exec("systemctl list-units --plain --no-legend 'shop@*' | wc -l"); out != "1" {
+		w.T.Errorf("image at %+v: %s versions run", place, out)
+	}
+	w.leave(in, id)
+	when := map[bool]string{true: "once the work of `%s` was done", false: "before `%s`"}[place.Inside]
+	return fmt.Sprintf("| "+when+" | %.1f s | %s | %s |", place.Verb, took.Seconds(), answer,
+		strings.Join(slices.Sorted(maps.Keys(later)), ", "))
+}
+
+// leave ends an instance, and does not have its group launch another one.
+func (w *awsWorld) leave(in *world.World, id string) {
+	w.T.Helper()
+	w.administers(fmt.Sprintf(`client("autoscaling").terminate_instance_in_auto_scaling_group(InstanceId=%q,
+    ShouldDecrementDesiredCapacity=True)`, id))
+	if err := in.Host.PowerOff(w.Ctx); err != nil {
+		w.T.Fatal(err)
+	}
 }
 
 // allLaunch wants all groups to launch one image of this application's, with the rest of their template as
@@ -301,7 +447,7 @@ func (w *awsWorld) allLaunch(a *album) string {
 }
 
 // restarts starts more instances of an image, one after the other, for the proof.
-func (w *awsWorld) restarts(saved, release string) {
+func (w *awsWorld) restarts(a *album, saved, release string) {
 	w.T.Helper()
 	for n := 1; n < *launches; n++ {
 		since := time.Now()
@@ -311,7 +457,7 @@ func (w *awsWorld) restarts(saved, release string) {
 		}
 		in := *w.World
 		in.Host = host
-		w.T.Logf("and another one after %s", serves(&in, release, since).Round(10*time.Millisecond))
+		a.took = append(a.took, serves(&in, release, since))
 		if err := host.Remove(w.Ctx); err != nil {
 			w.T.Error(err)
 		}

@@ -38,13 +38,20 @@ print(json.dumps([{"ID": i["InstanceId"], "Public": i.get("PublicIpAddress", "")
 	}
 	ids := make([]string, len(made))
 	for i, m := range made {
-		w.bridge.Really(m.Private, hosts[i].IP)
-		if m.Public != "" {
-			w.bridge.Really(m.Public, hosts[i].IP)
-		}
+		w.is(m.ID, hosts[i], m.Public, m.Private)
 		ids[i] = m.ID
 	}
 	return ids
+}
+
+// is makes a host what an instance really is, by the addresses that moto has made up.
+func (w *awsWorld) is(id string, host *lab.Host, addresses ...string) {
+	w.members.Store(id, host)
+	for _, address := range addresses {
+		if address != "" {
+			w.bridge.Really(address, host.IP)
+		}
+	}
 }
 
 // byID are the lines of known-hosts for instances, by their ids.
@@ -195,11 +202,7 @@ print(json.dumps({"ID": i["InstanceId"], "Public": i.get("PublicIpAddress", ""),
 	if err := json.Unmarshal([]byte(strings.TrimSpace(out)), &made); err != nil {
 		t.Fatalf("%v in %q", err, out)
 	}
-	for _, address := range []string{made.Public, made.Private} {
-		if address != "" {
-			w.bridge.Really(address, comes.Host.IP)
-		}
-	}
+	w.is(made.ID, comes.Host, made.Public, made.Private)
 	if err := ends.Host.PowerOff(w.Ctx); err != nil {
 		t.Fatal(err)
 	}

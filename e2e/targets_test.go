@@ -19,6 +19,8 @@ import (
 type balancer struct {
 	mu    sync.Mutex
 	state map[string]string // by the instance's id
+	stops map[string]func() // ends the questions to one, and waits for that
+	arn   string            // of the target group
 }
 
 // A load balancer asks every five seconds at most; here it is the thresholds that matter.
@@ -30,7 +32,7 @@ const (
 // balance puts hosts into a target group of a load balancer, by their instances' ids.
 func (w *awsWorld) balance(group string, ids []string, hosts []*lab.Host) *balancer {
 	w.T.Helper()
-	w.boto(fmt.Sprintf(`elb = client("elbv2")
+	arn := w.boto(fmt.Sprintf(`elb = client("elbv2")
 vpc = client("ec2").describe_vpcs()["Vpcs"][0]["VpcId"]
 arn = elb.create_target_group(Name=%q, Protocol="HTTP", Port=80, VpcId=vpc, TargetType="instance",
     HealthCheckPath="/health")["TargetGroups"][0]["TargetGroupArn"]
@@ -38,19 +40,21 @@ elb.register_targets(TargetGroupArn=arn, Targets=[{"Id": i} for i in "%s".split(
 subnets = [s["SubnetId"] for s in client("ec2").describe_subnets()["Subnets"]][:2]
 front = elb.create_load_balancer(Name="front", Subnets=subnets)["LoadBalancers"][0]["LoadBalancerArn"]
 elb.create_listener(LoadBalancerArn=front, Protocol="HTTP", Port=80,
-    DefaultActions=[{"Type": "forward", "TargetGroupArn": arn}])`, group, strings.Join(ids, " ")))
+    DefaultActions=[{"Type": "forward", "TargetGroupArn": arn}])
+print(arn)`, group, strings.Join(ids, " ")))
 	w.bridge.After("DescribeLoadBalancerAttributes", func(call *aws.Call) { // moto leaves out what is AWS's default
 		call.Answer = []byte(strings.Replace(string(call.Answer), "</Attributes>", "<member>"+
 			"<Key>idle_timeout.timeout_seconds</Key><Value>60</Value></member></Attributes>", 1))
 	})
-	b := &balancer{state: map[string]string{}}
-	var all sync.WaitGroup
-	ctx, stop := context.WithCancel(context.WithoutCancel(w.Ctx))
+	b := &balancer{state: map[string]string{}, stops: map[string]func(){}, arn: strings.TrimSpace(arn)}
 	for i, id := range ids {
-		b.state[id] = "initial"
-		all.Go(func() { b.watch(ctx, id, hosts[i].IP) })
+		b.asks(w, id, hosts[i])
 	}
-	w.T.Cleanup(func() { stop(); all.Wait() })
+	w.T.Cleanup(func() {
+		for _, stop := range b.stops {
+			stop()
+		}
+	})
 	w.bridge.After("DescribeTargetHealth", func(call *aws.Call) {
 		b.mu.Lock()
 		defer b.mu.Unlock()
@@ -66,6 +70,28 @@ elb.create_listener(LoadBalancerArn=front, Protocol="HTTP", Port=80,
 		call.Answer = []byte(strings.Join(members, "<member>"))
 	})
 	return b
+}
+
+// asks has it ask one more host.
+func (b *balancer) asks(w *awsWorld, id string, host *lab.Host) {
+	b.mu.Lock()
+	b.state[id] = "initial"
+	b.mu.Unlock()
+	ctx, cancel := context.WithCancel(context.WithoutCancel(w.Ctx))
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		b.watch(ctx, id, host.IP)
+	}()
+	b.stops[id] = func() { cancel(); <-ended }
+}
+
+// forgets has it ask a host no more.
+func (b *balancer) forgets(id string) {
+	b.stops[id]()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.state, id)
 }
 
 func (b *balancer) watch(ctx context.Context, id, address string) {

@@ -5,13 +5,16 @@ package aws
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"log"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -29,6 +32,7 @@ type Bridge struct {
 	own    map[string]func(*Call)
 	fails  map[string]*failing
 	calls  map[string]int
+	often  map[string]bool // actions that were asked for too often; nil: nobody counts
 
 	policy  *Policy // of the step, nil for any
 	account string
@@ -98,11 +102,38 @@ func (b *Bridge) Answer(action string, do func(*Call)) {
 	b.own[action] = do
 }
 
-// Fail has the next calls of an action fail by a code of AWS's.
+// Fail has the next calls of an action fail by a code of AWS's; "" is its service's for too many calls.
 func (b *Bridge) Fail(action, code string, status, times int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.fails[action] = &failing{code, status, times}
+}
+
+// Throttle has the next call of each action be one too many, once, as its service says that.
+func (b *Bridge) Throttle() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.often = map[string]bool{}
+}
+
+// Throttled are the actions of which a call was one too many since Throttle, which ends.
+func (b *Bridge) Throttled() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	all := slices.Sorted(maps.Keys(b.often))
+	b.often = nil
+	return all
+}
+
+// tooMany is the code by which services say so: EC2's, that of those that talk JSON, and the others'.
+func tooMany(call *Call, service string) (code string, status int) {
+	switch {
+	case call.Form == nil:
+		return "ThrottlingException", http.StatusBadRequest
+	case service == "ec2":
+		return "RequestLimitExceeded", http.StatusServiceUnavailable
+	}
+	return "Throttling", http.StatusBadRequest
 }
 
 // Calls is how often an action was asked for so far.
@@ -132,10 +163,15 @@ func (b *Bridge) handler(to *url.URL) http.Handler {
 			call.Form, _ = url.ParseQuery(string(body))
 			call.Action = call.Form.Get("Action")
 		}
-		if code, status := b.failsNow(call.Action); code != "" {
+		if code, status := b.failsNow(call, r); code != "" {
 			w.WriteHeader(status)
-			_, _ = fmt.Fprintf(w, "<Response><Errors><Error><Code>%s</Code><Message>as the test wants it</Message></Error>"+
-				"</Errors></Response>", code)
+			const why = "as the test wants it"
+			if call.Form == nil {
+				_ = json.NewEncoder(w).Encode(map[string]string{"__type": code, "message": why})
+				return
+			}
+			_, _ = fmt.Fprintf(w, "<Response><Errors><Error><Code>%s</Code><Message>%s</Message></Error></Errors>"+
+				"</Response>", code, why)
 			return
 		}
 		if why := b.refuses(call, r); why != "" {
@@ -159,16 +195,27 @@ func (b *Bridge) handler(to *url.URL) http.Handler {
 
 type callKey struct{}
 
-// failsNow counts a call.
-func (b *Bridge) failsNow(action string) (code string, status int) {
+// failsNow counts a call, and says how it fails; no code: not so.
+func (b *Bridge) failsNow(call *Call, r *http.Request) (code string, status int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.calls[action]++
-	f := b.fails[action]
+	b.calls[call.Action]++
+	service := ""
+	if found := scope.FindStringSubmatch(r.Header.Get("Authorization")); found != nil {
+		service = found[2]
+	}
+	if b.often != nil && !b.often[call.Action] {
+		b.often[call.Action] = true
+		return tooMany(call, service)
+	}
+	f := b.fails[call.Action]
 	if f == nil || f.times == 0 {
 		return "", 0
 	}
 	f.times--
+	if f.code == "" {
+		return tooMany(call, service)
+	}
 	return f.code, f.status
 }
 
