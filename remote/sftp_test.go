@@ -243,8 +243,9 @@ func TestOpenSSHPreparedFiles(t *testing.T) {
 	}
 	client.PrepareFiles() // refused, and by now there would be one
 	_ = held.Close()
-	for range 100 { // the host notices it later
-		if err = client.Upload(t.Context(), path, strings.NewReader("d")); !errors.As(err, &full) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) { // the host notices it later
+		err = client.Upload(t.Context(), path, strings.NewReader("d"))
+		if !errors.As(err, &full) || time.Now().After(deadline) {
 			break
 		}
 	}
