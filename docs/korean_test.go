@@ -4,6 +4,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -11,14 +12,17 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
+var inKorean = []struct{ english, korean string }{
+	{"../README.md", "../README.ko.md"},
+	{"migrating.md", "ko/migrating.md"},
+	{"troubleshooting.md", "ko/troubleshooting.md"},
+}
+
 // TestKoreanPages: the Korean pages have what the English ones have: the headings by their levels,
-// the code, the inputs and outputs in the tables with as many rows, and links to the same pages.
+// the code, the inputs and outputs in the tables with as many rows, and links to the same pages and
+// sections.
 func TestKoreanPages(t *testing.T) {
-	for _, page := range []struct{ english, korean string }{
-		{"../README.md", "../README.ko.md"},
-		{"migrating.md", "ko/migrating.md"},
-		{"troubleshooting.md", "ko/troubleshooting.md"},
-	} {
+	for _, page := range inKorean {
 		english, korean := readPage(t, page.english), readPage(t, page.korean)
 		for _, same := range []struct {
 			what string
@@ -29,6 +33,7 @@ func TestKoreanPages(t *testing.T) {
 			{"inputs and outputs", rowsOfNames},
 			{"rows", func(_, text string) []string { return tableRows(text) }},
 			{"pages that are linked to", linkedPages},
+			{"sections that are linked to", func(page, text string) []string { return linkedSections(t, page, text) }},
 		} {
 			if diff := cmp.Diff(same.of(page.english, english), same.of(page.korean, korean)); diff != "" {
 				t.Errorf("%s has other %s than %s (-English +Korean):\n%s", page.korean, same.what, page.english, diff)
@@ -108,4 +113,50 @@ func linkedPages(page, text string) []string {
 		}
 		return false
 	})
+}
+
+// toKorean is the link below a heading to the same section in Korean.
+var toKorean = regexp.MustCompile(`(?m)^\[한국어\]\(ko/troubleshooting\.md#(.*)\)$`)
+
+// linkedSections returns the sections that a page links to, those of pages in two languages by their
+// number, as often as it does.
+func linkedSections(t *testing.T, page, text string) []string {
+	t.Helper()
+	text = toKorean.ReplaceAllString(spans.ReplaceAllString(fences.ReplaceAllString(text, ""), ""), "")
+	var all []string
+	for _, link := range links.FindAllStringSubmatch(text, -1) {
+		file, section, _ := strings.Cut(link[1], "#")
+		if section == "" || strings.Contains(link[1], "://") {
+			continue
+		}
+		if file = filepath.Join(filepath.Dir(page), file); strings.HasPrefix(link[1], "#") {
+			file = page
+		}
+		for _, both := range inKorean {
+			if file == both.english || file == both.korean {
+				section = strconv.Itoa(slices.Index(anchors(readPage(t, file)), section))
+				file = both.english
+				break
+			}
+		}
+		all = append(all, file+"#"+section)
+	}
+	slices.Sort(all)
+	return all
+}
+
+// TestSectionsLeadToKorean: who follows the link of a failure, which is to the English page, is led on
+// to that section in Korean.
+func TestSectionsLeadToKorean(t *testing.T) {
+	english, korean := readPage(t, "troubleshooting.md"), anchors(readPage(t, "ko/troubleshooting.md"))
+	for i, heading := range headings(english) {
+		if i < 2 { // the page's own, and one that has only sections below it
+			continue
+		}
+		_, section, _ := strings.Cut(english, "\n"+heading+"\n\n")
+		line, _, _ := strings.Cut(section, "\n")
+		if to := toKorean.FindStringSubmatch(line); to == nil || to[1] != korean[i] {
+			t.Errorf("below %q must stand [한국어](ko/troubleshooting.md#%s), and not %q", heading, korean[i], line)
+		}
+	}
 }
