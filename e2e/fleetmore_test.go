@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -42,7 +43,10 @@ func TestEveryOperationOverSeveralHosts(t *testing.T) {
 		result := w.Run(w.Job(sha, fl.with(with)))
 		return result, result.Log()
 	}
-	first, _ := run(w.Commit(nil), nil)
+	users := map[string]string{ // the load, and this test on the host itself
+		"maintenance-allow": strings.TrimSpace(w.Exec("ip -4 route show default | cut -d ' ' -f 3")) + ", 127.0.0.1",
+	}
+	first, _ := run(w.Commit(map[string]string{"public/sorry.html": sorry}), users)
 	fl.ended(first, "deployed")
 	for _, w := range fl {
 		w.UnderPatientLoad(load.Mix{Get: 8, Post: 2, Slow: 1})
@@ -70,8 +74,9 @@ func TestEveryOperationOverSeveralHosts(t *testing.T) {
 	if got := fl.flags(); got != "8081 8081" {
 		t.Errorf("after a restart: %s", got)
 	}
-	// One of them turns out bad in its place: it and the one before it have the old release again.
 	good := first.Outputs["release"]
+	fl.beginsMaintenance(good, users)
+	// One of them turns out bad in its place: it and the one before it have the old release again.
 	fl[1].Exec("touch /home/ubuntu/bad")
 	bad, log := run(w.Commit(map[string]string{"BROKEN": "bad-when=/home/ubuntu/bad"}), inPlace(map[string]string{
 		"health-timeout": "15s",
@@ -93,7 +98,7 @@ func TestEveryOperationOverSeveralHosts(t *testing.T) {
 		w.Serves(result.Outputs["release"])
 	}
 	// A host that does not answer is left out, and gets the release by the next run.
-	fl[1].Exec("systemctl stop ssh.socket ssh 2>/dev/null || systemctl stop ssh")
+	fl[1].Exec(stopSSH)
 	sha, skip := w.Commit(nil), map[string]string{"skip-unreachable": "1", "connect-timeout": "10s", "drain-timeout": "15s"}
 	result, _ = run(sha, skip)
 	fl.ended(result, "deployed")
@@ -102,9 +107,13 @@ func TestEveryOperationOverSeveralHosts(t *testing.T) {
 		t.Errorf("outputs %v", result.Outputs)
 	}
 	fl[0].Serves(result.Outputs["release"])
+	wantMaintenance(t, maintenance(w, "off", fl.with(merged(users, skip))), "maintenance",
+		"Maintenance has ended; left out: ubuntu@"+fl[1].Host.IP)
+	fl.visitorsGet("200 200", "503 503")
 	fl[1].Exec("systemctl start ssh")
 	again, _ := run(sha, skip)
 	fl.ended(again, "deployed")
+	world.Says(t, again, "is live on 2 hosts, and 1 of them in maintenance")
 	if again.Outputs["skipped"] != "" {
 		t.Errorf("skipped %q", again.Outputs["skipped"])
 	}
@@ -116,6 +125,53 @@ func TestEveryOperationOverSeveralHosts(t *testing.T) {
 		t.Errorf("one release has the ids %v, want %s", hosts, id)
 	}
 	fl[1].Serves(result.Outputs["release"])
+	wantMaintenance(t, maintenance(w, "off", fl.with(users)), "maintenance", "Maintenance has ended")
+	fl.visitorsGet("200 200", "200 200")
+}
+
+// stopSSH has a host refuse every connection.
+const stopSSH = "systemctl stop ssh.socket ssh 2>/dev/null || systemctl stop ssh"
+
+// beginsMaintenance has the page on both of two hosts, one of which refuses it at first. It stays on
+// both where a run that is to end it can't log in to one.
+func (fl fleet) beginsMaintenance(serves string, users map[string]string) {
+	w, last, t := fl[0], fl[1], fl[0].T
+	t.Helper()
+	const file = "public/sorry.html"
+	fl.visitorsGet("200 200", "200 200")
+	last.Exec("rm /home/ubuntu/shop/releases/" + serves + "/" + file)
+	half := maintenance(w, "on", fl.with(merged(users, map[string]string{"maintenance-page": file})))
+	world.Failed(t, half, "failed", "maintenance: the active release, "+serves+", has no file "+file,
+		"host: ubuntu@"+last.Host.IP+"\nsite: mixed\n",
+		w.Host.IP+": "+serves+" on port 8081 serves, and visitors get the maintenance page\n",
+		last.Host.IP+": "+serves+" on port 8081 serves\n", `with maintenance "off" it takes the page down on all of them`)
+	if !strings.Contains(half.Summary, "not all hosts serve the same") {
+		t.Errorf("summary:\n%s", half.Summary)
+	}
+	fl.visitorsGet("503 503", "200 200")
+	on := maintenance(w, "on", fl.with(users))
+	wantMaintenance(t, on, "maintenance", "visitors get status 503 and that page", "Maintenance has begun")
+	if strings.Count(on.Outputs["hosts"], `"maintenance":true`) != 2 {
+		t.Errorf("hosts %s", on.Outputs["hosts"])
+	}
+	fl.visitorsGet("503 503", "503 503")
+	last.Exec("mv /home/ubuntu/.ssh/authorized_keys /home/ubuntu/.ssh/away")
+	world.Failed(t, maintenance(w, "off", fl.with(users)), "failed", "connect: ",
+		"host: ubuntu@"+last.Host.IP+"\nsite: unchanged\n")
+	last.Exec("mv /home/ubuntu/.ssh/away /home/ubuntu/.ssh/authorized_keys")
+	fl.visitorsGet("503 503", "503 503")
+}
+
+// visitorsGet wants strangers to get these answers to a page and to a form, host by host.
+func (fl fleet) visitorsGet(want ...string) {
+	fl[0].T.Helper()
+	for i, w := range fl {
+		got := w.Exec(fmt.Sprintf("curl -s -m 20 -o /dev/null -w '%%{http_code} ' http://%[1]s/version; "+
+			"curl -s -m 20 -o /dev/null -w '%%{http_code}' -d some=text http://%[1]s/echo", w.Host.IP))
+		if got != want[i] {
+			w.T.Errorf("visitors of host %d get %s, want %s", i+1, got, want[i])
+		}
+	}
 }
 
 // A host that joined later does not have the release that the others go back to. It fetches it, or

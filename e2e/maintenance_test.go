@@ -104,12 +104,12 @@ func maintenance(w *world.World, onOff string, with map[string]string) *lab.Resu
 	return w.Run(w.Job(w.Commit(nil), inputs))
 }
 
-func wantMaintenance(t *testing.T, result *lab.Result, outcome string, words ...string) {
-	t.Helper()
+func wantMaintenance(tb testing.TB, result *lab.Result, outcome string, words ...string) {
+	tb.Helper()
 	if result.ExitCode != 0 || result.Outputs["outcome"] != outcome {
-		t.Fatalf("exit code %d, outputs %v\n%s", result.ExitCode, result.Outputs, result.Log())
+		tb.Fatalf("exit code %d, outputs %v\n%s", result.ExitCode, result.Outputs, result.Log())
 	}
-	world.Says(t, result, words...)
+	world.Says(tb, result, words...)
 }
 
 func TestMaintenance(t *testing.T) {

@@ -37,6 +37,9 @@ func (d *Deployment) failure(s step, cause, undone error) *outcome.Failure {
 		}
 	}
 	f.Site = outcome.SiteOf(sites)
+	if d.in.Operation == inputs.Maintenance && halfClosed(hosts) {
+		f.Site = outcome.SiteMixed
+	}
 	for i, h := range hosts {
 		f.ExitCode = cmp.Or(f.ExitCode, h.exit)
 		if failedOn(cause, h) || len(hosts) == 1 {
@@ -54,10 +57,13 @@ func (d *Deployment) failure(s step, cause, undone error) *outcome.Failure {
 		}
 	}
 	f.Next, f.Topic = d.next(s, at, cause), d.topic(s, cause)
-	if unsure != nil && d.op.success != outcome.Removed {
+	if unsure != nil && d.op.live {
 		f.Next = fmt.Sprintf("see which port is active: ssh %s ls %s; then run this workflow again, it finds out "+
 			"and goes on from there", sshTarget(unsure.Address), d.flagDir())
 		f.Topic = outcome.TopicLost
+	}
+	if d.in.Maintenance && f.Site == outcome.SiteMixed {
+		f.Next += "; with maintenance \"off\" it takes the page down on all of them"
 	}
 	if undone != nil {
 		f.What += "\nand taking it back failed too: " + outcome.Describe(undone)
@@ -69,7 +75,7 @@ func (d *Deployment) failure(s step, cause, undone error) *outcome.Failure {
 func siteOf(h *target) outcome.Site {
 	var exit *remote.ExitError
 	switch {
-	case h.taken, h.leaving && !h.gone:
+	case h.taken, h.leaving && !h.gone, h.turning:
 		return outcome.SiteUnknown
 	case h.gone:
 		return outcome.SiteRemoved
@@ -85,17 +91,23 @@ func siteOf(h *target) outcome.Site {
 
 // servesOf says what a host serves.
 func servesOf(h *target, site outcome.Site) string {
-	said := serving(h)
 	switch {
 	case h.taken:
-		said = "it is in the hands of the other deployment"
+		return "it is in the hands of the other deployment"
 	case h.gone:
-		said = "visitors do not get it any more, and not all of it is deleted"
+		return "visitors do not get it any more, and not all of it is deleted"
 	case h.leaving:
-		said = "whether visitors still get it is not known"
+		return "whether visitors still get it is not known"
+	case h.turning:
+		return "whether visitors get the maintenance page is not known"
 	case site == outcome.SiteUnknown || site == outcome.SiteSwitched:
-		said = "the flag on the host tells"
-	case h.Active != nil && h.answer == nil:
+		return "the flag on the host tells"
+	}
+	said := serving(h)
+	if !h.closedSince.IsZero() {
+		said += outcome.InMaintenance
+	}
+	if h.Active != nil && h.answer == nil {
 		said += ", as far as is known: it could not be asked"
 	}
 	return said

@@ -3,7 +3,9 @@ package deploy
 import (
 	"context"
 	_ "embed"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,10 +21,11 @@ var plainPage string
 
 // maintenanceSteps never write the site: this run need not have the inputs that it was written by.
 func maintenanceSteps(d *Deployment, deployment []step) []step {
-	return append(only(deployment, "connect", "lock", "detect"), prepare.of([]step{
-		{name: "maintenance", title: d.maintenanceTitle(), each: d.maintain, within: brief},
-		{name: "unlock", title: "Releasing the deploy lock", each: unlock, within: 2 * host.Heartbeat},
-	})...)
+	return slices.Concat(
+		only(deployment, "connect", "lock", "detect"),
+		prepare.of([]step{{name: "maintenance", title: d.maintenanceTitle(), each: d.maintain, within: brief}}),
+		only(deployment, "unlock"),
+	)
 }
 
 func (d *Deployment) maintenanceTitle() string {
@@ -39,10 +42,13 @@ func (d *Deployment) maintain(ctx context.Context, h *target) (string, error) {
 	if d.in.Maintenance {
 		door = "closed"
 	}
+	h.turning = true
 	res, err := h.Exec(ctx, scripts.Maintenance, scripts.Values{
 		"door": door, "page": d.in.MaintenancePage, "plain_page": strings.TrimSpace(plainPage), "active": h.activePort(),
 		"entry_file": app.EntryFile(), "entry": app.EntryConf(), "entry_id": app.EntryID(), "verify_host": d.verifyHost(),
 	})
+	var no *host.Error
+	h.turning = err != nil && (!errors.As(err, &no) || ctx.Err() != nil)
 	if err != nil {
 		return "", err
 	}
@@ -73,6 +79,18 @@ func (d *Deployment) maintain(ctx context.Context, h *target) (string, error) {
 		line += " (nginx was reloaded once, since others did before)"
 	}
 	return line, res.Err()
+}
+
+// halfClosed tells whether visitors get the maintenance page on some hosts and the application on
+// others, of those that said so.
+func halfClosed(hosts []*target) bool {
+	closed, open := false, false
+	for _, h := range hosts {
+		if h.Idle.Port != 0 {
+			closed, open = closed || !h.closedSince.IsZero(), open || h.closedSince.IsZero()
+		}
+	}
+	return closed && open
 }
 
 // sayClosed: a run that does not end the maintenance says that it goes on.

@@ -90,9 +90,7 @@ func (d *Deployment) hostResult(h *target, how outcome.Outcome) outcome.HostResu
 		r.ActivePort, r.Serving = 0, ""
 		return r
 	}
-	if r.Maintenance = !h.closedSince.IsZero(); r.Maintenance && r.Serving != "" {
-		r.Serving += ", and visitors get the maintenance page"
-	}
+	r.Maintenance = !h.closedSince.IsZero()
 	return r
 }
 

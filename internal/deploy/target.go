@@ -49,6 +49,7 @@ type target struct {
 
 	exit        int       // with which the command of the operation run has ended
 	closedSince time.Time // zero while the site is not in maintenance
+	turning     bool      // whether it is, is being changed, or nobody has heard what came of that
 	leaving     bool      // its site may be gone: it is removed
 	gone        bool      // it is
 	changed     bool      // something was installed or written in setting up

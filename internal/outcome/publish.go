@@ -70,15 +70,14 @@ func portText(port uint16) string {
 func (r *Result) closing() []string {
 	var lines []string
 	for _, h := range r.Hosts {
-		line := h.Host + ": " + h.Serving
 		if h.SwitchedAt == nil {
 			if h.Serving != "" {
-				lines = append(lines, line)
+				lines = append(lines, h.Host+": "+h.serves(""))
 			}
 			continue
 		}
-		lines = append(lines, line+fmt.Sprintf(" since %s UTC, %s after this run began",
-			h.SwitchedAt.Format(time.TimeOnly), tookText(h.Live)))
+		lines = append(lines, h.Host+": "+h.serves(fmt.Sprintf(" since %s UTC, %s after this run began",
+			h.SwitchedAt.Format(time.TimeOnly), tookText(h.Live))))
 		switch {
 		case h.Retired != "" && h.Cut > 0:
 			lines = append(lines, fmt.Sprintf("%s: %s was stopped, with %d connection(s) still open after %s",
@@ -112,29 +111,26 @@ func (r *Result) headline(f *Failure) string {
 		if len(r.Hosts) > 1 {
 			where = fmt.Sprintf("%d hosts", len(r.Hosts))
 		}
-		if len(r.Skipped) > 0 {
-			where += fmt.Sprintf("; left out: %s", strings.Join(r.Skipped, ", "))
-		}
+		where += r.inMaintenance() + r.leftOut()
 		for n, h := range r.Left {
 			where += []string{"; not in service any more: ", ", "}[min(n, 1)] + h.Host
-		}
-		if first.Maintenance {
-			where += ", and the site in maintenance"
 		}
 		return fmt.Sprintf("%s: %s is live on %s",
 			title(strings.Replace(string(r.Outcome), "-", " ", 1)), first.Release, where)
 	case Maintenance:
-		return "Maintenance has " + map[bool]string{true: "begun: visitors get its page", false: "ended"}[first.Maintenance]
+		return "Maintenance has " + map[bool]string{true: "begun: visitors get its page", false: "ended"}[first.Maintenance] +
+			r.leftOut()
 	case Removed:
-		return "Removed: the application is off " + map[bool]string{true: "the host", false: "all hosts"}[len(r.Hosts) == 1]
+		return "Removed: the application is off " + map[bool]string{true: "the host", false: "all hosts"}[len(r.Hosts) == 1] +
+			r.leftOut()
 	case Ran:
-		return "Ran: the command succeeded in " + first.Release
+		return "Ran: the command succeeded in " + first.Release + r.leftOut()
 	case SetUp:
-		return "Set up: the host is ready for deployments"
+		return "Set up: the host is ready for deployments" + r.leftOut()
 	case Restored:
 		return "Restored: the new version failed after the switch, and the one before serves again"
 	case Unchanged:
-		return r.unchanged(first)
+		return r.unchanged(first) + r.leftOut()
 	}
 	switch {
 	case len(f.Hosts) == 0:
@@ -151,6 +147,31 @@ func (r *Result) headline(f *Failure) string {
 		return "Failed: what was switched is switched back"
 	}
 	return "Failed: nothing changed for visitors"
+}
+
+// leftOut names the hosts of which nothing that a headline says is true.
+func (r *Result) leftOut() string {
+	if len(r.Skipped) == 0 {
+		return ""
+	}
+	return "; left out: " + strings.Join(r.Skipped, ", ")
+}
+
+// inMaintenance says of a release that is live that visitors get a page in its place.
+func (r *Result) inMaintenance() string {
+	closed := 0
+	for _, h := range r.Hosts {
+		if h.Maintenance {
+			closed++
+		}
+	}
+	switch closed {
+	case 0:
+		return ""
+	case len(r.Hosts):
+		return ", and the site in maintenance"
+	}
+	return fmt.Sprintf(", and %d of them in maintenance", closed)
 }
 
 func (r *Result) unchanged(first HostResult) string {

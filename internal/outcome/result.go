@@ -71,3 +71,14 @@ type HostResult struct {
 	Retired         string     `json:"-"`               // the version that was stopped
 	WasDrained      bool       `json:"-"`               // and that its requests were waited for
 }
+
+// InMaintenance stands behind what serves, for people, where visitors get the page in its place.
+const InMaintenance = ", and visitors get the maintenance page"
+
+// serves says what answers now, and since when where that is known.
+func (h HostResult) serves(since string) string {
+	if h.Serving == "" || !h.Maintenance {
+		return h.Serving + since
+	}
+	return h.Serving + since + InMaintenance
+}

@@ -75,7 +75,7 @@ func (r *Result) facts() string {
 }
 
 func (h HostResult) row() string {
-	release, port, serves := report.MarkdownCode(h.Release), "-", h.Serving
+	release, port, serves := report.MarkdownCode(h.Release), "-", h.serves("")
 	if h.Commit != "" {
 		release += " " + report.MarkdownLink(fmt.Sprintf("%.7s", h.Commit), h.CommitURL)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/yuin/goldmark/extension"
 	"github.com/yuin/goldmark/renderer/html"
 
+	"github.com/clothesme/deploy-action/internal/inputs"
 	"github.com/clothesme/deploy-action/internal/report"
 	"github.com/clothesme/deploy-action/internal/state"
 )
@@ -262,5 +263,82 @@ func TestTheSiteOfSeveralHosts(t *testing.T) {
 		if got := SiteOf(tt.hosts); got != tt.want {
 			t.Errorf("%v: %s, want %s", tt.hosts, got, tt.want)
 		}
+	}
+}
+
+// A headline is about all hosts, and names those that it is not about.
+func TestHeadlinesOfSeveralHosts(t *testing.T) {
+	on, off := HostResult{Release: "r2", Maintenance: true}, HostResult{Release: "r2"}
+	third := []string{"u@web-3"}
+	for _, tt := range []struct {
+		want      string
+		outcome   Outcome
+		operation inputs.Operation
+		hosts     []HostResult
+		skipped   []string
+	}{
+		{
+			want:    "Deployed: r2 is live on 2 hosts; left out: u@web-3",
+			outcome: Deployed, operation: inputs.Deploy, hosts: []HostResult{off, off}, skipped: third,
+		},
+		{
+			want:    "Deployed: r2 is live on 2 hosts, and the site in maintenance",
+			outcome: Deployed, operation: inputs.Deploy, hosts: []HostResult{on, on},
+		},
+		{
+			want:    "Deployed: r2 is live on 2 hosts, and 1 of them in maintenance",
+			outcome: Deployed, operation: inputs.Deploy, hosts: []HostResult{off, on},
+		},
+		{
+			want:    "Maintenance has begun: visitors get its page; left out: u@web-3",
+			outcome: Maintenance, operation: inputs.Maintenance, hosts: []HostResult{on, on}, skipped: third,
+		},
+		{
+			want:    "Maintenance has ended; left out: u@web-3",
+			outcome: Maintenance, operation: inputs.Maintenance, hosts: []HostResult{off, off}, skipped: third,
+		},
+		{
+			want:    "Unchanged: the site was in maintenance already; left out: u@web-3",
+			outcome: Unchanged, operation: inputs.Maintenance, hosts: []HostResult{on, on}, skipped: third,
+		},
+		{
+			want:    "Removed: the application is off all hosts; left out: u@web-3",
+			outcome: Removed, operation: inputs.Remove, hosts: []HostResult{off, off}, skipped: third,
+		},
+		{
+			want:    "Status: nothing was changed; left out: u@web-3",
+			outcome: Unchanged, operation: inputs.Status, hosts: []HostResult{off, off}, skipped: third,
+		},
+		{
+			want:    "Ran: the command succeeded in r2; left out: u@web-3",
+			outcome: Ran, operation: inputs.RunIt, hosts: []HostResult{off}, skipped: third,
+		},
+		{
+			want:    "Set up: the host is ready for deployments; left out: u@web-3",
+			outcome: SetUp, operation: inputs.Setup, hosts: []HostResult{off}, skipped: third,
+		},
+	} {
+		r := &Result{Outcome: tt.outcome, Operation: tt.operation, Hosts: tt.hosts, Skipped: tt.skipped}
+		if got := r.headline(nil); got != tt.want {
+			t.Errorf("%q, want %q", got, tt.want)
+		}
+	}
+}
+
+// Since when a release serves is said of the release, and not of the page that visitors get instead.
+func TestWhatServesInMaintenance(t *testing.T) {
+	r := examples()["deployed"].result
+	r.Hosts[0].Maintenance = true
+	const serves = "20261123T101500Z-1a2b3c4 on port 8081 serves"
+	if got, want := r.closing()[0], "ubuntu@203.0.113.7: "+serves+" since 10:15:03 UTC, 3.3s after this run began"+
+		InMaintenance; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if text := summary(r, nil); !strings.Contains(text, serves+InMaintenance) {
+		t.Errorf("the summary lacks %q:\n%s", serves+InMaintenance, text)
+	}
+	r.Hosts[0].SwitchedAt = nil
+	if got, want := r.closing()[0], "ubuntu@203.0.113.7: "+serves+InMaintenance; got != want {
+		t.Errorf("%q, want %q", got, want)
 	}
 }
