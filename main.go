@@ -151,7 +151,9 @@ func tidy(ctx context.Context, rep *report.Report, in *inputs.Inputs, err error,
 		err = deploy.Resume(in, saved(deploy.StateHosts))
 	}
 	if err == nil && isBegun(saved) {
-		in.Operation, in.LockTimeout, in.Timeout = inputs.Tidy, min(in.LockTimeout, postLimit/4), postLimit
+		in.Operation, in.Timeout = inputs.Tidy, postLimit
+		// one host does not take all the time that there is for the others
+		in.ConnectTimeout, in.LockTimeout = min(in.ConnectTimeout, postLimit/4), min(in.LockTimeout, postLimit/4)
 		err = deployment(in, rep, begin).Tidy(ctx, saved)
 	}
 	if err != nil {

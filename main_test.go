@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,7 +11,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/clothesme/deploy-action/internal/deploy"
 	"github.com/clothesme/deploy-action/internal/inputs"
+	"github.com/clothesme/deploy-action/internal/report"
+	"github.com/clothesme/deploy-action/remote"
 )
 
 // The post step has nothing to say where nothing was begun, or all was ended; where it can't tidy
@@ -37,6 +41,23 @@ func TestPost(t *testing.T) {
 				t.Errorf("exit code %d, log %q", code, log.String())
 			}
 		})
+	}
+}
+
+// Of several hosts one that does not answer, or that another run has, leaves time for the others.
+func TestNoHostTakesAllTheTimeOfThePostStep(t *testing.T) {
+	in := &inputs.Inputs{
+		Hosts: []remote.Host{{User: "ubuntu", Name: "web-1", Port: 22}}, ConnectTimeout: 10 * time.Minute,
+		LockTimeout: time.Hour,
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel() // nobody is dialled
+	var log bytes.Buffer
+	tidy(ctx, report.New(&log, func(string) string { return "" }), in, nil, time.Now(), func(name string) string {
+		return map[string]string{deploy.StateBegun: "yes"}[name]
+	})
+	if in.ConnectTimeout > postLimit/4 || in.LockTimeout > postLimit/4 || in.Timeout != postLimit {
+		t.Errorf("of %s in all it dials for %s, and waits for locks for %s", in.Timeout, in.ConnectTimeout, in.LockTimeout)
 	}
 }
 

@@ -118,10 +118,46 @@ func TestSeveralHostsHaveOneDecision(t *testing.T) {
 		t.Errorf("a release that was taken back is marked as having served: %s, before %s", after, before)
 	}
 
-	fl.ended(deploy(nil, nil), "deployed")
+	fl.tidiedButTheLast(second)
+	next := deploy(nil, nil)
+	fl.ended(next, "deployed")
+	world.Says(t, next, "heal: the flag is on port 8081")
 	result = w.Run(w.Job("", fl.with(map[string]string{"operation": "rollback"})))
 	fl.ended(result, "rolled-back")
 	if back := fl.live(result, "8081"); back != second {
 		t.Errorf("rolled back to %s, want %s", back, second)
+	}
+}
+
+// tidiedButTheLast kills a runner when nothing is proved on any of three hosts that serve a release on
+// port 8081. The post step goes on with those that it reaches; the other is as the run has left it.
+func (fl fleet) tidiedButTheLast(serves string) {
+	w, last := fl[0], fl[len(fl)-1]
+	t := w.T
+	t.Helper()
+	job := w.Job(w.Commit(nil), fl.with(map[string]string{"watch-for": "2m", "connect-timeout": "10s"}))
+	killed := killAt(w, "Verifying through nginx", job)
+	last.Exec(stopSSH)
+	tidied := post(w, job, killed)
+	last.Exec("systemctl start ssh")
+	world.Says(t, tidied, "Left to the next deployment::connect on ubuntu@"+last.Host.IP)
+	for _, words := range []string{
+		"its post step has tidied up 2 of 3 hosts.", fl[0].Host.IP + ": " + serves + " on port 8081 serves\n",
+		fl[1].Host.IP + ": " + serves + " on port 8081 serves\n", last.Host.IP + ": it is as the run has left it",
+	} {
+		if !strings.Contains(tidied.Summary, words) {
+			t.Errorf("the summary of the post step lacks %q:\n%s", words, tidied.Summary)
+		}
+	}
+	if got := fl.flags(); got != "8081 8081 8080" {
+		t.Errorf("after the post step there are the flags %s\n%s", got, tidied.Log())
+	}
+	for _, w := range fl[:2] {
+		units := w.Exec("systemctl list-units --plain --no-legend 'shop@*' | cut -d' ' -f1")
+		line := w.Exec("tail -n 1 /home/ubuntu/shop/deploys.jsonl")
+		if units != "shop@8081.service" || !strings.Contains(line, `"outcome":"failed"`) ||
+			!strings.Contains(line, killed.State["release"]) {
+			t.Errorf("after the post step there run %s, and the history ends with\n%s", units, line)
+		}
 	}
 }

@@ -2,12 +2,16 @@ package deploy
 
 import (
 	"bytes"
+	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/clothesme/deploy-action/internal/host"
 	"github.com/clothesme/deploy-action/internal/inputs"
 	"github.com/clothesme/deploy-action/internal/outcome"
 	"github.com/clothesme/deploy-action/internal/report"
@@ -269,14 +273,18 @@ func TestThePostStepTidiesTheOtherHosts(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		hurt func(*fakeHost)
+		says string
 	}{
-		{"one is not reachable", func(f *fakeHost) { f.gone = true }},
+		{"one is not reachable", func(f *fakeHost) { f.gone = true }, "connect on ubuntu@web-2: "},
 		{"one can't be tidied", func(f *fakeHost) {
 			f.faults[scripts.Stop] = fault{kind: "error", code: scripts.ExitStop, words: "it does not end"}
-		}},
+		}, "web-2: clear: it does not end"},
 		{"another run has one", func(f *fakeHost) {
 			f.faults[scripts.Port] = fault{kind: "error", code: scripts.ExitLockLost, words: "another run"}
-		}},
+		}, "web-2: detect: another run"},
+		{"one is lost on the way", func(f *fakeHost) {
+			f.faults[scripts.Port] = fault{kind: "gone-before"}
+		}, "web-2: detect: "},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			fleet := newFleet(t, 3)
@@ -284,22 +292,74 @@ func TestThePostStepTidiesTheOtherHosts(t *testing.T) {
 				f.flag, f.running["8081"], f.releases["8081"] = "8081", true, "20261123T000000Z-bbbbbbb"
 			}
 			tt.hurt(fleet[1])
-			in := fleet.inputs()
-			in.Operation = inputs.Tidy
-			var out bytes.Buffer
-			d := New(in, report.New(&out, func(string) string { return "" }), fleet.dial, nil, time.Now())
-			d.patience = 20 * time.Millisecond
-			err := d.Tidy(t.Context(), func(string) string { return "" })
-			log := out.String()
+			log, summary, err := fleet.tidy(t, fleet.dial)
 			for i, f := range fleet {
 				if i != 1 && (f.flag != "8080" || f.running["8081"] || f.holder != "") {
 					t.Errorf("web-%d: flag %s, running %v, lock %q\n%s", i+1, f.flag, f.running, f.holder, log)
 				}
 			}
-			if err != nil || !strings.Contains(log, "::warning") || !strings.Contains(log, "web-2") {
-				t.Errorf("%v\n%s", err, log)
+			if err != nil || !strings.Contains(log, "::warning title=Left to the next deployment::"+tt.says) {
+				t.Errorf("%v, want %q in\n%s", err, tt.says, log)
+			}
+			for _, words := range []string{
+				"its post step has tidied up 2 of 3 hosts.", "web-1: " + oldRelease + " on port 8080 serves\n",
+				"web-2: it is as the run has left it; the next deployment tidies it up\n",
+			} {
+				if !strings.Contains(summary, words) {
+					t.Errorf("the summary lacks %q:\n%s", words, summary)
+				}
 			}
 		})
+	}
+}
+
+// tidy is the post step, and returns its log and its summary.
+func (fl fakeFleet) tidy(t *testing.T, dial host.Dialer) (log, summary string, err error) {
+	t.Helper()
+	in := fl.inputs()
+	in.Operation, in.Timeout = inputs.Tidy, 12*time.Second
+	var out bytes.Buffer
+	file := filepath.Join(t.TempDir(), "summary")
+	err = New(in, report.New(&out, func(name string) string {
+		return map[string]string{"GITHUB_STEP_SUMMARY": file}[name]
+	}), dial, nil, time.Now()).Tidy(t.Context(), func(string) string { return "" })
+	text, readErr := os.ReadFile(file)
+	if err == nil && readErr != nil {
+		t.Error(readErr)
+	}
+	return out.String(), string(text), err
+}
+
+// A run that dies while it marks the release as proved leaves hosts with both, and the post step does
+// not choose for all: that is a deployment.
+func TestThePostStepSaysThatNotAllHostsServeTheSame(t *testing.T) {
+	fleet := newFleet(t, 2)
+	for _, f := range fleet {
+		f.flag, f.running["8081"], f.releases["8081"] = "8081", true, "20261123T000000Z-bbbbbbb"
+	}
+	fleet[0].proved["8081"] = true
+	log, summary, err := fleet.tidy(t, fleet.dial)
+	if err != nil || fleet.flags() != "8081 8080" ||
+		!strings.Contains(log, "::warning title=Not all hosts serve the same::") ||
+		!strings.Contains(summary, "tidied up. Not all hosts serve the same: run this workflow again.") {
+		t.Errorf("%v, flags %s\n%s\n%s", err, fleet.flags(), log, summary)
+	}
+}
+
+// Where none can be tidied up the post step says that, and nothing of the site: that is as the run
+// left it.
+func TestThePostStepThatGetsNowhere(t *testing.T) {
+	fleet := newFleet(t, 3)
+	fleet[1].gone, fleet[2].gone = true, true
+	log, summary, err := fleet.tidy(t, func(ctx context.Context, at remote.Host) (host.Shell, error) {
+		if at.Name == "web-1" {
+			return nil, &remote.AuthError{Host: at.String()}
+		}
+		return fleet.dial(ctx, at)
+	})
+	if err == nil || summary != "" || !strings.Contains(err.Error(), "\nhost: ubuntu@web-2, ubuntu@web-3") ||
+		strings.Contains(err.Error(), "site: ") || strings.Contains(err.Error(), "skip-unreachable") {
+		t.Errorf("%v\n%s\n%s", err, summary, log)
 	}
 }
 
@@ -357,5 +417,16 @@ func TestARestartOfSeveralHostsStaysWithWhatServes(t *testing.T) {
 		if h.Release != oldRelease || !strings.Contains(log, "Switching on web-2, web-3") {
 			t.Errorf("%s has %s\n%s", h.Host, h.Release, log)
 		}
+	}
+}
+
+// What the post step has put right it does not call a new version.
+func TestThePostStepThatCanWriteNothingDown(t *testing.T) {
+	fleet := newFleet(t, 1)
+	fleet[0].faults[scripts.Record] = fault{kind: "error", code: scripts.ExitDisk, words: "the disk is full"}
+	log, summary, err := fleet.tidy(t, fleet.dial)
+	const says = "Could not record::what was asked for is done; record is left to the next deployment: record: the disk is full"
+	if err != nil || !strings.Contains(log, says) || !strings.Contains(summary, "its post step has tidied up.") {
+		t.Errorf("%v\n%s\n%s", err, summary, log)
 	}
 }

@@ -28,6 +28,9 @@ func New(in *inputs.Inputs, rep *report.Report, dial host.Dialer, open Opener, b
 	d.same, d.spares, d.goesPoll, d.holdEvery = d.notRestarted, d.sparesLeft, goesPoll, holdEvery
 	d.goes = d.goesAway
 	d.openImages, d.imagePoll = openImages, imagePoll
+	if in.Operation == inputs.Tidy {
+		d.patience = in.Timeout / 4 // one host that is lost does not take all the time that there is for the others
+	}
 	d.dial, d.token = dial, fmt.Sprintf("%s-%s", in.Run.ID, rand.Text())
 	if len(in.Instances) == 0 {
 		d.takeOn()

@@ -82,12 +82,15 @@ func (d *Deployment) Run(ctx context.Context) (*outcome.Result, error) {
 		case s.phase.proved() && s.name == imageStep:
 			d.sayNoImage(err)
 		case s.phase.proved():
-			left := s.name + " is left to the next deployment"
+			done, left := "the new version is live", s.name+" is left to the next deployment"
+			if !d.op.live {
+				done = "what was asked for is done"
+			}
 			if s.name == "after-switch" {
 				left = "the command of after-switch is not run again"
 			}
-			d.rep.Warn("Could not "+s.name, fmt.Sprintf("the new version is live; %s: %s%s",
-				left, outcome.Describe(err), said(err)))
+			d.rep.Warn("Could not "+s.name, fmt.Sprintf("%s; %s: %s%s", done, left,
+				outcome.Describe(err), said(err)))
 		default:
 			return d.fail(ctx, s, err)
 		}

@@ -13,11 +13,10 @@ import (
 // spare is how many hosts may be left out since nobody gets through to them. The post step tidies
 // those that it can.
 func (d *Deployment) spare() int {
-	all := len(d.hosts) + len(d.skipped)
 	if d.in.Operation == inputs.Tidy {
-		return all - 1
+		return len(d.hosts) - 1
 	}
-	return d.in.SkipUnreachable.AtMost(all)
+	return d.in.SkipUnreachable.AtMost(len(d.hosts) + len(d.skipped))
 }
 
 // unreachable tells a host that does not answer from one that refuses, or is not who it should be. A
@@ -46,16 +45,23 @@ func (d *Deployment) skip(context.Context) (string, error) {
 	if len(skipped) > d.spare() {
 		errs := make([]error, len(skipped))
 		for i, h := range skipped {
-			errs[i] = &outcome.StepError{Step: "connect", Host: h.Address, Err: fmt.Errorf("%w (%d of %d hosts are not "+
-				"reachable, and the input \"skip-unreachable\" lets %d be left out)", h.unreached.Err, len(skipped),
-				len(d.hosts), d.spare())}
+			errs[i] = h.unreached
+			if d.in.Operation != inputs.Tidy {
+				errs[i] = &outcome.StepError{Step: "connect", Host: h.Address, Err: fmt.Errorf("%w (%d of %d hosts are not "+
+					"reachable, and the input \"skip-unreachable\" lets %d be left out)", h.unreached.Err, len(skipped),
+					len(d.hosts), d.spare())}
+			}
 		}
 		return "", errors.Join(errs...)
 	}
 	for _, h := range skipped {
-		d.rep.Warn("Left out: "+h.Address.Name, h.unreached.Error())
+		title := "Left out: " + h.Address.Name
+		if d.in.Operation == inputs.Tidy {
+			title = leftToNext
+		}
+		d.rep.Warn(title, h.unreached.Error())
 	}
-	d.hosts, d.skipped = reached, skipped
+	d.hosts, d.skipped = reached, append(d.skipped, skipped...)
 	if len(d.in.Jobs) > 0 && len(skipped) > 0 {
 		d.rep.Warn("Jobs", fmt.Sprintf("if the jobs of the input schedule were started by %s until now, they still are, "+
 			"as its version has them, and by %s too: the next run that reaches it puts that right", namesOf(skipped),

@@ -2,9 +2,12 @@ package deploy
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/clothesme/deploy-action/internal/outcome"
+	"github.com/clothesme/deploy-action/internal/report"
 )
 
 // Tidy is what the action's post step does for a run that was killed before it could take anything
@@ -13,17 +16,45 @@ import (
 // run had saved by the time that it was killed.
 func (d *Deployment) Tidy(ctx context.Context, saved func(name string) string) error {
 	d.saved = saved
-	if _, err := d.Run(ctx); err != nil {
+	_, err := d.Run(ctx)
+	var failure *outcome.Failure
+	if errors.As(err, &failure) { // of the site it knows no more than what this step did
+		return fmt.Errorf("%s\nhost: %s", failure.What, strings.Join(failure.Hosts, ", "))
+	}
+	if err != nil {
 		return err
 	}
+	var lines []string
+	serve := map[string]bool{}
 	for _, h := range d.hosts {
+		serve[h.activeRelease()] = true
 		line := fmt.Sprintf("%s: %s", h.Address, serving(h))
-		d.rep.Info(line)
-		d.details += "- " + line + "\n"
+		if !h.closedSince.IsZero() {
+			line += outcome.InMaintenance
+		}
+		lines = append(lines, line)
 	}
-	return d.rep.Summary("### Deployment: cut off\n\nThe run was ended before it was through; its post step has " +
-		"tidied up.\n\n" + d.details)
+	for _, h := range d.skipped {
+		lines = append(lines, h.Address.String()+": it is as the run has left it; the next deployment tidies it up")
+	}
+	for _, line := range lines {
+		d.rep.Info(line)
+		d.details += "- " + report.MarkdownText(line) + "\n"
+	}
+	did := "its post step has tidied up"
+	if len(d.skipped) > 0 {
+		did += fmt.Sprintf(" %d of %d hosts", len(d.hosts), len(lines))
+	}
+	if len(serve) > 1 {
+		d.rep.Warn("Not all hosts serve the same", strings.Join(lines, "\n")+"\nrun this workflow again")
+		did += ". Not all hosts serve the same: run this workflow again"
+	}
+	return d.rep.Summary("### Deployment: cut off\n\nThe run was ended before it was through; " + did + ".\n\n" +
+		d.details)
 }
+
+// leftToNext is the title of what is said of hosts that are not tidied up.
+const leftToNext = "Left to the next deployment"
 
 // dropFailed leaves hosts that can't be tidied up to the next deployment, so that the others are;
 // false when none is left.
@@ -42,8 +73,8 @@ func (d *Deployment) dropFailed(err error) bool {
 	for _, h := range failed {
 		h.HangUp()
 	}
-	d.rep.Warn("Left to the next deployment", namesOf(failed)+": "+outcome.Describe(err))
-	d.hosts = left
+	d.rep.Warn(leftToNext, namesOf(failed)+": "+outcome.Describe(err))
+	d.hosts, d.skipped = left, append(d.skipped, failed...)
 	return true
 }
 
