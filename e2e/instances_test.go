@@ -174,13 +174,29 @@ func TestAGroupThatChangesDuringADeployment(t *testing.T) {
 	ids := w.group("web", hosts...)
 	w.boto(`client("autoscaling").put_lifecycle_hook(AutoScalingGroupName="web", LifecycleHookName="deploy-action",
     LifecycleTransition="autoscaling:EC2_INSTANCE_LAUNCHING", DefaultResult="ABANDON", HeartbeatTimeout=30)`)
-	hook := w.holds(ids...)
-	w.role(w.ofPage("", "", "instances", "launch-hook"))
+	hook := w.holds(ids[1])
 	with := map[string]string{
 		"instances": "asg=web", "watch-for": "5s",
 		"known-hosts": byID(append(ids, "i-*"), append(hosts, comes.Host)...), // its id is not known yet
 	}
-	fleet{w.World, ends}.ended(w.Run(w.found(w.Commit(nil), with)), "deployed")
+	// The hook holds the first until a role lets it in that may.
+	const denied = "the role must be allowed autoscaling:"
+	sha := w.Commit(nil)
+	w.role(w.ofPage("", "autoscaling:DescribeLifecycleHooks", "instances", "launch-hook"))
+	held := w.Run(w.found(sha, with))
+	fleet{w.World, ends}.ended(held, "deployed")
+	world.Says(t, held, denied+"DescribeLifecycleHooks: put {", ids[0]+" stays out of service until the hook's time is over")
+	w.role(w.ofPage("", "autoscaling:RecordLifecycleActionHeartbeat autoscaling:CompleteLifecycleAction", "instances",
+		"launch-hook"))
+	held = w.Run(w.found(sha, with))
+	fleet{w.World, ends}.ended(held, "unchanged")
+	world.Says(t, held, "deploy-action of the group web can't be told that a run is at work on "+ids[0]+", and does not wait "+
+		"longer than 30s for it: "+denied+"RecordLifecycleActionHeartbeat: put the statement of docs/iam.md",
+		denied+"CompleteLifecycleAction: put the statement of docs/iam.md")
+	if heard := hook.heard(); len(heard) > 0 {
+		t.Errorf("the launch hook has heard %v of a role that may not tell it anything", heard)
+	}
+	w.role(w.ofPage("", "", "instances", "launch-hook"))
 	w.UnderLoad()
 
 	running, err := w.Runner.Start(w.Ctx, w.found(w.Commit(nil), with))
@@ -212,7 +228,7 @@ print(json.dumps({"ID": i["InstanceId"], "Public": i.get("PublicIpAddress", ""),
 	}
 	world.Says(t, result, "Left%3A "+ends.Host.IP+"::"+ids[1]+" is not in service any more and does not answer",
 		"found only after this run had its hosts: "+made.ID, "on port 8081 serves since", "✓ let in: it goes into service")
-	if heard := hook.heard(); heard["hold"] == 0 || heard["CONTINUE"] != 1 {
+	if heard := hook.heard(); heard["hold"] == 0 || heard["CONTINUE"] != 2 {
 		t.Errorf("the launch hook has heard %v", heard)
 	}
 	type one struct {

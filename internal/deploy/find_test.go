@@ -32,6 +32,7 @@ type fakeInstances struct {
 	hooks  []instances.Hook
 	held   []string // the words that hooks got
 	denied error    // what comes of letting go
+	deaf   error    // and of holding
 }
 
 func (f *fakeInstances) Hooks(context.Context, string) ([]instances.Hook, error) { return f.hooks, nil }
@@ -40,7 +41,7 @@ func (f *fakeInstances) Hold(_ context.Context, h instances.Hook, id string) err
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.held = append(f.held, "hold "+h.Name+" "+id)
-	return nil
+	return f.deaf
 }
 
 func (f *fakeInstances) LetGo(_ context.Context, h instances.Hook, id string) error {

@@ -2,13 +2,17 @@ package deploy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/clothesme/deploy-action/internal/cloud/instances"
+	"github.com/clothesme/deploy-action/internal/cloud/query"
 )
 
 // isFree tells whether no hook holds a host at its launch.
@@ -24,6 +28,7 @@ func (d *Deployment) holdOn(ctx context.Context) (stop func()) {
 	over := make(chan struct{})
 	go func() {
 		defer close(over)
+		var said sync.Once
 		for pause := time.Duration(0); wait(ctx, pause) == nil; {
 			pause = d.holdEvery
 			for _, hook := range d.launchHooks(ctx) {
@@ -33,14 +38,28 @@ func (d *Deployment) holdOn(ctx context.Context) (stop func()) {
 						continue
 					}
 					err := d.with(ctx, func(from Instances) error { return from.Hold(ctx, hook, id) })
-					if err != nil && ctx.Err() == nil { // who lets it in meets the same
-						d.rep.Debug(fmt.Sprintf("hold %s: %v", id, err))
+					if err != nil && ctx.Err() == nil {
+						d.notHeld(&said, hook, id, err)
 					}
 				}
 			}
 		}
 	}()
 	return func() { cancel(); <-over }
+}
+
+// notHeld says why a hook does not hear of a run: who lets the instance in meets the same, unless it is a right
+// that is lacking, which matters once a run takes longer than the hook waits.
+func (d *Deployment) notHeld(said *sync.Once, hook instances.Hook, id string, err error) {
+	var no *query.Error
+	if !errors.As(err, &no) || no.Status != http.StatusForbidden {
+		d.rep.Debug(fmt.Sprintf("hold %s: %v", id, err))
+		return
+	}
+	said.Do(func() {
+		d.rep.Warn("Launch hook", fmt.Sprintf("%s of the group %s can't be told that a run is at work on %s, and does not wait "+
+			"longer than %s for it: %v", hook.Name, hook.Group, id, hook.For, err))
+	})
 }
 
 // holdEvery is how often a hook hears at least that its instance is still at work: one holds it for an

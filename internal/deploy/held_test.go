@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/clothesme/deploy-action/internal/cloud/instances"
+	"github.com/clothesme/deploy-action/internal/cloud/query"
 	"github.com/clothesme/deploy-action/internal/inputs"
 	"github.com/clothesme/deploy-action/scripts"
 )
@@ -16,6 +17,8 @@ import (
 func TestWhatALaunchHookHolds(t *testing.T) {
 	deploys := instances.Hook{Group: "web", Name: "deploy-action", For: time.Hour}
 	warms := instances.Hook{Group: "web", Name: "warm", For: time.Hour}
+	asks := instances.Hook{Group: "web", Name: "deploy-action", For: 3 * time.Millisecond}
+	const heartbeat = "autoscaling:RecordLifecycleActionHeartbeat"
 	for _, tt := range []struct {
 		name   string
 		hooks  []instances.Hook
@@ -39,6 +42,23 @@ func TestWhatALaunchHookHolds(t *testing.T) {
 			name: "AWS refuses", hooks: []instances.Hook{deploys}, says: "the role must be allowed",
 			do: func(_ *inputs.Inputs, _ fakeFleet, from *fakeInstances) {
 				from.denied = errors.New("the role must be allowed")
+			},
+		},
+		{
+			name: "AWS refuses to hold it longer", hooks: []instances.Hook{asks}, letGo: "let go deploy-action i-2",
+			says: "deploy-action of the group web can't be told that a run is at work on i-2, and does not wait longer than " +
+				"3ms for it: the role must be allowed " + heartbeat,
+			do: func(_ *inputs.Inputs, fl fakeFleet, from *fakeInstances) {
+				from.deaf = &query.Error{Action: heartbeat, Region: "eu-central-1", Status: 403, Code: "AccessDenied"}
+				fl[0].does = from.heard(scripts.Build, 2)
+			},
+		},
+		{
+			name: "it is not held any more", hooks: []instances.Hook{asks}, letGo: "let go deploy-action i-2",
+			silent: "can't be told",
+			do: func(_ *inputs.Inputs, fl fakeFleet, from *fakeInstances) {
+				from.deaf = &query.Error{Action: heartbeat, Region: "eu-central-1", Status: 400, Code: "ValidationError"}
+				fl[0].does = from.heard(scripts.Build, 2)
 			},
 		},
 		{
@@ -98,21 +118,24 @@ func TestALaunchHookHearsThatARunIsAtWork(t *testing.T) {
 		answers: []*instances.Found{found},
 		hooks:   []instances.Hook{{Group: "web", Name: "deploy-action", For: 3 * time.Millisecond}},
 	}
-	words := func() int {
-		from.mu.Lock()
-		defer from.mu.Unlock()
-		return len(from.held)
+	fl[0].does = from.heard(scripts.Build, 3)
+	_, log, _, err := fl.finding(t, in, from)
+	if n := from.words(); err != nil || n < 4 {
+		t.Fatalf("%v, the hook has heard %d words\n%s", err, n, log)
 	}
-	fl[0].does = func(verb scripts.Verb, _ scripts.Values) {
-		if verb != scripts.Build {
-			return
-		}
-		for deadline := time.Now().Add(time.Minute); words() < 3 && time.Now().Before(deadline); {
+}
+
+func (f *fakeInstances) words() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.held)
+}
+
+// heard has a verb take until hooks have heard so many words.
+func (f *fakeInstances) heard(at scripts.Verb, words int) func(scripts.Verb, scripts.Values) {
+	return func(verb scripts.Verb, _ scripts.Values) {
+		for deadline := time.Now().Add(time.Minute); verb == at && f.words() < words && time.Now().Before(deadline); {
 			time.Sleep(time.Millisecond)
 		}
-	}
-	_, log, _, err := fl.finding(t, in, from)
-	if n := words(); err != nil || n < 4 {
-		t.Fatalf("%v, the hook has heard %d words\n%s", err, n, log)
 	}
 }
