@@ -146,6 +146,9 @@ func (s *Store) explain(ctx context.Context, o Object, err error) error {
 	case "NoSuchKey":
 		return fmt.Errorf("look up %s: no such object (404): correct its key in the input \"assets\", or upload it", o)
 	}
+	if api != nil && strings.Contains(api.ErrorMessage(), "not authorized to perform") { // which of them, or whose key
+		reason += ": " + api.ErrorMessage()
+	}
 	return fmt.Errorf("look up %s: the credentials are refused (%d %s): they must be valid and allow s3:GetObject "+
 		"there, "+
 		"s3:ListBucket on the bucket (without it a missing object is refused as well), and kms:Decrypt where its "+

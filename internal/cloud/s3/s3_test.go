@@ -202,8 +202,13 @@ func TestFindAndProve(t *testing.T) {
 }
 
 func TestFindExplains(t *testing.T) {
+	const denied = "User: arn:aws:sts::1:assumed-role/deploy/7 is not authorized to perform: s3:ListBucket on resource: m"
 	body := func(code string) string {
-		return "<Error><Code>" + code + "</Code><Message>stored with Server Side Encryption</Message></Error>"
+		code, words, said := strings.Cut(code, ": ")
+		if !said {
+			words = "stored with Server Side Encryption"
+		}
+		return "<Error><Code>" + code + "</Code><Message>" + words + "</Message></Error>"
 	}
 	for _, tt := range []struct {
 		name   string
@@ -219,6 +224,10 @@ func TestFindExplains(t *testing.T) {
 			"there is no such access key: correct AWS_ACCESS_KEY_ID, or",
 		},
 		{"refused", 403, "", "AccessDenied", "the credentials are refused (403 AccessDenied): they must be valid"},
+		{
+			"refused, and AWS says what", 403, "", "AccessDenied: " + denied,
+			"the credentials are refused (403 AccessDenied: " + denied + "): they must be valid",
+		},
 		{
 			"a wrong secret key", 403, "", "SignatureDoesNotMatch",
 			"the secret key is not this access key's: correct AWS_SECRET_ACCESS_KEY (403",
