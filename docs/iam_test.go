@@ -93,6 +93,31 @@ func TestPoliciesAreOfTheCode(t *testing.T) {
 	}
 }
 
+// TestPoliciesAreTried: each action on iam.md is taken away by an end-to-end test, as the page says, which has
+// to name it; but for that of KMS.
+func TestPoliciesAreTried(t *testing.T) {
+	var tests string
+	files, err := filepath.Glob("../e2e/*_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tests += string(text)
+	}
+	for _, action := range called(t) {
+		if action == "kms:Decrypt" || action == "sts:AssumeRoleWithWebIdentity" { // which is a matter of conditions
+			continue
+		}
+		if !regexp.MustCompile(`["\s]` + action + `["\s]`).MatchString(tests) {
+			t.Errorf("no test takes %s away", action)
+		}
+	}
+}
+
 // TestRefusalsSayWhatThePageSays: the statement that an error has for an action is the one of iam.md.
 // Where it has none it leads there.
 func TestRefusalsSayWhatThePageSays(t *testing.T) {

@@ -18,8 +18,8 @@ import (
 )
 
 const (
-	bucket    = "models"
-	modelKey  = "v1/type model.h5" // a blank, which URLs have to carry
+	bucket    = "my-models"        // as docs/iam.md has it
+	modelKey  = "v7/type model.h5" // a blank, which URLs have to carry
 	modelPath = "ai_models/type_model.h5"
 	modelLine = "s3://" + bucket + "/" + modelKey + " -> " + modelPath
 	megabyte  = 1 << 20
@@ -42,8 +42,22 @@ func newModelWorld(t *testing.T, size int, options lab.HostOptions) *modelWorld 
 	if err := w.s3.Bucket(w.Ctx, bucket); err != nil {
 		t.Fatal(err)
 	}
+	w.mayAllBut("")
 	w.put(size)
 	return w
+}
+
+// mayAllBut has the credentials of the step do what docs/iam.md says of the input, but for some actions. S3
+// gets it as a policy of the bucket's, which names them; there are no keys of KMS here.
+func (w *modelWorld) mayAllBut(without string) {
+	w.T.Helper()
+	policy, err := policyOf(w.T, "iam.md", "assets", "kms:Decrypt "+without).For(w.s3.User())
+	if err == nil {
+		err = w.s3.Allow(w.Ctx, bucket, policy)
+	}
+	if err != nil {
+		w.T.Fatal(err)
+	}
 }
 
 // put uploads another model of that size.
@@ -212,7 +226,7 @@ func TestHostsGetOneVersionOfAModel(t *testing.T) {
 	replaced := w.s3.BeforeGet(func() { w.put(3 * megabyte) })
 	result := w.Run(w.Job(sha, fl.with(nil)))
 	<-replaced
-	world.Failed(t, result, "failed", "assets: s3://models/v1/type model.h5 was replaced in S3 during this run (ETag ",
+	world.Failed(t, result, "failed", "assets: s3://my-models/v7/type model.h5 was replaced in S3 during this run (ETag ",
 		"run this workflow again")
 
 	if err := w.s3.Versions(w.Ctx, bucket); err != nil {
@@ -241,11 +255,13 @@ func TestHostsGetOneVersionOfAModel(t *testing.T) {
 
 func TestAssetThatCannotBeHadLeavesTheOldVersion(t *testing.T) {
 	w := newModelWorld(t, 2*megabyte, lab.HostOptions{})
+	w.mayAllBut("s3:ListBucket s3:GetObjectVersion") // which are not needed for what is there and has no versions
 	good := w.Deploy(w.Commit(nil), nil).Outputs
 	w.UnderLoad()
 	old := w.model
 	for _, tt := range []struct {
 		name    string
+		without string // of what docs/iam.md allows
 		prepare func(*modelWorld)
 		with    map[string]string
 		files   map[string]string
@@ -253,8 +269,23 @@ func TestAssetThatCannotBeHadLeavesTheOldVersion(t *testing.T) {
 		words   []string
 	}{
 		{
-			name: "missing object", with: map[string]string{"assets": "s3://models/nothing -> m"},
-			words: []string{"resolve: look up s3://models/nothing: no such object (404)"},
+			name: "missing object", with: map[string]string{"assets": "s3://my-models/v7/nothing -> m"},
+			words: []string{"resolve: look up s3://my-models/v7/nothing: no such object (404)"},
+		},
+		{
+			name: "missing object of a bucket that may not be listed", without: "s3:ListBucket",
+			with: map[string]string{"assets": "s3://my-models/v7/nothing -> m"},
+			words: []string{
+				"resolve: look up s3://my-models/v7/nothing: the credentials are refused (403 AccessDenied: ",
+				"not authorized to perform: s3:ListBucket on resource",
+			},
+		},
+		{
+			name: "an object that may not be read", without: "s3:GetObject",
+			words: []string{
+				"resolve: look up s3://my-models/v7/type model.h5: the credentials are refused (403 AccessDenied): they must be " +
+					"valid and allow s3:GetObject there, ",
+			},
 		},
 		{
 			name: "missing bucket", with: map[string]string{"assets": "s3://no-such-bucket/x -> m"},
@@ -263,13 +294,13 @@ func TestAssetThatCannotBeHadLeavesTheOldVersion(t *testing.T) {
 		{
 			name: "wrong secret key", env: map[string]string{"AWS_SECRET_ACCESS_KEY": "wrong"},
 			words: []string{
-				"resolve: look up s3://models/v1/type model.h5: the secret key is not this access key's: correct " +
+				"resolve: look up s3://my-models/v7/type model.h5: the secret key is not this access key's: correct " +
 					"AWS_SECRET_ACCESS_KEY (403 SignatureDoesNotMatch)",
 			},
 		},
 		{
 			name: "unknown access key", env: map[string]string{"AWS_ACCESS_KEY_ID": "AKIAUNKNOWN"},
-			words: []string{"the credentials are refused ("},
+			words: []string{"there is no such access key: correct AWS_ACCESS_KEY_ID, ", "(403 InvalidAccessKeyId)"},
 		},
 		{
 			name: "no credentials", env: map[string]string{"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""},
@@ -285,7 +316,7 @@ func TestAssetThatCannotBeHadLeavesTheOldVersion(t *testing.T) {
 		},
 		{
 			name: "no server", with: map[string]string{"s3-endpoint": "http://127.0.0.1:9"},
-			words: []string{"resolve: look up s3://models/v1/type model.h5", "connection refused"},
+			words: []string{"resolve: look up s3://my-models/v7/type model.h5", "connection refused"},
 		},
 		{
 			name: "wrong sha256", prepare: func(w *modelWorld) { w.put(2 * megabyte) },
@@ -321,9 +352,22 @@ func TestAssetThatCannotBeHadLeavesTheOldVersion(t *testing.T) {
 			},
 			words: []string{"assets: " + modelPath + " has vanished from S3"},
 		},
+		{
+			name: "a version that may not be read", without: "s3:GetObjectVersion", prepare: func(w *modelWorld) {
+				if err := w.s3.Versions(w.Ctx, bucket); err != nil {
+					w.T.Fatal(err)
+				}
+				w.put(2 * megabyte)
+			},
+			words: []string{
+				"assets: S3 refuses the host the signed URL of " + modelPath + " (status 403)",
+				"whether s3:GetObjectVersion is allowed where the bucket keeps versions",
+			},
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := &modelWorld{w.In(t), w.s3, w.model}
+			w.mayAllBut(tt.without)
 			if tt.prepare != nil {
 				tt.prepare(w)
 			}
@@ -337,6 +381,7 @@ func TestAssetThatCannotBeHadLeavesTheOldVersion(t *testing.T) {
 			w.has("8080", old)
 		})
 	}
+	w.mayAllBut("")
 	w.put(2 * megabyte)
 	w.Deploy(w.Commit(nil), nil)
 	w.has("8081", w.model)
@@ -427,11 +472,11 @@ func TestAssetIsProvedByTheBestDigest(t *testing.T) {
 		t.Errorf("assets kept: %s", out)
 	}
 	noted := bytes.Repeat([]byte("n"), megabyte)
-	if err := w.s3.Put(w.Ctx, bucket, "noted", noted, map[string]string{"sha256": fmt.Sprintf("%x",
+	if err := w.s3.Put(w.Ctx, bucket, "v7/noted", noted, map[string]string{"sha256": fmt.Sprintf("%x",
 		sha256.Sum256(noted))}); err != nil {
 		t.Fatal(err)
 	}
-	both := modelLine + "\ns3://models/noted -> a/deep/folder/noted"
+	both := modelLine + "\ns3://my-models/v7/noted -> a/deep/folder/noted"
 	world.Says(t, w.Deploy(w.Commit(nil), map[string]string{"assets": both}),
 		modelPath+", 1.0 MB of 1.0 MB fetched, proved by its ETag, an MD5; a/deep/folder/noted, 1.0 MB of 1.0 MB "+
 			"fetched, proved by the x-amz-meta-sha256 of its upload")
@@ -451,7 +496,7 @@ func TestAssetInPartsIsProved(t *testing.T) {
 		t.Fatal(err)
 	}
 	world.Says(t, w.Deploy(w.Commit(nil), nil), "12.6 MB of 12.6 MB fetched, proved by size and ETag alone",
-		"nothing but size and ETag alone vouches for s3://models/")
+		"nothing but size and ETag alone vouches for s3://my-models/")
 }
 
 // BenchmarkAssetFirstFetch compares the step with plain curl on the host, in alternating rounds, at
@@ -468,7 +513,7 @@ func BenchmarkAssetFirstFetch(b *testing.B) {
 	if err := server.Bucket(ctx, bucket); err != nil {
 		b.Fatal(err)
 	}
-	job.With["assets"], job.With["s3-endpoint"], job.Env = "s3://models/model -> model", server.URL(), server.Env()
+	job.With["assets"], job.With["s3-endpoint"], job.Env = "s3://my-models/model -> model", server.URL(), server.Env()
 	round := func(rate int64) (action, curl float64) {
 		_, _ = rand.Read(model[:32]) // another model is another release
 		if err := server.Put(ctx, bucket, "model", model, nil); err != nil {

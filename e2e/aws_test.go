@@ -81,35 +81,45 @@ def client(name):
 // ofPage is the policy that docs/iam.md has for inputs, by their sections, without some actions.
 func (w *awsWorld) ofPage(group, without string, inputs ...string) string {
 	w.T.Helper()
-	page, err := os.ReadFile("../docs/iam.md")
-	if err != nil {
-		w.T.Fatal(err)
-	}
 	var all aws.Policy
 	for _, input := range inputs {
-		_, section, _ := strings.Cut(string(page), "\n## "+input+"\n")
-		_, text, _ := strings.Cut(section, "\n```json\n")
-		text, _, _ = strings.Cut(text, "\n```\n")
-		one, err := aws.ParsePolicy(strings.NewReplacer("REGION", w.env["AWS_REGION"], "ACCOUNT", account,
-			"sg-0123456789abcdef0", group, "lt-0123456789abcdef0", w.template).Replace(text))
-		if err != nil {
-			w.T.Fatalf("docs/iam.md, %s: %v", input, err)
-		}
-		for _, s := range one.Statement {
-			s.Action = slices.DeleteFunc(s.Action, func(action string) bool {
-				return slices.Contains(strings.Fields(without), action)
-			})
-			if len(s.Action) > 0 {
-				all.Statement = append(all.Statement, s)
-			}
-		}
-		all.Version = one.Version
+		one := policyOf(w.T, "iam.md", input, without, "REGION", w.env["AWS_REGION"], "ACCOUNT", account,
+			"sg-0123456789abcdef0", group, "lt-0123456789abcdef0", w.template)
+		all.Version, all.Statement = one.Version, append(all.Statement, one.Statement...)
 	}
 	text, err := json.Marshal(all)
 	if err != nil {
 		w.T.Fatal(err)
 	}
 	return string(text)
+}
+
+// policyOf is the policy in a section of a page in docs, without some actions, and with other names in
+// the place of the page's.
+func policyOf(tb testing.TB, page, section, without string, names ...string) *aws.Policy {
+	tb.Helper()
+	text, err := os.ReadFile("../docs/" + page)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	_, of, _ := strings.Cut(string(text), "\n## "+section+"\n")
+	_, of, _ = strings.Cut(of, "\n```json\n")
+	of, _, _ = strings.Cut(of, "\n```\n")
+	policy, err := aws.ParsePolicy(strings.NewReplacer(names...).Replace(of))
+	if err != nil {
+		tb.Fatalf("docs/%s, %s: %v", page, section, err)
+	}
+	var left []aws.Statement
+	for _, s := range policy.Statement {
+		s.Action = slices.DeleteFunc(s.Action, func(action string) bool {
+			return slices.Contains(strings.Fields(without), action)
+		})
+		if len(s.Action) > 0 {
+			left = append(left, s)
+		}
+	}
+	policy.Statement = left
+	return policy
 }
 
 // account is moto's number of the account.
@@ -152,7 +162,7 @@ print(json.dumps({"ID": k["AccessKeyId"], "Secret": k["SecretAccessKey"]}))`)
 	w.onAWS("curl -fsS -X POST http://127.0.0.1:5000/moto-api/reset-auth -H 'Content-Type: text/plain' --data-raw 0")
 }
 
-// roleByToken is role for a job that has nothing but GitHub's token.
+// roleByToken is role for a job that has nothing but GitHub's tokens, of which tokenOf says whose they are.
 func (w *awsWorld) roleByToken(policy string) {
 	w.T.Helper()
 	policy = w.judged(policy)
@@ -168,18 +178,27 @@ import base64, http.server, json, urllib.parse
 class Tokens(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         query = urllib.parse.parse_qs(urllib.parse.urlsplit(self.path).query)
-        right = query == {"api-version": ["2.0"], "audience": ["sts.amazonaws.com"]} \
-            and self.headers["Authorization"] == "Bearer of-the-job"
+        right = query.pop("api-version", "") == ["2.0"] and self.headers["Authorization"] == "Bearer of-the-job"
         self.send_response(200 if right else 401)
         self.end_headers()
         part = lambda it: base64.urlsafe_b64encode(json.dumps(it).encode()).decode().rstrip("=")
-        token = ".".join([part({"alg": "RS256"}), part({"sub": "repo:clothesme/shop:ref:refs/heads/main"}), "c2ln"])
-        self.wfile.write(json.dumps({"value": token}).encode())
+        claims = {"iss": "https://token.actions.githubusercontent.com", "aud": query.get("audience", [""])[0],
+            "sub": open("/run/subject").read()}
+        self.wfile.write(json.dumps({"value": ".".join([part({"alg": "RS256"}), part(claims), "c2ln"])}).encode())
 http.server.HTTPServer(("0.0.0.0", 5001), Tokens).serve_forever()'
-timeout 60 bash -c 'until curl -so /dev/null http://127.0.0.1:5001/; do sleep 0.2; done'
-curl -fsS -X POST http://127.0.0.1:5000/moto-api/reset-auth -H 'Content-Type: text/plain' --data-raw 1`)
+: >/run/subject
+timeout 60 bash -c 'until curl -so /dev/null http://127.0.0.1:5001/; do sleep 0.2; done'`)
 	w.env["ACTIONS_ID_TOKEN_REQUEST_URL"] = "http://" + w.aws.IP + ":5001/?api-version=2.0"
 	w.env["ACTIONS_ID_TOKEN_REQUEST_TOKEN"] = "of-the-job"
+}
+
+// tokenOf has the next run take the role by a token of this subject, where the trust policy lets it; moto
+// answers that one call, which is not signed, and holds those after it to what the role may do.
+func (w *awsWorld) tokenOf(subject string, trust *aws.Policy) {
+	w.T.Helper()
+	w.bridge.TrustedBy(trust, account)
+	w.onAWS("printf %s '" + subject + `' >/run/subject
+curl -fsS -X POST http://127.0.0.1:5000/moto-api/reset-auth -H 'Content-Type: text/plain' --data-raw 1`)
 }
 
 func (w *awsWorld) deploy(with map[string]string) *lab.Result {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/clothesme/deploy-action/e2e/aws"
 	"github.com/clothesme/deploy-action/e2e/world"
 )
 
@@ -20,7 +21,13 @@ ssm.put_parameter(Name="/shop/production/LOG_LEVEL", Value="debug, says AWS", Ty
 secrets.create_secret(Name="shop/production", 
     SecretString=json.dumps({"BOTH": "of the secret", "API_KEY": "first\nsecond", "N": 5}))
 secrets.create_secret(Name="shop/SIGNING_KEY", SecretString="one text, as it is")`)
-	needed := w.ofPage("", "", "env-from")
+	// Of the secrets the page's policy names one; here there are three, of which one is not there.
+	allSecrets := func(policy string) string {
+		arn := `"arn:aws:secretsmanager:eu-central-1:` + account + `:secret:shop/`
+		return strings.Replace(policy, arn+`production-??????"`, arn+`production-??????",`+arn+`SIGNING_KEY-??????",`+
+			arn+`none-??????"`, 1)
+	}
+	needed := allSecrets(w.ofPage("", "", "env-from"))
 	w.role(needed)
 	with := map[string]string{
 		"env-from": "ssm:/shop/production/\nsecretsmanager:shop/production\nsecretsmanager:shop/SIGNING_KEY",
@@ -64,11 +71,25 @@ secrets.create_secret(Name="shop/SIGNING_KEY", SecretString="one text, as it is"
 		t.Errorf("the same again: %v\n%s", unchanged.Outputs, unchanged.Log())
 	}
 
-	// The job has no key of AWS's, but a token by which the role is had.
+	// The job has no key of AWS's, but a token by which the role is had, if its trust policy names the job. One
+	// that was copied before subjects had ids does not.
 	given := maps.Clone(w.env)
 	w.roleByToken(needed)
+	byToken := maps.Clone(w.env)
+	trust := func() *aws.Policy {
+		return policyOf(t, "aws-credentials.md", "With a role", "", "ACCOUNT", account, "OWNER_ID", "583231", "REPO_ID", "1296269",
+			"OWNER", "clothesme", "REPO", "shop")
+	}
+	const withIDs = "repo:clothesme@583231/shop@1296269:environment:production"
 	byRole := maps.Clone(with)
 	byRole["role-to-assume"] = "arn:aws:iam::123456789012:role/deploy"
+	copied := trust()
+	subjects := copied.Statement[0].Condition["StringEquals"]
+	subjects["token.actions.githubusercontent.com:sub"] = subjects["token.actions.githubusercontent.com:sub"][:1]
+	w.tokenOf(withIDs, copied)
+	world.Failed(t, w.again(sha, byRole), "failed", `its trust policy must allow this workflow, whose subject is "`+withIDs+`"`,
+		"(AccessDenied: Not authorized to perform sts:AssumeRoleWithWebIdentity)", "site: unchanged; nothing was touched")
+	w.tokenOf(withIDs, trust())
 	unchanged = w.again(sha, byRole)
 	if unchanged.Outputs["outcome"] != "unchanged" {
 		t.Errorf("by a role: %v\n%s", unchanged.Outputs, unchanged.Log())
@@ -82,11 +103,11 @@ secrets.create_secret(Name="shop/SIGNING_KEY", SecretString="one text, as it is"
 	before := w.Exec(list)
 	for _, denied := range []struct{ name, policy, place, words string }{
 		{
-			"no parameters", allows("secretsmanager:GetSecretValue"),
+			"no parameters", allSecrets(w.ofPage("", "ssm:GetParametersByPath", "env-from")),
 			"env-from: ssm:/shop/production/: ", "the role must be allowed ssm:GetParametersByPath on it",
 		},
 		{
-			"no secrets", allows("ssm:GetParametersByPath"),
+			"no secrets", w.ofPage("", "secretsmanager:GetSecretValue", "env-from"),
 			"env-from: secretsmanager:shop/production: ", "the role must be allowed secretsmanager:GetSecretValue on it",
 		},
 	} {
@@ -95,9 +116,12 @@ secrets.create_secret(Name="shop/SIGNING_KEY", SecretString="one text, as it is"
 			"put right what is named above")
 	}
 	w.role(needed)
-	world.Failed(t, w.deploy(map[string]string{"env-from": "secretsmanager:shop/none, ssm:/none/"}), "failed",
-		"secretsmanager:shop/none: there is no such secret",
-		"ssm:/none/: there is no parameter below that path in region eu-central-1")
+	world.Failed(t, w.deploy(map[string]string{
+		"env-from": "secretsmanager:shop/none, ssm:/shop/production/none/, secretsmanager:shop/other, ssm:/shop/",
+	}), "failed", "secretsmanager:shop/none: there is no such secret",
+		"ssm:/shop/production/none/: there is no parameter below that path in region eu-central-1",
+		"secretsmanager:shop/other: the role must be allowed secretsmanager:GetSecretValue on it",
+		"ssm:/shop/: the role must be allowed ssm:GetParametersByPath on it")
 	secret := w.env["AWS_SECRET_ACCESS_KEY"]
 	w.env["AWS_SECRET_ACCESS_KEY"] = strings.ToLower(secret)
 	world.Failed(t, w.deploy(with), "failed", "env-from: ssm:/shop/production/: the credentials are refused",
@@ -109,8 +133,9 @@ secrets.create_secret(Name="shop/SIGNING_KEY", SecretString="one text, as it is"
 
 	w.onAWS("curl -fsS -X POST http://127.0.0.1:5000/moto-api/reset-auth -H 'Content-Type: text/plain' --data-raw 1000000")
 	w.boto(`client("secretsmanager").put_secret_value(SecretId="shop/SIGNING_KEY", SecretString="another text")`)
-	w.role(needed)
-	second := w.again(sha, with)
+	w.env = byToken
+	w.tokenOf("repo:clothesme/shop:environment:production", trust())
+	second := w.again(sha, byRole)
 	if second.ExitCode != 0 || second.Outputs["outcome"] != "deployed" {
 		t.Errorf("another value: %v\n%s", second.Outputs, second.Log())
 	}

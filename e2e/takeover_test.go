@@ -437,10 +437,10 @@ func TestModelAndSharedFoldersComeFromTheClone(t *testing.T) {
 	byHand(w.World, 8080)
 	parts := bytes.Repeat([]byte("parts of 5 MiB "), megabyte)
 	other := bytes.Repeat([]byte("new"), megabyte)
-	if err := w.s3.PutParts(w.Ctx, bucket, "parts", parts, 5*megabyte); err != nil {
+	if err := w.s3.PutParts(w.Ctx, bucket, "v7/parts", parts, 5*megabyte); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.s3.Put(w.Ctx, bucket, "other", other, nil); err != nil {
+	if err := w.s3.Put(w.Ctx, bucket, "v7/other", other, nil); err != nil {
 		t.Fatal(err)
 	}
 	// The third one has the right size only.
@@ -452,7 +452,7 @@ func TestModelAndSharedFoldersComeFromTheClone(t *testing.T) {
 	w.Exec("cd " + clone + " && runuser -u ubuntu -- bash -c 'mkdir -p uploads/a && echo kept >uploads/a/file && ln -s a uploads/link && echo SECRET=1 >.env && chmod 600 .env'")
 	before, _ := snapshot(w.World)
 	with := map[string]string{
-		"assets": modelLine + "\ns3://models/parts -> ai_models/parts.h5\ns3://models/other -> ai_models/other.h5", "shared": "uploads,.env,absent", "drain-timeout": "20s",
+		"assets": modelLine + "\ns3://my-models/v7/parts -> ai_models/parts.h5\ns3://my-models/v7/other -> ai_models/other.h5", "shared": "uploads,.env,absent", "drain-timeout": "20s",
 	}
 	first := w.Deploy(w.Commit(nil), with)
 	world.Says(

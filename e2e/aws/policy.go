@@ -18,11 +18,12 @@ type Policy struct {
 	Statement []Statement
 }
 
-// Statement is one of them.
+// Statement is one of them: what the owner of the policy may do with resources, or a principal with it.
 type Statement struct {
 	Effect    string
+	Principal map[string]list `json:",omitempty"`
 	Action    list
-	Resource  list
+	Resource  list                       `json:",omitempty"`
 	Condition map[string]map[string]list `json:",omitempty"`
 }
 
@@ -48,8 +49,8 @@ func ParsePolicy(text string) (*Policy, error) {
 		return nil, fmt.Errorf("policy %s: %w", text, err)
 	}
 	for _, s := range p.Statement {
-		if s.Effect != "Allow" || len(s.Action) == 0 || len(s.Resource) == 0 {
-			return nil, fmt.Errorf("policy %s: a statement must allow actions on resources", text)
+		if s.Effect != "Allow" || len(s.Action) == 0 || (len(s.Resource) == 0) == (len(s.Principal) == 0) {
+			return nil, fmt.Errorf("policy %s: a statement must allow actions on resources, or to principals", text)
 		}
 		for operator := range s.Condition {
 			if operator != "StringEquals" && operator != "NumericEquals" {
@@ -70,6 +71,16 @@ func (p *Policy) Actions() (string, error) {
 	return string(text), err
 }
 
+// For is the policy as one of a resource, which lets nobody but this user do what it allows.
+func (p *Policy) For(user string) (string, error) {
+	of := Policy{Version: p.Version, Statement: slices.Clone(p.Statement)}
+	for i := range of.Statement {
+		of.Statement[i].Principal = map[string]list{"AWS": {user}}
+	}
+	text, err := json.Marshal(of)
+	return string(text), err
+}
+
 // allows tells whether a statement lets an action have a resource.
 func (p *Policy) allows(action, resource string, facts map[string]string) bool {
 	return slices.ContainsFunc(p.Statement, func(s Statement) bool {
@@ -79,15 +90,20 @@ func (p *Policy) allows(action, resource string, facts map[string]string) bool {
 		}) {
 			return false
 		}
-		for _, condition := range s.Condition {
-			for key, values := range condition {
-				if fact, known := facts[key]; !known || !slices.Contains(values, fact) {
-					return false
-				}
+		return s.holds(facts)
+	})
+}
+
+// holds tells whether its conditions do.
+func (s Statement) holds(facts map[string]string) bool {
+	for _, condition := range s.Condition {
+		for key, values := range condition {
+			if fact, known := facts[key]; !known || !slices.Contains(values, fact) {
+				return false
 			}
 		}
-		return true
-	})
+	}
+	return true
 }
 
 // Judge holds calls to a policy, where instances have these tags; account is the number in ARNs.
@@ -117,7 +133,7 @@ func (b *Bridge) refuses(call *Call, r *http.Request) string {
 	if call.Action == "CreateImage" {
 		return ""
 	}
-	var said struct{ InstanceID, InstanceOSUser, Name string }
+	var said struct{ InstanceID, InstanceOSUser, Name, Path, SecretID string }
 	_ = json.Unmarshal(call.Body, &said) // of a form nothing is read
 	arn := func(of, what string) string { return fmt.Sprintf("arn:aws:%s:%s:%s:%s", of, region, b.account, what) }
 	resource := "*"
@@ -133,6 +149,10 @@ func (b *Bridge) refuses(call *Call, r *http.Request) string {
 		resource = arn("autoscaling", "autoScalingGroup:0:autoScalingGroupName/"+call.Form.Get("AutoScalingGroupName"))
 	case "GetParameter":
 		resource = arn("ssm", "parameter"+said.Name)
+	case "GetParametersByPath":
+		resource = arn("ssm", "parameter"+said.Path)
+	case "GetSecretValue": // AWS puts six characters behind the name
+		resource = arn("secretsmanager", "secret:"+said.SecretID+"-AbC123")
 	case "CreateLaunchTemplateVersion", "ModifyLaunchTemplate":
 		resource = arn("ec2", "launch-template/"+call.Form.Get("LaunchTemplateId"))
 	case "UpdateAutoScalingGroup":
@@ -215,13 +235,19 @@ func (p *Policy) anywhere(action string, facts map[string]string) bool {
 	})
 }
 
-// refuse answers as AWS does in the language of the call.
+// refuse answers as AWS does in the language of the call, of which EC2 has one of its own.
 func refuse(w http.ResponseWriter, call *Call, why string) {
 	w.WriteHeader(http.StatusForbidden)
-	if call.Form == nil {
+	switch {
+	case call.Form == nil:
 		_ = json.NewEncoder(w).Encode(map[string]string{"__type": "AccessDeniedException", "message": why})
-		return
+	case call.Form.Get("Version") == ec2Version:
+		_, _ = fmt.Fprintf(w, "<Response><Errors><Error><Code>UnauthorizedOperation</Code><Message>%s</Message></Error>"+
+			"</Errors></Response>", why)
+	default:
+		_, _ = fmt.Fprintf(w, "<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code><Message>%s</Message></Error>"+
+			"</ErrorResponse>", why)
 	}
-	_, _ = fmt.Fprintf(w, "<Response><Errors><Error><Code>UnauthorizedOperation</Code><Message>%s</Message></Error>"+
-		"</Errors></Response>", why)
 }
+
+const ec2Version = "2016-11-15"

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -19,12 +20,14 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
@@ -37,24 +40,37 @@ const version = "v1.8.0"
 
 const region = "eu-central-1"
 
-// Server stands in for AWS's: versitygw, which checks signatures, their age, conditions and ranges
-// as AWS does. Hosts and runners reach it through a proxy in this process, which counts and can
+// Server stands in for AWS's: versitygw, which checks signatures, their age, policies, conditions and
+// ranges as AWS does. Hosts and runners reach it through a proxy in this process, which counts and can
 // cut.
 type Server struct {
-	url       string
-	accessKey string
-	secretKey string
-	client    *awss3.Client
-	proxy     *http.Server
-	process   *exec.Cmd
-	dir       string
-	output    bytes.Buffer // of the process; to be read after its end only
+	url     string
+	admin   key
+	user    key
+	client  *awss3.Client // the administrator's
+	proxy   *http.Server
+	process *exec.Cmd
+	dir     string
+	output  bytes.Buffer // of the process; to be read after its end only
 
 	mu        sync.Mutex
+	allowed   bool // to the user, and no more than a policy says
 	gets      []*Get
 	cuts      []int64
 	beforeGet func()
 	rate      int64
+}
+
+// key is an access key, with the client that signs by it.
+type key struct{ id, secret string }
+
+func newKey() key { return key{"AKIA" + rand.Text()[:16], rand.Text() + rand.Text()} }
+
+func (k key) client(backend *url.URL) *awss3.Client {
+	return awss3.New(awss3.Options{
+		Region: region, BaseEndpoint: aws.String(backend.String()), UsePathStyle: true,
+		Credentials: credentials.NewStaticCredentialsProvider(k.id, k.secret, ""),
+	})
 }
 
 // Get is one GET of an object as the proxy saw it.
@@ -66,10 +82,7 @@ type Get struct {
 
 // Start starts a server with random credentials, which ends with the lab.
 func Start(ctx context.Context, l *lab.Lab) (*Server, error) {
-	s := &Server{
-		accessKey: "AKIA" + rand.Text()[:16], secretKey: rand.Text() + rand.Text(),
-		dir: filepath.Join(l.Dir(), "s3-"+rand.Text()[:6]),
-	}
+	s := &Server{admin: newKey(), user: newKey(), dir: filepath.Join(l.Dir(), "s3-"+rand.Text()[:6])}
 	backend, err := s.start(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("start S3: %w", err)
@@ -82,10 +95,7 @@ func Start(ctx context.Context, l *lab.Lab) (*Server, error) {
 	s.url = "http://" + listener.Addr().String()
 	s.proxy = &http.Server{Handler: s.forward(backend), ReadHeaderTimeout: 10 * time.Second}
 	go func() { _ = s.proxy.Serve(listener) }()
-	s.client = awss3.New(awss3.Options{
-		Region: region, BaseEndpoint: aws.String(backend.String()), UsePathStyle: true,
-		Credentials: credentials.NewStaticCredentialsProvider(s.accessKey, s.secretKey, ""),
-	})
+	s.client = s.admin.client(backend)
 	return s, nil
 }
 
@@ -99,8 +109,17 @@ func (s *Server) start(ctx context.Context) (*url.URL, error) {
 	if _, err := os.Stat(binary); err != nil {
 		return nil, fmt.Errorf("find versitygw (`make prepare` builds it): %w", err)
 	}
-	data, versions := filepath.Join(s.dir, "data"), filepath.Join(s.dir, "versions")
-	if err := errors.Join(os.MkdirAll(data, 0o755), os.MkdirAll(versions, 0o755)); err != nil {
+	data, versions, users := filepath.Join(s.dir, "data"), filepath.Join(s.dir, "versions"), filepath.Join(s.dir, "users")
+	if err := errors.Join(os.MkdirAll(data, 0o755), os.MkdirAll(versions, 0o755), os.MkdirAll(users, 0o755)); err != nil {
+		return nil, err
+	}
+	accounts, err := json.Marshal(map[string]any{"accessAccounts": map[string]any{
+		s.user.id: map[string]string{"access": s.user.id, "secret": s.user.secret, "role": "user"},
+	}})
+	if err == nil {
+		err = os.WriteFile(filepath.Join(users, "users.json"), accounts, 0o600)
+	}
+	if err != nil {
 		return nil, err
 	}
 	free, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
@@ -113,8 +132,8 @@ func (s *Server) start(ctx context.Context) (*url.URL, error) {
 	}
 	// nolint:noctx // it lives until close
 	s.process = exec.Command(binary, "--port", address, "--region", region, "--quiet", "--health", "/healthz",
-		"posix", "--versioning-dir", versions, data)
-	s.process.Env = []string{"ROOT_ACCESS_KEY=" + s.accessKey, "ROOT_SECRET_KEY=" + s.secretKey, "HOME=" + s.dir}
+		"--iam-dir", users, "posix", "--versioning-dir", versions, data)
+	s.process.Env = []string{"ROOT_ACCESS_KEY=" + s.admin.id, "ROOT_SECRET_KEY=" + s.admin.secret, "HOME=" + s.dir}
 	s.process.Stdout, s.process.Stderr = &s.output, &s.output
 	// a terminal's Ctrl-C is not for it; a killed test run leaves none behind
 	s.process.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
@@ -161,11 +180,17 @@ func (s *Server) close() error {
 
 // forward passes requests on as they are: what is signed names the proxy's address.
 func (s *Server) forward(backend *url.URL) http.Handler {
+	user := s.user.client(backend)
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.Out.URL.Scheme, r.Out.URL.Host, r.Out.Host = backend.Scheme, backend.Host, r.In.Host
 		},
 		ModifyResponse: func(r *http.Response) error {
+			if r.StatusCode == http.StatusNotFound && s.isUsers(r.Request) {
+				if err := refuseToList(user, r); err != nil {
+					return err
+				}
+			}
 			if r.Request.Method == http.MethodGet {
 				r.Body = s.count(r)
 			}
@@ -188,14 +213,65 @@ func (s *Server) forward(backend *url.URL) http.Handler {
 	})
 }
 
+// isUsers tells whether a request is signed by the user, in its header or in its URL.
+func (s *Server) isUsers(r *http.Request) bool {
+	by := r.Header.Get("Authorization") + r.URL.Query().Get("X-Amz-Credential")
+	return strings.Contains(by, s.user.id+"/")
+}
+
+// refuseToList has the answer that there is no such object given to those alone who may list the bucket, as
+// docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html has it; versitygw gives it to all.
+func refuseToList(user *awss3.Client, r *http.Response) error {
+	bucket, _, _ := strings.Cut(strings.TrimPrefix(r.Request.URL.Path, "/"), "/")
+	_, err := user.HeadBucket(r.Request.Context(), &awss3.HeadBucketInput{Bucket: &bucket})
+	var answer *awshttp.ResponseError
+	if !errors.As(err, &answer) || answer.HTTPStatusCode() != http.StatusForbidden {
+		return nil // it may, or there is no such bucket
+	}
+	if err := r.Body.Close(); err != nil {
+		return err
+	}
+	text := "<Error><Code>AccessDenied</Code><Message>User: deploy is not authorized to perform: s3:ListBucket on resource: " +
+		`"arn:aws:s3:::` + bucket + `" because no identity-based policy allows the s3:ListBucket action</Message></Error>`
+	r.StatusCode, r.Status = http.StatusForbidden, ""
+	r.Header.Set("Content-Length", strconv.Itoa(len(text)))
+	if r.ContentLength = int64(len(text)); r.Request.Method == http.MethodHead {
+		text = ""
+	}
+	r.Body = io.NopCloser(strings.NewReader(text))
+	return nil
+}
+
 // URL is the server's, for the input s3-endpoint.
 func (s *Server) URL() string { return s.url }
+
+// User is whom a policy names that is for Allow.
+func (s *Server) User() string { return s.user.id }
+
+// Allow puts a policy on a bucket. From the first one on, Env is of a user who may do what policies say, and
+// not of the administrator.
+func (s *Server) Allow(ctx context.Context, bucket, policy string) error {
+	_, err := s.client.PutBucketPolicy(ctx, &awss3.PutBucketPolicyInput{Bucket: &bucket, Policy: &policy})
+	if err != nil {
+		return fmt.Errorf("put the policy %s on bucket %q: %w", policy, bucket, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.allowed = true
+	return nil
+}
 
 // Env is what aws-actions/configure-aws-credentials puts into the environment of the steps after
 // it.
 func (s *Server) Env() map[string]string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	as := s.admin
+	if s.allowed {
+		as = s.user
+	}
 	return map[string]string{
-		"AWS_ACCESS_KEY_ID": s.accessKey, "AWS_SECRET_ACCESS_KEY": s.secretKey,
+		"AWS_ACCESS_KEY_ID": as.id, "AWS_SECRET_ACCESS_KEY": as.secret,
 		"AWS_REGION": region, "AWS_DEFAULT_REGION": region,
 	}
 }
