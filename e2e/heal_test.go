@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/clothesme/deploy-action/e2e/lab"
+	"github.com/clothesme/deploy-action/e2e/load"
 	"github.com/clothesme/deploy-action/e2e/world"
 )
 
@@ -262,24 +263,32 @@ func TestADamagedMirrorIsFetchedAnew(t *testing.T) {
 func TestTheOldVersionStaysWhileTheNewOneIsDown(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
 	w.Deploy(w.Commit(nil), nil)
-	w.Exec("mkdir /etc/systemd/system/shop@8081.service.d; printf '[Service]\\nRestartSec=6\\n' " +
-		">/etc/systemd/system/shop@8081.service.d/slow.conf; systemctl daemon-reload")
-	running, err := w.Runner.Start(w.Ctx, w.Job(w.Commit(nil), map[string]string{
-		"after-switch": "kill -KILL $(systemctl show -p MainPID --value shop@8081); while [ -n \"$(ss -Hltn sport = " +
-			":8081)\" ]; do sleep 0.1; done; echo down; until [ -e /tmp/go ]; do sleep 0.1; done",
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(w.Host.MakePlaces(w.Ctx))
+	must(w.Host.Arm(w.Ctx, lab.Place{Verb: "stop"}))
+	waits := map[string]string{ // for as long as the file is there, with all else done
+		"controller/__init__.py": "import os, time\nimport fastapi\n" +
+			"while os.path.exists('/home/ubuntu/wait'): time.sleep(0.05)\n",
+	}
+	running, err := w.Runner.Start(w.Ctx, w.Job(w.Commit(waits), map[string]string{
+		"after-switch": "touch /home/ubuntu/wait; kill -KILL $(systemctl show -p MainPID --value shop@8081); while [ -n " +
+			"\"$(ss -Hltn sport = :8081)\" ]; do sleep 0.1; done; echo down; until [ -e /tmp/go ]; do sleep 0.1; done",
 	}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := running.WaitLog(w.Ctx, "│ down"); err != nil {
-		t.Fatal(err)
-	}
+	must(err)
+	must(running.WaitLog(w.Ctx, "│ down"))
 	w.UnderLoad()
 	w.Exec("touch /tmp/go")
+	must(w.Host.WaitHeld(w.Ctx))
+	must(w.Host.Release(w.Ctx)) // it waits ten seconds for the new one
+	must(w.Load.WaitAnswers(w.Ctx, load.KindGet, 10))
+	w.Exec("rm /home/ubuntu/wait")
 	result, err := running.Wait()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(err)
 	if result.Outputs["outcome"] != "deployed" || strings.Contains(result.Log(), "Could not stop") {
 		t.Errorf("outputs %v\n%s", result.Outputs, result.Log())
 	}

@@ -216,8 +216,13 @@ func TestReportsStart(t *testing.T) {
 	start := func(command string, words ...string) report {
 		return report{
 			name: command, failed: words, files: map[string]string{"app.py": echoApp},
-			with: map[string]string{"start": command, "health-timeout": "4s"},
+			with: map[string]string{"start": command, "health-timeout": "2m"}, // they end long before
 		}
+	}
+	stays := func(command string, words ...string) report { // until then, and must listen by then
+		r := start(command, words...)
+		r.with["health-timeout"] = "12s"
+		return r
 	}
 	server := func(command, requirements string, words ...string) report {
 		r := start(command, words...)
@@ -240,7 +245,7 @@ func TestReportsStart(t *testing.T) {
 			world.Says(w.T, result, "the .venv of the repository is not used, since it was made on another machine")
 		},
 	}
-	six := start("exec python3 -m http.server --bind ::1 $PORT")
+	six := stays("exec python3 -m http.server --bind ::1 $PORT")
 	six.failed = []string{
 		"health: GET /health on port 8081: ",
 		"it listens on ::1 alone, and nginx asks 127.0.0.1: have the input start name that address",
@@ -255,7 +260,7 @@ func TestReportsStart(t *testing.T) {
 		start("python3 -c 'import os; os.fork() and os._exit(0); os.setsid(); os.execvp(\"python3\", [\"python3\", "+
 			"\"app.py\"])'",
 			"health: the application exited with status 0", "it must run as long as the application does"),
-		start("PORT=9999 exec python3 app.py", "did not listen on port 808", "it listens on 9999 instead"),
+		stays("PORT=9999 exec python3 app.py", "did not listen on port 808", "it listens on 9999 instead"),
 		start("exec no-such-server --port $PORT", "health: the application exited with status 127",
 			"the command of the input start was not found: its package belongs in the input packages"),
 		server("exec uvicorn api.main:app --port $PORT", "gunicorn\n",

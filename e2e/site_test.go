@@ -134,7 +134,8 @@ func TestTheDrainWaitsForAnUploadThatNginxReads(t *testing.T) {
 func TestACrashedWorkerOfNginxHoldsADrainForItsTimeOut(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
 	w.Deploy(w.Commit(nil), nil)
-	w.Exec("nginx -s reload; sleep 1") // one set of workers
+	w.Exec(`old=$(pgrep -d, -P "$(cat /run/nginx.pid)"); nginx -s reload
+timeout 60 bash -c 'while ps -p "$1" >/dev/null; do sleep 0.1; done' - "$old"`) // one set of workers
 	_ = beginUpload(w)
 	w.Exec(`timeout 60 bash -c 'until [[ $(curl -so /dev/null -w "%{http_code}" http://127.0.0.1/.deploy-action/busy/8080) == 409 ]]; do sleep 0.2; done'
 pkill -KILL -P "$(cat /run/nginx.pid)"; timeout 60 bash -c 'until curl -fso /dev/null http://127.0.0.1/health; do sleep 0.2; done'`)

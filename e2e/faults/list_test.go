@@ -208,7 +208,7 @@ func withTwoVersions() []fault {
 		},
 		{
 			name: "a step hangs until the run's time is over", hangs: true, says: "time-out",
-			with: map[string]string{"timeout": "25s"},
+			with: map[string]string{"timeout": "40s"}, // in which the run has to get to the place
 			at:   underWay, telling: []string{"inside lock", "inside before-start"},
 			come: func(*trial) error { return nil },
 		},

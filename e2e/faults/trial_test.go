@@ -156,7 +156,7 @@ func (x *trial) end() {
 // answers waits until the site can be asked.
 func (x *trial) answers() {
 	x.T.Helper()
-	ctx, cancel := context.WithTimeout(x.Ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(x.Ctx, 2*time.Minute) // hosts share a machine
 	defer cancel()
 	for ok := false; !ok; {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, x.Host.URL()+"/version", nil)

@@ -10,12 +10,13 @@ import (
 )
 
 func TestWebSocketOutlivesItsDialTimeout(t *testing.T) {
+	const timeout = 2 * time.Second // which also holds for each echo
 	app := newApp(t)
 	app.Start()
 	load := startLoad(t, Options{
-		URL: app.URL, Mix: Mix{WebSocket: 2}, EchoEvery: 5 * time.Millisecond, Timeout: 500 * time.Millisecond,
+		URL: app.URL, Mix: Mix{WebSocket: 2}, EchoEvery: 5 * time.Millisecond, Timeout: timeout,
 	})
-	waitUntil(t, load, "echoes", func(r Report) bool { return r.Echoes > 20 && r.Took > time.Second })
+	waitUntil(t, load, "echoes", func(r Report) bool { return r.Echoes > 20 && r.Took > timeout+timeout/4 })
 	r := load.Stop(withPatience(t))
 	wantFailures(t, r, 0, "")
 	if len(r.WebSockets) != 2 || r.Requests != 2 {
