@@ -123,7 +123,9 @@ func TestDecideOnAHostSetUpByHand(t *testing.T) {
 			name:  "an older version on the idle port",
 			facts: Facts{Slots: [2]Slot{held(8080, nil), held(8081, nil)}, Line: 8080},
 			want: "port 8081 is held by a version started by hand from /home/ubuntu/AI-Server (pid 812, user " +
-				"ubuntu, command uvicorn), to which requests do not go; it is left alone: end it, with `kill 812`",
+				"ubuntu, command uvicorn), to which nginx sends no requests; it is left alone: if visitors come to " +
+				"that port itself, choose two others with the input ports, such as \"8090,8091\"; if nobody does, " +
+				"end it, with `kill 812`",
 		},
 		{
 			name:  "somebody else on the idle port",
@@ -131,9 +133,9 @@ func TestDecideOnAHostSetUpByHand(t *testing.T) {
 			want:  "port 8081 is held by a process that is not this action's (pid 812, user ubuntu, command uvicorn)",
 		},
 		{
-			name:  "the old version, not named by the include",
+			name:  "the version that serves past nginx",
 			facts: Facts{Slots: [2]Slot{held(8080, nil), idle(8081)}, Include: absent},
-			want:  "with `kill 812`",
+			want:  "it is left alone: if visitors come to that port itself, choose two others",
 		},
 		{
 			name:  "another port",
