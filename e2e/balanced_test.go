@@ -95,7 +95,7 @@ func TestAGroupBehindALoadBalancer(t *testing.T) {
 	requests := g.Load.Report().Requests
 	g.EndLoad()
 	if *groupReport && !t.Failed() {
-		text := fmt.Sprintf(groupTable, *groupDeployments, *groupKills, *groupChanges, requests, g.left,
+		text := fmt.Sprintf(groupTable, *groupDeployments, *groupKills, *groupChanges, world.Thousands(requests), g.left,
 			world.ActionBuild(t), strings.Join(g.rows, "\n"))
 		if err := os.WriteFile(filepath.Join(world.Shared.Root, "docs/proof/group.md"), []byte(text), 0o644); err != nil { //nolint:gosec // a document
 			t.Fatal(err)
@@ -115,7 +115,7 @@ with GET and POST on connections that are kept, slow answers, uploads and a WebS
 | deployments in a row | %d |
 | runners killed after that, each followed by a deployment | %d |
 | deployments in which an instance of the group ended, and another one came | %d |
-| requests | %d |
+| requests | %s |
 | lost | 0 |
 | rules of killed runs that were there when they were dead | %d |
 | rules left after a deployment | 0 |

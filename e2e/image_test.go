@@ -309,7 +309,7 @@ print(ec2.describe_launch_templates()["LaunchTemplates"][0]["LaunchTemplateId"])
 	if *imageReport && !t.Failed() {
 		slices.Sort(all.took)
 		text := fmt.Sprintf(imageTable, len(all.took), all.took[0].Seconds(), all.took[len(all.took)/2].Seconds(),
-			all.took[len(all.took)-1].Seconds(), len(rows), requests, world.ActionBuild(t), strings.Join(rows, "\n"))
+			all.took[len(all.took)-1].Seconds(), len(rows), world.Thousands(requests), world.ActionBuild(t), strings.Join(rows, "\n"))
 		if err := os.WriteFile(filepath.Join(world.Shared.Root, "docs/proof/launch-image.md"), []byte(text), 0o644); err != nil { //nolint:gosec // a document
 			t.Fatal(err)
 		}
@@ -328,7 +328,7 @@ The hosts are containers, and an image of an instance is one of its container. A
 | half of them | %.1f s |
 | the last | %.1f s |
 | instances of images that somebody else made in the middle of a deployment, each healed by the next run | %d |
-| requests to the host of which the images were made | %d |
+| requests to the host of which the images were made | %s |
 | lost | 0 |
 | build | %s |
 

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/clothesme/deploy-action/e2e/world"
 )
 
 const (
@@ -52,7 +54,7 @@ func (rows fleetRows) report(overlap *overlapFigures, old written) string {
 %d deployments to %d hosts, in two batches (the first host, then the two others), were each met by a fault of one host while the sites of all of
 them were under load through nginx, and followed by a deployment that nothing came over; %s requests in all. %d of %d combinations were tried. The hosts were containers with systemd, OpenSSH and nginx 1.22.1.
 
-`, tried, fleetSize, thousands(requests), tried, len(combinations()))
+`, tried, fleetSize, world.Thousands(requests), tried, len(combinations()))
 	b.WriteString(`The places: *prepare* is when the new version was started on all hosts and is not known to be healthy; a *batch* is when it was switched to
 on the hosts of the batch and is on probation there; *retire* is when it has proved itself everywhere and no old one was drained yet.
 
@@ -144,8 +146,8 @@ func (rows fleetRows) line(f fleetFault, position string) string {
 	for _, r := range tried {
 		with = append(with, r.Build)
 	}
-	return fmt.Sprintf("%s %s | %s | %s | %d of %d | %s |", line, thousands(requests), thousands(lost),
-		thousands(impossible), healed, len(tried), cmp.Or(builds(with), "-"))
+	return fmt.Sprintf("%s %s | %s | %s | %d of %d | %s |", line, world.Thousands(requests), world.Thousands(lost),
+		world.Thousands(impossible), healed, len(tried), cmp.Or(builds(with), "-"))
 }
 
 // fleetTrials are how many a row tells of.

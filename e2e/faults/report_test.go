@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/clothesme/deploy-action/e2e/world"
 )
 
 const reportFile = "../../docs/proof/reliability.md"
@@ -103,8 +105,8 @@ and how often: *dead* is a runner that was killed, *unchanged* a run that failed
 
 Where one run deploys to several hosts, [another table](fleet-faults.md) says what a fault of one of them does to all.
 
-| the fault | trials | requests | lost | impossible, at most | healed |`, thousands(tried), seen,
-		max(len(places), number(`at one of (\d+) places`, string(old))), thousands(requests), 100*tried/all)
+| the fault | trials | requests | lost | impossible, at most | healed |`, world.Thousands(tried), seen,
+		max(len(places), number(`at one of (\d+) places`, string(old))), world.Thousands(requests), 100*tried/all)
 	for s := range stages {
 		b.WriteString(" " + s.String() + " |")
 	}
@@ -197,12 +199,12 @@ func counts(rows []row) string {
 	}
 	bold := func(n int, as bool) string {
 		if as {
-			return "**" + thousands(n) + "**"
+			return "**" + world.Thousands(n) + "**"
 		}
-		return thousands(n)
+		return world.Thousands(n)
 	}
-	return fmt.Sprintf(" %d | %s | %s | %s | %s |", len(rows), thousands(requests), bold(lost, lost > 0),
-		thousands(impossible), bold(healed, healed < len(rows)))
+	return fmt.Sprintf(" %d | %s | %s | %s | %s |", len(rows), world.Thousands(requests), bold(lost, lost > 0),
+		world.Thousands(impossible), bold(healed, healed < len(rows)))
 }
 
 // said are the ways in which a fault's trials in one stage ended for the run, with how often where
@@ -254,14 +256,6 @@ func firstLine(message string) string {
 		}
 		return "HOST"
 	}), "`", "'")
-}
-
-func thousands(n int) string {
-	text := fmt.Sprint(n)
-	for i := len(text) - 3; i > 0; i -= 3 {
-		text = text[:i] + "," + text[i:]
-	}
-	return text
 }
 
 // The table is written by a run that takes hours; that it has every fault is known at once.

@@ -151,7 +151,7 @@ drawn at random with its place (seed %d), and followed by one that nothing came 
 | lost | %d |
 | made impossible by a fault | %s |
 | deployments that nothing came over, and went live | %s |
-`, thousands(f.Deployments), len(f.Hosts), f.Took.Round(time.Second), len(f.Faults), f.Seed, cmp.Or(f.Build, "unknown"), thousands(f.Requests), f.Lost, thousands(f.Impossible), thousands(f.live()))
+`, world.Thousands(f.Deployments), len(f.Hosts), f.Took.Round(time.Second), len(f.Faults), f.Seed, cmp.Or(f.Build, "unknown"), world.Thousands(f.Requests), f.Lost, world.Thousands(f.Impossible), world.Thousands(f.live()))
 	if len(f.Plain) > 0 {
 		took := slices.Sorted(slices.Values(f.Plain))
 		fmt.Fprintf(&b, "| of those, half took less than | %s |\n| and 99 of 100 less than | %s |\n",
@@ -174,7 +174,7 @@ drawn at random with its place (seed %d), and followed by one that nothing came 
 	b.WriteString("\n## What came over them\n\n| fault | place | the run | impossible | the next " +
 		"|\n|---|---|---|--:|---|\n")
 	for _, r := range f.Faults {
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", r.Fault, r.Place, r.Said, thousands(r.Impossible), r.Next)
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", r.Fault, r.Place, r.Said, world.Thousands(r.Impossible), r.Next)
 	}
 	if f.Failed {
 		b.WriteString("\n**Not all was as it must be**; the test's log says what.\n")

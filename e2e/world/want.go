@@ -58,6 +58,15 @@ func Says(tb testing.TB, result *lab.Result, words ...string) {
 	}
 }
 
+// Thousands writes a number as tables have it: 2,256,194.
+func Thousands(n int) string {
+	text := fmt.Sprint(n)
+	for i := len(text) - 3; i > 0; i -= 3 {
+		text = text[:i] + "," + text[i:]
+	}
+	return text
+}
+
 // Footprint is what a host has in use, the system's own logs aside.
 type Footprint struct {
 	Disk, Files, Processes, Units, Failed int    // bytes; numbers; units that failed
