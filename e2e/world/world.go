@@ -184,7 +184,10 @@ func (w *World) UnderFullLoad() {
 // load balancer's.
 func (w *World) UnderLoadAt(url string) {
 	w.T.Helper()
-	w.underLoad(load.Options{URL: url, Think: 500 * time.Millisecond, UploadFor: 2 * time.Second, Mix: lightMix})
+	w.underLoad(load.Options{
+		URL: url, Think: 500 * time.Millisecond, UploadFor: 2 * time.Second, Mix: lightMix,
+		MaxDuration: 2 * time.Hour, // for make group
+	})
 }
 
 func (w *World) underLoad(options load.Options) {
