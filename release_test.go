@@ -1,19 +1,24 @@
 package main
 
 import (
+	"fmt"
+	"net"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"gopkg.in/yaml.v3"
 )
 
 // The workflow that publishes runs on GitHub alone. What its commands do to tags does not need GitHub: they are run here
-// as they stand in the file, against a repository in a folder, with stand-ins for the registry and for gh.
+// as they stand in the file, against a repository that they reach over SSH by a deploy key, with stand-ins for the
+// registry and for gh.
 
 // releaseJob is what a test needs of a job of release.yml.
 type releaseJob struct {
@@ -45,6 +50,7 @@ type publisher struct {
 	t     *testing.T
 	jobs  map[string]releaseJob
 	clone string
+	keys  string // the folder of the deploy keys
 	env   []string
 }
 
@@ -64,10 +70,11 @@ printf '%s\n' "$*" >>"$GH_LOG"`,
 	} {
 		writeScript(t, filepath.Join(stubs, name), script)
 	}
+	p.keys = filepath.Join(dir, "keys")
 	p.env = append(os.Environ(), "PATH="+stubs+":"+os.Getenv("PATH"), "HOME="+dir, "GIT_CONFIG_NOSYSTEM=1",
-		"GH_LOG="+p.ghLog(), "IMAGE=ghcr.io/o/r")
+		"GH_LOG="+p.ghLog(), "IMAGE=ghcr.io/o/r", p.by("release"))
 	p.git("init", "--quiet", "--bare", "--initial-branch=main", filepath.Join(dir, "origin"))
-	p.git("clone", "--quiet", filepath.Join(dir, "origin"), p.clone)
+	p.git("clone", "--quiet", p.serve()+filepath.Join(dir, "origin"), p.clone)
 	p.git("-C", p.clone, "checkout", "--quiet", "-B", "main")
 	if err := os.WriteFile(filepath.Join(p.clone, "action.yml"), []byte(read(t, "action.yml")), 0o600); err != nil {
 		t.Fatal(err)
@@ -79,6 +86,78 @@ printf '%s\n' "$*" >>"$GH_LOG"`,
 	p.git("-C", p.clone, "-c", "user.name=ada", "-c", "user.email=ada@example.com", "commit", "--quiet", "-m", "first")
 	p.git("-C", p.clone, "push", "--quiet", "origin", "main")
 	return p
+}
+
+// by has git log in with a key, as actions/checkout does with its input ssh-key.
+func (p *publisher) by(key string) string {
+	return "GIT_SSH_COMMAND=ssh -F none -i " + filepath.Join(p.keys, key) + " -o IdentitiesOnly=yes " +
+		"-o StrictHostKeyChecking=yes -o CheckHostIP=no -o UserKnownHostsFile=" + filepath.Join(p.keys, "known_hosts")
+}
+
+// serve has sshd give repositories to two deploy keys, of which one may not push, until the test ends,
+// and returns where.
+func (p *publisher) serve() string {
+	p.t.Helper()
+	listener, err := new(net.ListenConfig).Listen(p.t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	address := listener.Addr().(*net.TCPAddr) //nolint:errcheck,forcetypeassert // of TCP it is one
+	_ = listener.Close()
+	me, err := user.Current()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	// What GitHub says to a key without write access.
+	const readOnly = `case $SSH_ORIGINAL_COMMAND in git-upload-pack*) ;; *) echo 'ERROR: The key you are authenticating with ` +
+		`has been marked as read only.' >&2; exit 1 ;; esac; `
+	if err := os.Mkdir(p.keys, 0o700); err != nil {
+		p.t.Fatal(err)
+	}
+	var allowed strings.Builder
+	for key, first := range map[string]string{"host": "", "release": "", "reader": readOnly} {
+		file := filepath.Join(p.keys, key)
+		if out, err := exec.CommandContext(p.t.Context(), "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", file).
+			CombinedOutput(); err != nil {
+			p.t.Fatalf("ssh-keygen: %v\n%s", err, out)
+		}
+		if public := read(p.t, file+".pub"); key == "host" {
+			p.write("known_hosts", fmt.Sprintf("[127.0.0.1]:%d %s", address.Port, public))
+		} else {
+			writeScript(p.t, file+".sh", first+`exec git-shell -c "$SSH_ORIGINAL_COMMAND"`)
+			_, _ = fmt.Fprintf(&allowed, "restrict,command=%q %s", file+".sh", public)
+		}
+	}
+	p.write("authorized_keys", allowed.String())
+	p.write("config", fmt.Sprintf("Port %d\nListenAddress 127.0.0.1\nUsePAM no\nStrictModes no\nPidFile none\n"+
+		"PermitRootLogin prohibit-password\nHostKey %[2]s/host\nAuthorizedKeysFile %[2]s/authorized_keys\n", address.Port, p.keys))
+	if os.Geteuid() == 0 {
+		if err := os.MkdirAll("/run/sshd", 0o755); err != nil { //nolint:gosec // as its package makes it
+			p.t.Fatal(err)
+		}
+	}
+	server := exec.CommandContext(p.t.Context(), "/usr/sbin/sshd", "-D", "-e", "-f", filepath.Join(p.keys, "config"))
+	if err := server.Start(); err != nil {
+		p.t.Fatalf("sshd (of package openssh-server): %v", err)
+	}
+	p.t.Cleanup(func() { _ = server.Wait() }) // which the end of the test's context ends
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+		conn, err := new(net.Dialer).DialContext(p.t.Context(), "tcp", address.String())
+		if err == nil {
+			_ = conn.Close()
+			return fmt.Sprintf("ssh://%s@%s", me.Username, address)
+		}
+		if time.Now().After(deadline) {
+			p.t.Fatal(err)
+		}
+	}
+}
+
+func (p *publisher) write(name, text string) {
+	p.t.Helper()
+	if err := os.WriteFile(filepath.Join(p.keys, name), []byte(text), 0o600); err != nil {
+		p.t.Fatal(err)
+	}
 }
 
 func (p *publisher) ghLog() string { return filepath.Join(filepath.Dir(p.clone), "gh") }
@@ -204,9 +283,8 @@ func TestReleaseRefuses(t *testing.T) {
 			t.Errorf("%s of %s with %s: error %v, says\n%s", tt.step, tt.version, tt.env, err, out)
 		}
 	}
-	p.git("-C", p.clone, "remote", "set-url", "--push", "origin", filepath.Join(t.TempDir(), "none"))
-	if out, err := p.runs("ready", readyStep, "1.0.1", "KEY_IS_THERE=true"); err == nil ||
-		!strings.Contains(out, "RELEASE_KEY may not push") {
+	if out, err := p.runs("ready", readyStep, "1.0.1", "KEY_IS_THERE=true", p.by("reader")); err == nil ||
+		!strings.Contains(out, "RELEASE_KEY may not push") || !strings.Contains(out, "marked as read only") {
 		t.Errorf("a key that may not push: error %v, says\n%s", err, out)
 	}
 	if tags := p.git("-C", p.clone, "ls-remote", "--refs", "--tags", "origin"); strings.Count(tags, "\n") != 0 {
