@@ -292,6 +292,41 @@ func TestReleaseRefuses(t *testing.T) {
 	}
 }
 
+// What is tried before anything is tagged takes what a release is for one, and nothing else. The registry's engine is
+// the program itself, with the environment that the step gives it.
+func TestReleaseSmoke(t *testing.T) {
+	p := newPublisher(t)
+	binaries := filepath.Join(p.clone, "binaries")
+	built := exec.CommandContext(t.Context(), "bash", "-ec", `rm "$1"/*
+CGO_ENABLED=0 go build -ldflags "-X main.version=v1.2.3" \
+  -o "$1/deploy-action-linux-$(dpkg --print-architecture)" .
+cd "$1" && sha256sum deploy-action-* >checksums.txt`, "-", binaries)
+	if out, err := built.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	writeScript(t, filepath.Join(filepath.Dir(p.clone), "stubs", "docker"), `case $* in
+  "login ghcr.io --username ada --password-stdin") grep -qx of-the-job ;;
+  "run --rm -e GITHUB_ACTIONS ghcr.io/o/r@$DIGEST") exec env -i GITHUB_ACTIONS="$GITHUB_ACTIONS" binaries/deploy-action-linux-* ;;
+  *) exit 3 ;;
+esac`)
+	env := []string{"TOKEN=of-the-job", "GITHUB_ACTOR=ada", "GITHUB_ACTIONS=true"}
+	for _, step := range []string{"Run the image", "Run the binary"} {
+		if out, err := p.runs("smoke", step, "1.2.3", env...); err != nil {
+			t.Errorf("%s: %v\n%s", step, err, out)
+		}
+		if out, err := p.runs("smoke", step, "1.2.4", env...); err == nil {
+			t.Errorf("%s takes another version\n%s", step, out)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(binaries, "checksums.txt"), []byte(strings.Repeat("0", 64)+" *"+
+		filepath.Base(p.git("-C", p.clone, "ls-files", "--others", "binaries/deploy-action-*"))+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := p.runs("smoke", "Run the binary", "1.2.3", env...); err == nil {
+		t.Errorf("a binary is run that is not what was attested\n%s", out)
+	}
+}
+
 // The release is made, and the major version's tag moved, only after what was tagged has been tried.
 func TestReleaseTriesBeforeItPublishes(t *testing.T) {
 	jobs := releaseJobs(t)
