@@ -205,7 +205,7 @@ func attempt(ctx context.Context, host Host, cfg Config, algos []string, via *Cl
 		return nil, refused
 	case errors.As(err, &behind):
 		return nil, behind
-	case ctx.Err() != nil:
+	case ctx.Err() != nil && l.noKey() == nil: // or the key was what the time went for, and not the host
 		return nil, timeoutError(host, cfg, true)
 	}
 	return nil, l.explain(w, err)

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/clothesme/deploy-action/remote"
 	"github.com/clothesme/deploy-action/remote/sshtest"
@@ -86,5 +87,19 @@ func TestAKeyThatCanNotBeMade(t *testing.T) {
 	_, err := remote.Dial(t.Context(), remote.Host{User: "ubuntu", Name: s.Name(), Port: s.Port()}, cfg)
 	if err == nil || !strings.Contains(err.Error(), "denied by AWS") || calls != 1 {
 		t.Errorf("%d calls, %v", calls, err)
+	}
+}
+
+// Whoever waits for a key in vain is told why there was none, and not that the host is slow.
+func TestAKeyThatIsNotMadeInTime(t *testing.T) {
+	s, cfg, _ := fresh(t, 1)
+	cfg.ConnectTimeout = time.Second
+	cfg.Login = func(ctx context.Context, _ remote.Host) (ssh.Signer, error) {
+		<-ctx.Done()
+		return nil, errors.New("AWS was asked too often")
+	}
+	_, err := remote.Dial(t.Context(), remote.Host{User: "ubuntu", Name: s.Name(), Port: s.Port()}, cfg)
+	if err == nil || !strings.Contains(err.Error(), "AWS was asked too often") || strings.Contains(err.Error(), "speak SSH") {
+		t.Error(err)
 	}
 }

@@ -70,6 +70,13 @@ func (l *login) hostKey() ssh.PublicKey {
 	return l.accepted
 }
 
+// noKey is why there was none to log in with, so far.
+func (l *login) noKey() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.failed
+}
+
 // explain turns the library's error for a failed handshake into ours.
 func (l *login) explain(w *wire, err error) error {
 	l.mu.Lock()
