@@ -96,7 +96,10 @@ func TestAGroupBehindALoadBalancer(t *testing.T) {
 	g.EndLoad()
 	if *groupReport && !t.Failed() {
 		text := fmt.Sprintf(groupTable, *groupDeployments, *groupKills, *groupChanges, world.Thousands(requests), g.left,
-			world.ActionBuild(t), strings.Join(g.rows, "\n"))
+			world.ActionBuild(t))
+		if *groupRefusals {
+			text += "\n" + fmt.Sprintf(refusalsTable, strings.Join(g.rows, "\n"))
+		}
 		if err := os.WriteFile(filepath.Join(world.Shared.Root, "docs/proof/group.md"), []byte(text), 0o644); err != nil { //nolint:gosec // a document
 			t.Fatal(err)
 		}
@@ -120,8 +123,9 @@ with GET and POST on connections that are kept, slow answers, uploads and a WebS
 | rules of killed runs that were there when they were dead | %d |
 | rules left after a deployment | 0 |
 | build | %s |
+`
 
-## AWS is asked too often
+const refusalsTable = `## AWS is asked too often
 
 Where AWS says that of each action once, a deployment goes on. Where it goes on saying it of one of them:
 
