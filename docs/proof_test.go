@@ -64,7 +64,9 @@ func TestRowsOfProofsNameTheirBuild(t *testing.T) {
 			}
 		}
 	}
-	if !regexp.MustCompile(`(?m)^\| build \| (by )?[0-9a-f]{7,}\+? \|$`).MatchString(readPage(t, "proof/soak.md")) {
-		t.Error("proof/soak.md does not say with which build it was made")
+	for _, page := range []string{"proof/soak.md", "proof/group.md", "proof/launch-image.md"} {
+		if !regexp.MustCompile(`(?m)^\| build \| (by )?[0-9a-f]{7,}\+? \|$`).MatchString(readPage(t, page)) {
+			t.Errorf("%s does not say with which build it was made", page)
+		}
 	}
 }
