@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"syscall"
 
 	"golang.org/x/crypto/ssh"
 )
@@ -93,8 +94,10 @@ func (c *Client) watch() {
 	switch {
 	case onTheWay != nil:
 		err = onTheWay
-	case errors.Is(err, io.EOF):
-		err = fmt.Errorf("closed by the host: %w", err)
+	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		// Which of them is chance: a host that goes with something of ours unread resets, and a
+		// reset that a write learned of reads as an end.
+		err = fmt.Errorf("closed by the host, or by something on the way: %w", err)
 	}
 	c.end(err)
 	close(c.done)

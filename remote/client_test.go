@@ -48,30 +48,37 @@ func TestLostError(t *testing.T) {
 }
 
 func TestLostConnection(t *testing.T) {
-	s := sshtest.Start(t, sshtest.Options{})
-	client := dial(t, s)
-	if err := client.Err(); err != nil {
-		t.Fatalf("Err() = %v while connected", err)
+	tests := []struct {
+		name string
+		end  func(*sshtest.Server)
+	}{
+		{"the host's end", (*sshtest.Server).Finish},
+		{"a reset", (*sshtest.Server).Reset},
 	}
-	var started atomic.Bool
-	finished := make(chan error, 1)
-	go func() {
-		finished <- client.Run(t.Context(), remote.Command{
-			Line:   "echo started; sleep 60",
-			Stdout: writerFunc(func([]byte) { started.Store(true); s.Drop() }),
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s := sshtest.Start(t, sshtest.Options{})
+			client := dial(t, s)
+			if err := client.Err(); err != nil {
+				t.Fatalf("Err() = %v while connected", err)
+			}
+			err := client.Run(t.Context(), remote.Command{
+				Line:   "echo started; sleep 60",
+				Stdout: writerFunc(func([]byte) { tt.end(s) }),
+			})
+			var lost *remote.LostError
+			if !errors.As(err, &lost) || !lost.Started {
+				t.Errorf("Run: %v, want a LostError", err)
+			}
+			<-client.Done()
+			if err := client.Err(); err == nil || !strings.Contains(err.Error(), "closed by the host, or") {
+				t.Errorf("Err() = %v", err)
+			}
+			err = client.Run(t.Context(), remote.Command{Line: "true"})
+			if !errors.As(err, &lost) || lost.Started {
+				t.Errorf("Run on a lost connection: %v, want a LostError that says not started", err)
+			}
 		})
-	}()
-	var lost *remote.LostError
-	if err := <-finished; !errors.As(err, &lost) || !lost.Started {
-		t.Errorf("Run: %v, want a LostError", err)
-	}
-	<-client.Done()
-	if err := client.Err(); err == nil || !strings.Contains(err.Error(), "closed by the host") {
-		t.Errorf("Err() = %v", err)
-	}
-	err := client.Run(t.Context(), remote.Command{Line: "true"})
-	if !errors.As(err, &lost) || lost.Started {
-		t.Errorf("Run on a lost connection: %v, want a LostError that says not started", err)
 	}
 }
 

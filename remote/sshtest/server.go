@@ -30,14 +30,14 @@ type Options struct {
 type Server struct {
 	opts     Options
 	config   *ssh.ServerConfig
-	listener net.Listener
+	listener *net.TCPListener
 	tasks    sync.WaitGroup
 
 	accepted   atomic.Int64
 	keepalives atomic.Int64
 
 	mu    sync.Mutex
-	conns map[net.Conn]struct{}
+	conns map[*net.TCPConn]struct{}
 }
 
 // Start starts a server.
@@ -49,11 +49,11 @@ func Start(tb testing.TB, opts Options) *Server {
 	if opts.Handle == nil {
 		opts.Handle = Shell
 	}
-	listener, err := new(net.ListenConfig).Listen(tb.Context(), "tcp", "127.0.0.1:0")
+	listener, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		tb.Fatal(err)
 	}
-	s := &Server{opts: opts, listener: listener, conns: map[net.Conn]struct{}{}}
+	s := &Server{opts: opts, listener: listener, conns: map[*net.TCPConn]struct{}{}}
 	s.config = &ssh.ServerConfig{PublicKeyCallback: s.authorize}
 	for _, key := range opts.HostKeys {
 		s.config.AddHostKey(key)
@@ -95,12 +95,32 @@ func (s *Server) Accepted() int { return int(s.accepted.Load()) }
 // Keepalives returns how many keepalive requests came in so far.
 func (s *Server) Keepalives() int { return int(s.keepalives.Load()) }
 
-// Drop cuts every connection, as a crash of the host would.
+// Drop cuts every connection, as a crash of the host would. Whether the client
+// reads an end or a reset depends on what it had sent: see [Server.Finish] and
+// [Server.Reset].
 func (s *Server) Drop() {
+	s.each(func(conn *net.TCPConn) { _ = conn.Close() })
+}
+
+// Finish ends every connection so that the client reads an end, whatever it
+// had sent.
+func (s *Server) Finish() {
+	s.each(func(conn *net.TCPConn) { _ = conn.CloseWrite() })
+}
+
+// Reset cuts every connection so that the client reads a reset.
+func (s *Server) Reset() {
+	s.each(func(conn *net.TCPConn) {
+		_ = conn.SetLinger(0)
+		_ = conn.Close()
+	})
+}
+
+func (s *Server) each(do func(*net.TCPConn)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for conn := range s.conns {
-		_ = conn.Close()
+		do(conn)
 	}
 }
 
@@ -118,7 +138,7 @@ func (s *Server) authorize(_ ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissi
 
 func (s *Server) accept() {
 	for {
-		conn, err := s.listener.Accept()
+		conn, err := s.listener.AcceptTCP()
 		if err != nil {
 			return
 		}
