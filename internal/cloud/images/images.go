@@ -100,8 +100,13 @@ func (i *Images) Make(ctx context.Context, instance, name string, tags map[strin
 }
 
 // Remove takes an image and its snapshots away. What is gone already is as good.
+//
+// AWS is asked to do both at once, as nobody would find the snapshots of a run that ends between the
+// two. It leaves them, and says success, where the role may not delete them or another image has them
+// too (EC2 API, DeregisterImage): each is asked for by itself, which tells why it stays.
 func (i *Images) Remove(ctx context.Context, image Image) error {
-	err := i.aws.Ask(ctx, query.EC2, "DeregisterImage", url.Values{"ImageId": {image.ID}}, nil)
+	err := i.aws.Ask(ctx, query.EC2, "DeregisterImage",
+		url.Values{"ImageId": {image.ID}, "DeleteAssociatedSnapshots": {"true"}}, nil)
 	if err != nil && !is(err, gone...) {
 		return err
 	}

@@ -191,6 +191,9 @@ func TestAnImageIsRemoved(t *testing.T) {
 			var asked []string
 			i := open(t, func(action string, form url.Values) (int, string) {
 				asked = append(asked, form.Get("ImageId")+form.Get("SnapshotId"))
+				if together := form.Get("DeleteAssociatedSnapshots"); action == "DeregisterImage" && together != "true" {
+					t.Errorf("DeleteAssociatedSnapshots is %q", together)
+				}
 				if code := map[string]string{"DeregisterImage": tt.image, "DeleteSnapshot": tt.snapshot}[action]; code != "" {
 					return no(code, "x")
 				}
