@@ -26,9 +26,11 @@ func runsOutside(t *testing.T, env map[string]string, args ...string) (code int,
 func TestOutsideOfGitHubTheLogIsPlain(t *testing.T) {
 	env := map[string]string{"DEPLOY_PORT": "none", "DEPLOY_TOKEN": "a secret token"}
 	code, log := runsOutside(t, env, "--host=web.example.com", "--app=a secret token")
-	if code != exitFailed || !strings.HasPrefix(log, "deploy-action dev\nfrom the environment: DEPLOY_PORT, DEPLOY_TOKEN\n"+
-		"error: Invalid inputs\n  --port (or DEPLOY_PORT): must be ") ||
-		!strings.Contains(log, "\n  next: put right what is named above and run this command again; more: https://github.com/clothesme/deploy-action/blob/v1/docs/troubleshooting.md#the-inputs-are-refused\nDEPLOYED_OUTCOME=failed\n") ||
+	if code != exitFailed || !strings.HasPrefix(log, "deploy-action dev\n"+
+		"from the environment: DEPLOY_PORT, DEPLOY_TOKEN\nerror: Invalid inputs\n  --port (or DEPLOY_PORT): must be ") ||
+		!strings.Contains(log, "\n  next: put right what is named above and run this command again; more: "+
+			"https://github.com/clothesme/deploy-action/blob/v1/docs/troubleshooting.md#the-inputs-are-refused\n"+
+			"DEPLOYED_OUTCOME=failed\n") ||
 		!strings.Contains(log, "\nDEPLOYED_SITE=unchanged\n") {
 		t.Errorf("exit code %d, log:\n%s", code, log)
 	}

@@ -16,9 +16,9 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// The workflow that publishes runs on GitHub alone. What its commands do to tags does not need GitHub: they are run here
-// as they stand in the file, against a repository that they reach over SSH by a deploy key, with stand-ins for the
-// registry and for gh.
+// The workflow that publishes runs on GitHub alone. What its commands do to tags does not need
+// GitHub: they are run here as they stand in the file, against a repository that they reach over
+// SSH by a deploy key, with stand-ins for the registry and for gh.
 
 // releaseJob is what a test needs of a job of release.yml.
 type releaseJob struct {
@@ -109,8 +109,8 @@ func (p *publisher) serve() string {
 		p.t.Fatal(err)
 	}
 	// What GitHub says to a key without write access.
-	const readOnly = `case $SSH_ORIGINAL_COMMAND in git-upload-pack*) ;; *) echo 'ERROR: The key you are authenticating with ` +
-		`has been marked as read only.' >&2; exit 1 ;; esac; `
+	const readOnly = `case $SSH_ORIGINAL_COMMAND in git-upload-pack*) ;; *) echo 'ERROR: The key you are ` +
+		`authenticating with has been marked as read only.' >&2; exit 1 ;; esac; `
 	if err := os.Mkdir(p.keys, 0o700); err != nil {
 		p.t.Fatal(err)
 	}
@@ -130,7 +130,8 @@ func (p *publisher) serve() string {
 	}
 	p.write("authorized_keys", allowed.String())
 	p.write("config", fmt.Sprintf("Port %d\nListenAddress 127.0.0.1\nUsePAM no\nStrictModes no\nPidFile none\n"+
-		"PermitRootLogin prohibit-password\nHostKey %[2]s/host\nAuthorizedKeysFile %[2]s/authorized_keys\n", address.Port, p.keys))
+		"PermitRootLogin prohibit-password\nHostKey %[2]s/host\nAuthorizedKeysFile %[2]s/authorized_keys\n",
+		address.Port, p.keys))
 	if os.Geteuid() == 0 {
 		if err := os.MkdirAll("/run/sshd", 0o755); err != nil { //nolint:gosec // as its package makes it
 			p.t.Fatal(err)
@@ -167,7 +168,8 @@ func writeScript(t *testing.T, file, script string) {
 	if err := os.MkdirAll(filepath.Dir(file), 0o750); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(file, []byte("#!/usr/bin/env bash\n"+script+"\n"), 0o700); err != nil { //nolint:gosec // it is run
+	//nolint:gosec // it is run
+	if err := os.WriteFile(file, []byte("#!/usr/bin/env bash\n"+script+"\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -255,7 +257,8 @@ func TestReleaseTags(t *testing.T) {
 		}
 	}
 	log := read(t, p.ghLog())
-	if got := strings.Count(log, "release upload v1.2.9 --clobber binaries/checksums.txt binaries/deploy-action-linux-amd64\n"); got != 1 {
+	if got := strings.Count(log, "release upload v1.2.9 --clobber binaries/checksums.txt "+
+		"binaries/deploy-action-linux-amd64\n"); got != 1 {
 		t.Errorf("the release of 1.2.9 gets the binaries %d times:\n%s", got, log)
 	}
 	if !strings.HasPrefix(log, "release create v1.2.9 --verify-tag --draft ") || strings.Contains(log, "--target") ||
@@ -306,7 +309,8 @@ cd "$1" && sha256sum deploy-action-* >checksums.txt`, "-", binaries)
 	}
 	writeScript(t, filepath.Join(filepath.Dir(p.clone), "stubs", "docker"), `case $* in
   "login ghcr.io --username ada --password-stdin") grep -qx of-the-job ;;
-  "run --rm -e GITHUB_ACTIONS ghcr.io/o/r@$DIGEST") exec env -i GITHUB_ACTIONS="$GITHUB_ACTIONS" binaries/deploy-action-linux-* ;;
+  "run --rm -e GITHUB_ACTIONS ghcr.io/o/r@$DIGEST") exec env -i GITHUB_ACTIONS="$GITHUB_ACTIONS" `+
+		`binaries/deploy-action-linux-* ;;
   *) exit 3 ;;
 esac`)
 	env := []string{"TOKEN=of-the-job", "GITHUB_ACTOR=ada", "GITHUB_ACTIONS=true"}

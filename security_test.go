@@ -145,10 +145,12 @@ func TestTheImagesBaseIsPinned(t *testing.T) {
 	if len(froms) != 2 || froms[1][1] != "scratch" {
 		t.Fatalf("stages %v", froms)
 	}
-	if !regexp.MustCompile(`^--platform=\$BUILDPLATFORM golang:1\.[0-9]+@sha256:[0-9a-f]{64} AS build$`).MatchString(froms[0][1]) {
+	if !regexp.MustCompile(`^--platform=\$BUILDPLATFORM golang:1\.[0-9]+@sha256:[0-9a-f]{64} AS build$`).
+		MatchString(froms[0][1]) {
 		t.Errorf("FROM %s", froms[0][1])
 	}
-	if !regexp.MustCompile(`(?m)^  - package-ecosystem: docker\n    directory: /$`).MatchString(read(t, ".github/dependabot.yml")) {
+	if !regexp.MustCompile(`(?m)^  - package-ecosystem: docker\n    directory: /$`).
+		MatchString(read(t, ".github/dependabot.yml")) {
 		t.Error("nobody brings a newer one")
 	}
 }

@@ -72,7 +72,8 @@ func TestOtherCI(t *testing.T) {
 		Image  string
 		Script []string
 	}
-	if err := yaml.Unmarshal(gitlab[1], &jobs); err != nil || len(jobs["deploy"].Script) == 0 || jobs["deploy"].Image == "" {
+	if err := yaml.Unmarshal(gitlab[1], &jobs); err != nil || len(jobs["deploy"].Script) == 0 ||
+		jobs["deploy"].Image == "" {
 		t.Errorf("the example for GitLab is no job: %v", err)
 	}
 }

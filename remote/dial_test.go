@@ -291,7 +291,9 @@ func TestDialThroughATunnel(t *testing.T) {
 	signer := sshtest.Signer(t, "ed25519")
 	s := sshtest.Start(t, sshtest.Options{Authorized: []ssh.PublicKey{signer.PublicKey()}})
 	target := remote.Host{User: "ubuntu", Name: "10.0.0.7", Alias: "i-1"}
-	behind := &remote.DialError{Host: target, Kind: remote.Unreachable, Passing: true, Via: "eice-1", Err: errors.New("no way")}
+	behind := &remote.DialError{
+		Host: target, Kind: remote.Unreachable, Passing: true, Via: "eice-1", Err: errors.New("no way"),
+	}
 	there := func() (net.Conn, error) { return new(net.Dialer).DialContext(t.Context(), "tcp", hostOf(s).Addr()) }
 	for _, tt := range []struct {
 		name   string
@@ -311,11 +313,13 @@ func TestDialThroughATunnel(t *testing.T) {
 			wrong: "connect to ubuntu@10.0.0.7: no way",
 		},
 		{
-			name: "refused", first: func(context.Context) (net.Conn, error) { return nil, errors.New("the role must be allowed") },
+			name:  "refused",
+			first: func(context.Context) (net.Conn, error) { return nil, errors.New("the role must be allowed") },
 			tries: 1, wrong: "connect to ubuntu@10.0.0.7: the role must be allowed",
 		},
 		{
-			name: "nobody says anything", first: func(ctx context.Context) (net.Conn, error) { <-ctx.Done(); return nil, ctx.Err() },
+			name:  "nobody says anything",
+			first: func(ctx context.Context) (net.Conn, error) { <-ctx.Done(); return nil, ctx.Err() },
 			tries: 1, wrong: "connect to ubuntu@10.0.0.7: no tunnel to it came about within " + soon.String(),
 		},
 	} {

@@ -70,7 +70,9 @@ func TestAFreshKeyIsTriedTwice(t *testing.T) {
 	if !errors.As(err, &refused) || made() != 2 {
 		t.Fatalf("%d keys, %v", made(), err)
 	}
-	for _, want := range []string{`for user "admin"`, "another user", "package ec2-instance-connect", "AuthorizedKeysCommand"} {
+	for _, want := range []string{
+		`for user "admin"`, "another user", "package ec2-instance-connect", "AuthorizedKeysCommand",
+	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: lacks %q", err, want)
 		}
@@ -99,7 +101,8 @@ func TestAKeyThatIsNotMadeInTime(t *testing.T) {
 		return nil, errors.New("AWS was asked too often")
 	}
 	_, err := remote.Dial(t.Context(), remote.Host{User: "ubuntu", Name: s.Name(), Port: s.Port()}, cfg)
-	if err == nil || !strings.Contains(err.Error(), "AWS was asked too often") || strings.Contains(err.Error(), "speak SSH") {
+	if err == nil || !strings.Contains(err.Error(), "AWS was asked too often") ||
+		strings.Contains(err.Error(), "speak SSH") {
 		t.Error(err)
 	}
 }

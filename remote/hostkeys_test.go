@@ -266,8 +266,8 @@ func TestAnAliasGoesBeforeTheAddress(t *testing.T) {
 		{"both", ed, line("i-0abc", ed.PublicKey()) + line("127.0.0.1", stranger.PublicKey()), ""},
 		{"the address alone", ed, line("127.0.0.1", ed.PublicKey()) + line("i-0def", stranger.PublicKey()), ""},
 		{
-			"the address, and the alias is another", ed, line("127.0.0.1", ed.PublicKey()) + line("i-0abc", stranger.PublicKey()),
-			"does not match",
+			"the address, and the alias is another", ed,
+			line("127.0.0.1", ed.PublicKey()) + line("i-0abc", stranger.PublicKey()), "does not match",
 		},
 		{"a certificate for the alias", cert, "@cert-authority " + line("i-*", authority.PublicKey()), ""},
 		{

@@ -122,7 +122,8 @@ func TestWhatACommandIsGiven(t *testing.T) {
 	for _, verb := range []Verb{Build, Hook} {
 		code, out := runCommand(t, verb, `
 			echo "locale ${LC_ALL-none} ${LANG,,}, score $(</proc/self/oom_score_adj), nice $(nice), NAME ${NAME-none}"
-			[[ -z $(head -c 1) ]] && python3 -c 'import sys; open("name", "w").write("안녕"); print(open("name").read(), sys.getfilesystemencoding())'`)
+			[[ -z $(head -c 1) ]] && python3 -c 'import sys; open("name", "w").write("안녕"); `+
+			`print(open("name").read(), sys.getfilesystemencoding())'`)
 		for _, want := range []string{"locale none ", "utf", score, "안녕 utf-8"} {
 			if code != 0 || !strings.Contains(out, want) {
 				t.Errorf("%s: exit code %d, want %q:\n%s", verb, code, want, out)

@@ -8,7 +8,8 @@ import (
 )
 
 // A host that lacks nginx, git and unzip, whose apt knows them and bc.
-const bareHost = `app=a https=no nginx_include=/etc/nginx/conf.d/service-url.inc ports="8080 8081" path=/ clock=0 list=yes needs="awk git nginx" packages="unzip" setup=auto may_install=no
+const bareHost = `app=a https=no nginx_include=/etc/nginx/conf.d/service-url.inc ports="8080 8081" path=/ clock=0 ` +
+	`list=yes needs="awk git nginx" packages="unzip" setup=auto may_install=no
 as_root() { printf 'as root: %s\n' "$*" >&2; }
 have() { [[ $1 != git && $1 != nginx ]]; }
 installed() { false; }
@@ -87,7 +88,8 @@ func TestCheckLeavesToTheDeploymentWhatItInstalls(t *testing.T) {
 		},
 		{
 			"port 80 is another program's",
-			`sockets() { bound=("1 0 0100007F"); }; holders() { echo $$; }; service_of() { echo apache2.service; }; who_has() { echo "pid 7, user root, program bash"; }; may_install=yes`,
+			`sockets() { bound=("1 0 0100007F"); }; holders() { echo $$; }; service_of() { echo apache2.service; }; ` +
+				`who_has() { echo "pid 7, user root, program bash"; }; may_install=yes`,
 			1,
 			[]string{
 				"coming=git nginx unzip\nfault_0=port 80, which nginx needs, is another program's (pid ",
@@ -98,7 +100,8 @@ func TestCheckLeavesToTheDeploymentWhatItInstalls(t *testing.T) {
 		},
 		{
 			"port 80 is a container's, and other containers are not to end with it",
-			`sockets() { bound=("1 0 0100007F"); }; holders() { echo $$; }; service_of() { echo docker.service; }; who_has() { echo "program docker-proxy"; }; may_install=yes`,
+			`sockets() { bound=("1 0 0100007F"); }; holders() { echo $$; }; service_of() { echo docker.service; }; ` +
+				`who_has() { echo "program docker-proxy"; }; may_install=yes`,
 			1,
 			[]string{
 				"(program docker-proxy): end it, with sudo docker rm -f and the name that sudo docker ps --filter publish=80 " +
@@ -108,14 +111,19 @@ func TestCheckLeavesToTheDeploymentWhatItInstalls(t *testing.T) {
 		},
 		{
 			"port 443 is another program's, and HTTPS is asked for",
-			`https=yes; sockets() { bound=(); [[ $1 != 443 ]] || bound=("1 0 0100007F"); }; holders() { echo $$; }; service_of() { :; }; who_has() { echo "program bash"; }; may_install=yes`,
+			`https=yes; sockets() { bound=(); [[ $1 != 443 ]] || bound=("1 0 0100007F"); }; holders() { echo $$; }; ` +
+				`service_of() { :; }; who_has() { echo "program bash"; }; may_install=yes`,
 			1,
-			[]string{"fault_0=port 443, which nginx needs, is another program's (program bash): end it, or have it listen elsewhere\n"},
+			[]string{
+				"fault_0=port 443, which nginx needs, is another program's (program bash): end it, or have it listen " +
+					"elsewhere\n",
+			},
 			"not fit",
 		},
 		{
 			"port 443 is another program's, and nobody asks for it",
-			`sockets() { bound=(); [[ $1 != 443 ]] || bound=("1 0 0100007F"); }; holders() { echo $$; }; needs=; packages=`, 0, nil, "",
+			`sockets() { bound=(); [[ $1 != 443 ]] || bound=("1 0 0100007F"); }; holders() { echo $$; }; needs=; packages=`,
+			0, nil, "",
 		},
 		{
 			"another system", "have() { case $1 in git | nginx | apt* | dpkg*) return 1 ;; esac; }", 3,

@@ -9,7 +9,9 @@ import (
 )
 
 // nginxHost is a host of which nothing is known but the texts of its nginx, which are to be put in.
-const nginxHost = `app=shop server_name=_ verify_host=localhost https=no nginx_include=/etc/nginx/conf.d/service-url.inc ports="8080 8081" path=/ SSH_CONNECTION='192.0.2.9 4711 10.0.0.5 22' nginx=(nginx) nginx_ignored=''
+const nginxHost = `app=shop server_name=_ verify_host=localhost https=no ` +
+	`nginx_include=/etc/nginx/conf.d/service-url.inc ports="8080 8081" path=/ ` +
+	`SSH_CONNECTION='192.0.2.9 4711 10.0.0.5 22' nginx=(nginx) nginx_ignored=''
 found() { true; }
 nginx_texts() { cat "$texts"; }
 gives_up() { [[ $1 == */welcome:* ]]; }
@@ -22,7 +24,8 @@ func judged(t *testing.T, otherwise, text string) string {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return bash(t, "EX_CHECK=64 app=shop\n"+read(t, "lib/base.sh")+read(t, "lib/root.sh")+read(t, "lib/nginx.sh")+read(t, "lib/answers.sh")+read(t, "lib/front.sh")+nginxHost+"texts="+file+"\n"+otherwise+`
+	return bash(t, "EX_CHECK=64 app=shop\n"+read(t, "lib/base.sh")+read(t, "lib/root.sh")+read(t, "lib/nginx.sh")+
+		read(t, "lib/answers.sh")+read(t, "lib/front.sh")+nginxHost+"texts="+file+"\n"+otherwise+`
 faults=() notes=()
 judge_nginx
 printf 'fault: %s\n' "${faults[@]}"
@@ -43,7 +46,8 @@ func mainConf(files ...string) string {
 const managed = "# Written by deploy-action for shop.\nserver {\n    listen 80 default_server;\n    listen [::]:80 " +
 	"default_server;\n    server_name _;\n    include /etc/nginx/conf.d/service-url.inc;\n}\n"
 
-const managedTLS = "# Written by deploy-action for shop.\nserver { listen 80; listen [::]:80; server_name shop.example; }\n" +
+const managedTLS = "# Written by deploy-action for shop.\n" +
+	"server { listen 80; listen [::]:80; server_name shop.example; }\n" +
 	"server { listen 443 ssl http2; listen [::]:443 ssl http2; server_name shop.example; include " +
 	"/etc/nginx/conf.d/service-url.inc; }\n"
 
@@ -87,7 +91,10 @@ func TestNginxIsJudgedBeforeAnythingChanges(t *testing.T) {
 		{
 			"HTTPS of another one with the name", "https=yes server_name=shop.example verify_host=shop.example",
 			mainConf("/etc/nginx/conf.d/blog.conf", "server { listen 443 ssl; server_name shop.example; }"),
-			[]string{"fault: /etc/nginx/conf.d/blog.conf:1 (listen *:443; server_name shop.example) answers for the name shop.example already"},
+			[]string{
+				"fault: /etc/nginx/conf.d/blog.conf:1 (listen *:443; server_name shop.example) answers for the name " +
+					"shop.example already",
+			},
 		},
 		{
 			"the same, and plain HTTP is asked for", "server_name=shop.example verify_host=shop.example",
@@ -354,8 +361,9 @@ func TestWhichNginxIsCalled(t *testing.T) {
 		{"a file that is not whole", "12 nginx: master process nginx -c conf/x", "nginx|-c conf/x"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			out := bash(t, "EX_CHECK=64 app=shop ports=\nnginx_include=\n"+read(t, "lib/base.sh")+read(t,
-				"lib/root.sh")+"root_path() { file=/usr/sbin/nginx; }\nmasters() { echo '"+tt.titles+"'; }\nfind_nginx; printf '%s|%s' \"${nginx[*]}\" \"$nginx_ignored\"")
+			out := bash(t, "EX_CHECK=64 app=shop ports=\nnginx_include=\n"+read(t, "lib/base.sh")+
+				read(t, "lib/root.sh")+"root_path() { file=/usr/sbin/nginx; }\nmasters() { echo '"+tt.titles+"'; }\n"+
+				"find_nginx; printf '%s|%s' \"${nginx[*]}\" \"$nginx_ignored\"")
 			if out != tt.want {
 				t.Errorf("got %q, want %q", out, tt.want)
 			}

@@ -64,11 +64,13 @@ func TestHints(t *testing.T) {
 // starts.
 func TestALockFileNeedsItsTool(t *testing.T) {
 	code, out := runCommandIn(t, Build, "", map[string]string{"poetry.lock": ""}, "")
-	if code != ExitBuild || !strings.Contains(out, "the release has a poetry.lock and no requirements.txt, and `POETRY_VIRTUALENVS_IN_PROJECT=1 poetry install") {
+	if code != ExitBuild || !strings.Contains(out, "the release has a poetry.lock and no requirements.txt, and "+
+		"`POETRY_VIRTUALENVS_IN_PROJECT=1 poetry install") {
 		t.Errorf("exit code %d:\n%s", code, out)
 	}
 	bin := t.TempDir()
-	if err := os.WriteFile(filepath.Join(bin, "uv"), []byte("#!/bin/sh\necho uv \"$@\"\n"), 0o700); err != nil { //nolint:gosec // a command
+	//nolint:gosec // a command
+	if err := os.WriteFile(filepath.Join(bin, "uv"), []byte("#!/bin/sh\necho uv \"$@\"\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	code, out = runCommandIn(t, Build, "", map[string]string{"uv.lock": ""}, bin)

@@ -25,12 +25,13 @@ func TestTimersChangeInOrder(t *testing.T) {
 	}{
 		{
 			name: "others", set: old, says: "scheduled=" + anew + " " + later, schedule: anew + " " + later,
-			calls: "stop " + old + ",disable " + old + ",enable " + anew + ",restart " + anew + ",enable " + later + ",restart " + later,
+			calls: "stop " + old + ",disable " + old + ",enable " + anew + ",restart " + anew + ",enable " + later +
+				",restart " + later,
 		},
 		{name: "the same", set: anew + " " + later, host: "up " + anew + " " + later, schedule: anew + " " + later},
 		{
-			name: "the same, of which one was stopped", set: anew + " " + later, host: "up " + anew, schedule: anew + " " + later,
-			calls: "restart " + later,
+			name: "the same, of which one was stopped", set: anew + " " + later, host: "up " + anew,
+			schedule: anew + " " + later, calls: "restart " + later,
 		},
 		{
 			name: "a run was cut off", set: anew + " " + later + " changing", host: "up " + anew, schedule: anew + " " + later,
@@ -63,7 +64,8 @@ func TestTimersChangeInOrder(t *testing.T) {
 		{
 			name: "the disk takes nothing, and it is taken back", set: old, host: "write() { return 1; }",
 			values: Values{"undo": "yes", "trial": "no"}, schedule: old,
-			calls: "stop " + old + ",disable " + old + ",enable " + anew + ",restart " + anew + ",enable " + later + ",restart " + later,
+			calls: "stop " + old + ",disable " + old + ",enable " + anew + ",restart " + anew + ",enable " + later +
+				",restart " + later,
 		},
 		{
 			name: "what is written down is none of ours", set: "../x", schedule: anew + " " + later,
@@ -72,8 +74,10 @@ func TestTimersChangeInOrder(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := t.TempDir()
-			bash(t, "cd "+quote(dir)+`; mkdir -p up slots logs releases/r/.deploy-action; ln -s ../releases/r slots/8081; echo t >.lock.holder
-				echo '`+anew+" "+later+`' >releases/r/.deploy-action/timers; [ -z '`+tt.set+`' ] || echo '`+tt.set+`' >slots/schedule`)
+			bash(t, "cd "+quote(dir)+`; mkdir -p up slots logs releases/r/.deploy-action; `+
+				`ln -s ../releases/r slots/8081; echo t >.lock.holder
+				echo '`+anew+" "+later+`' >releases/r/.deploy-action/timers; `+
+				`[ -z '`+tt.set+`' ] || echo '`+tt.set+`' >slots/schedule`)
 			values := Values{
 				"app": "shop", "path": dir, "lock_token": "t", "step_id": "", "undo": "no", "ports": "8080 8081", "processes": "",
 				"port": "8081", "other": "8080", "overlap": "no", "trial": "yes", "watch_for": "0", "carries": "yes",
@@ -122,17 +126,21 @@ main "$@" </dev/null
 // The commands arrive as they are, none runs before its time, and each ends with its own status.
 func TestJobsAreWrittenAsData(t *testing.T) {
 	dir := t.TempDir()
-	bash(t, "cd "+quote(dir)+"; mkdir -p r/.deploy-action/schedule; echo \"export NAME='the value' RELEASE=r\" >r/.deploy-action/environment; touch r/.deploy-action/schedule/old")
+	bash(t, "cd "+quote(dir)+"; mkdir -p r/.deploy-action/schedule; "+
+		"echo \"export NAME='the value' RELEASE=r\" >r/.deploy-action/environment; "+
+		"touch r/.deploy-action/schedule/old")
 	lines := `a.11111111: printf '%s|' "$NAME" 'it'\''s' "$(echo %H)"; exit 3` + "\nb.22222222: echo b: c"
-	text := "app=a path=/nowhere undo=no trial=no job_lines=" + quote(lines) + "\n" + read(t, "lib/base.sh") + read(t, "lib/files.sh") +
-		read(t, "lib/jobs.sh") + "trap - EXIT\nwrite_jobs\nprintf 'timers=%s\\n' \"$timers\"\ncat .deploy-action/timers; ls .deploy-action/schedule\n"
+	text := "app=a path=/nowhere undo=no trial=no job_lines=" + quote(lines) + "\n" + read(t, "lib/base.sh") +
+		read(t, "lib/files.sh") + read(t, "lib/jobs.sh") + "trap - EXIT\nwrite_jobs\n" +
+		"printf 'timers=%s\\n' \"$timers\"\ncat .deploy-action/timers; ls .deploy-action/schedule\n"
 	cmd := exec.CommandContext(t.Context(), "bash", "-s")
 	cmd.Stdin, cmd.Dir = strings.NewReader(text), filepath.Join(dir, "r")
 	out, err := cmd.CombinedOutput()
 	if want := "timers=a.11111111 b.22222222\na.11111111 b.22222222\na\nb\n"; err != nil || string(out) != want {
 		t.Errorf("%v: %q, want %q", err, out, want)
 	}
-	job := bash(t, "cd "+quote(filepath.Join(dir, "r"))+"; bash .deploy-action/schedule/a || echo status $?; bash .deploy-action/schedule/b")
+	job := bash(t, "cd "+quote(filepath.Join(dir, "r"))+"; bash .deploy-action/schedule/a || echo status $?; "+
+		"bash .deploy-action/schedule/b")
 	for _, want := range []string{
 		"start of a of r\nthe value|it's|%H|=== ", "end of a with status 3\nstatus 3\n", "start of b of r\nb: c\n",
 		"Z end of b with status 0\n",

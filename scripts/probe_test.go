@@ -143,8 +143,10 @@ func TestPastWhatNginxAsksOfVisitors(t *testing.T) {
 		{"a failure", `case $url in *:8080/*) page "200 OK" ;; *) page "502 Bad Gateway" ;; esac`, "ours", "wrong "},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			out := bash(t, "app=my-app\n"+read(t, "lib/base.sh")+read(t, "lib/probe.sh")+asking+"answer() { "+tt.answer+"; }\nlistener() { owner="+tt.owner+`; }
-health_path=/health health_status=200 health_body='' front=http://127.84.0.1 as=shop.example way=() chosen=http://my_app_8080
+			out := bash(t, "app=my-app\n"+read(t, "lib/base.sh")+read(t, "lib/probe.sh")+asking+
+				"answer() { "+tt.answer+"; }\nlistener() { owner="+tt.owner+`; }
+health_path=/health health_status=200 health_body='' front=http://127.84.0.1 as=shop.example way=() `+
+				`chosen=http://my_app_8080
 if probe_through; then printf right; else printf wrong; fi; printf ' %s' "$denied"`)
 			if out != tt.want {
 				t.Errorf("it is %q, want %q", out, tt.want)
@@ -184,7 +186,8 @@ func TestWhoStandsBy(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			out := bash(t, "app=a path="+dir+"\n"+read(t, "lib/base.sh")+read(t, "lib/files.sh")+"flags="+dir+"\nadopted() { :; }\n"+tt.host+`
+			out := bash(t, "app=a path="+dir+"\n"+read(t, "lib/base.sh")+read(t, "lib/files.sh")+
+				"flags="+dir+"\nadopted() { :; }\n"+tt.host+`
 ln -s /etc/passwd "$flags/.standby-8080" # of a run that was killed
 stand_by 8080
 if [[ -f $flags/.standby-8080 ]]; then readlink "$flags/.standby-8080"; fi

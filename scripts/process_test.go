@@ -138,7 +138,8 @@ func TestWhichApplicationAUnitIs(t *testing.T) {
 		"shop@8080.service": "", "": "",
 	} {
 		out := bash(t, read(t, "lib/inspect.sh")+`app=shop
-written_by_us() { case $1 in /etc/systemd/system/hello@.service | /etc/systemd/system/shop@.service) ;; *) return 1 ;; esac; }
+written_by_us() { case $1 in /etc/systemd/system/hello@.service | /etc/systemd/system/shop@.service) ;; `+
+			`*) return 1 ;; esac; }
 app_of '`+unit+`' 8080`)
 		if out != want {
 			t.Errorf("unit %q is of %q, want %q", unit, out, want)

@@ -25,11 +25,14 @@ func TestReleasesAreListedWithTheirAssets(t *testing.T) {
 			}
 		}
 	}
-	text, err := Compose(Releases, Values{"app": "shop", "tag": "", "path": root, "history": "0", "list": "no", "step_id": ""})
+	text, err := Compose(Releases, Values{
+		"app": "shop", "tag": "", "path": root, "history": "0", "list": "no", "step_id": "",
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	const want = "release_0=20261122T000000Z-aaaaaaa aa 2\nassets_0=0c17 9f86-2\nrelease_1=20261121T000000Z-9999999 99 never\n"
+	const want = "release_0=20261122T000000Z-aaaaaaa aa 2\nassets_0=0c17 9f86-2\n" +
+		"release_1=20261121T000000Z-9999999 99 never\n"
 	if out := bash(t, string(text)); !strings.HasSuffix(out, want) {
 		t.Errorf("it lists\n%s\nwant\n%s", out, want)
 	}

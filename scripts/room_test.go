@@ -74,7 +74,8 @@ func TestRoomIsMadeInOrder(t *testing.T) {
 // nothing.
 func TestWhatCannotBeDeletedIsNamed(t *testing.T) {
 	dir := t.TempDir()
-	out := bash(t, fmt.Sprintf("app=a path=%q EX_CHECK=64\n", dir)+read(t, "lib/base.sh")+read(t, "lib/root.sh")+read(t, "lib/files.sh")+`
+	out := bash(t, fmt.Sprintf("app=a path=%q EX_CHECK=64\n", dir)+read(t, "lib/base.sh")+read(t, "lib/root.sh")+
+		read(t, "lib/files.sh")+`
 		free_root() { false; }
 		mkdir -p "$path/one/.go/x" "$path/two"; touch "$path/one/.go/x/y" "$path/two/theirs"; chmod a-w "$path/one/.go/x"
 		tried=0
@@ -92,7 +93,8 @@ func TestWhatCannotBeDeletedIsNamed(t *testing.T) {
 // The rules for logrotate are the user's own: it must not follow, as root, what the user has put
 // there.
 func TestLogsAreRotatedAsTheUser(t *testing.T) {
-	out := bash(t, "app=a path=/srv/a\n"+read(t, "lib/base.sh")+read(t, "lib/rotate.sh")+"me=ada\nid() { echo ada; }\nrotation")
+	out := bash(t, "app=a path=/srv/a\n"+read(t, "lib/base.sh")+read(t, "lib/rotate.sh")+
+		"me=ada\nid() { echo ada; }\nrotation")
 	for _, want := range []string{"/srv/a/logs/*.log {", "su ada ada", "copytruncate", "size 10M"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("the rules lack %q:\n%s", want, out)

@@ -14,7 +14,8 @@ func TestTheRulesAllowWhatRoutineVerbsRunAsRoot(t *testing.T) {
 	calls := map[string]bool{"nginx_test": true, "nginx_reload": true, "rules_stand": true}
 	for _, verb := range verbs(t) {
 		for _, file := range sources(verb) {
-			for _, m := range regexp.MustCompile(`\b(unit|unit_socket) ([a-z-]+) "\$(port-\$name|port|1)"`).FindAllStringSubmatch(read(t, file), -1) {
+			for _, m := range regexp.MustCompile(`\b(unit|unit_socket) ([a-z-]+) "\$(port-\$name|port|1)"`).
+				FindAllStringSubmatch(read(t, file), -1) {
 				worker := strings.TrimPrefix(strings.Replace(m[3], "port-$name", "-mailer", 1), "port")
 				worker = strings.TrimPrefix(worker, "1")
 				calls[m[1]+" "+m[2]+" 8080"+worker], calls[m[1]+" "+m[2]+" 8081"+worker] = true, true
@@ -34,9 +35,9 @@ as_root() { printf 'ran %s\n' "$*" >&3; }
 exec 3>&1
 rules_copy=/dev/null
 `
-	out := bash(t,
-		read(t, "lib/socket.sh")+read(t,
-			"lib/root.sh")+host+"rules_file=/etc/sudoers.d/deploy-action-shop\n"+strings.Join(slices.Collect(maps.Keys(calls)), "\n")+"\nroutine; printf 'may %s\\n' \"${commands[@]}\"")
+	out := bash(t, read(t, "lib/socket.sh")+read(t, "lib/root.sh")+host+
+		"rules_file=/etc/sudoers.d/deploy-action-shop\n"+strings.Join(slices.Collect(maps.Keys(calls)), "\n")+
+		"\nroutine; printf 'may %s\\n' \"${commands[@]}\"")
 	var ran, may []string
 	for _, line := range strings.Split(strings.TrimSpace(out), "\n") {
 		if command, ok := strings.CutPrefix(line, "ran "); ok {

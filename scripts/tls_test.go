@@ -33,7 +33,8 @@ func TestTheSiteOverTLS(t *testing.T) {
 		t.Errorf("a site that waits for its certificate:\n%s", site)
 	}
 	app.TLS.Certificate = app.ACMECertificate()
-	redirects := "server {\n    listen 80;\n    listen [::]:80;\n    server_name www.example.com;\n    location ^~ /.well-known/"
+	redirects := "server {\n    listen 80;\n    listen [::]:80;\n    server_name www.example.com;\n" +
+		"    location ^~ /.well-known/"
 	for _, tt := range []struct {
 		on           bool
 		listen, with string
@@ -90,9 +91,13 @@ func secured(t *testing.T, root, certbot string, values Values) (out string, cod
 	t.Helper()
 	bin := filepath.Join(root, "bin")
 	for _, err := range []error{
-		os.MkdirAll(bin, 0o700), os.MkdirAll(filepath.Join(root, "lib"), 0o700), os.MkdirAll(filepath.Join(root, "app"), 0o700),
-		os.WriteFile(filepath.Join(bin, "certbot"), []byte("#!/bin/bash\n"+certbot+"\n"), 0o700),                  //nolint:gosec // a command
-		os.WriteFile(filepath.Join(bin, "nginx"), []byte("#!/bin/sh\necho nginx \"$@\" >>"+root+"/ran\n"), 0o700), //nolint:gosec // a command
+		os.MkdirAll(bin, 0o700),
+		os.MkdirAll(filepath.Join(root, "lib"), 0o700),
+		os.MkdirAll(filepath.Join(root, "app"), 0o700),
+		//nolint:gosec // a command
+		os.WriteFile(filepath.Join(bin, "certbot"), []byte("#!/bin/bash\n"+certbot+"\n"), 0o700),
+		//nolint:gosec // a command
+		os.WriteFile(filepath.Join(bin, "nginx"), []byte("#!/bin/sh\necho nginx \"$@\" >>"+root+"/ran\n"), 0o700),
 		os.WriteFile(filepath.Join(root, "app", ".lock.holder"), []byte("t\n"), 0o600),
 		os.MkdirAll(filepath.Join(root, "app", ".lock.steps"), 0o700),
 	} {
@@ -102,8 +107,9 @@ func secured(t *testing.T, root, certbot string, values Values) (out string, cod
 	}
 	all := Values{
 		"app": "shop", "path": filepath.Join(root, "app"), "lock_token": "t", "step_id": "", "undo": "no", "tag": "",
-		"ports": "8080 8081", "processes": "", "tls_certificate": "", "tls_key": "", "site_names": "www.example.com example.com",
-		"mail": "you@example.com", "acme_server": "https://ca.example/dir", "site_file": filepath.Join(root, "shop.conf"),
+		"ports": "8080 8081", "processes": "", "tls_certificate": "", "tls_key": "",
+		"site_names": "www.example.com example.com", "mail": "you@example.com", "acme_server": "https://ca.example/dir",
+		"site_file":      filepath.Join(root, "shop.conf"),
 		"certificate_id": ACMEID("https://ca.example/dir", "www.example.com example.com"),
 		"nginx_include":  "/x", "site": "", "include": "", "site_id": "", "entry_file": "", "entry": "", "verify_host": "x",
 	}
@@ -145,7 +151,8 @@ exit 1`
 	const limited = `cat <<'WORDS'
 Saving debug log to /var/log/letsencrypt/letsencrypt.log
 An unexpected error occurred:
-There were too many requests of a given type :: too many certificates (5) already issued for this exact set of domains in the last 168h0m0s
+There were too many requests of a given type :: too many certificates (5) already issued for this exact set of ` +
+		`domains in the last 168h0m0s
 Ask for help or search for solutions at https://community.letsencrypt.org.
 WORDS
 exit 1`
@@ -161,7 +168,8 @@ exit 1`
 				"open port 80 in the security group",
 		},
 		{
-			"another host", fmt.Sprintf(failed, "unauthorized", "203.0.113.7: Invalid response from http://www.example.com/: 404"),
+			"another host",
+			fmt.Sprintf(failed, "unauthorized", "203.0.113.7: Invalid response from http://www.example.com/: 404"),
 			"what answers for www.example.com on port 80 is not this site",
 		},
 		{
@@ -204,7 +212,8 @@ func TestWhenACertificateIsAskedFor(t *testing.T) {
 	}
 	out, ran := asked(nil)
 	for _, want := range []string{
-		"certbot yes certonly --non-interactive --agree-tos --email you@example.com --server https://ca.example/dir --webroot ",
+		"certbot yes certonly --non-interactive --agree-tos --email you@example.com --server https://ca.example/dir " +
+			"--webroot ",
 		" --cert-name deploy-action-shop --keep-until-expiring ", " -d www.example.com -d example.com\n",
 	} {
 		if !strings.Contains(ran, want) {
@@ -221,7 +230,9 @@ func TestWhenACertificateIsAskedFor(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(root, "shop.conf"), []byte(site), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, ran = asked(Values{"site_names": "www.example.com", "certificate_id": ACMEID("https://ca.example/dir", "www.example.com")})
+	_, ran = asked(Values{
+		"site_names": "www.example.com", "certificate_id": ACMEID("https://ca.example/dir", "www.example.com"),
+	})
 	if !strings.Contains(ran, " --keep-until-expiring ") || !strings.Contains(ran, "nginx -t\n") ||
 		!strings.HasSuffix(ran, "nginx -s reload\n") {
 		t.Errorf("another name: %s", ran)
@@ -238,7 +249,10 @@ func TestWhenACertificateIsAskedFor(t *testing.T) {
 	if _, ran = asked(nil); !strings.Contains(ran, " --keep-until-expiring ") {
 		t.Errorf("the names of before: %s", ran)
 	}
-	_, ran = asked(Values{"acme_server": "https://new.example/", "certificate_id": ACMEID("https://new.example/", "www.example.com")})
+	_, ran = asked(Values{
+		"acme_server":    "https://new.example/",
+		"certificate_id": ACMEID("https://new.example/", "www.example.com"),
+	})
 	if !strings.Contains(ran, " --server https://new.example/ ") || !strings.Contains(ran, " --force-renewal ") {
 		t.Errorf("another authority: %s", ran)
 	}
@@ -263,7 +277,9 @@ func TestOwnCertificatesArePutInPlace(t *testing.T) {
 	root := t.TempDir()
 	put := func(id string) {
 		t.Helper()
-		out, code := secured(t, root, "exit 1", Values{"tls_certificate": "chain " + id, "tls_key": "key " + id, "certificate_id": id})
+		out, code := secured(t, root, "exit 1", Values{
+			"tls_certificate": "chain " + id, "tls_key": "key " + id, "certificate_id": id,
+		})
 		if code != 0 || !strings.Contains(out, "certificate=new") || strings.Contains(out, "key "+id) {
 			t.Fatalf("exit code %d:\n%s", code, out)
 		}

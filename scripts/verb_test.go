@@ -422,7 +422,8 @@ func TestAHostThatIsShutDownIsBlamed(t *testing.T) {
 		out := bash(t, "app=a EX_CHECK=64 EX_LOCK_LOST=66 EX_HALT=90 EX_FETCH=68 EX_RECEIVE=69 EX_BUILD=70 "+
 			"EX_DISK=80 EX_READ_ONLY=87\n"+read(t, "lib/base.sh")+read(t, "lib/files.sh")+read(t, "lib/step.sh")+
 			"answers=$(mktemp); printf '%s\\n' "+tt.answers+" >\"$answers\"; has_systemd() { true; }\n"+
-			"systemctl() { local say; say=$(head -n 1 \"$answers\"); sed -i 1d \"$answers\"; if [[ $say == - ]]; then return 1; fi\n"+
+			"systemctl() { local say; say=$(head -n 1 \"$answers\"); sed -i 1d \"$answers\"; "+
+			"if [[ $say == - ]]; then return 1; fi\n"+
 			"printf '%s\\n' \"$say\"; }\nfindmnt() { :; }\ndf() { return 1; }\n"+
 			"set +e; (set -e; trap leave EXIT; path=$(mktemp -d); exit "+tt.status+") 2>&1; printf '%s' \"$?\"")
 		if out != tt.want {

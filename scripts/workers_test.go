@@ -15,7 +15,9 @@ import (
 func written(t *testing.T, lines, procfile string) (code int, out string, files map[string]string) {
 	t.Helper()
 	dir := t.TempDir()
-	for name, text := range map[string]string{"Procfile": procfile, "of/.deploy-action/environment": "export NAME='the value'\n"} {
+	for name, text := range map[string]string{
+		"Procfile": procfile, "of/.deploy-action/environment": "export NAME='the value'\n",
+	} {
 		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o700); err != nil {
 			t.Fatal(err)
 		}
@@ -91,11 +93,14 @@ systemctl() {
       for unit in "${@:2}"; do
         [[ $unit == *@*.service ]] || continue
         if [[ -e $path/crashes/$unit ]]; then
-          printf 'ActiveState=activating\nSubState=auto-restart\nNRestarts=1\nExecMainCode=1\nExecMainStatus=3\nResult=exit-code\n\n'
+          printf 'ActiveState=activating\nSubState=auto-restart\nNRestarts=1\nExecMainCode=1\n` +
+	`ExecMainStatus=3\nResult=exit-code\n\n'
         elif [[ -e $path/up/$unit ]]; then
-          printf 'ActiveState=active\nSubState=running\nNRestarts=%s\nExecMainCode=0\nExecMainStatus=0\nResult=success\n\n' "$(<"$path/up/$unit")"
+          printf 'ActiveState=active\nSubState=running\nNRestarts=%s\nExecMainCode=0\n` +
+	`ExecMainStatus=0\nResult=success\n\n' "$(<"$path/up/$unit")"
         else
-          printf 'ActiveState=inactive\nSubState=dead\nNRestarts=0\nExecMainCode=0\nExecMainStatus=0\nResult=success\n\n'
+          printf 'ActiveState=inactive\nSubState=dead\nNRestarts=0\nExecMainCode=0\n` +
+	`ExecMainStatus=0\nResult=success\n\n'
         fi
       done
       return
@@ -111,7 +116,8 @@ systemctl() {
     *stop*) if [[ ! -e $path/stays/$unit ]]; then rm -f "$path/up/$unit"; fi ;;
     *reset-failed*) return ;;
   esac
-  printf '%s %s\n' "$(tr ' ' '\n' <<<"$*" | grep -xE 'restart|stop|enable|disable')" "${unit#shop.process@}" >>"$path/calls"
+  printf '%s %s\n' "$(tr ' ' '\n' <<<"$*" | grep -xE 'restart|stop|enable|disable')" ` +
+	`"${unit#shop.process@}" >>"$path/calls"
 }
 main "$@" </dev/null
 `
@@ -185,15 +191,18 @@ func TestWorkersChangeInOrder(t *testing.T) {
 			workers: "|" + anew + " a",
 		},
 		{
-			name: "the disk takes nothing, and it is taken back", values: Values{"port": "8080", "other": "8081", "trial": "no", "undo": "yes"},
-			host: "rm $path/up/*; write() { return 1; }", calls: "enable 8080-a,restart 8080-a,enable 8080-b,restart 8080-b",
+			name:    "the disk takes nothing, and it is taken back",
+			values:  Values{"port": "8080", "other": "8081", "trial": "no", "undo": "yes"},
+			host:    "rm $path/up/*; write() { return 1; }",
+			calls:   "enable 8080-a,restart 8080-a,enable 8080-b,restart 8080-b",
 			workers: old + " a b|",
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := t.TempDir()
 			bash(t, "cd "+quote(dir)+`
-				mkdir -p up crashes stays slots logs releases/`+old+"/.deploy-action/processes releases/"+anew+`/.deploy-action/processes
+				mkdir -p up crashes stays slots logs releases/`+old+`/.deploy-action/processes `+
+				`releases/`+anew+`/.deploy-action/processes
 				touch releases/{`+old+`/.deploy-action/processes/{a,b},`+anew+`/.deploy-action/processes/a}
 				ln -s ../releases/`+old+" slots/8080; ln -s ../releases/"+anew+` slots/8081
 				echo t >.lock.holder; echo `+old+` a b >slots/8080.workers
@@ -216,12 +225,14 @@ func TestWorkersChangeInOrder(t *testing.T) {
 			if code := cmd.ProcessState.ExitCode(); code != tt.code || !strings.Contains(string(out), tt.says) {
 				t.Errorf("exit code %d, want %d and %q:\n%s", code, tt.code, tt.says, out)
 			}
-			made := bash(t, "cd "+quote(dir)+`; touch calls; awk '{ run = $1 == "stop" ? "stop" : "n" NR; print run, $0 }' calls |
+			made := bash(t, "cd "+quote(dir)+`; touch calls; `+
+				`awk '{ run = $1 == "stop" ? "stop" : "n" NR; print run, $0 }' calls |
 				awk '$1 != last { n++; last = $1 } { print n, $2, $3 }' | sort -s -k 1,1n -k 3,3 | cut -d ' ' -f 2- | paste -sd ,`)
 			if got := strings.ReplaceAll(strings.TrimSpace(made), ".service", ""); got != tt.calls {
 				t.Errorf("calls\n%s\nwant\n%s", got, tt.calls)
 			}
-			if got := bash(t, "cd "+quote(dir)+`/slots; printf '%s|%s' "$(cat 8080.workers 2>/dev/null)" "$(cat 8081.workers 2>/dev/null)"`); got != tt.workers {
+			if got := bash(t, "cd "+quote(dir)+`/slots; printf '%s|%s' "$(cat 8080.workers 2>/dev/null)" `+
+				`"$(cat 8081.workers 2>/dev/null)"`); got != tt.workers {
 				t.Errorf("written down %q, want %q", got, tt.workers)
 			}
 		})

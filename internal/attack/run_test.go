@@ -20,12 +20,18 @@ import (
 
 // answers are those of an honest, empty host, by verb.
 func answers() map[string]string {
-	slot := "flag_%[1]d=no\nlisten_%[1]d=none\npid_%[1]d=0\nrss_mb_%[1]d=0\nenabled_%[1]d=no\nproved_%[1]d=no\nrelease_%[1]d=\nadopted_%[1]d=no\nby_%[1]d=\nclaimed_%[1]d=\nmine_%[1]d=yes\nsocket_%[1]d=no\nprocesses_%[1]d=\ntimers_%[1]d=\nworkers_%[1]d=\n"
+	slot := "flag_%[1]d=no\nlisten_%[1]d=none\npid_%[1]d=0\nrss_mb_%[1]d=0\nenabled_%[1]d=no\nproved_%[1]d=no\n" +
+		"release_%[1]d=\nadopted_%[1]d=no\nby_%[1]d=\nclaimed_%[1]d=\nmine_%[1]d=yes\nsocket_%[1]d=no\n" +
+		"processes_%[1]d=\ntimers_%[1]d=\nworkers_%[1]d=\n"
 	commit := strings.Repeat("a", 40)
 	return map[string]string{
-		"lock":  "machine=b\nopen=no\nwaited=0\nlocked=yes\n",
-		"check": "installed=\ncoming=\nos=Debian\nsystemd=yes\nipv6=no\nsite_folder=/etc/nginx/conf.d\nlisten=both\ncertificate=\nsite_certificate=\nnginx=1.24.0\nrealip=yes\ndisk_mb=9000\ndisk_used=40\noccupied=\nmemory_mb=900\nmemory_total_mb=2000\nswap_mb=0\nskew=0\n",
-		"port":  "include=absent\ninclude_app=\ninclude_path=\nlast_repository=\nline_port=0\nsite=ours\nrouted=\nstrays=\nrecipe_key=\nboot=1\nclosed=\nschedule=\nfailed_jobs=\n" + fmt.Sprintf(slot, 8080) + fmt.Sprintf(slot, 8081),
+		"lock": "machine=b\nopen=no\nwaited=0\nlocked=yes\n",
+		"check": "installed=\ncoming=\nos=Debian\nsystemd=yes\nipv6=no\nsite_folder=/etc/nginx/conf.d\nlisten=both\n" +
+			"certificate=\nsite_certificate=\nnginx=1.24.0\nrealip=yes\ndisk_mb=9000\ndisk_used=40\noccupied=\n" +
+			"memory_mb=900\nmemory_total_mb=2000\nswap_mb=0\nskew=0\n",
+		"port": "include=absent\ninclude_app=\ninclude_path=\nlast_repository=\nline_port=0\nsite=ours\nrouted=\n" +
+			"strays=\nrecipe_key=\nboot=1\nclosed=\nschedule=\nfailed_jobs=\n" + fmt.Sprintf(slot, 8080) +
+			fmt.Sprintf(slot, 8081),
 		"setup": "changed=\n", "fetch": "commit=" + commit +
 			"\nsubject=Fix\nrelease=20261123T101500Z-aaaaaaa\n", "build": "built=nothing\nprocesses=\ntimers=\n",
 		"start": "log_offset=0\npid=7\nstarttime=7\n", "health": "boot_ms=5\ntries=1\nopen=no\n",
@@ -60,12 +66,13 @@ func fromHost(t *testing.T, table *Table) {
 			"commit=" + strings.Repeat("a", 40) + "\nsubject=Fix\nrelease=../../etc\n", "", true,
 		},
 		{
-			"a command as the commit", "deploy", "fetch", "commit=" + evil + "\nsubject=Fix\nrelease=20261123T101500Z-aaaaaaa\n", "",
-			true,
+			"a command as the commit", "deploy", "fetch",
+			"commit=" + evil + "\nsubject=Fix\nrelease=20261123T101500Z-aaaaaaa\n", "", true,
 		},
 		{
 			"mark-up and commands as the first line of a commit's message", "deploy", "fetch",
-			strings.Replace(answers()["fetch"], "Fix", "<script>alert(1)</script> | ![i](https://evil.example) ##[error]pwned", 1),
+			strings.Replace(answers()["fetch"], "Fix",
+				"<script>alert(1)</script> | ![i](https://evil.example) ##[error]pwned", 1),
 			"", false,
 		},
 		{
@@ -87,8 +94,16 @@ func fromHost(t *testing.T, table *Table) {
 			"workflow commands in what it says", "deploy", "build", answers()["build"],
 			"x\r::error::pwned\n##[error]pwned\n::add-mask::e\n\x1b]0;pwned\a", false,
 		},
-		{"mark-up in its last words before it fails", "deploy", "build", "", "<script>alert(1)</script>\n```\n# pwned | x\n::error::pwned", true},
-		{"mark-up and commands in its history", "status", "releases", "release_0=20261122T000000Z-aaaaaaa " + strings.Repeat("a", 40) + " 1\nhistory_0={\"outcome\":\"<img src=x>|::error::\",\"actor\":\"@all\",\"release\":\"`x\"}\nhistory_1=<!--\n", "", false},
+		{
+			"mark-up in its last words before it fails", "deploy", "build", "",
+			"<script>alert(1)</script>\n```\n# pwned | x\n::error::pwned", true,
+		},
+		{
+			"mark-up and commands in its history", "status", "releases",
+			"release_0=20261122T000000Z-aaaaaaa " + strings.Repeat("a", 40) + " 1\n" +
+				"history_0={\"outcome\":\"<img src=x>|::error::\",\"actor\":\"@all\",\"release\":\"`x\"}\n" +
+				"history_1=<!--\n", "", false,
+		},
 		{
 			"a release in its list that is a path", "status", "releases",
 			"release_0=../../etc " + strings.Repeat("a", 40) + " 1\n", "", true,
@@ -147,16 +162,19 @@ func fromHost(t *testing.T, table *Table) {
 				t.Fatal(err)
 			}
 			for _, line := range commands(log.String()) {
-				if !regexp.MustCompile(`^::(group|endgroup|warning title=[^:]*|error title=[^:]*|debug)::`).MatchString(line) || strings.Contains(line, "##[") {
+				if !regexp.MustCompile(`^::(group|endgroup|warning title=[^:]*|error title=[^:]*|debug)::`).
+					MatchString(line) || strings.Contains(line, "##[") {
 					t.Errorf("the runner obeys %q", line)
 				}
 			}
 			outputs := read(t, env["GITHUB_OUTPUT"])
-			if strings.ContainsAny(outputs, "$`;|&'\x1b") || strings.Contains(outputs, "pwned") || strings.Contains(outputs, "..") {
+			if strings.ContainsAny(outputs, "$`;|&'\x1b") || strings.Contains(outputs, "pwned") ||
+				strings.Contains(outputs, "..") {
 				t.Errorf("outputs:\n%s", outputs)
 			}
 			summary := read(t, env["GITHUB_STEP_SUMMARY"])
-			if page := strings.ReplaceAll(rendered(t, summary), noMarkup, ""); ours.ReplaceAllString(page, "") != foreign.ReplaceAllString(page, "") || strings.Contains(page, "\x1b") {
+			if page := strings.ReplaceAll(rendered(t, summary), noMarkup, ""); ours.ReplaceAllString(page, "") !=
+				foreign.ReplaceAllString(page, "") || strings.Contains(page, "\x1b") {
 				t.Errorf("summary:\n%s\nshown as:\n%s", summary, page)
 			}
 			if err != nil {

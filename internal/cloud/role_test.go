@@ -88,13 +88,16 @@ func (w *world) sts(t *testing.T) http.HandlerFunc {
 		if w.refuses != nil {
 			if status, code, message := w.refuses(w.calls); status != 0 {
 				rw.WriteHeader(status)
-				_, _ = fmt.Fprintf(rw, `<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Error><Type>Sender</Type>`+
-					`<Code>%s</Code><Message>%s</Message></Error></ErrorResponse>`, code, message)
+				_, _ = fmt.Fprintf(rw, `<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">`+
+					`<Error><Type>Sender</Type><Code>%s</Code><Message>%s</Message></Error></ErrorResponse>`,
+					code, message)
 				return
 			}
 		}
-		_, _ = io.WriteString(rw, fmt.Sprintf(`<AssumeRoleWithWebIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">
-<AssumeRoleWithWebIdentityResult><Credentials><AccessKeyId>ASIA%d</AccessKeyId><SecretAccessKey>secret %d</SecretAccessKey>
+		_, _ = io.WriteString(rw, fmt.Sprintf(`<AssumeRoleWithWebIdentityResponse `+
+			`xmlns="https://sts.amazonaws.com/doc/2011-06-15/">
+<AssumeRoleWithWebIdentityResult><Credentials><AccessKeyId>ASIA%d</AccessKeyId>`+
+			`<SecretAccessKey>secret %d</SecretAccessKey>
 <SessionToken>session %d</SessionToken><Expiration>%s</Expiration></Credentials></AssumeRoleWithWebIdentityResult>
 </AssumeRoleWithWebIdentityResponse>`, w.calls, w.calls, w.calls, time.Now().Add(w.lasts).UTC().Format(time.RFC3339)))
 	}
@@ -108,7 +111,8 @@ func TestARoleIsTakenByTheTokenOfTheJob(t *testing.T) {
 			t.Fatal(err)
 		}
 		creds, err := cfg.Credentials.Retrieve(t.Context())
-		if err != nil || creds.AccessKeyID != "ASIA1" || creds.SecretAccessKey != "secret 1" || creds.SessionToken != "session 1" {
+		if err != nil || creds.AccessKeyID != "ASIA1" || creds.SecretAccessKey != "secret 1" ||
+			creds.SessionToken != "session 1" {
 			t.Errorf("credentials %+v, %v", creds, err)
 		}
 		if left := time.Until(creds.Expires); left > 55*time.Minute || left < 54*time.Minute {
@@ -208,8 +212,8 @@ func TestARoleThatIsNotGivenNamesTheCause(t *testing.T) {
 func TestATokenThatIsNotGiven(t *testing.T) {
 	w := newWorld(t)
 	w.noToken = func(int) int { return 403 }
-	if _, err := w.Config(t.Context()); err == nil || !strings.Contains(err.Error(), "GitHub gives the job no token (status 403)") ||
-		w.calls != 0 {
+	if _, err := w.Config(t.Context()); err == nil ||
+		!strings.Contains(err.Error(), "GitHub gives the job no token (status 403)") || w.calls != 0 {
 		t.Errorf("%d calls, %v", w.calls, err)
 	}
 	w.Token.URL = "http://127.0.0.1:1/"

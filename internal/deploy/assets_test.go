@@ -312,8 +312,8 @@ func TestARollbackBringsTheSameAssets(t *testing.T) {
 				}
 				return
 			}
-			want := tt.fails + "release " + before + " was made with other files from S3 than the input \"assets\" finds now, as " +
-				"web-1 tells, and would get these on hosts that do not have it: web-3\n"
+			want := tt.fails + "release " + before + " was made with other files from S3 than the input \"assets\" " +
+				"finds now, as web-1 tells, and would get these on hosts that do not have it: web-3\n"
 			if err == nil || !strings.Contains(err.Error(), want) || fl.flags() != "8080 8080 8080" ||
 				!strings.Contains(err.Error(), "next: deploy commit aaaaaaa with the input \"ref\"") {
 				t.Errorf("%v, flags %s; want %q", err, fl.flags(), want)
@@ -323,7 +323,8 @@ func TestARollbackBringsTheSameAssets(t *testing.T) {
 }
 
 func TestEveryPartOfASignedURLThatOpensItIsMasked(t *testing.T) {
-	const signed = "https://b.s3.amazonaws.com/k?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Security-Token=Fw%2BoG%3D&X-Amz-Signature=0123abcd&x-id=GetObject"
+	const signed = "https://b.s3.amazonaws.com/k?X-Amz-Algorithm=AWS4-HMAC-SHA256" +
+		"&X-Amz-Security-Token=Fw%2BoG%3D&X-Amz-Signature=0123abcd&x-id=GetObject"
 	if diff := cmp.Diff([]string{signed, "Fw%2BoG%3D", "Fw+oG=", "0123abcd"}, signatures(signed)); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}

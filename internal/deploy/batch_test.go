@@ -38,7 +38,8 @@ func (fl fakeFleet) switched() string {
 // A batch that turns out bad goes back, and so do those before it; hosts of later ones never had the
 // new version, and the old one was stopped nowhere.
 func TestABadBatchTakesThoseBeforeItBack(t *testing.T) {
-	one, half, all := inputs.Share{Number: 1}, inputs.Share{Number: 50, Percent: true}, inputs.Share{Number: 100, Percent: true}
+	one, half, all := inputs.Share{Number: 1}, inputs.Share{Number: 50, Percent: true},
+		inputs.Share{Number: 100, Percent: true}
 	for _, tt := range []struct {
 		bad      int // the host
 		strategy inputs.Strategy
@@ -80,7 +81,9 @@ func TestABadBatchTakesThoseBeforeItBack(t *testing.T) {
 
 // Hosts count that get the release: one that serves it already is in no batch.
 func TestBatchesAreOfTheHostsThatGetTheRelease(t *testing.T) {
-	d := &Deployment{in: &inputs.Inputs{Batches: []inputs.Share{{Number: 1}, {Number: 34, Percent: true}, {Number: 100, Percent: true}}}}
+	d := &Deployment{in: &inputs.Inputs{
+		Batches: []inputs.Share{{Number: 1}, {Number: 34, Percent: true}, {Number: 100, Percent: true}},
+	}}
 	for range 8 {
 		d.hosts = append(d.hosts, &target{})
 	}
@@ -213,7 +216,8 @@ func TestWhatPutsNothingLiveIsDoneOnEachHost(t *testing.T) {
 		fleet := newFleet(t, 3)
 		fleet[0].faults[tt.verb] = fault{kind: "error", code: scripts.ExitDisk, words: "no"}
 		in := fleet.inputs()
-		in.Operation, in.Command, in.Maintenance, in.Logs = tt.operation, "true", true, inputs.LogsOf{Of: []string{"app"}, Lines: 9}
+		in.Operation, in.Command, in.Maintenance, in.Logs = tt.operation, "true", true,
+			inputs.LogsOf{Of: []string{"app"}, Lines: 9}
 		_, log, err := fleet.deploy(t, in)
 		if err == nil || !strings.Contains(err.Error(), "host: ubuntu@web-1\n") {
 			t.Errorf("%s: %v", tt.operation, err)
@@ -425,7 +429,8 @@ func TestThePostStepThatCanWriteNothingDown(t *testing.T) {
 	fleet := newFleet(t, 1)
 	fleet[0].faults[scripts.Record] = fault{kind: "error", code: scripts.ExitDisk, words: "the disk is full"}
 	log, summary, err := fleet.tidy(t, fleet.dial)
-	const says = "Could not record::what was asked for is done; record is left to the next deployment: record: the disk is full"
+	const says = "Could not record::what was asked for is done; record is left to the next deployment: " +
+		"record: the disk is full"
 	if err != nil || !strings.Contains(log, says) || !strings.Contains(summary, "its post step has tidied up.") {
 		t.Errorf("%v\n%s\n%s", err, summary, log)
 	}

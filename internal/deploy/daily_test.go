@@ -33,7 +33,9 @@ func TestACommandNeedsNoLock(t *testing.T) {
 
 func TestACommandThatFailsGivesTheRunItsStatus(t *testing.T) {
 	f := newFakeHost(t)
-	f.faults[scripts.Run] = fault{kind: "error", code: scripts.ExitRun, words: "no such table\nthe command exited with status 7"}
+	f.faults[scripts.Run] = fault{
+		kind: "error", code: scripts.ExitRun, words: "no such table\nthe command exited with status 7",
+	}
 	result, _, err := deployTo(t, f, commandInputs())
 	var failure *outcome.Failure
 	if !errors.As(err, &failure) || failure.ExitCode != 7 || failure.Site != outcome.SiteUnchanged ||

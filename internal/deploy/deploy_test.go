@@ -551,7 +551,8 @@ func TestARestartOfTheHostIsNoticed(t *testing.T) {
 }
 
 func TestAnOlderRunDoesNotUndoANewerOne(t *testing.T) {
-	const line = `{"time":"2026-11-22T10:00:00Z","release":"20261122T000000Z-aaaaaaa","actor":"ada","run":"https://x/1","run-id":"90","run-number":"%s","workflow":"%s"}`
+	const line = `{"time":"2026-11-22T10:00:00Z","release":"20261122T000000Z-aaaaaaa","actor":"ada",` +
+		`"run":"https://x/1","run-id":"90","run-number":"%s","workflow":"%s"}`
 	tests := []struct {
 		name    string
 		last    string

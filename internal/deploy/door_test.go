@@ -104,7 +104,8 @@ func TestTheDoorIsOpenWhileAnybodyLogsIn(t *testing.T) {
 	}
 	second, err := d.Open(t.Context())
 	if err != nil || g.ids() != "sgr-1 sgr-2" || g.rules[0].Port != 22 || g.rules[1].Port != 2222 ||
-		g.rules[0].From.String() != "203.0.113.7/32" || !strings.HasPrefix(g.rules[0].Description, "deploy-action run=4711 exp=") {
+		g.rules[0].From.String() != "203.0.113.7/32" ||
+		!strings.HasPrefix(g.rules[0].Description, "deploy-action run=4711 exp=") {
 		t.Fatalf("rules %+v, %v", g.rules, err)
 	}
 	first()
@@ -120,7 +121,8 @@ func TestTheDoorIsOpenWhileAnybodyLogsIn(t *testing.T) {
 		t.Errorf("rules %q, %v", g.ids(), err)
 	}
 	third()
-	if g.ids() != "" || saved() != "" || !strings.Contains(log.String(), "tcp/22 from 203.0.113.7/32 is let in, by rule sgr-1") {
+	if g.ids() != "" || saved() != "" ||
+		!strings.Contains(log.String(), "tcp/22 from 203.0.113.7/32 is let in, by rule sgr-1") {
 		t.Errorf("left open: %s\n%s", g.ids(), log)
 	}
 }

@@ -24,7 +24,10 @@ func TestAFailureNamesItsSection(t *testing.T) {
 		cause     error
 		want      outcome.Topic
 	}{
-		{name: "cancelled", step: "build", cause: &cutShort{context.Canceled, said(scripts.ExitBuild)}, want: outcome.TopicOtherRun},
+		{
+			name: "cancelled", step: "build", cause: &cutShort{context.Canceled, said(scripts.ExitBuild)},
+			want: outcome.TopicOtherRun,
+		},
 		{name: "older", step: "order", cause: &state.OrderError{}, want: outcome.TopicOtherRun},
 		{name: "too long", step: "build", cause: &cutShort{errDeadline, said(scripts.ExitBuild)}, want: outcome.TopicTime},
 		{name: "no release", step: "choose", cause: &state.ChoiceError{}, want: outcome.TopicRollback},

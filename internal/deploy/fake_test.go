@@ -86,7 +86,8 @@ type fakeHost struct {
 	gitDown     int                             // how often the git server still answers 503
 	socket      bool                            // the active release was deployed with the strategy in-place
 	sent        map[scripts.Verb]scripts.Values // the last values of each verb
-	closed      string                          // since when visitors get the maintenance page, in seconds; "": they do not
+	// since when visitors get the maintenance page, in seconds; "": they do not
+	closed string
 
 	certificate, siteCertificate string   // what names the one that is there, and the files of the one that the site has
 	removed                      string   // how far a removal got: "", site or root
@@ -115,8 +116,9 @@ func newFakeHost(t *testing.T) *fakeHost {
 	return &fakeHost{
 		t: t, flag: "8080", running: map[string]bool{"8080": true}, proved: map[string]bool{"8080": true},
 		standby: map[string]bool{}, sockets: map[string]bool{}, releases: map[string]string{}, by: map[string]string{},
-		has: map[string]string{}, timers: map[string]string{}, workers: map[string]string{}, sent: map[scripts.Verb]scripts.Values{},
-		done: map[string]string{}, loaded: true, faults: map[scripts.Verb]fault{}, uploaded: make(chan error, 1),
+		has: map[string]string{}, timers: map[string]string{}, workers: map[string]string{},
+		sent: map[scripts.Verb]scripts.Values{}, done: map[string]string{}, loaded: true,
+		faults: map[scripts.Verb]fault{}, uploaded: make(chan error, 1),
 	}
 }
 
@@ -380,7 +382,11 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 			note = "note_0=" + f.note + "\n"
 		}
 		return note +
-			fmt.Sprintf("installed=%s\ncoming=%s\nos=Debian\nsystemd=%s\nipv6=no\nsite_folder=/etc/nginx/conf.d\nlisten=both\ncertificate=%s\nsite_certificate=%s\nnginx=%s\nrealip=yes\ndisk_mb=9000\ndisk_used=%d\noccupied=\nmemory_mb=900\nmemory_total_mb=2000\nswap_mb=0\nskew=0\n", installed, coming, scripts.Yes(!f.noSystemd), f.certificate, f.siteCertificate, cmp.Or(f.nginx, "1.24.0"), f.diskUsed)
+			fmt.Sprintf("installed=%s\ncoming=%s\nos=Debian\nsystemd=%s\nipv6=no\nsite_folder=/etc/nginx/conf.d\n"+
+				"listen=both\ncertificate=%s\nsite_certificate=%s\nnginx=%s\nrealip=yes\ndisk_mb=9000\ndisk_used=%d\n"+
+				"occupied=\nmemory_mb=900\nmemory_total_mb=2000\nswap_mb=0\nskew=0\n",
+				installed, coming, scripts.Yes(!f.noSystemd), f.certificate, f.siteCertificate,
+				cmp.Or(f.nginx, "1.24.0"), f.diskUsed)
 	case scripts.Port:
 		return f.detection()
 	case scripts.Maintenance:
@@ -446,7 +452,8 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 		return "certificate=new\n"
 	case scripts.Replace:
 		f.replaced(v["from"], v["port"], v["release"])
-		return "switched_at=1795400000000\nlog_offset=0\npid=42\nstarttime=4200\nboot_ms=500\ntries=2\nopen=no\nflag=right\nleft=0\nhand=idle\ndrain_ms=20\nstopped=yes\nstop_ms=20\n"
+		return "switched_at=1795400000000\nlog_offset=0\npid=42\nstarttime=4200\nboot_ms=500\ntries=2\nopen=no\n" +
+			"flag=right\nleft=0\nhand=idle\ndrain_ms=20\nstopped=yes\nstop_ms=20\n"
 	case scripts.Resume:
 		return f.resumed(v["from"], v["port"], v["back"])
 	case scripts.Switch:
@@ -594,7 +601,8 @@ func (f *fakeHost) detection() string {
 		include, line = "line", f.byHand
 	}
 	fmt.Fprintf(&b,
-		"include=%s\ninclude_app=\ninclude_path=\nlast_repository=\nline_port=%s\nsite=ours\nrouted=%s\nstrays=%s\nrecipe_key=\nboot=%d\nclosed=%s\n", include, line, routed, f.strays, f.restarts, f.closed)
+		"include=%s\ninclude_app=\ninclude_path=\nlast_repository=\nline_port=%s\nsite=ours\nrouted=%s\n"+
+			"strays=%s\nrecipe_key=\nboot=%d\nclosed=%s\n", include, line, routed, f.strays, f.restarts, f.closed)
 	fmt.Fprintf(&b, "schedule=%s\nfailed_jobs=%s\n", f.schedule, f.failedJobs)
 	for _, port := range []string{"8080", "8081"} {
 		listen, pid, release := "none", 0, ""
@@ -606,8 +614,9 @@ func (f *fakeHost) detection() string {
 			if !adopted {
 				listen = "foreign"
 			}
-			fmt.Fprintf(&b, "who_%[1]s=pid 812, user ubuntu, command "+
-				"uvicorn\nholders_%[1]s=812:4711\nfolder_%[1]s=/home/ubuntu/AI-Server\nclone_%[1]s=/home/ubuntu/AI-Server\nhead_%[1]s=%[2]s\nunit_%[1]s=\napp_%[1]s=\n", port, oldCommit)
+			fmt.Fprintf(&b, "who_%[1]s=pid 812, user ubuntu, command uvicorn\nholders_%[1]s=812:4711\n"+
+				"folder_%[1]s=/home/ubuntu/AI-Server\nclone_%[1]s=/home/ubuntu/AI-Server\nhead_%[1]s=%[2]s\n"+
+				"unit_%[1]s=\napp_%[1]s=\n", port, oldCommit)
 		} else if f.running[port] || f.flag == port {
 			release = cmp.Or(f.releases[port], "20261122T000000Z-aaaaaaa")
 			fmt.Fprintf(&b, "commit_%s=%s\nrecipe_%s=%s\n", port, cmp.Or(f.commit, oldCommit), port, activeRecipe)
@@ -615,7 +624,9 @@ func (f *fakeHost) detection() string {
 		fmt.Fprintf(&b, "processes_%[1]s=%[2]s\nworkers_%[1]s=%[3]s\ntimers_%[1]s=%[4]s\n", port, f.has[release],
 			f.workers[port], f.timers[release])
 		fmt.Fprintf(&b,
-			"flag_%[1]s=%[2]s\nlisten_%[1]s=%[3]s\npid_%[1]s=%[4]d\nrss_mb_%[1]s=%[9]d\nenabled_%[1]s=no\nproved_%[1]s=%[6]s\nrelease_%[1]s=%[5]s\nadopted_%[1]s=%[7]s\nby_%[1]s=%[8]s\nclaimed_%[1]s=\nmine_%[1]s=yes\nsocket_%[1]s=%[10]s\n",
+			"flag_%[1]s=%[2]s\nlisten_%[1]s=%[3]s\npid_%[1]s=%[4]d\nrss_mb_%[1]s=%[9]d\nenabled_%[1]s=no\n"+
+				"proved_%[1]s=%[6]s\nrelease_%[1]s=%[5]s\nadopted_%[1]s=%[7]s\nby_%[1]s=%[8]s\nclaimed_%[1]s=\n"+
+				"mine_%[1]s=yes\nsocket_%[1]s=%[10]s\n",
 			port, scripts.Yes(f.flag == port), listen, pid, release, scripts.Yes(f.proved[port]), scripts.Yes(adopted),
 			f.by[port], cmp.Or(f.rssMB, 30), scripts.Yes(f.sockets[port]))
 	}

@@ -132,8 +132,8 @@ func TestTheLoadBalancerHasToFindTheHostsHealthy(t *testing.T) {
 			said: []string{"✓ targets: 3 targets are healthy", "✓ gate: healthy in web"},
 		},
 		{
-			name: "after a while", before: []targets.State{healthy, healthy, healthy}, then: bad("10.0.0.2", 4), switched: "1 1 1",
-			said: []string{"✓ gate: healthy in web"},
+			name: "after a while", before: []targets.State{healthy, healthy, healthy}, then: bad("10.0.0.2", 4),
+			switched: "1 1 1", said: []string{"✓ gate: healthy in web"},
 		},
 		{
 			name: "one of the first batch is not", before: []targets.State{healthy, healthy, healthy}, then: bad("web-1", 1e9),
@@ -153,7 +153,8 @@ func TestTheLoadBalancerHasToFindTheHostsHealthy(t *testing.T) {
 			switched: "2 0 0", fails: "AWS does not say for 20ms how it is now: RequestLimitExceeded",
 		},
 		{
-			name: "one was not before", before: []targets.State{healthy, unhealthy}, then: bad("10.0.0.2", 1e9), switched: "1 1 1",
+			name: "one was not before", before: []targets.State{healthy, unhealthy}, then: bad("10.0.0.2", 1e9),
+			switched: "1 1 1",
 			said: []string{
 				"10.0.0.2:80 of target group web is unhealthy", "web-3 is in none of them", "✓ targets: 1 targets are healthy",
 			},
@@ -219,7 +220,8 @@ func TestOneHostIsMarkedAfterTheGate(t *testing.T) {
 	b = seen(targets.Healthy)
 	b.then = func(string, int) (targets.State, error) { return "unhealthy", nil }
 	in.TargetTimeout = time.Millisecond
-	if result, log, err := fl.gated(t, in, b); err == nil || result.Outcome != outcome.Restored || slices.Contains(fl[0].calls, "mark") {
+	if result, log, err := fl.gated(t, in, b); err == nil || result.Outcome != outcome.Restored ||
+		slices.Contains(fl[0].calls, "mark") {
 		t.Errorf("%v, %v\n%s", err, fl[0].calls, log)
 	}
 }
@@ -233,7 +235,8 @@ func TestTargetGroupsThatTellNothing(t *testing.T) {
 		t.Errorf("%v, switched %s", err, fl.switched())
 	}
 	b.err = errors.New("the role must be allowed")
-	if _, _, err := fl.gated(t, gatedInputs(), b); err == nil || !strings.Contains(err.Error(), "targets: the role must be allowed") {
+	if _, _, err := fl.gated(t, gatedInputs(), b); err == nil ||
+		!strings.Contains(err.Error(), "targets: the role must be allowed") {
 		t.Errorf("%v", err)
 	}
 }

@@ -29,8 +29,8 @@ func TestWhatALaunchHookHolds(t *testing.T) {
 		silent string
 	}{
 		{
-			name: "the only hook", hooks: []instances.Hook{warms}, letGo: "let go warm i-2", says: "✓ let in: it goes into service",
-			silent: "set its default result",
+			name: "the only hook", hooks: []instances.Hook{warms}, letGo: "let go warm i-2",
+			says: "✓ let in: it goes into service", silent: "set its default result",
 		},
 		{name: "of several the one of that name", hooks: []instances.Hook{warms, deploys}, letGo: "let go deploy-action i-2"},
 		{
@@ -72,7 +72,8 @@ func TestWhatALaunchHookHolds(t *testing.T) {
 			do: func(in *inputs.Inputs, _ fakeFleet, _ *fakeInstances) { in.DryRun = true },
 		},
 		{
-			name: "a hook that lets go by itself", hooks: []instances.Hook{{Group: "web", Name: "x", LetsGo: true, For: time.Hour}},
+			name:  "a hook that lets go by itself",
+			hooks: []instances.Hook{{Group: "web", Name: "x", LetsGo: true, For: time.Hour}},
 			letGo: "let go x i-2", says: "x of the group web lets an instance go into service 1h0m0s after its launch",
 		},
 	} {
@@ -96,10 +97,13 @@ func TestWhatALaunchHookHolds(t *testing.T) {
 				}
 			}
 			_, log, _, err := fl.finding(t, in, from)
-			if (err != nil) != tt.fails || !strings.Contains(log, tt.says) || tt.silent != "" && strings.Contains(log, tt.silent) {
+			if (err != nil) != tt.fails || !strings.Contains(log, tt.says) ||
+				tt.silent != "" && strings.Contains(log, tt.silent) {
 				t.Fatalf("%v, want %q and not %q in\n%s", err, tt.says, tt.silent, log)
 			}
-			letGo := slices.DeleteFunc(slices.Clone(from.held), func(word string) bool { return strings.HasPrefix(word, "hold") })
+			letGo := slices.DeleteFunc(slices.Clone(from.held), func(word string) bool {
+				return strings.HasPrefix(word, "hold")
+			})
 			if got := strings.Join(letGo, ", "); got != tt.letGo {
 				t.Errorf("%q, want %q", got, tt.letGo)
 			}

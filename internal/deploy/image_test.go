@@ -105,7 +105,9 @@ func newImages() *fakeImages {
 }
 
 func own(id, release string) images.Image {
-	return images.Image{ID: id, State: images.Available, Tags: map[string]string{tagRelease: release, tagGroups: "web, api"}}
+	return images.Image{
+		ID: id, State: images.Available, Tags: map[string]string{tagRelease: release, tagGroups: "web, api"},
+	}
 }
 
 func imageInputs() *inputs.Inputs {
@@ -390,7 +392,8 @@ func TestWhatCameMeanwhileMakesNoImage(t *testing.T) {
 		}
 	}
 	_, log, _, err := fl.imaging(t, imageInputs(), from, 0)
-	if err != nil || strings.Join(from.made, " ") != "i-1" || fl[2].flag != "8081" || strings.Count(log, "✓ templates") != 1 {
+	if err != nil || strings.Join(from.made, " ") != "i-1" || fl[2].flag != "8081" ||
+		strings.Count(log, "✓ templates") != 1 {
 		t.Errorf("%v, made %v\n%s", err, from.made, log)
 	}
 }

@@ -47,7 +47,8 @@ func TestTheCommitThatIsLive(t *testing.T) {
 	delete(fl[0].running, "8080")
 	in := fl.inputs()
 	in.Ref, in.RefLive = "live", true
-	if _, log, err := fl.deploy(t, in); err == nil || !strings.Contains(err.Error(), "live: the input \"ref\" is live, and no host") {
+	if _, log, err := fl.deploy(t, in); err == nil ||
+		!strings.Contains(err.Error(), "live: the input \"ref\" is live, and no host") {
 		t.Errorf("%v\n%s", err, log)
 	}
 }

@@ -43,13 +43,16 @@ func TestMaintenanceIsThisListAndSaysWhatItCameTo(t *testing.T) {
 }
 
 func TestEveryOtherRunSaysThatTheSiteIsInMaintenance(t *testing.T) {
-	for _, operation := range []inputs.Operation{inputs.Deploy, inputs.Rollback, inputs.Setup, inputs.Status, inputs.Check} {
+	for _, operation := range []inputs.Operation{
+		inputs.Deploy, inputs.Rollback, inputs.Setup, inputs.Status, inputs.Check,
+	} {
 		f := newFakeHost(t)
 		f.closed = "1795428000"
 		in := testInputs()
 		in.Operation = operation
 		result, log, err := deployTo(t, f, in)
-		if err != nil || f.closed == "" || strings.Count(log, "the site is in maintenance since 2026-11-23 10:00:00 UTC") != 1 {
+		if err != nil || f.closed == "" ||
+			strings.Count(log, "the site is in maintenance since 2026-11-23 10:00:00 UTC") != 1 {
 			t.Errorf("%s: %v\n%s", operation, err, log)
 		}
 		if h := result.Hosts[0]; !h.Maintenance {

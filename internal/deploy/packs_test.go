@@ -39,7 +39,8 @@ func TestWhatSeveralHostsLackIsPackedOnce(t *testing.T) {
 			t.Errorf("host %d got something else", i+1)
 		}
 	}
-	if got := strings.Join(names(t, fleet[0].received.Bytes()), " "); got != ".deploy-action/minus .deploy-action/plus a b" {
+	if got := strings.Join(names(t, fleet[0].received.Bytes()), " "); got != ".deploy-action/minus "+
+		".deploy-action/plus a b" {
 		t.Errorf("sent %s", got)
 	}
 	if got := strings.Join(names(t, fleet[4].received.Bytes()), " "); got != ".deploy-action/minus .deploy-action/plus b" {

@@ -33,7 +33,8 @@ func TestWhatCameAndWentSinceHostsWereFound(t *testing.T) {
 			now: []instances.Instance{{ID: "i-9", Public: "web-1"}}, came: "i-9", gone: "i-1",
 		},
 		{
-			name: "one that the input host names by an address", had: []remote.Host{one, {Name: "10.0.0.2"}, {Name: "2001:db8::3"}},
+			name: "one that the input host names by an address",
+			had:  []remote.Host{one, {Name: "10.0.0.2"}, {Name: "2001:db8::3"}},
 			now: []instances.Instance{
 				{ID: "i-1", Public: "web-1"}, {ID: "i-2", Private: "10.0.0.2"}, {ID: "i-3", IPv6: []string{"2001:db8::3"}},
 			},

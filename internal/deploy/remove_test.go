@@ -99,8 +99,8 @@ func TestWithoutAConfirmationARemovalIsAList(t *testing.T) {
 func TestARemovalLeavesWhatWasStartedByHand(t *testing.T) {
 	f := handMadeHost(t)
 	_, log, err := deployTo(t, f, removeInputs(true))
-	if err != nil || strings.Join(f.calls, ",") != "lock,port,remove list,remove site,remove files,remove root" || !f.running["8080"] ||
-		!strings.Contains(log, "detect: nothing of ai-server runs") {
+	if err != nil || strings.Join(f.calls, ",") != "lock,port,remove list,remove site,remove files,remove root" ||
+		!f.running["8080"] || !strings.Contains(log, "detect: nothing of ai-server runs") {
 		t.Errorf("%v, calls %v\n%s", err, f.calls, log)
 	}
 }

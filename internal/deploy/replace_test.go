@@ -23,7 +23,9 @@ func TestOneVersionAtATime(t *testing.T) {
 	if err != nil {
 		t.Fatalf("Run: %v\n%s", err, log)
 	}
-	want := []string{"lock", "check", "port", "setup", "fetch", "build", "site", "replace", "verify", "mark", "prune", "record"}
+	want := []string{
+		"lock", "check", "port", "setup", "fetch", "build", "site", "replace", "verify", "mark", "prune", "record",
+	}
 	if diff := cmp.Diff(want, f.calls); diff != "" {
 		t.Errorf("calls (-want +got):\n%s", diff)
 	}

@@ -129,12 +129,14 @@ func TestStatusListsJobs(t *testing.T) {
 			t.Errorf("%q: %v\n%s", state, err, log)
 		}
 	}
-	if text := (job{name: "a", last: "n/a"}).text(); text != "job a: has not run yet since the boot or since its timer was set; next: not set" {
+	if text := (job{name: "a", last: "n/a"}).text(); text != "job a: has not run yet since the boot or since its "+
+		"timer was set; next: not set" {
 		t.Error(text)
 	}
 	f, in := scheduledHost(t), withJobs()
 	in.Operation, f.schedule = inputs.Status, oldTimers+" changing"
-	if _, log, err := deployTo(t, f, in); err != nil || !strings.Contains(log, "a run was cut off while it set their timers") {
+	if _, log, err := deployTo(t, f, in); err != nil ||
+		!strings.Contains(log, "a run was cut off while it set their timers") {
 		t.Errorf("Run: %v\n%s", err, log)
 	}
 }
@@ -214,8 +216,9 @@ func TestTheFirstHostStartsTheJobs(t *testing.T) {
 	in.Operation, in.SkipUnreachable, fleet[1].gone = inputs.Deploy, inputs.Share{Number: 1}, true
 	in.Ref = strings.Repeat("d", 40)
 	_, log, err := fleet.deploy(t, in)
-	if err != nil || schedules(fleet) != newTimers+"|"+newTimers+"|" || !strings.Contains(log, "::warning title=Jobs::if the "+
-		"jobs of the input schedule were started by web-2 until now, they still are, as its version has them, and by web-1 too") {
+	if err != nil || schedules(fleet) != newTimers+"|"+newTimers+"|" ||
+		!strings.Contains(log, "::warning title=Jobs::if the jobs of the input schedule were started by web-2 until "+
+			"now, they still are, as its version has them, and by web-1 too") {
 		t.Errorf("one left out: %v, schedules %s\n%s", err, schedules(fleet), log)
 	}
 }

@@ -61,7 +61,9 @@ func TestNoCertificateIsAWarning(t *testing.T) {
 	for _, kind := range []string{"error", "lost-before", "lost-after", "gone-before", "gone-after", "panic", "cancel"} {
 		t.Run(kind, func(t *testing.T) {
 			f := newFakeHost(t)
-			f.faults[scripts.Certificate] = fault{kind: kind, code: scripts.ExitCertificate, words: "certbot says: no\nthe reason"}
+			f.faults[scripts.Certificate] = fault{
+				kind: kind, code: scripts.ExitCertificate, words: "certbot says: no\nthe reason",
+			}
 			result, log, err := deployTo(t, f, secureInputs())
 			if err != nil || result.Outcome != outcome.Deployed || f.flag != "8081" {
 				t.Errorf("Run: %v, outcome %s, flag %s\n%s", err, result.Outcome, f.flag, log)
@@ -94,8 +96,10 @@ func TestAnOwnCertificateComesFirst(t *testing.T) {
 	f.calls = nil
 	result, log, err := deployTo(t, f, in)
 	calls := strings.Join(f.calls, ",")
-	if err != nil || strings.Count(calls, "certificate") != 1 || !strings.Contains(calls, "certificate,start 8081,health,site") ||
-		!strings.HasPrefix(f.siteCertificate, "/var/lib/deploy-action/ai-server/tls/") || !strings.HasPrefix(result.URL, "https://") {
+	if err != nil || strings.Count(calls, "certificate") != 1 ||
+		!strings.Contains(calls, "certificate,start 8081,health,site") ||
+		!strings.HasPrefix(f.siteCertificate, "/var/lib/deploy-action/ai-server/tls/") ||
+		!strings.HasPrefix(result.URL, "https://") {
 		t.Errorf("%v, calls %s, the site has %q, url %s\n%s", err, calls, f.siteCertificate, result.URL, log)
 	}
 	if sent := f.sent[scripts.Certificate]; sent["tls_key"] != "key" || strings.Contains(log, "chain") {
@@ -112,7 +116,10 @@ func TestHTTPSIsNotForgotten(t *testing.T) {
 		want      string // the refusal
 		site      string // what the site has then
 	}{
-		{"a deployment without", byCertbot, func(*inputs.Inputs) {}, "is reached by HTTPS, and this run has neither", byCertbot},
+		{
+			"a deployment without", byCertbot, func(*inputs.Inputs) {}, "is reached by HTTPS, and this run has neither",
+			byCertbot,
+		},
 		{"a rollback without", own, func(in *inputs.Inputs) { in.Operation = inputs.Rollback }, "reached by HTTPS", own},
 		{"setup without", own, func(in *inputs.Inputs) { in.Operation = inputs.Setup }, "reached by HTTPS", own},
 		{"off", own, func(in *inputs.Inputs) { in.HTTPS.Off = true }, "", ""},
@@ -124,11 +131,12 @@ func TestHTTPSIsNotForgotten(t *testing.T) {
 			in := testInputs()
 			tt.change(in)
 			_, log, err := deployTo(t, f, in)
-			if tt.want == "" != (err == nil) || err != nil && !strings.Contains(err.Error(), tt.want) || f.siteCertificate != tt.site {
+			if tt.want == "" != (err == nil) || err != nil && !strings.Contains(err.Error(), tt.want) ||
+				f.siteCertificate != tt.site {
 				t.Errorf("%v, the site has %q\n%s", err, f.siteCertificate, log)
 			}
-			if err != nil && !strings.HasSuffix(err.Error(), "\nnext: put right what is named above and run this workflow again; more: "+
-				outcome.TopicHTTPS.URL()) {
+			if err != nil && !strings.HasSuffix(err.Error(), "\nnext: put right what is named above and run this "+
+				"workflow again; more: "+outcome.TopicHTTPS.URL()) {
 				t.Errorf("what to do is not said:\n%v", err)
 			}
 			if warned := strings.Contains(log, "is plain HTTP from now on"); warned != in.HTTPS.Off {
@@ -145,7 +153,8 @@ func TestTheCertificateOfBeforeServesOn(t *testing.T) {
 	f.faults[scripts.Certificate] = fault{kind: "error", code: scripts.ExitCertificate, words: "the reason"}
 	result, log, err := deployTo(t, f, secureInputs())
 	if err != nil || f.siteCertificate != "/var/lib/deploy-action/ai-server/tls/0123456789ab" ||
-		!strings.Contains(log, "the site goes on with the certificate that it has") || result.URL != "https://www.example.com/" {
+		!strings.Contains(log, "the site goes on with the certificate that it has") ||
+		result.URL != "https://www.example.com/" {
 		t.Errorf("%v, the site has %q, url %s\n%s", err, f.siteCertificate, result.URL, log)
 	}
 }
@@ -180,8 +189,9 @@ func TestSetupGetsTheCertificate(t *testing.T) {
 	in := secureInputs()
 	in.Operation = inputs.Setup
 	_, log, err := deployTo(t, f, in)
-	if diff := cmp.Diff([]string{"lock", "check", "port", "setup", "site", "site", "certificate", "site"}, f.calls); err != nil ||
-		diff != "" || f.siteCertificate != byCertbot {
+	if diff := cmp.Diff([]string{
+		"lock", "check", "port", "setup", "site", "site", "certificate", "site",
+	}, f.calls); err != nil || diff != "" || f.siteCertificate != byCertbot {
 		t.Errorf("%v, calls (-want +got):\n%s%s", err, diff, log)
 	}
 	if f.sent[scripts.Setup]["certificate_id"] != f.certificate || f.certificate == "" {
@@ -202,7 +212,8 @@ func TestHTTP2IsAskedForAsNginxKnowsIt(t *testing.T) {
 	} {
 		f := newFakeHost(t)
 		f.nginx = version
-		if _, log, err := deployTo(t, f, secureInputs()); err != nil || !strings.Contains(f.sent[scripts.Site]["site"], want) {
+		if _, log, err := deployTo(t, f, secureInputs()); err != nil ||
+			!strings.Contains(f.sent[scripts.Site]["site"], want) {
 			t.Errorf("nginx %s: %v\n%s\n%s", version, err, f.sent[scripts.Site]["site"], log)
 		}
 	}

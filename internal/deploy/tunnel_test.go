@@ -34,7 +34,10 @@ func TestTunnelsTellWhatMayPass(t *testing.T) {
 		name       string
 		dial, then error
 	}{
-		{"not dialled", unreached, nil}, {"no answer", nil, unreached}, {"refused", refused, nil}, {"broken later", nil, refused},
+		{"not dialled", unreached, nil},
+		{"no answer", nil, unreached},
+		{"refused", refused, nil},
+		{"broken later", nil, refused},
 	} {
 		conn, err := throughTunnels(func(_ context.Context, instance, address string, port uint16) (net.Conn, error) {
 			if instance != "i-1" || address != "10.0.0.7" || port != 22 {

@@ -199,7 +199,10 @@ func TestStatusAndCheckListWorkers(t *testing.T) {
 			{nil, []string{"worker mailer of port 8080: running, up for 1m1s, started again 2 times, 12 MB"}},
 			{
 				func(f *fakeHost) { f.workerState = "auto-restart" },
-				[]string{"worker mailer of port 8080: auto-restart", "::warning title=Workers of web-1::these processes do not run: mailer (auto-restart)"},
+				[]string{
+					"worker mailer of port 8080: auto-restart",
+					"::warning title=Workers of web-1::these processes do not run: mailer (auto-restart)",
+				},
 			},
 			{
 				func(f *fakeHost) { clear(f.workers) },

@@ -79,8 +79,11 @@ func TestArgsThatAreRefused(t *testing.T) {
 		{[]string{"-----BEGIN OPENSSH PRIVATE KEY-----"}, "(got a private key)"},
 		{[]string{"--host", "--app=shop"}, "--host needs a value: write --host=VALUE"},
 		{[]string{"--output"}, "--output needs a value"},
-		{[]string{"--key=secret"}, "--key would show a secret to everybody who may list the processes: write --key-file=FILE, " +
-			"or set the environment variable DEPLOY_KEY"},
+		{
+			[]string{"--key=secret"},
+			"--key would show a secret to everybody who may list the processes: write --key-file=FILE, " +
+				"or set the environment variable DEPLOY_KEY",
+		},
 		{[]string{"--tls-key", "secret"}, "DEPLOY_TLS_KEY"},
 		{[]string{"--token=secret"}, "--token-file=FILE"},
 		{[]string{"--env", "A=secret"}, "--env-file=FILE"},
@@ -103,7 +106,8 @@ func TestFaultsOutsideNameTheFlag(t *testing.T) {
 		t.Fatal("no error")
 	}
 	for _, want := range []string{
-		"--host (or DEPLOY_HOST): is required, ", "--key (or DEPLOY_KEY): is required: name the file of the private key with --key-file",
+		"--host (or DEPLOY_HOST): is required, ",
+		"--key (or DEPLOY_KEY): is required: name the file of the private key with --key-file",
 		"--repository (or DEPLOY_REPOSITORY): is required: ", "--ref (or DEPLOY_REF): is required: ",
 	} {
 		if !strings.Contains("\n"+err.Error(), "\n"+want) {
@@ -112,7 +116,9 @@ func TestFaultsOutsideNameTheFlag(t *testing.T) {
 	}
 	for _, operation := range operations {
 		asked := operation == Deploy
-		_, err := ParseOutside(func(name string) string { return map[string]string{"INPUT_OPERATION": string(operation)}[name] })
+		_, err := ParseOutside(func(name string) string {
+			return map[string]string{"INPUT_OPERATION": string(operation)}[name]
+		})
 		if err == nil || strings.Contains(err.Error(), "--ref (or DEPLOY_REF)") != asked {
 			t.Errorf("with %s a commit is to be asked for: %t; got\n%v", operation, asked, err)
 		}

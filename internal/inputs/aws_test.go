@@ -11,10 +11,12 @@ import (
 func TestTheRoleToAssume(t *testing.T) {
 	const arn = "arn:aws:iam::123456789012:role/ci/deploy"
 	for name, tt := range map[string]struct{ value, url, bearer, wrong string }{
-		"a role":          {arn, "https://token.example.com/?api-version=2.0", "bearer-of-the-job", ""},
-		"of China":        {strings.Replace(arn, "aws", "aws-cn", 1), "https://token.example.com/", "bearer-of-the-job", ""},
-		"a name":          {"deploy", "https://token.example.com/", "bearer-of-the-job", `must be the ARN of a role`},
-		"a user":          {strings.Replace(arn, "role", "user", 1), "https://t/", "bearer-of-the-job", `must be the ARN of a role`},
+		"a role":   {arn, "https://token.example.com/?api-version=2.0", "bearer-of-the-job", ""},
+		"of China": {strings.Replace(arn, "aws", "aws-cn", 1), "https://token.example.com/", "bearer-of-the-job", ""},
+		"a name":   {"deploy", "https://token.example.com/", "bearer-of-the-job", `must be the ARN of a role`},
+		"a user": {
+			strings.Replace(arn, "role", "user", 1), "https://t/", "bearer-of-the-job", `must be the ARN of a role`,
+		},
 		"no permission":   {arn, "", "", "id-token: write"},
 		"half of a token": {arn, "https://token.example.com/", "", "id-token: write"},
 	} {
@@ -24,7 +26,8 @@ func TestTheRoleToAssume(t *testing.T) {
 			env["ACTIONS_ID_TOKEN_REQUEST_URL"], env["ACTIONS_ID_TOKEN_REQUEST_TOKEN"] = tt.url, tt.bearer
 			in, err := Parse(with(env, map[string]string{"role-to-assume": tt.value}))
 			if tt.wrong != "" {
-				if err == nil || !strings.Contains(err.Error(), `input "role-to-assume": `) || !strings.Contains(err.Error(), tt.wrong) {
+				if err == nil || !strings.Contains(err.Error(), `input "role-to-assume": `) ||
+					!strings.Contains(err.Error(), tt.wrong) {
 					t.Fatalf("err = %v, want %q", err, tt.wrong)
 				}
 				return
@@ -85,11 +88,13 @@ func TestAKeyForEachLogin(t *testing.T) {
 	single := map[string]string{
 		"host": "i-0123456789abcdef0", "access": "instance-connect", "host-keys": "ssm:/keys/{instance-id}",
 	}
-	if in, err := Parse(with(runner(""), single)); err != nil || in.Access != InstanceConnect || len(in.HostKeySources) != 1 {
+	if in, err := Parse(with(runner(""), single)); err != nil || in.Access != InstanceConnect ||
+		len(in.HostKeySources) != 1 {
 		t.Errorf("an instance by its id: %+v, %v", in, err)
 	}
 	single["host"] += ",web.example.com"
-	if _, err := Parse(with(runner(""), single)); err == nil || !strings.Contains(err.Error(), `input "access": must be "key"`) {
+	if _, err := Parse(with(runner(""), single)); err == nil ||
+		!strings.Contains(err.Error(), `input "access": must be "key"`) {
 		t.Errorf("an instance and a name: %v", err)
 	}
 	all["proxy-jump"], all["proxy-jump-key"] = "bastion.example.com", key
@@ -105,13 +110,17 @@ func TestTheWayByAnEndpoint(t *testing.T) {
 		with  map[string]string
 		wrong string
 	}{
-		"of its network":    {map[string]string{"connect-endpoint": "auto"}, ""},
-		"by its id":         {map[string]string{"connect-endpoint": "eice-0123456789abcdef0", "host": "", "instances": "asg=web"}, ""},
+		"of its network": {map[string]string{"connect-endpoint": "auto"}, ""},
+		"by its id": {
+			map[string]string{"connect-endpoint": "eice-0123456789abcdef0", "host": "", "instances": "asg=web"}, "",
+		},
 		"by IPv6":           {map[string]string{"connect-endpoint": "auto", "address": "ipv6"}, ""},
 		"a bastion besides": {map[string]string{"proxy-jump": "bastion"}, "is another way to the hosts"},
-		"a group besides":   {map[string]string{"security-group": "sg-0123456789abcdef0"}, "needs no input \"security-group\""},
-		"a public address":  {map[string]string{"address": "public"}, "leads to private addresses"},
-		"another port":      {map[string]string{"host": id + ":2222"}, "leads to port 22 alone"},
+		"a group besides": {
+			map[string]string{"security-group": "sg-0123456789abcdef0"}, "needs no input \"security-group\"",
+		},
+		"a public address": {map[string]string{"address": "public"}, "leads to private addresses"},
+		"another port":     {map[string]string{"host": id + ":2222"}, "leads to port 22 alone"},
 		"another port for all": {
 			map[string]string{"host": "", "instances": "asg=web", "port": "2222"}, "leads to port 22 alone",
 		},
@@ -152,7 +161,8 @@ func TestTargetGroups(t *testing.T) {
 		key, _ := newKey(t, "")
 		in, err := Parse(with(runner(key), map[string]string{"target-group": value, "target-timeout": "90s"}))
 		if tt.wrong != "" {
-			if err == nil || !strings.Contains(err.Error(), `input "target-group": `) || !strings.Contains(err.Error(), tt.wrong) {
+			if err == nil || !strings.Contains(err.Error(), `input "target-group": `) ||
+				!strings.Contains(err.Error(), tt.wrong) {
 				t.Errorf("%q: %v, want %q", value, err, tt.wrong)
 			}
 			continue
@@ -174,7 +184,10 @@ func TestAnImageForTheGroups(t *testing.T) {
 		{value: "true", instances: "i-0123456789abcdef0\nasg=web tag:Role=web", want: true},
 		{value: "with-shared", instances: "asg=web", want: true},
 		{value: "with-shared", instances: "asg=web", shared: "uploads", want: true},
-		{value: "true", instances: "asg=web", shared: "uploads", wrong: `must be "with-shared" where the input "shared" names paths`},
+		{
+			value: "true", instances: "asg=web", shared: "uploads",
+			wrong: `must be "with-shared" where the input "shared" names paths`,
+		},
 		{value: "true", instances: "tag:Role=web", wrong: `name one in the input "instances", such as "asg=web"`},
 		{value: "with-shared", instances: "tag:Role=web", shared: "uploads", wrong: "is for Auto Scaling groups"},
 		{value: "always", instances: "asg=web", wrong: `must be "true", "false" or "with-shared" (got "always")`},
@@ -184,7 +197,8 @@ func TestAnImageForTheGroups(t *testing.T) {
 			"launch-image": tt.value, "instances": tt.instances, "shared": tt.shared, "keep-images": "7",
 		}))
 		if tt.wrong != "" {
-			if err == nil || !strings.Contains(err.Error(), `input "launch-image": `) || !strings.Contains(err.Error(), tt.wrong) {
+			if err == nil || !strings.Contains(err.Error(), `input "launch-image": `) ||
+				!strings.Contains(err.Error(), tt.wrong) {
 				t.Errorf("%+v: %v", tt, err)
 			}
 			continue

@@ -29,7 +29,11 @@ func TestWhichLines(t *testing.T) {
 				Regex: true,
 			},
 		},
-		{"a path is no expression", map[string]string{"log-filter": "/api"}, LogsOf{Of: []string{"app"}, Lines: 200, Filter: "/api"}},
+		{
+			"a path is no expression",
+			map[string]string{"log-filter": "/api"},
+			LogsOf{Of: []string{"app"}, Lines: 200, Filter: "/api"},
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			env := runner(key)

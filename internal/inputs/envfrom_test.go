@@ -5,7 +5,8 @@ import "testing"
 func TestPlacesOfVariables(t *testing.T) {
 	key, _ := newKey(t, "")
 	in, err := Parse(with(runner(key), map[string]string{
-		"env-from": "ssm:/shop/prod/, ssm:/\nsecretsmanager:shop/env\n\nsecretsmanager:arn:aws:secretsmanager:eu-central-1:1:secret:x-AbCdEf",
+		"env-from": "ssm:/shop/prod/, ssm:/\nsecretsmanager:shop/env\n\n" +
+			"secretsmanager:arn:aws:secretsmanager:eu-central-1:1:secret:x-AbCdEf",
 	}))
 	if err != nil {
 		t.Fatal(err)

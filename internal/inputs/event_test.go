@@ -12,7 +12,8 @@ import (
 func TestTheCommitOfAnEvent(t *testing.T) {
 	const head, tested = "2222222222222222222222222222222222222222", "1111111111111111111111111111111111111111"
 	payload := func(event, branch, repository, sha string) string {
-		return fmt.Sprintf(`{"action": "completed", "workflow_run": {"head_sha": %q, "head_branch": %q, "event": %q, "conclusion": "success",
+		return fmt.Sprintf(`{"action": "completed", "workflow_run": {"head_sha": %q, "head_branch": %q, "event": %q, `+
+			`"conclusion": "success",
 			"head_repository": {"full_name": %q}}}`, sha, branch, event, repository)
 	}
 	tests := []struct{ name, event, ref, payload, want string }{
@@ -85,14 +86,18 @@ func TestTheSubjectOfAnEvent(t *testing.T) {
 	const head, other = "2222222222222222222222222222222222222222", "1111111111111111111111111111111111111111"
 	key, _ := newKey(t, "")
 	for _, tt := range []struct{ name, event, payload, want string }{
-		{"push", "push", `{"head_commit": {"id": "` + head + `", "message": "Fix the basket\n\nIt was empty."}}`, "Fix the basket"},
+		{
+			"push", "push", `{"head_commit": {"id": "` + head + `", "message": "Fix the basket\n\nIt was empty."}}`,
+			"Fix the basket",
+		},
 		{"push of another commit", "push", `{"head_commit": {"id": "` + other + `", "message": "x"}}`, ""},
 		{"deleted branch", "push", `{"head_commit": null}`, ""},
 		{"pull request", "pull_request", `{"pull_request": {"title": " Add a basket "}}`, "Add a basket"},
 		{"its target, whose commit is another", "pull_request_target", `{"pull_request": {"title": "x"}}`, ""},
 		{"by hand", "workflow_dispatch", `{"inputs": {}}`, ""},
 		{
-			"after a push", "workflow_run", `{"workflow_run": {"head_sha": "` + other + `", "head_branch": "main", "event": "push",
+			"after a push", "workflow_run",
+			`{"workflow_run": {"head_sha": "` + other + `", "head_branch": "main", "event": "push",
 				"head_repository": {"full_name": "o/r"}, "head_commit": {"id": "` + other + `", "message": "Tested"}}}`, "Tested",
 		},
 		{"not JSON", "push", `{`, ""},

@@ -18,7 +18,8 @@ func TestFaults(t *testing.T) {
 	tests := []struct{ input, value, want string }{
 		{
 			"host", "",
-			`is required, or the input "instances": write the address of the host, such as "203.0.113.7" or "ubuntu@web.example.com:22" (a variable or secret that does not exist is empty)`,
+			`is required, or the input "instances": write the address of the host, such as "203.0.113.7" or ` +
+				`"ubuntu@web.example.com:22" (a variable or secret that does not exist is empty)`,
 		},
 		{"instances", "asg=a asg=b", `must not name two groups or two instances in a line: all terms of a line must hold ` +
 			`of an instance, and lines add up (got "asg=a asg=b")`},
@@ -32,10 +33,10 @@ func TestFaults(t *testing.T) {
 		{"instances", "i-123", `must be lines of asg=NAME, tag:KEY=VALUE and i-…, separated by blanks; a value with blanks ` +
 			`is put in double quotes, such as tag:Name="web server" (got "i-123")`},
 		{"address", "elastic", `must be one of "auto", "public", "private", "ipv6" (got "elastic")`},
-		{"expect-hosts", "0", `must be a number of hosts, such as "3", at least so many, such as "2-", or from and to, such ` +
-			`as "2-6", from 1 to 10000 (got "0")`},
-		{"expect-hosts", "6-2", `must be a number of hosts, such as "3", at least so many, such as "2-", or from and to, such ` +
-			`as "2-6", from 1 to 10000 (got "6-2")`},
+		{"expect-hosts", "0", `must be a number of hosts, such as "3", at least so many, such as "2-", or from and to, ` +
+			`such as "2-6", from 1 to 10000 (got "0")`},
+		{"expect-hosts", "6-2", `must be a number of hosts, such as "3", at least so many, such as "2-", or from and ` +
+			`to, such as "2-6", from 1 to 10000 (got "6-2")`},
 		{"expect-hosts", "2-", `must be true of the hosts that there are, and there is 1 (got "2-"): correct it, or what ` +
 			`names the hosts, or see on AWS why there are not as many as there should be`},
 		{"host", ",", `must be [user@]host[:port], or several of these (got ",")`},
@@ -111,8 +112,8 @@ func TestFaults(t *testing.T) {
 		{"access", "password", `must be "key" or "instance-connect" (got "password")`},
 		{
 			"access", "instance-connect",
-			`must be "key" where the input "host" has names or addresses: AWS lets keys in on instances by their ids, so write ` +
-				`these there, such as "i-0123456789abcdef0" (got "instance-connect")
+			`must be "key" where the input "host" has names or addresses: AWS lets keys in on instances by their ids, ` +
+				`so write these there, such as "i-0123456789abcdef0" (got "instance-connect")
 input "key": is not for access "instance-connect", by which a key is made for each login: leave one of the two out`,
 		},
 		{
@@ -127,7 +128,8 @@ input "key": is not for access "instance-connect", by which a key is made for ea
 		{"passphrase", "one\x1btwo", "must not contain control characters"},
 		{
 			"certificate", "ssh-ed25519 AAAA",
-			`not an OpenSSH user certificate: it is one line such as "ssh-ed25519-cert-v01@openssh.com AAAA…", the content of the file that ends in -cert.pub`,
+			`not an OpenSSH user certificate: it is one line such as "ssh-ed25519-cert-v01@openssh.com AAAA…", ` +
+				`the content of the file that ends in -cert.pub`,
 		},
 		{"proxy-jump", "ops@bastion:0", `must be [user@]host[:port] with a port from 1 to 65535 (got "ops@bastion:0")`},
 		{
@@ -143,7 +145,8 @@ input "key": is not for access "instance-connect", by which a key is made for ea
 		{"known-hosts", "web ssh-ed25519", `known_hosts line 1: want "name type key" as ssh-keyscan prints it`},
 		{
 			"known-hosts", "x\ny",
-			`known_hosts line 1: want "name type key" as ssh-keyscan prints it; known_hosts line 2: want "name type key" as ssh-keyscan prints it`,
+			`known_hosts line 1: want "name type key" as ssh-keyscan prints it; ` +
+				`known_hosts line 2: want "name type key" as ssh-keyscan prints it`,
 		},
 		{"fingerprint", "SHA256:abc", `fingerprint 1: want SHA256: and 43 characters of base64`},
 		{"insecure-skip-host-key-check", "yes", `must be "true" or "false" (got "yes")`},
@@ -155,16 +158,26 @@ input "key": is not for access "instance-connect", by which a key is made for ea
 		{"timeout", "0s", `must be from 1s to 24h (got "0s")`},
 		{"timeout", "25h", `must be from 1s to 24h (got "25h")`},
 		{"lock-timeout", "-1s", `must be from 0s to 24h (got "-1s")`},
-		{"operation", "destroy", `must be one of "deploy", "restart", "rollback", "setup", "status", "check", "logs", "run", "maintenance", "remove" (got "destroy")`},
+		{"operation", "destroy", `must be one of "deploy", "restart", "rollback", "setup", "status", "check", "logs", ` +
+			`"run", "maintenance", "remove" (got "destroy")`},
 		{"confirm", "shop", `is for operation "remove" only: leave it out, or set that operation`},
 		{"remove-shared", "yes", `must be "true" or "false" (got "yes")`},
 		{"command", "ls", `is for operation "run" only: leave it out, or set that operation`},
 		{"run-at-once", "yes", `must be "true" or "false" (got "yes")`},
 		{"log-filter", "a\nb", `must be one line (got "a\nb")`},
-		{"log-of", "app, syslog", `must be "app", "nginx", "worker:" or "job:" with a name, or several of them (got "app, syslog")`},
-		{"log-of", "worker:A", `must be "app", "nginx", "worker:" or "job:" with a name, or several of them (got "worker:A")`},
+		{
+			"log-of", "app, syslog",
+			`must be "app", "nginx", "worker:" or "job:" with a name, or several of them (got "app, syslog")`,
+		},
+		{
+			"log-of", "worker:A",
+			`must be "app", "nginx", "worker:" or "job:" with a name, or several of them (got "worker:A")`,
+		},
 		{"log-of", "job:", `must be "app", "nginx", "worker:" or "job:" with a name, or several of them (got "job:")`},
-		{"log-of", "job:../8080", `must be "app", "nginx", "worker:" or "job:" with a name, or several of them (got "job:../8080")`},
+		{
+			"log-of", "job:../8080",
+			`must be "app", "nginx", "worker:" or "job:" with a name, or several of them (got "job:../8080")`,
+		},
 		{"log-lines", "5001", `must be a whole number from 1 to 5000 (got "5001")`},
 		{
 			"log-since", "yesterday", `must be a duration such as "15m" or "24h", ` +
@@ -468,7 +481,8 @@ input "key": is not for access "instance-connect", by which a key is made for ea
 			`must be "auto", or the id of an Instance Connect Endpoint, such as "eice-0123456789abcdef0" (got "eice-1")`,
 		},
 		{
-			"connect-endpoint", "auto", `leads to instances, and the input "host" has names or addresses: write their ids there, ` +
+			"connect-endpoint", "auto",
+			`leads to instances, and the input "host" has names or addresses: write their ids there, ` +
 				`such as "i-0123456789abcdef0"`,
 		},
 		{
@@ -599,7 +613,8 @@ func TestCrossFaults(t *testing.T) {
 	}{
 		{
 			"a passphrase is missing", locked, nil, nil,
-			`input "passphrase": is required: the private key is encrypted; pass its passphrase, such as ${{ secrets.SSH_PASSPHRASE }}`,
+			`input "passphrase": is required: the private key is encrypted; pass its passphrase, ` +
+				`such as ${{ secrets.SSH_PASSPHRASE }}`,
 		},
 		{
 			"a passphrase is wrong", locked, nil,
@@ -609,7 +624,8 @@ func TestCrossFaults(t *testing.T) {
 		{
 			"a bastion's key needs its own passphrase", plain, nil,
 			map[string]string{"proxy-jump": "bastion", "proxy-jump-key": locked, "passphrase": "right"},
-			`input "proxy-jump-passphrase": is required: the private key is encrypted; pass its passphrase, such as ${{ secrets.SSH_PASSPHRASE }}`,
+			`input "proxy-jump-passphrase": is required: the private key is encrypted; pass its passphrase, ` +
+				`such as ${{ secrets.SSH_PASSPHRASE }}`,
 		},
 		{
 			"a bastion's fingerprint", plain, nil,
@@ -622,13 +638,15 @@ func TestCrossFaults(t *testing.T) {
 				"insecure-skip-host-key-check": "true", "proxy-jump": "bastion",
 				"proxy-jump-fingerprint": ssh.FingerprintSHA256(public),
 			},
-			`input "insecure-skip-host-key-check": must not be "true" when known-hosts, fingerprint or proxy-jump-fingerprint is given: remove this or those`,
+			`input "insecure-skip-host-key-check": must not be "true" when known-hosts, fingerprint or ` +
+				`proxy-jump-fingerprint is given: remove this or those`,
 		},
 		{
 			"checks are skipped and pinned", plain, nil,
 			map[string]string{"insecure-skip-host-key-check": "true", "known-hosts": "web " + public.Type() + " AAAA"},
 			`input "known-hosts": known_hosts line 1: want "name type key" as ssh-keyscan prints it
-input "insecure-skip-host-key-check": must not be "true" when known-hosts, fingerprint or proxy-jump-fingerprint is given: remove this or those`,
+input "insecure-skip-host-key-check": must not be "true" when known-hosts, fingerprint or ` +
+				`proxy-jump-fingerprint is given: remove this or those`,
 		},
 		{
 			"SSH on a slot's port", plain, nil,
@@ -639,7 +657,8 @@ input "insecure-skip-host-key-check": must not be "true" when known-hosts, finge
 			"a repository's name is no app's", plain,
 			map[string]string{"GITHUB_REPOSITORY": "o/3d_viewer"},
 			nil,
-			`input "app": cannot be taken from the name of repository "o/3d_viewer": give one that must begin with a letter and have at most 32 of a-z, 0-9 and -`,
+			`input "app": cannot be taken from the name of repository "o/3d_viewer": ` +
+				`give one that must begin with a letter and have at most 32 of a-z, 0-9 and -`,
 		},
 		{
 			"no workflow", plain,
@@ -657,32 +676,40 @@ input "ref": is required: write a commit, branch or tag (GITHUB_SHA is not set e
 		{
 			"every faulty asset", plain, nil,
 			map[string]string{"assets": "x\ns3://models/a -> a\ns3://models/b -> ../b"},
-			`input "assets": must have lines such as "s3://bucket/key -> path/in/the/release [sha256=<64 hexadecimal digits>]" (got "x")
-input "assets": must have a path within the release, without ".." and not beginning with "/" (got "s3://models/b -> ../b")`,
+			`input "assets": must have lines such as "s3://bucket/key -> path/in/the/release ` +
+				`[sha256=<64 hexadecimal digits>]" (got "x")
+input "assets": must have a path within the release, without ".." and not beginning with "/" ` +
+				`(got "s3://models/b -> ../b")`,
 		},
 		{
 			"an asset in a shared folder", plain, nil,
 			map[string]string{
 				"shared": "uploads, ai_models", "assets": "s3://models/v7/model.h5 -> ai_models/type_model.h5",
 			},
-			`input "assets": must not have a path that the input "shared" names: take ai_models out of "shared", and name there the other files in it that must stay, if any; ` +
-				`an asset belongs to its release, so that a rollback brings back the one before, and is downloaded only when it changes (got "s3://models/v7/model.h5 -> ai_models/type_model.h5")`,
+			`input "assets": must not have a path that the input "shared" names: take ai_models out of "shared", ` +
+				`and name there the other files in it that must stay, if any; an asset belongs to its release, ` +
+				`so that a rollback brings back the one before, and is downloaded only when it changes ` +
+				`(got "s3://models/v7/model.h5 -> ai_models/type_model.h5")`,
 		},
 		{
 			"an asset that is shared itself", plain, nil,
 			map[string]string{"shared": "model.h5", "assets": "s3://models/model.h5 -> ./model.h5"},
-			`input "assets": must not have a path that the input "shared" names: take model.h5 out of "shared", and name there the other files in it that must stay, if any; ` +
-				`an asset belongs to its release, so that a rollback brings back the one before, and is downloaded only when it changes (got "s3://models/model.h5 -> ./model.h5")`,
+			`input "assets": must not have a path that the input "shared" names: take model.h5 out of "shared", ` +
+				`and name there the other files in it that must stay, if any; an asset belongs to its release, ` +
+				`so that a rollback brings back the one before, and is downloaded only when it changes ` +
+				`(got "s3://models/model.h5 -> ./model.h5")`,
 		},
 		{
 			"an asset where a shared path needs a folder", plain, nil,
 			map[string]string{"shared": "data/uploads", "assets": "s3://models/x -> data"},
-			`input "assets": must not have a file at data, which the input "shared" needs as a folder for data/uploads: choose another path for one of them (got "s3://models/x -> data")`,
+			`input "assets": must not have a file at data, which the input "shared" needs as a folder for ` +
+				`data/uploads: choose another path for one of them (got "s3://models/x -> data")`,
 		},
 		{
 			"one fault has one line", plain, nil,
 			map[string]string{"username": "Bad User"},
-			`input "username": must be a login name of at most 32 of a-z, 0-9, . _ and -, not beginning with a digit or - (got "Bad User")`,
+			`input "username": must be a login name of at most 32 of a-z, 0-9, . _ and -, ` +
+				`not beginning with a digit or - (got "Bad User")`,
 		},
 		{
 			"all at once, in the order of action.yml", "",
@@ -694,7 +721,8 @@ input "assets": must have a path within the release, without ".." and not beginn
 			`input "host": must be [user@]host[:port], the host a DNS name or an IP address (got "a b")
 input "username": must be a login name of at most 32 of a-z, 0-9, . _ and -, not beginning with a digit or - (got "A")
 input "port": must be a port from 1 to 65535 (got "x")
-input "key": is required: pass the private key, such as ${{ secrets.DEPLOY_KEY }} (a secret that does not exist, or that a workflow from a fork may not see, is empty)
+input "key": is required: pass the private key, such as ${{ secrets.DEPLOY_KEY }} ` +
+				`(a secret that does not exist, or that a workflow from a fork may not see, is empty)
 input "fingerprint": ` + fingerprintFault(t) + `
 input "timeout": must have a unit: write "5s" (got "5")
 input "repository": must be "owner/name", without a server and without .git (got "r")

@@ -60,15 +60,30 @@ func TestHTTPS(t *testing.T) {
 			"https": "you@example.com", "server-name": "www.example.com", "acme-server": "https://ca.intern:14000/dir",
 		}, "", HTTPS{Mail: "you@example.com", Server: "https://ca.intern:14000/dir"}},
 		{"off", map[string]string{"https": "off"}, "", HTTPS{Off: true}},
-		{"a wildcard", map[string]string{"https": "you@example.com", "server-name": "*.example.com"}, `"*.example.com" is none`, HTTPS{}},
-		{"an address", map[string]string{"https": "you@example.com", "server-name": "203.0.113.7"}, `"203.0.113.7" is none`, HTTPS{}},
+		{
+			"a wildcard",
+			map[string]string{"https": "you@example.com", "server-name": "*.example.com"},
+			`"*.example.com" is none`,
+			HTTPS{},
+		},
+		{
+			"an address",
+			map[string]string{"https": "you@example.com", "server-name": "203.0.113.7"},
+			`"203.0.113.7" is none`,
+			HTTPS{},
+		},
 		{
 			"an address of IPv6",
 			map[string]string{"https": "you@example.com", "server-name": "[2001:db8::7]"},
 			`"[2001:db8::7]" is none`,
 			HTTPS{},
 		},
-		{"a bare name", map[string]string{"https": "you@example.com", "server-name": "localhost"}, `"localhost" is none`, HTTPS{}},
+		{
+			"a bare name",
+			map[string]string{"https": "you@example.com", "server-name": "localhost"},
+			`"localhost" is none`,
+			HTTPS{},
+		},
 		{"several hosts", map[string]string{
 			"https": "you@example.com", "server-name": "www.example.com", "host": "a.example.com,b.example.com",
 		}, "is for one host, since the authority asks the name", HTTPS{}},
@@ -89,7 +104,12 @@ func TestHTTPS(t *testing.T) {
 				"hsts": "300",
 			}, "", HTTPS{Certificate: chain, Key: Secret(key), HSTS: "300"},
 		},
-		{"no key", map[string]string{"tls-certificate": chain}, `input "tls-key": has to be given with tls-certificate`, HTTPS{}},
+		{
+			"no key",
+			map[string]string{"tls-certificate": chain},
+			`input "tls-key": has to be given with tls-certificate`,
+			HTTPS{},
+		},
 		{
 			"another's key",
 			map[string]string{"tls-certificate": chain, "tls-key": other},
@@ -119,7 +139,12 @@ func TestHTTPS(t *testing.T) {
 				"tls-certificate": chain + "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n", "tls-key": key,
 			}, "one of its blocks is none", HTTPS{},
 		},
-		{"one that has expired", map[string]string{"tls-certificate": old, "tls-key": oldKey}, "has expired: it was valid until ", HTTPS{}},
+		{
+			"one that has expired",
+			map[string]string{"tls-certificate": old, "tls-key": oldKey},
+			"has expired: it was valid until ",
+			HTTPS{},
+		},
 		{
 			"another name",
 			map[string]string{"tls-certificate": chain, "tls-key": key, "server-name": "blog.example"},

@@ -269,7 +269,8 @@ func TestParseTakes(t *testing.T) {
 			"health-path": "/live?deep=1&x=%20", "health-status": "204",
 			"health-body": `"ok": true`, "health-host": "a.example.com:8443",
 		}, func(in *Inputs) {
-			in.Health.Path, in.Health.Status, in.Health.Body, in.Health.Host = "/live?deep=1&x=%20", 204, `"ok": true`, "a.example.com:8443"
+			in.Health.Path, in.Health.Status, in.Health.Body, in.Health.Host = "/live?deep=1&x=%20", 204,
+				`"ok": true`, "a.example.com:8443"
 		}},
 		{
 			"server names",

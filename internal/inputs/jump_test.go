@@ -73,7 +73,8 @@ func TestCertificate(t *testing.T) {
 	}
 	cert.ValidBefore = 1
 	_, err = Parse(with(runner(key), map[string]string{"certificate": sign()}))
-	if want := `input "certificate": the certificate has expired: it was valid until 1970-01-01T00:00:01Z`; err == nil || err.Error() != want {
+	if want := `input "certificate": the certificate has expired: it was valid until 1970-01-01T00:00:01Z`; err == nil ||
+		err.Error() != want {
 		t.Errorf("Parse: %v, want %s", err, want)
 	}
 	other, _ := newKey(t, "")

@@ -13,7 +13,8 @@ func TestTheCommitThatIsLive(t *testing.T) {
 		}
 	}
 	p := &parser{in: &Inputs{}, values: map[string]string{"source": Workspace}}
-	if err := setRef(p, "live"); err == nil || !strings.Contains(err.Error(), "must not be live where the source is workspace") {
+	if err := setRef(p, "live"); err == nil ||
+		!strings.Contains(err.Error(), "must not be live where the source is workspace") {
 		t.Errorf("%v", err)
 	}
 }

@@ -57,21 +57,25 @@ func TestSchedule(t *testing.T) {
 func TestScheduleRefusesWhatIsNoTime(t *testing.T) {
 	key, _ := newKey(t, "")
 	for value, want := range map[string]string{
-		"nightly":                                  "line 1: must be NAME: CRON COMMAND, such as nightly: 0 3 * * * python",
-		"nightly: 0 3 * * *":                       "line 1: must have five fields",
-		"nightly: 0 3 * *":                         "line 1: must have five fields",
-		"nightly:":                                 "line 1: must have five fields",
-		"# a\n\nnightly: @daily":                   "line 3: must have five fields",
-		"nightly: @noon run":                       `line 1: must be @hourly, @daily, @weekly, @monthly, @yearly or the five fields of cron`,
-		"nightly: @reboot run":                     "line 1: @reboot is no time: what runs all the while is for the input processes",
-		"Nightly: 0 3 * * * run":                   "line 1: the name must begin with a letter",
-		"../x: 0 3 * * * run":                      "line 1: the name must begin",
-		"a: 0 3 * * * run\na: 0 4 * * * run":       "line 2: a is there twice",
-		"a: 60 3 * * * run":                        "line 1: the minute must be *, a number from 0 to 59, a range",
-		"a: 0 24 * * * run":                        "line 1: the hour must be *, a number from 0 to 23",
-		"a: 0 3 0 * * run":                         "line 1: the day of the month must be *, a number from 1 to 31",
-		"a: 0 3 * 13 * run":                        "line 1: the month must be *, a number from 1 to 12 or a name such as feb",
-		"a: 0 3 * * 8 run":                         "line 1: the day of the week must be *, a number from 0 to 7 or a name such as mon",
+		"nightly":                "line 1: must be NAME: CRON COMMAND, such as nightly: 0 3 * * * python",
+		"nightly: 0 3 * * *":     "line 1: must have five fields",
+		"nightly: 0 3 * *":       "line 1: must have five fields",
+		"nightly:":               "line 1: must have five fields",
+		"# a\n\nnightly: @daily": "line 3: must have five fields",
+		"nightly: @noon run": `line 1: must be @hourly, @daily, @weekly, @monthly, @yearly ` +
+			`or the five fields of cron`,
+		"nightly: @reboot run": "line 1: @reboot is no time: what runs all the while " +
+			"is for the input processes",
+		"Nightly: 0 3 * * * run":             "line 1: the name must begin with a letter",
+		"../x: 0 3 * * * run":                "line 1: the name must begin",
+		"a: 0 3 * * * run\na: 0 4 * * * run": "line 2: a is there twice",
+		"a: 60 3 * * * run":                  "line 1: the minute must be *, a number from 0 to 59, a range",
+		"a: 0 24 * * * run":                  "line 1: the hour must be *, a number from 0 to 23",
+		"a: 0 3 0 * * run":                   "line 1: the day of the month must be *, a number from 1 to 31",
+		"a: 0 3 * 13 * run": "line 1: the month must be *, a number from 1 to 12 " +
+			"or a name such as feb",
+		"a: 0 3 * * 8 run": "line 1: the day of the week must be *, a number from 0 to 7 " +
+			"or a name such as mon",
 		"a: 5-1 3 * * * run":                       "line 1: the minute must be",
 		"a: */0 3 * * * run":                       "line 1: the minute must be",
 		"a: */x 3 * * * run":                       "line 1: the minute must be",

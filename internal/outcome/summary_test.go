@@ -65,8 +65,9 @@ func examples() map[string]struct {
 	}
 	host := HostResult{
 		Host: "ubuntu@203.0.113.7", Outcome: Deployed, Release: "20261123T101500Z-1a2b3c4",
-		Commit: commit, Subject: "Fix the basket", CommitURL: page + "/commit/" + commit, PreviousRelease: "20261122T090000Z-aaaaaaa",
-		ActivePort: 8081, PreviousPort: 8080, SwitchedAt: &at, Live: 3300, Boot: 1380, Drained: 800,
+		Commit: commit, Subject: "Fix the basket", CommitURL: page + "/commit/" + commit,
+		PreviousRelease: "20261122T090000Z-aaaaaaa", ActivePort: 8081, PreviousPort: 8080, SwitchedAt: &at,
+		Live: 3300, Boot: 1380, Drained: 800,
 		Serving: "20261123T101500Z-1a2b3c4 on port 8081 serves", Retired: "20261122T090000Z-aaaaaaa", WasDrained: true,
 	}
 	old := host

@@ -67,7 +67,8 @@ func redactedText(secrets []string, text string) string {
 
 // Whatever others write, it stays one line of text, one span of code, or one block in the summary.
 func FuzzMarkdown(f *testing.F) {
-	for _, text := range append(slices.Clone(hostile), "```\n# out", "<script>", "a|b\n|c|", "[x](javascript:alert(1))", "![](x)", "<!--", "@team #1 GH-1 https://x", "$$x$$", "`` ` ``", "\\`") {
+	for _, text := range append(slices.Clone(hostile), "```\n# out", "<script>", "a|b\n|c|", "[x](javascript:alert(1))",
+		"![](x)", "<!--", "@team #1 GH-1 https://x", "$$x$$", "`` ` ``", "\\`") {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

@@ -77,7 +77,8 @@ func TestManifest(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, "empty"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	const x, none = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+	const x, none = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881",
+		"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 	o := Options{Workspace: dir, Path: ".", Exclude: exclude.Patterns{"cache/"}}
 	got := strings.Join(lines(readTree(t, o)), "\n")
 	for _, want := range []string{

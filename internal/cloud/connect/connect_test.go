@@ -45,7 +45,8 @@ func TestAKeyIsLetIn(t *testing.T) {
 func TestRefusalsNameWhatToDo(t *testing.T) {
 	for _, tt := range []struct{ code, message, want string }{
 		{
-			"AccessDeniedException", "User: x is not authorized to perform: ec2-instance-connect:SendSSHPublicKey on resource: y",
+			"AccessDeniedException",
+			"User: x is not authorized to perform: ec2-instance-connect:SendSSHPublicKey on resource: y",
 			`the role must be allowed ec2-instance-connect:SendSSHPublicKey on the instance, for the user "ubuntu"`,
 		},
 		{"AuthException", "", "the role must be allowed ec2-instance-connect:SendSSHPublicKey"},

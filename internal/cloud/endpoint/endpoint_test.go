@@ -34,14 +34,14 @@ type network struct {
 }
 
 func instance(id, vpc, subnet string) string {
-	return fmt.Sprintf("<item><instancesSet><item><instanceId>%s</instanceId><vpcId>%s</vpcId><subnetId>%s</subnetId></item>"+
-		"</instancesSet></item>", id, vpc, subnet)
+	return fmt.Sprintf("<item><instancesSet><item><instanceId>%s</instanceId><vpcId>%s</vpcId>"+
+		"<subnetId>%s</subnetId></item></instancesSet></item>", id, vpc, subnet)
 }
 
 func listed(id, state, vpc, subnet string) string {
-	return fmt.Sprintf("<item><instanceConnectEndpointId>%s</instanceConnectEndpointId><state>%s</state><stateMessage>As AWS "+
-		"says.</stateMessage><dnsName>%s.example.com</dnsName><vpcId>%s</vpcId><subnetId>%s</subnetId></item>", id, state, id, vpc,
-		subnet)
+	return fmt.Sprintf("<item><instanceConnectEndpointId>%s</instanceConnectEndpointId><state>%s</state>"+
+		"<stateMessage>As AWS says.</stateMessage><dnsName>%s.example.com</dnsName><vpcId>%s</vpcId>"+
+		"<subnetId>%s</subnetId></item>", id, state, id, vpc, subnet)
 }
 
 // newNetwork has an instance i-1, at a target.
@@ -124,8 +124,9 @@ func TestSSHGoesThroughATunnel(t *testing.T) {
 	defer func() { _ = client.Close() }()
 	sent := bytes.Repeat([]byte("0123456789abcdef"), 300_000)
 	var back bytes.Buffer
-	if err := client.Run(t.Context(), remote.Command{Line: "cat", Stdin: bytes.NewReader(sent), Stdout: &back}); err != nil ||
-		!bytes.Equal(sent, back.Bytes()) {
+	if err := client.Run(t.Context(), remote.Command{
+		Line: "cat", Stdin: bytes.NewReader(sent), Stdout: &back,
+	}); err != nil || !bytes.Equal(sent, back.Bytes()) {
 		t.Errorf("%d of %d bytes came back, %v", back.Len(), len(sent), err)
 	}
 	eventually(t, "signs of life pass", func() bool { return sshd.Keepalives() > 2 })
@@ -137,8 +138,8 @@ func TestSSHGoesThroughATunnel(t *testing.T) {
 	}
 	n.End("The tunnel is too old")
 	<-client.Done()
-	if err := client.Err(); !strings.Contains(err.Error(), "the endpoint eice-0123456789abcdef0 has ended the connection: The "+
-		"tunnel is too old") {
+	if err := client.Err(); !strings.Contains(err.Error(), "the endpoint eice-0123456789abcdef0 has ended the "+
+		"connection: The tunnel is too old") {
 		t.Errorf("err = %v", err)
 	}
 
@@ -200,11 +201,15 @@ func TestWhyThereIsNoTunnel(t *testing.T) {
 			do: func(n *network) {
 				n.Refuses = func(string) (int, string, string) { return 400, "InvalidParameter", "The specified RemotePort" }
 			},
-			want: []string{"the endpoint eice-0123456789abcdef0 refuses to connect to 10.0.0.7: status 400, InvalidParameter, The"},
+			want: []string{
+				"the endpoint eice-0123456789abcdef0 refuses to connect to 10.0.0.7: status 400, InvalidParameter, The",
+			},
 		},
 		{
-			name: "full", do: func(n *network) { n.Refuses = func(string) (int, string, string) { return 429, "", "" } }, passes: true,
-			want: []string{"takes no connection at the moment, as when there are 20 (status 429)"},
+			name:   "full",
+			do:     func(n *network) { n.Refuses = func(string) (int, string, string) { return 429, "", "" } },
+			passes: true,
+			want:   []string{"takes no connection at the moment, as when there are 20 (status 429)"},
 		},
 		{
 			name: "nobody listens on the instance", passes: true, do: func(*network) {},
@@ -295,12 +300,14 @@ func TestWhichEndpointIsTaken(t *testing.T) {
 	}{
 		{
 			name: "of the subnet", instances: one, want: "eice-3",
-			endpoints: listed("eice-1", "create-complete", "vpc-2", "subnet-1") + listed("eice-2", "create-complete", "vpc-1", "subnet-2") +
+			endpoints: listed("eice-1", "create-complete", "vpc-2", "subnet-1") +
+				listed("eice-2", "create-complete", "vpc-1", "subnet-2") +
 				listed("eice-3", "update-in-progress", "vpc-1", "subnet-1"),
 		},
 		{
 			name: "of another subnet", instances: one, want: "eice-2",
-			endpoints: listed("eice-4", "create-complete", "vpc-1", "subnet-3") + listed("eice-2", "create-complete", "vpc-1", "subnet-2") +
+			endpoints: listed("eice-4", "create-complete", "vpc-1", "subnet-3") +
+				listed("eice-2", "create-complete", "vpc-1", "subnet-2") +
 				listed("eice-3", "delete-in-progress", "vpc-1", "subnet-1"),
 		},
 		{

@@ -38,17 +38,19 @@ func open(t *testing.T, answer func(w http.ResponseWriter, r *http.Request)) *Gr
 // no is an error of EC2's.
 func no(w http.ResponseWriter, code, message string) {
 	w.WriteHeader(http.StatusBadRequest)
-	_, _ = fmt.Fprintf(w, "<Response><Errors><Error><Code>%s</Code><Message>%s</Message></Error></Errors></Response>", code,
-		message)
+	_, _ = fmt.Fprintf(w, "<Response><Errors><Error><Code>%s</Code><Message>%s</Message></Error></Errors></Response>",
+		code, message)
 }
 
-const described = `<DescribeSecurityGroupRulesResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><securityGroupRuleSet>%s
+const described = `<DescribeSecurityGroupRulesResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/">` +
+	`<securityGroupRuleSet>%s
 </securityGroupRuleSet>%s</DescribeSecurityGroupRulesResponse>`
 
 func item(id, protocol string, from, to int, cidr, description string) string {
-	return fmt.Sprintf(`<item><securityGroupRuleId>%s</securityGroupRuleId><groupId>sg-1</groupId><isEgress>false</isEgress>
-<ipProtocol>%s</ipProtocol><fromPort>%d</fromPort><toPort>%d</toPort>%s<description>%s</description></item>`, id, protocol, from,
-		to, cidr, description)
+	return fmt.Sprintf(`<item><securityGroupRuleId>%s</securityGroupRuleId><groupId>sg-1</groupId>`+
+		`<isEgress>false</isEgress>
+<ipProtocol>%s</ipProtocol><fromPort>%d</fromPort><toPort>%d</toPort>%s<description>%s</description></item>`,
+		id, protocol, from, to, cidr, description)
 }
 
 func TestRulesOfAllPages(t *testing.T) {
@@ -71,7 +73,8 @@ func TestRulesOfAllPages(t *testing.T) {
 		{"sgr-1", 22, netip.MustParsePrefix("203.0.113.7/32"), "one"},
 		{"sgr-5", 2222, netip.MustParsePrefix("2001:db8::/64"), "two"},
 	}
-	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); err != nil || diff != "" {
+	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); err != nil ||
+		diff != "" {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
 	}
 }
@@ -110,7 +113,8 @@ func TestARuleThatIsThereAlready(t *testing.T) {
 					no(w, "InvalidPermission.Duplicate", "the specified rule already exists")
 					return
 				}
-				_, _ = fmt.Fprintf(w, described, item("sgr-1", "tcp", 22, 22, "<cidrIpv4>203.0.113.7/32</cidrIpv4>", tt.description), "")
+				_, _ = fmt.Fprintf(w, described,
+					item("sgr-1", "tcp", 22, 22, "<cidrIpv4>203.0.113.7/32</cidrIpv4>", tt.description), "")
 			})
 			rule, err := g.Allow(t.Context(), Rule{Port: 22, From: netip.MustParsePrefix("203.0.113.7/32"), Description: "mine"})
 			if rule.ID != tt.id || (tt.id == "") != errors.Is(err, ErrThere) {
@@ -138,11 +142,16 @@ func TestRevokingWhatIsGoneIsDone(t *testing.T) {
 
 func TestRefusalsNameWhatToDo(t *testing.T) {
 	for _, tt := range []struct{ code, message, want string }{
-		{"InvalidGroup.NotFound", "The security group 'sg-1' does not exist", "there is no security group sg-1 in this region"},
+		{
+			"InvalidGroup.NotFound", "The security group 'sg-1' does not exist",
+			"there is no security group sg-1 in this region",
+		},
 		{"RulesPerSecurityGroupLimitExceeded", "The maximum number of rules", "has as many rules as it may have"},
 		{
-			"UnauthorizedOperation", "You are not authorized to perform this operation. User: arn:aws:sts::1:assumed-role/x is not " +
-				"authorized to perform: ec2:AuthorizeSecurityGroupIngress on resource: arn:aws:ec2:x because no policy allows it.",
+			"UnauthorizedOperation",
+			"You are not authorized to perform this operation. User: arn:aws:sts::1:assumed-role/x is not " +
+				"authorized to perform: ec2:AuthorizeSecurityGroupIngress on resource: arn:aws:ec2:x because no " +
+				"policy allows it.",
 			"the role must be allowed ec2:AuthorizeSecurityGroupIngress",
 		},
 	} {

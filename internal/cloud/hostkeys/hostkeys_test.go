@@ -65,7 +65,9 @@ func TestKeysOfTheConsole(t *testing.T) {
 			}
 		})
 	}
-	account := answers(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<R><output>?</output></R>") })
+	account := answers(t, func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "<R><output>?</output></R>")
+	})
 	if _, err := Console(t.Context(), account, "i-1"); err == nil || !strings.Contains(err.Error(), "can't be read") {
 		t.Error(err)
 	}
@@ -77,7 +79,10 @@ func TestKeysOfAParameter(t *testing.T) {
 		status       int
 		want         string // the keys, or the error
 	}{
-		{"two keys", `{"Parameter": {"Value": "ssh-rsa AAAAB3\n\nssh-ed25519 AAAAC3 root@ip\n"}}`, 200, "ssh-rsa AAAAB3|ssh-ed25519 AAAAC3 root@ip"},
+		{
+			"two keys", `{"Parameter": {"Value": "ssh-rsa AAAAB3\n\nssh-ed25519 AAAAC3 root@ip\n"}}`, 200,
+			"ssh-rsa AAAAB3|ssh-ed25519 AAAAC3 root@ip",
+		},
 		{"nothing", `{"Parameter": {"Value": " "}}`, 200, "parameter /host-keys/i-1 is empty"},
 		{"none", `{"__type": "ParameterNotFound"}`, 400, "there is no parameter /host-keys/i-1"},
 		{

@@ -39,12 +39,14 @@ func no(code, message string) (status int, text string) {
 }
 
 func listed(next string, items ...string) string {
-	return "<DescribeImagesResponse><imagesSet>" + strings.Join(items, "") + "</imagesSet>" + next + "</DescribeImagesResponse>"
+	return "<DescribeImagesResponse><imagesSet>" + strings.Join(items, "") + "</imagesSet>" + next +
+		"</DescribeImagesResponse>"
 }
 
 func item(id, state, made, disks string) string {
 	return fmt.Sprintf(`<item><imageId>%s</imageId><imageState>%s</imageState><creationDate>%s</creationDate><tagSet><item>
-<key>app</key><value>shop</value></item></tagSet><blockDeviceMapping>%s</blockDeviceMapping></item>`, id, state, made, disks)
+<key>app</key><value>shop</value></item></tagSet><blockDeviceMapping>%s</blockDeviceMapping></item>`,
+		id, state, made, disks)
 }
 
 func disk(snapshot string, encrypted bool) string {
@@ -91,7 +93,10 @@ func TestHowAnImageIsNow(t *testing.T) {
 		{name: "not known yet", code: "InvalidAMIID.NotFound", want: Image{ID: "ami-1"}},
 		{name: "not known any more", code: "InvalidAMIID.Unavailable", want: Image{ID: "ami-1"}},
 		{name: "nobody says", text: listed(""), want: Image{ID: "ami-1"}},
-		{name: "denied", code: "UnauthorizedOperation", want: Image{ID: "ami-1"}, wrong: "must be allowed ec2:DescribeImages"},
+		{
+			name: "denied", code: "UnauthorizedOperation", want: Image{ID: "ami-1"},
+			wrong: "must be allowed ec2:DescribeImages",
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			i := open(t, func(_ string, form url.Values) (int, string) {

@@ -63,7 +63,8 @@ func (f *fakeAWS) answer(action string, form url.Values) (status int, text strin
 		f.versions[template] = append(f.versions[template], Version{
 			number, form.Get("LaunchTemplateData.ImageId"), form.Get("VersionDescription") + " of " + form.Get("SourceVersion"),
 		})
-		return 200, fmt.Sprintf("<R><launchTemplateVersion><versionNumber>%d</versionNumber></launchTemplateVersion></R>", number)
+		return 200, fmt.Sprintf("<R><launchTemplateVersion><versionNumber>%d</versionNumber>"+
+			"</launchTemplateVersion></R>", number)
 	case "ModifyLaunchTemplate":
 		f.defaults[template], _ = strconv.Atoi(form.Get("SetDefaultVersion"))
 	case "UpdateAutoScalingGroup":
@@ -77,8 +78,8 @@ func (f *fakeAWS) answer(action string, form url.Values) (status int, text strin
 }
 
 func (f *fakeAWS) group(name, version string) {
-	f.groups[name] = "<member><AutoScalingGroupName>" + name + "</AutoScalingGroupName><LaunchTemplate><LaunchTemplateId>" +
-		"lt-1</LaunchTemplateId><LaunchTemplateName>web</LaunchTemplateName><Version>" + version +
+	f.groups[name] = "<member><AutoScalingGroupName>" + name + "</AutoScalingGroupName><LaunchTemplate>" +
+		"<LaunchTemplateId>lt-1</LaunchTemplateId><LaunchTemplateName>web</LaunchTemplateName><Version>" + version +
 		"</Version></LaunchTemplate></member>"
 }
 
@@ -132,7 +133,8 @@ func TestGroupsLaunchAnImage(t *testing.T) {
 		},
 		{
 			name: "the latest one, which another names by its number", versions: 3,
-			groups: map[string]string{"api": Latest, "web": "3"}, made: []string{"mine of 3"}, standard: 1, updated: []string{"web 4"},
+			groups: map[string]string{"api": Latest, "web": "3"},
+			made:   []string{"mine of 3"}, standard: 1, updated: []string{"web 4"},
 			said: []string{"web launches it by version 4 of lt-1", "api launches it by version 4 of lt-1"},
 		},
 	} {
@@ -193,7 +195,8 @@ const mixed = `<member><AutoScalingGroupName>web</AutoScalingGroupName><MixedIns
     <Overrides>
       <member><InstanceType>t3.small</InstanceType><WeightedCapacity>2</WeightedCapacity></member>
       <member><InstanceRequirements><VCpuCount><Min>2</Min></VCpuCount>
-        <CpuManufacturers><member>amd</member><member>intel</member></CpuManufacturers></InstanceRequirements>%s</member>
+        <CpuManufacturers><member>amd</member><member>intel</member></CpuManufacturers>` +
+	`</InstanceRequirements>%s</member>
     </Overrides>
   </LaunchTemplate>
   <InstancesDistribution><OnDemandBaseCapacity>1</OnDemandBaseCapacity><SpotMaxPrice/></InstancesDistribution>

@@ -9,11 +9,14 @@ import (
 
 func TestHooksAtLaunches(t *testing.T) {
 	a := &fakeAWS{hooks: `<member><LifecycleHookName>deploy</LifecycleHookName><DefaultResult>ABANDON</DefaultResult>
-<LifecycleTransition>autoscaling:EC2_INSTANCE_LAUNCHING</LifecycleTransition><HeartbeatTimeout>3600</HeartbeatTimeout></member>
+<LifecycleTransition>autoscaling:EC2_INSTANCE_LAUNCHING</LifecycleTransition>` +
+		`<HeartbeatTimeout>3600</HeartbeatTimeout></member>
 <member><LifecycleHookName>logs</LifecycleHookName><DefaultResult>CONTINUE</DefaultResult>
-<LifecycleTransition>autoscaling:EC2_INSTANCE_TERMINATING</LifecycleTransition><HeartbeatTimeout>60</HeartbeatTimeout></member>
+<LifecycleTransition>autoscaling:EC2_INSTANCE_TERMINATING</LifecycleTransition>` +
+		`<HeartbeatTimeout>60</HeartbeatTimeout></member>
 <member><LifecycleHookName>warm</LifecycleHookName><DefaultResult>CONTINUE</DefaultResult>
-<LifecycleTransition>autoscaling:EC2_INSTANCE_LAUNCHING</LifecycleTransition><HeartbeatTimeout>30</HeartbeatTimeout></member>`}
+<LifecycleTransition>autoscaling:EC2_INSTANCE_LAUNCHING</LifecycleTransition>` +
+		`<HeartbeatTimeout>30</HeartbeatTimeout></member>`}
 	f := a.finder(t)
 	got, err := f.Hooks(t.Context(), "web")
 	want := []Hook{{"web", "deploy", false, time.Hour}, {"web", "warm", true, 30 * time.Second}}

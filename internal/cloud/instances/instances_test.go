@@ -41,7 +41,8 @@ func (a *fakeAWS) finder(t *testing.T) *Finder {
 				a.hooks+"</LifecycleHooks></DescribeLifecycleHooksResult></DescribeLifecycleHooksResponse>")
 			return
 		}
-		_, _ = io.WriteString(w, "<DescribeInstancesResponse>"+a.pages[r.Form.Get("NextToken")]+"</DescribeInstancesResponse>")
+		_, _ = io.WriteString(w, "<DescribeInstancesResponse>"+a.pages[r.Form.Get("NextToken")]+
+			"</DescribeInstancesResponse>")
 	}))
 	t.Cleanup(server.Close)
 	for name, value := range map[string]string{
@@ -61,9 +62,10 @@ func (a *fakeAWS) finder(t *testing.T) *Finder {
 
 func instance(id, zone, state string) string {
 	return fmt.Sprintf("<item><instanceId>%s</instanceId><instanceState><name>%s</name></instanceState><placement>"+
-		"<availabilityZone>%s</availabilityZone></placement><privateIpAddress>10.0.0.7</privateIpAddress><ipAddress>192.0.2.7"+
-		"</ipAddress><networkInterfaceSet><item><ipv6AddressesSet><item><ipv6Address>2001:db8::7</ipv6Address></item>"+
-		"</ipv6AddressesSet></item></networkInterfaceSet></item>", id, state, zone)
+		"<availabilityZone>%s</availabilityZone></placement><privateIpAddress>10.0.0.7</privateIpAddress>"+
+		"<ipAddress>192.0.2.7</ipAddress><networkInterfaceSet><item><ipv6AddressesSet><item>"+
+		"<ipv6Address>2001:db8::7</ipv6Address></item></ipv6AddressesSet></item></networkInterfaceSet></item>",
+		id, state, zone)
 }
 
 // reservations is a page of instances.
@@ -85,7 +87,9 @@ func members(states ...string) string {
 
 func TestInstancesOfAllPagesInOrder(t *testing.T) {
 	a := &fakeAWS{
-		group: fmt.Sprintf(members("InService", "Standby", "Pending:Wait", "Terminating:Wait", "Warmed:Stopped", "Pending"), ""),
+		group: fmt.Sprintf(members(
+			"InService", "Standby", "Pending:Wait", "Terminating:Wait", "Warmed:Stopped", "Pending",
+		), ""),
 		pages: map[string]string{
 			"":  reservations("2", instance("i-2", "b", "running"), instance("i-0", "b", "running")),
 			"2": reservations("", instance("i-9", "a", "running"), instance("i-8", "a", "shutting-down")),
@@ -180,7 +184,8 @@ func TestANamedInstanceWithoutTheTag(t *testing.T) {
 	a := &fakeAWS{pages: map[string]string{"": reservations("")}}
 	f := a.finder(t)
 	line := Wanted{Text: "i-0 tag:A=b", ID: "i-0", Tags: [][2]string{{"A", "b"}}}
-	if _, err := f.Find(t.Context(), []Wanted{line}); err == nil || !strings.Contains(err.Error(), "there is no instance i-0") {
+	if _, err := f.Find(t.Context(), []Wanted{line}); err == nil ||
+		!strings.Contains(err.Error(), "there is no instance i-0") {
 		t.Errorf("err = %v", err)
 	}
 	if len(a.asked) != 2 || a.asked[1].Get("Filter.2.Name") != "" {

@@ -111,7 +111,8 @@ func TestWhatASecretHolds(t *testing.T) {
 func TestParametersThatCannotBeVariables(t *testing.T) {
 	for want, answer := range map[string]string{
 		"there is no parameter below that path in region eu-central-1": `{"Parameters": []}`,
-		"ssm:/shop/a/KEY and ssm:/shop/b/KEY would be one variable": `{"Parameters": [{"Name": "/shop/a/KEY", "Value": "hunter2"},
+		"ssm:/shop/a/KEY and ssm:/shop/b/KEY would be one variable": `{"Parameters": [` +
+			`{"Name": "/shop/a/KEY", "Value": "hunter2"},
 			{"Name": "/shop/b/KEY", "Value": "hunter2"}]}`,
 	} {
 		store := open(t, func(w http.ResponseWriter, _ *http.Request) { says(w, 200, answer) })

@@ -34,7 +34,8 @@ func says(status int, text string) http.HandlerFunc {
 }
 
 func refusal(code, message string) string {
-	return "<Response><Errors><Error><Code>" + code + "</Code><Message>" + message + "</Message></Error></Errors></Response>"
+	return "<Response><Errors><Error><Code>" + code + "</Code><Message>" + message +
+		"</Message></Error></Errors></Response>"
 }
 
 func TestRefusalsNameWhatToDo(t *testing.T) {
@@ -46,9 +47,9 @@ func TestRefusalsNameWhatToDo(t *testing.T) {
 	}{
 		{
 			"no permission, as EC2 says it", 403,
-			refusal("UnauthorizedOperation", "You are not authorized to perform this operation. User: arn:aws:iam::1:user/x is not "+
-				"authorized to perform: ec2:DescribeInstances because no identity-based policy allows the "+
-				"ec2:DescribeInstances action"),
+			refusal("UnauthorizedOperation", "You are not authorized to perform this operation. "+
+				"User: arn:aws:iam::1:user/x is not authorized to perform: ec2:DescribeInstances because no "+
+				"identity-based policy allows the ec2:DescribeInstances action"),
 			`the role must be allowed ec2:DescribeInstances: put {"Effect": "Allow", "Action": "ec2:DescribeInstances", ` +
 				`"Resource": "*", "Condition": {"StringEquals": {"aws:RequestedRegion": "eu-central-1"}}} into its policy ` +
 				`(UnauthorizedOperation in region eu-central-1: You are`,
@@ -109,7 +110,8 @@ func TestAServiceThatTalksJSON(t *testing.T) {
 		}
 	}
 	answer = says(200, `{"Parameter": {"Value": "hunter2`)
-	if err := ask(); err == nil || strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), "can't be read") {
+	if err := ask(); err == nil || strings.Contains(err.Error(), "hunter2") ||
+		!strings.Contains(err.Error(), "can't be read") {
 		t.Errorf("half an answer: %v", err)
 	}
 	if err := c.AskJSON(t.Context(), SystemsManager, "GetParameter", func() {}, nil); err == nil {

@@ -35,8 +35,9 @@ const health = `<DescribeTargetHealthResponse xmlns="http://elasticloadbalancing
 </DescribeTargetHealthResponse>`
 
 func member(id, state, reason, description string) string {
-	return fmt.Sprintf("<member><HealthCheckPort>80</HealthCheckPort><Target><Id>%s</Id><Port>80</Port></Target><TargetHealth>"+
-		"<State>%s</State><Reason>%s</Reason><Description>%s</Description></TargetHealth></member>", id, state, reason, description)
+	return fmt.Sprintf("<member><HealthCheckPort>80</HealthCheckPort><Target><Id>%s</Id><Port>80</Port></Target>"+
+		"<TargetHealth><State>%s</State><Reason>%s</Reason><Description>%s</Description></TargetHealth></member>",
+		id, state, reason, description)
 }
 
 const bad = "Health checks failed with these codes: [500]"
@@ -53,7 +54,8 @@ func TestTargetsOfGroups(t *testing.T) {
 			_, _ = fmt.Fprintf(w, groups, "<member><TargetGroupArn>arn:"+name+"</TargetGroupArn><TargetGroupName>"+name+
 				"</TargetGroupName></member>")
 		case group == "arn:web" && r.FormValue("Targets.member.1.Id") == "":
-			_, _ = fmt.Fprintf(w, health, member("i-1", "healthy", "", "")+member("i-2", "unhealthy", "Target.ResponseCodeMismatch", bad))
+			_, _ = fmt.Fprintf(w, health, member("i-1", "healthy", "", "")+
+				member("i-2", "unhealthy", "Target.ResponseCodeMismatch", bad))
 		case group == "arn:api":
 			_, _ = fmt.Fprintf(w, health, member("10.0.0.1", "unused", "Target.NotInUse", ""))
 		case r.FormValue("Targets.member.1.Id") == "i-2" && r.FormValue("Targets.member.1.Port") == "80":
@@ -91,14 +93,18 @@ func TestGroupsThatAreNotToBeHad(t *testing.T) {
 		status     int
 		want       string
 	}{
-		{"none", "TargetGroupNotFound", 400, `there is no target group web in region eu-central-1: correct the input "target-group"`},
+		{
+			"none", "TargetGroupNotFound", 400,
+			`there is no target group web in region eu-central-1: correct the input "target-group"`,
+		},
 		{"no ARN of one", "ValidationError", 400, "there is no target group web"},
 		{"denied", "AccessDenied", 403, "the role must be allowed elasticloadbalancing:DescribeTargetGroups: put"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			b := open(t, func(w http.ResponseWriter, _ *http.Request) {
 				w.WriteHeader(tt.status)
-				_, _ = io.WriteString(w, "<ErrorResponse><Error><Code>"+tt.code+"</Code><Message>x</Message></Error></ErrorResponse>")
+				_, _ = io.WriteString(w, "<ErrorResponse><Error><Code>"+tt.code+
+					"</Code><Message>x</Message></Error></ErrorResponse>")
 			})
 			if _, err := b.Of(t.Context(), []string{"web"}); err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("err = %v, want %q", err, tt.want)
@@ -106,7 +112,8 @@ func TestGroupsThatAreNotToBeHad(t *testing.T) {
 		})
 	}
 	b := open(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintf(w, groups, "") })
-	if _, err := b.Of(t.Context(), []string{"web"}); err == nil || !strings.Contains(err.Error(), "there is no target group web") {
+	if _, err := b.Of(t.Context(), []string{"web"}); err == nil ||
+		!strings.Contains(err.Error(), "there is no target group web") {
 		t.Errorf("an empty answer: %v", err)
 	}
 	b = open(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintf(w, health, "") })
@@ -176,16 +183,18 @@ func TestStatusesThatAreWanted(t *testing.T) {
 }
 
 func TestIdleTimeouts(t *testing.T) {
-	const attributes = `<DescribeLoadBalancerAttributesResponse xmlns="http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/">
-<DescribeLoadBalancerAttributesResult><Attributes><member><Key>deletion_protection.enabled</Key><Value>false</Value></member>%s
+	const attributes = `<DescribeLoadBalancerAttributesResponse ` +
+		`xmlns="http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/">
+<DescribeLoadBalancerAttributesResult><Attributes><member><Key>deletion_protection.enabled</Key>` +
+		`<Value>false</Value></member>%s
 </Attributes></DescribeLoadBalancerAttributesResult></DescribeLoadBalancerAttributesResponse>`
 	asked := 0
 	b := open(t, func(w http.ResponseWriter, r *http.Request) {
 		switch arn := r.FormValue("LoadBalancerArn"); {
 		case r.FormValue("Action") == "DescribeTargetGroups":
 			_, _ = fmt.Fprintf(w, groups, "<member><TargetGroupArn>arn:web</TargetGroupArn>"+
-				"<TargetGroupName>web</TargetGroupName><LoadBalancerArns><member>arn:loadbalancer/app/front/1a</member><member>arn:loadbalancer/net/inner/2b</member>"+
-				"</LoadBalancerArns></member>")
+				"<TargetGroupName>web</TargetGroupName><LoadBalancerArns><member>arn:loadbalancer/app/front/1a</member>"+
+				"<member>arn:loadbalancer/net/inner/2b</member></LoadBalancerArns></member>")
 		case r.FormValue("Action") == "DescribeTargetHealth":
 			_, _ = fmt.Fprintf(w, health, member("i-1", "healthy", "", "")+member("i-2", "healthy", "", ""))
 		case arn == "arn:loadbalancer/app/front/1a":
@@ -208,7 +217,8 @@ func TestIdleTimeouts(t *testing.T) {
 	}
 	b = open(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusForbidden)
-		_, _ = io.WriteString(w, "<ErrorResponse><Error><Code>AccessDenied</Code><Message>x</Message></Error></ErrorResponse>")
+		_, _ = io.WriteString(w, "<ErrorResponse><Error><Code>AccessDenied</Code><Message>x</Message></Error>"+
+			"</ErrorResponse>")
 	})
 	if idles, err := b.Idles(t.Context(), found); err == nil || len(idles) != 0 ||
 		!strings.Contains(err.Error(), "elasticloadbalancing:DescribeLoadBalancerAttributes") {
