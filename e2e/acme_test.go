@@ -18,8 +18,10 @@ var renewals = flag.Int("renewals", 5, "how often TestACertificateIsGotAndRenewe
 // trusts, as with one of a company's own. Each challenge counts: none that was met is taken again.
 const anAuthority = `set -e
 mkdir -p /opt/ca && cd /opt/ca
-openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=intern -keyout ca.key -out ca.pem 2>/dev/null
-openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=localhost -keyout key.pem -out csr.pem 2>/dev/null
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=intern ` +
+	`-keyout ca.key -out ca.pem 2>/dev/null
+openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=localhost ` +
+	`-keyout key.pem -out csr.pem 2>/dev/null
 printf 'subjectAltName=DNS:localhost\n' >names
 openssl x509 -req -in csr.pem -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile names -out cert.pem 2>/dev/null
 cp ca.pem /usr/local/share/ca-certificates/intern.crt && update-ca-certificates >/dev/null 2>&1
@@ -32,7 +34,8 @@ systemd-run -q --unit names pebble-challtestsrv -defaultIPv4 HOST -defaultIPv6 '
   -dns01 127.0.0.1:8053 -management 127.0.0.1:8055
 systemd-run -q --unit authority -E PEBBLE_VA_NOSLEEP=1 -E PEBBLE_WFE_NONCEREJECT=0 -E PEBBLE_AUTHZREUSE=0 \
   pebble -config /opt/ca/pebble.json -dnsserver 127.0.0.1:8053
-timeout 60 bash -c 'until curl -fsS https://localhost:14000/dir && curl -fsSk https://localhost:15000/roots/0; do sleep 0.2; done' >/dev/null 2>&1`
+timeout 60 bash -c 'until curl -fsS https://localhost:14000/dir && curl -fsSk https://localhost:15000/roots/0; ` +
+	`do sleep 0.2; done' >/dev/null 2>&1`
 
 // withAuthority is such a host, and what its deployments have.
 func withAuthority(t *testing.T) (w *world.World, roots *x509.CertPool, with map[string]string) {
@@ -138,7 +141,8 @@ func TestNoCertificateCanBeHad(t *testing.T) {
 		{
 			"a name that leads elsewhere", "what answers for " + siteName + " on port 80 is not this site, says the authority",
 			func() {
-				w.Exec("echo 'server { listen 127.9.9.9:80; server_name elsewhere; }' >/etc/nginx/conf.d/elsewhere.conf; nginx -s reload")
+				w.Exec("echo 'server { listen 127.9.9.9:80; server_name elsewhere; }' >/etc/nginx/conf.d/elsewhere.conf; " +
+					"nginx -s reload")
 				names("clear-servfail", `{"host": "`+siteName+`"}`)
 				names("add-a", `{"host": "`+siteName+`", "addresses": ["127.9.9.9"]}`)
 			},
@@ -159,7 +163,8 @@ func TestNoCertificateCanBeHad(t *testing.T) {
 			w := w.In(t)
 			tt.come()
 			result := w.Deploy(w.Commit(nil), with)
-			world.Says(t, result, "::warning title=Could not secure::", tt.words, "the site stays plain HTTP until the next deployment")
+			world.Says(t, result, "::warning title=Could not secure::", tt.words,
+				"the site stays plain HTTP until the next deployment")
 			if result.Outputs["url"] != "http://"+siteName+"/" {
 				t.Errorf("url %q", result.Outputs["url"])
 			}
@@ -170,9 +175,11 @@ func TestNoCertificateCanBeHad(t *testing.T) {
 	world.Failed(t, w.Run(w.Job(w.Commit(nil), withOperation(with, "setup"))), "failed", "certbot got no certificate: ",
 		"put right what the authority says")
 	// The authority is back, without the accounts that it had; and the commit is the same.
-	w.Exec("rm -r /etc/letsencrypt/accounts" + strings.ReplaceAll(anAuthority[strings.LastIndex(anAuthority, "\nsystemd-run"):], "HOST", w.Host.IP))
+	w.Exec("rm -r /etc/letsencrypt/accounts" +
+		strings.ReplaceAll(anAuthority[strings.LastIndex(anAuthority, "\nsystemd-run"):], "HOST", w.Host.IP))
 	last := w.Commit(tellsHeaders(t))
-	w.Exec("curl -fsS -d '{\"host\": \"" + siteName + "\"}' http://127.0.0.1:8055/clear-a; rm /etc/nginx/conf.d/elsewhere.conf")
+	w.Exec("curl -fsS -d '{\"host\": \"" + siteName + "\"}' http://127.0.0.1:8055/clear-a; " +
+		"rm /etc/nginx/conf.d/elsewhere.conf")
 	w.Deploy(last, with)
 	securely(w, "600 root privkey1.pem")
 }

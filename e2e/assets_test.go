@@ -304,7 +304,10 @@ func TestAssetThatCannotBeHadLeavesTheOldVersion(t *testing.T) {
 		},
 		{
 			name: "no credentials", env: map[string]string{"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""},
-			words: []string{"resolve: no AWS credentials: give the input \"role-to-assume\", or run aws-actions/configure-aws-credentials"},
+			words: []string{
+				"resolve: no AWS credentials: give the input \"role-to-assume\", " +
+					"or run aws-actions/configure-aws-credentials",
+			},
 		},
 		{
 			name: "no region", env: map[string]string{"AWS_REGION": "", "AWS_DEFAULT_REGION": ""},
@@ -401,7 +404,8 @@ func TestAssetOnAFullDisk(t *testing.T) {
 	old := w.model
 	w.put(5 * megabyte)
 	world.Failed(t, w.Run(w.Job(w.Commit(nil), nil)), "failed",
-		"assets: "+modelPath+" needs 6 MB of disk, a tenth to spare included; 4 MB are free at "+root+"/assets", "site: unchanged", "or free some of it")
+		"assets: "+modelPath+" needs 6 MB of disk, a tenth to spare included; 4 MB are free at "+root+"/assets",
+		"site: unchanged", "or free some of it")
 	if gets := w.s3.Gets(); len(gets) != 1 {
 		t.Errorf("it was fetched all the same: %v", gets)
 	}

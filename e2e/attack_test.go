@@ -79,8 +79,10 @@ func visitors(t *testing.T, w *world.World, table *attack.Table) {
 func planted(t *testing.T, w *world.World, table *attack.Table) {
 	t.Helper()
 	const root = "/home/ubuntu/shop"
-	w.Exec("rm -f /var/lib/deploy-action/shop/active/8081 " + root + "/slots/8081; runuser -u ubuntu -- bash -ec 'ln -s /etc/cron.d/flag /var/lib/deploy-action/shop/active/8081; cd " + root + `
-		ln -s /etc slots/8081; ln -s /etc slots/8081.next; ln -sf /etc/cron.d/holder .lock.holder; ln -sf /etc/cron.d/steps .lock.step; ln -sf /etc/cron.d/leader .lock.leader
+	w.Exec("rm -f /var/lib/deploy-action/shop/active/8081 " + root + "/slots/8081; " +
+		"runuser -u ubuntu -- bash -ec 'ln -s /etc/cron.d/flag /var/lib/deploy-action/shop/active/8081; cd " + root + `
+		ln -s /etc slots/8081; ln -s /etc slots/8081.next; ln -sf /etc/cron.d/holder .lock.holder; ` +
+		`ln -sf /etc/cron.d/steps .lock.step; ln -sf /etc/cron.d/leader .lock.leader
 		rm -rf .lock.steps; ln -s /etc/cron.d .lock.steps; ln -sf /etc/cron.d/history deploys.jsonl.next
 		mkdir -p shared; ln -s /etc/cron.d shared/uploads'`)
 	before := w.Exec("find /etc/cron.d /etc/slots* -printf '%p %T@\\n' 2>/dev/null; ls -A /etc | sort | md5sum")
@@ -185,7 +187,8 @@ func forged(t *testing.T, w *world.World, table *attack.Table) {
 	})
 	table.Try(t, "build command", "what a release's build prints, to the runner", func(t *testing.T) string {
 		result := w.Deploy(w.Commit(nil),
-			map[string]string{"build": `printf 'x\r::error::pwned\n##[error]pwned\n::set-output name=outcome::pwned\n::add-mask::e\n::stop-commands::x\n' >&2; ln -sfnT "../../venvs/$(ls ../../venvs)" .venv`})
+			map[string]string{"build": `printf 'x\r::error::pwned\n##[error]pwned\n::set-output name=outcome::pwned\n` +
+				`::add-mask::e\n::stop-commands::x\n' >&2; ln -sfnT "../../venvs/$(ls ../../venvs)" .venv`})
 		for _, command := range result.Commands() {
 			if strings.Contains(command.Data, "pwned") || command.Name == "stop-commands" ||
 				command.Name == "set-output" {
@@ -258,7 +261,9 @@ func widest(t *testing.T, w *world.World, table *attack.Table) {
 // beyondTheRules: the login user has nothing but the sudoers rules, and a wish for more.
 func beyondTheRules(t *testing.T, w *world.World, table *attack.Table) {
 	t.Helper()
-	w.Exec(`mkdir -p /home/ubuntu/evil; printf '#!/bin/sh\ntouch /pwned\n' >/home/ubuntu/evil/nginx; cp /home/ubuntu/evil/nginx /home/ubuntu/evil/systemctl; chmod -R a+rx /home/ubuntu/evil; echo 'user root; events {}' >/home/ubuntu/evil.conf`)
+	w.Exec(`mkdir -p /home/ubuntu/evil; printf '#!/bin/sh\ntouch /pwned\n' >/home/ubuntu/evil/nginx; ` +
+		`cp /home/ubuntu/evil/nginx /home/ubuntu/evil/systemctl; chmod -R a+rx /home/ubuntu/evil; ` +
+		`echo 'user root; events {}' >/home/ubuntu/evil.conf`)
 	for _, tt := range []struct{ name, command string }{
 		{"any command", "sudo -n id"},
 		{"a shell", "sudo -n -s"},
@@ -278,7 +283,8 @@ func beyondTheRules(t *testing.T, w *world.World, table *attack.Table) {
 		table.Try(t, "sudo with the rules alone", tt.name, func(t *testing.T) string {
 			// The refusal must be sudo's own: what it runs may well fail by itself.
 			if out := w.Exec("runuser -u ubuntu -- bash -c " + quoted(tt.command) +
-				" 2>&1 </dev/null && echo ran || true"); !regexp.MustCompile(`a password is required|not allowed`).MatchString(out) || strings.HasSuffix(out, "ran") {
+				" 2>&1 </dev/null && echo ran || true"); !regexp.MustCompile(
+				`a password is required|not allowed`).MatchString(out) || strings.HasSuffix(out, "ran") {
 				t.Errorf("sudo says %q", out)
 			}
 			return "sudo refuses"

@@ -74,7 +74,8 @@ func (w *awsWorld) boto(script string) string {
 	return w.onAWS("python3 - <<'X'\n" + `import boto3, json
 def client(name):
     return boto3.client(name, endpoint_url="http://127.0.0.1:5000", region_name="eu-central-1",
-        aws_access_key_id="` + w.env["AWS_ACCESS_KEY_ID"] + `" or "admin", aws_secret_access_key="` + w.env["AWS_SECRET_ACCESS_KEY"] + `" or "admin")
+        aws_access_key_id="` + w.env["AWS_ACCESS_KEY_ID"] + `" or "admin", ` +
+		`aws_secret_access_key="` + w.env["AWS_SECRET_ACCESS_KEY"] + `" or "admin")
 ` + script + "\nX")
 }
 

@@ -65,7 +65,8 @@ func TestAGroupBehindALoadBalancer(t *testing.T) {
 	for range *groupDeployments {
 		result := g.deploys()
 		g.hosts.ended(result, "deployed")
-		world.Says(t, result, "is let in, by rule", "is shut out again after", "✓ targets: 3 targets are healthy", "✓ gate: healthy in web")
+		world.Says(t, result, "is let in, by rule", "is shut out again after",
+			"✓ targets: 3 targets are healthy", "✓ gate: healthy in web")
 		g.noRules()
 	}
 	if n := g.bridge.Calls("AuthorizeSecurityGroupIngress") - opened; n != *groupDeployments {
@@ -100,7 +101,8 @@ func TestAGroupBehindALoadBalancer(t *testing.T) {
 		if *groupRefusals {
 			text += "\n" + fmt.Sprintf(refusalsTable, strings.Join(g.rows, "\n"))
 		}
-		if err := os.WriteFile(filepath.Join(world.Shared.Root, "docs/proof/group.md"), []byte(text), 0o644); err != nil { //nolint:gosec // a document
+		if err := os.WriteFile( //nolint:gosec // a document
+			filepath.Join(world.Shared.Root, "docs/proof/group.md"), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -109,7 +111,8 @@ func TestAGroupBehindALoadBalancer(t *testing.T) {
 const groupTable = `<!-- Written by make group, not by hand. -->
 # A group behind a load balancer
 
-Three hosts in an Auto Scaling group of a stand-in for AWS, found by ` + "`asg=`" + ` and logged in to by EC2 Instance Connect, whose
+Three hosts in an Auto Scaling group of a stand-in for AWS, found by ` + "`asg=`" +
+	` and logged in to by EC2 Instance Connect, whose
 port is opened for each run and closed again, in two batches with a target group. Their visitors came through HAProxy,
 with GET and POST on connections that are kept, slow answers, uploads and a WebSocket.
 
@@ -147,7 +150,8 @@ func newBalancedGroup(t *testing.T) *balancedGroup {
 	}
 	g.ids = g.group("web", hosts...)
 	g.door = strings.TrimSpace(g.boto(`client("autoscaling").put_lifecycle_hook(AutoScalingGroupName="web",
-    LifecycleHookName="deploy-action", LifecycleTransition="autoscaling:EC2_INSTANCE_LAUNCHING", DefaultResult="ABANDON",
+    LifecycleHookName="deploy-action", LifecycleTransition="autoscaling:EC2_INSTANCE_LAUNCHING", ` +
+		`DefaultResult="ABANDON",
     HeartbeatTimeout=3600)
 print(client("ec2").create_security_group(GroupName="ssh", Description="ssh")["GroupId"])`))
 	g.hook = g.holds(g.ids...)
@@ -398,7 +402,8 @@ func (g *balancedGroup) refusals() {
 // rules are those that let runners in, with their descriptions.
 func (w *awsWorld) rules(group string) []string {
 	w.T.Helper()
-	out := strings.TrimSpace(w.boto(fmt.Sprintf(`print(*(r["Description"] for r in client("ec2").describe_security_group_rules(
+	out := strings.TrimSpace(w.boto(fmt.Sprintf(
+		`print(*(r["Description"] for r in client("ec2").describe_security_group_rules(
     Filters=[{"Name": "group-id", "Values": [%q]}])["SecurityGroupRules"] if not r["IsEgress"]), sep="\n")`, group)))
 	return slices.DeleteFunc(strings.Split(out, "\n"), func(line string) bool { return line == "" })
 }

@@ -34,10 +34,12 @@ func byHandBeside(b *testing.B, w *world.World, port string) {
 set $service_url http://127.0.0.1:`+port+`;
 X
 cat >/etc/nginx/conf.d/hand.conf <<'X'
-server { listen 81; include /etc/nginx/conf.d/service-url-hand.inc; location / { proxy_pass $service_url; proxy_set_header Host $host; } }
+server { listen 81; include /etc/nginx/conf.d/service-url-hand.inc; `+
+		`location / { proxy_pass $service_url; proxy_set_header Host $host; } }
 X
 old=$(pgrep -P "$(cat /run/nginx.pid)")
-nginx -t && nginx -s reload && timeout 30 bash -c 'while kill -0 '"${old//$'\n'/ || kill -0 }"' || ! curl -fs http://127.0.0.1:81/health; do sleep 0.2; done'`)
+nginx -t && nginx -s reload && timeout 30 bash -c 'while kill -0 '"${old//$'\n'/ || kill -0 }"' || `+
+		`! curl -fs http://127.0.0.1:81/health; do sleep 0.2; done'`)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -71,7 +73,8 @@ func median(of []float64) float64 {
 var (
 	requestsPerSecond = regexp.MustCompile(`Requests/sec:\s+([0-9.]+)`)
 	requestsIn        = regexp.MustCompile(`([0-9]+) requests in`)
-	requestsLost      = regexp.MustCompile(`Non-2xx or 3xx responses: ([0-9]+)|Socket errors: connect ([0-9]+), read ([0-9]+), write ([0-9]+), timeout ([0-9]+)`)
+	requestsLost      = regexp.MustCompile(`Non-2xx or 3xx responses: ([0-9]+)|` +
+		`Socket errors: connect ([0-9]+), read ([0-9]+), write ([0-9]+), timeout ([0-9]+)`)
 )
 
 // wrk asks for five seconds over 32 connections, and returns the requests a second; none may have
@@ -173,7 +176,8 @@ const wsgi = `def app(environ, start_response):
 func BenchmarkSteadyState(b *testing.B) {
 	w := world.New(b, lab.HostOptions{})
 	result := w.Deploy(w.Commit(map[string]string{"requirements.txt": "gunicorn\n", "app.py": wsgi}), map[string]string{
-		"start": `exec gunicorn app:app -k gthread --threads 4 -w 2 --keep-alive 5 --max-requests 300 --max-requests-jitter 50 -b "127.0.0.1:$PORT"`,
+		"start": `exec gunicorn app:app -k gthread --threads 4 -w 2 --keep-alive 5 ` +
+			`--max-requests 300 --max-requests-jitter 50 -b "127.0.0.1:$PORT"`,
 	})
 	port := result.Outputs["active-port"]
 	byHandBeside(b, w, port)
@@ -211,8 +215,10 @@ func kamalProxy(b *testing.B, w *world.World, port string) string {
 	if err := w.Host.WriteFile(b.Context(), "/usr/local/bin/kamal-proxy", 0o755, "root", string(program)); err != nil {
 		b.Fatal(err)
 	}
-	if _, err := w.Host.Exec(b.Context(), `cd /root; setsid nohup kamal-proxy run --http-port 82 --https-port 8443 >/tmp/kamal.log 2>&1 </dev/null &
-timeout 30 bash -c 'until kamal-proxy deploy app --target 127.0.0.1:`+port+` --health-check-path /health; do sleep 0.2; done'`); err != nil {
+	if _, err := w.Host.Exec(b.Context(),
+		`cd /root; setsid nohup kamal-proxy run --http-port 82 --https-port 8443 >/tmp/kamal.log 2>&1 </dev/null &
+timeout 30 bash -c 'until kamal-proxy deploy app --target 127.0.0.1:`+port+` --health-check-path /health; `+
+			`do sleep 0.2; done'`); err != nil {
 		b.Fatal(err)
 	}
 	return w.Host.URL() + ":82"

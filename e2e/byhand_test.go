@@ -55,7 +55,8 @@ func startByHand(w *world.World, user string, port int, arguments ...string) {
 	w.T.Helper()
 	w.Exec(fmt.Sprintf(`cd `+clone+` && runuser -u %[1]s -- bash -c '. venv/bin/activate
 setsid nohup uvicorn controller.main:app --host 0.0.0.0 --port %[2]d %[3]s >my.log 2>&1 </dev/null &'
-timeout 120 bash -c 'until curl -fs http://127.0.0.1:%[2]d/health; do sleep 0.2; done'`, user, port, strings.Join(arguments, " ")))
+timeout 120 bash -c 'until curl -fs http://127.0.0.1:%[2]d/health; do sleep 0.2; done'`,
+		user, port, strings.Join(arguments, " ")))
 }
 
 func siteByHand(w *world.World, port int, text string) {
@@ -65,7 +66,8 @@ func siteByHand(w *world.World, port int, text string) {
 	}
 	w.Exec(fmt.Sprintf(`rm -f /etc/nginx/sites-enabled/default
 printf '# where requests go\nset $service_url http://127.0.0.1:%d;\n' >/etc/nginx/conf.d/service-url.inc
-nginx -t 2>/dev/null && nginx -s reload && timeout 120 bash -c 'until curl -fs http://127.0.0.1/health; do sleep 0.2; done'`, port))
+nginx -t 2>/dev/null && nginx -s reload && `+
+		`timeout 120 bash -c 'until curl -fs http://127.0.0.1/health; do sleep 0.2; done'`, port))
 }
 
 // snapshot is all that must be as it was: the clone but for what the running version writes, and
@@ -73,7 +75,8 @@ nginx -t 2>/dev/null && nginx -s reload && timeout 120 bash -c 'until curl -fs h
 func snapshot(w *world.World) (inClone, inNginx string) {
 	w.T.Helper()
 	inClone = w.Exec(`cd ` + clone + ` && runuser -u ubuntu -- git --no-optional-locks status --porcelain
-find . -type f -not -path '*/__pycache__/*' -not -name my.log -print0 | sort -z | xargs -0 sha256sum; find . -type d -not -name __pycache__ | sort`)
+find . -type f -not -path '*/__pycache__/*' -not -name my.log -print0 | sort -z | xargs -0 sha256sum; ` +
+		`find . -type d -not -name __pycache__ | sort`)
 	return inClone, w.Exec("cd /etc/nginx && find . -type f -o -type l | sort | xargs sha256sum; ls -l sites-enabled")
 }
 

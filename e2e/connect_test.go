@@ -81,7 +81,8 @@ func TestNoKeyIsStored(t *testing.T) {
 
 	with["operation"] = "status"
 	w.Exec("mv /usr/local/bin/instance-connect /root/")
-	world.Failed(t, w.Run(w.found("main", with)), "failed", "connect: log in to ubuntu@", "EC2 Instance Connect has let this key in",
+	world.Failed(t, w.Run(w.found("main", with)), "failed", "connect: log in to ubuntu@",
+		"EC2 Instance Connect has let this key in",
 		"the package ec2-instance-connect is not installed")
 	if calls := w.bridge.Calls("SendSSHPublicKey"); calls != 3 {
 		t.Errorf("%d keys", calls)
@@ -107,7 +108,8 @@ func TestNoKeyIsStored(t *testing.T) {
 	world.Failed(t, w.Run(w.found("main", with)), "failed", "the role must be allowed ec2:AuthorizeSecurityGroupIngress")
 	with["security-group"], with["username"] = group, "ubuntu"
 	if out := strings.TrimSpace(w.boto(`print(len([r for r in client("ec2").describe_security_group_rules(
-    Filters=[{"Name": "group-id", "Values": ["` + group + `"]}])["SecurityGroupRules"] if not r["IsEgress"]]))`)); out != "0" {
+    Filters=[{"Name": "group-id", "Values": ["` + group + `"]}])["SecurityGroupRules"] ` +
+		`if not r["IsEgress"]]))`)); out != "0" {
 		t.Errorf("%s rules are left", out)
 	}
 
@@ -185,5 +187,6 @@ func (w *awsWorld) goesThroughAnEndpoint(network string, with map[string]string)
 	}
 	w.role(w.ofPage("", "", needs...))
 	listens, with["connect-timeout"] = false, "1s"
-	world.Failed(w.T, w.Run(w.found("main", with)), "failed", "does not get through to "+hidden+":22 (Unable to connect to target)")
+	world.Failed(w.T, w.Run(w.found("main", with)), "failed",
+		"does not get through to "+hidden+":22 (Unable to connect to target)")
 }

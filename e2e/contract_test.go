@@ -31,7 +31,8 @@ func TestEventsDeployTheirCommit(t *testing.T) {
 	chosen := w.Commit(nil)
 	git("update-ref", "refs/heads/feature/x", chosen)
 	tested, head := w.Commit(nil), w.Commit(nil)
-	event := fmt.Sprintf(`{"workflow_run": {"head_sha": %q, "head_branch": "main", "event": "push", "head_repository": {"full_name": %q}}}`, tested, w.Repo.Name())
+	event := fmt.Sprintf(`{"workflow_run": {"head_sha": %q, "head_branch": "main", "event": "push", `+
+		`"head_repository": {"full_name": %q}}}`, tested, w.Repo.Name())
 	for _, tt := range []struct {
 		name   string
 		github lab.GitHub

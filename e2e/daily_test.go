@@ -36,7 +36,8 @@ func TestRunACommand(t *testing.T) {
 		t.Errorf("exit code %d\n%s", bad.ExitCode, bad.Log())
 	}
 
-	first, err := w.Runner.Start(w.Ctx, command("cd /; setsid sleep 3001 & echo begun; trap '' TERM; sleep 3002; sleep 3002", nil))
+	first, err := w.Runner.Start(w.Ctx, command("cd /; setsid sleep 3001 & echo begun; "+
+		"trap '' TERM; sleep 3002; sleep 3002", nil))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +67,8 @@ func TestRunACommand(t *testing.T) {
 	ended(w, "3003")
 	ended(w, "3004")
 
-	late := w.Run(command("trap '' TERM; setsid sleep 3005 & while :; do sleep 3006; done", map[string]string{"timeout": "15s"}))
+	late := w.Run(command("trap '' TERM; setsid sleep 3005 & while :; do sleep 3006; done",
+		map[string]string{"timeout": "15s"}))
 	world.Failed(t, late, "failed", "time-out after 15s")
 	ended(w, "3005")
 	ended(w, "3006")
@@ -124,7 +126,12 @@ echo "$(date -d '-5 minutes' '+%F %T') second 503"; echo "  its own trace"; } >>
 			[]string{"second 503", "its own trace"},
 			[]string{"first", "(a.b"},
 		},
-		{"few", map[string]string{"log-lines": "1", "log-filter": "trace"}, []string{"its own trace", "1 line(s)"}, []string{"(a.b"}},
+		{
+			"few",
+			map[string]string{"log-lines": "1", "log-filter": "trace"},
+			[]string{"its own trace", "1 line(s)"},
+			[]string{"(a.b"},
+		},
 		{"none", map[string]string{"log-filter": "no such text"}, []string{"no line of it is wanted", "0 line(s)"}, nil},
 		{
 			"nginx",
@@ -152,7 +159,8 @@ echo "$(date -d '-5 minutes' '+%F %T') second 503"; echo "  its own trace"; } >>
 
 	w.EndLoad() // a reload closes connections
 	w.Exec(`echo 'access_log /var/log/nginx/shop.log;' >/etc/nginx/shop.d/log.conf && nginx -t -q && nginx -s reload
-timeout 60 bash -c 'until curl -fs http://127.0.0.1/version >/dev/null && grep -q version /var/log/nginx/shop.log; do sleep 0.2; done'`)
+timeout 60 bash -c 'until curl -fs http://127.0.0.1/version >/dev/null && grep -q version /var/log/nginx/shop.log; ` +
+		`do sleep 0.2; done'`)
 	own := shown(logs(map[string]string{"log-of": "app,nginx", "log-lines": "3"}))
 	if !strings.Contains(own, "=== /var/log/nginx/shop.log") || strings.Contains(own, "=== /var/log/nginx/access.log") ||
 		!strings.Contains(own, "=== "+log) {

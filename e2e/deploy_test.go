@@ -123,7 +123,8 @@ func TestTheLogReadsLikeAReport(t *testing.T) {
 
 func TestRemoteOutputComesLiveAndDefused(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
-	build := `echo 'printed early'; printf 'progress\r::error::forged\n##[error]forged\n::set-output name=outcome::forged\n'
+	build := `echo 'printed early'; ` +
+		`printf 'progress\r::error::forged\n##[error]forged\n::set-output name=outcome::forged\n'
 until [ -e /tmp/go-on ]; do sleep 0.05; done`
 	running, err := w.Runner.Start(w.Ctx, w.Job(w.Commit(nil),
 		map[string]string{"build": build, "start": "/usr/bin/python3 -m http.server $PORT", "health-path": "/"}))
@@ -148,7 +149,8 @@ until [ -e /tmp/go-on ]; do sleep 0.05; done`
 
 func TestAChattyShellDoesNotDisturb(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
-	w.Exec(`printf 'echo Welcome to $(hostname)\necho port=1\n' | cat - /home/ubuntu/.bashrc >/tmp/rc && cp /tmp/rc /home/ubuntu/.bashrc`)
+	w.Exec(`printf 'echo Welcome to $(hostname)\necho port=1\n' | cat - /home/ubuntu/.bashrc >/tmp/rc && ` +
+		`cp /tmp/rc /home/ubuntu/.bashrc`)
 	w.Deploy(w.Commit(nil), nil)
 }
 

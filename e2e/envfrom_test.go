@@ -77,7 +77,8 @@ secrets.create_secret(Name="shop/SIGNING_KEY", SecretString="one text, as it is"
 	w.roleByToken(needed)
 	byToken := maps.Clone(w.env)
 	trust := func() *aws.Policy {
-		return policyOf(t, "aws-credentials.md", "With a role", "", "ACCOUNT", account, "OWNER_ID", "583231", "REPO_ID", "1296269",
+		return policyOf(t, "aws-credentials.md", "With a role", "",
+			"ACCOUNT", account, "OWNER_ID", "583231", "REPO_ID", "1296269",
 			"OWNER", "clothesme", "REPO", "shop")
 	}
 	const withIDs = "repo:clothesme@583231/shop@1296269:environment:production"
@@ -87,7 +88,8 @@ secrets.create_secret(Name="shop/SIGNING_KEY", SecretString="one text, as it is"
 	subjects := copied.Statement[0].Condition["StringEquals"]
 	subjects["token.actions.githubusercontent.com:sub"] = subjects["token.actions.githubusercontent.com:sub"][:1]
 	w.tokenOf(withIDs, copied)
-	world.Failed(t, w.again(sha, byRole), "failed", `its trust policy must allow this workflow, whose subject is "`+withIDs+`"`,
+	world.Failed(t, w.again(sha, byRole), "failed",
+		`its trust policy must allow this workflow, whose subject is "`+withIDs+`"`,
 		"(AccessDenied: Not authorized to perform sts:AssumeRoleWithWebIdentity)", "site: unchanged; nothing was touched")
 	w.tokenOf(withIDs, trust())
 	unchanged = w.again(sha, byRole)

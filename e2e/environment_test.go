@@ -12,8 +12,10 @@ import (
 const printer = `import http.server, os
 class H(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
-        body = b"".join(k.encode() + b"=" + os.fsencode(v) + b"\0" for k, v in sorted(os.environ.items())) if self.path == "/env" else b"ok"
-        self.send_response(200); self.send_header("Content-Length", str(len(body))); self.end_headers(); self.wfile.write(body)
+        body = b"".join(k.encode() + b"=" + os.fsencode(v) + b"\0" for k, v in sorted(os.environ.items())) ` +
+	`if self.path == "/env" else b"ok"
+        self.send_response(200); self.send_header("Content-Length", str(len(body))); ` +
+	`self.end_headers(); self.wfile.write(body)
 http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), H).serve_forever()
 `
 
@@ -56,7 +58,8 @@ func TestEnvironmentArrivesByteForByte(t *testing.T) {
 				!strings.Contains(result.Log(), "after-switch\" exited with status 5") {
 				t.Errorf("hooks:\n%s", result.Log())
 			}
-			if out := w.Exec("stat -c '%a %U' /home/ubuntu/shop/releases/*/.deploy-action/environment"); strings.TrimSpace(out) != "600 ubuntu" {
+			if out := w.Exec("stat -c '%a %U' " +
+				"/home/ubuntu/shop/releases/*/.deploy-action/environment"); strings.TrimSpace(out) != "600 ubuntu" {
 				t.Errorf("environment file: %s", out)
 			}
 			refused := w.Run(w.Job(w.Commit(map[string]string{"app.py": printer}),
@@ -82,7 +85,8 @@ func TestSharedPathsSurviveReleases(t *testing.T) {
 	w.Deploy(w.Commit(map[string]string{"uploads/second.txt": "from the second release"}), with)
 	out := w.Exec("cd /home/ubuntu/shop/slots/8081 && cat uploads/first.txt uploads/user.txt data/app.db " +
 		"ai_models/README; ls uploads; readlink uploads")
-	if want := "from the first releaseuser\nrows\nmodelsfirst.txt\nuser.txt\n/home/ubuntu/shop/shared/uploads"; strings.TrimSpace(out) != want {
+	if want := "from the first releaseuser\nrows\nmodels" +
+		"first.txt\nuser.txt\n/home/ubuntu/shop/shared/uploads"; strings.TrimSpace(out) != want {
 		t.Errorf("shared: %q, want %q", out, want)
 	}
 	evil := w.Run(w.Job(w.Commit(map[string]string{"data": "a file where a folder is wanted"}), with))

@@ -90,14 +90,16 @@ func TestExamplesAreDeployed(t *testing.T) {
 // bring puts a folder of this machine onto the host, as ubuntu's.
 func bring(w *world.World, folder, to string) {
 	w.T.Helper()
-	archive, err := exec.CommandContext(w.Ctx, "tar", "-C", folder, "--owner=ubuntu:1000", "--group=ubuntu:1000", "-c", ".").Output()
+	archive, err := exec.CommandContext(w.Ctx, "tar", "-C", folder,
+		"--owner=ubuntu:1000", "--group=ubuntu:1000", "-c", ".").Output()
 	if err != nil {
 		w.T.Fatal(err)
 	}
 	if err := w.Host.WriteFile(w.Ctx, "/var/tmp/brought", 0o600, "root", string(archive)); err != nil {
 		w.T.Fatal(err)
 	}
-	w.Exec("mkdir " + to + " && tar -C " + to + " -xf /var/tmp/brought && chown -R ubuntu: " + to + " && rm /var/tmp/brought")
+	w.Exec("mkdir " + to + " && tar -C " + to + " -xf /var/tmp/brought && " +
+		"chown -R ubuntu: " + to + " && rm /var/tmp/brought")
 }
 
 // try tries one of them. What its workflow builds on the runner is in made.
@@ -135,7 +137,8 @@ func (e example) try(t *testing.T, w *world.World, made string, port int) {
 		t.Errorf("the second version is on port %s", result.Outputs["active-port"])
 	}
 	// It ended by itself, at once, and not by SIGKILL.
-	if out := w.Exec(fmt.Sprintf("journalctl --no-pager -u %s@%d", e.name, port)); !strings.Contains(out, "Deactivated successfully") {
+	if out := w.Exec(fmt.Sprintf(
+		"journalctl --no-pager -u %s@%d", e.name, port)); !strings.Contains(out, "Deactivated successfully") {
 		t.Errorf("how the first version ended:\n%s", out)
 	}
 	if e.check != nil {
@@ -192,7 +195,8 @@ func inputsOf(t *testing.T, name string) map[string]string {
 			continue
 		}
 		for input, value := range step.With {
-			with[input] = strings.ReplaceAll(value, "${{ secrets.SECRET_KEY }}", "Ab3-56789-Cd3-56789-Ef3-56789-Gh3-56789-Ij3-56789-k")
+			with[input] = strings.ReplaceAll(value, "${{ secrets.SECRET_KEY }}",
+				"Ab3-56789-Cd3-56789-Ef3-56789-Gh3-56789-Ij3-56789-k")
 		}
 	}
 	for _, input := range []string{"host", "key", "known-hosts"} {
@@ -370,7 +374,8 @@ func signs(g *guest) (string, error) {
 		return "", err
 	}
 	g.style = cmp.Or(g.style, style)
-	for _, path := range []string{style, g.style} { // a page that was opened before the switch may come to ask for it after
+	// A page that was opened before the switch may come to ask for it after.
+	for _, path := range []string{style, g.style} {
 		if _, err := g.find(path, `(sans-serif)`); err != nil {
 			return "", err
 		}
@@ -413,9 +418,11 @@ func signed(w *world.World, rounds int) {
 	if want := fmt.Sprintf("%d %[1]d 0", rounds); out != want {
 		w.T.Errorf("entries, different ones, and stars: %q, want %q", out, want)
 	}
-	out = w.Exec(`cd /tmp && ask() { curl -fsS -b jar -c jar -H 'Host: www.example.com' -H 'X-Forwarded-Proto: https' "$@" http://127.0.0.1:8091/; }
+	out = w.Exec(`cd /tmp && ask() { curl -fsS -b jar -c jar -H 'Host: www.example.com' ` +
+		`-H 'X-Forwarded-Proto: https' "$@" http://127.0.0.1:8091/; }
 token=$(ask | sed -n 's/.*csrfmiddlewaretoken" value="\([^"]*\).*/\1/p')
-ask -w '%{http_code}' -H 'Origin: https://www.example.com' -H 'Referer: https://www.example.com/' -d "csrfmiddlewaretoken=$token&text=x"`)
+ask -w '%{http_code}' -H 'Origin: https://www.example.com' -H 'Referer: https://www.example.com/' ` +
+		`-d "csrfmiddlewaretoken=$token&text=x"`)
 	if out != "302" {
 		w.T.Errorf("a form that came by HTTPS: %q", out)
 	}

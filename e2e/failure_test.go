@@ -136,7 +136,8 @@ func TestABadReleaseLeavesTheOldOneServing(t *testing.T) {
 					}
 					w.Serves(good["release"])
 					w.OneFlag("8080")
-					if out := w.Exec("ss -Hltn 'sport = :8081'; ps -eo args | grep -c '[u]vicorn.*8081' || true"); strings.TrimSpace(out) != "0" {
+					if out := w.Exec("ss -Hltn 'sport = :8081'; " +
+						"ps -eo args | grep -c '[u]vicorn.*8081' || true"); strings.TrimSpace(out) != "0" {
 						t.Errorf("the bad version still runs: %s", out)
 					}
 					if result.Duration() > 5*time.Minute { // health-timeout is 10m
@@ -201,7 +202,9 @@ func TestWhatIsMissingIsNamedBeforeAnythingIsTouched(t *testing.T) {
 	result := w.Run(w.Job(w.Commit(nil), nil))
 	world.Failed(t, result, "failed", "git is not installed: apt-get install -y git", "curl is not installed",
 		"without a password", "site: unchanged")
-	if out := w.Exec("ls /home/ubuntu/shop /etc/nginx/conf.d /var/lib/deploy-action 2>/dev/null || true"); strings.Contains(out, "releases") || strings.Contains(out, "shop.conf") {
+	if out := w.Exec("ls /home/ubuntu/shop /etc/nginx/conf.d " +
+		"/var/lib/deploy-action 2>/dev/null || true"); strings.Contains(out, "releases") ||
+		strings.Contains(out, "shop.conf") {
 		t.Errorf("something was touched: %s", out)
 	}
 }
@@ -285,7 +288,8 @@ func TestTwoRunsAtOnceTakeTurns(t *testing.T) {
 	}
 	busy := w.Run(w.Job(w.Commit(nil), map[string]string{"lock-timeout": "1s"}))
 	world.Failed(t, busy, "failed",
-		"lock: the deploy lock is still held by ada "+w.Git.URL()+"/"+w.Repo.Name()+"/actions/runs/4711", "lock-timeout", "site: unchanged")
+		"lock: the deploy lock is still held by ada "+w.Git.URL()+"/"+w.Repo.Name()+"/actions/runs/4711",
+		"lock-timeout", "site: unchanged")
 	second, err := w.Runner.Start(w.Ctx, w.Job(w.Commit(nil), nil))
 	if err != nil {
 		t.Fatal(err)
@@ -399,7 +403,8 @@ while True:
 open("/tmp/drop.ready", "w").close()
 signal.pause()
 PY
-setsid python3 /tmp/drop.py >/tmp/drop.log 2>&1 </dev/null & timeout 120 bash -c 'until [ -e /tmp/drop.ready ]; do sleep 0.05; done'`, port))
+setsid python3 /tmp/drop.py >/tmp/drop.log 2>&1 </dev/null & `+
+		`timeout 120 bash -c 'until [ -e /tmp/drop.ready ]; do sleep 0.05; done'`, port))
 }
 
 func TestBadInputsAreAllNamedAtOnce(t *testing.T) {
@@ -409,7 +414,8 @@ func TestBadInputsAreAllNamedAtOnce(t *testing.T) {
 		"path": "/etc",
 	}))
 	world.Failed(t, result, "failed", `input "host": `, `input "key": `,
-		`input "health-path": must start with "/" (got "healthz")`, `input "ports": `, `input "watch-for": `, `input "path": `)
+		`input "health-path": must start with "/" (got "healthz")`, `input "ports": `,
+		`input "watch-for": `, `input "path": `)
 	locked, err := world.Shared.Lab.Key(w.Ctx, lab.RSA, lab.PEM, "correct horse")
 	if err != nil {
 		t.Fatal(err)

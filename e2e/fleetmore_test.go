@@ -99,7 +99,9 @@ func TestEveryOperationOverSeveralHosts(t *testing.T) {
 	}
 	// A host that does not answer is left out, and gets the release by the next run.
 	fl[1].Exec(stopSSH)
-	sha, skip := w.Commit(nil), map[string]string{"skip-unreachable": "1", "connect-timeout": "10s", "drain-timeout": "15s"}
+	sha, skip := w.Commit(nil), map[string]string{
+		"skip-unreachable": "1", "connect-timeout": "10s", "drain-timeout": "15s",
+	}
 	result, _ = run(sha, skip)
 	fl.ended(result, "deployed")
 	if name := "ubuntu@" + fl[1].Host.IP; result.Outputs["skipped"] != name ||

@@ -216,7 +216,8 @@ func TestGitSubmodules(t *testing.T) {
 	for _, text := range []string{"three", "four"} {
 		w.Deploy(with(w.Repo, text, modules, links), gitFiles(map[string]string{"keep-releases": "2"}))
 	}
-	if out := w.Exec("cd /home/ubuntu/shop/repo.git/modules && cat */refs/deploy/* | sort"); out != strings.Join(slices.Sorted(slices.Values([]string{libCommit, deepCommits[0], sshCommits[0]})), "\n") {
+	if out := w.Exec("cd /home/ubuntu/shop/repo.git/modules && cat */refs/deploy/* | sort"); out !=
+		strings.Join(slices.Sorted(slices.Values([]string{libCommit, deepCommits[0], sshCommits[0]})), "\n") {
 		t.Errorf("commits of submodules that are kept:\n%s\nwant those of lib, deep and ssh, not public's", out)
 	}
 	for _, tt := range []struct{ name, modules, want string }{
@@ -254,7 +255,8 @@ func TestGitLFS(t *testing.T) {
 		"sudo apt-get install -y git-lfs", "site: unchanged")
 	w.Exec("mv /root/git-lfs /usr/bin/")
 	w.Deploy(sha, gitFiles(nil))
-	if out := w.Exec("cd /home/ubuntu/shop/slots/8080 && cat model.bin sub/other.bin lfs"); out != "the modelthe othera name that is a word of git's" {
+	if out := w.Exec("cd /home/ubuntu/shop/slots/8080 && cat model.bin sub/other.bin lfs"); out !=
+		"the modelthe othera name that is a word of git's" {
 		t.Errorf("the release holds %q", out)
 	}
 	before := len(w.Git.Requests())

@@ -22,7 +22,8 @@ for address, description in (
 print(id)`))
 	w.role(w.ofPage(group, "", "security-group"))
 	rules := func() string {
-		return strings.TrimSpace(w.boto(fmt.Sprintf(`print(*sorted(r["CidrIpv4"] for r in client("ec2").describe_security_group_rules(
+		return strings.TrimSpace(w.boto(fmt.Sprintf(
+			`print(*sorted(r["CidrIpv4"] for r in client("ec2").describe_security_group_rules(
     Filters=[{"Name": "group-id", "Values": [%q]}])["SecurityGroupRules"] if not r["IsEgress"]))`, group)))
 	}
 	const others = "192.0.2.1/32 192.0.2.2/32"
@@ -32,7 +33,8 @@ print(id)`))
 	job.Env = w.env
 
 	result := w.Run(job)
-	world.Says(t, result, "tcp/22 from 198.51.100.7/32 is let in, by rule sgr-", "tcp/22 from 198.51.100.7/32 is shut out again after",
+	world.Says(t, result, "tcp/22 from 198.51.100.7/32 is let in, by rule sgr-",
+		"tcp/22 from 198.51.100.7/32 is shut out again after",
 		"(tcp/22 from 192.0.2.3/32) is taken away, which run 2 had no time to")
 	if got := rules(); result.ExitCode != 0 || got != others {
 		t.Errorf("rules left: %s\n%s", got, result.Log())

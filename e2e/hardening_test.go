@@ -23,15 +23,20 @@ def facts():
     try:
         os.chmod("written", 0o4755); suid = True
     except OSError: suid = False
-    return {"no_new_privs": status["NoNewPrivs"].strip(), "core": resource.getrlimit(resource.RLIMIT_CORE), "release": may("written"), "shared": may("uploads/file"),
-        "temp": temp, "home": may(os.path.expanduser("~/note")), "their_tmp": os.path.exists("/tmp/of-the-host"), "suid": suid,
-        "sudo": subprocess.run(["sudo", "-n", "true"], capture_output=True).returncode == 0, "child": subprocess.run(["/bin/echo"]).returncode == 0,
-        "usr": os.access("/usr/share", os.W_OK) or not (os.statvfs("/usr").f_flag & os.ST_RDONLY), "etc": not (os.statvfs("/etc").f_flag & os.ST_RDONLY)}
+    return {"no_new_privs": status["NoNewPrivs"].strip(), "core": resource.getrlimit(resource.RLIMIT_CORE), ` +
+	`"release": may("written"), "shared": may("uploads/file"),
+        "temp": temp, "home": may(os.path.expanduser("~/note")), ` +
+	`"their_tmp": os.path.exists("/tmp/of-the-host"), "suid": suid,
+        "sudo": subprocess.run(["sudo", "-n", "true"], capture_output=True).returncode == 0, ` +
+	`"child": subprocess.run(["/bin/echo"]).returncode == 0,
+        "usr": os.access("/usr/share", os.W_OK) or not (os.statvfs("/usr").f_flag & os.ST_RDONLY), ` +
+	`"etc": not (os.statvfs("/etc").f_flag & os.ST_RDONLY)}
 class H(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         if self.path == "/crash": os.abort()
         body = json.dumps(facts()).encode() if self.path == "/facts" else b"ok"
-        self.send_response(200); self.send_header("Content-Length", str(len(body))); self.end_headers(); self.wfile.write(body)
+        self.send_response(200); self.send_header("Content-Length", str(len(body))); ` +
+	`self.end_headers(); self.wfile.write(body)
 http.server.ThreadingHTTPServer((os.environ.get("LISTEN", "127.0.0.1"), int(os.environ["PORT"])), H).serve_forever()
 `
 
@@ -56,7 +61,9 @@ func TestTheUnitLetsAnApplicationDoWhatItNeeds(t *testing.T) {
 			t.Errorf("%s: %v, want %v", name, got[name], want)
 		}
 	}
-	if policy := w.Exec("systemctl show -p DevicePolicy -p DeviceAllow shop@8080.service"); strings.TrimSpace(policy) != "DevicePolicy=auto\nDeviceAllow=" && strings.TrimSpace(policy) != "DevicePolicy=auto" {
+	if policy := w.Exec("systemctl show -p DevicePolicy -p DeviceAllow " +
+		"shop@8080.service"); strings.TrimSpace(policy) != "DevicePolicy=auto\nDeviceAllow=" &&
+		strings.TrimSpace(policy) != "DevicePolicy=auto" {
 		t.Errorf("devices are taken away: %s", policy)
 	}
 	if core, err := json.Marshal(got["core"]); err != nil || string(core) != "[1,1]" {

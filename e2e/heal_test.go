@@ -93,7 +93,9 @@ func TestACrashLoopingOldVersionIsRetired(t *testing.T) {
 	world.Failed(t, broken, "failed", "site: unchanged; it is down (answered 502 ")
 	next := w.Deploy(w.Commit(nil), nil)
 	w.Serves(next.Outputs["release"])
-	if out := w.Exec("systemctl is-active shop@8080 || true; systemctl is-enabled shop@8080 || true"); strings.Contains(out, "activating") || strings.Contains(out, "enabled") {
+	if out := w.Exec("systemctl is-active shop@8080 || true; " +
+		"systemctl is-enabled shop@8080 || true"); strings.Contains(out, "activating") ||
+		strings.Contains(out, "enabled") {
 		t.Errorf("the old version goes on: %s", out)
 	}
 }
@@ -105,7 +107,8 @@ func TestAFlagLostDuringADeploymentIsPutBack(t *testing.T) {
 	w.Deploy(w.Commit(nil), nil)
 	good := w.Deploy(w.Commit(nil), nil).Outputs["release"]
 	w.Exec("grep -q '^set .*_fallback 8080;' /etc/nginx/conf.d/service-url.inc")
-	w.Exec(`setsid bash -c 'until [ -e /tmp/enough ]; do curl -fs -D - -o /dev/null http://127.0.0.1/version | grep -i ^x-release; sleep 0.1; done' >/tmp/seen 2>&1 </dev/null &`)
+	w.Exec(`setsid bash -c 'until [ -e /tmp/enough ]; do curl -fs -D - -o /dev/null http://127.0.0.1/version | ` +
+		`grep -i ^x-release; sleep 0.1; done' >/tmp/seen 2>&1 </dev/null &`)
 	result := w.Run(w.Job(w.Commit(map[string]string{"BROKEN": "health-500"}), map[string]string{
 		"health-timeout": "15s", "before-start": "rm /var/lib/deploy-action/shop/active/8081",
 	}))
@@ -114,7 +117,8 @@ func TestAFlagLostDuringADeploymentIsPutBack(t *testing.T) {
 	if !strings.Contains(result.Log(), "the flag of port 8081 was gone; it is back") {
 		t.Errorf("log:\n%s", result.Log())
 	}
-	if out := w.Exec("touch /tmp/enough; tr -d '\\r' </tmp/seen | sort -u | cut -d' ' -f2"); strings.TrimSpace(out) != good {
+	if out := w.Exec("touch /tmp/enough; tr -d '\\r' </tmp/seen | " +
+		"sort -u | cut -d' ' -f2"); strings.TrimSpace(out) != good {
 		t.Errorf("who answered: %s; want just %s", out, good)
 	}
 	w.OneFlag("8081")
@@ -206,7 +210,8 @@ func TestAnotherPairOfPortsIsReachedInTwoSteps(t *testing.T) {
 	moved := w.Deploy(w.Commit(nil), map[string]string{"ports": "9000,9001"})
 	w.Serves(moved.Outputs["release"])
 	w.OneFlag("9001")
-	if out := w.Exec("systemctl list-units --plain --no-legend 'shop@*' | cut -d' ' -f1"); strings.TrimSpace(out) != "shop@9001.service" {
+	if out := w.Exec("systemctl list-units --plain --no-legend 'shop@*' | " +
+		"cut -d' ' -f1"); strings.TrimSpace(out) != "shop@9001.service" {
 		t.Errorf("running units: %s", out)
 	}
 }

@@ -119,7 +119,8 @@ func TestAnOwnCertificate(t *testing.T) {
 			}
 			content(t, before, "http HTTP/1.1", "https HTTP/2.0")
 			securely(w, "max-age=31536000", "700 root tls\n", "600 root ID.key")
-			w.Exec("! grep -rqs 'PRIVATE KEY' /tmp /home/ubuntu /var/log; ! find /tmp /home -newermt '-10 min' -name '*.key' | grep .")
+			w.Exec("! grep -rqs 'PRIVATE KEY' /tmp /home/ubuntu /var/log; " +
+				"! find /tmp /home -newermt '-10 min' -name '*.key' | grep .")
 
 			kept, lone := visit(w, "https", roots, false), visit(w, "https", roots, true)
 			began := w.Exec("pgrep -P \"$(cat /run/nginx.pid)\"")
@@ -188,7 +189,8 @@ tls -showcerts | grep -ac 'BEGIN CERTIFICATE'
 curl -sk -D - -o /dev/null --resolve NAME:443:HOST https://NAME/version | grep -ai '^\(HTTP\|strict\)'
 curl -s -o /dev/null -w '%{http_code} %{redirect_url}\n' -H Host:NAME 'http://HOST/a/b?c=d'
 curl -sk --resolve NAME:443:HOST https://NAME/headers | tr ',' '\n' | grep -ai 'forwarded-p' | tr -d ' {}'
-find /var/lib/deploy-action/shop/tls /etc/letsencrypt/live /etc/letsencrypt/archive -printf '%m %u %f\n' 2>/dev/null | sed 's/[0-9a-f]\{12\}/ID/' | sort`))
+find /var/lib/deploy-action/shop/tls /etc/letsencrypt/live /etc/letsencrypt/archive ` +
+		`-printf '%m %u %f\n' 2>/dev/null | sed 's/[0-9a-f]\{12\}/ID/' | sort`))
 	out = strings.ReplaceAll(out, "\r", "")
 	w.T.Log(out)
 	for _, want := range append(also,
@@ -206,7 +208,8 @@ find /var/lib/deploy-action/shop/tls /etc/letsencrypt/live /etc/letsencrypt/arch
 func forgotten(w *world.World, plain map[string]string, over *lab.Result) {
 	w.T.Helper()
 	lost := w.Run(w.Job(w.Commit(nil), plain))
-	world.Failed(w.T, lost, "failed", "the site of this host is reached by HTTPS, and this run has neither", "site: unchanged")
+	world.Failed(w.T, lost, "failed", "the site of this host is reached by HTTPS, and this run has neither",
+		"site: unchanged")
 	w.Exec("curl -fsSk -o /dev/null --resolve " + siteName + ":443:" + w.Host.IP + " https://" + siteName + "/version")
 	off := w.Deploy(w.Commit(nil), withMore(plain, "https", "off"))
 	world.Says(w.T, off, "is plain HTTP from now on")

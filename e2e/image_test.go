@@ -204,9 +204,11 @@ func TestAGroupLaunchesAnImageOfTheRelease(t *testing.T) {
 	ids := w.group("web", w.Host)
 	w.template = strings.TrimSpace(w.boto(`asg, ec2 = client("autoscaling"), client("ec2")
 asg.update_auto_scaling_group(AutoScalingGroupName="web", MixedInstancesPolicy={"LaunchTemplate": {
-    "LaunchTemplateSpecification": {"LaunchTemplateName": "web", "Version": "1"}, "Overrides": [{"InstanceType": "t3.small"}]}})
+    "LaunchTemplateSpecification": {"LaunchTemplateName": "web", "Version": "1"}, ` +
+		`"Overrides": [{"InstanceType": "t3.small"}]}})
 for name, version in (("latest", "$Latest"), ("default", "$Default")):
-    asg.create_auto_scaling_group(AutoScalingGroupName=name, LaunchTemplate={"LaunchTemplateName": "web", "Version": version},
+    asg.create_auto_scaling_group(AutoScalingGroupName=name, ` +
+		`LaunchTemplate={"LaunchTemplateName": "web", "Version": version},
         MinSize=0, MaxSize=99, DesiredCapacity=0, AvailabilityZones=["eu-central-1a"])
 print(ec2.describe_launch_templates()["LaunchTemplates"][0]["LaunchTemplateId"])`))
 	all := w.album(w.Host)
@@ -224,7 +226,8 @@ print(ec2.describe_launch_templates()["LaunchTemplates"][0]["LaunchTemplateId"])
 		return result
 	}
 	const live = "the new version is live; what the groups launch has the release of before"
-	release := run("ec2:CreateImage", "deployed", live, "the role must be allowed ec2:CreateImage: put ").Outputs["release"]
+	release := run("ec2:CreateImage", "deployed", live,
+		"the role must be allowed ec2:CreateImage: put ").Outputs["release"]
 	w.UnderLoad()
 	for _, refused := range []string{"ec2:DescribeImages", "ec2:DescribeLaunchTemplateVersions"} {
 		w.role(w.ofPage("", refused, "instances", "launch-image"))
@@ -232,7 +235,8 @@ print(ec2.describe_launch_templates()["LaunchTemplates"][0]["LaunchTemplateId"])
 			"site: unchanged")
 	}
 	run("ec2:CreateTags", "unchanged", live, "the role must be allowed ec2:CreateTags: put ")
-	run("ec2:CreateLaunchTemplateVersion", "unchanged", live, "the role must be allowed ec2:CreateLaunchTemplateVersion: put ")
+	run("ec2:CreateLaunchTemplateVersion", "unchanged", live,
+		"the role must be allowed ec2:CreateLaunchTemplateVersion: put ")
 	run("ec2:ModifyLaunchTemplate autoscaling:UpdateAutoScalingGroup", "unchanged", live, " has "+release+" already",
 		"the role must be allowed ec2:ModifyLaunchTemplate: put ",
 		"the role must be allowed autoscaling:UpdateAutoScalingGroup: put ", "latest launches it by version 2")
@@ -268,14 +272,15 @@ print(ec2.describe_launch_templates()["LaunchTemplates"][0]["LaunchTemplateId"])
 		t.Errorf("the groups launch the image of before\n%s", result.Log())
 	}
 	third, in := w.starts("latest", all, midway)
-	in.Exec("timeout 60 bash -c 'until [ $(systemctl list-units --plain --no-legend --state=running \"shop@*\" | wc -l) = " +
-		"2 ]; do sleep 0.1; done'")
+	in.Exec("timeout 60 bash -c 'until [ $(systemctl list-units --plain --no-legend --state=running \"shop@*\" | " +
+		"wc -l) = 2 ]; do sleep 0.1; done'")
 
 	// The next run puts it right, and deletes what nobody needs any more.
 	with["known-hosts"], with["expect-hosts"] = byID([]string{ids[0], id, third}, w.Host, second.Host, in.Host), "3"
 	sha = w.Commit(nil)
-	last := run("ec2:DeregisterImage", "deployed", "✓ image: ", "image: the groups launch the new one, and old ones stay, "+
-		"and are paid for: the role must be allowed ec2:DeregisterImage: put ").Outputs["release"]
+	last := run("ec2:DeregisterImage", "deployed", "✓ image: ",
+		"image: the groups launch the new one, and old ones stay, "+
+			"and are paid for: the role must be allowed ec2:DeregisterImage: put ").Outputs["release"]
 	for n, host := range []*world.World{w.World, second, in} {
 		host.Serves(last)
 		if out := host.Exec("systemctl list-units --plain --no-legend 'shop@*' | wc -l"); out != "1" {
@@ -309,8 +314,10 @@ print(ec2.describe_launch_templates()["LaunchTemplates"][0]["LaunchTemplateId"])
 	if *imageReport && !t.Failed() {
 		slices.Sort(all.took)
 		text := fmt.Sprintf(imageTable, len(all.took), all.took[0].Seconds(), all.took[len(all.took)/2].Seconds(),
-			all.took[len(all.took)-1].Seconds(), len(rows), world.Thousands(requests), world.ActionBuild(t), strings.Join(rows, "\n"))
-		if err := os.WriteFile(filepath.Join(world.Shared.Root, "docs/proof/launch-image.md"), []byte(text), 0o644); err != nil { //nolint:gosec // a document
+			all.took[len(all.took)-1].Seconds(), len(rows), world.Thousands(requests),
+			world.ActionBuild(t), strings.Join(rows, "\n"))
+		if err := os.WriteFile( //nolint:gosec // a document
+			filepath.Join(world.Shared.Root, "docs/proof/launch-image.md"), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -35,22 +35,27 @@ echo "$most" >/tmp/most
 SH
 setsid bash /tmp/watch.sh >/dev/null 2>&1 </dev/null &`
 
-const mostVersions = `touch /tmp/watched; timeout 120 bash -c 'until [ -s /tmp/most ]; do sleep 0.05; done'; cat /tmp/most`
+const mostVersions = `touch /tmp/watched; ` +
+	`timeout 120 bash -c 'until [ -s /tmp/most ]; do sleep 0.05; done'; cat /tmp/most`
 
 // nodeService does what e2e/application does, but for WebSockets, at a socket that systemd holds.
-const nodeService = `const http = require("http"), crypto = require("crypto"), fs = require("fs"), path = require("path")
-const release = path.basename(process.cwd()), broken = fs.existsSync("BROKEN") ? fs.readFileSync("BROKEN", "utf8").trim() : ""
+const nodeService = `const http = require("http"), crypto = require("crypto"), fs = require("fs"), ` +
+	`path = require("path")
+const release = path.basename(process.cwd()), ` +
+	`broken = fs.existsSync("BROKEN") ? fs.readFileSync("BROKEN", "utf8").trim() : ""
 if (broken === "exit-at-boot") { console.error("no model"); process.exit(3) }
 const server = http.createServer((q, a) => {
   const url = new URL(q.url, "http://localhost"), parts = []
-  const says = (body, type = "application/json") => { a.writeHead(200, {"X-Release": release, "Content-Type": type}); a.end(body) }
+  const says = (body, type = "application/json") => { ` +
+	`a.writeHead(200, {"X-Release": release, "Content-Type": type}); a.end(body) }
   q.on("data", part => parts.push(part))
   q.on("end", () => {
     const body = Buffer.concat(parts), own = more => JSON.stringify({release, ...more})
     switch (url.pathname) {
       case "/slow": return setTimeout(() => says(own()), 1000 * url.searchParams.get("seconds"))
       case "/echo": return says(body, q.headers["content-type"])
-      case "/upload": return says(own({size: body.length, sha256: crypto.createHash("sha256").update(body).digest("hex")}))
+      case "/upload": return says(own({size: body.length, ` +
+	`sha256: crypto.createHash("sha256").update(body).digest("hex")}))
     }
     says(own({health: "ok"}))
   })
@@ -130,13 +135,15 @@ func TestFromOneStrategyToTheOther(t *testing.T) {
 	w.Serves(second)
 	refused := w.Run(w.Job(w.Commit(nil), map[string]string{"operation": "rollback"}))
 	world.Failed(t, refused, "failed",
-		`was deployed with the strategy "in-place", and a release is started as it was deployed`, "site: unchanged", `set the input strategy to "in-place"`)
+		`was deployed with the strategy "in-place", and a release is started as it was deployed`,
+		"site: unchanged", `set the input strategy to "in-place"`)
 	w.Serves(w.Deploy(w.Commit(nil), inPlace(nil)).Outputs["release"])
 	refused = w.Run(w.Job(w.Commit(nil), inPlace(map[string]string{"operation": "rollback"})))
 	world.Failed(t, refused, "failed", `was deployed with the strategy "blue-green"`, "site: unchanged",
 		`set the input strategy to "blue-green"`)
 	w.EndLoad()
-	if out := w.Exec("systemctl list-units --plain --no-legend 'shop@*' | cut -d' ' -f1 | sort"); out != "shop@8081.service\nshop@8081.socket" {
+	if out := w.Exec("systemctl list-units --plain --no-legend 'shop@*' | " +
+		"cut -d' ' -f1 | sort"); out != "shop@8081.service\nshop@8081.socket" {
 		t.Errorf("units:\n%s", out)
 	}
 }

@@ -92,8 +92,8 @@ func TestHostsAreFoundOnAWS(t *testing.T) {
 		Host string
 		ID   string `json:"instance-id"`
 	}
-	if err := json.Unmarshal([]byte(result.Outputs["hosts"]), &said); err != nil || len(said) != 2 || said[0].ID != ids[0] ||
-		said[1].ID != ids[1] || said[1].Host != "ubuntu@"+hosts[1].IP {
+	if err := json.Unmarshal([]byte(result.Outputs["hosts"]), &said); err != nil || len(said) != 2 ||
+		said[0].ID != ids[0] || said[1].ID != ids[1] || said[1].Host != "ubuntu@"+hosts[1].IP {
 		t.Errorf("hosts: %s, %v; want %v", result.Outputs["hosts"], err, ids)
 	}
 	w.UnderLoad()
@@ -113,7 +113,11 @@ func TestHostsAreFoundOnAWS(t *testing.T) {
 			"no instances", allows("autoscaling:DescribeAutoScalingGroups"), nil,
 			[]string{"find: the role must be allowed ec2:DescribeInstances: put {"},
 		},
-		{"too few", toList, map[string]string{"expect-hosts": "3-"}, []string{`input "expect-hosts": `, "there are 2", "2 by asg=web"}},
+		{
+			"too few", toList,
+			map[string]string{"expect-hosts": "3-"},
+			[]string{`input "expect-hosts": `, "there are 2", "2 by asg=web"},
+		},
 		{"no group", toList, map[string]string{"instances": "asg=none"}, []string{`there is no Auto Scaling group "none"`}},
 		{
 			"none", toList,
@@ -133,7 +137,8 @@ func TestHostsAreFoundOnAWS(t *testing.T) {
 				all[name] = value
 			}
 		}
-		world.Failed(t, w.Run(w.found(w.Commit(nil), all)), "failed", append(tt.words, "site: unchanged; no host was dialled")...)
+		world.Failed(t, w.Run(w.found(w.Commit(nil), all)), "failed",
+			append(tt.words, "site: unchanged; no host was dialled")...)
 	}
 	if after := w.Exec(list); after != before {
 		t.Errorf("the host was touched: before\n%s\nafter\n%s", before, after)
@@ -185,13 +190,15 @@ func TestAGroupThatChangesDuringADeployment(t *testing.T) {
 	w.role(w.ofPage("", "autoscaling:DescribeLifecycleHooks", "instances", "launch-hook"))
 	held := w.Run(w.found(sha, with))
 	fleet{w.World, ends}.ended(held, "deployed")
-	world.Says(t, held, denied+"DescribeLifecycleHooks: put {", ids[0]+" stays out of service until the hook's time is over")
+	world.Says(t, held, denied+"DescribeLifecycleHooks: put {",
+		ids[0]+" stays out of service until the hook's time is over")
 	w.role(w.ofPage("", "autoscaling:RecordLifecycleActionHeartbeat autoscaling:CompleteLifecycleAction", "instances",
 		"launch-hook"))
 	held = w.Run(w.found(sha, with))
 	fleet{w.World, ends}.ended(held, "unchanged")
-	world.Says(t, held, "deploy-action of the group web can't be told that a run is at work on "+ids[0]+", and does not wait "+
-		"longer than 30s for it: "+denied+"RecordLifecycleActionHeartbeat: put the statement of docs/iam.md",
+	world.Says(t, held,
+		"deploy-action of the group web can't be told that a run is at work on "+ids[0]+", and does not wait "+
+			"longer than 30s for it: "+denied+"RecordLifecycleActionHeartbeat: put the statement of docs/iam.md",
 		denied+"CompleteLifecycleAction: put the statement of docs/iam.md")
 	if heard := hook.heard(); len(heard) > 0 {
 		t.Errorf("the launch hook has heard %v of a role that may not tell it anything", heard)
@@ -275,7 +282,9 @@ func (w *awsWorld) holds(free ...string) *launchHook {
 		defer h.mu.Unlock()
 		members := strings.Split(string(call.Answer), "<member>")
 		for i, m := range members {
-			if !slices.ContainsFunc(h.free, func(id string) bool { return strings.Contains(m, "<InstanceId>"+id+"</InstanceId>") }) {
+			if !slices.ContainsFunc(h.free, func(id string) bool {
+				return strings.Contains(m, "<InstanceId>"+id+"</InstanceId>")
+			}) {
 				members[i] = strings.Replace(m, ">InService</LifecycleState>", ">Pending:Wait</LifecycleState>", 1)
 			}
 		}

@@ -35,7 +35,8 @@ func passBy(w *world.World) *passersBy {
 		if i > 0 {
 			ask += " --next"
 		}
-		ask += fmt.Sprintf(` -s -m 20 -o /dev/null -H Connection:close -w '%%{http_code} %%header{retry-after} %s\n' http://%s%s`,
+		ask += fmt.Sprintf(` -s -m 20 -o /dev/null -H Connection:close `+
+			`-w '%%{http_code} %%header{retry-after} %s\n' http://%s%s`,
 			what, w.Host.IP, what)
 	}
 	p := &passersBy{w: w, stop: make(chan struct{}), done: make(chan struct{}), seen: map[string]int{}}
@@ -257,7 +258,8 @@ func TestMaintenanceOfASiteOfBefore(t *testing.T) {
 	w.Deploy(w.Commit(nil), nil)
 	siteOfBefore(w, map[string]string{
 		"shop.conf": "/etc/nginx/conf.d/shop.conf", "service-url.inc": "/etc/nginx/conf.d/service-url.inc",
-	}, "cp /etc/nginx/conf.d/shop.conf /var/lib/deploy-action/shop/site.conf; rm /var/lib/deploy-action/shop/maintenance.conf")
+	}, "cp /etc/nginx/conf.d/shop.conf /var/lib/deploy-action/shop/site.conf; "+
+		"rm /var/lib/deploy-action/shop/maintenance.conf")
 	world.Failed(t, maintenance(w, "on", nil), "failed", "knew no maintenance: deploy once with this one",
 		"site: unchanged")
 	world.Says(t, w.Deploy(w.Commit(nil), nil), "one reload, for new files")

@@ -109,7 +109,8 @@ func TestStatusAndCheck(t *testing.T) {
 		!strings.Contains(plan.Summary, "rename the flag, so that requests go to port 8081 instead of 8080") {
 		t.Errorf("dry run: outputs %v\n%s", plan.Outputs, plan.Summary)
 	}
-	if after := w.Exec("cat /home/ubuntu/shop/deploys.jsonl; ls /home/ubuntu/shop/releases"); strings.TrimSpace(after) != history+"\n"+release {
+	if after := w.Exec("cat /home/ubuntu/shop/deploys.jsonl; " +
+		"ls /home/ubuntu/shop/releases"); strings.TrimSpace(after) != history+"\n"+release {
 		t.Errorf("the dry run changed the host:\n%s", after)
 	}
 	w.Exec("mv /usr/bin/git /usr/bin/git.gone")

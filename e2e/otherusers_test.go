@@ -25,7 +25,8 @@ type mallory struct {
 const answering = `import http.server, sys
 class H(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
-        self.send_response(200); self.send_header("Content-Length", "7"); self.send_header("X-Deploy-Action-Upstream", "127.0.0.1:" + sys.argv[1])
+        self.send_response(200); self.send_header("Content-Length", "7"); ` +
+	`self.send_header("X-Deploy-Action-Upstream", "127.0.0.1:" + sys.argv[1])
         self.end_headers(); self.wfile.write(b"mallory")
 http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), H).serve_forever()
 `
@@ -87,13 +88,17 @@ func (m *mallory) does(script string) string {
 // systemd a unit of her own has the name of the application's.
 func (m *mallory) listens(port, when string) (stops func()) {
 	if m.unit {
-		m.does(`mkdir -p ~/.config/systemd/user; printf '[Service]\nExecStart=/usr/bin/python3 /home/mallory/answering.py %%i --password=hunter2-hunter2\n' >~/.config/systemd/user/shop@.service; systemctl --user daemon-reload`)
+		m.does(`mkdir -p ~/.config/systemd/user; ` +
+			`printf '[Service]\nExecStart=/usr/bin/python3 /home/mallory/answering.py %%i --password=hunter2-hunter2\n' ` +
+			`>~/.config/systemd/user/shop@.service; systemctl --user daemon-reload`)
 		m.does("setsid bash -c " + quoted("until "+when+"; do sleep 0.05; done; systemctl --user start shop@"+port) +
 			" >/dev/null 2>&1 &")
 		return func() { m.does("systemctl --user stop shop@" + port) }
 	}
 	m.does("setsid bash -c " +
-		quoted("until "+when+"; do sleep 0.05; done; exec python3 /home/mallory/answering.py "+port+" --password=hunter2-hunter2") + " >/dev/null 2>&1 & echo $! >/tmp/mallory.pid")
+		quoted("until "+when+"; do sleep 0.05; done; "+
+			"exec python3 /home/mallory/answering.py "+port+" --password=hunter2-hunter2") +
+		" >/dev/null 2>&1 & echo $! >/tmp/mallory.pid")
 	return func() { m.w.Exec("kill $(cat /tmp/mallory.pid) 2>/dev/null; rm -f /tmp/mallory.pid") }
 }
 
@@ -177,7 +182,8 @@ func (m *mallory) attack(t *testing.T) {
 		stop := m.listens(idle, "true")
 		m.w.Exec(waitFor(idle))
 		for range 20 {
-			if out := m.w.Exec("curl -s http://127.0.0.1/version; curl -s -d x http://127.0.0.1/echo"); strings.Contains(out, "mallory") {
+			if out := m.w.Exec("curl -s http://127.0.0.1/version; " +
+				"curl -s -d x http://127.0.0.1/echo"); strings.Contains(out, "mallory") {
 				t.Fatalf("visitors get %q", out)
 			}
 		}
@@ -236,7 +242,8 @@ func (m *mallory) wasThereBefore(t *testing.T, first string) {
 		"sleep 0.05; done'")
 	m.does("setsid bash -c " + quoted("exec -a "+m.path+"/releases/"+first+"/app sleep 998") +
 		" >/dev/null 2>&1 & sleep 0.1")
-	m.w.Exec(`setsid bash -c 'until [ -e /run/enough ]; do ls -A /tmp /var/tmp; sleep 0.05; done >/run/seen' >/dev/null 2>&1 </dev/null & true`)
+	m.w.Exec(`setsid bash -c 'until [ -e /run/enough ]; do ls -A /tmp /var/tmp; sleep 0.05; done ` +
+		`>/run/seen' >/dev/null 2>&1 </dev/null & true`)
 	m.tries(t, "holds both locks of an earlier version since", func(t *testing.T) string {
 		t.Helper()
 		if strings.Contains(m.does("ls -d "+m.path), "Permission denied") { // by the home above it, as it always was

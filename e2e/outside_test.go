@@ -101,7 +101,8 @@ func TestWithoutGitHub(t *testing.T) {
 			t.Errorf("the site has %q, want %q", out, text)
 		}
 		w.OneFlag(port)
-		if out := w.Exec("systemctl list-units --plain --no-legend 'shop@*' | cut -d' ' -f1"); out != "shop@"+port+".service" {
+		if out := w.Exec("systemctl list-units --plain --no-legend 'shop@*' | " +
+			"cut -d' ' -f1"); out != "shop@"+port+".service" {
 			t.Errorf("running units: %s", out)
 		}
 	}

@@ -34,7 +34,8 @@ func TestThePostStepTidiesWhatAKilledRunLeft(t *testing.T) {
 	}{
 		{"Waiting for the new version's health", map[string]string{"start": "sleep 1000"}, "failed"},
 		{"Verifying through nginx", map[string]string{"watch-for": "2m"}, "failed"},
-		{"Draining the old version", map[string]string{"drain-timeout": "30s"}, "deployed"}, // a WebSocket lasts for all of it
+		// A WebSocket lasts for all of it.
+		{"Draining the old version", map[string]string{"drain-timeout": "30s"}, "deployed"},
 	} {
 		t.Run(killed.outcome+" "+killed.at, func(t *testing.T) {
 			job := w.Job(w.Commit(nil), killed.with)
@@ -49,7 +50,8 @@ func TestThePostStepTidiesWhatAKilledRunLeft(t *testing.T) {
 			}
 			w.Serves(live)
 			w.OneFlag(port)
-			if out := w.Exec("systemctl list-units --plain --no-legend 'shop@*' | cut -d' ' -f1"); out != "shop@"+port+".service" {
+			if out := w.Exec("systemctl list-units --plain --no-legend 'shop@*' | " +
+				"cut -d' ' -f1"); out != "shop@"+port+".service" {
 				t.Errorf("running units: %s", out)
 			}
 			if out := w.Exec("tail -n 1 /home/ubuntu/shop/deploys.jsonl"); !strings.Contains(out,

@@ -215,7 +215,8 @@ func TestRulesThatSudoRefusesAreNotLeftThere(t *testing.T) {
 	} {
 		w.Exec("printf '#!/bin/sh\\n%s\\n' \"" + tt.visudo + "\" >/usr/sbin/visudo; chmod +x /usr/sbin/visudo")
 		world.Failed(t, w.Run(w.Job(sha, nil)), "failed", tt.words, "site: unchanged")
-		if out := w.Exec("ls -A /etc/sudoers.d; ls /var/lib/deploy-action/shop"); out != "90-cloud-init-users\nREADME\nactive" {
+		if out := w.Exec("ls -A /etc/sudoers.d; " +
+			"ls /var/lib/deploy-action/shop"); out != "90-cloud-init-users\nREADME\nactive" {
 			t.Errorf("%s: left over:\n%s", tt.name, out)
 		}
 	}

@@ -18,7 +18,8 @@ class H(http.server.BaseHTTPRequestHandler):
     drops = 0
     def text(h, status, text, **more):
         h.send_response(status)
-        for k, v in {"Content-Type": "text/plain", "Content-Length": str(len(text)), **more}.items(): h.send_header(k.replace("_", "-"), v)
+        for k, v in {"Content-Type": "text/plain", "Content-Length": str(len(text)), **more}.items(): ` +
+	`h.send_header(k.replace("_", "-"), v)
         h.end_headers()
         h.wfile.write(text)
     def body(h):
@@ -49,14 +50,16 @@ class H(http.server.BaseHTTPRequestHandler):
             h.close_connection = True
             return h.text(200, b"closed", Connection="close")
         if path == "/events":
-            h.send_response(200); h.send_header("Content-Type", "text/event-stream"); h.send_header("Transfer-Encoding", "chunked"); h.end_headers()
+            h.send_response(200); h.send_header("Content-Type", "text/event-stream"); ` +
+	`h.send_header("Transfer-Encoding", "chunked"); h.end_headers()
             for n in range(2):
                 event = b"data: %d\n\n" % n
                 h.wfile.write(b"%x\r\n%s\r\n" % (len(event), event)); h.wfile.flush()
                 time.sleep(1)
             return h.wfile.write(b"0\r\n\r\n")
         if path == "/trailers":
-            h.send_response(200); h.send_header("Trailer", "X-Sum"); h.send_header("Transfer-Encoding", "chunked"); h.end_headers()
+            h.send_response(200); h.send_header("Trailer", "X-Sum"); ` +
+	`h.send_header("Transfer-Encoding", "chunked"); h.end_headers()
             return h.wfile.write(b"4\r\nwhat\r\n0\r\nX-Sum: 1\r\n\r\n")
         if path == "/big": return h.text(200, b"x" * (4 << 20))
         h.text(200, ("%s %s %d" % (h.command, path, len(got))).encode())
@@ -101,7 +104,8 @@ g = talk([b"POST /early HTTP/1.1\r\nContent-Length: 300000\r\n" + end + b"x" * 3
 want("an answer before the body was read", g.startswith(b"HTTP/1.1 413 "), g)
 g = talk([b"POST /x HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 5\r\n" + end], until=b"\r\n\r\n")
 want("100-continue", g.startswith(b"HTTP/1.1 100 "), g)
-g = talk([b"POST /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n" + end + b"5\r\nhello\r\n0\r\nX-Sum: 1\r\n\r\n"])
+g = talk([b"POST /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n" + end + ` +
+	`b"5\r\nhello\r\n0\r\nX-Sum: 1\r\n\r\n"])
 want("trailers of a request", g.endswith(b"POST /x 5"), g)
 g = talk([b"GET /trailers HTTP/1.1\r\n" + end])
 want("trailers of an answer", g.startswith(b"HTTP/1.1 200 ") and b"what" in g, g)
@@ -110,7 +114,8 @@ want("HTTP/1.0 without a Host", g.startswith(b"HTTP/1.1 200 ") and g.endswith(b"
 one = b"GET /x HTTP/1.1\r\nHost: shop.example\r\n\r\n"
 g = talk([one * 9 + b"POST /x HTTP/1.1\r\nContent-Length: 2\r\n" + end + b"ab"])
 want("pipelining", g.count(b"HTTP/1.1 200 ") == 10 and g.endswith(b"POST /x 2"), g)
-wrong = [g for _ in range(200) for m in (b"GET", b"POST") if not (g := talk([m + b" /close HTTP/1.1\r\nContent-Length: 0\r\n" + end])).startswith(b"HTTP/1.1 200 ")]
+wrong = [g for _ in range(200) for m in (b"GET", b"POST") ` +
+	`if not (g := talk([m + b" /close HTTP/1.1\r\nContent-Length: 0\r\n" + end])).startswith(b"HTTP/1.1 200 ")]
 want("an application that closes every connection", not wrong, wrong[0] if wrong else b"")
 drops = lambda m: [talk([m + b" /drops HTTP/1.1\r\nContent-Length: 0\r\n" + end])[9:12] for _ in range(6)]
 g = drops(b"GET")
@@ -176,7 +181,8 @@ const asgiApp = `async def app(scope, receive, send):
     await send({"type": "http.response.body", "body": text})
 `
 
-const nodeApp = `const server = require("http").createServer((q, a) => { let n = 0; q.on("data", d => n += d.length); q.on("end", () => a.end([q.method, q.url, n].join(" "))) })
+const nodeApp = `const server = require("http").createServer((q, a) => { ` +
+	`let n = 0; q.on("data", d => n += d.length); q.on("end", () => a.end([q.method, q.url, n].join(" "))) })
 server.keepAliveTimeout = 5000
 server.listen(process.env.PORT, "127.0.0.1")
 `

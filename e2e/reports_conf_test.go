@@ -25,7 +25,8 @@ reload_nginx; ` + untilTheirs("== 418")
 var notBesides = `rm /etc/nginx/conf.d/00-theirs.conf; reload_nginx; ` + untilTheirs("!= 418")
 
 func untilTheirs(is string) string {
-	return `timeout 120 bash -c 'until [[ $(curl -so /dev/null -w "%{http_code}" -H "Host: theirs.example" http://127.84.0.1/) ` + is + ` ]]; do sleep 0.2; done'
+	return `timeout 120 bash -c 'until [[ $(curl -so /dev/null -w "%{http_code}" ` +
+		`-H "Host: theirs.example" http://127.84.0.1/) ` + is + ` ]]; do sleep 0.2; done'
 `
 }
 
@@ -37,7 +38,8 @@ func clients(addresses int, each float64, options string) string {
 PY
 rm -f /tmp/clients.end /tmp/clients.json
 setsid python3 /tmp/clients.py %d %g '%s' >/tmp/clients.log 2>&1 </dev/null &
-timeout 120 bash -c 'until [[ -e /tmp/clients.begun ]]; do sleep 0.05; done'; rm /tmp/clients.begun`, clientsPy, addresses, each, options)
+timeout 120 bash -c 'until [[ -e /tmp/clients.begun ]]; do sleep 0.05; done'; `+
+		`rm /tmp/clients.begun`, clientsPy, addresses, each, options)
 }
 
 const clientsPy = `import http.client, json, os, socket, sys, threading, time
@@ -63,7 +65,8 @@ def client(i):
             a = c.getresponse()
             text = a.read().decode("latin-1")
             ok = a.status == 200 and json.loads(text)["method"] == method and json.loads(text)["body"] == (body or "")
-            if options.get("has"): ok = ok and (options["has"] % (i + 1) if "%" in options["has"] else options["has"]) in text
+            if options.get("has"): ok = ok and ` +
+	`(options["has"] % (i + 1) if "%" in options["has"] else options["has"]) in text
             said = "%s %d %.600s" % (method, a.status, text)
         except Exception as e:
             ok, said = False, "%s %r" % (method, e)
@@ -83,7 +86,8 @@ os.rename("/tmp/clients.json.new", "/tmp/clients.json")`
 // come.
 func allRight(w *world.World, _ *lab.Result) {
 	w.T.Helper()
-	out := w.Exec(`touch /tmp/clients.end; timeout 120 bash -c 'until [[ -e /tmp/clients.json ]]; do sleep 0.1; done'; cat /tmp/clients.log /tmp/clients.json`)
+	out := w.Exec(`touch /tmp/clients.end; timeout 120 bash -c 'until [[ -e /tmp/clients.json ]]; do sleep 0.1; done'; ` +
+		`cat /tmp/clients.log /tmp/clients.json`)
 	var got struct {
 		GET, POST int
 		Wrong     []string
@@ -132,7 +136,8 @@ func TestReportsConf(t *testing.T) {
 		{
 			name: "the include in a location", bare: true, setup: `rm /etc/nginx/sites-enabled/default
 				printf 'set $service_url http://127.0.0.1:9000;\n' >/etc/nginx/conf.d/service-url.inc
-				printf 'server {\n listen 80;\n location / {\n  include conf.d/service-url.inc;\n proxy_pass $service_url; } }\n' >/etc/nginx/conf.d/own.conf; reload_nginx`,
+				printf 'server {\n listen 80;\n location / {\n  include conf.d/service-url.inc;\n ` +
+				`proxy_pass $service_url; } }\n' >/etc/nginx/conf.d/own.conf; reload_nginx`,
 			refused: []string{
 				"check: /etc/nginx/conf.d/own.conf:4 includes /etc/nginx/conf.d/service-url.inc inside location: it " +
 					"must be included at server level",
@@ -156,7 +161,8 @@ func TestReportsConf(t *testing.T) {
 		{
 			name: "another program has port 80, and nginx is not installed", bare: true, setup: `systemctl stop nginx
 				DEBIAN_FRONTEND=noninteractive apt-get purge -y nginx nginx-common >/dev/null 2>&1; rm -rf /etc/nginx
-				systemd-run -q --unit apache2 python3 -m http.server 80; timeout 120 bash -c 'until curl -s http://127.0.0.1/ >/dev/null; do sleep 0.2; done'`,
+				systemd-run -q --unit apache2 python3 -m http.server 80; ` +
+				`timeout 120 bash -c 'until curl -s http://127.0.0.1/ >/dev/null; do sleep 0.2; done'`,
 			refused: []string{"check: port 80, which nginx needs, is another program's (pid "},
 			check:   func(w *world.World, _ *lab.Result) { w.Exec("! command -v nginx") },
 		},
@@ -181,8 +187,10 @@ func TestReportsConf(t *testing.T) {
 			check: func(w *world.World, _ *lab.Result) { w.Exec("test ! -L /etc/nginx/sites-enabled/default") },
 		},
 		{
-			name: "nginx was started with a file of its own", bare: true, setup: `systemctl stop nginx; mkdir -p /opt/web/sites; cp /etc/nginx/mime.types /opt/web
-				printf 'pid /run/web.pid;\nuser www-data;\nevents {}\nhttp { include mime.types; include sites/*.conf; }\n' >/opt/web/nginx.conf; nginx -c /opt/web/nginx.conf`,
+			name: "nginx was started with a file of its own", bare: true,
+			setup: `systemctl stop nginx; mkdir -p /opt/web/sites; cp /etc/nginx/mime.types /opt/web
+				printf 'pid /run/web.pid;\nuser www-data;\nevents {}\nhttp { include mime.types; include sites/*.conf; }\n' ` +
+				`>/opt/web/nginx.conf; nginx -c /opt/web/nginx.conf`,
 			check: func(w *world.World, _ *lab.Result) {
 				w.Exec("test -e /opt/web/sites/shop.conf && grep 'NOPASSWD: /usr/sbin/nginx -c /opt/web/nginx.conf " +
 					"-s reload' " + rulesFile)
@@ -190,7 +198,9 @@ func TestReportsConf(t *testing.T) {
 		},
 		{
 			name: "nginx was started with a file that the user may write", bare: true,
-			setup: `systemctl stop nginx; cp /etc/nginx/nginx.conf /home/ubuntu/nginx.conf; sed -i 's,include m,include /etc/nginx/m,' /home/ubuntu/nginx.conf; chown ubuntu: /home/ubuntu/nginx.conf; nginx -c /home/ubuntu/nginx.conf`,
+			setup: `systemctl stop nginx; cp /etc/nginx/nginx.conf /home/ubuntu/nginx.conf; ` +
+				`sed -i 's,include m,include /etc/nginx/m,' /home/ubuntu/nginx.conf; ` +
+				`chown ubuntu: /home/ubuntu/nginx.conf; nginx -c /home/ubuntu/nginx.conf`,
 			refused: []string{
 				"check: nginx was started with -c /home/ubuntu/nginx.conf, and others than root may write there",
 			},
@@ -243,10 +253,11 @@ func TestReportsConf(t *testing.T) {
 			}, anybody...),
 		},
 		{
-			name:  "a limit of requests per client",
-			setup: besides(`limit_req_zone \$binary_remote_addr zone=perip:1m rate=5r/s; limit_req zone=perip burst=5;`) + clients(20, 2, ""),
-			undo:  notBesides,
-			asks:  []ask{}, check: allRight,
+			name: "a limit of requests per client",
+			setup: besides(`limit_req_zone \$binary_remote_addr zone=perip:1m rate=5r/s; limit_req zone=perip burst=5;`) +
+				clients(20, 2, ""),
+			undo: notBesides,
+			asks: []ask{}, check: allRight,
 		},
 		{
 			name: "a limit of connections per client",
@@ -297,15 +308,23 @@ func TestReportsConf(t *testing.T) {
 			asks: anybody[:2], check: allRight,
 		},
 		{
-			name: "a site that a balancer's protocol comes to on port 80", setup: "cat >/etc/nginx/conf.d/00-theirs.conf <<<'server { listen 80 proxy_protocol; server_name theirs.example; return 418; }'; reload_nginx\n" +
-				`timeout 120 bash -c 'until [[ $(curl -so /dev/null --haproxy-protocol -w "%{http_code}" -H "Host: theirs.example" http://127.0.0.2/) == 418 ]]; do sleep 0.2; done'` + "\n" + clients(5, 4, `{"proxied": true}`),
-			undo: `rm /etc/nginx/conf.d/00-theirs.conf; reload_nginx; timeout 120 bash -c 'until [[ $(curl -so /dev/null -w "%{http_code}" http://127.0.0.2/) == 200 ]]; do sleep 0.2; done'`,
+			name: "a site that a balancer's protocol comes to on port 80",
+			setup: "cat >/etc/nginx/conf.d/00-theirs.conf " +
+				"<<<'server { listen 80 proxy_protocol; server_name theirs.example; return 418; }'; reload_nginx\n" +
+				`timeout 120 bash -c 'until [[ $(curl -so /dev/null --haproxy-protocol -w "%{http_code}" ` +
+				`-H "Host: theirs.example" http://127.0.0.2/) == 418 ]]; do sleep 0.2; done'` + "\n" +
+				clients(5, 4, `{"proxied": true}`),
+			undo: `rm /etc/nginx/conf.d/00-theirs.conf; reload_nginx; ` +
+				`timeout 120 bash -c 'until [[ $(curl -so /dev/null -w "%{http_code}" ` +
+				`http://127.0.0.2/) == 200 ]]; do sleep 0.2; done'`,
 			asks: []ask{}, warned: []string{"/etc/nginx/conf.d/00-theirs.conf:1 says proxy_protocol for port 80"},
 			check: allRight,
 		},
 		{
 			name: "the welcome page of nginx.org's package", bare: true, setup: `rm /etc/nginx/sites-enabled/default
-				printf 'server {\n    listen       80;\n    server_name  localhost;\n    location / {\n        root   /usr/share/nginx/html;\n        index  index.html;\n    }\n}\n' >/etc/nginx/conf.d/default.conf; reload_nginx`,
+				printf 'server {\n    listen       80;\n    server_name  localhost;\n    location / {\n` +
+				`        root   /usr/share/nginx/html;\n        index  index.html;\n    }\n}\n' ` +
+				`>/etc/nginx/conf.d/default.conf; reload_nginx`,
 			asks: anybody[:2], check: func(w *world.World,
 				_ *lab.Result,
 			) {
@@ -314,7 +333,8 @@ func TestReportsConf(t *testing.T) {
 		},
 		{
 			name: "a site that takes IPv4 by a socket of IPv6", bare: true, setup: `rm /etc/nginx/sites-enabled/default
-				echo 'server { listen [::]:80 ipv6only=off; server_name theirs.example; return 418; }' >/etc/nginx/conf.d/00-theirs.conf; systemctl restart nginx`,
+				echo 'server { listen [::]:80 ipv6only=off; server_name theirs.example; return 418; }' ` +
+				`>/etc/nginx/conf.d/00-theirs.conf; systemctl restart nginx`,
 			asks: append([]ask{{header: map[string]string{"Host": "theirs.example"}, status: http.StatusTeapot}},
 				anybody...),
 			check: func(w *world.World, _ *lab.Result) { w.Exec("! grep 'listen 80' /etc/nginx/conf.d/shop.conf") },

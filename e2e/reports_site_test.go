@@ -75,7 +75,8 @@ func TestReportsSite(t *testing.T) {
 		},
 		{
 			name: "add_header, gzip and real_ip at http level, pages of one's own for errors",
-			setup: `printf '%s\n' 'add_header X-Theirs kept always;' 'set_real_ip_from 0.0.0.0/0;' 'real_ip_header X-Client;' 'proxy_intercept_errors on;' \
+			setup: `printf '%s\n' 'add_header X-Theirs kept always;' 'set_real_ip_from 0.0.0.0/0;' ` +
+				`'real_ip_header X-Client;' 'proxy_intercept_errors on;' \
 				'error_page 404 502 503 /theirs.html;' >/etc/nginx/conf.d/00-theirs.conf; reload_nginx
 				timeout 120 bash -c 'until curl -fsi http://127.0.0.1/ | grep -q X-Theirs; do sleep 0.2; done'`,
 			undo: "rm /etc/nginx/conf.d/00-theirs.conf; reload_nginx",
@@ -100,7 +101,8 @@ func TestReportsSite(t *testing.T) {
 		{
 			name: "directives of one's own in the application's folder",
 			setup: `mkdir -p /var/www/own; echo static >/var/www/own/file.txt; echo sorry >/var/www/own/sorry.html
-				printf '%s\n' 'add_header X-Own yes always;' 'location /own/ { alias /var/www/own/; }' 'error_page 502 /sorry.html;' \
+				printf '%s\n' 'add_header X-Own yes always;' 'location /own/ { alias /var/www/own/; }' ` +
+				`'error_page 502 /sorry.html;' \
 				'location = /sorry.html { root /var/www/own; internal; }' >/etc/nginx/shop.d/own.conf; reload_nginx
 				timeout 120 bash -c 'until curl -fsi http://127.0.0.1/ | grep -q X-Own; do sleep 0.2; done'`,
 			undo: "rm /etc/nginx/shop.d/own.conf; reload_nginx",

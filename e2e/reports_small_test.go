@@ -78,7 +78,8 @@ import zipfile
 with zipfile.ZipFile("big-1.0-py3-none-any.whl", "w", zipfile.ZIP_DEFLATED) as z:
     z.writestr("big/data", b"\0" * (105 << 20))
     z.writestr("big-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: big\nVersion: 1.0\n")
-    z.writestr("big-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nGenerator: us\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+    z.writestr("big-1.0.dist-info/WHEEL", ` +
+		`"Wheel-Version: 1.0\nGenerator: us\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
     z.writestr("big-1.0.dist-info/RECORD", "")
 END`)
 	with := map[string]string{
@@ -128,7 +129,8 @@ func TestReportsSmall(t *testing.T) {
 		{
 			name: "another path than the application runs from", with: map[string]string{"path": "/srv/elsewhere"},
 			refused: []string{
-				`lock: shop runs on this host from /home/ubuntu/shop, and not from /srv/elsewhere: set the input path to "/home/ubuntu/shop"`,
+				`lock: shop runs on this host from /home/ubuntu/shop, and not from /srv/elsewhere: ` +
+					`set the input path to "/home/ubuntu/shop"`,
 			},
 			check: func(w *world.World, _ *lab.Result) {
 				for _, operation := range []string{"status", "check", "rollback", "setup"} {
@@ -155,7 +157,8 @@ func TestReportsSmall(t *testing.T) {
 			check: func(w *world.World, _ *lab.Result) {
 				down := map[string]string{"operation": "status"}
 				world.Failed(w.T, w.Run(w.Job("", down)), "failed",
-					"up: the site is down: GET /health for localhost through nginx: answered 502", "sudo systemctl restart shop@8080", `input "allow-down"`)
+					"up: the site is down: GET /health for localhost through nginx: answered 502",
+					"sudo systemctl restart shop@8080", `input "allow-down"`)
 				down["allow-down"] = "true"
 				if result := w.Run(w.Job("", down)); result.ExitCode != 0 {
 					w.T.Errorf("with allow-down:\n%s", result.Log())
@@ -166,7 +169,8 @@ func TestReportsSmall(t *testing.T) {
 			name: "the repository was renamed", with: map[string]string{"app": "store"},
 			refused: []string{
 				"that of the application shop",
-				`if this is shop under a new name, as when its repository was renamed, set the input app to "shop" and the input path to "/home/ubuntu/shop"`,
+				`if this is shop under a new name, as when its repository was renamed, ` +
+					`set the input app to "shop" and the input path to "/home/ubuntu/shop"`,
 			},
 		},
 		{
@@ -183,8 +187,9 @@ func TestReportsSmall(t *testing.T) {
 		},
 		{
 			name: "another user's file in a release that goes", with: map[string]string{"keep-releases": "2"},
-			setup: `dir=/home/ubuntu/shop/releases/20200101T000000Z-0000000; mkdir -p $dir/theirs && touch $dir/theirs/file && chown -R ubuntu: $dir && chown -R root: $dir/theirs`,
-			undo:  "rm -rf /home/ubuntu/shop/releases/20200101T000000Z-0000000*",
+			setup: `dir=/home/ubuntu/shop/releases/20200101T000000Z-0000000; ` +
+				`mkdir -p $dir/theirs && touch $dir/theirs/file && chown -R ubuntu: $dir && chown -R root: $dir/theirs`,
+			undo: "rm -rf /home/ubuntu/shop/releases/20200101T000000Z-0000000*",
 			check: func(w *world.World, _ *lab.Result) {
 				if left := w.Exec("ls -d /home/ubuntu/shop/releases/20200101* 2>/dev/null || :"); left != "" {
 					w.T.Errorf("still there, although the user may become root: %s", left)
@@ -281,7 +286,8 @@ func TestReportsSettings(t *testing.T) {
 		{
 			name: "the login's environment and ~/.gitconfig",
 			with: map[string]string{"before-start": "[[ $TAR_OPTIONS == --frobnicate ]]"},
-			setup: rc + `printf 'export TAR_OPTIONS=--frobnicate GREP_OPTIONS=-q CDPATH=/ GIT_DIR=/nowhere\nawk() { false; }\nexport -f awk\n' | cat - /tmp/rc >/home/ubuntu/.bashrc
+			setup: rc + `printf 'export TAR_OPTIONS=--frobnicate GREP_OPTIONS=-q CDPATH=/ GIT_DIR=/nowhere\n` +
+				`awk() { false; }\nexport -f awk\n' | cat - /tmp/rc >/home/ubuntu/.bashrc
 				printf '[url "git@nowhere.invalid:"]\n\tinsteadOf = http://\n' >/home/ubuntu/.gitconfig`,
 			undo: "cp -p /tmp/rc /home/ubuntu/.bashrc; rm -f /home/ubuntu/.gitconfig",
 		},

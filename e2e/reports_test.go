@@ -70,7 +70,8 @@ class H(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     def answer(h):
         body = h.rfile.read(int(h.headers.get("Content-Length") or 0)).decode("latin-1")
-        text = json.dumps({"method": h.command, "path": h.path, "headers": h.headers.items(), "body": body, "port": os.environ["PORT"]}).encode()
+        text = json.dumps({"method": h.command, "path": h.path, "headers": h.headers.items(), ` +
+	`"body": body, "port": os.environ["PORT"]}).encode()
         h.send_response(200)
         h.send_header("Content-Type", "application/json")
         h.send_header("Content-Length", str(len(text)))
@@ -91,7 +92,8 @@ var echoing = map[string]string{
 const hostTools = `reload_nginx() {
 	local old
 	old=$(pgrep -d, -P "$(</run/nginx.pid)" -f 'worker process$')
-	nginx -q -t && nginx -s reload 2>/dev/null && timeout 120 bash -c "while ps -o args= -p $old | grep -q 'worker process\$'; do sleep 0.05; done"
+	nginx -q -t && nginx -s reload 2>/dev/null && ` +
+	`timeout 120 bash -c "while ps -o args= -p $old | grep -q 'worker process\$'; do sleep 0.05; done"
 }
 `
 
@@ -207,7 +209,8 @@ func (r report) succeeded(t *testing.T, result *lab.Result) {
 }
 
 // rootsFiles prints what a run that is refused before anything is touched leaves as it was.
-const rootsFiles = `cd / && find etc/nginx etc/systemd/system etc/sudoers.d var/lib/deploy-action home/ubuntu/shop/releases home/ubuntu/shop/slots \
+const rootsFiles = `cd / && find etc/nginx etc/systemd/system etc/sudoers.d var/lib/deploy-action ` +
+	`home/ubuntu/shop/releases home/ubuntu/shop/slots \
 	-printf '%p %m %u %l ' \( -type f -size -1M -exec sha1sum {} \; -o -printf '\n' \) 2>/dev/null | LC_ALL=C sort`
 
 // What holds of hosts and inputs that belong to no area.

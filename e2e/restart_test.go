@@ -26,7 +26,8 @@ tr '\0' '\n' </proc/${pid#*:}/environ | sed -n s/^MODE=//p`))
 func kept(w *world.World, release, want string) {
 	w.T.Helper()
 	file := "/home/ubuntu/shop/releases/" + release + "/.deploy-action/environment"
-	got := w.Exec("grep MODE " + file + "; stat -c '%a %U' " + file + "; ls /home/ubuntu/shop/slots | grep environment || :")
+	got := w.Exec("grep MODE " + file + "; stat -c '%a %U' " + file + "; " +
+		"ls /home/ubuntu/shop/slots | grep environment || :")
 	if strings.TrimSpace(got) != "export MODE="+want+"\n600 ubuntu" {
 		w.T.Errorf("environment of %s: %q, want MODE=%s", release, got, want)
 	}
@@ -43,7 +44,8 @@ func TestRestart(t *testing.T) {
 				return with(merged(map[string]string{"operation": "restart", "before-start": "exit 4"}, more))
 			}
 			none := w.Run(w.Job("main", again(nil)))
-			world.Failed(t, none, "failed", `no release is active, so there is none for operation "restart"`, "next: deploy first")
+			world.Failed(t, none, "failed", `no release is active, so there is none for operation "restart"`,
+				"next: deploy first")
 			commit := w.Commit(nil)
 			first := w.Deploy(commit, with(map[string]string{"env": "MODE=one"})).Outputs["release"]
 			// As an earlier version of this action wrote it.

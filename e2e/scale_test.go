@@ -123,8 +123,9 @@ func (m *taken) watch(ctx context.Context, running *lab.Running, ended <-chan st
 }
 
 func (m taken) String() string {
-	return fmt.Sprintf("exit code %d, %q in %.1fs, connected after %.1fs; %d MB, %d descriptors; log %d bytes, longest line "+
-		"%d, %d annotations", m.ExitCode, m.Outputs["outcome"], m.Duration().Seconds(), m.connect.Seconds(), m.memory,
+	return fmt.Sprintf("exit code %d, %q in %.1fs, connected after %.1fs; %d MB, %d descriptors; log %d bytes, "+
+		"longest line %d, %d annotations",
+		m.ExitCode, m.Outputs["outcome"], m.Duration().Seconds(), m.connect.Seconds(), m.memory,
 		m.descriptors, m.logBytes, m.longestLine, m.annotations)
 }
 
@@ -205,8 +206,8 @@ func TestManyHostsThroughOneBastion(t *testing.T) {
 			run.annotations > mostAnnotations || run.longestLine > mostLine {
 			t.Errorf("%s: %s\n%s", tt.what, run, run.Log())
 		}
-		table += fmt.Sprintf("| %s | %.0f s | %d MB | %d | %d bytes | %d bytes | %d | %s |\n", tt.what, run.Duration().Seconds(),
-			run.memory, run.descriptors, run.logBytes, run.longestLine, run.annotations,
+		table += fmt.Sprintf("| %s | %.0f s | %d MB | %d | %d bytes | %d bytes | %d | %s |\n",
+			tt.what, run.Duration().Seconds(), run.memory, run.descriptors, run.logBytes, run.longestLine, run.annotations,
 			world.ActionBuild(t))
 	}
 	if *scaleReport {
@@ -219,11 +220,13 @@ func TestManyHostsThroughOneBastion(t *testing.T) {
 
 const scaleHead = `# %d hosts through one bastion
 
-Made by ` + "`make scale`" + `, which runs the action's image against as many sshd, each with files, processes, a network and an
+Made by ` + "`make scale`" +
+	`, which runs the action's image against as many sshd, each with files, processes, a network and an
 nginx of its own, in one container on this machine. They are reached through one sshd as Debian has it (MaxStartups
 10:30:100). There is no systemd in them, and what they serve is Python's file server, sent from the workspace.
 
-Of %d runs in a row %d connected to all hosts, after %.1f s at least, %.1f s as the median and %.1f s at most. The goal is
+Of %d runs in a row %d connected to all hosts, after %.1f s at least, %.1f s as the median and %.1f s at most. ` +
+	`The goal is
 10 s, on a machine that has nothing else to do; this one had a load of %s on its processors when they began.
 
 | run | duration | memory of the runner | descriptors | log | longest line | annotations | build |

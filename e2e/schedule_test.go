@@ -26,7 +26,8 @@ const everyMinute = "tick: * * * * * bash job.sh"
 // setTimers are the jobs whose timers run, and in brackets those that a reboot brings back.
 func setTimers(w *world.World) string {
 	w.T.Helper()
-	return strings.Join(strings.Fields(w.Exec(`for unit in $(systemctl list-units --plain --no-legend --state=waiting,running --type=timer 'shop.job.*' | cut -d ' ' -f 1); do
+	return strings.Join(strings.Fields(w.Exec(`for unit in $(systemctl list-units --plain --no-legend `+
+		`--state=waiting,running --type=timer 'shop.job.*' | cut -d ' ' -f 1); do
   unit=${unit#shop.job.}
   echo "${unit%%.*}"
 done
@@ -60,12 +61,15 @@ func TestJobsByTheClock(t *testing.T) {
 		t.Run(host.name, func(t *testing.T) {
 			w := world.New(t, host.options)
 			commit := func() string { return w.Commit(map[string]string{"job.sh": job}) }
-			with := map[string]string{"schedule": everyMinute + "\nnightly: 0 3 * * * true", "env": "NAME=of-env", "keep-releases": "2"}
+			with := map[string]string{
+				"schedule": everyMinute + "\nnightly: 0 3 * * * true", "env": "NAME=of-env", "keep-releases": "2",
+			}
 			one := merged(with, map[string]string{"schedule": everyMinute})
 			first := w.Deploy(commit(), with).Outputs["release"]
 			wantTimers(w, "the first deployment", "nightly tick [nightly] [tick]")
 			w.UnderLoad()
-			w.Exec("mkdir -p /home/ubuntu/shop/shared; chown -R ubuntu /home/ubuntu/shop/shared; sudo -u ubuntu touch /home/ubuntu/shop/shared/ran")
+			w.Exec("mkdir -p /home/ubuntu/shop/shared; chown -R ubuntu /home/ubuntu/shop/shared; " +
+				"sudo -u ubuntu touch /home/ubuntu/shop/shared/ran")
 			runs(w, "the first deployment", first)
 
 			sha := commit()
@@ -102,22 +106,28 @@ timeout 100 bash -c 'until grep -q of-env ran; do sleep 0.2; done'`)
 			world.Failed(t, refused, "failed", "rights for routine deployments only", "/etc/systemd/system/shop.job.tick.",
 				"site: unchanged; "+live)
 			giveSudo(w)
-			if out := w.Exec(`cd /home/ubuntu/shop/shared; rm busy; timeout 60 bash -c 'until grep -q " ended" ran; do sleep 0.2; done'; head -n 2 ran`); out != first+" of-env\n"+first+" ended" {
+			if out := w.Exec(`cd /home/ubuntu/shop/shared; rm busy; ` +
+				`timeout 60 bash -c 'until grep -q " ended" ran; do sleep 0.2; done'; ` +
+				`head -n 2 ran`); out != first+" of-env\n"+first+" ended" {
 				t.Errorf("the busy job said %q", out)
 			}
 
-			w.Exec(`cd /home/ubuntu/shop/shared; sudo -u ubuntu touch fail; timeout 100 bash -c 'until systemctl is-failed shop.job@tick; do sleep 0.2; done'`)
+			w.Exec(`cd /home/ubuntu/shop/shared; sudo -u ubuntu touch fail; ` +
+				`timeout 100 bash -c 'until systemctl is-failed shop.job@tick; do sleep 0.2; done'`)
 			status = w.Run(w.Job(sha, map[string]string{"operation": "status"}))
-			world.Says(t, status, "job tick: failed (exit-code, status 1), ", "the last run of these jobs failed: tick (exit-code, status 1)")
+			world.Says(t, status, "job tick: failed (exit-code, status 1), ",
+				"the last run of these jobs failed: tick (exit-code, status 1)")
 			logs := w.Run(w.Job(sha, map[string]string{"operation": "logs", "log-of": "job:tick"}))
 			world.Says(t, logs, "=== /home/ubuntu/shop/logs/job-tick.log", "start of tick of "+live, "end of tick with status 1")
 			warned := w.Deploy(commit(), nil)
-			world.Says(t, warned, "the last run of these jobs failed: tick (exit-code, status 1)", "jobs by the clock: none any more")
+			world.Says(t, warned, "the last run of these jobs failed: tick (exit-code, status 1)",
+				"jobs by the clock: none any more")
 			wantTimers(w, "a release without a schedule", "")
 
 			w.Deploy(commit(), with)
 			gone := w.Run(w.Job(sha, map[string]string{"operation": "remove", "confirm": "shop"}))
-			if out := w.Exec("ls /etc/systemd/system /etc/systemd/system/*.wants | grep -F shop. || true"); gone.ExitCode != 0 || out != "" {
+			if out := w.Exec("ls /etc/systemd/system /etc/systemd/system/*.wants | " +
+				"grep -F shop. || true"); gone.ExitCode != 0 || out != "" {
 				t.Errorf("exit code %d, left:\n%s\n%s", gone.ExitCode, out, gone.Log())
 			}
 		})

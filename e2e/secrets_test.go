@@ -18,34 +18,46 @@ import (
 // those of every one that is called. What it looks for it reads from files, so that it does not
 // find itself.
 const watch = `set -u
-mkdir -p /run/watch; chmod 700 /run/watch; : >/run/watch/hits; : >/run/watch/calls; chmod 711 /run/watch; chmod 622 /run/watch/hits /run/watch/calls
+mkdir -p /run/watch; chmod 700 /run/watch; : >/run/watch/hits; : >/run/watch/calls; ` +
+	`chmod 711 /run/watch; chmod 622 /run/watch/hits /run/watch/calls
 cat >/usr/local/lib/stand-in <<'END'
 #!/bin/bash
-{ printf '%s\0' "$0" "$@"; printf '\n--environment--\n'; /bin/cat /proc/$$/environ; printf '\n--end--\n'; } >>/run/watch/calls 2>/dev/null
+{ printf '%s\0' "$0" "$@"; printf '\n--environment--\n'; /bin/cat /proc/$$/environ; ` +
+	`printf '\n--end--\n'; } >>/run/watch/calls 2>/dev/null
 exec -a "$0" "/usr/bin/${0##*/}" "$@"
 END
 chmod 755 /usr/local/lib/stand-in
-for name in git curl python3 nice sed awk tee mktemp mv ln find sync stat sudo ssh; do ln -sf /usr/local/lib/stand-in /usr/local/bin/$name; done
+for name in git curl python3 nice sed awk tee mktemp mv ln find sync stat sudo ssh; ` +
+	`do ln -sf /usr/local/lib/stand-in /usr/local/bin/$name; done
 setsid bash -c 'while [ ! -e /run/watch/stop ]; do
   for dir in /proc/[0-9]*; do
-    if /bin/grep -qaF -f /run/watch/all $dir/cmdline 2>/dev/null; then echo "arguments of $(tr "\0" " " <$dir/cmdline | head -c 60)" >>/run/watch/hits; fi
-    if /bin/grep -qaF -f /run/watch/never $dir/environ 2>/dev/null; then echo "environment of $(tr "\0" " " <$dir/cmdline | head -c 60)" >>/run/watch/hits; fi
-    if /bin/grep -qaF -f /run/watch/env $dir/environ 2>/dev/null && ! /bin/grep -qaz "^RELEASE=20" $dir/environ; then echo "env in $(tr "\0" " " <$dir/cmdline | head -c 60)" >>/run/watch/hits; fi
+    if /bin/grep -qaF -f /run/watch/all $dir/cmdline 2>/dev/null; ` +
+	`then echo "arguments of $(tr "\0" " " <$dir/cmdline | head -c 60)" >>/run/watch/hits; fi
+    if /bin/grep -qaF -f /run/watch/never $dir/environ 2>/dev/null; ` +
+	`then echo "environment of $(tr "\0" " " <$dir/cmdline | head -c 60)" >>/run/watch/hits; fi
+    if /bin/grep -qaF -f /run/watch/env $dir/environ 2>/dev/null && ! /bin/grep -qaz "^RELEASE=20" $dir/environ; ` +
+	`then echo "env in $(tr "\0" " " <$dir/cmdline | head -c 60)" >>/run/watch/hits; fi
   done
   /bin/grep -rlaF -f /run/watch/all /tmp /var/tmp /dev/shm >>/run/watch/hits 2>/dev/null
   echo >>/run/watch/rounds
 done' >/dev/null 2>&1 </dev/null &`
 
 // proof shows that the watch sees what it is there for, and forgets it again.
-const proof = `secret=$(head -n 1 /run/watch/never); bash -c 'exec -a "shown $1" sleep 60' x "$secret" & first=$!; SHOWN=$secret sleep 60 & second=$!
+const proof = `secret=$(head -n 1 /run/watch/never); bash -c 'exec -a "shown $1" sleep 60' x "$secret" & first=$!; ` +
+	`SHOWN=$secret sleep 60 & second=$!
 until grep -q '^arguments' /run/watch/hits && grep -q '^environment' /run/watch/hits; do sleep 0.05; done
-kill $first $second; wait; rounds=$(wc -l </run/watch/rounds); until (($(wc -l </run/watch/rounds) > rounds + 1)); do sleep 0.05; done
+kill $first $second; wait; rounds=$(wc -l </run/watch/rounds); ` +
+	`until (($(wc -l </run/watch/rounds) > rounds + 1)); do sleep 0.05; done
 : >/run/watch/hits; : >/run/watch/calls`
 
 // search looks for what the run has left: FILE of the patterns, then where not to look.
-const search = `journalctl --sync; { journalctl --no-pager -o verbose | grep -aF -f /run/watch/%[1]s | head -n 3 | sed 's/^/journal: /'
-grep -rlaF -f /run/watch/%[1]s --devices=skip --exclude-dir=watch /home /root /etc /var /run /tmp /opt /srv /dev/shm /usr/local 2>/dev/null; nginx -T 2>/dev/null | grep -aF -f /run/watch/%[1]s
-systemctl cat 'shop@*' 2>/dev/null | grep -aF -f /run/watch/%[1]s; systemctl show 'shop@8080' | grep -aF -f /run/watch/%[1]s; } || true`
+const search = `journalctl --sync; { journalctl --no-pager -o verbose | grep -aF -f /run/watch/%[1]s | ` +
+	`head -n 3 | sed 's/^/journal: /'
+grep -rlaF -f /run/watch/%[1]s --devices=skip --exclude-dir=watch ` +
+	`/home /root /etc /var /run /tmp /opt /srv /dev/shm /usr/local 2>/dev/null; ` +
+	`nginx -T 2>/dev/null | grep -aF -f /run/watch/%[1]s
+systemctl cat 'shop@*' 2>/dev/null | grep -aF -f /run/watch/%[1]s; ` +
+	`systemctl show 'shop@8080' | grep -aF -f /run/watch/%[1]s; } || true`
 
 func TestSecretsAreNowhereOnTheHost(t *testing.T) {
 	const passphrase = "correct-horse-battery-staple"
@@ -85,7 +97,8 @@ func TestSecretsAreNowhereOnTheHost(t *testing.T) {
 	w.Exec(proof)
 
 	job := w.Job(w.Commit(map[string]string{"app.py": printer}), map[string]string{
-		"key": locked.Private, "passphrase": passphrase, "tls-certificate": chain, "tls-key": tlsKey, "start": "python3 app.py",
+		"key": locked.Private, "passphrase": passphrase, "tls-certificate": chain, "tls-key": tlsKey,
+		"start":        "python3 app.py",
 		"env":          "DATABASE_PASSWORD=" + env[0] + "\nLINES<<END\nfirst\n" + env[1] + "\nEND",
 		"build":        "touch /tmp/building; until [ -e /tmp/go-on ]; do sleep 0.1; done; env",
 		"before-start": "test \"$DATABASE_PASSWORD\" = " + env[0][:8] + "\"${DATABASE_PASSWORD:8}\"",

@@ -10,8 +10,10 @@ import (
 
 // strip makes a host what a cloud image is: no nginx, no git, no curl, no venv module.
 const strip = `systemctl stop nginx
-DEBIAN_FRONTEND=noninteractive apt-get purge -y --auto-remove nginx nginx-common git curl $(dpkg-query -Wf '${Package} ' 'python3*-venv') python3-pip >/dev/null 2>&1
-rm -rf /etc/nginx; ! command -v nginx && ! command -v git && ! command -v curl && ! python3 -c 'import ensurepip' 2>/dev/null`
+DEBIAN_FRONTEND=noninteractive apt-get purge -y --auto-remove nginx nginx-common git curl ` +
+	`$(dpkg-query -Wf '${Package} ' 'python3*-venv') python3-pip >/dev/null 2>&1
+rm -rf /etc/nginx; ! command -v nginx && ! command -v git && ! command -v curl && ` +
+	`! python3 -c 'import ensurepip' 2>/dev/null`
 
 // Another apt holds the lock at first.
 func TestABareHostIsDeployedToInOneRun(t *testing.T) {
@@ -159,12 +161,15 @@ func TestSetupAlwaysBringsUpToDate(t *testing.T) {
 	w.Cold = true
 	w.Exec(`mkdir -p /repo /tmp/pkg/DEBIAN; cd /repo
 for v in 1.0 2.0; do
-  printf 'Package: ourlib\nVersion: %s\nArchitecture: all\nMaintainer: a <a@example.com>\nDescription: x\n' $v >/tmp/pkg/DEBIAN/control
+  printf 'Package: ourlib\nVersion: %s\nArchitecture: all\nMaintainer: a <a@example.com>\nDescription: x\n' $v ` +
+		`>/tmp/pkg/DEBIAN/control
   dpkg-deb -b /tmp/pkg ourlib_$v.deb >/dev/null
   cat /tmp/pkg/DEBIAN/control >Packages
-  printf 'Filename: ./ourlib_%s.deb\nSize: %s\nSHA256: %s\n\n' $v $(stat -c %s ourlib_$v.deb) $(sha256sum ourlib_$v.deb | cut -d' ' -f1) >>Packages
+  printf 'Filename: ./ourlib_%s.deb\nSize: %s\nSHA256: %s\n\n' $v $(stat -c %s ourlib_$v.deb) ` +
+		`$(sha256sum ourlib_$v.deb | cut -d' ' -f1) >>Packages
 done
-dpkg -i ourlib_1.0.deb >/dev/null; rm -f /etc/apt/sources.list.d/*; echo 'deb [trusted=yes] file:/repo ./' >/etc/apt/sources.list`)
+dpkg -i ourlib_1.0.deb >/dev/null; rm -f /etc/apt/sources.list.d/*; ` +
+		`echo 'deb [trusted=yes] file:/repo ./' >/etc/apt/sources.list`)
 	for _, tt := range []struct{ mode, version, outcome string }{
 		{"auto", "1.0", "set-up"},
 		{"always", "2.0", "set-up"},
@@ -190,8 +195,10 @@ func TestAnInstallationThatWasCutOffIsFinished(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
 	w.Cold = true
 	w.Exec(`mkdir -p /tmp/pkg/DEBIAN
-printf 'Package: ourlib\nVersion: 1.0\nArchitecture: all\nMaintainer: a <a@example.com>\nDescription: x\n' >/tmp/pkg/DEBIAN/control
-printf '#!/bin/sh\ntouch /tmp/configuring; until [ -e /tmp/go-on ]; do sleep 0.1; done\n' >/tmp/pkg/DEBIAN/postinst; chmod 755 /tmp/pkg/DEBIAN/postinst
+printf 'Package: ourlib\nVersion: 1.0\nArchitecture: all\nMaintainer: a <a@example.com>\nDescription: x\n' ` +
+		`>/tmp/pkg/DEBIAN/control
+printf '#!/bin/sh\ntouch /tmp/configuring; until [ -e /tmp/go-on ]; do sleep 0.1; done\n' ` +
+		`>/tmp/pkg/DEBIAN/postinst; chmod 755 /tmp/pkg/DEBIAN/postinst
 dpkg-deb -b /tmp/pkg /tmp/ourlib.deb >/dev/null
 setsid dpkg -i /tmp/ourlib.deb >/dev/null 2>&1 </dev/null &
 timeout 120 bash -c 'until [ -e /tmp/configuring ]; do sleep 0.05; done'
@@ -208,7 +215,8 @@ test "$(dpkg-query -W -f='${db:Status-Status}' ourlib)" = half-configured`)
 func TestAMirrorOutOfReachIsSaidInAptsWords(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
 	w.Cold = true
-	w.Exec(`rm -rf /var/lib/apt/lists/* /etc/apt/sources.list.d/*; echo 'deb http://127.0.0.1:9/debian bookworm main' >/etc/apt/sources.list
+	w.Exec(`rm -rf /var/lib/apt/lists/* /etc/apt/sources.list.d/*; ` +
+		`echo 'deb http://127.0.0.1:9/debian bookworm main' >/etc/apt/sources.list
 printf 'Acquire::http::Proxy "DIRECT";\n' >/etc/apt/apt.conf.d/zz-direct`)
 	result := w.Run(w.Job(w.Commit(nil), map[string]string{"packages": "unzip"}))
 	world.Failed(t, result, "failed", "install: apt did not get through: ", "127.0.0.1:9",

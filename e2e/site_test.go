@@ -137,8 +137,10 @@ func TestACrashedWorkerOfNginxHoldsADrainForItsTimeOut(t *testing.T) {
 	w.Exec(`old=$(pgrep -d, -P "$(cat /run/nginx.pid)"); nginx -s reload
 timeout 60 bash -c 'while ps -p "$1" >/dev/null; do sleep 0.1; done' - "$old"`) // one set of workers
 	_ = beginUpload(w)
-	w.Exec(`timeout 60 bash -c 'until [[ $(curl -so /dev/null -w "%{http_code}" http://127.0.0.1/.deploy-action/busy/8080) == 409 ]]; do sleep 0.2; done'
-pkill -KILL -P "$(cat /run/nginx.pid)"; timeout 60 bash -c 'until curl -fso /dev/null http://127.0.0.1/health; do sleep 0.2; done'`)
+	w.Exec(`timeout 60 bash -c 'until [[ $(curl -so /dev/null -w "%{http_code}" ` +
+		`http://127.0.0.1/.deploy-action/busy/8080) == 409 ]]; do sleep 0.2; done'
+pkill -KILL -P "$(cat /run/nginx.pid)"; ` +
+		`timeout 60 bash -c 'until curl -fso /dev/null http://127.0.0.1/health; do sleep 0.2; done'`)
 	result := w.Deploy(w.Commit(nil), map[string]string{"drain-timeout": "2s"})
 	world.Says(t, result, "nginx still counted requests for port 8080 after 2s")
 	w.Serves(result.Outputs["release"])
@@ -172,7 +174,8 @@ func stranger(w *world.World, port string) {
 import http.server, sys
 class H(http.server.BaseHTTPRequestHandler):
     def answer(h):
-        h.rfile.read(int(h.headers.get("Content-Length") or 0)); h.send_response(200); h.send_header("X-Release", "stranger"); h.end_headers()
+        h.rfile.read(int(h.headers.get("Content-Length") or 0)); ` +
+		`h.send_response(200); h.send_header("X-Release", "stranger"); h.end_headers()
     do_GET = do_POST = answer
 http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), H).serve_forever()
 P
@@ -204,7 +207,8 @@ func TestAStrangerOnTheIdlePortGetsNobody(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
 	w.Deploy(w.Commit(nil), nil)
 	second := w.Deploy(w.Commit(nil), nil) // after which the idle port had a version of ours
-	w.Exec(`mkdir /etc/systemd/system/shop@.service.d; printf '[Service]\nRestartSec=3\n' >/etc/systemd/system/shop@.service.d/slow.conf
+	w.Exec(`mkdir /etc/systemd/system/shop@.service.d; printf '[Service]\nRestartSec=3\n' ` +
+		`>/etc/systemd/system/shop@.service.d/slow.conf
 systemctl daemon-reload`)
 	stranger(w, "8080")
 	w.Exec("kill -KILL $(systemctl show -p MainPID --value shop@8081)")
@@ -216,7 +220,8 @@ systemctl daemon-reload`)
 func TestTheVersionBeforeStandsInOnProbation(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
 	first := w.Deploy(w.Commit(nil), nil).Outputs["release"]
-	w.Exec(`mkdir /etc/systemd/system/shop@.service.d; printf '[Service]\nRestartSec=600\n' >/etc/systemd/system/shop@.service.d/slow.conf
+	w.Exec(`mkdir /etc/systemd/system/shop@.service.d; printf '[Service]\nRestartSec=600\n' ` +
+		`>/etc/systemd/system/shop@.service.d/slow.conf
 systemctl daemon-reload`)
 	running, err := w.Runner.Start(w.Ctx, w.Job(w.Commit(nil), map[string]string{
 		"after-switch": "echo switched; until [ -e /tmp/go ]; do sleep 0.1; done", "drain-timeout": "0s",

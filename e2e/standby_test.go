@@ -35,7 +35,8 @@ except ValueError: print(text.partition("<title>")[2][:15])'`); got != want {
 	w.Deploy(w.Commit(app), echoing)
 	w.OneFlag("8080")
 	w.Exec(`curl -s -m 60 --limit-rate 20k --data-binary @/tmp/body http://127.0.0.1/ >/dev/null & upload=$!
-		timeout 60 bash -c 'until [[ $(curl -so /dev/null -w "%{http_code}" http://127.0.0.1/.deploy-action/busy/8080) == 409 ]]; do sleep 0.2; done'
+		timeout 60 bash -c 'until [[ $(curl -so /dev/null -w "%{http_code}" ` +
+		`http://127.0.0.1/.deploy-action/busy/8080) == 409 ]]; do sleep 0.2; done'
 		counted=$?; kill $upload; exit $counted`)
 	killAt(w, "Verifying through nginx", w.Job(w.Commit(app), merged(echoing, map[string]string{"watch-for": "60s"})))
 	w.OneFlag("8081")
@@ -51,7 +52,8 @@ except ValueError: print(text.partition("<title>")[2][:15])'`); got != want {
 		t.Fatal(err)
 	}
 	w.Exec(`cd /var/lib/deploy-action/shop/active
-		if [[ $(readlink .standby-8080) == /proc/* ]]; then ln -sfn /proc/1/stat .standby-8080; fi # which is somebody else's number by now
+		if [[ $(readlink .standby-8080) == /proc/* ]]; then ln -sfn /proc/1/stat .standby-8080; fi ` +
+		`# which is somebody else's number by now
 		systemd-run -q --setenv=PORT=8080 python3 /home/ubuntu/shop/slots/8080/app.py
 		timeout 60 bash -c 'until curl -fsS http://127.0.0.1:8080/; do sleep 0.2; done'`)
 	asks("502 Bad Gateway", "502 Bad Gateway")

@@ -275,15 +275,24 @@ func TestWhatIsNotProvedIsNotTakenOver(t *testing.T) {
 			name: "an older version on the idle port", begin: "cd " + clone +
 				" && runuser -u ubuntu -- setsid venv/bin/uvicorn controller.main:app --port 8081 >/dev/null 2>&1 " +
 				"</dev/null &",
-			words: []string{"detect: port 8081 is held by a version started by hand from " + clone, "user ubuntu, program uvicorn", "with `kill "},
+			words: []string{
+				"detect: port 8081 is held by a version started by hand from " + clone,
+				"user ubuntu, program uvicorn", "with `kill ",
+			},
 		},
 		{
-			name: "somebody else on the idle port", begin: "useradd bob; runuser -u bob -- setsid python3 -m http.server 8081 >/dev/null 2>&1 </dev/null &",
-			words: []string{"detect: port 8081 is held by a process that is not this action's (pid ", "user bob, program python3"},
+			name:  "somebody else on the idle port",
+			begin: "useradd bob; runuser -u bob -- setsid python3 -m http.server 8081 >/dev/null 2>&1 </dev/null &",
+			words: []string{
+				"detect: port 8081 is held by a process that is not this action's (pid ", "user bob, program python3",
+			},
 		},
 		{
 			name: "another repository", with: map[string]string{"repository": "acme/other"},
-			words: []string{"is not taken over: it works in " + clone + ", which is in no clone of acme/other", `"8082,8083"`, "user ubuntu, program uvicorn"},
+			words: []string{
+				"is not taken over: it works in " + clone + ", which is in no clone of acme/other",
+				`"8082,8083"`, "user ubuntu, program uvicorn",
+			},
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -293,20 +302,26 @@ func TestWhatIsNotProvedIsNotTakenOver(t *testing.T) {
 			}
 			world.Failed(t, w.Run(w.Job(sha, tt.with)), "failed", append(tt.words, "site: unchanged")...)
 			if tt.begin != "" {
-				w.Exec("curl -s http://127.0.0.1:8081/ >/dev/null && kill $(lsof -ti tcp:8081 -s tcp:listen) && timeout 120 bash -c 'while lsof -i tcp:8081 -s tcp:listen; do sleep 0.2; done'")
+				w.Exec("curl -s http://127.0.0.1:8081/ >/dev/null && kill $(lsof -ti tcp:8081 -s tcp:listen) && " +
+					"timeout 120 bash -c 'while lsof -i tcp:8081 -s tcp:listen; do sleep 0.2; done'")
 			}
 			oldServes(w)
 		})
 	}
-	w.Exec("kill $(lsof -ti tcp:8080 -s tcp:listen); timeout 120 bash -c 'while lsof -i tcp:8080 -s tcp:listen; do sleep 0.05; done'; cp -r " + clone + " /srv/copy && rm -rf /srv/copy/.git && chown -R ubuntu: /srv/copy")
-	unit := "[Service]\nUser=ubuntu\nWorkingDirectory=%s\nExecStart=" + clone + "/venv/bin/uvicorn controller.main:app --port 8080\nRestart=always\n"
+	w.Exec("kill $(lsof -ti tcp:8080 -s tcp:listen); " +
+		"timeout 120 bash -c 'while lsof -i tcp:8080 -s tcp:listen; do sleep 0.05; done'; " +
+		"cp -r " + clone + " /srv/copy && rm -rf /srv/copy/.git && chown -R ubuntu: /srv/copy")
+	unit := "[Service]\nUser=ubuntu\nWorkingDirectory=%s\nExecStart=" + clone +
+		"/venv/bin/uvicorn controller.main:app --port 8080\nRestart=always\n"
 	for _, tt := range []struct{ name, folder, want string }{
 		{"works elsewhere", "/srv/copy", "it works in /srv/copy, which is in no clone of"},
 		{"run by a service", clone, "ai.service runs it, and would start it again"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := w.In(t)
-			w.Exec(fmt.Sprintf("printf '"+strings.ReplaceAll(unit, "\n", "\\n")+"' >/etc/systemd/system/ai.service; systemctl daemon-reload; systemctl restart ai; timeout 120 bash -c 'until curl -fs http://127.0.0.1/health; do sleep 0.2; done'", tt.folder))
+			w.Exec(fmt.Sprintf("printf '"+strings.ReplaceAll(unit, "\n", "\\n")+"' >/etc/systemd/system/ai.service; "+
+				"systemctl daemon-reload; systemctl restart ai; "+
+				"timeout 120 bash -c 'until curl -fs http://127.0.0.1/health; do sleep 0.2; done'", tt.folder))
 			world.Failed(t, w.Run(w.Job(sha, nil)), "failed", "detect: ", "is not taken over: "+tt.want, "site: unchanged")
 			oldServes(w)
 		})
@@ -320,7 +335,8 @@ func TestWhatIsNotProvedIsNotTakenOver(t *testing.T) {
 	other := map[string]string{"ports": "8082,8083"}
 	maps.Copy(other, patient)
 	first := w.Deploy(sha, other)
-	world.Says(t, first, "port 8080, to which /etc/nginx/conf.d/service-url.inc sends requests, is not one of the pair", "end it then by what runs it, ai.service")
+	world.Says(t, first, "port 8080, to which /etc/nginx/conf.d/service-url.inc sends requests, is not one of the pair",
+		"end it then by what runs it, ai.service")
 	w.Serves(first.Outputs["release"])
 	w.OneFlag("8082")
 	w.Exec("curl -fs http://127.0.0.1:8080/health")
@@ -392,8 +408,16 @@ while True: signal.pause()
 func TestOnlyWhatIsStillTheOldVersionIsStopped(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ name, meanwhile, want string }{
-		{"it stopped to listen", "kill -USR1 $(cat /tmp/pid)", "no longer listens on port 8080 from " + clone + "; it is left alone"},
-		{"another one listens too", "cd " + clone + " && setsid python3 stubborn.py >/dev/null 2>&1 </dev/null &", "stop is left to the next deployment: stop: the version started by hand is stopped, and something listens on port 8080 again (pid "},
+		{
+			"it stopped to listen", "kill -USR1 $(cat /tmp/pid)",
+			"no longer listens on port 8080 from " + clone + "; it is left alone",
+		},
+		{
+			"another one listens too",
+			"cd " + clone + " && setsid python3 stubborn.py >/dev/null 2>&1 </dev/null &",
+			"stop is left to the next deployment: stop: the version started by hand is stopped, " +
+				"and something listens on port 8080 again (pid ",
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := world.New(t, lab.HostOptions{})
@@ -402,7 +426,9 @@ func TestOnlyWhatIsStillTheOldVersionIsStopped(t *testing.T) {
 			if err := w.Host.WriteFile(w.Ctx, clone+"/stubborn.py", 0o644, "ubuntu:", stubborn); err != nil {
 				t.Fatal(err)
 			}
-			w.Exec("cd " + clone + " && (runuser -u ubuntu -- setsid python3 stubborn.py >/dev/null 2>&1 </dev/null &); timeout 120 bash -c 'until curl -fs http://127.0.0.1/health; do sleep 0.2; done'; ss -Hltnp 'sport = :8080' | grep -oP 'pid=\\K[0-9]+' >/tmp/pid")
+			w.Exec("cd " + clone + " && (runuser -u ubuntu -- setsid python3 stubborn.py >/dev/null 2>&1 </dev/null &); " +
+				"timeout 120 bash -c 'until curl -fs http://127.0.0.1/health; do sleep 0.2; done'; " +
+				"ss -Hltnp 'sport = :8080' | grep -oP 'pid=\\K[0-9]+' >/tmp/pid")
 			result := w.Deploy(w.Commit(nil), map[string]string{"before-start": tt.meanwhile, "stop-timeout": "1s"})
 			world.Says(t, result, tt.want)
 			w.Serves(result.Outputs["release"])
@@ -412,7 +438,9 @@ func TestOnlyWhatIsStillTheOldVersionIsStopped(t *testing.T) {
 				return
 			}
 			w.Exec("test ! -e /proc/$(cat /tmp/pid)")
-			world.Failed(t, w.Run(w.Job(w.Commit(nil), nil)), "failed", "detect: port 8080 is held by a version started by hand from "+clone, "with `kill "+strings.TrimSpace(w.Exec("pgrep -f [s]tubborn.py"))+"`", "put right what is named above")
+			world.Failed(t, w.Run(w.Job(w.Commit(nil), nil)), "failed",
+				"detect: port 8080 is held by a version started by hand from "+clone,
+				"with `kill "+strings.TrimSpace(w.Exec("pgrep -f [s]tubborn.py"))+"`", "put right what is named above")
 		})
 	}
 }
@@ -421,10 +449,13 @@ func TestAnIncludeInsideALocationIsRefused(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
 	byHand(w, 8080)
 	inside := strings.Replace(theirSite, "    include /etc/nginx/conf.d/service-url.inc;\n", "", 1)
-	siteByHand(w, 8080, strings.Replace(inside, "location / {\n", "location / {\n        include /etc/nginx/conf.d/service-url.inc;\n", 1))
+	siteByHand(w, 8080,
+		strings.Replace(inside, "location / {\n", "location / {\n        include /etc/nginx/conf.d/service-url.inc;\n", 1))
 	_, before := snapshot(w)
 	result := w.Run(w.Job(w.Commit(nil), nil))
-	world.Failed(t, result, "failed", "check: ", " includes /etc/nginx/conf.d/service-url.inc inside location: it must be included at server level", "site: unchanged")
+	world.Failed(t, result, "failed", "check: ",
+		" includes /etc/nginx/conf.d/service-url.inc inside location: it must be included at server level",
+		"site: unchanged")
 	if _, after := snapshot(w); after != before {
 		t.Errorf("nginx's files before:\n%s\nafter:\n%s", before, after)
 	}
@@ -444,28 +475,37 @@ func TestModelAndSharedFoldersComeFromTheClone(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The third one has the right size only.
-	for name, data := range map[string][]byte{modelPath: w.model, "ai_models/parts.h5": parts, "ai_models/other.h5": bytes.Repeat([]byte("old"), megabyte)} {
+	for name, data := range map[string][]byte{
+		modelPath:            w.model,
+		"ai_models/parts.h5": parts,
+		"ai_models/other.h5": bytes.Repeat([]byte("old"), megabyte),
+	} {
 		if err := w.Host.WriteFile(w.Ctx, clone+"/"+name, 0o644, "ubuntu:", string(data)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	w.Exec("cd " + clone + " && runuser -u ubuntu -- bash -c 'mkdir -p uploads/a && echo kept >uploads/a/file && ln -s a uploads/link && echo SECRET=1 >.env && chmod 600 .env'")
+	w.Exec("cd " + clone + " && runuser -u ubuntu -- bash -c 'mkdir -p uploads/a && echo kept >uploads/a/file && " +
+		"ln -s a uploads/link && echo SECRET=1 >.env && chmod 600 .env'")
 	before, _ := snapshot(w.World)
 	with := map[string]string{
-		"assets": modelLine + "\ns3://my-models/v7/parts -> ai_models/parts.h5\ns3://my-models/v7/other -> ai_models/other.h5", "shared": "uploads,.env,absent", "drain-timeout": "20s",
+		"assets": modelLine + "\ns3://my-models/v7/parts -> ai_models/parts.h5\n" +
+			"s3://my-models/v7/other -> ai_models/other.h5",
+		"shared": "uploads,.env,absent", "drain-timeout": "20s",
 	}
 	first := w.Deploy(w.Commit(nil), with)
 	world.Says(
 		t, first, modelPath+" is taken from "+clone+", nothing fetched, proved by its ETag, an MD5",
 		"ai_models/parts.h5 is taken from "+clone+", nothing fetched, proved by its ETag, the MD5 of its parts' MD5s",
-		"ai_models/other.h5, 3.1 MB of 3.1 MB fetched", "ai_models/other.h5 in "+clone+" is of the same size, and not proved to be the same",
+		"ai_models/other.h5, 3.1 MB of 3.1 MB fetched",
+		"ai_models/other.h5 in "+clone+" is of the same size, and not proved to be the same",
 		"shared: uploads was copied from "+clone, "shared: .env was copied from "+clone,
 	)
 	if gets := w.s3.Gets(); len(gets) != 1 || gets[0].Bytes != int64(len(other)) {
 		t.Errorf("GETs %+v, want the one of the other model", gets)
 	}
 	w.has("8081", w.model)
-	w.Exec("cd -P /home/ubuntu/shop/slots/8081 && grep -q kept uploads/link/file && test $(stat -Lc %a .env) = 600 && cmp ai_models/parts.h5 " + clone + "/ai_models/parts.h5 && test -d absent/")
+	w.Exec("cd -P /home/ubuntu/shop/slots/8081 && grep -q kept uploads/link/file && test $(stat -Lc %a .env) = 600 && " +
+		"cmp ai_models/parts.h5 " + clone + "/ai_models/parts.h5 && test -d absent/")
 	if after, _ := snapshot(w.World); after != before {
 		t.Errorf("the clone has changed; before:\n%s\nafter:\n%s", before, after)
 	}
@@ -494,11 +534,15 @@ func TestDeployingAgainAfterTheWayBack(t *testing.T) {
 		t.Fatal("docs/migrating.md does not show the way back")
 	}
 	w.Exec("runuser -u ubuntu -- bash -ec " + quoted(string(block[1])))
-	w.Exec("timeout 60 bash -c 'until curl -fsS -D - -o /dev/null http://127.0.0.1/version | grep -i \"x-release: v1\"; do sleep 0.2; done'")
+	w.Exec("timeout 60 bash -c 'until curl -fsS -D - -o /dev/null http://127.0.0.1/version | " +
+		"grep -i \"x-release: v1\"; do sleep 0.2; done'")
 	sha := w.Commit(nil)
 	refused := w.Run(w.Job(sha, patient))
-	world.Failed(t, refused, "failed", "detect: requests go to port 8090, by a line that somebody has put into /etc/nginx/conf.d/service-url.inc, and not to ", "site: unchanged")
-	commands := regexp.MustCompile(`sudo systemctl disable --now \S+; sudo rm [^;]+`).FindString(refused.Annotations()[0].Message)
+	world.Failed(t, refused, "failed",
+		"detect: requests go to port 8090, by a line that somebody has put into /etc/nginx/conf.d/service-url.inc, "+
+			"and not to ", "site: unchanged")
+	commands := regexp.MustCompile(`sudo systemctl disable --now \S+; sudo rm [^;]+`).FindString(
+		refused.Annotations()[0].Message)
 	w.Exec("runuser -u ubuntu -- bash -ec " + quoted(commands))
 	again := w.Deploy(sha, patient)
 	world.Says(t, again, "port 8090, to which /etc/nginx/conf.d/service-url.inc sends requests, is not one of the pair")

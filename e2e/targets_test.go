@@ -99,7 +99,8 @@ func (b *balancer) watch(ctx context.Context, id, address string) {
 	last, row := false, 0
 	for ctx.Err() == nil {
 		good := false
-		if request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/health", http.NoBody); err == nil {
+		if request, err := http.NewRequestWithContext(ctx, http.MethodGet,
+			"http://"+address+"/health", http.NoBody); err == nil {
 			if answer, err := client.Do(request); err == nil {
 				good = answer.StatusCode == http.StatusOK
 				_ = answer.Body.Close()
@@ -181,7 +182,8 @@ func TestAReleaseThatTheLoadBalancerDoesNotLike(t *testing.T) {
 
 	with["health-path"], with["target-timeout"] = "/healthz", "5s"
 	bad := w.Run(w.found(w.Commit(map[string]string{"BROKEN": "wrong-path"}), with))
-	world.Failed(t, bad, "restored", "gate: "+ids[0]+":80 of target group web is unhealthy", "5s after the release went live")
+	world.Failed(t, bad, "restored", "gate: "+ids[0]+":80 of target group web is unhealthy",
+		"5s after the release went live")
 	if live := both.live(good, "8081"); live != serves || strings.Contains(bad.Log(), "Switching on "+hosts[1].IP) {
 		t.Errorf("%s serves, want %s; the second batch got it, too:\n%s", live, serves, bad.Log())
 	}
@@ -199,8 +201,8 @@ func TestAReleaseThatTheLoadBalancerDoesNotLike(t *testing.T) {
 	// Another site has the host's address for a name: nobody gets that but who asks as the load balancer
 	// does. What needs not be known does not have to be allowed.
 	w.EndLoad()
-	w.Exec("printf 'server { listen 80; server_name " + hosts[0].IP + "; return 404; }\n' >/etc/nginx/conf.d/other.conf; " +
-		"nginx -t && systemctl reload nginx")
+	w.Exec("printf 'server { listen 80; server_name " + hosts[0].IP + "; return 404; }\n' " +
+		">/etc/nginx/conf.d/other.conf; nginx -t && systemctl reload nginx")
 	balancer.becomes(w, ids[0], "unhealthy")
 	const idle = "elasticloadbalancing:DescribeLoadBalancerAttributes"
 	w.role(w.ofPage("", idle, "instances", "target-group"))

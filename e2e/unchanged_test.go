@@ -32,7 +32,8 @@ func TestTheActiveReleaseIsAskedBeforeItIsLeftAsItIs(t *testing.T) {
 	unchanged(map[string]string{"operation": "rollback", "release": first["release"]})
 	// One answer that comes too late condemns nobody.
 	w.Exec(`systemctl kill -s STOP shop@8080
-setsid bash -c 'probe="[1]27.0.0.1:8080/health"; until pid=$(pgrep -of "$probe"); do sleep 0.05; done; tail --pid "$pid" -s 0.05 -f /dev/null; systemctl kill -s CONT shop@8080' >/dev/null 2>&1 </dev/null &`)
+setsid bash -c 'probe="[1]27.0.0.1:8080/health"; until pid=$(pgrep -of "$probe"); do sleep 0.05; done; ` +
+		`tail --pid "$pid" -s 0.05 -f /dev/null; systemctl kill -s CONT shop@8080' >/dev/null 2>&1 </dev/null &`)
 	unchanged(nil)
 	if after := w.Exec(state); after != before {
 		t.Errorf("before:\n%s\nafter:\n%s", before, after)
@@ -69,5 +70,6 @@ timeout 120 bash -c 'while curl -fs http://127.0.0.1/health >/dev/null; do sleep
 	w.Exec("echo exit-at-boot >/home/ubuntu/shop/slots/8080/BROKEN")
 	world.Failed(t, w.Run(w.Job(sha, map[string]string{"operation": "rollback", "release": again.Outputs["release"]})),
 		"failed",
-		"health: ", "site: unchanged; it does not answer right, as it did not when this run began (answered 500", again.Outputs["release"]+" on port 8080 is active")
+		"health: ", "site: unchanged; it does not answer right, as it did not when this run began (answered 500",
+		again.Outputs["release"]+" on port 8080 is active")
 }

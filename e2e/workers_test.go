@@ -91,7 +91,8 @@ func TestWorkersLoseNoJob(t *testing.T) {
 	w.Exec("touch /tmp/enough; timeout 120 bash -c 'until [ -s /tmp/count ] && [ \"$(redis-cli llen jobs)\" = 0 ] && " +
 		"[ \"$(redis-cli llen done)\" -ge \"$(cat /tmp/count)\" ]; do sleep 0.2; done'")
 	count := w.Exec("cat /tmp/count")
-	if out := w.Exec("redis-cli lrange done 0 -1 | sort | uniq -c | awk '{ n++; if ($1 != 1) twice++ } END { print n, twice + 0 }'"); out != count+" 0" {
+	if out := w.Exec("redis-cli lrange done 0 -1 | sort | uniq -c | " +
+		"awk '{ n++; if ($1 != 1) twice++ } END { print n, twice + 0 }'"); out != count+" 0" {
 		t.Errorf("of %s jobs so many were done, and so many twice: %s", count, out)
 	}
 	up := map[string]int{}
@@ -120,7 +121,8 @@ func TestWorkersLoseNoJob(t *testing.T) {
 func workersOf(w *world.World) string {
 	w.T.Helper()
 	var run []string
-	for line := range strings.Lines(w.Exec(`for unit in $(systemctl list-units --plain --no-legend --state=running 'shop.process@*' | cut -d ' ' -f 1); do
+	for line := range strings.Lines(w.Exec(`for unit in $(systemctl list-units --plain --no-legend ` +
+		`--state=running 'shop.process@*' | cut -d ' ' -f 1); do
   name=${unit#*@*-}
   printf '%s %s\n' "$(basename "$(readlink /proc/$(systemctl show -p MainPID --value "$unit")/cwd)")" "${name%.service}"
 done`)) {
@@ -133,7 +135,8 @@ done`)) {
 // enabledWorkers are those that a reboot brings back.
 func enabledWorkers(w *world.World) string {
 	w.T.Helper()
-	return strings.Join(strings.Fields(w.Exec("ls /etc/systemd/system/multi-user.target.wants | grep -F shop.process@ || true")), " ")
+	return strings.Join(strings.Fields(w.Exec("ls /etc/systemd/system/multi-user.target.wants | "+
+		"grep -F shop.process@ || true")), " ")
 }
 
 // ticker is a worker that needs nothing.
@@ -162,7 +165,8 @@ func TestWorkersBelongToTheirRelease(t *testing.T) {
 			if err := w.Host.Restart(w.Ctx); err != nil {
 				t.Fatal(err)
 			}
-			w.Exec("timeout 60 bash -c 'until curl -fs http://127.0.0.1/health && systemctl is-active shop.process@8080-b; do sleep 0.2; done'")
+			w.Exec("timeout 60 bash -c 'until curl -fs http://127.0.0.1/health && systemctl is-active shop.process@8080-b; " +
+				"do sleep 0.2; done'")
 			wants(w, "a reboot", first+" a-1 "+first+" b", "shop.process@8080-a-1.service shop.process@8080-b.service")
 			w.UnderLoad()
 

@@ -140,7 +140,8 @@ for d, folders, names in os.walk(b'.'):
     for n in names + [f for f in folders if os.path.islink(os.path.join(d, f))]:
         p = os.path.join(d, n); q = os.path.relpath(p, b'.')
         if q == b'.venv' or b'__pycache__' in q: continue
-        b.append(b'l %s %s\0' % (q, os.readlink(p)) if os.path.islink(p) else b'f %s %s\0' % (q, hashlib.sha256(open(p, 'rb').read()).hexdigest().encode()))
+        b.append(b'l %s %s\0' % (q, os.readlink(p)) if os.path.islink(p) ` +
+		`else b'f %s %s\0' % (q, hashlib.sha256(open(p, 'rb').read()).hexdigest().encode()))
 print(hashlib.sha256(b''.join(sorted(b))).hexdigest(), len(b))
 PY`)
 	parts := strings.SplitAfter(want.String(), "\x00")
@@ -176,10 +177,13 @@ func TestWorkspaceIsSentAndServes(t *testing.T) {
 	c.same(first.Outputs["release"])
 	c.UnderLoad()
 	if out := c.Exec("grep -rlF " + token + " /home /tmp /var 2>/dev/null || true; ls -d " +
-		"/home/ubuntu/shop/releases/*/.git /home/ubuntu/shop/.transfer 2>/dev/null || true; find /home -name pwned"); out != "" {
+		"/home/ubuntu/shop/releases/*/.git /home/ubuntu/shop/.transfer 2>/dev/null || true; " +
+		"find /home -name pwned"); out != "" {
 		t.Errorf("on the host there is %s", out)
 	}
-	if out := c.Exec("tail -n 1 /home/ubuntu/shop/deploys.jsonl; cat /home/ubuntu/shop/releases/*/.deploy-action/sha"); strings.Count(out, "1234567890123456789012345678901234567890") != 2 {
+	if out := c.Exec("tail -n 1 /home/ubuntu/shop/deploys.jsonl; " +
+		"cat /home/ubuntu/shop/releases/*/.deploy-action/sha"); strings.Count(out,
+		"1234567890123456789012345678901234567890") != 2 {
 		t.Errorf("the workflow's commit is not recorded: %s", out)
 	}
 
@@ -258,7 +262,8 @@ func TestWorkspaceFilesThatTheHostChanged(t *testing.T) {
 		c.put(name, name)
 	}
 	first := c.deployed(nil)
-	if out := c.Exec("cd /home/ubuntu/shop/slots/8080/ && runuser -u ubuntu -- bash -c 'echo x >>written; true' 2>&1"); !strings.Contains(out, "Permission denied") {
+	if out := c.Exec("cd /home/ubuntu/shop/slots/8080/ && runuser -u ubuntu -- " +
+		"bash -c 'echo x >>written; true' 2>&1"); !strings.Contains(out, "Permission denied") {
 		t.Errorf("a file that releases share can be written: %q", out)
 	}
 	c.Exec("cd /home/ubuntu/shop/slots/8080/ && chmod u+w written && echo Xritten >written && touch -d '1 hour ago' " +
@@ -371,7 +376,8 @@ func TestWorkspaceTransferCutShort(t *testing.T) {
 		">.transfer/stream && chown -R ubuntu: .transfer releases")
 	next := c.deployed(nil)
 	c.same(next.Outputs["release"])
-	if out := c.Exec("ls -d /home/ubuntu/shop/.transfer /home/ubuntu/shop/releases/*.partial 2>/dev/null || true"); out != "" {
+	if out := c.Exec("ls -d /home/ubuntu/shop/.transfer " +
+		"/home/ubuntu/shop/releases/*.partial 2>/dev/null || true"); out != "" {
 		t.Errorf("left of a dead run: %s", out)
 	}
 }

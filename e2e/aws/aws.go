@@ -66,7 +66,8 @@ func Serve(ctx context.Context, address, moto string) (*Bridge, error) {
 		return nil, fmt.Errorf("listen for AWS: %w", err)
 	}
 	b := &Bridge{
-		url: "http://" + listener.Addr().String(), after: map[string]func(*Call){}, own: map[string]func(*Call){}, fails: map[string]*failing{},
+		url:   "http://" + listener.Addr().String(),
+		after: map[string]func(*Call){}, own: map[string]func(*Call){}, fails: map[string]*failing{},
 		calls: map[string]int{},
 	}
 	b.server = &http.Server{Handler: b.handler(to), ReadHeaderTimeout: 10 * time.Second}

@@ -82,7 +82,8 @@ func (e *Endpoint) certify() (tls.Certificate, error) {
 	form := &x509.Certificate{
 		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
 		IPAddresses: []net.IP{net.ParseIP(host)}, IsCA: true, BasicConstraintsValid: true,
-		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		KeyUsage:    x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, form, form, &key.PublicKey, key)
 	if err != nil {
@@ -142,8 +143,8 @@ func (e *Endpoint) Close() error {
 
 // Item is how DescribeInstanceConnectEndpoints lists it.
 func (e *Endpoint) Item() string {
-	return fmt.Sprintf("<item><instanceConnectEndpointId>%s</instanceConnectEndpointId><state>create-complete</state><dnsName>%s"+
-		"</dnsName><vpcId>%s</vpcId><subnetId>subnet-1</subnetId></item>", e.ID, e.name, e.VPC)
+	return fmt.Sprintf("<item><instanceConnectEndpointId>%s</instanceConnectEndpointId><state>create-complete</state>"+
+		"<dnsName>%s</dnsName><vpcId>%s</vpcId><subnetId>subnet-1</subnetId></item>", e.ID, e.name, e.VPC)
 }
 
 func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -195,13 +196,14 @@ func (e *Endpoint) refuses(r *http.Request) (status int, code, words string) {
 		return http.StatusForbidden, "RequestExpired", "signed " + age.String() + " ago"
 	case scope != "eu-central-1/ec2-instance-connect":
 		return http.StatusForbidden, "SignatureDoesNotMatch", "signed for " + scope
-	case r.URL.Path != "/openTunnel" || slices.ContainsFunc(names, func(name string) bool { return query.Get(name) == "" }),
+	case r.URL.Path != "/openTunnel" ||
+		slices.ContainsFunc(names, func(name string) bool { return query.Get(name) == "" }),
 		query.Get("instanceConnectEndpointId") != e.ID, net.ParseIP(query.Get("privateIpAddress")) == nil,
 		duration < 1, duration > 3600:
 		return http.StatusBadRequest, "InvalidParameter", "The request " + r.URL.Path + " is not valid."
 	case query.Get("remotePort") != "22" && query.Get("remotePort") != "3389":
-		return http.StatusBadRequest, "InvalidParameter", "The specified RemotePort is not valid. Specify either 22 or 3389 as the " +
-			"RemotePort and retry your request."
+		return http.StatusBadRequest, "InvalidParameter", "The specified RemotePort is not valid. " +
+			"Specify either 22 or 3389 as the RemotePort and retry your request."
 	case e.Open() >= mostOpen:
 		return http.StatusTooManyRequests, "ThrottlingException", "too many connections"
 	case e.Refuses != nil:
@@ -261,7 +263,8 @@ func (b *Bridge) Has(e *Endpoint) {
 		if b.policy == nil || b.policy.allows(action, resource, map[string]string{"ec2-instance-connect:remotePort": port}) {
 			return 0, "", ""
 		}
-		return http.StatusForbidden, "AccessDenied", "User: deploy is not authorized to perform: " + action + " on resource: " + resource
+		return http.StatusForbidden, "AccessDenied",
+			"User: deploy is not authorized to perform: " + action + " on resource: " + resource
 	}
 	b.Answer("DescribeInstanceConnectEndpoints", func(c *Call) {
 		of := map[string]string{"vpc-id": e.VPC, "instance-connect-endpoint-id": e.ID}[c.Form.Get("Filter.1.Name")]

@@ -245,8 +245,8 @@ func refuse(w http.ResponseWriter, call *Call, why string) {
 		_, _ = fmt.Fprintf(w, "<Response><Errors><Error><Code>UnauthorizedOperation</Code><Message>%s</Message></Error>"+
 			"</Errors></Response>", why)
 	default:
-		_, _ = fmt.Fprintf(w, "<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code><Message>%s</Message></Error>"+
-			"</ErrorResponse>", why)
+		_, _ = fmt.Fprintf(w, "<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code>"+
+			"<Message>%s</Message></Error></ErrorResponse>", why)
 	}
 }
 

@@ -86,7 +86,8 @@ func onVictim(script string) func(x *fleetTrial) error {
 const otherRun = `cd $root
 	pkill -KILL -fx 'bash -s -- lock' # this host has one run, and its lock would not be free else
 	setsid runuser -u ubuntu -- bash -c 'echo $$ >/tmp/other-run; exec 9>>.lock; flock 9; echo other-run >.lock
-		printf "other-run\nbob https://github.example/runs/5000, since now\n" >.lock.holder; exec sleep 900' >/dev/null 2>&1 </dev/null &
+		printf "other-run\nbob https://github.example/runs/5000, since now\n" >.lock.holder; ` +
+	`exec sleep 900' >/dev/null 2>&1 </dev/null &
 	timeout 60 bash -c 'until grep -qsx other-run .lock.holder; do sleep 0.05; done'
 	if [[ -s .lock.leader ]]; then read -r leader _ <.lock.leader; pkill -KILL -s "$leader" || true; fi`
 

@@ -51,18 +51,27 @@ func (rows fleetRows) report(overlap *overlapFigures, old written) string {
 	fmt.Fprintf(&b, `<!-- Written by the fault suite of several hosts (`+"`make fleet-faults`"+`), not by hand. -->
 # When something breaks on one of several hosts
 
-%d deployments to %d hosts, in two batches (the first host, then the two others), were each met by a fault of one host while the sites of all of
-them were under load through nginx, and followed by a deployment that nothing came over; %s requests in all. %d of %d combinations were tried. The hosts were containers with systemd, OpenSSH and nginx 1.22.1.
+%d deployments to %d hosts, in two batches (the first host, then the two others), `+
+		`were each met by a fault of one host while the sites of all of
+them were under load through nginx, and followed by a deployment that nothing came over; %s requests in all. `+
+		`%d of %d combinations were tried. The hosts were containers with systemd, OpenSSH and nginx 1.22.1.
 
 `, tried, fleetSize, world.Thousands(requests), tried, len(combinations()))
-	b.WriteString(`The places: *prepare* is when the new version was started on all hosts and is not known to be healthy; a *batch* is when it was switched to
-on the hosts of the batch and is on probation there; *retire* is when it has proved itself everywhere and no old one was drained yet.
+	b.WriteString(`The places: *prepare* is when the new version was started on all hosts ` +
+		`and is not known to be healthy; a *batch* is when it was switched to
+on the hosts of the batch and is on probation there; ` +
+		`*retire* is when it has proved itself everywhere and no old one was drained yet.
 
-What a cell says is what came of the run, and what the hosts then served, the first one's first: *unchanged* and *restored* are runs that failed
-and left or put back the release before on all hosts, *mixed* one that could not reach a host, or must not touch it since another run has it, *dead*
-a runner that was killed, *deployed* one that went through. What a run said of each host was compared with what the host then answered. "Lost" are
-requests that failed although the fault did not make them impossible; only the reboot of a host makes any so, those to itself while it is down,
-which are the next column. "Healed" are the trials whose next run went live on all hosts, with one release, one flag, one version on the pair of
+What a cell says is what came of the run, and what the hosts then served, the first one's first: ` +
+		`*unchanged* and *restored* are runs that failed
+and left or put back the release before on all hosts, *mixed* one that could not reach a host, ` +
+		`or must not touch it since another run has it, *dead*
+a runner that was killed, *deployed* one that went through. ` +
+		`What a run said of each host was compared with what the host then answered. "Lost" are
+requests that failed although the fault did not make them impossible; ` +
+		`only the reboot of a host makes any so, those to itself while it is down,
+which are the next column. "Healed" are the trials whose next run went live on all hosts, ` +
+		`with one release, one flag, one version on the pair of
 ports, and no process of nobody's on any.
 
 ` + theBuild + `
@@ -71,13 +80,15 @@ ports, and no process of nobody's on any.
 	for _, place := range fleetPlaces {
 		fmt.Fprintf(&b, " %s |", place)
 	}
-	b.WriteString(" requests | lost | impossible | healed | build |\n|---|---|" + strings.Repeat("---|", len(fleetPlaces)) +
+	b.WriteString(" requests | lost | impossible | healed | build |\n|---|---|" +
+		strings.Repeat("---|", len(fleetPlaces)) +
 		strings.Repeat("--:|", 4) + "---|\n" + lines.String())
 	b.WriteString("\n## What the faults are\n\n")
 	for _, f := range fleetFaults() {
 		fmt.Fprintf(&b, "- %s: %s\n", f.name, f.how)
 	}
-	b.WriteString("\n## What is left out\n\nA dash in the table is a combination that can't be; what is not tried yet is left to the next run of the suite.\n\n")
+	b.WriteString("\n## What is left out\n\nA dash in the table is a combination that can't be; " +
+		"what is not tried yet is left to the next run of the suite.\n\n")
 	for _, f := range fleetFaults() {
 		if f.rule != "" {
 			fmt.Fprintf(&b, "- %s: %s\n", f.name, f.rule)

@@ -79,7 +79,9 @@ func firstTime(p place) bool {
 // /run/lab-clock says. The kernel's, bash's own and the files' times stay the machine's.
 func ownClock(x *trial) error {
 	return on(`rm -f /run/lab-clock
-		echo 'SetEnv BASH_ENV=` + lab.HoldScript + ` LD_PRELOAD=/usr/$LIB/faketime/libfaketime.so.1 FAKETIME_TIMESTAMP_FILE=/run/lab-clock FAKETIME_NO_CACHE=1 DONT_FAKE_MONOTONIC=1 NO_FAKE_STAT=1' >/etc/ssh/sshd_config.d/70-lab.conf
+		echo 'SetEnv BASH_ENV=` + lab.HoldScript + ` LD_PRELOAD=/usr/$LIB/faketime/libfaketime.so.1 ` +
+		`FAKETIME_TIMESTAMP_FILE=/run/lab-clock FAKETIME_NO_CACHE=1 DONT_FAKE_MONOTONIC=1 NO_FAKE_STAT=1' ` +
+		`>/etc/ssh/sshd_config.d/70-lab.conf
 		systemctl reload ssh`)(x)
 }
 
@@ -186,7 +188,9 @@ func withTwoVersions() []fault {
 				if err := x.Host.Release(x.Ctx); err != nil {
 					return err
 				}
-				return errors.Join(on(`timeout 60 bash -c "until find $root/assets -name '*.partial' -size +500k | grep -q .; do sleep 0.05; done"; read -r pid _ <$root/.lock.leader; pkill -KILL -s "$pid"`)(x), x.running.Kill(x.Ctx))
+				return errors.Join(on(`timeout 60 bash -c "until find $root/assets -name '*.partial' -size +500k | grep -q .; `+
+					`do sleep 0.05; done"; read -r pid _ <$root/.lock.leader; pkill -KILL -s "$pid"`)(x),
+					x.running.Kill(x.Ctx))
 			},
 			lift: func(x *trial) error { x.s3.Rate(0); return nil },
 			healed: func(x *trial, next *lab.Result) {
@@ -275,7 +279,8 @@ func withTwoVersions() []fault {
 		},
 		{
 			name: "too little memory for two versions", says: "for want of memory", at: before("start"),
-			with:    map[string]string{"start": `python3 -c 'x = bytearray(1 << 30)' && exec uvicorn controller.main:app --port $PORT`},
+			with: map[string]string{"start": `python3 -c 'x = bytearray(1 << 30)' && ` +
+				`exec uvicorn controller.main:app --port $PORT`},
 			telling: []string{"before start"}, come: func(x *trial) error { return x.Host.LimitMemory(x.Ctx, "700m") },
 			lift: func(x *trial) error { return x.Host.LimitMemory(x.Ctx, "8g") },
 		},
@@ -304,7 +309,8 @@ func withTwoVersions() []fault {
 		{
 			name: "nginx upgraded on the fly", impossible: reload, closes: true,
 			telling: []string{"inside verify"}, come: on(`old=$(</run/nginx.pid); kill -USR2 $old
-				timeout 60 bash -c "until [[ -e /run/nginx.pid.oldbin && -s /run/nginx.pid && \$(</run/nginx.pid) != $old ]]; do sleep 0.05; done"; kill -QUIT $old`),
+				timeout 60 bash -c "until [[ -e /run/nginx.pid.oldbin && -s /run/nginx.pid && \$(</run/nginx.pid) != $old ]]; ` +
+				`do sleep 0.05; done"; kill -QUIT $old`),
 		},
 		{
 			name: "somebody's broken nginx file", says: "nginx refuses", telling: []string{"before check"},
@@ -358,7 +364,8 @@ func withTwoVersions() []fault {
 			name: "new version breaks for good long after the run", impossible: "all until the next deployment",
 			closes: true, down: true,
 			at: only(after), telling: []string{"after the run"},
-			come: on(`release=$(readlink $root/slots/$idle); rm -r "$root/slots/$release/controller"; systemctl kill -s KILL shop@$idle`),
+			come: on(`release=$(readlink $root/slots/$idle); rm -r "$root/slots/$release/controller"; ` +
+				`systemctl kill -s KILL shop@$idle`),
 		},
 		// What is on the disk.
 		{

@@ -201,9 +201,12 @@ func (f *overlapFigures) report() string {
 	return fmt.Sprintf(`
 ## Runs that want the same hosts
 
-A round is two runs of the action's own program, started at the same moment, with the operation maintenance and nothing to change: each takes the
-deploy locks of its hosts over a real sshd, finds out which slot is active, is told that there is no maintenance page to take down, and gives the
-locks back. Each has two or three of %d hosts, at random and in any order, and at least one of the other's. A run waits for a lock for a minute.
+A round is two runs of the action's own program, started at the same moment, `+
+		`with the operation maintenance and nothing to change: each takes the
+deploy locks of its hosts over a real sshd, finds out which slot is active, `+
+		`is told that there is no maintenance page to take down, and gives the
+locks back. Each has two or three of %d hosts, at random and in any order, and at least one of the other's. `+
+		`A run waits for a lock for a minute.
 
 | rounds | one waited for the other | both failed | one failed | the longest | build |
 |--:|--:|--:|--:|--:|---|

@@ -91,14 +91,21 @@ func reportOf(rows []row, old written) string {
 	fmt.Fprintf(&b, `<!-- Written by the fault suite (`+"`make faults`"+`, or a part of it), not by hand. -->
 # When something breaks
 
-%s deployments were each met by one of %d faults at one of %d places, under load through nginx (GET and POST on connections that are kept, slow
-answers, slow uploads), and followed by a deployment that nothing came over; %s requests in all. That is %d %% of all pairs of a fault and a
-place that mean something. The hosts were containers with systemd, OpenSSH and nginx 1.22.1, as the end-to-end tests have them.
+%s deployments were each met by one of %d faults at one of %d places, `+
+		`under load through nginx (GET and POST on connections that are kept, slow
+answers, slow uploads), and followed by a deployment that nothing came over; %s requests in all. `+
+		`That is %d %% of all pairs of a fault and a
+place that mean something. The hosts were containers with systemd, OpenSSH and nginx 1.22.1, `+
+		`as the end-to-end tests have them.
 
-"Lost" are requests that failed although the fault did not make them impossible; those that it did are counted apart, and what they are stands
-below. "Healed" are the trials whose next deployment went live, with one flag, one version on the pair of ports, no process of nobody's, and the
-deploy lock free within 30 s of the run's end. The last four columns say what the run said of itself, by where it was when the fault came,
-and how often: *dead* is a runner that was killed, *unchanged* a run that failed and left the site as it was, *restored* one that went back,
+"Lost" are requests that failed although the fault did not make them impossible; `+
+		`those that it did are counted apart, and what they are stands
+below. "Healed" are the trials whose next deployment went live, `+
+		`with one flag, one version on the pair of ports, no process of nobody's, and the
+deploy lock free within 30 s of the run's end. The last four columns say what the run said of itself, `+
+		`by where it was when the fault came,
+and how often: *dead* is a runner that was killed, `+
+		`*unchanged* a run that failed and left the site as it was, *restored* one that went back,
 *switched* one that failed and said that the new version answers. What a run says is compared with what then answers.
 
 `+theBuild+`
@@ -164,8 +171,10 @@ Where one run deploys to several hosts, [another table](fleet-faults.md) says wh
 const notAsItMust = "Not as it must be"
 
 // theBuild explains a column.
-const theBuild = `The build is the commit that was tried, with + where files were another than it has. "By" one is what was written down before builds were: the
-row stands like that since this commit, and was tried with it or an earlier one. A row that is tried anew takes the place of one with no more trials.`
+const theBuild = `The build is the commit that was tried, with + where files were another than it has. ` +
+	`"By" one is what was written down before builds were: the
+row stands like that since this commit, and was tried with it or an earlier one. ` +
+	`A row that is tried anew takes the place of one with no more trials.`
 
 // lineOf is a fault's row, of what this machine tried.
 func lineOf(rows []row, f fault) string {
@@ -240,7 +249,8 @@ var figure = regexp.MustCompile(`\d+ (KB|inodes)`)
 
 var step = regexp.MustCompile(`^[a-z-]+: `)
 
-var changing = regexp.MustCompile(`\d{8}T\d{6}Z-[0-9a-f]{7}|\d+\.\d+\.\d+\.\d+(:\d+)?|pid \d+|\d{4}/\d\d/\d\d [0-9:]+ |\d+#\d+: `)
+var changing = regexp.MustCompile(`\d{8}T\d{6}Z-[0-9a-f]{7}|\d+\.\d+\.\d+\.\d+(:\d+)?|pid \d+|` +
+	`\d{4}/\d\d/\d\d [0-9:]+ |\d+#\d+: `)
 
 // firstLine is an error's first line without what is another in every run.
 func firstLine(message string) string {

@@ -30,11 +30,13 @@ type sample struct {
 func (h *soaked) sample() sample {
 	h.T.Helper()
 	s := sample{Footprint: h.Footprint()}
-	out := h.Exec(`timeout 20 bash -c "while ss -Htn state established '( sport = :80 or sport = :8080 or sport = :8081 )' | grep -q .; do sleep 0.1; done"
+	out := h.Exec(`timeout 20 bash -c "while ss -Htn state established ` +
+		`'( sport = :80 or sport = :8080 or sport = :8081 )' | grep -q .; do sleep 0.1; done"
 		fds() { local pid n=0; for pid; do n=$((n + $(ls "/proc/$pid/fd" | wc -l))); done; echo "$n"; }
 		nginx=$(pgrep -x nginx) sshd=$(systemctl show -p MainPID --value ssh)
 		fds $nginx; fds 1; fds $sshd
-		for pid in $nginx 1 $sshd; do sed -n 's/^RssAnon:[^0-9]*\([0-9]*\) kB/\1/p' /proc/$pid/status; done | awk '{ kb += $1 } END { print kb }'
+		for pid in $nginx 1 $sshd; do sed -n 's/^RssAnon:[^0-9]*\([0-9]*\) kB/\1/p' /proc/$pid/status; done | ` +
+		`awk '{ kb += $1 } END { print kb }'
 		du -s --block-size=1 /home/ubuntu/shop/logs | cut -f1`)
 	if _, err := fmt.Sscan(out, &s.nginxFDs, &s.systemdFDs, &s.sshdFDs, &s.memory, &s.logs); err != nil {
 		h.T.Fatalf("%v in %q", err, out)
@@ -141,7 +143,8 @@ func (f *figures) report() string {
 	fmt.Fprintf(&b, `<!-- Written by the soak (`+"`make soak`"+`), not by hand. -->
 # Deployments in a row
 
-%s deployments on %d hosts side by side took %s; the site of each was under load through nginx all the time. %d of them were met by a fault,
+%s deployments on %d hosts side by side took %s; the site of each was under load through nginx all the time. `+
+		`%d of them were met by a fault,
 drawn at random with its place (seed %d), and followed by one that nothing came over, which had to heal.
 
 | | |
@@ -151,7 +154,9 @@ drawn at random with its place (seed %d), and followed by one that nothing came 
 | lost | %d |
 | made impossible by a fault | %s |
 | deployments that nothing came over, and went live | %s |
-`, world.Thousands(f.Deployments), len(f.Hosts), f.Took.Round(time.Second), len(f.Faults), f.Seed, cmp.Or(f.Build, "unknown"), world.Thousands(f.Requests), f.Lost, world.Thousands(f.Impossible), world.Thousands(f.live()))
+`, world.Thousands(f.Deployments), len(f.Hosts), f.Took.Round(time.Second), len(f.Faults), f.Seed,
+		cmp.Or(f.Build, "unknown"), world.Thousands(f.Requests), f.Lost,
+		world.Thousands(f.Impossible), world.Thousands(f.live()))
 	if len(f.Plain) > 0 {
 		took := slices.Sorted(slices.Values(f.Plain))
 		fmt.Fprintf(&b, "| of those, half took less than | %s |\n| and 99 of 100 less than | %s |\n",

@@ -13,7 +13,8 @@ func (x *trial) state() state {
 	x.T.Helper()
 	out := x.Exec(`echo "flags $(ls /var/lib/deploy-action/shop/active 2>/dev/null | tr '\n' ' ')"
 		curl -s -D - -o /dev/null --max-time 5 http://127.0.0.1/version | tr -d '\r' | sed -n 's/^x-release: //ip'
-		cd /home/ubuntu/shop/slots 2>/dev/null || exit 0; for port in 80*; do [ -L "$port" ] || continue; echo "$port $(basename "$(readlink "$port")")"; done`)
+		cd /home/ubuntu/shop/slots 2>/dev/null || exit 0; ` +
+		`for port in 80*; do [ -L "$port" ] || continue; echo "$port $(basename "$(readlink "$port")")"; done`)
 	lines := strings.Split(out, "\n")
 	s := state{slots: map[string]string{}}
 	s.flags = strings.Fields(lines[0])[1:]
@@ -39,7 +40,8 @@ func (x *trial) flag(s state) {
 func (x *trial) free() {
 	x.T.Helper()
 	if out, err := x.Host.Exec(x.Ctx,
-		`cd /home/ubuntu/shop && { [[ ! -e .lock ]] || flock -w 30 .lock true || { cat .lock.holder; false; }; }`); err != nil {
+		`cd /home/ubuntu/shop && { [[ ! -e .lock ]] || flock -w 30 .lock true || `+
+			`{ cat .lock.holder; false; }; }`); err != nil {
 		x.T.Errorf("the deploy lock is not free 30 s after the run's end: %v %s", err, out)
 	}
 }
@@ -48,7 +50,8 @@ func (x *trial) free() {
 func (x *trial) quiet() {
 	x.T.Helper()
 	if out, err := x.Host.Exec(x.Ctx,
-		`timeout 30 bash -c "while pgrep -fx 'bash -s -- .*' >/dev/null; do sleep 0.1; done" || { pgrep -afx 'bash -s -- .*'; false; }`); err != nil {
+		`timeout 30 bash -c "while pgrep -fx 'bash -s -- .*' >/dev/null; do sleep 0.1; done" || `+
+			`{ pgrep -afx 'bash -s -- .*'; false; }`); err != nil {
 		x.T.Errorf("a verb is still at work: %s", out)
 	}
 }
@@ -78,7 +81,8 @@ const workers = `systemctl list-units --plain --no-legend --state=active,activat
 
 // listeners are the pair's ports on which something listens, each with the unit it belongs to.
 const listeners = `ss -Hltnp 'sport = :8080 or sport = :8081' | while read -r _ _ _ local _ users; do
-		for pid in $(grep -o 'pid=[0-9]*' <<<"$users" | cut -d= -f2 | grep -vx 1); do # systemd holds a socket for one version at a time
+		for pid in $(grep -o 'pid=[0-9]*' <<<"$users" | cut -d= -f2 | grep -vx 1); do ` +
+	`# systemd holds a socket for one version at a time
 			echo "${local##*:} $(grep -om1 'shop@[0-9]*' "/proc/$pid/cgroup" || ps -o pid=,args= -p "$pid")"
 		done
 	done | sort -u`
@@ -87,7 +91,8 @@ const listeners = `ss -Hltnp 'sport = :8080 or sport = :8081' | while read -r _ 
 // login, and no test.
 const strays = `for try in $(seq 50); do
 		found=$(for pid in $(pgrep -u ubuntu); do
-			grep -qsE 'shop(\.process)?@' /proc/$pid/cgroup || { read -r name </proc/$pid/comm; [[ $name == systemd || $name == '(sd-pam)' || $name == sshd ]] || ps -o pid=,args= -p $pid; } 2>/dev/null
+			grep -qsE 'shop(\.process)?@' /proc/$pid/cgroup || { read -r name </proc/$pid/comm; ` +
+	`[[ $name == systemd || $name == '(sd-pam)' || $name == sshd ]] || ps -o pid=,args= -p $pid; } 2>/dev/null
 		done)
 		[[ -n $found ]] || exit 0
 		sleep 0.1

@@ -140,7 +140,8 @@ func TestReleases(t *testing.T) {
 	} {
 		t.Run(release.name, func(t *testing.T) {
 			h := newHost(t, HostOptions{Release: release.name})
-			const versions = `. /etc/os-release; echo "$VERSION_CODENAME"; nginx -v 2>&1; ssh -V 2>&1; systemctl --version | head -n 1; python3 --version`
+			const versions = `. /etc/os-release; echo "$VERSION_CODENAME"; nginx -v 2>&1; ssh -V 2>&1; ` +
+				`systemctl --version | head -n 1; python3 --version`
 			lines := strings.Split(mustExec(t, h, versions), "\n")
 			for i, want := range strings.Split(release.want, "\n") {
 				if !strings.HasPrefix(lines[i], want) {
@@ -172,7 +173,8 @@ func installsWheelsOffline(t *testing.T, h *Host) {
 		for class in sync gthread uvicorn.workers.UvicornWorker; do
 			app=wsgi:app; [ "$class" != uvicorn.workers.UvicornWorker ] || app=asgi:app
 			venv/bin/gunicorn --worker-class "$class" --bind 127.0.0.1:8080 --pid pid --daemon --error-logfile log "$app"
-			curl --silent --show-error --retry 50 --retry-delay 0 --retry-connrefused --retry-max-time 30 http://127.0.0.1:8080/ || cat log
+			curl --silent --show-error --retry 50 --retry-delay 0 --retry-connrefused --retry-max-time 30 ` +
+		`http://127.0.0.1:8080/ || cat log
 			echo " by $class"; kill "$(cat pid)"; timeout 10 sh -c 'while [ -e pid ]; do sleep 0.05; done'
 		done`
 	out, err := h.ExecUser(t.Context(), script)

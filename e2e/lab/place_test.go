@@ -9,7 +9,8 @@ func TestPlaces(t *testing.T) {
 		t.Fatal(err)
 	}
 	const verb = `result() { printf '%s\n' "$1"; }
-		main() { echo begun; x=$(result none); bash -s -- build <<<'echo child'; bash ` + HoldScript + ` hook; result first; result second; }
+		main() { echo begun; x=$(result none); bash -s -- build <<<'echo child'; ` +
+		`bash ` + HoldScript + ` hook; result first; result second; }
 		main "$@"`
 	if err := h.WriteFile(t.Context(), "/tmp/verb", 0o644, "root", verb); err != nil {
 		t.Fatal(err)

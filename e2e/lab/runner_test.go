@@ -38,7 +38,8 @@ func mustRun(t *testing.T, r *Runner, job Job) *Result {
 
 func TestRunnerGivesTheEnvironmentOfGitHub(t *testing.T) {
 	r := newAction(t,
-		`env -0 | sort -z | tr '\0' '\n'; pwd; cat /proc/1/comm; id -u; [ -t 1 ] || echo no terminal; cat; stat -c %u:%a "$GITHUB_OUTPUT"`)
+		`env -0 | sort -z | tr '\0' '\n'; pwd; cat /proc/1/comm; id -u; `+
+			`[ -t 1 ] || echo no terminal; cat; stat -c %u:%a "$GITHUB_OUTPUT"`)
 	result := mustRun(t, r, Job{
 		With: map[string]string{"health-path": "/up", "mistyped": "x"},
 		Env: map[string]string{
@@ -86,7 +87,8 @@ func TestRunnerReadsWhatAStepLeaves(t *testing.T) {
 		echo "# Summary" >>"$GITHUB_STEP_SUMMARY"
 		printf '::add-mask::s3cret%%0Aother\n::group::Checking\ninside\rstill\n::endgroup::\noutside\n'
 		printf '::error title=Deploy%%3A::it broke%%0Ahere'
-		exit 3`, `echo "state $STATE_lock, home $(cat "$HOME/note"), outputs $(wc -c <"$GITHUB_OUTPUT")"; touch "$GITHUB_WORKSPACE/root-owned"`)
+		exit 3`, `echo "state $STATE_lock, home $(cat "$HOME/note"), outputs $(wc -c <"$GITHUB_OUTPUT")"; `+
+		`touch "$GITHUB_WORKSPACE/root-owned"`)
 	result := mustRun(t, r, Job{})
 	if result.ExitCode != 3 || !result.Failed() {
 		t.Errorf("got exit code %d, failed %t", result.ExitCode, result.Failed())

@@ -39,7 +39,8 @@ func TestScriptsRunSideBySide(t *testing.T) {
 	var all sync.WaitGroup
 	errs := make([]error, 2)
 	for i, script := range []string{
-		"mkfifo /tmp/met; chmod 666 /tmp/met; echo >/tmp/met", "until [ -p /tmp/met ]; do sleep 0.01; done; read -r </tmp/met",
+		"mkfifo /tmp/met; chmod 666 /tmp/met; echo >/tmp/met",
+		"until [ -p /tmp/met ]; do sleep 0.01; done; read -r </tmp/met",
 	} {
 		all.Go(func() { _, errs[i] = h.Exec(t.Context(), script) })
 	}

@@ -88,7 +88,8 @@ type Report struct {
 func (r Report) String() string {
 	return fmt.Sprintf("requests=%d failed=%d echoes=%d releases=[%s] p50=%v p99=%v gap=%v", r.Requests, r.Failed,
 		r.Echoes,
-		join(r.ByRelease), r.Latency.P50.Round(time.Microsecond), r.Latency.P99.Round(time.Microsecond), r.MaxGap.Round(time.Millisecond))
+		join(r.ByRelease), r.Latency.P50.Round(time.Microsecond), r.Latency.P99.Round(time.Microsecond),
+		r.MaxGap.Round(time.Millisecond))
 }
 
 // Details has a line a cause and one for each of the first 20 failures; it is empty when nothing

@@ -42,7 +42,8 @@ func TestLoadReportText(t *testing.T) {
 		rec.fail(Failure{Kind: KindPost, Conn: 3, Nth: 7, Cause: CauseStatus, Detail: "status 502", Status: 502})
 	}
 	r := rec.report()
-	if got, want := r.String(), "requests=27 failed=25 echoes=0 releases=[v1:1 v2:1] p50=1ms p99=1ms"; !strings.HasPrefix(got, want) {
+	if got, want := r.String(),
+		"requests=27 failed=25 echoes=0 releases=[v1:1 v2:1] p50=1ms p99=1ms"; !strings.HasPrefix(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	details := r.Details()

@@ -115,7 +115,8 @@ func (v *Visitors) visit(id int) {
 func (v *Visitors) ask(clients map[string]*http.Client, id, n int) error {
 	method, url, sent := http.MethodGet, v.opt.URL+"/version", ""
 	if n%2 == 1 {
-		method, url, sent = http.MethodPost, v.opt.URL+"/echo", fmt.Sprintf(`{"visitor": %d, "nonce": "%x"}`, id, rand.Uint64())
+		method, url, sent = http.MethodPost, v.opt.URL+"/echo",
+			fmt.Sprintf(`{"visitor": %d, "nonce": "%x"}`, id, rand.Uint64())
 	}
 	req, err := http.NewRequestWithContext(context.Background(), method, url, bytes.NewReader([]byte(sent)))
 	if err != nil {

@@ -19,11 +19,14 @@ import (
 // head looks like the page of a run. The script draws each chart as GitHub does, and leaves its
 // error where one can't be read.
 const head = `<!doctype html><meta charset="utf-8"><style>
-body { margin: 0; padding: 24px 32px; width: 1100px; font: 14px/1.5 "Noto Sans", "DejaVu Sans", sans-serif; color: #1f2328; }
+body { margin: 0; padding: 24px 32px; width: 1100px; ` +
+	`font: 14px/1.5 "Noto Sans", "DejaVu Sans", sans-serif; color: #1f2328; }
 h3, h4 { margin: 16px 0; line-height: 1.25; } h3 { font-size: 1.25em; } h4 { font-size: 1em; }
-table { border-collapse: collapse; margin: 16px 0; } th, td { border: 1px solid #d1d9e0; padding: 6px 13px; } tr:nth-child(2n) { background: #f6f8fa; }
+table { border-collapse: collapse; margin: 16px 0; } ` +
+	`th, td { border: 1px solid #d1d9e0; padding: 6px 13px; } tr:nth-child(2n) { background: #f6f8fa; }
 code { background: #818b981f; border-radius: 6px; padding: .2em .4em; font: 85% "DejaVu Sans Mono", monospace; }
-pre { background: #f6f8fa; border-radius: 6px; padding: 16px; overflow: hidden; } pre code { background: none; padding: 0; }
+pre { background: #f6f8fa; border-radius: 6px; padding: 16px; overflow: hidden; } ` +
+	`pre code { background: none; padding: 0; }
 pre:has(code.language-mermaid) { background: none; padding: 0; } a { color: #0969da; text-decoration: none; }
 </style><body>`
 

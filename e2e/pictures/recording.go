@@ -60,9 +60,11 @@ func (r *recording) svg() []byte {
 	var b bytes.Buffer
 	right := margin + columns*charWidth
 	width, height := right+150, margin*2+lineHeight*(len(r.rows)+1)
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %[1]d %[2]d" role="img" aria-label="The log of a deployment, and beside it how many requests were answered meanwhile">
+	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %[1]d %[2]d" `+
+		`role="img" aria-label="The log of a deployment, and beside it how many requests were answered meanwhile">
 <style>
-text { font: 12px ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace; fill: #e6edf3; white-space: pre; }
+text { font: 12px ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace; `+
+		`fill: #e6edf3; white-space: pre; }
 .head { fill: #8d96a0; } .good { fill: #3fb950; } .bad { fill: #f85149; } .plan { fill: #8d96a0; }
 @media (prefers-reduced-motion: no-preference) { .row { opacity: 0; animation: come 0.1s forwards; } }
 @keyframes come { to { opacity: 1; } }

@@ -231,7 +231,8 @@ func refuseToList(user *awss3.Client, r *http.Response) error {
 	if err := r.Body.Close(); err != nil {
 		return err
 	}
-	text := "<Error><Code>AccessDenied</Code><Message>User: deploy is not authorized to perform: s3:ListBucket on resource: " +
+	text := "<Error><Code>AccessDenied</Code>" +
+		"<Message>User: deploy is not authorized to perform: s3:ListBucket on resource: " +
 		`"arn:aws:s3:::` + bucket + `" because no identity-based policy allows the s3:ListBucket action</Message></Error>`
 	r.StatusCode, r.Status = http.StatusForbidden, ""
 	r.Header.Set("Content-Length", strconv.Itoa(len(text)))
