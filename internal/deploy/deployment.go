@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/clothesme/deploy-action/internal/cloud"
-	"github.com/clothesme/deploy-action/internal/cloud/instances"
 	"github.com/clothesme/deploy-action/internal/cloud/s3"
 	"github.com/clothesme/deploy-action/internal/host"
 	"github.com/clothesme/deploy-action/internal/inputs"
@@ -41,7 +40,6 @@ type Deployment struct {
 	joins          bool              // it is the pass for hosts that came while the run was under way
 	joined         []*target         // that such a pass has brought the release
 	heldBy         map[string]string // likewise, of those that wait for their launch to be completed: the group
-	hooks          []instances.Hook  // of theirs; nil before they were asked for
 	listed         listing           // of those that are found, when it was last asked for since
 	dial           host.Dialer
 	token          string  // names the run

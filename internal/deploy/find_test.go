@@ -30,12 +30,22 @@ type fakeInstances struct {
 
 	mu     sync.Mutex
 	hooks  []instances.Hook
+	asking []error  // that come of asking for them before they are told
 	held   []string // the words that hooks got
 	denied error    // what comes of letting go
 	deaf   error    // and of holding
 }
 
-func (f *fakeInstances) Hooks(context.Context, string) ([]instances.Hook, error) { return f.hooks, nil }
+func (f *fakeInstances) Hooks(context.Context, string) ([]instances.Hook, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.asking) > 0 {
+		err := f.asking[0]
+		f.asking = f.asking[1:]
+		return nil, err
+	}
+	return f.hooks, nil
+}
 
 func (f *fakeInstances) Hold(_ context.Context, h instances.Hook, id string) error {
 	f.mu.Lock()
@@ -102,7 +112,7 @@ func (fl fakeFleet) finding(
 		f.cancel = cancel
 	}
 	d := New(in, report.New(&text, func(name string) string { return env[name] }), fl.dial, fl[0].open, time.Now())
-	d.patience = 20 * time.Millisecond
+	d.patience, d.holdEvery = 20*time.Millisecond, 20*time.Millisecond
 	d.openInstances = func(context.Context, *cloud.Account) (Instances, error) { return from, nil }
 	result, err = d.Run(ctx)
 	saved, _ := os.ReadFile(file)

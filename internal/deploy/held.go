@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/clothesme/deploy-action/internal/cloud/instances"
@@ -28,38 +26,43 @@ func (d *Deployment) holdOn(ctx context.Context) (stop func()) {
 	over := make(chan struct{})
 	go func() {
 		defer close(over)
-		var said sync.Once
-		for pause := time.Duration(0); wait(ctx, pause) == nil; {
-			pause = d.holdEvery
-			for _, hook := range d.launchHooks(ctx) {
-				pause = min(pause, hook.For/3)
-				for id, group := range d.heldBy {
-					if group != hook.Group {
-						continue
-					}
-					err := d.with(ctx, func(from Instances) error { return from.Hold(ctx, hook, id) })
-					if err != nil && ctx.Err() == nil {
-						d.notHeld(&said, hook, id, err)
-					}
-				}
-			}
-		}
+		d.keepHeld(ctx)
 	}()
 	return func() { cancel(); <-over }
 }
 
-// notHeld says why a hook does not hear of a run: who lets the instance in meets the same, unless it is a right
-// that is lacking, which matters once a run takes longer than the hook waits.
-func (d *Deployment) notHeld(said *sync.Once, hook instances.Hook, id string, err error) {
+// keepHeld tells hooks again and again that their instances are still at work. A hook that AWS does not
+// tell yet is asked for again, since it waits all the same.
+func (d *Deployment) keepHeld(ctx context.Context) {
+	hooks, said := map[string]instances.Hook{}, map[string]bool{}
+	for pause := time.Duration(0); wait(ctx, pause) == nil; {
+		pause = d.holdEvery
+		for id, group := range d.heldBy {
+			hook, err := d.launchHook(ctx, group, hooks)
+			if err == nil {
+				pause = min(pause, hook.For/3)
+				err = d.with(ctx, func(from Instances) error { return from.Hold(ctx, hook, id) })
+			} else {
+				pause = min(pause, d.holdEvery/6)
+			}
+			if err != nil && ctx.Err() == nil && !said[group] {
+				said[group] = d.notHeld(group, id, err)
+			}
+		}
+	}
+}
+
+// notHeld says why a hook does not hear of a run: who lets the instance in meets the same, unless it is a
+// right that is lacking, which matters once a run takes longer than the hook waits.
+func (d *Deployment) notHeld(group, id string, err error) (said bool) {
 	var no *query.Error
 	if !errors.As(err, &no) || no.Status != http.StatusForbidden {
 		d.rep.Debug(fmt.Sprintf("hold %s: %v", id, err))
-		return
+		return false
 	}
-	said.Do(func() {
-		d.rep.Warn("Launch hook", fmt.Sprintf("%s of the group %s can't be told that a run is at work on %s, and does not wait "+
-			"longer than %s for it: %v", hook.Name, hook.Group, id, hook.For, err))
-	})
+	d.rep.Warn("Launch hook", fmt.Sprintf("that of the group %s can't be told that a run is at work on %s, and decides "+
+		"when its time is over, be the run through or not: %v", group, id, err))
+	return true
 }
 
 // holdEvery is how often a hook hears at least that its instance is still at work: one holds it for an
@@ -67,25 +70,24 @@ func (d *Deployment) notHeld(said *sync.Once, hook instances.Hook, id string, er
 // (docs.aws.amazon.com/autoscaling/ec2/APIReference/API_PutLifecycleHook.html).
 const holdEvery = time.Minute
 
-// launchHooks are those that wait for this run. What is wrong with them is said once.
-func (d *Deployment) launchHooks(ctx context.Context) []instances.Hook {
-	if d.hooks != nil {
-		return d.hooks
+// launchHook is the hook of a group that waits for this run, which is asked for until it is known. What is
+// wrong with it is said once.
+func (d *Deployment) launchHook(
+	ctx context.Context, group string, known map[string]instances.Hook,
+) (instances.Hook, error) {
+	if hook, ok := known[group]; ok {
+		return hook, nil
 	}
-	d.hooks = []instances.Hook{}
-	for _, group := range slices.Compact(slices.Sorted(maps.Values(d.heldBy))) {
-		hook, err := d.hookOf(ctx, group)
-		if err != nil {
-			d.rep.Debug(fmt.Sprintf("launch hook of %s: %v", group, err))
-			continue
-		}
-		if hook.LetsGo {
-			d.rep.Warn("Launch hook", fmt.Sprintf("%s of the group %s lets an instance go into service %s after its launch "+
-				"although no deployment has succeeded there: set its default result to ABANDON", hook.Name, group, hook.For))
-		}
-		d.hooks = append(d.hooks, hook)
+	hook, err := d.hookOf(ctx, group)
+	if err != nil {
+		return hook, err
 	}
-	return d.hooks
+	if hook.LetsGo {
+		d.rep.Warn("Launch hook", fmt.Sprintf("%s of the group %s lets an instance go into service %s after its launch "+
+			"although no deployment has succeeded there: set its default result to ABANDON", hook.Name, group, hook.For))
+	}
+	known[group] = hook
+	return hook, nil
 }
 
 func (d *Deployment) with(ctx context.Context, do func(Instances) error) error {

@@ -18,7 +18,10 @@ func TestWhatALaunchHookHolds(t *testing.T) {
 	deploys := instances.Hook{Group: "web", Name: "deploy-action", For: time.Hour}
 	warms := instances.Hook{Group: "web", Name: "warm", For: time.Hour}
 	asks := instances.Hook{Group: "web", Name: "deploy-action", For: 3 * time.Millisecond}
-	const heartbeat = "autoscaling:RecordLifecycleActionHeartbeat"
+	const (
+		heartbeat = "autoscaling:RecordLifecycleActionHeartbeat"
+		describe  = "autoscaling:DescribeLifecycleHooks"
+	)
 	for _, tt := range []struct {
 		name   string
 		hooks  []instances.Hook
@@ -46,11 +49,28 @@ func TestWhatALaunchHookHolds(t *testing.T) {
 		},
 		{
 			name: "AWS refuses to hold it longer", hooks: []instances.Hook{asks}, letGo: "let go deploy-action i-2",
-			says: "deploy-action of the group web can't be told that a run is at work on i-2, and does not wait longer than " +
-				"3ms for it: the role must be allowed " + heartbeat,
+			says: "that of the group web can't be told that a run is at work on i-2, and decides when its time is over, be " +
+				"the run through or not: the role must be allowed " + heartbeat,
 			do: func(_ *inputs.Inputs, fl fakeFleet, from *fakeInstances) {
 				from.deaf = &query.Error{Action: heartbeat, Region: "eu-central-1", Status: 403, Code: "AccessDenied"}
-				fl[0].does = from.heard(scripts.Build, 2)
+				fl[0].does = from.heard(t, scripts.Build, 2)
+			},
+		},
+		{
+			name: "AWS does not tell the hook at first", hooks: []instances.Hook{asks}, letGo: "let go deploy-action i-2",
+			silent: "can't be told",
+			do: func(_ *inputs.Inputs, fl fakeFleet, from *fakeInstances) {
+				from.asking = []error{&query.Error{Action: describe, Region: "eu-central-1", Status: 400, Code: "Throttling"}}
+				fl[0].does = from.heard(t, scripts.Build, 2)
+			},
+		},
+		{
+			name: "AWS refuses to tell the hook", hooks: []instances.Hook{asks}, letGo: "let go deploy-action i-2",
+			says: "that of the group web can't be told that a run is at work on i-2, and decides when its time is over, be " +
+				"the run through or not: the role must be allowed " + describe,
+			do: func(_ *inputs.Inputs, fl fakeFleet, from *fakeInstances) {
+				from.asking = []error{&query.Error{Action: describe, Region: "eu-central-1", Status: 403, Code: "AccessDenied"}}
+				fl[0].does = from.heard(t, scripts.Build, 2)
 			},
 		},
 		{
@@ -58,7 +78,7 @@ func TestWhatALaunchHookHolds(t *testing.T) {
 			silent: "can't be told",
 			do: func(_ *inputs.Inputs, fl fakeFleet, from *fakeInstances) {
 				from.deaf = &query.Error{Action: heartbeat, Region: "eu-central-1", Status: 400, Code: "ValidationError"}
-				fl[0].does = from.heard(scripts.Build, 2)
+				fl[0].does = from.heard(t, scripts.Build, 2)
 			},
 		},
 		{
@@ -122,7 +142,7 @@ func TestALaunchHookHearsThatARunIsAtWork(t *testing.T) {
 		answers: []*instances.Found{found},
 		hooks:   []instances.Hook{{Group: "web", Name: "deploy-action", For: 3 * time.Millisecond}},
 	}
-	fl[0].does = from.heard(scripts.Build, 3)
+	fl[0].does = from.heard(t, scripts.Build, 3)
 	_, log, _, err := fl.finding(t, in, from)
 	if n := from.words(); err != nil || n < 4 {
 		t.Fatalf("%v, the hook has heard %d words\n%s", err, n, log)
@@ -136,9 +156,13 @@ func (f *fakeInstances) words() int {
 }
 
 // heard has a verb take until hooks have heard so many words.
-func (f *fakeInstances) heard(at scripts.Verb, words int) func(scripts.Verb, scripts.Values) {
+func (f *fakeInstances) heard(t *testing.T, at scripts.Verb, words int) func(scripts.Verb, scripts.Values) {
 	return func(verb scripts.Verb, _ scripts.Values) {
-		for deadline := time.Now().Add(time.Minute); verb == at && f.words() < words && time.Now().Before(deadline); {
+		for deadline := time.Now().Add(time.Minute); verb == at && f.words() < words; {
+			if time.Now().After(deadline) {
+				t.Errorf("hooks have heard %d words in a minute, want %d", f.words(), words)
+				return
+			}
 			time.Sleep(time.Millisecond)
 		}
 	}
