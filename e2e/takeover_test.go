@@ -276,7 +276,7 @@ func TestWhatIsNotProvedIsNotTakenOver(t *testing.T) {
 				" && runuser -u ubuntu -- setsid venv/bin/uvicorn controller.main:app --port 8081 >/dev/null 2>&1 " +
 				"</dev/null &",
 			words: []string{
-				"detect: port 8081 is held by a version started by hand from " + clone,
+				"detect: port 8081 is held by a version from " + clone + " that this action did not start",
 				"user ubuntu, program uvicorn", "with `kill ",
 			},
 		},
@@ -439,7 +439,7 @@ func TestOnlyWhatIsStillTheOldVersionIsStopped(t *testing.T) {
 			}
 			w.Exec("test ! -e /proc/$(cat /tmp/pid)")
 			world.Failed(t, w.Run(w.Job(w.Commit(nil), nil)), "failed",
-				"detect: port 8080 is held by a version started by hand from "+clone,
+				"detect: port 8080 is held by a version from "+clone+" that this action did not start",
 				"with `kill "+strings.TrimSpace(w.Exec("pgrep -f [s]tubborn.py"))+"`", "put right what is named above")
 		})
 	}

@@ -89,6 +89,9 @@ func siteOf(h *target) outcome.Site {
 	return outcome.SiteUnchanged
 }
 
+// pageUnknown is said of a host that did not say what came of being asked for the page, or for its end.
+const pageUnknown = "whether visitors get the maintenance page is not known"
+
 // servesOf says what a host serves.
 func servesOf(h *target, site outcome.Site) string {
 	switch {
@@ -99,7 +102,7 @@ func servesOf(h *target, site outcome.Site) string {
 	case h.leaving:
 		return "whether visitors still get it is not known"
 	case h.turning:
-		return "whether visitors get the maintenance page is not known"
+		return pageUnknown
 	case site == outcome.SiteUnknown || site == outcome.SiteSwitched:
 		return "the flag on the host tells"
 	}

@@ -332,8 +332,11 @@ func (s *fakeShell) run(ctx context.Context, verb scripts.Verb, v scripts.Values
 			}
 			<-ctx.Done()
 			return context.Cause(ctx)
-		case "gone-after", "lost-after":
+		case "gone-after", "lost-after", "cut-off":
 			f.gone = bad.kind == "gone-after"
+			if bad.kind == "cut-off" { // once it had done its work, and before its results were kept
+				delete(f.done, v["step_id"])
+			}
 			s.cut()
 			return errLink
 		}

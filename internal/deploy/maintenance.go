@@ -52,18 +52,19 @@ func (d *Deployment) maintain(ctx context.Context, h *target) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	h.unchanged, h.reloaded = !res.Yes("changed"), res.Yes("reloaded")
+	// A repeated attempt finds done what one had done that was cut off: detection has told what was before.
+	h.unchanged = !res.Yes("changed") && h.closedSince.IsZero() != d.in.Maintenance
+	h.reloaded = res.Yes("reloaded")
 	switch {
-	case !d.in.Maintenance && h.unchanged:
-		return "visitors get the application already", res.Err()
 	case !d.in.Maintenance:
 		h.closedSince = time.Time{}
+		if h.unchanged {
+			return "visitors get the application already", res.Err()
+		}
 		return "visitors get the application again", res.Err()
-	}
-	if h.unchanged {
+	case h.unchanged:
 		return "visitors get that page already", res.Err()
-	}
-	if h.closedSince.IsZero() {
+	case h.closedSince.IsZero():
 		h.closedSince = d.now()
 	}
 	if path, _, _ := strings.Cut(d.in.Health.Path, "?"); path == "/" {

@@ -86,14 +86,41 @@ func TestMaintenanceThatTheHostRefuses(t *testing.T) {
 
 // Nobody knows what came of a question whose answer nobody has heard.
 func TestMaintenanceOfAHostThatIsGone(t *testing.T) {
-	f := newFakeHost(t)
-	f.faults[scripts.Maintenance] = fault{kind: "gone-after"}
-	in := testInputs()
-	in.Operation, in.Maintenance = inputs.Maintenance, true
-	_, log, err := deployTo(t, f, in)
-	const unknown = "site: unknown; whether visitors get the maintenance page is not known"
-	if err == nil || !strings.Contains(err.Error(), unknown) || strings.Contains(err.Error(), "which port is active") {
-		t.Errorf("Run: %v\n%s", err, log)
+	for _, on := range []bool{true, false} {
+		f := newFakeHost(t)
+		if !on {
+			f.closed = "1795428000"
+		}
+		f.faults[scripts.Maintenance] = fault{kind: "gone-after"}
+		in := testInputs()
+		in.Operation, in.Maintenance = inputs.Maintenance, on
+		result, log, err := deployTo(t, f, in)
+		const unknown = "whether visitors get the maintenance page is not known"
+		if err == nil || !strings.Contains(err.Error(), "site: unknown; "+unknown) ||
+			strings.Contains(err.Error(), "which port is active") {
+			t.Errorf("on %t: %v\n%s", on, err, log)
+		}
+		if h := result.Hosts[0]; h.Serving != unknown || h.Maintenance {
+			t.Errorf("on %t: %q, maintenance %t", on, h.Serving, h.Maintenance)
+		}
+	}
+}
+
+// What was cut off once it had done its work finds that done when it is tried again.
+func TestMaintenanceThatWasCutOff(t *testing.T) {
+	for _, on := range []bool{true, false} {
+		f := newFakeHost(t)
+		if !on {
+			f.closed = "1795428000"
+		}
+		f.faults[scripts.Maintenance] = fault{kind: "cut-off"}
+		in := testInputs()
+		in.Operation, in.Maintenance = inputs.Maintenance, on
+		result, log, err := deployTo(t, f, in)
+		if err != nil || result.Outcome != outcome.Maintenance || result.Hosts[0].Maintenance != on ||
+			strings.Count(strings.Join(f.calls, ","), "maintenance") != 2 {
+			t.Errorf("on %t: %v, %s, %+v; calls %v\n%s", on, err, result.Outcome, result.Hosts[0], f.calls, log)
+		}
 	}
 }
 

@@ -91,6 +91,9 @@ func (d *Deployment) hostResult(h *target, how outcome.Outcome) outcome.HostResu
 		return r
 	}
 	r.Maintenance = !h.closedSince.IsZero()
+	if h.turning {
+		r.Maintenance, r.Serving = false, pageUnknown
+	}
 	return r
 }
 

@@ -35,7 +35,11 @@ func (d *Deployment) Tidy(ctx context.Context, saved func(name string) string) e
 		lines = append(lines, line)
 	}
 	for _, h := range d.skipped {
-		lines = append(lines, h.Address.String()+": it is as the run has left it; the next deployment tidies it up")
+		left := "it is as the run has left it; the next deployment tidies it up"
+		if h.Idle.Port != 0 { // it was detected, and what was wrong may be put right in part
+			left = "not all of it is tidied up; the next deployment does that"
+		}
+		lines = append(lines, h.Address.String()+": "+left)
 	}
 	for _, line := range lines {
 		d.rep.Info(line)
@@ -46,7 +50,8 @@ func (d *Deployment) Tidy(ctx context.Context, saved func(name string) string) e
 		did += fmt.Sprintf(" %d of %d hosts", len(d.hosts), len(lines))
 	}
 	if len(serve) > 1 {
-		d.rep.Warn("Not all hosts serve the same", strings.Join(lines, "\n")+"\nrun this workflow again")
+		// what to do comes first, as a warning of very many hosts is cut
+		d.rep.Warn("Not all hosts serve the same", "run this workflow again\n"+strings.Join(lines, "\n"))
 		did += ". Not all hosts serve the same: run this workflow again"
 	}
 	return d.rep.Summary("### Deployment: cut off\n\nThe run was ended before it was through; " + did + ".\n\n" +

@@ -66,7 +66,7 @@ type HostResult struct {
 	Boot            int64      `json:"boot-ms"`         // the application's own part of that
 	Drained         int64      `json:"drained-ms"`
 	Cut             int        `json:"connections-cut"` // still open when the drain time-out was over
-	Maintenance     bool       `json:"maintenance"`     // visitors get the maintenance page
+	Maintenance     bool       `json:"maintenance"`     // visitors get the maintenance page, as far as is known
 	Serving         string     `json:"-"`               // what answers now, for people
 	Retired         string     `json:"-"`               // the version that was stopped
 	WasDrained      bool       `json:"-"`               // and that its requests were waited for

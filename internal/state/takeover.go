@@ -126,10 +126,14 @@ func foreignError(s Slot, spare string) error {
 			s.Port, s.Process.App, s.Process.Who, cmp.Or(spare, "8090,8091"))
 	}
 	if s.Process.Clone != "" {
-		return fmt.Errorf("port %d is held by a version started by hand from %s (%s), to which nginx sends no requests; "+
-			"it is left alone: if visitors come to that port itself, choose two others with the input ports, such as %q; "+
-			"if nobody does, end it, with `kill %s`, and run this workflow again",
-			s.Port, s.Process.Clone, s.Process.Who, cmp.Or(spare, "8090,8091"), s.Process.pid())
+		end := fmt.Sprintf("with `kill %s`", s.Process.pid())
+		if s.Process.Unit != "" { // which would start it again
+			end = "by what runs it, " + s.Process.Unit
+		}
+		return fmt.Errorf("port %d is held by a version from %s that this action did not start (%s), to which nginx sends "+
+			"no requests; it is left alone: if visitors come to that port itself, choose two others with the input ports, "+
+			"such as %q; if nobody does, end it, %s, and run this workflow again",
+			s.Port, s.Process.Clone, s.Process.Who, cmp.Or(spare, "8090,8091"), end)
 	}
 	return fmt.Errorf("port %d is held by a process that is not this action's (%s); "+
 		"stop it, or choose other ports with the input ports", s.Port, s.Process.Who)

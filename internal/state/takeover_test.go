@@ -122,10 +122,17 @@ func TestDecideOnAHostSetUpByHand(t *testing.T) {
 		{
 			name:  "an older version on the idle port",
 			facts: Facts{Slots: [2]Slot{held(8080, nil), held(8081, nil)}, Line: 8080},
-			want: "port 8081 is held by a version started by hand from /home/ubuntu/AI-Server (pid 812, user " +
+			want: "port 8081 is held by a version from /home/ubuntu/AI-Server that this action did not start (pid 812, user " +
 				"ubuntu, command uvicorn), to which nginx sends no requests; it is left alone: if visitors come to " +
 				"that port itself, choose two others with the input ports, such as \"8090,8091\"; if nobody does, " +
-				"end it, with `kill 812`",
+				"end it, with `kill 812`, and run",
+		},
+		{
+			name: "an older version on the idle port, which a service has",
+			facts: Facts{
+				Slots: [2]Slot{held(8080, nil), held(8081, func(p *Process) { p.Unit = "ai.service" })}, Line: 8080,
+			},
+			want: "if nobody does, end it, by what runs it, ai.service, and run this workflow again",
 		},
 		{
 			name:  "somebody else on the idle port",
