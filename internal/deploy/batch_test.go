@@ -287,7 +287,7 @@ func TestThePostStepTidiesTheOtherHosts(t *testing.T) {
 		}, "web-2: clear: it does not end", "not all of it is tidied up; the next deployment does that"},
 		{"another run has one", func(f *fakeHost) {
 			f.faults[scripts.Port] = fault{kind: "error", code: scripts.ExitLockLost, words: "another run"}
-		}, "web-2: detect: another run", untouched},
+		}, "web-2: detect: another run", "another deployment has it"},
 		{"one is lost on the way", func(f *fakeHost) {
 			f.faults[scripts.Port] = fault{kind: "gone-before"}
 		}, "web-2: detect: ", untouched},
@@ -426,13 +426,39 @@ func TestARestartOfSeveralHostsStaysWithWhatServes(t *testing.T) {
 	}
 }
 
+// One host does not take the time of the others.
+func TestThePostStepDoesNotWaitForOneHostAlone(t *testing.T) {
+	fleet := newFleet(t, 2)
+	for _, f := range fleet {
+		f.flag, f.running["8081"], f.releases["8081"] = "8081", true, "20261123T000000Z-bbbbbbb"
+	}
+	fleet[1].faults[scripts.Drain] = fault{kind: "hang"}
+	log, summary, err := fleet.tidy(t, fleet.dial)
+	if err != nil || !strings.Contains(summary, "its post step has tidied up 1 of 2 hosts.") ||
+		!strings.Contains(log, "title=Left to the next deployment::web-2: clear: ") {
+		t.Errorf("%v\n%s\n%s", err, summary, log)
+	}
+}
+
+// What the post step has put right it does not call a new version, nor itself somebody else.
+func TestThePostStepThatLosesItsHostAtTheEnd(t *testing.T) {
+	fleet := newFleet(t, 1)
+	fleet[0].faults[scripts.Record] = fault{kind: "gone-before"}
+	log, _, err := fleet.tidy(t, fleet.dial)
+	const says = "Lost%3A web-1::what serves was put right; from record on, what was left to do there is left to the " +
+		"next deployment"
+	if err != nil || !strings.Contains(log, says) {
+		t.Errorf("%v, want %q in\n%s", err, says, log)
+	}
+}
+
 // What the post step has put right it does not call a new version.
 func TestThePostStepThatCanWriteNothingDown(t *testing.T) {
 	fleet := newFleet(t, 1)
 	fleet[0].faults[scripts.Record] = fault{kind: "error", code: scripts.ExitDisk, words: "the disk is full"}
 	log, summary, err := fleet.tidy(t, fleet.dial)
-	const says = "Could not record::what was asked for is done; record is left to the next deployment: " +
-		"record: the disk is full"
+	const says = "Could not record::what serves was put right; record is left to the next deployment: record: the disk is " +
+		"full"
 	if err != nil || !strings.Contains(log, says) || !strings.Contains(summary, "its post step has tidied up.") {
 		t.Errorf("%v\n%s\n%s", err, summary, log)
 	}

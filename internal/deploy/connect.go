@@ -12,6 +12,12 @@ import (
 
 func (d *Deployment) connect(ctx context.Context, h *target) (string, error) {
 	who, err := h.Connect(ctx)
+	for end := d.now().Add(d.in.ConnectTimeout); d.joins && unreachable(err) && d.now().Before(end); {
+		if wait(ctx, d.bootPoll) != nil { // it has just come, and may boot
+			break
+		}
+		who, err = h.Connect(ctx)
+	}
 	if err != nil && ctx.Err() == nil && unreachable(err) && d.goes(ctx, h) {
 		return "", fmt.Errorf("%w: %w", errLeft, err)
 	}

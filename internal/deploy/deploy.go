@@ -26,6 +26,7 @@ func New(in *inputs.Inputs, rep *report.Report, dial host.Dialer, open Opener, b
 	d.openParameters, d.openInstances, d.account = openParameters, openInstances, Account(in, rep)
 	d.openBalancers, d.targetPoll = openBalancers, targetPoll
 	d.same, d.spares, d.goesPoll, d.holdEvery = d.notRestarted, d.sparesLeft, goesPoll, holdEvery
+	d.bootPoll = bootPoll
 	d.goes = d.goesAway
 	d.openImages, d.imagePoll = openImages, imagePoll
 	if in.Operation == inputs.Tidy {

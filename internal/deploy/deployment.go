@@ -36,6 +36,7 @@ type Deployment struct {
 	balancers      Balancers         // nil before the step targets
 	targetPoll     time.Duration     // between two questions
 	holdEvery      time.Duration     // between two words to a launch hook
+	bootPoll       time.Duration     // between two tries to log in to a host that may boot
 	private        map[string]string // of found hosts, by their instances' ids: the address in their network
 	joins          bool              // it is the pass for hosts that came while the run was under way
 	joined         []*target         // that such a pass has brought the release

@@ -94,7 +94,12 @@ func (d *door) open(ctx context.Context) error {
 	}
 	d.since = d.now()
 	mark := d.mark(d.since.Add(d.lasts()))
+	d.retry(ctx)
 	for _, port := range d.ports() {
+		if i := slices.IndexFunc(d.rules, func(r group.Rule) bool { return r.Port == port }); i >= 0 {
+			d.rep.Info(fmt.Sprintf("%s: %s is let in still, by rule %s", d.in.SecurityGroup, d.rules[i], d.rules[i].ID))
+			continue
+		}
 		d.save(d.id) // before there is something to shut
 		d.unclear = true
 		rule, err := d.opened.Allow(ctx, group.Rule{Port: port, From: d.from, Description: mark})
@@ -113,6 +118,18 @@ func (d *door) open(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// retry takes away rules of this run's that could not be taken away when they were done with, so that none is
+// used that other runs take to be over.
+func (d *door) retry(ctx context.Context) {
+	d.rules = slices.DeleteFunc(d.rules, func(rule group.Rule) bool {
+		err := d.opened.Revoke(ctx, rule.ID)
+		if err != nil {
+			d.rep.Debug(fmt.Sprintf("revoke %s: %v", rule.ID, err))
+		}
+		return err == nil
+	})
 }
 
 // prepare finds out where this runner is, and takes away what runs that died have left.

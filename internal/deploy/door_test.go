@@ -224,6 +224,39 @@ func TestWhatCanNotBeShutIsThePostSteps(t *testing.T) {
 	}
 }
 
+// A rule that could not be taken away is used by the next login only where that fails once more.
+func TestARuleThatIsLeftIsTakenAwayAtTheNextLogin(t *testing.T) {
+	for _, again := range []bool{false, true} {
+		g := &fakeGroup{fails: map[string]error{}}
+		d, log, saved := doorTo(t, g, testInputs())
+		shut, err := d.Open(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		g.fails["revoke"] = errors.New("throttled")
+		shut()
+		if !again {
+			delete(g.fails, "revoke")
+		}
+		if shut, err = d.Open(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		want := "sgr-2"
+		if again {
+			want = "sgr-1"
+		}
+		if g.ids() != want || saved() != d.id || strings.Contains(log.String(), "is not this run's") ||
+			strings.Contains(log.String(), "is let in still, by rule sgr-1") != again {
+			t.Errorf("again %t: rules %s, %q is saved\n%s", again, g.ids(), saved(), log)
+		}
+		delete(g.fails, "revoke")
+		shut()
+		if g.ids() != "" || saved() != "" {
+			t.Errorf("again %t: left open: %s; %q is saved", again, g.ids(), saved())
+		}
+	}
+}
+
 func TestHowLongARuleIsLeftAlone(t *testing.T) {
 	in := testInputs()
 	in.ConnectTimeout = 30 * time.Second

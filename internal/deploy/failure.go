@@ -23,6 +23,9 @@ func (d *Deployment) failure(s step, cause, undone error) *outcome.Failure {
 		f.Evidence = no.Evidence
 	}
 	hosts := d.staying()
+	if len(hosts) == 0 { // the last one left as it was taken back
+		hosts = d.hosts
+	}
 	at := hosts[0] // the first one on which it failed
 	sites, unsure := make([]outcome.Site, len(hosts)), (*target)(nil)
 	for i, h := range slices.Backward(hosts) {
@@ -32,7 +35,7 @@ func (d *Deployment) failure(s step, cause, undone error) *outcome.Failure {
 		if sites[i] = siteOf(h); h.route == routeBack && (h.Active != nil || h.Outside != nil) {
 			f.Outcome = outcome.Restored
 		}
-		if !h.taken && (sites[i] == outcome.SiteUnknown || sites[i] == outcome.SiteSwitched) {
+		if !h.taken && !h.left && (sites[i] == outcome.SiteUnknown || sites[i] == outcome.SiteSwitched) {
 			unsure = h
 		}
 	}
@@ -75,7 +78,7 @@ func (d *Deployment) failure(s step, cause, undone error) *outcome.Failure {
 func siteOf(h *target) outcome.Site {
 	var exit *remote.ExitError
 	switch {
-	case h.taken, h.leaving && !h.gone, h.turning:
+	case h.taken, h.left, h.leaving && !h.gone, h.turning:
 		return outcome.SiteUnknown
 	case h.gone:
 		return outcome.SiteRemoved
@@ -97,6 +100,8 @@ func servesOf(h *target, site outcome.Site) string {
 	switch {
 	case h.taken:
 		return "it is in the hands of the other deployment"
+	case h.left:
+		return "it is not in service any more"
 	case h.gone:
 		return "visitors do not get it any more, and not all of it is deleted"
 	case h.leaving:
@@ -215,6 +220,7 @@ func (d *Deployment) topic(s step, cause error) outcome.Topic {
 		https    *httpsError
 		auth     *remote.AuthError
 		hostKey  *remote.HostKeyError
+		door     *host.DoorError
 		ofScript outcome.Topic
 	)
 	if errors.As(cause, &no) {
@@ -237,6 +243,8 @@ func (d *Deployment) topic(s step, cause error) outcome.Topic {
 		return outcome.TopicKey
 	case errors.As(cause, &shell):
 		return outcome.TopicLogin
+	case errors.As(cause, &door):
+		return outcome.TopicDoor
 	case s.name == "connect":
 		return outcome.TopicNoAnswer
 	case errors.Is(cause, host.ErrGone), host.Lost(cause), errors.Is(cause, errRestarted):

@@ -33,6 +33,7 @@ func TestAFailureNamesItsSection(t *testing.T) {
 		{name: "no release", step: "choose", cause: &state.ChoiceError{}, want: outcome.TopicRollback},
 		{name: "down", step: "up", cause: &downError{}, want: outcome.TopicDown},
 		{name: "host key", step: "connect", cause: &remote.HostKeyError{}, want: outcome.TopicHostKey},
+		{name: "port", step: "connect", cause: &host.DoorError{Err: errors.New("no")}, want: outcome.TopicDoor},
 		{name: "key", step: "connect", cause: &remote.AuthError{}, want: outcome.TopicKey},
 		{name: "login shell", step: "connect", cause: &host.ShellError{}, want: outcome.TopicLogin},
 		{name: "no answer", step: "connect", cause: &remote.DialError{}, want: outcome.TopicNoAnswer},

@@ -44,6 +44,7 @@ type fakeHost struct {
 	asked       int               // how often something was asked of it, whatever was sent along
 	restarts    int
 	dials       int
+	booting     int               // so many tries to reach it are in vain
 	connected   int               // connections now
 	mostOpen    int               // at a time
 	by          map[string]string // by port: who put it live
@@ -127,7 +128,7 @@ var errLink = &remote.LostError{Err: errors.New("connection reset by peer")}
 func (f *fakeHost) dial(_ context.Context, at remote.Host) (host.Shell, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.gone {
+	if f.booting--; f.gone || f.booting >= 0 {
 		return nil, &remote.DialError{Host: at, Kind: remote.Timeout, Err: errors.New("no answer")}
 	}
 	f.dials++
@@ -330,6 +331,9 @@ func (s *fakeShell) run(ctx context.Context, verb scripts.Verb, v scripts.Values
 			if v["undo"] == "yes" { // which goes on
 				return nil
 			}
+			<-ctx.Done()
+			return context.Cause(ctx)
+		case "hang": // for as long as it may
 			<-ctx.Done()
 			return context.Cause(ctx)
 		case "gone-after", "lost-after", "cut-off":

@@ -112,7 +112,7 @@ func (fl fakeFleet) finding(
 		f.cancel = cancel
 	}
 	d := New(in, report.New(&text, func(name string) string { return env[name] }), fl.dial, fl[0].open, time.Now())
-	d.patience, d.holdEvery = 20*time.Millisecond, 20*time.Millisecond
+	d.patience, d.holdEvery, d.bootPoll = 200*time.Millisecond, 20*time.Millisecond, time.Millisecond
 	d.openInstances = func(context.Context, *cloud.Account) (Instances, error) { return from, nil }
 	result, err = d.Run(ctx)
 	saved, _ := os.ReadFile(file)

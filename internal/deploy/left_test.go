@@ -11,6 +11,20 @@ import (
 	"github.com/clothesme/deploy-action/scripts"
 )
 
+// A run whose only instance is ended while what it did is taken back says so.
+func TestTheLastInstanceLeaves(t *testing.T) {
+	fl := newFleet(t, 1)
+	fl[0].faults[scripts.Verify] = fault{kind: "gone-before"}
+	in := findInputs()
+	in.Strategy = inputs.BlueGreen
+	result, log, _, err := fl.finding(t, in, &fakeInstances{answers: []*instances.Found{foundAs(1), foundAs()}})
+	const says = "site: unknown; it is not in service any more"
+	if err == nil || !strings.Contains(err.Error(), "no other host is left") || !strings.Contains(err.Error(), says) ||
+		strings.Contains(err.Error(), "which port is active") || len(result.Left) != 1 {
+		t.Errorf("%v\n%s", err, log)
+	}
+}
+
 // An instance that AWS ends in the course of a run is nobody's to wait for, and takes nothing from
 // the others, unless they rely on it.
 func TestAnInstanceThatIsEndedLeavesTheRun(t *testing.T) {

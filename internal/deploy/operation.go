@@ -64,7 +64,7 @@ func commandSteps(d *Deployment, deployment []step) []step {
 }
 
 func tidySteps(d *Deployment, deployment []step) []step {
-	return slices.Concat(
+	steps := slices.Concat(
 		only(deployment, "connect", "lock", "detect", "heal", "settle", "clear"),
 		[]step{d.asking()},
 		retire.of([]step{
@@ -72,6 +72,12 @@ func tidySteps(d *Deployment, deployment []step) []step {
 		}),
 		only(deployment, "unlock"),
 	)
+	for i, s := range steps {
+		if len(d.in.Hosts) > 1 && s.name != "connect" && s.name != "lock" { // which have limits of their own
+			steps[i].within = min(s.within, d.in.Timeout/4) // one host does not take all the time of the others
+		}
+	}
+	return steps
 }
 
 // planSteps are those of a dry run, whatever it is one of.

@@ -92,7 +92,7 @@ func (d *Deployment) join(
 	j.fromAWS, j.store, j.assets = d.fromAWS, d.store, d.assets
 	j.joins = true
 	j.op.history = false // of the hosts that have it, a failure of the others says nothing
-	j.targetPoll, j.patience, j.untidy = d.targetPoll, d.patience, d.untidy
+	j.targetPoll, j.bootPoll, j.patience, j.untidy = d.targetPoll, d.bootPoll, d.patience, d.untidy
 	j.private, j.heldBy = maps.Clone(d.private), map[string]string{}
 	for _, i := range came {
 		j.knows(i)
@@ -106,8 +106,12 @@ func (d *Deployment) join(
 	return result.Hosts[min(stayed, len(result.Hosts)):], nil
 }
 
-// joinConnect is how long a host that has just come is waited for: it may still boot.
-const joinConnect = 2 * time.Minute
+// joinConnect is how long a host that has just come is waited for: it may still boot. Each try to log
+// in has the time of the input connect-timeout, and the next one comes after bootPoll.
+const (
+	joinConnect = 2 * time.Minute
+	bootPoll    = time.Second
+)
 
 // release is the one that this run has put live.
 func (d *Deployment) release() string { return d.present()[0].release }

@@ -68,6 +68,7 @@ func TestTheFleetIsListedAgain(t *testing.T) {
 		second      *instances.Found
 		do          func(*inputs.Inputs)
 		fault       fault  // of the third host's build
+		booting     int    // so often nobody reaches the third host
 		lost        bool   // the others go as their old versions are drained
 		hosts       int    // of which the run gives results
 		flags       string // "8081 8081 8080" for none that joined
@@ -77,6 +78,10 @@ func TestTheFleetIsListedAgain(t *testing.T) {
 		{
 			name: "one came", second: foundAs(1, 2, 3), hosts: 3, flags: "8081 8081 8081",
 			says: "found only after this run had its hosts: i-3 (eu-central-1a)", never: "Came meanwhile",
+		},
+		{
+			name: "one came and boots", second: foundAs(1, 2, 3), booting: 2, hosts: 3, flags: "8081 8081 8081",
+			says: "web-3: ubuntu@web-3, fake", never: "Came meanwhile",
 		},
 		{
 			name: "one came and one went", second: foundAs(2, 3), hosts: 3, flags: "8081 8081 8081",
@@ -138,6 +143,7 @@ func TestTheFleetIsListedAgain(t *testing.T) {
 			if tt.fault.kind != "" {
 				fl[2].faults[verb] = tt.fault
 			}
+			fl[2].booting = tt.booting
 			if tt.lost {
 				fl[0].faults[scripts.Drain], fl[1].faults[scripts.Drain] = fault{kind: "gone-before"}, fault{kind: "gone-before"}
 			}

@@ -16,8 +16,7 @@ import (
 // Run goes through the list. It returns what happened and, when the release did not make it, a
 // *Failure. The hosts' connections are closed when it returns.
 func (d *Deployment) Run(ctx context.Context) (*outcome.Result, error) {
-	ctx, stop := context.WithTimeoutCause(ctx, d.in.Timeout,
-		fmt.Errorf("%w after %s (input \"timeout\")", errTimeout, d.in.Timeout))
+	ctx, stop := context.WithTimeoutCause(ctx, d.in.Timeout, d.timeIsUp())
 	defer stop()
 	defer d.hangUp()
 	if len(d.in.Instances) > 0 {
@@ -50,8 +49,11 @@ func (d *Deployment) Run(ctx context.Context) (*outcome.Result, error) {
 				continue
 			}
 			d.untidy = true
-			d.rep.Warn("Left to the post step", fmt.Sprintf("%s was not done: %v; the new version is live",
-				s.name, context.Cause(whole)))
+			title := "Left to the post step"
+			if d.in.Operation == inputs.Tidy {
+				title = leftToNext
+			}
+			d.rep.Warn(title, fmt.Sprintf("%s was not done: %v; %s", s.name, context.Cause(whole), d.isDone()))
 			continue
 		}
 		if s.phase == ending && ctx.Err() != nil {
@@ -67,30 +69,25 @@ func (d *Deployment) Run(ctx context.Context) (*outcome.Result, error) {
 		case err == nil:
 		case d.in.Operation == inputs.Tidy && d.dropFailed(err):
 		case s.phase.proved() && host.Overtaken(err):
-			d.rep.Warn("Overtaken", "the new version was proved; what was left to do is another deployment's now: "+
-				outcome.Describe(err))
+			d.rep.Warn("Overtaken", d.isDone()+"; what was left to do is another deployment's now: "+outcome.Describe(err))
 			if len(d.present()) == 0 {
 				return d.result(d.success()), nil
 			}
 		case s.phase.proved() && errors.Is(err, host.ErrGone):
 			d.untidy = true
-			d.rep.Warn("Lost: "+namesOf(d.lost(err)), fmt.Sprintf("the new version was proved; from %s on, what was left to do "+
-				"there is left to the post step, or to the next deployment: %s", s.name, outcome.Describe(err)))
+			d.rep.Warn("Lost: "+namesOf(d.lost(err)), fmt.Sprintf("%s; from %s on, what was left to do there is left to %s: %s",
+				d.isDone(), s.name, d.whoTidies(), outcome.Describe(err)))
 		case s.phase.proved() && flagged(err):
 			d.rep.Warn("Flag changed", "the new version was proved, and somebody has changed the flag since: "+
 				outcome.Describe(err))
 		case s.phase.proved() && s.name == imageStep:
 			d.sayNoImage(err)
 		case s.phase.proved():
-			done, left := "the new version is live", s.name+" is left to the next deployment"
-			if !d.op.live {
-				done = "what was asked for is done"
-			}
+			left := s.name + " is left to the next deployment"
 			if s.name == "after-switch" {
 				left = "the command of after-switch is not run again"
 			}
-			d.rep.Warn("Could not "+s.name, fmt.Sprintf("%s; %s: %s%s", done, left,
-				outcome.Describe(err), said(err)))
+			d.rep.Warn("Could not "+s.name, fmt.Sprintf("%s; %s: %s%s", d.isDone(), left, outcome.Describe(err), said(err)))
 		default:
 			return d.fail(ctx, s, err)
 		}
@@ -101,6 +98,33 @@ func (d *Deployment) Run(ctx context.Context) (*outcome.Result, error) {
 	result := d.result(d.success())
 	result.Hosts = append(result.Hosts, joined...)
 	return result, nil
+}
+
+// timeIsUp is why a run ends that is not through in time. How long the post step has is not said by an input.
+func (d *Deployment) timeIsUp() error {
+	if d.in.Operation == inputs.Tidy {
+		return fmt.Errorf("%w after %s", errTimeout, d.in.Timeout)
+	}
+	return fmt.Errorf("%w after %s (input \"timeout\")", errTimeout, d.in.Timeout)
+}
+
+// isDone says what nothing takes back any more.
+func (d *Deployment) isDone() string {
+	switch {
+	case d.op.live:
+		return "the new version is live"
+	case d.in.Operation == inputs.Tidy:
+		return "what serves was put right"
+	}
+	return "what was asked for is done"
+}
+
+// whoTidies goes on with what a run can't finish.
+func (d *Deployment) whoTidies() string {
+	if d.in.Operation == inputs.Tidy {
+		return "the next deployment"
+	}
+	return "the post step, or to the next deployment"
 }
 
 // fail takes back what was done, writes it down on the hosts that still answer, and explains. A
@@ -134,7 +158,7 @@ func (d *Deployment) fail(ctx context.Context, s step, cause error) (*outcome.Re
 				d.rep.Debug(fmt.Sprintf("record on %s: %v", h.Address, err))
 			}
 		}
-		if !cancelled && d.op.success != outcome.Removed {
+		if !cancelled && d.op.live { // others need not have the inputs that say what is to be kept
 			if _, err := d.prune(ctx, h); err != nil {
 				d.rep.Debug(fmt.Sprintf("prune on %s: %v", h.Address, err))
 			}

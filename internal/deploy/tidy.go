@@ -36,7 +36,10 @@ func (d *Deployment) Tidy(ctx context.Context, saved func(name string) string) e
 	}
 	for _, h := range d.skipped {
 		left := "it is as the run has left it; the next deployment tidies it up"
-		if h.Idle.Port != 0 { // it was detected, and what was wrong may be put right in part
+		switch {
+		case h.taken:
+			left = "another deployment has it"
+		case h.Idle.Port != 0: // it was detected, and what was wrong may be put right in part
 			left = "not all of it is tidied up; the next deployment does that"
 		}
 		lines = append(lines, h.Address.String()+": "+left)

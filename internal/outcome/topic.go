@@ -11,6 +11,7 @@ const (
 	TopicTexts       Topic = "the-exact-texts" // for what has none of its own
 	TopicInputs      Topic = "the-inputs-are-refused"
 	TopicNoAnswer    Topic = "the-host-does-not-answer"
+	TopicDoor        Topic = "the-port-in-the-security-group"
 	TopicKey         Topic = "the-key-is-refused"
 	TopicHostKey     Topic = "the-host-key-is-unknown-or-another-one"
 	TopicLogin       Topic = "the-login-does-something-else"
