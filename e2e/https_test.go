@@ -119,7 +119,7 @@ func TestAnOwnCertificate(t *testing.T) {
 			}
 			content(t, before, "http HTTP/1.1", "https HTTP/2.0")
 			securely(w, "max-age=31536000", "700 root tls\n", "600 root ID.key")
-			w.Exec("! grep -rqs 'PRIVATE KEY' /tmp /home/ubuntu /var/log; " +
+			w.Exec("! grep -rqs 'PRIVATE KEY' /tmp /home/ubuntu /var/log && " +
 				"! find /tmp /home -newermt '-10 min' -name '*.key' | grep .")
 
 			kept, lone := visit(w, "https", roots, false), visit(w, "https", roots, true)
