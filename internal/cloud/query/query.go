@@ -99,7 +99,7 @@ func (c *Client) ask(ctx context.Context, s Service, action, body string, into a
 	var said error // by AWS, which is why there is no time left
 	for attempt := 1; ; attempt++ {
 		err := c.try(ctx, s, action, body, into)
-		if said != nil && errors.Is(err, context.DeadlineExceeded) {
+		if said != nil && ctx.Err() != nil && errors.Is(err, context.DeadlineExceeded) {
 			return said
 		}
 		if err == nil || attempt >= c.retries.MaxAttempts() || !c.retries.IsErrorRetryable(err) {

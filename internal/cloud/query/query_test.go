@@ -200,6 +200,30 @@ func TestABusyServiceIsNamedWhenTheTimeIsOver(t *testing.T) {
 	}
 }
 
+// A question that is lost has no answer within the HTTP client's time, which is not the caller's.
+func TestALostQuestionIsAskedAgainOfABusyService(t *testing.T) {
+	calls := 0
+	c := client(t, func(w http.ResponseWriter, r *http.Request) {
+		calls++
+		switch calls {
+		case 1:
+			says(503, refusal("RequestLimitExceeded", "x"))(w, r)
+		case 2:
+			_, _ = io.Copy(io.Discard, r.Body) // or the server does not notice that the client is gone
+			<-r.Context().Done()
+		default:
+			says(200, "<A/>")(w, r)
+		}
+	})
+	c.http = &http.Client{Timeout: 500 * time.Millisecond}
+	c.retries = retry.NewStandard(func(o *retry.StandardOptions) {
+		o.Backoff = retry.BackoffDelayerFunc(func(int, error) (time.Duration, error) { return 0, nil })
+	})
+	if err := c.Ask(t.Context(), EC2, "DescribeInstances", nil, nil); err != nil || calls != 3 {
+		t.Errorf("%v, %d calls", err, calls)
+	}
+}
+
 func TestARefusalIsNotAskedAgain(t *testing.T) {
 	calls := 0
 	c := client(t, func(w http.ResponseWriter, r *http.Request) {
