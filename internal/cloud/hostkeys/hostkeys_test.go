@@ -94,6 +94,12 @@ func TestKeysOfAParameter(t *testing.T) {
 			`{"__type": "AccessDeniedException", "message": "User: x is not authorized to perform: kms:Decrypt"}`, 400,
 			"the role must be allowed kms:Decrypt: put ",
 		},
+		{
+			"denied the key, in other words",
+			`{"__type": "AccessDeniedException", "message": "The ciphertext refers to a customer master key that does not ` +
+				`exist, does not exist in this region, or you are not allowed to access."}`, 400,
+			"the role must be allowed kms:Decrypt: put ",
+		},
 		{"too often", `{"__type": "ThrottlingException", "message": "Rate exceeded"}`, 400, "AWS was asked too often"},
 		{"expired", `{"__type": "ExpiredTokenException"}`, 400, "the credentials have expired"},
 		{"no AWS", `<html>`, 502, "what answers there is not AWS (status 502)"},

@@ -4,14 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"regexp"
-	"strings"
 
 	"github.com/clothesme/deploy-action/internal/cloud/query"
 )
-
-// denied is the action that AWS names when it denies one.
-var denied = regexp.MustCompile(`not authorized to perform: ([a-z]+:[A-Za-z]+)`)
 
 // remedies are AWS's reasons, with what to do about each:
 // docs.aws.amazon.com/systems-manager/latest/APIReference/CommonErrors.html and
@@ -57,11 +52,7 @@ func (s *Store) explain(from, action string, err error) error {
 		return errors.New(from + ": " + remedy + " (" + code + ", region " + s.aws.Region() + ")")
 	}
 	if code == "AccessDeniedException" || code == "AccessDenied" {
-		if named := denied.FindStringSubmatch(message); named != nil {
-			action = named[1]
-		} else if strings.Contains(message, "ciphertext") || strings.Contains(message, "KMS") {
-			action = "kms:Decrypt"
-		}
+		action = no.Denied()
 		if action == "kms:Decrypt" {
 			return fmt.Errorf("%s: the role must be allowed kms:Decrypt with the key that it is encrypted with (%s: %s)", from,
 				code, message)

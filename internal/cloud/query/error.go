@@ -114,8 +114,8 @@ func (e *Error) Error() string {
 			"step", place, e.Status)
 	}
 	if slices.Contains(refused, e.Code) {
-		return fmt.Sprintf("the role must be allowed %s: put %s into its policy (%s in region %s: %s)", e.denied(),
-			statement(e.denied(), e.Region), e.Code, e.Region, e.Text)
+		return fmt.Sprintf("the role must be allowed %s: put %s into its policy (%s in region %s: %s)", e.Denied(),
+			statement(e.Denied(), e.Region), e.Code, e.Region, e.Text)
 	}
 	if remedy := remedy(e.Code); remedy != "" {
 		return fmt.Sprintf("%s: %s (%s)", place, remedy, e.Code)
@@ -133,10 +133,14 @@ func statement(action, region string) string {
 		`"Condition": {"StringEquals": {"aws:RequestedRegion": %q}}}`, action, region)
 }
 
-// denied is the action that is not allowed.
-func (e *Error) denied() string {
+// Denied is the action that is not allowed, where one is not. Who may ask for what is encrypted, but may
+// not use its key, hears of that from KMS, which has its own words for it.
+func (e *Error) Denied() string {
 	if named := deniedAction.FindStringSubmatch(e.Text); named != nil {
 		return named[1]
+	}
+	if strings.Contains(e.Text, "ciphertext") || strings.Contains(e.Text, "KMS") {
+		return "kms:Decrypt"
 	}
 	return e.Action
 }
