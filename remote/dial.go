@@ -236,10 +236,11 @@ func tunnelError(ctx context.Context, host Host, cfg Config, err error) error {
 	case errors.As(err, &failed):
 		return failed
 	case ctx.Err() != nil:
-		return &DialError{
-			Host: host, Kind: Unreachable, Via: "a tunnel",
-			Err: fmt.Errorf("no tunnel to it came about within %s", cfg.ConnectTimeout),
+		late := fmt.Errorf("no tunnel to it came about within %s", cfg.ConnectTimeout)
+		if err.Error() != context.Cause(ctx).Error() { // who makes tunnels may know what the time went for
+			late = fmt.Errorf("%w: %w", late, err)
 		}
+		return &DialError{Host: host, Kind: Unreachable, Via: "a tunnel", Err: late}
 	}
 	return fmt.Errorf("connect to %s: %w", host, err)
 }

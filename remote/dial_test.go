@@ -322,6 +322,15 @@ func TestDialThroughATunnel(t *testing.T) {
 			first: func(ctx context.Context) (net.Conn, error) { <-ctx.Done(); return nil, ctx.Err() },
 			tries: 1, wrong: "connect to ubuntu@10.0.0.7: no tunnel to it came about within " + soon.String(),
 		},
+		{
+			name: "whoever makes tunnels was busy all the time", tries: 1,
+			first: func(ctx context.Context) (net.Conn, error) {
+				<-ctx.Done()
+				return nil, errors.New("AWS was asked too often")
+			},
+			wrong: "connect to ubuntu@10.0.0.7: no tunnel to it came about within " + soon.String() +
+				": AWS was asked too often",
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tries := 0
