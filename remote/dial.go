@@ -23,7 +23,8 @@ const (
 type Config struct {
 	Signer ssh.Signer
 	// Login makes the key for one login to the host, in place of Signer, in the moment that the host
-	// asks for it. Its error ends the dialling. Hosts on the way have keys of their own.
+	// asks for it. Its error ends the dialling, and is handed on: a *[PassingError] may be gone the next
+	// time, as is any once the time for dialling is over. Hosts on the way have keys of their own.
 	Login    func(ctx context.Context, host Host) (ssh.Signer, error)
 	HostKeys *HostKeys
 	// Pin finds known_hosts lines about the host where HostKeys has nothing about it; nil does not. What
@@ -37,8 +38,8 @@ type Config struct {
 	KeepaliveMax      int           // intervals without an answer until the connection counts as lost
 
 	// Tunnel makes the connection to the host, in place of TCP and of Jumps. Its *[DialError], also of
-	// the connection before the host has said anything, is what [Dial] goes by; any other error ends the
-	// dialling.
+	// the connection before the host has said anything, is what [Dial] goes by; any other error, such as
+	// a *[PassingError], ends the dialling.
 	Tunnel func(ctx context.Context, host Host) (net.Conn, error)
 
 	// DialContext makes the TCP connection, to the first host on the way if there is one; nil means
@@ -73,7 +74,7 @@ func (cfg Config) normalize() (Config, error) {
 // Dial connects and logs in, and tries again within [Config].ConnectTimeout what a busy sshd, or
 // one that starts again, refuses or cuts off. The context bounds the dialling only. Errors are
 // *[DialError], *[HostKeyError] and *[AuthError], in a *[JumpError] when they are about a host on
-// the way, or wrap context.Cause(ctx).
+// the way, or wrap context.Cause(ctx) or what a function of the Config has said.
 func Dial(ctx context.Context, host Host, cfg Config) (*Client, error) {
 	cfg, err := cfg.normalize()
 	if err != nil {
@@ -96,6 +97,7 @@ func Dial(ctx context.Context, host Host, cfg Config) (*Client, error) {
 		client, err := dialOnce(within, host, cfg)
 		var failed *DialError
 		var no *AuthError
+		var later *PassingError
 		switch {
 		case err == nil:
 			return client, nil
@@ -107,6 +109,9 @@ func Dial(ctx context.Context, host Host, cfg Config) (*Client, error) {
 			refusedKeys++
 			refusal = err
 		case refusal != nil && within.Err() != nil: // that time was over in another try says less
+			if errors.As(err, &later) { // but the host was not asked again
+				refusal = &PassingError{refusal}
+			}
 			return nil, refusal
 		default:
 			return nil, err

@@ -99,6 +99,15 @@ func (e *DialError) Error() string {
 
 func (e *DialError) Unwrap() error { return e.Err }
 
+// PassingError is why there was no key for a login, or no tunnel to a host, where who makes them
+// ([Config]) may have one the next time. [Dial] does not try again: its caller knows how long it may
+// take. The text is that of Err.
+type PassingError struct{ Err error }
+
+func (e *PassingError) Error() string { return e.Err.Error() }
+
+func (e *PassingError) Unwrap() error { return e.Err }
+
 // AlgorithmError means that the two sides have no algorithm in common, see
 // SECURITY.md for those of this side.
 type AlgorithmError struct {

@@ -83,6 +83,9 @@ func (l *login) explain(w *wire, err error) error {
 	trusted, tried, signer, noKey := l.accepted != nil, l.tried, l.signer, l.failed
 	l.mu.Unlock()
 	if noKey != nil {
+		if l.ctx.Err() != nil { // who makes keys may be faster the next time
+			noKey = &PassingError{noKey}
+		}
 		return fmt.Errorf("log in to %s: %w", l.host, noKey)
 	}
 

@@ -48,7 +48,7 @@ func (r *role) take(ctx context.Context) (aws.Credentials, error) {
 		RoleArn: &r.account.Role, RoleSessionName: &r.account.Session, WebIdentityToken: &token,
 	})
 	if err != nil {
-		return aws.Credentials{}, explainRole(err, subject(token))
+		return aws.Credentials{}, Passing(err, explainRole(err, subject(token)))
 	}
 	creds := aws.Credentials{
 		AccessKeyID: aws.ToString(taken.Credentials.AccessKeyId), Source: "role-to-assume",
@@ -62,7 +62,7 @@ func (r *role) take(ctx context.Context) (aws.Credentials, error) {
 
 // patient has a call made again, too, when AWS could not ask GitHub for its keys.
 func patient(r aws.Retryer) aws.Retryer {
-	return retry.AddWithErrorCodes(r, "IDPCommunicationError", "InvalidIdentityToken")
+	return retry.AddWithErrorCodes(r, byProvider...)
 }
 
 // withIDs is the subject of a repository that was made since 15 July 2026: repo:OWNER@1/NAME@2:…

@@ -3,6 +3,7 @@ package cloud
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -221,6 +222,44 @@ func TestATokenThatIsNotGiven(t *testing.T) {
 	defer cancel()
 	if _, err := w.Config(ctx); err == nil || !strings.HasPrefix(err.Error(), "role "+arn+": ") {
 		t.Error(err)
+	}
+}
+
+// A role that is taken anew in the middle of a run may be had a little later, if it is not refused.
+func TestARoleThatIsNotHadForNow(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		noToken int
+		status  int
+		code    string
+		passes  bool
+	}{
+		{"no right to a token", 403, 0, "", false},
+		{"AWS is busy", 0, 400, "Throttling", true},
+		{"AWS is ill", 0, 503, "ServiceUnavailable", true},
+		{"AWS did not get through to GitHub", 0, 400, "IDPCommunicationError", true},
+		{"refused", 0, 403, "AccessDenied", false},
+		{"no such role", 0, 400, "ValidationError", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(t)
+			t.Setenv("AWS_MAX_ATTEMPTS", "1")
+			w.noToken = func(int) int { return tt.noToken }
+			w.refuses = func(int) (int, string, string) { return tt.status, tt.code, "as AWS says" }
+			_, err := w.Config(t.Context())
+			var passing *PassingError
+			if err == nil || errors.As(err, &passing) != tt.passes {
+				t.Errorf("%v passes: %t", err, passing != nil)
+			}
+		})
+	}
+	w := newWorld(t)
+	w.noToken = func(int) int { return 503 }
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond) // or it is asked again for seconds
+	defer cancel()
+	var passing *PassingError
+	if _, err := w.Token.get(ctx); !errors.As(err, &passing) {
+		t.Errorf("no token: %v", err)
 	}
 }
 

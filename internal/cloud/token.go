@@ -33,6 +33,9 @@ const (
 func (t Token) get(ctx context.Context) (string, error) {
 	for try, pause := 1, firstTokenPause; ; try, pause = try+1, 2*pause {
 		token, again, err := t.ask(ctx)
+		if again {
+			err = &PassingError{err}
+		}
 		if err == nil || !again || try == tokenTries {
 			return token, err
 		}

@@ -40,6 +40,6 @@ func freshKeys(
 			return nil, fmt.Errorf("make a key: %w", err)
 		}
 		key := strings.TrimSpace(string(ssh.MarshalAuthorizedKey(signer.PublicKey())))
-		return signer, push(ctx, host.Alias, host.User, key)
+		return signer, passing(push(ctx, host.Alias, host.User, key))
 	}
 }

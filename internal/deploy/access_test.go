@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"github.com/clothesme/deploy-action/internal/cloud"
 	"github.com/clothesme/deploy-action/internal/inputs"
 	"github.com/clothesme/deploy-action/remote"
 )
@@ -34,8 +35,12 @@ func TestAKeyForEachLoginIsLetInOnTheInstance(t *testing.T) {
 		t.Errorf("%d keys for 2 logins", len(pushed))
 	}
 	denied := errors.New("denied")
-	if _, err := freshKeys(func(context.Context, string, string, string) error { return denied })(t.Context(),
-		remote.Host{}); !errors.Is(err, denied) {
-		t.Error(err)
+	for _, said := range []error{denied, &cloud.PassingError{Err: denied}} {
+		_, err := freshKeys(func(context.Context, string, string, string) error { return said })(t.Context(), remote.Host{})
+		var busy *cloud.PassingError
+		var passing *remote.PassingError
+		if !errors.Is(err, denied) || errors.As(err, &passing) != errors.As(said, &busy) {
+			t.Errorf("%T: %#v", said, err)
+		}
 	}
 }

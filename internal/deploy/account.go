@@ -1,9 +1,12 @@
 package deploy
 
 import (
+	"errors"
+
 	"github.com/clothesme/deploy-action/internal/cloud"
 	"github.com/clothesme/deploy-action/internal/inputs"
 	"github.com/clothesme/deploy-action/internal/report"
+	"github.com/clothesme/deploy-action/remote"
 )
 
 // Account is as whom a run asks AWS.
@@ -22,4 +25,13 @@ func Account(in *inputs.Inputs, rep *report.Report) *cloud.Account {
 func (d *Deployment) As(account *cloud.Account) *Deployment {
 	d.account = account
 	return d
+}
+
+// passing tells what AWS may do the next time as SSH is told it.
+func passing(err error) error {
+	var passes *cloud.PassingError
+	if errors.As(err, &passes) {
+		return &remote.PassingError{Err: err}
+	}
+	return err
 }

@@ -66,5 +66,5 @@ func behind(host remote.Host, err error) error {
 			Host: host, Kind: remote.Unreachable, Passing: true, Via: unreached.Endpoint, Err: unreached,
 		}
 	}
-	return err
+	return passing(err)
 }

@@ -6,6 +6,7 @@ import (
 	"net"
 	"testing"
 
+	"github.com/clothesme/deploy-action/internal/cloud"
 	"github.com/clothesme/deploy-action/internal/cloud/endpoint"
 	"github.com/clothesme/deploy-action/internal/cloud/instances"
 	"github.com/clothesme/deploy-action/internal/inputs"
@@ -30,6 +31,7 @@ func TestTunnelsTellWhatMayPass(t *testing.T) {
 	host := remote.Host{User: "ubuntu", Name: "10.0.0.7", Alias: "i-1"}
 	refused := errors.New("refused")
 	unreached := &endpoint.UnreachedError{Endpoint: "eice-1", Err: refused}
+	busy := &cloud.PassingError{Err: refused}
 	for _, tt := range []struct {
 		name       string
 		dial, then error
@@ -38,6 +40,7 @@ func TestTunnelsTellWhatMayPass(t *testing.T) {
 		{"no answer", nil, unreached},
 		{"refused", refused, nil},
 		{"broken later", nil, refused},
+		{"no credentials for now", busy, nil},
 	} {
 		conn, err := throughTunnels(func(_ context.Context, instance, address string, port uint16) (net.Conn, error) {
 			if instance != "i-1" || address != "10.0.0.7" || port != 22 {
@@ -53,9 +56,10 @@ func TestTunnelsTellWhatMayPass(t *testing.T) {
 		}
 		for _, err := range got {
 			var failed *remote.DialError
+			var passing *remote.PassingError
 			passes := errors.Is(tt.dial, unreached) || errors.Is(tt.then, unreached)
 			if errors.As(err, &failed) != passes || passes && (!failed.Passing || !unreachable(failed) || failed.Host != host) ||
-				!errors.Is(err, refused) {
+				!errors.Is(err, refused) || errors.As(err, &passing) != errors.Is(tt.dial, busy) {
 				t.Errorf("%s: %v", tt.name, err)
 			}
 		}

@@ -43,9 +43,7 @@ func (h *Host) Reconnect(
 			h.rep.Info(fmt.Sprintf("connected again after %s; going on", took))
 			return nil
 		}
-		var dial *remote.DialError
-		var shut *DoorError // what is between here and AWS may be what is between here and the host
-		if !errors.As(err, &dial) && !errors.As(err, &shut) && !Lost(err) && ctx.Err() == nil {
+		if !passes(err) && ctx.Err() == nil {
 			return err
 		}
 		select {
@@ -54,6 +52,15 @@ func (h *Host) Reconnect(
 		case <-time.After(pause):
 		}
 	}
+}
+
+// passes tells whether a host that was not reached may be the next time. What is between here and
+// AWS, which opens the door and lets keys in, may be what is between here and the host.
+func passes(err error) bool {
+	var dial *remote.DialError
+	var shut *DoorError
+	var busy *remote.PassingError
+	return errors.As(err, &dial) || errors.As(err, &shut) || errors.As(err, &busy) || Lost(err)
 }
 
 func (h *Host) dialAgain(ctx context.Context, still func(context.Context) error) error {

@@ -23,7 +23,8 @@ import (
 // far is the other end: it keeps what it was sent, and does what it is told.
 type far struct {
 	dials  int
-	gone   bool // nobody gets through to it
+	gone   bool  // nobody gets through to it
+	fails  error // what the next dial does
 	sent   []scripts.Values
 	words  string
 	code   int          // of the next verb's end
@@ -36,6 +37,10 @@ type far struct {
 
 func (f *far) dial(_ context.Context, at remote.Host) (Shell, error) {
 	f.dials++
+	if err := f.fails; err != nil {
+		f.fails = nil
+		return nil, err
+	}
 	if f.gone {
 		return nil, &remote.DialError{Host: at, Kind: remote.Timeout, Err: errors.New("no answer")}
 	}
@@ -201,22 +206,27 @@ func TestTheLockIsTakenAgainOverANewConnection(t *testing.T) {
 
 func TestReconnectingEnds(t *testing.T) {
 	still := func(err error) func(context.Context) error { return func(context.Context) error { return err } }
-	restarted := errors.New("restarted")
+	restarted, refused := errors.New("restarted"), errors.New("refused")
+	busy := fmt.Errorf("log in: %w", &remote.PassingError{Err: errors.New("AWS was asked too often")})
 	for _, tt := range []struct {
 		name  string
 		gone  bool
+		fails error // the first dial
 		still error
 		want  error
 		dials int
 	}{
-		{"when its time is over", true, nil, ErrGone, 7},
-		{"when the host is not as it was left", false, restarted, restarted, 1},
-		{"not when the new connection is lost, too", false, &remote.LostError{Err: io.EOF}, ErrGone, 7},
+		{"when its time is over", true, nil, nil, ErrGone, 7},
+		{"when the host is not as it was left", false, nil, restarted, restarted, 1},
+		{"not when the new connection is lost, too", false, nil, &remote.LostError{Err: io.EOF}, ErrGone, 7},
+		{"not when there is no key at first", false, busy, nil, nil, 2},
+		{"not when the port stays shut at first", false, &DoorError{refused}, nil, nil, 2},
+		{"when a key is refused", false, fmt.Errorf("log in: %w", refused), nil, refused, 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				h, f, _ := connected(t)
-				f.gone, f.dials = tt.gone, 0
+				f.gone, f.fails, f.dials = tt.gone, tt.fails, 0
 				err := h.Reconnect(t.Context(), errors.New("reset"), 40*time.Second, still(tt.still))
 				if !errors.Is(err, tt.want) || f.dials != tt.dials {
 					t.Errorf("%v after %d dials, want %v after %d", err, f.dials, tt.want, tt.dials)

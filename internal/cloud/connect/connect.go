@@ -17,7 +17,7 @@ import (
 )
 
 // Push lets a public key, as a line of authorized_keys has it, in as a user: the next login within a
-// minute may be by it.
+// minute may be by it. Errors that may pass are *[cloud.PassingError].
 func Push(ctx context.Context, account *cloud.Account, instance, user, key string) error {
 	cfg, err := account.Config(ctx)
 	if err != nil {
@@ -26,8 +26,16 @@ func Push(ctx context.Context, account *cloud.Account, instance, user, key strin
 	err = query.New(cfg).AskJSON(ctx, query.InstanceConnect, "SendSSHPublicKey", map[string]string{
 		"InstanceId": instance, "InstanceOSUser": user, "SSHPublicKey": key,
 	}, nil)
-	return explain(err, instance, user)
+	explained := explain(err, instance, user)
+	var asked *query.Error
+	if errors.As(err, &asked) && slices.Contains(passing, asked.Code) {
+		return &cloud.PassingError{Err: explained}
+	}
+	return cloud.Passing(err, explained)
 }
+
+// passing are the codes of what an instance does not do now, and may in a while.
+var passing = []string{"EC2InstanceStateInvalidException", "EC2InstanceUnavailableException"}
 
 const action = "ec2-instance-connect:SendSSHPublicKey"
 

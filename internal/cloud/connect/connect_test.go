@@ -2,6 +2,7 @@ package connect
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -43,19 +44,24 @@ func TestAKeyIsLetIn(t *testing.T) {
 }
 
 func TestRefusalsNameWhatToDo(t *testing.T) {
-	for _, tt := range []struct{ code, message, want string }{
+	for _, tt := range []struct {
+		code, message, want string
+		passes              bool
+	}{
 		{
 			"AccessDeniedException",
 			"User: x is not authorized to perform: ec2-instance-connect:SendSSHPublicKey on resource: y",
-			`the role must be allowed ec2-instance-connect:SendSSHPublicKey on the instance, for the user "ubuntu"`,
+			`the role must be allowed ec2-instance-connect:SendSSHPublicKey on the instance, for the user "ubuntu"`, false,
 		},
-		{"AuthException", "", "the role must be allowed ec2-instance-connect:SendSSHPublicKey"},
-		{"EC2InstanceNotFoundException", "", "there is no such instance in this region"},
-		{"EC2InstanceStateInvalidException", "", "does not run"},
-		{"ThrottlingException", "", "AWS was asked too often"},
-		{"UnrecognizedClientException", "", "there is no such access key"},
-		{"InvalidArgsException", "a user", "AWS refuses: InvalidArgsException: a user"},
-		{"", "", "must be allowed ec2-instance-connect:SendSSHPublicKey"},
+		{"AuthException", "", "the role must be allowed ec2-instance-connect:SendSSHPublicKey", false},
+		{"EC2InstanceNotFoundException", "", "there is no such instance in this region", false},
+		{"EC2InstanceStateInvalidException", "", "does not run", true},
+		{"EC2InstanceUnavailableException", "", "can't be asked at the moment", true},
+		{"ThrottlingException", "", "AWS was asked too often", true},
+		{"ExpiredTokenException", "", "the credentials have expired", false},
+		{"UnrecognizedClientException", "", "there is no such access key", false},
+		{"InvalidArgsException", "a user", "AWS refuses: InvalidArgsException: a user", false},
+		{"", "", "must be allowed ec2-instance-connect:SendSSHPublicKey", false},
 	} {
 		err := push(t, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/x-amz-json-1.1")
@@ -66,8 +72,9 @@ func TestRefusalsNameWhatToDo(t *testing.T) {
 				_, _ = io.WriteString(w, "<html>")
 			}
 		})
-		if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), "i-1") {
-			t.Errorf("%s: %v, want %q", tt.code, err, tt.want)
+		if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), "i-1") ||
+			passes(err) != tt.passes {
+			t.Errorf("%s: %v passes: %t, want %q, %t", tt.code, err, passes(err), tt.want, tt.passes)
 		}
 	}
 }
@@ -77,16 +84,26 @@ func TestWhatIsNotAWS(t *testing.T) {
 		name   string
 		answer http.HandlerFunc
 		want   string
+		passes bool
 	}{
 		{
 			"another server", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) },
-			"what answers there is not AWS (status 418)",
+			"what answers there is not AWS (status 418)", false,
 		},
-		{"none", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "AWS can't be asked: "},
+		{
+			"a server on the way", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) },
+			"what answers there is not AWS (status 502)", true,
+		},
+		{"none", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "AWS can't be asked: ", true},
 	} {
 		if err := push(t, tt.answer); err == nil || !strings.Contains(err.Error(), tt.want) ||
-			!strings.HasPrefix(err.Error(), "let a key in on i-1 by Instance Connect: ") {
-			t.Errorf("%s: %v, want %q", tt.name, err, tt.want)
+			!strings.HasPrefix(err.Error(), "let a key in on i-1 by Instance Connect: ") || passes(err) != tt.passes {
+			t.Errorf("%s: %v passes: %t, want %q, %t", tt.name, err, passes(err), tt.want, tt.passes)
 		}
 	}
+}
+
+func passes(err error) bool {
+	var passing *cloud.PassingError
+	return errors.As(err, &passing)
 }

@@ -80,7 +80,8 @@ func (e *UnreachedError) Error() string { return e.Err.Error() }
 func (e *UnreachedError) Unwrap() error { return e.Err }
 
 // Dial connects to an instance by one of its private addresses. Errors that may pass are
-// *[UnreachedError], also those of the connection before anything came from the instance.
+// *[UnreachedError], also those of the connection before anything came from the instance, or
+// *[cloud.PassingError] where AWS gave no credentials.
 func (t *Tunnels) Dial(ctx context.Context, instance, address string, port uint16) (net.Conn, error) {
 	cfg, err := t.account.Config(ctx)
 	if err != nil {

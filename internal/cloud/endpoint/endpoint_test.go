@@ -17,6 +17,8 @@ import (
 	"testing"
 	"time"
 
+	sdk "github.com/aws/aws-sdk-go-v2/aws"
+
 	"github.com/clothesme/deploy-action/e2e/aws"
 	"github.com/clothesme/deploy-action/internal/cloud"
 	"github.com/clothesme/deploy-action/remote"
@@ -244,6 +246,28 @@ func TestWhyThereIsNoTunnel(t *testing.T) {
 				t.Errorf("what was signed is shown: %v", err)
 			}
 		})
+	}
+}
+
+// Credentials that end during a run are asked for when a lost connection is made anew, and AWS may be
+// busy then.
+func TestCredentialsThatAreNotHadForNow(t *testing.T) {
+	for _, tt := range []struct {
+		err    error
+		passes bool
+	}{
+		{&cloud.RoleError{Role: "r", Err: &cloud.PassingError{Err: errors.New("busy")}}, true},
+		{fmt.Errorf("metadata: %w", context.DeadlineExceeded), true},
+		{&cloud.RoleError{Role: "r", Err: errors.New("refused")}, false},
+	} {
+		cfg := sdk.Config{Credentials: sdk.CredentialsProviderFunc(func(context.Context) (sdk.Credentials, error) {
+			return sdk.Credentials{}, tt.err
+		})}
+		_, err := new(Tunnels).open(t.Context(), cfg, &endpoint{ID: "eice-1", Name: "eice-1.example.com"}, "10.0.0.7", 22)
+		var passing *cloud.PassingError
+		if err == nil || err.Error() != tt.err.Error() || errors.As(err, &passing) != tt.passes {
+			t.Errorf("%v: %v passes: %t", tt.err, err, passing != nil)
+		}
 	}
 }
 

@@ -19,6 +19,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/coder/websocket"
+
+	"github.com/clothesme/deploy-action/internal/cloud"
 )
 
 const (
@@ -46,7 +48,7 @@ func (t *Tunnels) open(ctx context.Context, cfg aws.Config, way *endpoint, addre
 	}
 	creds, err := cfg.Credentials.Retrieve(ctx)
 	if err != nil {
-		return nil, err
+		return nil, cloud.Passing(err, err)
 	}
 	signed, _, err := v4.NewSigner().PresignHTTP(ctx, creds, request, emptyHash, service, cfg.Region, time.Now())
 	if err != nil {
