@@ -121,7 +121,8 @@ const hostKeyAlgorithm = "host key"
 
 func (e *AlgorithmError) Error() string {
 	return fmt.Sprintf("no algorithm for %s that both sides accept: this side accepts %s; the host offers %s: "+
-		"update OpenSSH on the host, or allow one of ours in its sshd_config (see sshd -T there)", e.What, names(e.Ours), names(e.Theirs))
+		"update OpenSSH on the host, or allow one of ours in its sshd_config (see sshd -T there)",
+		e.What, names(e.Ours), names(e.Theirs))
 }
 
 // names lists what a person can read of a list that a host may have made long.
@@ -160,9 +161,9 @@ func (e *AuthError) Error() string {
 	}
 	user, _, _ := strings.Cut(e.Host, "@")
 	if e.Fresh {
-		return text + fmt.Sprintf("; EC2 Instance Connect has let this key in for user %q; usual causes: the image has another "+
-			"user (ubuntu, ec2-user, admin), the package ec2-instance-connect is not installed on the host, or its sshd has "+
-			"another AuthorizedKeysCommand (see: sudo sshd -T | grep -i authorizedkeyscommand)", user)
+		return text + fmt.Sprintf("; EC2 Instance Connect has let this key in for user %q; usual causes: the image has "+
+			"another user (ubuntu, ec2-user, admin), the package ec2-instance-connect is not installed on the host, or its "+
+			"sshd has another AuthorizedKeysCommand (see: sudo sshd -T | grep -i authorizedkeyscommand)", user)
 	}
 	if e.Certificate != nil {
 		return text + e.certificate(user)

@@ -66,7 +66,8 @@ func (a App) secure() (front, within string) {
 	if a.TLS.HSTS != "" {
 		within += "    add_header Strict-Transport-Security \"max-age=" + a.TLS.HSTS + "\" always;\n"
 	}
-	front = strings.NewReplacer("@CHALLENGE@\n", challenge, "@LISTEN@", a.listenAt("80", "")).Replace(text("redirect.conf"))
+	front = strings.NewReplacer("@CHALLENGE@\n", challenge, "@LISTEN@", a.listenAt("80", "")).
+		Replace(text("redirect.conf"))
 	return front + "\n", within
 }
 

@@ -16,7 +16,8 @@ import (
 	"al.essio.dev/pkg/shellescape"
 )
 
-//go:embed *.sh lib/*.sh upstreams.conf site.conf service-url.inc proxy.conf trusted.conf late.conf maintenance.conf tls.conf redirect.conf challenge.conf process.service job.service unit.service unit.socket
+//go:embed *.sh lib/*.sh upstreams.conf site.conf service-url.inc proxy.conf trusted.conf late.conf maintenance.conf
+//go:embed tls.conf redirect.conf challenge.conf process.service job.service unit.service unit.socket
 var files embed.FS
 
 // Verb names one script.
@@ -93,7 +94,8 @@ var extra = map[Verb][]string{
 		"lib/room.sh", "lib/command.sh",
 		"lib/venv.sh", "lib/workers.sh", "lib/processes.sh", "lib/jobs.sh",
 	},
-	Health: {"lib/health.sh", "lib/hints.sh"}, Start: {"lib/launch.sh", "lib/workers.sh"}, Drain: {"lib/drain.sh"}, Stop: {"lib/halt.sh", "lib/workers.sh"},
+	Health: {"lib/health.sh", "lib/hints.sh"}, Start: {"lib/launch.sh", "lib/workers.sh"},
+	Drain: {"lib/drain.sh"}, Stop: {"lib/halt.sh", "lib/workers.sh"},
 	Replace: replacing, Resume: replacing, Hook: {"lib/command.sh"}, Run: {"lib/command.sh"},
 	Logs: {"lib/nginx.sh", "lib/logs.sh"}, Assets: {
 		"lib/room.sh",

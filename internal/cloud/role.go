@@ -83,10 +83,11 @@ func explainRole(err error, subject string) error {
 			whose = fmt.Sprintf(", whose subject is %q", subject)
 		}
 		if withIDs.MatchString(subject) {
-			whose += "; repositories made since 15 July 2026 have ids in it, which a trust policy written as before does not allow"
+			whose += "; repositories made since 15 July 2026 have ids in it, which a trust policy written as before does " +
+				"not allow"
 		}
-		return fmt.Errorf("AWS refuses sts:AssumeRoleWithWebIdentity: the role must be there, and its trust policy must allow "+
-			"this workflow%s; docs/aws-credentials.md has a policy that does (%s: %s)", whose, code, message)
+		return fmt.Errorf("AWS refuses sts:AssumeRoleWithWebIdentity: the role must be there, and its trust policy must "+
+			"allow this workflow%s; docs/aws-credentials.md has a policy that does (%s: %s)", whose, code, message)
 	case code == "InvalidIdentityToken":
 		return fmt.Errorf("AWS does not take GitHub's token: the role's account must have the identity provider "+
 			"https://token.actions.githubusercontent.com with the audience %s, see docs/aws-credentials.md (%s: %s)", audience,

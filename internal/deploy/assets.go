@@ -85,7 +85,8 @@ func (d *Deployment) sameAssets() error {
 	}
 	return &state.ChoiceError{
 		Cause: fmt.Errorf("release %s was made with other files from S3 than the input \"assets\" finds now, as %s "+
-			"tells, and would get these on hosts that do not have it: %s", holder.release, holder.Address.Name, namesOf(lacking)),
+			"tells, and would get these on hosts that do not have it: %s",
+			holder.release, holder.Address.Name, namesOf(lacking)),
 		Next: fmt.Sprintf("deploy commit %.7s with the input \"ref\", so that all hosts get the same, or name a release "+
 			"that all of them have with the input \"release\"", holder.commit),
 	}

@@ -267,9 +267,9 @@ func (d *Deployment) goLive() []step {
 func (d *Deployment) isBuilt(h *target) bool { return h.unchanged || !d.op.makes && !h.lacks }
 
 // isPrepared tells whether there is nothing to run before the start. In a release that a rollback
-// goes back to, or that is started again, it ran when that was new: a migration would not know what newer releases have made
-// of the schema. Where it runs on one host for all, it ran already when any of them serves the
-// release.
+// goes back to, or that is started again, it ran when that was new: a migration would not know what
+// newer releases have made of the schema. Where it runs on one host for all, it ran already when
+// any of them serves the release.
 func (d *Deployment) isPrepared(h *target) bool {
 	if h.unchanged || h.served || d.in.BeforeStart == "" {
 		return true

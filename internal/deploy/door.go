@@ -163,8 +163,8 @@ func (d *door) prepare(ctx context.Context) error {
 				d.in.SecurityGroup, rule.ID, rule, run, err))
 			continue
 		}
-		d.rep.Info(fmt.Sprintf("%s: rule %s (%s) is taken away, which run %s had no time to", d.in.SecurityGroup, rule.ID, rule,
-			run))
+		d.rep.Info(fmt.Sprintf("%s: rule %s (%s) is taken away, which run %s had no time to",
+			d.in.SecurityGroup, rule.ID, rule, run))
 	}
 	d.opened = opened
 	return nil

@@ -202,8 +202,9 @@ func (d *Deployment) next(s step, h *target, cause error) string {
 	}
 	var shell *host.ShellError
 	var https *httpsError
-	if errors.As(cause, &shell) || errors.As(cause, &https) || s.name == "connect" || s.name == "read" || s.name == "resolve" ||
-		s.name == "env-from" || s.name == "detect" && !host.Lost(cause) { // their errors carry the remedy
+	if errors.As(cause, &shell) || errors.As(cause, &https) ||
+		s.name == "connect" || s.name == "read" || s.name == "resolve" || s.name == "env-from" ||
+		s.name == "detect" && !host.Lost(cause) { // their errors carry the remedy
 		return "put right what is named above and run this workflow again"
 	}
 	return "run this workflow again; it finds out what is there and goes on"

@@ -27,7 +27,8 @@ var (
 		`(Username|Password)|not found|certificate`)
 	// What git, libcurl with OpenSSL or GnuTLS, and git-lfs say of a busy server and a broken line.
 	gitPasses = regexp.MustCompile(`(error:|HTTP) (429|5[0-9][0-9])|Rate limit exceeded|Server error|` +
-		`Could not resolve host|[Ff]ailed to connect|Couldn't connect|[Cc]onnection (was )?(timed out|refused|reset|closed)|` +
+		`Could not resolve host|[Ff]ailed to connect|Couldn't connect|` +
+		`[Cc]onnection (was )?(timed out|refused|reset|closed)|` +
 		`[Tt]imed out|Operation too slow|Empty reply|hung up unexpectedly|early EOF|unexpected disconnect|` +
 		`(Recv|Send) failure|recv error|unreachable|No route to host|SSL_ERROR_SYSCALL|SSL_read|not closed cleanly|` +
 		`HTTP/2 stream|transfer closed|TLS connection was non-properly terminated`)

@@ -7,8 +7,8 @@ import (
 )
 
 // errNoneLive is what the input ref: live comes to where nothing is.
-var errNoneLive = errors.New("the input \"ref\" is live, and no host serves a commit that could be meant: name a commit, or " +
-	"deploy to a host first")
+var errNoneLive = errors.New("the input \"ref\" is live, and no host serves a commit that could be meant: name " +
+	"a commit, or deploy to a host first")
 
 // chooseLive has the input ref mean the commit that most hosts serve, of equally many the one of the
 // first of them: it is what a host gets that joins them, whatever the branch has by now.

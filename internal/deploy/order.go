@@ -45,5 +45,6 @@ func (d *Deployment) inOrder(_ context.Context, h *target) (string, error) {
 // anyOrder: who starts a run by hand, or an old one again, means just that commit.
 func (d *Deployment) anyOrder(*target) bool {
 	run := d.in.Run
-	return d.in.AllowOlder || d.in.RefLive || !d.op.makes || run.Event == "workflow_dispatch" || run.Attempt != "" && run.Attempt != "1"
+	return d.in.AllowOlder || d.in.RefLive || !d.op.makes ||
+		run.Event == "workflow_dispatch" || run.Attempt != "" && run.Attempt != "1"
 }

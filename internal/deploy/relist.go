@@ -130,7 +130,8 @@ func since(in *inputs.Inputs, now []instances.Instance) (came []instances.Instan
 		}
 	}
 	for _, h := range in.Hosts {
-		byName := h.Alias == "" || slices.ContainsFunc(in.Instances, func(line inputs.Instances) bool { return line.ID == h.Alias })
+		byName := h.Alias == "" ||
+			slices.ContainsFunc(in.Instances, func(line inputs.Instances) bool { return line.ID == h.Alias })
 		if !byName && !slices.ContainsFunc(now, func(i instances.Instance) bool { return i.ID == h.Alias }) {
 			gone = append(gone, h)
 		}
@@ -176,11 +177,11 @@ func (d *Deployment) bringThere() string {
 	run := d.in.Run
 	switch {
 	case !d.op.makes:
-		return fmt.Sprintf("run the operation rollback again with the input \"release\": %s; hosts that serve it are left as "+
-			"they are", d.release())
+		return fmt.Sprintf("run the operation rollback again with the input \"release\": %s; hosts that serve it are "+
+			"left as they are", d.release())
 	case run.URL() == "":
 		return "run this again; hosts that serve it are left as they are"
 	}
-	return fmt.Sprintf("once this run is over, and unless a newer one is live by then: gh run rerun %s --repo %s; hosts that "+
-		"serve it are left as they are", run.ID, run.Repository)
+	return fmt.Sprintf("once this run is over, and unless a newer one is live by then: gh run rerun %s --repo %s; "+
+		"hosts that serve it are left as they are", run.ID, run.Repository)
 }

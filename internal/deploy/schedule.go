@@ -88,7 +88,8 @@ func (d *Deployment) jobTimerNames() string {
 // job is one as the host sees it now; times are the host's words.
 type job struct{ name, state, result, status, last, next string }
 
-var jobLine = regexp.MustCompile(`^([a-z][a-z0-9_-]{0,31})\|([a-z-]*)\|([a-z-]*)\|([0-9]{0,3})\|([A-Za-z0-9:/ +-]{0,40})\|([A-Za-z0-9:/ +-]{0,40})$`)
+var jobLine = regexp.MustCompile(`^([a-z][a-z0-9_-]{0,31})\|([a-z-]*)\|([a-z-]*)\|([0-9]{0,3})\|` +
+	`([A-Za-z0-9:/ +-]{0,40})\|([A-Za-z0-9:/ +-]{0,40})$`)
 
 func readJobs(res *scripts.Results) []job {
 	var all []job

@@ -36,8 +36,8 @@ func (d *Deployment) chooseTLS(h *target, version string) error {
 		d.warnOnce(h, "HTTPS of "+h.Address.Name, "the site has been reached by HTTPS, and is plain HTTP from now on: "+
 			"who comes to its address with https:// finds nothing any more")
 	case d.op.live || d.op.success == outcome.SetUp:
-		return &httpsError{errors.New("the site of this host is reached by HTTPS, and this run has neither the input https nor " +
-			"tls-certificate: give it what its deployments had, or https: off, if it is to be plain HTTP again")}
+		return &httpsError{errors.New("the site of this host is reached by HTTPS, and this run has neither the input " +
+			"https nor tls-certificate: give it what its deployments had, or https: off, if it is to be plain HTTP again")}
 	}
 	return nil
 }

@@ -36,7 +36,8 @@ func (d *Deployment) processLines() string {
 
 // hasWork tells whether there are workers to be started or ended, or timers to be set or taken away.
 func (h *target) hasWork() bool {
-	return h.works || h.schedule != "" || h.Idle.Workers != "" || h.Active != nil && (h.Active.Workers != "" || h.Active.Processes != "")
+	return h.works || h.schedule != "" || h.Idle.Workers != "" ||
+		h.Active != nil && (h.Active.Workers != "" || h.Active.Processes != "")
 }
 
 func nothingToWork(h *target) bool { return h.unchanged || !h.hasWork() }
@@ -142,7 +143,8 @@ type worker struct {
 	rssMB                       int
 }
 
-var workerLine = regexp.MustCompile(`^([0-9]{1,5}) ([a-z][a-z0-9_-]{0,31}) ([a-z-]*) ([0-9]{1,12}) ([0-9]{0,12}) ([0-9]{1,9})$`)
+var workerLine = regexp.MustCompile(`^([0-9]{1,5}) ([a-z][a-z0-9_-]{0,31}) ([a-z-]*) ` +
+	`([0-9]{1,12}) ([0-9]{0,12}) ([0-9]{1,9})$`)
 
 func readWorkers(res *scripts.Results) []worker {
 	var all []worker

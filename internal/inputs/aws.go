@@ -86,13 +86,13 @@ func setHostKeySources(p *parser, value string) error {
 		case isParameter && keyParameter.MatchString(name):
 			p.in.HostKeySources = append(p.in.HostKeySources, name)
 		default:
-			return fmt.Errorf("must be known-hosts, which comes first, console, or a parameter with the instance's id in its name "+
-				"such as \"ssm:/host-keys/{instance-id}\" %s", gotItem(value, item))
+			return fmt.Errorf("must be known-hosts, which comes first, console, or a parameter with the instance's id in its "+
+				"name such as \"ssm:/host-keys/{instance-id}\" %s", gotItem(value, item))
 		}
 	}
 	if len(p.in.HostKeySources) > 0 && len(p.in.Instances) == 0 && p.good("host") && p.good("instances") {
-		return fmt.Errorf("must be \"known-hosts\" where no host is an instance: AWS knows the keys of those alone that the input "+
-			"\"instances\" finds, or that \"host\" names by their ids %s", got(value))
+		return fmt.Errorf("must be \"known-hosts\" where no host is an instance: AWS knows the keys of those alone that "+
+			"the input \"instances\" finds, or that \"host\" names by their ids %s", got(value))
 	}
 	return nil
 }

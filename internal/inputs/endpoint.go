@@ -24,8 +24,8 @@ func setConnectEndpoint(p *parser, value string) error {
 	case value == "":
 		return nil
 	case value != OwnEndpoint && !endpointID.MatchString(value):
-		return fmt.Errorf("must be \"auto\", or the id of an Instance Connect Endpoint, such as \"eice-0123456789abcdef0\" %s",
-			got(value))
+		return fmt.Errorf("must be \"auto\", or the id of an Instance Connect Endpoint, such as "+
+			"\"eice-0123456789abcdef0\" %s", got(value))
 	case p.values["proxy-jump"] != "":
 		return errors.New(`is another way to the hosts than the input "proxy-jump": leave one of the two out`)
 	case p.values["security-group"] != "":
@@ -34,12 +34,13 @@ func setConnectEndpoint(p *parser, value string) error {
 	case !p.good("host") || !p.good("instances") || !p.good("port"):
 		return nil
 	case slices.ContainsFunc(p.in.Hosts, isByName):
-		return errors.New("leads to instances, and the input \"host\" has names or addresses: write their ids there, such as " +
-			"\"i-0123456789abcdef0\"")
+		return errors.New("leads to instances, and the input \"host\" has names or addresses: write their ids there, " +
+			"such as \"i-0123456789abcdef0\"")
 	case p.in.Address == AddressPublic:
 		return errors.New(`leads to private addresses: leave the input "address" out, or make it "private" or "ipv6"`)
 	case slices.ContainsFunc(p.all(), otherPort):
-		return errors.New("leads to port 22 alone, by AWS's rule: let the hosts' sshd listen there, and leave other ports out")
+		return errors.New("leads to port 22 alone, by AWS's rule: let the hosts' sshd listen there, and leave " +
+			"other ports out")
 	}
 	p.in.ConnectEndpoint = value
 	return nil

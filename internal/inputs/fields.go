@@ -127,8 +127,8 @@ func fields() []field {
 		{
 			name: "repository", context: "github.repository", set: setRepository,
 			required: `write "owner/name" (GITHUB_REPOSITORY is not set either)`,
-			outside: `write "owner/name"; with --source=workspace, too, where it is the name of the application (GITHUB_REPOSITORY ` +
-				"is not set either)",
+			outside: `write "owner/name"; with --source=workspace, too, where it is the name of the application ` +
+				"(GITHUB_REPOSITORY is not set either)",
 		},
 		{
 			name: "ref", context: theCommit, set: setRef,

@@ -177,7 +177,8 @@ func parse(getenv func(string) string, outside bool) (*Inputs, error) {
 		p.read(f, getenv("INPUT_"+strings.ToUpper(f.name)))
 	}
 	// Kept even when they are faulty, since they must be masked all the more.
-	p.in.Key, p.in.Passphrase, p.in.Token = Secret(p.values["key"]), Secret(p.values["passphrase"]), Secret(p.values["token"])
+	p.in.Key, p.in.Passphrase, p.in.Token = Secret(p.values["key"]), Secret(p.values["passphrase"]),
+		Secret(p.values["token"])
 	p.in.HTTPS.Key = Secret(p.values["tls-key"])
 	p.in.JumpKey, p.in.JumpPassphrase = Secret(p.values["proxy-jump-key"]), Secret(p.values["proxy-jump-passphrase"])
 	for _, f := range all {

@@ -134,8 +134,8 @@ var expected = regexp.MustCompile(`^([0-9]{1,5})(-([0-9]{1,5})?)?$`)
 // setExpectHosts reads N, N- and N-M.
 func setExpectHosts(p *parser, value string) error {
 	parts := expected.FindStringSubmatch(value)
-	wrong := fmt.Errorf("must be a number of hosts, such as \"3\", at least so many, such as \"2-\", or from and to, such "+
-		"as \"2-6\", from 1 to %d %s", maxHosts, got(value))
+	wrong := fmt.Errorf("must be a number of hosts, such as \"3\", at least so many, such as \"2-\", or from and to, "+
+		"such as \"2-6\", from 1 to %d %s", maxHosts, got(value))
 	if parts == nil {
 		return wrong
 	}
@@ -185,11 +185,11 @@ func (in *Inputs) Found(hosts []remote.Host) error {
 	}
 	switch n := len(in.Hosts); {
 	case n == 0:
-		errs = append(errs, in.faultOf("instances", errors.New("must find a host, and finds none that runs and is in service: "+
-			"correct it, or \"aws-region\", or see on AWS why there is none")))
+		errs = append(errs, in.faultOf("instances", errors.New("must find a host, and finds none that runs and is in "+
+			"service: correct it, or \"aws-region\", or see on AWS why there is none")))
 	case n < in.Expect.Least || n > in.Expect.Most:
-		errs = append(errs, in.faultOf("expect-hosts", fmt.Errorf("must be true of the hosts that there are, and there %s (got "+
-			"%q): correct it, or what names the hosts, or see on AWS why there are not as many as there should be",
+		errs = append(errs, in.faultOf("expect-hosts", fmt.Errorf("must be true of the hosts that there are, and there %s "+
+			"(got %q): correct it, or what names the hosts, or see on AWS why there are not as many as there should be",
 			hostsText(n), in.Expect.Text)))
 	}
 	for _, check := range []struct {

@@ -28,8 +28,8 @@ func setAccess(p *parser, value string) error {
 	case value == string(WithKey):
 		return nil
 	case slices.ContainsFunc(p.in.Hosts, isByName):
-		return fmt.Errorf("must be \"key\" where the input \"host\" has names or addresses: AWS lets keys in on instances by their "+
-			"ids, so write these there, such as \"i-0123456789abcdef0\" %s", got(value))
+		return fmt.Errorf("must be \"key\" where the input \"host\" has names or addresses: AWS lets keys in on instances "+
+			"by their ids, so write these there, such as \"i-0123456789abcdef0\" %s", got(value))
 	case p.values["proxy-jump"] != "" && p.values["proxy-jump-key"] == "":
 		return fmt.Errorf("needs the input \"proxy-jump-key\" for the hosts of proxy-jump, which is by default the input "+
 			"\"key\", and there is none %s", got(value))
@@ -54,7 +54,8 @@ func setKey(p *parser, value string) (err error) {
 	case value == "":
 		return errNoKey
 	case connects:
-		return errors.New("is not for access \"instance-connect\", by which a key is made for each login: leave one of the two out")
+		return errors.New("is not for access \"instance-connect\", by which a key is made for each login: leave one of " +
+			"the two out")
 	}
 	p.in.Signer, err = parseKey(p, value, "passphrase")
 	return err
@@ -124,7 +125,8 @@ func setInsecure(p *parser, value string) error {
 	knownHosts, fingerprints := p.values["known-hosts"], items(p.values["fingerprint"])
 	if insecure {
 		if knownHosts != "" || len(fingerprints) > 0 || p.values["proxy-jump-fingerprint"] != "" {
-			return errors.New(`must not be "true" when known-hosts, fingerprint or proxy-jump-fingerprint is given: remove this or those`)
+			return errors.New(`must not be "true" when known-hosts, fingerprint or proxy-jump-fingerprint is given: ` +
+				"remove this or those")
 		}
 		p.in.KeyInsecure = true
 		p.in.HostKeys = remote.InsecureHostKeys()

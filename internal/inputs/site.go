@@ -39,7 +39,9 @@ func setHealthPath(p *parser, value string) error {
 	if !strings.HasPrefix(value, "/") {
 		return fmt.Errorf("must start with \"/\" %s", got(value))
 	}
-	if strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune("\"'`\\<>^{|}#", r) }) {
+	if strings.ContainsFunc(value, func(r rune) bool {
+		return r <= ' ' || r > '~' || strings.ContainsRune("\"'`\\<>^{|}#", r)
+	}) {
 		return fmt.Errorf("must be the path of a URL, with blanks, quotes and the like written as %%20 %s", got(value))
 	}
 	p.in.Health.Path = value
@@ -89,7 +91,8 @@ func setServerName(p *parser, value string) error {
 			continue
 		}
 		if !hostname(plain) {
-			return fmt.Errorf("must be DNS names separated by blanks, such as \"example.com www.example.com\", or _ for any %s", got(value))
+			return fmt.Errorf("must be DNS names separated by blanks, such as \"example.com www.example.com\", or _ "+
+				"for any %s", got(value))
 		}
 	}
 	p.in.ServerName = strings.Join(names, " ")

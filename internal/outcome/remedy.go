@@ -31,8 +31,8 @@ var remedies = map[int]string{
 	scripts.ExitBuild:   "see the build's words above, fix it and push again",
 	scripts.ExitHook:    "see the command's words above, fix it and run this workflow again",
 	scripts.ExitRun:     "see the command's words above",
-	scripts.ExitRunBusy: "wait for it to end, or raise the input \"lock-timeout\"; with the input \"run-at-once\" a command " +
-		"runs beside others",
+	scripts.ExitRunBusy: "wait for it to end, or raise the input \"lock-timeout\"; with the input \"run-at-once\" a " +
+		"command runs beside others",
 	scripts.ExitCertificate: "put right what the authority says, and run this workflow again",
 	scripts.ExitForeign:     "stop that process, or choose other ports with the input \"ports\"",
 	scripts.ExitStart:       "{mend}{log}",

@@ -49,7 +49,8 @@ var remedies = map[string]string{
 	"EC2InstanceStateInvalidException": "the instance does not run, or it is just starting or ending: run this workflow " +
 		"again once it runs",
 	"EC2InstanceUnavailableException": "the instance can't be asked at the moment: run this workflow again",
-	"ExpiredTokenException":           "the credentials have expired: give the input \"role-to-assume\", which takes new ones",
+	"ExpiredTokenException": "the credentials have expired: give the input \"role-to-assume\", " +
+		"which takes new ones",
 }
 
 var named = regexp.MustCompile(`not authorized to perform: ([a-z0-9-]+:[A-Za-z]+)`)

@@ -200,11 +200,11 @@ func (t *Tunnels) choose(all []*endpoint, i instances.Instance, region string) (
 		if those[0].Why != "" {
 			why += ": " + those[0].Why
 		}
-		return nil, fmt.Errorf("the endpoint %s takes no connections (%s): wait until it does, or make another one", those[0].ID,
-			strings.TrimSuffix(why, "."))
+		return nil, fmt.Errorf("the endpoint %s takes no connections (%s): wait until it does, or make another one",
+			those[0].ID, strings.TrimSuffix(why, "."))
 	case t.id != "":
-		return nil, fmt.Errorf("there is no endpoint %s in region %s: correct the input \"connect-endpoint\", or \"aws-region\"",
-			t.id, region)
+		return nil, fmt.Errorf("there is no endpoint %s in region %s: correct the input \"connect-endpoint\", "+
+			"or \"aws-region\"", t.id, region)
 	}
 	return nil, fmt.Errorf("there is no Instance Connect Endpoint in %s, where %s is: make one (aws ec2 "+
 		"create-instance-connect-endpoint --subnet-id %s), or name another one that leads there in the input "+

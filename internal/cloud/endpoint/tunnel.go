@@ -35,14 +35,17 @@ const (
 )
 
 // open has an endpoint connect to a port of a private address.
-func (t *Tunnels) open(ctx context.Context, cfg aws.Config, way *endpoint, address string, port uint16) (net.Conn, error) {
+func (t *Tunnels) open(
+	ctx context.Context, cfg aws.Config, way *endpoint, address string, port uint16,
+) (net.Conn, error) {
 	asked := url.Values{
 		"instanceConnectEndpointId": {way.ID}, "privateIpAddress": {address},
 		"remotePort":        {strconv.Itoa(int(port))},
 		"maxTunnelDuration": {strconv.Itoa(int(lifetime.Seconds()))},
 		"X-Amz-Expires":     {strconv.Itoa(int(signedFor.Seconds()))},
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "wss://"+way.Name+"/openTunnel?"+asked.Encode(), http.NoBody)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "wss://"+way.Name+"/openTunnel?"+asked.Encode(),
+		http.NoBody)
 	if err != nil {
 		return nil, err
 	}
@@ -87,14 +90,14 @@ func refusal(way *endpoint, address string, port uint16, answer *http.Response, 
 	}
 	switch status := answer.StatusCode; {
 	case strings.Contains(said.ErrorCode, "Expired"):
-		return fmt.Errorf("the credentials with which the endpoint %s is asked have expired: give the input \"role-to-assume\", "+
-			"which takes new ones (%s)", way.ID, why)
+		return fmt.Errorf("the credentials with which the endpoint %s is asked have expired: give the input "+
+			"\"role-to-assume\", which takes new ones (%s)", way.ID, why)
 	case status == http.StatusUnauthorized || status == http.StatusForbidden:
-		return fmt.Errorf("the role must be allowed %s on the endpoint %s, for port %d and the address %s where its policy has "+
-			"conditions on these (%s)", action, way.ID, port, address, why)
+		return fmt.Errorf("the role must be allowed %s on the endpoint %s, for port %d and the address %s where its policy "+
+			"has conditions on these (%s)", action, way.ID, port, address, why)
 	case status == http.StatusTooManyRequests || status >= http.StatusInternalServerError:
-		return &UnreachedError{way.ID, fmt.Errorf("the endpoint %s takes no connection at the moment, as when there are %d (%s)",
-			way.ID, mostTunnels, why)}
+		return &UnreachedError{way.ID, fmt.Errorf("the endpoint %s takes no connection at the moment, as when there "+
+			"are %d (%s)", way.ID, mostTunnels, why)}
 	}
 	return fmt.Errorf("the endpoint %s refuses to connect to %s: %s", way.ID, address, why)
 }
@@ -134,9 +137,9 @@ func (t *tunnel) explain(err error) error {
 	case t.heard.Load():
 		return fmt.Errorf("the endpoint %s has ended the connection: %s", t.way.ID, cmp.Or(said.Reason, said.Code.String()))
 	}
-	return &UnreachedError{t.way.ID, fmt.Errorf("the endpoint %s does not get through to %s (%s): the instance's security "+
-		"group must let in the endpoint's on that port, the endpoint's must let it out, and sshd must run on the instance",
-		t.way.ID, t.to, cmp.Or(said.Reason, "no answer"))}
+	return &UnreachedError{t.way.ID, fmt.Errorf("the endpoint %s does not get through to %s (%s): the instance's "+
+		"security group must let in the endpoint's on that port, the endpoint's must let it out, and sshd must run on "+
+		"the instance", t.way.ID, t.to, cmp.Or(said.Reason, "no answer"))}
 }
 
 // Close ends it without a word to the endpoint, and without waiting for one that does not listen any

@@ -43,8 +43,8 @@ func Console(ctx context.Context, account *cloud.Account, instance string) ([]st
 	if found := ofConsole(string(text)); len(found) > 0 {
 		return found, nil
 	}
-	return nil, fmt.Errorf("the console output of %s has no host keys: they get there some minutes after the first start, "+
-		"where the image has cloud-init, and are gone after another start", instance)
+	return nil, fmt.Errorf("the console output of %s has no host keys: they get there some minutes after the first "+
+		"start, where the image has cloud-init, and are gone after another start", instance)
 }
 
 // ofConsole takes the last keys that stand there whole.

@@ -101,9 +101,9 @@ func (i *Images) use(ctx context.Context, g Group, number int) error {
 	// docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-launch-template-permissions.html
 	var no *query.Error
 	if errors.As(err, &no) && no.Status == http.StatusForbidden && strings.Contains(no.Text, "launch template") {
-		return fmt.Errorf("the role must be allowed ec2:RunInstances with what launch template %s names, and iam:PassRole for "+
-			"the role of its instances: AWS wants both of who gives a group a version by its number; or have the group launch "+
-			"$Latest or $Default (%s: %s)", g.Template, no.Code, no.Text)
+		return fmt.Errorf("the role must be allowed ec2:RunInstances with what launch template %s names, and iam:PassRole "+
+			"for the role of its instances: AWS wants both of who gives a group a version by its number; or have the group "+
+			"launch $Latest or $Default (%s: %s)", g.Template, no.Code, no.Text)
 	}
 	return err
 }
