@@ -13,8 +13,8 @@
 #         bars: its name, its state, result and status, when it last began and when it will next
 
 main() {
-  local n=0 answer=right said='' via='' port owner pid start chosen loaded terms closed front as way somebody status denied seconds restarts health
-  local age unit_name
+  local n=0 answer=right said='' via='' port owner pid start chosen loaded terms closed front as way somebody
+  local status denied seconds restarts health age unit_name
   if [[ -n $balancer ]]; then
     ask_as_balancer
     return

@@ -14,7 +14,8 @@
 # The URL reaches curl through a pipe: it is on no argument list, in no environment, on no disk.
 
 main() {
-  local file=$path/assets/$asset/file part=$path/assets/$download.partial got had=0 sum from=host proved=yes up=../.. rest=$target
+  local file=$path/assets/$asset/file part=$path/assets/$download.partial got had=0 sum
+  local from=host proved=yes up=../.. rest=$target
   own_lock
   cd -- "$path/releases/$release"
   place
@@ -53,21 +54,10 @@ fetch() {
   if [[ $got != "$size" ]] || ! fits "$part"; then
     rm -f -- "$part"
     ((had == 0)) || die "$EX_ASSET_STALE" "what came earlier does not fit what came now; it is deleted"
-    die "$EX_ASSET_WRONG" "$target is not the file it should be: $got bytes with ${digest%%:*} ${sum:-unknown}, wanted $size bytes with ${digest#*:}"
+    die "$EX_ASSET_WRONG" "$target is not the file it should be: $got bytes with ${digest%%:*} ${sum:-unknown}," \
+      "wanted $size bytes with ${digest#*:}"
   fi
   keep "$part"
-}
-
-# place: nothing of the release's own may be hidden by the link, and the link must not end up
-# outside of it.
-place() {
-  local dir=$target
-  while [[ $dir == */* ]]; do
-    dir=${dir%/*}
-    if [[ -L $dir || -e $dir && ! -d $dir ]]; then die "$EX_ASSET_PATH" "$target can't be put into the release: its $dir is not a folder of the release's own"; fi
-  done
-  if [[ -L $target && $(readlink -- "$target") == ../*/assets/*/file || -f $target && ! -s $target && ! -L $target ]]; then return; fi
-  if [[ -e $target || -L $target ]]; then die "$EX_ASSET_PATH" "the release has a $(stat -c '%F of %s bytes' -- "$target") of its own at $target; it is not replaced"; fi
 }
 
 # receive: goes on where it was cut, until all is here or several tries in a row brought nothing.
@@ -83,8 +73,9 @@ receive() {
       || die "$EX_LOCK_LOST" "the deploy lock is gone; what has come of $target is kept"
     room
     status=0
-    http=$(printf 'url = "%s"\n' "$url" | curl -q -gfsSL --max-redirs 0 -C - -H "If-Match: \"$etag\"" --connect-timeout 10 \
-      --speed-limit 1000 --speed-time 15 --max-time 30 -w '%{http_code}' -o "$part" -K -) || status=$?
+    http=$(printf 'url = "%s"\n' "$url" | curl -q -gfsSL --max-redirs 0 -C - -H "If-Match: \"$etag\"" \
+      --connect-timeout 10 --speed-limit 1000 --speed-time 15 --max-time 30 -w '%{http_code}' -o "$part" -K -) \
+      || status=$?
     case $http:$status in
       40[013]:*) die "$EX_ASSET_REFUSED" "S3 refuses the host the signed URL of $target (status $http)" ;;
       404:*) die "$EX_ASSET_MISSING" "$target has vanished from S3 since it was looked up (status 404)" ;;
@@ -92,7 +83,10 @@ receive() {
         rm -f -- "$part"
         die "$EX_ASSET_STALE" "$target was replaced in S3 during the download; what came of it is deleted"
         ;;
-      *:23) die "$EX_DISK" "the download of $target could not be written: $(df -Ph -- "$path/assets" | awk 'NR == 2 { print $4 " free of " $2 }')" ;;
+      *:23)
+        die "$EX_DISK" "the download of $target could not be written:" \
+          "$(df -Ph -- "$path/assets" | awk 'NR == 2 { print $4 " free of " $2 }')"
+        ;;
     esac
   done
 }

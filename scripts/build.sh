@@ -51,8 +51,11 @@ share() {
   [[ $parent/ == "$PWD"/* ]] || die "$EX_BUILD" "shared path $1 leads out of the release: $parent"
   if [[ ! -e $kept && ! -L $kept && -n $clone && -e $clone/$1 ]]; then
     rm -rf -- "$kept.partial"
-    if [[ -L $clone/$1 ]]; then ln -sT -- "$(readlink -f -- "$clone/$1")" "$kept.partial"; else cp -aT --reflink=auto -- "$clone/$1" "$kept.partial"; fi \
-      || die "$EX_BUILD" "shared path $1 could not be copied from $clone"
+    if [[ -L $clone/$1 ]]; then
+      ln -sT -- "$(readlink -f -- "$clone/$1")" "$kept.partial"
+    else
+      cp -aT --reflink=auto -- "$clone/$1" "$kept.partial"
+    fi || die "$EX_BUILD" "shared path $1 could not be copied from $clone"
     mv -T -- "$kept.partial" "$kept"
     say "shared: $1 was copied from $clone; releases share the copy from now on"
   fi

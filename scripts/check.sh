@@ -9,11 +9,12 @@
 #         is right), server_name, verify_host, nginx_include, https (yes: is asked for)
 # Prints: note_N, one for each thing that the owner of the host should know; site_folder and listen
 #         (both, v6): where the site goes, and what it listens on; certificate and site_certificate
-#         (see tell_site); installed, coming (packages: what a deployment would install), os, systemd (yes, no), ipv6 (yes, no), nginx
-#         (version, or nothing where it is coming), realip (yes, no: nginx tells from where a
-#         connection really comes), disk_mb, disk_used (percent), occupied (by what, for people,
-#         where it is asked for or the disk is nearly full), memory_mb (free), memory_total_mb,
-#         swap_mb, skew (seconds) or fault_N, one for each thing that is missing or wrong
+#         (see tell_site); installed, coming (packages: what a deployment would install), os,
+#         systemd (yes, no), ipv6 (yes, no), nginx (version, or nothing where it is coming), realip
+#         (yes, no: nginx tells from where a connection really comes), disk_mb, disk_used (percent),
+#         occupied (by what, for people, where it is asked for or the disk is nearly full),
+#         memory_mb (free), memory_total_mb, swap_mb, skew (seconds) or fault_N, one for each thing
+#         that is missing or wrong
 # Exits:  EX_CHECK after faults
 
 main() {
@@ -23,7 +24,8 @@ main() {
   judge_port
   judge_rights "$nginx_include" "$site_folder/$app.conf" /etc/nginx/nginx.conf "/etc/systemd/system/$app@.service" \
     "$rules_file" "/var/lib/deploy-action/$app/maintenance.conf"
-  if ((${#faults[@]} > 0)) && [[ $may_install == yes ]]; then may_install=no; fi # on a host that has to be put right first
+  # On a host that has to be put right first nothing is installed.
+  if ((${#faults[@]} > 0)) && [[ $may_install == yes ]]; then may_install=no; fi
   install_missing
   result installed "$brought"
   result coming "$coming"
@@ -38,10 +40,11 @@ main() {
   for name in $coming; do
     # What the lists lack may come with the next ones, which are fetched before anything is
     # installed.
-    if [[ $may_install == later ]] || apt_knows "$name"; then known+=("$name"); else faults+=("apt's lists on this host have no package $name: correct the input packages, or add the source that has it and run sudo apt-get update"); fi
+    if [[ $may_install == later ]] || apt_knows "$name"; then known+=("$name"); else not_in_lists "$name"; fi
   done
   if ((${#known[@]} > 0)); then
-    say "missing, and installed by a deployment: ${known[*]}$(apt_has_lists || printf ' (apt has fetched no lists yet, so it may not know all of them)')"
+    say "missing, and installed by a deployment: ${known[*]}$(apt_has_lists \
+      || printf ' (apt has fetched no lists yet, so it may not know all of them)')"
   fi
   if ((EUID > 0)) && rules_stand; then
     ok "the sudoers rules in $rules_file: a routine deployment needs no others"
@@ -50,22 +53,12 @@ main() {
     if [[ $list == yes ]] && ((EUID > 0)); then say "missing, and written by the next deployment: $rules_file"; fi
   else
     rooted=no
-    faults+=("$(id -un) can't run commands as root without a password (sudo says: $(sudo_words)), and $rules_file, which would be enough, is not there or is for other inputs (app $app, ports $ports): give it a NOPASSWD rule for all commands; after one run with operation: setup that can go again")
+    faults+=("$(id -un) can't run commands as root without a password (sudo says: $(sudo_words)), and $rules_file, \
+which would be enough, is not there or is for other inputs (app $app, ports $ports): give it a NOPASSWD rule for all \
+commands; after one run with operation: setup that can go again")
   fi
   if have python3 && [[ " $needs " == *" python3 "* ]]; then judge_python; fi
-  for name in $packages; do
-    if installed "$name"; then
-      ok "package $name"
-    elif [[ -n $coming ]]; then
-      continue # and looked at above
-    elif ! apt_knows "$name"; then
-      faults+=("apt's lists on this host have no package $name: correct the input packages, or add the source that has it and run sudo apt-get update")
-    elif have dpkg-query; then
-      faults+=("package $name is not installed$(how_to_install "$name")")
-    else
-      faults+=("package $name can't be looked up, since this host has no dpkg: install what it brings, and take it out of the input packages")
-    fi
-  done
+  judge_packages
   if found nginx && [[ $rooted == yes ]]; then judge_running; fi
   for name in "${!notes[@]}"; do result "note_$name" "${notes[name]}"; done
   if ((${#faults[@]} > 0)); then

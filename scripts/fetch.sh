@@ -6,8 +6,9 @@
 #         branch (on which a full one must be, or nothing), token (may be empty), stamp, recipe,
 #         active_commit, active_recipe, known (lines COMMIT RELEASE: the ids that other hosts have
 #         them under)
-# Prints: commit, and the first line of its message (subject); then either unchanged=yes (the active release is this commit, made the same way)
-#         or release; kept (how many releases stay, where the disk has no room for more)
+# Prints: commit, and the first line of its message (subject); then either unchanged=yes (the active
+#         release is this commit, made the same way) or release; kept (how many releases stay, where
+#         the disk has no room for more)
 # Exits:  EX_FETCH when git can't have the commit
 
 main() {

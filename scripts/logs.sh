@@ -2,8 +2,9 @@
 # Shows the last lines of the application's log, and of nginx's about its site. Changes nothing.
 #
 # Values: app, path, ports, port (of the active slot, or nothing), nginx_include, server_name, of
-#         (app, nginx, worker:NAME and job:NAME, blank-separated), lines (how many of each log), ago (seconds, in place of since,
-#         or nothing), since (seconds since the epoch, or nothing), filter, filter_kind (text, regex, or nothing)
+#         (app, nginx, worker:NAME and job:NAME, blank-separated), lines (how many of each log), ago
+#         (seconds, in place of since, or nothing), since (seconds since the epoch, or nothing),
+#         filter, filter_kind (text, regex, or nothing)
 # Prints: shown (how many lines)
 # Exits:  EX_CHECK when the filter is no regular expression
 

@@ -32,24 +32,11 @@ main() {
 # fit_site: does nginx look for the page?
 fit_site() {
   [[ -n $chosen ]] \
-    || die "$EX_CHECK" "nginx has no site of $app loaded that answers for $verify_host: deploy it first, or run operation: setup, and give this run the same app, nginx-include and server-name"
+    || die "$EX_CHECK" "nginx has no site of $app loaded that answers for $verify_host: deploy it first," \
+      "or run operation: setup, and give this run the same app, nginx-include and server-name"
   [[ -n $terms ]] \
-    || die "$EX_CHECK" "the site of $app was written by a version of this action that knew no maintenance: deploy once with this one, or run operation: setup, and nginx looks for the page from then on"
-}
-
-# find_page: sets file to the release's. What links lead to counts: nothing that is not the
-# release's, and nothing that the action keeps in it, such as the environment, is shown to anybody.
-find_page() {
-  local release shared
-  release=$(realpath -e -- "$path/slots/${active:-none}" 2>/dev/null) \
-    || die "$EX_CHECK" "no release of ours is active that could have the file $page: leave the input maintenance-page out"
-  shared=$(realpath -m -- "$path/shared")
-  file=$(realpath -e -- "$release/$page" 2>/dev/null) || :
-  [[ -f $file && -r $file ]] \
-    || die "$EX_CHECK" "the active release, ${release##*/}, has no file $page that could be read: correct the input maintenance-page, or deploy a release that has it"
-  [[ ($file == "$release"/* || $file == "$shared"/*) && $file != "$release"/.deploy-action/* ]] \
-    || die "$EX_CHECK" "$page of the active release is a link to $file, which is none of the release's files: name another one with the input maintenance-page"
-  (($(stat -c %s -- "$file") <= 1048576)) || die "$EX_CHECK" "$page of the active release is larger than 1 MB: a page for visitors should not be"
+    || die "$EX_CHECK" "the site of $app was written by a version of this action that knew no maintenance:" \
+      "deploy once with this one, or run operation: setup, and nginx looks for the page from then on"
 }
 
 # let_in: has nginx load who gets in, if that is another text than it has. It takes root, and a
@@ -57,7 +44,10 @@ find_page() {
 let_in() {
   local out end before
   if [[ $terms == "$entry_id" ]]; then return; fi
-  free_root || die "$EX_CHECK" "$(id -un) has the rights for routine deployments only, and $entry_file has to be written, since others are to get in: put the inputs maintenance-allow and health-path back, or run this once while $(id -un) can run all commands as root"
+  free_root \
+    || die "$EX_CHECK" "$(id -un) has the rights for routine deployments only, and $entry_file has to be written," \
+      "since others are to get in: put the inputs maintenance-allow and health-path back," \
+      "or run this once while $(id -un) can run all commands as root"
   before=$(cat -- "$entry_file" 2>/dev/null) || before=$entry # a hand has deleted it
   write_root "$entry_file" 0644 <<<"$entry"
   if ! out=$(nginx_test 2>&1); then
@@ -72,7 +62,8 @@ let_in() {
     if past "$end"; then
       write_root "$entry_file" 0644 <<<"$before"
       nginx_reload >&2 || :
-      die "$EX_NOT_ROUTED" "nginx was told to reload, and did not take up who gets in in maintenance; $entry_file is as it was, and nginx's error log says why"
+      die "$EX_NOT_ROUTED" "nginx was told to reload, and did not take up who gets in in maintenance;" \
+        "$entry_file is as it was, and nginx's error log says why"
     fi
     pause 0.05
   done
@@ -81,14 +72,18 @@ let_in() {
 
 # put_page: whole, by one rename; and nginx itself says that it is seen.
 put_page() {
-  if [[ -z $file && $(cat -- "$closed_by" 2>/dev/null) == "$plain_page" ]] || { [[ -n $file ]] && cmp -s -- "$file" "$closed_by"; }; then return; fi
+  if [[ -z $file && $(cat -- "$closed_by" 2>/dev/null) == "$plain_page" ]] \
+    || { [[ -n $file ]] && cmp -s -- "$file" "$closed_by"; }; then
+    return
+  fi
   changed=yes
   if [[ -n $file ]]; then write "$closed_by" 0644 <"$file"; else write "$closed_by" 0644 "$plain_page"$'\n'; fi
   sync "$flags"
   routed
   if [[ $closed != closed ]]; then
     rm -f -- "$closed_by"
-    die "$EX_NOT_ROUTED" "nginx does not see the page that is to be shown, $closed_by, so visitors would go on as before: let its workers read that folder; the page is gone again"
+    die "$EX_NOT_ROUTED" "nginx does not see the page that is to be shown, $closed_by," \
+      "so visitors would go on as before: let its workers read that folder; the page is gone again"
   fi
 }
 

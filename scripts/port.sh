@@ -25,8 +25,8 @@
 #         (the repository's clone there, and its commit), unit_N (its systemd service), app_N
 
 main() {
-  local port pid start owner strays others=no line_port=0 include chosen loaded terms closed front as way somebody claims other mine
-  local began there mb pids=() flag state when='' key=''
+  local port pid start owner strays others=no line_port=0 include chosen loaded terms closed front as way somebody
+  local claims other mine began there mb pids=() flag state when='' key=''
   fit_root
   include_state
   result include "$include"

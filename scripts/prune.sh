@@ -36,16 +36,23 @@ commits() {
     if [[ ! -e $mirror/HEAD ]]; then continue; fi
     refs=$(git --git-dir="$mirror" for-each-ref --format='%(refname)') unneeded='' left=no
     while IFS= read -r ref && [[ -n $ref ]]; do
-      if [[ $ref != refs/deploy/* || $needed == *" ${ref##*/} "* ]]; then left=yes; else unneeded+="delete $ref"$'\n'; fi
+      if [[ $ref != refs/deploy/* || $needed == *" ${ref##*/} "* ]]; then
+        left=yes
+      else
+        unneeded+="delete $ref"$'\n'
+      fi
     done <<<"$refs"
     if [[ -n $unneeded ]]; then git --git-dir="$mirror" update-ref --stdin <<<"${unneeded%$'\n'}"; fi
     if [[ $left == no ]]; then
       delete "$mirror"
     else
-      if [[ -d $mirror/lfs ]]; then find "$mirror/lfs/objects" -type f | not_needed | tr '\n' '\0' | xargs -0r rm -f --; fi
+      if [[ -d $mirror/lfs ]]; then
+        find "$mirror/lfs/objects" -type f | not_needed | tr '\n' '\0' | xargs -0r rm -f --
+      fi
       # A fetch leaves a pack, and each a part of it that is soon of no use: twice as many as there
       # are releases are put together again.
-      nice -n 10 git --git-dir="$mirror" -c gc.autoDetach=false -c gc.autoPackLimit="$((2 * keep_releases))" -c gc.pruneExpire=now gc --auto --quiet >&2
+      nice -n 10 git --git-dir="$mirror" -c gc.autoDetach=false -c gc.autoPackLimit="$((2 * keep_releases))" \
+        -c gc.pruneExpire=now gc --auto --quiet >&2
     fi
   done
 }

@@ -43,8 +43,8 @@ main() {
     if [[ $share == yes ]]; then
       paths f | xargs -r -d '\n' nice -n 10 cp --no-dereference --link --parents -t "$partial" --
     else
-      paths f \
-        | xargs -r -d '\n' nice -n 10 cp --no-dereference --preserve=mode,timestamps --reflink=auto --parents -t "$partial" --
+      paths f | xargs -r -d '\n' nice -n 10 cp --no-dereference --preserve=mode,timestamps --reflink=auto \
+        --parents -t "$partial" --
     fi
   fi
   find "$partial" -mindepth 1 -path "$own" -prune -o -printf '%y\t%m\t%s\t%l\t%P\t%i\t%T@\n' >"$transfer/found"
@@ -89,7 +89,8 @@ paths() { awk -F '\t' -v kind="$1" '$1 == kind { print $5 }' "$transfer/kept"; }
 # and the seal vouches for what was here.
 complete() {
   awk -F '\t' '
-    function is(kind, mode, size, target) { return kind FS (kind == "l" ? "-" : mode) FS (kind == "f" ? size : kind == "l" ? target : "-") }
+    function is(kind, mode, size, target) {
+      return kind FS (kind == "l" ? "-" : mode) FS (kind == "f" ? size : kind == "l" ? target : "-") }
     !found { of[$5] = is($1, $2, $3, $4); lines++; next }
     of[$5] != is($1, $2, $3, $4) { exit wrong = 1 }
     { lines-- }

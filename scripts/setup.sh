@@ -18,9 +18,7 @@ main() {
   look_at_site
   if has_systemd; then
     unit_is_ours "$file"
-    if [[ ! -e $file || $(<"$file") != "$template" ]]; then todo+=("$file"); fi
-    if [[ ! -e $socket || $(<"$socket") != "$socket_template" ]]; then todo+=("$socket"); fi
-    if [[ -n $process_template ]] && { [[ ! -e $process || $(<"$process") != "$process_template" ]]; }; then todo+=("$process"); fi
+    units_todo
     jobs_todo
   fi
   if [[ ! -d $flags || ! -O $flags ]]; then
@@ -35,7 +33,8 @@ main() {
       todo+=("$rules_file")
     fi
   fi
-  if [[ -n $certificate_id ]] && ! { first_line "$certificate_mark" && [[ $line == "$certificate_id" ]]; } && ! free_root; then
+  if [[ -n $certificate_id ]] && ! { first_line "$certificate_mark" && [[ $line == "$certificate_id" ]]; } \
+    && ! free_root; then
     todo+=("$certificate_mark")
   fi
   if rotates && [[ ! -r $rotation_file || $(<"$rotation_file") != "$(rotation)" ]]; then todo+=("$rotation_file"); fi

@@ -42,13 +42,14 @@ main() {
       who=$(who_answers "$elsewhere" "$verify_host")
       put_back "$keep"
       nginx_reload >&2 || :
-      if [[ -n $elsewhere ]]; then
-        die "$EX_NOT_ROUTED" "another site than this one${who:+, $who,} answers for $verify_host to $elsewhere: visitors would get that; the files are as they were"
-      fi
-      if [[ -n $who ]]; then
-        die "$EX_NOT_ROUTED" "nginx was told to reload, and for $verify_host it is $who that answers, not this site; the files are as they were"
-      fi
-      die "$EX_NOT_ROUTED" "nginx was told to reload, and did not take this site up; its error log, $log unless error_log names another one, says why; the files are as they were"
+      [[ -z $elsewhere ]] \
+        || die "$EX_NOT_ROUTED" "another site than this one${who:+, $who,} answers for $verify_host to $elsewhere:" \
+          "visitors would get that; the files are as they were"
+      [[ -z $who ]] \
+        || die "$EX_NOT_ROUTED" "nginx was told to reload, and for $verify_host it is $who that answers," \
+          "not this site; the files are as they were"
+      die "$EX_NOT_ROUTED" "nginx was told to reload, and did not take this site up; its error log, $log" \
+        "unless error_log names another one, says why; the files are as they were"
     fi
     pause 0.05
   done

@@ -110,9 +110,9 @@ var extra = map[Verb][]string{
 	Ask:  {"lib/workers.sh", "lib/jobs.sh"}, Workers: {"lib/workers.sh", "lib/jobs.sh"},
 	Setup:  {"lib/site.sh", "lib/units.sh", "lib/rotate.sh", "lib/swap.sh"},
 	Verify: {"lib/nginx.sh", "lib/answers.sh", "lib/trial.sh"}, Mark: {"lib/trial.sh"},
-	Certificate: {"lib/site.sh", "lib/certificate.sh"},
-	Site:        {"lib/site.sh", "lib/nginx.sh", "lib/answers.sh", "lib/front.sh"},
-	Remove:      {"lib/nginx.sh", "lib/rotate.sh", "lib/remove.sh"},
+	Certificate: {"lib/site.sh", "lib/certificate.sh"}, Maintenance: {"lib/page.sh"},
+	Site:   {"lib/site.sh", "lib/nginx.sh", "lib/answers.sh", "lib/front.sh"},
+	Remove: {"lib/nginx.sh", "lib/rotate.sh", "lib/remove.sh"},
 }
 
 // sources are the files that make up a verb. What holds the lock stays for the whole run, and its

@@ -54,7 +54,8 @@ build() {
   scratch=$(mktemp -d)
   # shellcheck disable=SC2064 # the name of now, not of then
   trap "umount '$scratch' 2>/dev/null || :; rm -rf -- '$scratch'" EXIT
-  if ((EUID == 0)); then in_memory "$scratch" || :; else chmod 0711 "$scratch"; fi # the users that are mapped go in there
+  # The users that are mapped go in there.
+  if ((EUID == 0)); then in_memory "$scratch" || :; else chmod 0711 "$scratch"; fi
   # The name comes last: an archive that was cut off may have been taken for a whole one. systemd
   # learns from $container where it is.
   id=$(TMPDIR=$scratch tree "$release" | docker import --change 'ENV container=docker' --change 'CMD ["/sbin/init"]' \

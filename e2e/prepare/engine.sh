@@ -75,6 +75,7 @@ raise_inotify() {
     say "fs.inotify.max_user_instances: $want instead of $have, until the next boot"
   else
     say "fs.inotify.max_user_instances is $have and cannot be raised from here: $(((have - 8) / 20)) hosts at once" \
-      "are what it is enough for, and the tests take longer. To raise it: sudo sysctl fs.inotify.max_user_instances=$want"
+      "are what it is enough for, and the tests take longer." \
+      "To raise it: sudo sysctl fs.inotify.max_user_instances=$want"
   fi
 }

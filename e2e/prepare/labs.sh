@@ -9,7 +9,8 @@ lab_lives() {
   local pid start stat
   IFS=- read -r pid start _ <<<"$1"
   { read -r stat <"/proc/$pid/stat"; } 2>/dev/null || return 1
-  # shellcheck disable=SC2086 # the fields are split on purpose; what comes before the last parenthesis may hold anything
+  # What comes before the last parenthesis may hold anything.
+  # shellcheck disable=SC2086 # the fields are split on purpose
   set -- ${stat##*) }
   [[ ${20} == "$start" ]]
 }

@@ -22,7 +22,8 @@ main() {
   if [[ ! -d $dir ]]; then
     say "fetching $mermaid"
     rm -rf -- "$dir.partial"
-    npm install --silent --no-audit --no-fund --ignore-scripts --prefix "$dir.partial" "$mermaid" >"$state/npm.log" 2>&1 || {
+    npm install --silent --no-audit --no-fund --ignore-scripts --prefix "$dir.partial" "$mermaid" \
+      >"$state/npm.log" 2>&1 || {
       cat -- "$state/npm.log" >&2
       die "could not fetch $mermaid"
     }

@@ -41,7 +41,8 @@ main() {
   STOP_ENGINE_AFTERWARDS=1 ACTION_IMAGE_FILE=$image "$prepare_dir/prepare.sh" "$1" 9>&-
   export ACTION_IMAGE=${ACTION_IMAGE:-$(<"$image")}
   shift
-  if [[ -n $callers_locale ]]; then export LC_ALL=$callers_locale; else unset LC_ALL; fi # C is for the scripts here only
+  # C is for the scripts here only.
+  if [[ -n $callers_locale ]]; then export LC_ALL=$callers_locale; else unset LC_ALL; fi
   cd -- "$root"
   "$@" 9>&-
 }

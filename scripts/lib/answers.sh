@@ -23,7 +23,8 @@ chosen() {
         if (m == asked || m == "." asked) return 90000
         if (m ~ /^\*\./) m = substr(m, 2)
         if (m ~ /^\./ && ends(asked, m)) best = (best > 60000 + length(m)) ? best : 60000 + length(m)
-        if (m ~ /\.\*$/ && index(asked, substr(m, 1, length(m) - 1)) == 1) best = (best > 30000 + length(m)) ? best : 30000 + length(m)
+        if (m ~ /\.\*$/ && index(asked, substr(m, 1, length(m) - 1)) == 1)
+          best = (best > 30000 + length(m)) ? best : 30000 + length(m)
         if (m ~ /^~/ && best < 20000) best = 20000 # which may fit
       }
       if (best) return best
@@ -37,7 +38,8 @@ chosen() {
         for (i = 1; i <= n; i++) if (listens(i, group) != "") { r = rank(i); if (r > most) { most = r; found = i } }
         if (!found) { if (pass == 1 && address !~ /^\[/) group = "*:" port; else group = "[::]:" port }
       }
-      by = (most >= 90000) ? "name" : (most >= 30000) ? "wildcard" : (most >= 20000) ? "regex" : (most >= 10000) ? "default" : "first"
+      by = (most >= 90000) ? "name" : (most >= 30000) ? "wildcard" : (most >= 20000) ? "regex" \
+        : (most >= 10000) ? "default" : "first"
       if (found) print P[found], O[found], by, L[found], N[found]
     }' <<<"$rows") || :
 }
@@ -64,5 +66,7 @@ who_answers() {
   look_at_nginx
   levels
   chosen "$address" "$2"
-  if [[ ${found[1]-yes} == no && ${found[2]} != regex && " $including" != *" ${found[0]} "* ]]; then block "${found[@]}"; fi
+  if [[ ${found[1]-yes} == no && ${found[2]} != regex && " $including" != *" ${found[0]} "* ]]; then
+    block "${found[@]}"
+  fi
 }

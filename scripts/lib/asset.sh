@@ -3,6 +3,26 @@
 #
 # Values: path, asset, download, target, size, digest, clone
 
+# place: nothing of the release's own may be hidden by the link, and the link must not end up
+# outside of it.
+place() {
+  local dir=$target
+  while [[ $dir == */* ]]; do
+    dir=${dir%/*}
+    if [[ -L $dir || -e $dir && ! -d $dir ]]; then
+      die "$EX_ASSET_PATH" "$target can't be put into the release: its $dir is not a folder of the release's own"
+    fi
+  done
+  if [[ -L $target && $(readlink -- "$target") == ../*/assets/*/file ]] \
+    || [[ -f $target && ! -s $target && ! -L $target ]]; then
+    return
+  fi
+  if [[ -e $target || -L $target ]]; then
+    die "$EX_ASSET_PATH" "the release has a $(stat -c '%F of %s bytes' -- "$target") of its own at $target;" \
+      "it is not replaced"
+  fi
+}
+
 # checksum: of standard input, in the digest's own kind.
 checksum() {
   case $digest in
@@ -37,7 +57,10 @@ parts_fit() {
 }
 
 # keep FILE: it is the asset from now on.
-keep() { chmod 0444 -- "$1" && sync -- "$1" && mkdir -p -- "$path/assets/$asset" && mv -fT -- "$1" "$path/assets/$asset/file"; }
+keep() {
+  chmod 0444 -- "$1" && sync -- "$1" && mkdir -p -- "$path/assets/$asset" \
+    && mv -fT -- "$1" "$path/assets/$asset/file"
+}
 
 # take: what the clone of the version started by hand has in the same place, if it is proved to be
 # the object; by its size alone it is not, which two models of one architecture share. It is a copy

@@ -47,7 +47,9 @@ say() { printf '%s\n' "$*" >&2 || :; }
 # the script.
 result() {
   case $2 in *$'\n'* | *$'\r'*) die 1 "bug in deploy-action: result $1 holds a line break" ;; esac
-  if [[ -n ${results_fd-} ]]; then { printf '%s=%s\n' "$1" "$2" >&"$results_fd"; } 2>/dev/null || results_fd=''; fi # then they are not kept
+  if [[ -n ${results_fd-} ]]; then
+    { printf '%s=%s\n' "$1" "$2" >&"$results_fd"; } 2>/dev/null || results_fd='' # then they are not kept
+  fi
   printf '%s%s=%s\n' "${tag:+$tag }" "$1" "$2" || :
 }
 

@@ -27,7 +27,9 @@ put_own() {
 get_one() {
   local out='' status=0 name say_names=() renew=--keep-until-expiring end
   for name in $site_names; do say_names+=(-d "$name"); done
-  if as_root test -e "$renewal" && ! as_root grep -Fqx -- "server = $acme_server" "$renewal"; then renew=--force-renewal; fi
+  if as_root test -e "$renewal" && ! as_root grep -Fqx -- "server = $acme_server" "$renewal"; then
+    renew=--force-renewal
+  fi
   as_root install -d -m 0755 "$webroot"
   find_nginx
   renewal_hook | write_root "/var/lib/deploy-action/$app/renewed" 0755
@@ -37,8 +39,9 @@ get_one() {
     status=0
     # The hook is for renewals to come: what the site needs now is done here.
     out=$(as_root env DEPLOY_ACTION=yes certbot certonly --non-interactive --agree-tos --email "$mail" \
-      --server "$acme_server" --webroot --webroot-path "$webroot" --cert-name "$lineage" "$renew" --renew-with-new-domains \
-      --deploy-hook "/var/lib/deploy-action/$app/renewed" "${say_names[@]}" 2>&1 </dev/null) || status=$?
+      --server "$acme_server" --webroot --webroot-path "$webroot" --cert-name "$lineage" "$renew" \
+      --renew-with-new-domains --deploy-hook "/var/lib/deploy-action/$app/renewed" \
+      "${say_names[@]}" 2>&1 </dev/null) || status=$?
     # Its own timer may have it at work just now.
     if ((status == 0)) || [[ $out != *'Another instance of Certbot'* ]] || past "$end"; then break; fi
     pause 1
@@ -50,7 +53,8 @@ get_one() {
     nginx_test >&2 || die "$EX_NGINX" "nginx refuses its configuration, so it still has the certificate of before"
     nginx_reload >&2
   fi
-  if has_systemd && ! systemctl list-timers --all --plain --no-legend '*certbot*' 2>/dev/null </dev/null | grep -q .; then
+  if has_systemd \
+    && ! systemctl list-timers --all --plain --no-legend '*certbot*' 2>/dev/null </dev/null | grep -q .; then
     as_root systemctl enable --now --quiet certbot.timer </dev/null >&2 || say "there is no timer of certbot's on this \
 host: see that certbot renew runs twice a day"
   fi
@@ -63,7 +67,8 @@ renewal_hook() {
   local file
   root_path "${nginx[0]}" || file=${nginx[0]}
   words[0]=$file
-  printf '%s\n' '#!/bin/sh' "# Written by deploy-action for $app: certbot runs it when it has renewed the certificate." \
+  printf '%s\n' '#!/bin/sh' \
+    "# Written by deploy-action for $app: certbot runs it when it has renewed the certificate." \
     "[ -z \"\$DEPLOY_ACTION\" ] || exit 0" "${words[*]} -t -q && ${words[*]} -s reload"
 }
 
@@ -93,5 +98,6 @@ said_of() { sed -n "s/^ *$1: *//p" <<<"$out" | head -n 1; }
 
 # last_words: what certbot says beside where its log is and whom to ask.
 last_words() {
-  grep -vE '^(Saving debug log|Ask for help|See the logfile|Plugins selected|Please read|$)' <<<"$out" | tail -n 3 | tr '\n' ' '
+  grep -vE '^(Saving debug log|Ask for help|See the logfile|Plugins selected|Please read|$)' <<<"$out" \
+    | tail -n 3 | tr '\n' ' '
 }

@@ -15,7 +15,9 @@ claims() {
       port=''
       if [[ $line =~ ^[[:blank:]]*server\ 127\.0\.0\.1:([0-9]+)[\ \;] ]]; then port=${BASH_REMATCH[1]}; fi
       if [[ $line =~ \ "$other"@([0-9]+)\.service$ ]]; then port=${BASH_REMATCH[1]}; fi
-      if [[ -n $port && $'\n'$claims$'\n' != *$'\n'"$port $other"$'\n'* ]]; then claims+=${claims:+$'\n'}"$port $other"; fi
+      if [[ -n $port && $'\n'$claims$'\n' != *$'\n'"$port $other"$'\n'* ]]; then
+        claims+=${claims:+$'\n'}"$port $other"
+      fi
     done <"$file"
   done
 }

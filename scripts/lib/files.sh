@@ -8,7 +8,9 @@
 write_root() {
   local tmp
   tmp=$(as_root mktemp "$1.XXXXXX")
-  if ! { as_root tee -- "$tmp" >/dev/null && as_root chmod "$2" "$tmp" && { (($# < 3)) || as_root "${@:3}" "$tmp" >&2 </dev/null; } && as_root sync "$tmp" && as_root mv -fT -- "$tmp" "$1"; }; then
+  if ! { as_root tee -- "$tmp" >/dev/null && as_root chmod "$2" "$tmp" \
+    && { (($# < 3)) || as_root "${@:3}" "$tmp" >&2 </dev/null; } \
+    && as_root sync "$tmp" && as_root mv -fT -- "$tmp" "$1"; }; then
     as_root rm -f -- "$tmp"
     return 1
   fi
@@ -180,7 +182,11 @@ flags_there() {
 
 # move_flag FROM TO: one rename(2), by which new requests go to another slot.
 move_flag() {
-  if [[ -n $1 && -e $flags/$1 ]]; then mv -fT -- "$flags/$1" "$flags/$2"; elif [[ ! -e $flags/$2 ]]; then put_flag "$2"; fi
+  if [[ -n $1 && -e $flags/$1 ]]; then
+    mv -fT -- "$flags/$1" "$flags/$2"
+  elif [[ ! -e $flags/$2 ]]; then
+    put_flag "$2"
+  fi
   stand_down "$2"
 }
 
@@ -231,7 +237,9 @@ release_in() {
 # its folder.
 environment_file() {
   file=.deploy-action/environment
-  if [[ -e $path/slots/$1.environment && $path/slots/$1 -ef $path/releases/$2 ]]; then file=$path/slots/$1.environment; fi
+  if [[ -e $path/slots/$1.environment && $path/slots/$1 -ef $path/releases/$2 ]]; then
+    file=$path/slots/$1.environment
+  fi
 }
 
 # settle_environment PORT: the environment with which a release was started again in the slot is the

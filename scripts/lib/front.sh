@@ -60,7 +60,9 @@ find_folder() {
     if [[ $kind != include || $level != http ]]; then continue; fi
     folder=${pattern%/*}
     # shellcheck disable=SC2053 # a pattern it is
-    if [[ $folder != *[*?[]* && $app.conf == ${pattern##*/} && $app.upstreams.conf == ${pattern##*/} ]]; then folders+=("$folder"); fi
+    if [[ $folder != *[*?[]* && $app.conf == ${pattern##*/} && $app.upstreams.conf == ${pattern##*/} ]]; then
+      folders+=("$folder")
+    fi
   done <<<"$rows"
   for folder in "${folders[@]}"; do
     for file in "$folder/$app.conf" "$folder/$app.upstreams.conf"; do
@@ -103,7 +105,10 @@ ours_answers() {
   local name port=${1##*:}
   for name in ${server_name/#_/nobody.invalid}; do
     chosen "$1" "${name/#\*./www.}"
-    if [[ ${found[1]-yes} == yes || ${found[2]} == regex || "${faults[*]-}" == *"${found[0]} "* ]] || gives_up "${found[0]}"; then continue; fi
+    if [[ ${found[1]-yes} == yes || ${found[2]} == regex || "${faults[*]-}" == *"${found[0]} "* ]] \
+      || gives_up "${found[0]}"; then
+      continue
+    fi
     if [[ $1 != \** && " ${found[3]} " == *" $1"[/\ ]* ]]; then
       faults+=("$(block "${found[@]}") has the address ${1%:*} of this host to itself, so whoever comes to it is \
 answered there: let it listen on port $port of all addresses (listen $port), by which nginx goes by the names, or on \
@@ -173,14 +178,18 @@ judge_port() {
     if [[ $need == no ]]; then continue; fi
     sockets "$need" 0A
     ((${#bound[@]} > 0)) || continue
-    if nginx_runs && [[ $rows == *:"$need"[/[:space:]]* ]]; then continue; fi # it is nginx's, and to know for sure would take root
+    # It is nginx's, and to know for sure would take root.
+    if nginx_runs && [[ $rows == *:"$need"[/[:space:]]* ]]; then continue; fi
     for pid in $(holders "$need"); do
       read -r program <"/proc/$pid/comm" || continue
       if [[ $program == nginx ]]; then break; fi
       unit=$(service_of "$pid")
       how=${unit:+, with sudo systemctl disable --now $unit}
-      if [[ $unit == docker.service ]]; then how=", with sudo docker rm -f and the name that sudo docker ps --filter publish=$need shows"; fi
-      faults+=("port $need, which nginx needs, is another program's ($(who_has "$need")): end it$how, or have it listen elsewhere")
+      if [[ $unit == docker.service ]]; then
+        how=", with sudo docker rm -f and the name that sudo docker ps --filter publish=$need shows"
+      fi
+      faults+=("port $need, which nginx needs, is another program's ($(who_has "$need")): end it$how, or have it \
+listen elsewhere")
       break
     done 2>/dev/null
   done
@@ -218,6 +227,7 @@ stock_default() {
   local file=/etc/nginx/sites-available/default sum
   [[ -L /etc/nginx/sites-enabled/default && $(readlink -f /etc/nginx/sites-enabled/default) == "$file" ]] \
     && have dpkg-query || return 1
-  sum=$(dpkg-query -W -f='${Conffiles}\n' nginx-common nginx 2>/dev/null | awk -v f="$file" '$1 == f { print $2; exit }')
+  sum=$(dpkg-query -W -f='${Conffiles}\n' nginx-common nginx 2>/dev/null \
+    | awk -v f="$file" '$1 == f { print $2; exit }')
   [[ -n $sum && $sum == "$(md5sum <"$file" | cut -d' ' -f1)" ]]
 }

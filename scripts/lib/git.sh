@@ -11,7 +11,8 @@ in_mirror() { git --git-dir="$mirror" "$@" </dev/null; }
 network=()
 while IFS= read -r -d '' entry; do
   network+=(-c "${entry%%$'\n'*}=${entry#*$'\n'}")
-done < <(git config --global -z --get-regexp '^http\.(.*\.)?(proxy|proxyauthmethod|sslcainfo|sslcapath|sslbackend)$' 2>/dev/null </dev/null || :)
+done < <(git config --global -z --get-regexp \
+  '^http\.(.*\.)?(proxy|proxyauthmethod|sslcainfo|sslcapath|sslbackend)$' 2>/dev/null </dev/null || :)
 export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1
 
 # online ARGUMENT...: git with the network. The token reaches git through a pipe that only its
@@ -21,7 +22,8 @@ online() {
   # shellcheck disable=SC2016 # git's shell expands it
   local helper='!f() { test "$1" = get && cat <&9; }; f'
   if [[ -z $token ]]; then helper=''; fi
-  GIT_TERMINAL_PROMPT=0 git --git-dir="$mirror" "${network[@]}" -c credential.helper= -c "credential.$(server_of "$git_url").helper=$helper" \
+  GIT_TERMINAL_PROMPT=0 git --git-dir="$mirror" "${network[@]}" \
+    -c credential.helper= -c "credential.$(server_of "$git_url").helper=$helper" \
     -c protocol.allow=never -c protocol.http.allow=always -c protocol.https.allow=always -c protocol.version=2 \
     -c http.lowSpeedLimit=1000 -c http.lowSpeedTime=60 -c gc.auto=0 -c fetch.unpackLimit=1 "$@" \
     </dev/null 9< <(printf 'username=x-access-token\npassword=%s\n' "$token")
@@ -63,7 +65,8 @@ checkout() {
   rm -f -- "$GIT_INDEX_FILE"
   in_mirror read-tree "$1"
   if [[ -n $(in_mirror ls-files -- ':(glob)**/.gitattributes') ]]; then
-    count=$(in_mirror ls-files -z | git --git-dir="$mirror" check-attr --cached -z --stdin filter | sed -zn '3~3p' | grep -cxz lfs || :)
+    count=$(in_mirror ls-files -z | git --git-dir="$mirror" check-attr --cached -z --stdin filter \
+      | sed -zn '3~3p' | grep -cxz lfs || :)
   fi
   if ((count > 0)); then
     have git-lfs || die "$EX_FETCH" "$count file(s) of $url are kept in Git LFS, and the host has no git-lfs: sudo \
@@ -72,7 +75,8 @@ apt-get install -y git-lfs"
     online -c "remote.origin.url=$url" -c "lfs.url=$lfs" lfs fetch origin "$1" >&2 \
       || die "$EX_FETCH" "git-lfs could not fetch the files of ${1:0:7} from $lfs"
     in_mirror lfs ls-files --long "$1" | cut -d ' ' -f 1 >>"$objects"
-    smudge=(-c 'filter.lfs.smudge=git-lfs smudge -- %f' -c 'filter.lfs.process=git-lfs filter-process' -c filter.lfs.required=true)
+    smudge=(-c 'filter.lfs.smudge=git-lfs smudge -- %f' -c 'filter.lfs.process=git-lfs filter-process'
+      -c filter.lfs.required=true)
   fi
   in_mirror "${smudge[@]}" --work-tree="$2" -C "$2" checkout-index --all --quiet
   submodules "$1" "$2"
@@ -115,7 +119,8 @@ absolute() {
       to=${to#*/}
     done
     to=$base/$to
-  elif [[ $to =~ ^(ssh://)?[^/@:]+@([^/:]+)(:[0-9]+/|:|/)(.+)$ && ${BASH_REMATCH[2]} == "$(sed 's,.*//,,; s,:[0-9]*$,,' <<<"$server")" ]]; then
+  elif [[ $to =~ ^(ssh://)?[^/@:]+@([^/:]+)(:[0-9]+/|:|/)(.+)$ ]] \
+    && [[ ${BASH_REMATCH[2]} == "$(sed 's,.*//,,; s,:[0-9]*$,,' <<<"$server")" ]]; then
     to=$server/${BASH_REMATCH[4]}
   fi
   [[ $to != *[[:cntrl:]]* ]] && server_of "$to" >/dev/null && printf '%s' "$to"

@@ -33,8 +33,11 @@ without & or nohup, and without --daemon" ;;
     status*)
       if [[ $text =~ ([A-Za-z_][A-Za-z0-9_.]*):[A-Za-z_] ]]; then
         module=${BASH_REMATCH[1]//.//}
-        if [[ $text != *cd\ * && $text != *--app-dir* && $text != *--chdir* && ! -e $path/slots/$port/$module.py && ! -d $path/slots/$port/$module ]]; then
-          found=$(cd -P -- "$path/slots/$port" && grep -lE '=[[:space:]]*(FastAPI|Flask|Starlette|Quart|Sanic)\(' -- *.py */*.py 2>/dev/null | head -n 1) || :
+        if [[ $text != *cd\ * && $text != *--app-dir* && $text != *--chdir* ]] \
+          && [[ ! -e $path/slots/$port/$module.py && ! -d $path/slots/$port/$module ]]; then
+          found=$(cd -P -- "$path/slots/$port" \
+            && grep -lE '=[[:space:]]*(FastAPI|Flask|Starlette|Quart|Sanic)\(' -- *.py */*.py 2>/dev/null \
+            | head -n 1) || :
           found=${found%.py}
           say "the input start names the module ${BASH_REMATCH[1]}, and the release has no \
 $module.py${found:+; the application looks to be in ${found//\//.}}"
@@ -57,10 +60,12 @@ only_ipv6() {
 # leaves_socket dead|alive: says so of a version that does not take the socket it was given: the
 # port is taken, or connections wait there.
 leaves_socket() {
-  local hex how='the socket that it is given as descriptor 3, as uvicorn does by --fd 3 and Node by server.listen({fd: 3})'
+  local hex how="the socket that it is given as descriptor 3, as uvicorn does by --fd 3 and Node by \
+server.listen({fd: 3})"
   socket_listens "$port" || return 0
   printf -v hex '0100007F:%04X' "$port"
-  if tail -c "+$((log_offset + 1))" -- "$path/logs/$port.log" 2>/dev/null | grep -qiE 'address (is )?already in use|EADDRINUSE'; then
+  if tail -c "+$((log_offset + 1))" -- "$path/logs/$port.log" 2>/dev/null \
+    | grep -qiE 'address (is )?already in use|EADDRINUSE'; then
     say "with the strategy in-place the application does not listen by itself: the command of the input start must \
 have it take $how"
   elif [[ $1 == alive ]] \

@@ -54,7 +54,9 @@ inspect() {
 # app_of UNIT PORT: the other application that this action runs on the port, if the unit is its.
 app_of() {
   local other=${1%@"$2".service}
-  if [[ $1 == *@"$2".service && $other != "$app" ]] && written_by_us "/etc/systemd/system/$other@.service"; then printf '%s' "$other"; fi
+  if [[ $1 == *@"$2".service && $other != "$app" ]] && written_by_us "/etc/systemd/system/$other@.service"; then
+    printf '%s' "$other"
+  fi
 }
 
 # spare_ports: two ports above ours on which nothing listens, and which no application of this
@@ -112,7 +114,8 @@ include_app() {
     other=$(grep -oE '/var/lib/deploy-action/[a-z][a-z0-9-]{0,31}/active/' "$nginx_include" 2>/dev/null | head -n 1) \
       || :
     other=${other%/active/} other=${other##*/}
-    root=$(sed -n 's,^WorkingDirectory=\(/[A-Za-z0-9._/-]*\)/slots/%i$,\1,p' "/etc/systemd/system/$other@.service" 2>/dev/null | head -n 1) || :
+    root=$(sed -n 's,^WorkingDirectory=\(/[A-Za-z0-9._/-]*\)/slots/%i$,\1,p' \
+      "/etc/systemd/system/$other@.service" 2>/dev/null | head -n 1) || :
   fi
   result include_app "$other"
   result include_path "$root"

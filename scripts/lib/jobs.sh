@@ -101,7 +101,9 @@ schedule_state() {
 }
 
 note_failed() {
-  if [[ ${property[Result]:-success} != success ]]; then failed+="${failed:+, }${one%.*} (${property[Result]}, status ${property[ExecMainStatus]})"; fi
+  if [[ ${property[Result]:-success} != success ]]; then
+    failed+="${failed:+, }${one%.*} (${property[Result]}, status ${property[ExecMainStatus]})"
+  fi
 }
 
 # write_jobs: writes the start files of a release's jobs, in its folder, and sets timers. A command is
@@ -115,8 +117,11 @@ write_jobs() {
     mkdir -p .deploy-action/schedule
     name=${line%%.*} command=${line#*: }
     # shellcheck disable=SC2016 # the unit's shell expands it
-    printf -v text '#!/usr/bin/env bash\n# Written by deploy-action.\n%s\nTZ=UTC0 printf "=== %%(%%FT%%TZ)T start of %%s of %%s\\n" -1 %s "$RELEASE"\nbash -c %s\nstatus=$?\nTZ=UTC0 printf "=== %%(%%FT%%TZ)T end of %%s with status %%s\\n" -1 %s "$status"\nexit "$status"\n' \
-      '. "../../slots/$SLOT.environment" 2>/dev/null || . .deploy-action/environment' "$name" "${command@Q}" "$name"
+    printf -v text '%s\n' '#!/usr/bin/env bash' '# Written by deploy-action.' \
+      '. "../../slots/$SLOT.environment" 2>/dev/null || . .deploy-action/environment' \
+      'TZ=UTC0 printf "=== %(%FT%TZ)T start of %s of %s\n" -1 '"$name"' "$RELEASE"' \
+      "bash -c ${command@Q}" 'status=$?' \
+      'TZ=UTC0 printf "=== %(%FT%TZ)T end of %s with status %s\n" -1 '"$name"' "$status"' 'exit "$status"'
     write ".deploy-action/schedule/$name" 0644 "$text"
     timers+="${timers:+ }${line%%: *}"
   done <<<"$job_lines"

@@ -38,7 +38,8 @@ $(boxes "$port" | cut -d' ' -f 1,2)"
   else
     rm -f -- "$path/slots/$port.exit"
     # shellcheck disable=SC2016 # the inner shell expands it
-    PORT=$port setsid nohup env -u LC_ALL bash -c 'ulimit -c 0; echo 1000 >/proc/self/oom_score_adj; cd "$1" && bash .deploy-action/start; printf "%s\n" "$?" >"$2"' \
+    PORT=$port setsid nohup env -u LC_ALL bash -c 'ulimit -c 0; echo 1000 >/proc/self/oom_score_adj
+      cd "$1" && bash .deploy-action/start; printf "%s\n" "$?" >"$2"' \
       "$app" "$path/slots/$port" "$path/slots/$port.exit" </dev/null >>"$log" 2>&1 {step_fd}>&- {pause_fd}>&- &
     pid=$!
     starttime "$pid" starttime || starttime=0
@@ -67,5 +68,6 @@ was_there() {
   local unit_name
   unit_of "$1"
   properties "$unit_name" ExecMainPID ExecMainCode ExecMainStatus
-  ((${property[ExecMainPID]:-0} > 0)) && ! ((${property[ExecMainCode]:-0} == 1 && ${property[ExecMainStatus]:-0} >= 200))
+  ((${property[ExecMainPID]:-0} > 0)) \
+    && ! ((${property[ExecMainCode]:-0} == 1 && ${property[ExecMainStatus]:-0} >= 200))
 }

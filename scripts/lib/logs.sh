@@ -37,7 +37,8 @@ recent() {
         sub(/^ /, "", z)
         return epoch(days(substr(t, 1, 4) + 0, substr(t, 6, 2) + 0, substr(t, 9, 2) + 0), substr(t, 12), z)
       }
-      if (match(s, /[0-9][0-9]\/[A-Z][a-z][a-z]\/[0-9][0-9][0-9][0-9]:[0-9][0-9]:[0-9][0-9]:[0-9][0-9] [-+][0-9][0-9][0-9][0-9]/)) {
+      if (match(s, "[0-9][0-9]/[A-Z][a-z][a-z]/[0-9][0-9][0-9][0-9]:[0-9][0-9]:[0-9][0-9]:[0-9][0-9] " \
+        "[-+][0-9][0-9][0-9][0-9]")) {
         t = substr(s, RSTART, RLENGTH)
         m = (index("JanFebMarAprMayJunJulAugSepOctNovDec", substr(t, 4, 3)) + 2) / 3
         return epoch(days(substr(t, 8, 4) + 0, m, substr(t, 1, 2) + 0), substr(t, 13, 8), substr(t, 22))
@@ -49,7 +50,10 @@ recent() {
       if (t != "") { keep = t >= since; if ($0 !~ /^=== /) dated++ } else undated++
       if (keep) print
     }
-    END { if (!dated && undated) print "its lines have no time of their own, so the input log-since goes by the starts of the application" >"/dev/stderr" }'
+    END {
+      if (!dated && undated) print "its lines have no time of their own, so the input log-since goes by the starts " \
+        "of the application" >"/dev/stderr"
+    }'
 }
 
 # matching: of the lines on standard input those that the filter wants.

@@ -202,6 +202,7 @@ group_starved() {
   unit_of "$port"
   properties "$unit_name" ControlGroup
   group=${property[ControlGroup]}
-  [[ -n $group ]] && cat -- "/sys/fs/cgroup$group/memory.events" "/sys/fs/cgroup/memory$group/memory.oom_control" 2>/dev/null \
+  [[ -n $group ]] \
+    && cat -- "/sys/fs/cgroup$group/memory.events" "/sys/fs/cgroup/memory$group/memory.oom_control" 2>/dev/null \
     | awk '$1 == "oom_kill" && $2 > 0 { found = 1 } END { exit !found }'
 }

@@ -78,8 +78,12 @@ nginx_conf() {
 # nginx_rows: reads such texts; prints a line for each thing of http's, its fields separated by
 # tabs:
 #   http FILE LINE
-#   server FILE LINE OURS LISTENS NAMES    each of LISTENS is ADDRESS:PORT and after slashes what of default, proxy_protocol, ipv6only=… it has
-#   include FILE LINE OURS LEVEL PATTERN PLACE   LEVEL is such as http, http/server or http/server/location; PLACE is FILE:LINE of the server block
+#   server FILE LINE OURS LISTENS NAMES
+#           each of LISTENS is ADDRESS:PORT and after slashes what of default, proxy_protocol,
+#           ipv6only=… it has
+#   include FILE LINE OURS LEVEL PATTERN PLACE
+#           LEVEL is such as http, http/server or http/server/location; PLACE is FILE:LINE of the
+#           server block
 # OURS is yes in a file that this action wrote for the application. An include is followed into the
 # files of its pattern, so that a block is known for what it is wherever it lies.
 nginx_rows() {
@@ -136,7 +140,9 @@ nginx_rows() {
     }
     function end_block() {
       done[B] = 1
-      if (rows++ < 1000) print "server", F[B], A[B], O[F[B]] ? "yes" : "no", B in listens ? substr(listens[B], 2) : "*:80", B in names ? substr(names[B], 2) : "\"\""
+      if (rows++ < 1000)
+        print "server", F[B], A[B], O[F[B]] ? "yes" : "no",
+          B in listens ? substr(listens[B], 2) : "*:80", B in names ? substr(names[B], 2) : "\"\""
     }
     function directive(f, line, w, k, deep,   at, i, pattern, a) {
       at = level()
@@ -151,11 +157,13 @@ nginx_rows() {
         }
         listens[B] = listens[B] " " a
       }
-      if (at == "http/server" && w[1] == "server_name") for (i = 2; i <= k; i++) names[B] = names[B] " " (w[i] == "" ? "\"\"" : w[i])
+      if (at == "http/server" && w[1] == "server_name")
+        for (i = 2; i <= k; i++) names[B] = names[B] " " (w[i] == "" ? "\"\"" : w[i])
       if (w[1] != "include" || k != 2) return
       pattern = w[2]
       if (pattern !~ /^\//) pattern = home pattern
-      if (S[1] == "http" && more++ < 1000) print "include", f, line, O[f] ? "yes" : "no", at, pattern, S[2] == "server" ? F[B] ":" A[B] : ""
+      if (S[1] == "http" && more++ < 1000)
+        print "include", f, line, O[f] ? "yes" : "no", at, pattern, S[2] == "server" ? F[B] ":" A[B] : ""
       pattern = glob(pattern)
       for (i = 1; i <= files; i++) if (name[i] ~ pattern) walk(name[i], deep + 1)
     }
@@ -173,7 +181,8 @@ nginx_rows() {
     { cut($0) }
     END {
       home = name[1]; sub(/[^\/]*$/, "", home)
-      for (i = 1; i < files; i++) for (j = i + 1; j <= files; j++) if (i > 1 && name[j] < name[i]) { s = name[i]; name[i] = name[j]; name[j] = s }
+      for (i = 1; i < files; i++) for (j = i + 1; j <= files; j++)
+        if (i > 1 && name[j] < name[i]) { s = name[i]; name[i] = name[j]; name[j] = s }
       if (files) walk(name[1], 0)
     }'
 }

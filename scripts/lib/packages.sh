@@ -22,7 +22,9 @@ how_to_install() { if have apt-get; then printf ': apt-get install -y %s' "$*"; 
 
 # not_found STATUS: for people, what that may mean.
 not_found() {
-  if (($1 == 127)); then printf ' (a command or file in it was not found; if this host lacks it, name its package in the input packages)'; fi
+  if (($1 == 127)); then
+    printf ' (a command or file in it was not found; if this host lacks it, name its package in the input packages)'
+  fi
 }
 
 # found COMMAND: is it there? An nginx that was built by hand may run from a folder of its own.
@@ -70,7 +72,16 @@ apt_has_lists() {
 
 # apt_knows PACKAGE: has one of its lists a version of it? Where there is none, that can't be told,
 # and nothing is held against the name.
-apt_knows() { ! have apt-cache || ! apt_has_lists || [[ -n $(apt-cache show --no-all-versions -- "$1" 2>/dev/null </dev/null || :) ]]; }
+apt_knows() {
+  ! have apt-cache || ! apt_has_lists \
+    || [[ -n $(apt-cache show --no-all-versions -- "$1" 2>/dev/null </dev/null || :) ]]
+}
+
+# not_in_lists PACKAGE: adds to faults that apt has no such package.
+not_in_lists() {
+  faults+=("apt's lists on this host have no package $1: correct the input packages, or add the source that has it and \
+run sudo apt-get update")
+}
 
 # install_missing: installs what lacks, and with setup=always brings up to date what is there, where
 # there is apt. Sets brought (the packages that came), refusal (apt's own words, when it did not get
@@ -110,7 +121,11 @@ install_missing() {
     apt dpkg --configure -a || pause "$((try * 2))"
   done
   if have nginx && ! nginx_runs; then
-    if has_systemd; then as_root systemctl enable --now --quiet nginx </dev/null >&2 || :; else as_root nginx </dev/null >&2 || :; fi
+    if has_systemd; then
+      as_root systemctl enable --now --quiet nginx </dev/null >&2 || :
+    else
+      as_root nginx </dev/null >&2 || :
+    fi
   fi
   brought=$(comm -13 <(printf '%s\n' "$before") <(versions "${wanted[@]}") | cut -d ' ' -f 1 | tr '\n' ' ')
   brought=${brought% }
@@ -126,9 +141,30 @@ versions() {
 # installed. Its complaints are added to refusal.
 apt() {
   local status=0 said
-  said=$(as_root env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 "$@" 2>&1 </dev/null | tee >(cat >&2) | sed -nE '/^([EW]:|dpkg: error)/p' | tail -n 3) || status=$?
+  said=$(as_root env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 "$@" 2>&1 </dev/null \
+    | tee >(cat >&2) | sed -nE '/^([EW]:|dpkg: error)/p' | tail -n 3) || status=$?
   refusal+=${said:+${said//$'\n'/ } }
   return "$status"
+}
+
+# judge_packages: adds to faults which of those that are wanted besides are not there. What is coming
+# has been looked at before.
+judge_packages() {
+  local name
+  for name in $packages; do
+    if installed "$name"; then
+      ok "package $name"
+    elif [[ -n $coming ]]; then
+      continue
+    elif ! apt_knows "$name"; then
+      not_in_lists "$name"
+    elif have dpkg-query; then
+      faults+=("package $name is not installed$(how_to_install "$name")")
+    else
+      faults+=("package $name can't be looked up, since this host has no dpkg: install what it brings, and take it out \
+of the input packages")
+    fi
+  done
 }
 
 # python_lacks: python3's version, and which of the modules that make a virtual environment it has

@@ -45,7 +45,9 @@ heard() {
 # refuse who says none there (ssl_reject_handshake).
 by_name() {
   url=$1 tls=()
-  if [[ $1 =~ ^https://([^/]+)(/.*)$ ]]; then url=https://$2${BASH_REMATCH[2]} tls=(--connect-to "::${BASH_REMATCH[1]}:443"); fi
+  if [[ $1 =~ ^https://([^/]+)(/.*)$ ]]; then
+    url=https://$2${BASH_REMATCH[2]} tls=(--connect-to "::${BASH_REMATCH[1]}:443")
+  fi
 }
 
 # ask_nginx URL [BODY]: asks for what the include answers itself, as `front` is asked. Sets code (000:
@@ -135,7 +137,11 @@ routed_for_all() {
   visited
   if [[ -n $address ]]; then
     elsewhere="the address ${address}"
-    if routed_at "$address"; then [[ $chosen/$loaded == "$wanted" ]] || return 1; else [[ $somebody == no ]] || return 1; fi
+    if routed_at "$address"; then
+      [[ $chosen/$loaded == "$wanted" ]] || return 1
+    else
+      [[ $somebody == no ]] || return 1
+    fi
   fi
   elsewhere=''
 }

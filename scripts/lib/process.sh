@@ -66,7 +66,9 @@ ports_of() {
   local files=(/proc/net/tcp) pid pids=() inode hex mine
   [[ -r /proc/net/tcp6 ]] && files+=(/proc/net/tcp6)
   members "$1"
-  mine=$(for pid in "${pids[@]}"; do find "/proc/$pid/fd" -maxdepth 1 -lname 'socket:*' -printf '%l\n' 2>/dev/null || :; done)
+  mine=$(for pid in "${pids[@]}"; do
+    find "/proc/$pid/fd" -maxdepth 1 -lname 'socket:*' -printf '%l\n' 2>/dev/null || :
+  done)
   while read -r inode hex; do
     if [[ $mine == *"[$inode]"* ]]; then printf '%d\n' "0x$hex"; fi
   done < <(awk 'FNR > 1 && $4 == "0A" { print $10, substr($2, length($2) - 3) }' "${files[@]}")
@@ -84,7 +86,9 @@ holders() {
 }
 
 # folder_of PID: its working directory.
-folder_of() { { readlink -- "/proc/$1/cwd" || as_root_or_not readlink -- "/proc/$1/cwd" || :; } 2>/dev/null </dev/null; }
+folder_of() {
+  { readlink -- "/proc/$1/cwd" || as_root_or_not readlink -- "/proc/$1/cwd" || :; } 2>/dev/null </dev/null
+}
 
 # service_of PID: the systemd service that runs it and may start it again; the one through which
 # people log in does not.

@@ -18,7 +18,9 @@ write_gate() {
 write_first() {
   local boot proxy
   boot=$(</proc/sys/kernel/random/boot_id)
-  for proxy in /usr/lib/systemd/systemd-socket-proxyd /lib/systemd/systemd-socket-proxyd; do [[ ! -x $proxy ]] || break; done
+  for proxy in /usr/lib/systemd/systemd-socket-proxyd /lib/systemd/systemd-socket-proxyd; do
+    [[ ! -x $proxy ]] || break
+  done
   write "$path/slots/$port.first" 0600 <<SNIPPET
 if { read -r boot until <$path/slots/$port.gate; } 2>/dev/null && [[ \$boot == $boot ]]; then
   exec {wait}<> <(:)
@@ -27,7 +29,8 @@ if { read -r boot until <$path/slots/$port.gate; } 2>/dev/null && [[ \$boot == $
   done
   exec {wait}>&-
 fi
-if { read -r boot to <$path/slots/$port.relay; } 2>/dev/null && [[ \$boot == $boot ]]; then exec $proxy "127.0.0.1:\$to"; fi
+if { read -r boot to <$path/slots/$port.relay; } 2>/dev/null && [[ \$boot == $boot ]]; then \
+exec $proxy "127.0.0.1:\$to"; fi
 SNIPPET
 }
 
@@ -61,7 +64,8 @@ hold() {
   local owner socket_name
   if ! socket_listens "$port"; then
     listener "$port"
-    if [[ $owner == ours || $owner == held ]]; then # a step was cut off between the end of the socket and that of what had it
+    # A step was cut off between the end of the socket and that of what had it.
+    if [[ $owner == ours || $owner == held ]]; then
       unit stop "$port"
       listener "$port"
     fi

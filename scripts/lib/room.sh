@@ -12,7 +12,8 @@ clear_out() {
   for id in "$path"/releases/*/; do
     id=${id%/} id=${id##*/}
     # Only names of our making.
-    [[ $id =~ ^[0-9]{8}T[0-9]{6}Z-[0-9a-f]{7}(\.partial)?$ && $stay != *" $id "* && ! -L $path/releases/$id ]] || continue
+    [[ $id =~ ^[0-9]{8}T[0-9]{6}Z-[0-9a-f]{7}(\.partial)?$ && $stay != *" $id "* && ! -L $path/releases/$id ]] \
+      || continue
     # Under another name first: a half-deleted release must not look complete. Something by that
     # name may be there that can't be deleted.
     if [[ $id != *.partial ]]; then
@@ -121,7 +122,10 @@ staying() {
     esac
   done
   for file in "$path"/releases/*/.deploy-action/live; do
-    if [[ ! -e ${file%live}complete ]] || { ! first_line "$file" && [[ -s $file ]]; } || [[ ! $line =~ ^[0-9]{0,14}$ ]]; then continue; fi
+    if [[ ! -e ${file%live}complete ]] || { ! first_line "$file" && [[ -s $file ]]; } \
+      || [[ ! $line =~ ^[0-9]{0,14}$ ]]; then
+      continue
+    fi
     file=${file%/.deploy-action/live}
     served[10#0$line * 1000 + ${#served[@]}]=${file##*/}
   done
@@ -150,6 +154,8 @@ assets() {
   needed=" ${needed//$'\n'/ } "
   for asset in "$path"/assets/*/; do
     asset=${asset%/} asset=${asset##*/}
-    if [[ $asset =~ ^[0-9a-f]{32,64}(-[0-9]+)?$ ]] && [[ $needed != *" $asset "* ]]; then delete "$path/assets/$asset"; fi
+    if [[ $asset =~ ^[0-9a-f]{32,64}(-[0-9]+)?$ ]] && [[ $needed != *" $asset "* ]]; then
+      delete "$path/assets/$asset"
+    fi
   done
 }

@@ -50,7 +50,9 @@ nginx_titles() {
   masters_seen=$all
   if [[ -z $all && -r $rules_copy ]]; then
     while IFS= read -r line; do
-      if [[ $line =~ ^[^\ ]+\ ALL=\(root\)\ NOPASSWD:\ ([^\ ]*/nginx\ .*)-t$ ]]; then titles+=("0 ${BASH_REMATCH[1]}"); fi
+      if [[ $line =~ ^[^\ ]+\ ALL=\(root\)\ NOPASSWD:\ ([^\ ]*/nginx\ .*)-t$ ]]; then
+        titles+=("0 ${BASH_REMATCH[1]}")
+      fi
     done <"$rules_copy"
     return
   fi

@@ -41,6 +41,7 @@ or its file system takes no swap file, and give it more memory instead"
 # swap file has no holes.
 fill() {
   as_root touch -- "$1" && as_root chmod 0600 -- "$1" \
-    && { as_root fallocate -l "${swap}M" -- "$1" || as_root dd if=/dev/zero of="$1" bs=1M count="$swap" status=none; } 2>/dev/null \
+    && { as_root fallocate -l "${swap}M" -- "$1" \
+      || as_root dd if=/dev/zero of="$1" bs=1M count="$swap" status=none; } 2>/dev/null \
     && as_root mkswap -- "$1" </dev/null
 }

@@ -21,6 +21,15 @@ write_process() {
   as_root systemctl daemon-reload
 }
 
+# units_todo: adds to todo what of the slots' units is to be written: file, socket and process.
+units_todo() {
+  if [[ ! -e $file || $(<"$file") != "$template" ]]; then todo+=("$file"); fi
+  if [[ ! -e $socket || $(<"$socket") != "$socket_template" ]]; then todo+=("$socket"); fi
+  if [[ -n $process_template ]] && { [[ ! -e $process || $(<"$process") != "$process_template" ]]; }; then
+    todo+=("$process")
+  fi
+}
+
 # timer_unit TIMER TIMES: sets file and text.
 timer_unit() {
   file=/etc/systemd/system/$app.job.$1.timer
@@ -44,7 +53,8 @@ jobs_todo() {
   while read -r timer times && [[ -n $timer ]]; do
     timer_unit "$timer" "$times"
     if [[ -e $file ]] && ! written_by_us "$file"; then
-      die "$EX_CHECK" "the host already has a unit ${file##*/} that this action did not write; choose another name with the input app"
+      die "$EX_CHECK" "the host already has a unit ${file##*/} that this action did not write;" \
+        "choose another name with the input app"
     fi
     if [[ ! -e $file || $(<"$file") != "$text" ]]; then todo+=("$file"); fi
   done <<<"$job_timers"

@@ -20,8 +20,8 @@ venv() {
     oom_kills
     before=$kills
     nice -n 10 python3 -m venv -- "$dir" >&2 || die "$EX_BUILD" "python3 -m venv failed"
-    if ! nice -n 10 "$dir/bin/python" -m pip install --no-input --disable-pip-version-check --no-color --no-cache-dir --progress-bar off \
-      -r requirements.txt >&2; then
+    if ! nice -n 10 "$dir/bin/python" -m pip install --no-input --disable-pip-version-check --no-color \
+      --no-cache-dir --progress-bar off -r requirements.txt >&2; then
       if starved "$before"; then die "$EX_MEMORY" "the host ran out of memory, and the kernel ended pip: \
 $(memory_words)"; fi
       die "$EX_BUILD" "pip could not install requirements.txt"

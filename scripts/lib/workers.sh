@@ -56,7 +56,8 @@ look_at_workers() {
     unit_of "$port-$name"
     units+=("$unit_name")
   done
-  exec {shown}< <(systemctl show -p ActiveState -p SubState -p NRestarts -p ExecMainCode -p ExecMainStatus -p Result -- "${units[@]}" </dev/null)
+  exec {shown}< <(systemctl show -p ActiveState -p SubState -p NRestarts -p ExecMainCode -p ExecMainStatus -p Result \
+    -- "${units[@]}" </dev/null)
   for name in "$@"; do
     state='' sub='' restarts=0 code='' status='' result=''
     while IFS='=' read -r key value && [[ -n $key ]]; do
@@ -98,7 +99,8 @@ begin_workers() {
     unit_of "$port-$name"
     if ! systemctl is-active -q -- "$unit_name" </dev/null; then
       utc_now
-      { printf '=== %s start of %s of %s on port %s\n' "$utc" "$name" "$release" "$port" >>"$log"; } || [[ $undo == yes ]]
+      { printf '=== %s start of %s of %s on port %s\n' "$utc" "$name" "$release" "$port" >>"$log"; } \
+        || [[ $undo == yes ]]
       unit reset-failed "$port-$name" 2>/dev/null || : # it counts from 0 how often it was started again
       offsets[$name]=$(stat -c %s "$log" 2>/dev/null) || offsets[$name]=0
       unit restart "$port-$name" || : # a look tells what became of it
