@@ -457,8 +457,8 @@ func TestThePostStepThatCanWriteNothingDown(t *testing.T) {
 	fleet := newFleet(t, 1)
 	fleet[0].faults[scripts.Record] = fault{kind: "error", code: scripts.ExitDisk, words: "the disk is full"}
 	log, summary, err := fleet.tidy(t, fleet.dial)
-	const says = "Could not record::what serves was put right; record is left to the next deployment: record: the disk is " +
-		"full"
+	const says = "Could not record::what serves was put right; record is left to the next deployment: record: " +
+		"the disk is full"
 	if err != nil || !strings.Contains(log, says) || !strings.Contains(summary, "its post step has tidied up.") {
 		t.Errorf("%v\n%s\n%s", err, summary, log)
 	}

@@ -157,6 +157,7 @@ func (f *fakeInstances) words() int {
 
 // heard has a verb take until hooks have heard so many words.
 func (f *fakeInstances) heard(t *testing.T, at scripts.Verb, words int) func(scripts.Verb, scripts.Values) {
+	t.Helper()
 	return func(verb scripts.Verb, _ scripts.Values) {
 		for deadline := time.Now().Add(time.Minute); verb == at && f.words() < words; {
 			if time.Now().After(deadline) {
