@@ -152,6 +152,24 @@ func TestAReleaseHasTheIDThatOtherHostsHaveItUnder(t *testing.T) {
 	}
 }
 
+// A host that goes down while git is at work leaves its locks behind.
+func TestWhatGitHeldWhenTheHostWentDown(t *testing.T) {
+	url, commits := origin(t, "")
+	path := t.TempDir()
+	if commit, said := fetchTo(t, path, url, Values{"ref": commits[0]}); commit != commits[0] {
+		t.Fatal(said)
+	}
+	next := "refs/deploy/" + commits[1] + ".lock"
+	for _, name := range []string{"shallow.lock", "deploy.index.lock", "packed-refs.lock", "config.lock", next} {
+		if err := os.WriteFile(filepath.Join(path, "repo.git", name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if commit, said := fetchTo(t, path, url, Values{"ref": commits[1]}); commit != commits[1] {
+		t.Errorf("%q: %s", commit, said)
+	}
+}
+
 // After workflow_run GitHub tells the name of a branch, which may be that of a tag.
 func TestTheCommitOfAnotherWorkflowIsOnItsBranch(t *testing.T) {
 	url, commits := origin(t, "git tag main $evil")

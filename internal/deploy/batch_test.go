@@ -435,8 +435,26 @@ func TestThePostStepDoesNotWaitForOneHostAlone(t *testing.T) {
 	fleet[1].faults[scripts.Drain] = fault{kind: "hang"}
 	log, summary, err := fleet.tidy(t, fleet.dial)
 	if err != nil || !strings.Contains(summary, "its post step has tidied up 1 of 2 hosts.") ||
-		!strings.Contains(log, "title=Left to the next deployment::web-2: clear: ") {
+		!strings.Contains(log, "title=Left to the next deployment::web-2: clear: ") || len(fleet[1].recorded) != 1 {
 		t.Errorf("%v\n%s\n%s", err, summary, log)
+	}
+}
+
+// A drain that outlasts the post step makes no failure of a deployment that went well.
+func TestThePostStepThatIsThroughBeforeADrainIs(t *testing.T) {
+	fleet := newFleet(t, 1)
+	f := fleet[0] // as a run leaves it that was killed while the old version was drained
+	f.flag, f.running["8081"], f.proved["8081"], f.releases["8081"] = "8081", true, true, "20261123T000000Z-bbbbbbb"
+	f.faults[scripts.Drain] = fault{kind: "hang"}
+	in := fleet.inputs()
+	in.Operation, in.Timeout, in.DrainTimeout = inputs.Tidy, time.Second, time.Hour
+	var out bytes.Buffer
+	saved := map[string]string{StateRelease: "20261123T000000Z-bbbbbbb", fmt.Sprint(StatePort, 0): "8081"}
+	err := New(in, report.New(&out, func(string) string { return "" }), fleet.dial, nil, time.Now()).
+		Tidy(t.Context(), func(name string) string { return saved[name] })
+	if err != nil || len(f.recorded) != 1 || !strings.Contains(f.recorded[0], `"outcome":"deployed"`) ||
+		!strings.Contains(out.String(), "Could not clear::what serves was put right; clear is left to the next deployment") {
+		t.Errorf("%v, recorded %v\n%s", err, f.recorded, out.String())
 	}
 }
 

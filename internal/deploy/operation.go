@@ -65,11 +65,12 @@ func commandSteps(d *Deployment, deployment []step) []step {
 
 func tidySteps(d *Deployment, deployment []step) []step {
 	steps := slices.Concat(
-		only(deployment, "connect", "lock", "detect", "heal", "settle", "clear"),
+		only(deployment, "connect", "lock", "detect", "heal", "settle"),
 		[]step{d.asking()},
 		retire.of([]step{
 			{name: "record", title: "Recording what became of the deployment", each: d.recordCutOff, within: brief},
 		}),
+		retire.of(only(deployment, "clear")), // which may last: what came of the run is written down by then
 		only(deployment, "unlock"),
 	)
 	for i, s := range steps {

@@ -45,10 +45,10 @@ func jobNames(timers string) string {
 }
 
 // carries tells whether the host is the one that starts the jobs: the first that takes part. The
-// post step, which may not get to all, leaves that as it is.
+// post step, which may not get to all of several, leaves that as it is.
 func (d *Deployment) carries(h *target) bool {
 	if d.in.Operation == inputs.Tidy {
-		return h.schedule != ""
+		return h.schedule != "" || len(d.in.Hosts) == 1
 	}
 	return len(d.hosts) < 2 || h == d.staying()[0]
 }

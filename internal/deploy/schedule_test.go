@@ -84,7 +84,7 @@ func TestTimersAreTakenBack(t *testing.T) {
 // step where the host had any.
 func TestTimersOfACutOffRunAreSettled(t *testing.T) {
 	for left, tidied := range map[string]string{
-		"nightly.aaaaaaaa changing": oldTimers, newTimers + " changing": oldTimers, newTimers: oldTimers, "": "",
+		"nightly.aaaaaaaa changing": oldTimers, newTimers + " changing": oldTimers, newTimers: oldTimers, "": oldTimers,
 	} {
 		for _, operation := range []inputs.Operation{inputs.Tidy, inputs.Setup} {
 			f, in := scheduledHost(t), withJobs()

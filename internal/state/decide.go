@@ -70,6 +70,9 @@ func Decide(f *Facts, include string) (Position, error) {
 	switch active {
 	case -1:
 		p.Idle = f.Slots[0]
+		if p.Idle.Listen == none && f.Slots[1].Listen == Ours { // left of an application that was half removed
+			p.Idle = f.Slots[1]
+		}
 	default:
 		p.Active, p.Idle = &f.Slots[active], f.Slots[1-active]
 		if p.Active.Listen != Ours {

@@ -27,10 +27,22 @@ func TestDecide(t *testing.T) {
 		name   string
 		facts  Facts
 		active uint16 // 0: none
+		idle   uint16 // 0: that does not matter
 		heal   *Heal
 		want   string // an error or a note
 	}{
-		{name: "a bare host", facts: Facts{Slots: [2]Slot{idle(8080, false), idle(8081, false)}, Include: absent}},
+		{
+			name:  "a bare host",
+			facts: Facts{Slots: [2]Slot{idle(8080, false), idle(8081, false)}, Include: absent}, idle: 8080,
+		},
+		{
+			name:  "half removed, which ran on the first port",
+			facts: Facts{Slots: [2]Slot{live(8080, false), idle(8081, false)}, Include: absent}, idle: 8080,
+		},
+		{
+			name:  "half removed, which ran on the second port",
+			facts: Facts{Slots: [2]Slot{idle(8080, false), live(8081, false)}, Include: absent}, idle: 8081,
+		},
 		{
 			name:   "first slot active",
 			facts:  Facts{Slots: [2]Slot{live(8080, true), idle(8081, false)}, Include: Ours, Routed: 8080},
@@ -232,6 +244,9 @@ func TestDecide(t *testing.T) {
 				if p.Idle.Port == got {
 					t.Errorf("idle and active are both %d", got)
 				}
+			}
+			if tt.idle != 0 && p.Idle.Port != tt.idle {
+				t.Errorf("idle = %d, want %d", p.Idle.Port, tt.idle)
 			}
 			if got != tt.active {
 				t.Errorf("active = %d, want %d", got, tt.active)

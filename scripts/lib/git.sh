@@ -32,7 +32,13 @@ online() {
 # server_of URL: scheme, host and port.
 server_of() { [[ $1 =~ ^(https?://[^/@]+)/ ]] && printf '%s' "${BASH_REMATCH[1]}"; }
 
+# ready: has a mirror. What git holds back others by nobody needs any more who had it when the host
+# went down.
 ready() {
+  local left
+  for left in "$mirror"/*.lock "$mirror"/refs/deploy/*.lock; do
+    if [[ -e $left ]]; then rm -f -- "$left"; fi
+  done
   if [[ ! -e $mirror/HEAD ]]; then
     rm -rf -- "$mirror" "$mirror.partial"
     mkdir -p -- "${mirror%/*}"
