@@ -185,6 +185,25 @@ func TestOneVersionAtATimeIsAsGood(t *testing.T) {
 	w.Serves(w.Deploy(w.Commit(nil), inPlace(nil)).Outputs["release"])
 }
 
+// Where the old version is not healthy any more either, as when what both need is down, it does not keep
+// out what may be the remedy.
+func TestTheRemedyIsNotKeptOut(t *testing.T) {
+	w := world.New(t, lab.HostOptions{})
+	with := inPlace(map[string]string{"health-timeout": "5s"})
+	good := w.Deploy(w.Commit(map[string]string{"BROKEN": "bad-when=/home/ubuntu/bad"}), with).Outputs["release"]
+	w.Exec("touch /home/ubuntu/bad")
+	for range 2 {
+		bad := w.Run(w.Job(w.Commit(map[string]string{"BROKEN": "exit-at-boot"}), with))
+		world.Failed(t, bad, "failed", "replace: the application exited with status 3 before it was healthy")
+	}
+	next := w.Deploy(w.Commit(nil), with)
+	world.Says(t, next, good+" was started again, on port 808", "the run goes on")
+	w.Serves(next.Outputs["release"])
+	if out := w.Exec("systemctl list-units --plain --no-legend 'shop@*.service' | wc -l"); strings.TrimSpace(out) != "1" {
+		t.Errorf("%s versions run", out)
+	}
+}
+
 // The runner dies while visitors wait: the host ends what was begun, and the next run goes on from
 // there.
 func TestARunnerThatDiesDuringAReplacement(t *testing.T) {

@@ -5,7 +5,8 @@
 # Values: app, path, lock_token, port (of the socket), from (the port that served before), back (its
 #         release), drain_timeout and stop_timeout (seconds), verify_host, health_path,
 #         health_status, health_body, health_host, health_timeout (seconds)
-# Prints: serves (the port on which it does), and what start.sh and health.sh print
+# Prints: started (the port at which it was, where it did not run), serves (that on which it does), and
+#         what start.sh and health.sh print
 # Exits:  as start.sh and health.sh
 
 main() {

@@ -278,6 +278,11 @@ func (s *fakeShell) run(ctx context.Context, verb scripts.Verb, v scripts.Values
 				f.replaced(v["from"], v["port"], v["release"])
 				_, _ = fmt.Fprintf(results, "%s\n%s", scripts.Begin, f.resumed(v["from"], v["port"], v["back"]))
 			}
+			if verb == scripts.Resume && bad.code == scripts.ExitUnhealthy { // where it was started
+				f.resumed(v["from"], v["port"], v["back"])
+				f.proved[v["port"]] = false
+				_, _ = fmt.Fprintf(results, "%s\nstarted=%s\n", scripts.Begin, v["port"])
+			}
 			if verb == scripts.Run {
 				_, _ = fmt.Fprintf(results, "%s\nstatus=7\nrun_ms=5\n", scripts.Begin)
 			}
@@ -624,7 +629,7 @@ func (f *fakeHost) detection() string {
 			fmt.Fprintf(&b, "who_%[1]s=pid 812, user ubuntu, command uvicorn\nholders_%[1]s=812:4711\n"+
 				"folder_%[1]s=/home/ubuntu/AI-Server\nclone_%[1]s=/home/ubuntu/AI-Server\nhead_%[1]s=%[2]s\n"+
 				"unit_%[1]s=\napp_%[1]s=\n", port, oldCommit)
-		} else if f.running[port] || f.flag == port {
+		} else if f.running[port] || f.flag == port || f.sockets["8080"] || f.sockets["8081"] {
 			release = cmp.Or(f.releases[port], "20261122T000000Z-aaaaaaa")
 			fmt.Fprintf(&b, "commit_%s=%s\nrecipe_%s=%s\n", port, cmp.Or(f.commit, oldCommit), port, activeRecipe)
 		}

@@ -88,3 +88,33 @@ func TestOneVersionAtATimeIsRefused(t *testing.T) {
 		t.Errorf("Run: %v\n%s", err, log)
 	}
 }
+
+// An old version that is started again, and is not healthy by what this run asks, does not keep out the
+// release that may be the remedy.
+func TestADeploymentGoesOnWhereTheOldVersionIsUnwell(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		fault fault
+		fails bool
+	}{
+		{"unhealthy", fault{kind: "error", code: scripts.ExitUnhealthy, words: "answered 404"}, false},
+		{"not started at all", fault{kind: "error", code: scripts.ExitStart, words: "no such release"}, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := newFakeHost(t)
+			delete(f.running, "8080") // as a run leaves it whose release and whose old version were bad
+			f.releases["8080"], f.proved["8080"], f.sockets["8081"] = "20261122T000000Z-aaaaaaa", true, true
+			f.flag, f.running["8081"], f.releases["8081"] = "8081", true, "20261122T000000Z-ccccccc"
+			f.faults[scripts.Resume] = tt.fault
+			_, log, err := deployTo(t, f, inPlace())
+			if (err != nil) != tt.fails || f.ran("replace") == tt.fails {
+				t.Fatalf("Run: %v, calls %v\n%s", err, f.calls, log)
+			}
+			const says = "20261122T000000Z-aaaaaaa was started again, on port 8081, and is not healthy by what this run asks: " +
+				"answered 404; the run goes on"
+			if !tt.fails && (!strings.Contains(log, says) || f.flag != "8080" || f.running["8081"]) {
+				t.Errorf("flag %s, running %v, want %q in\n%s", f.flag, f.running, says, log)
+			}
+		})
+	}
+}

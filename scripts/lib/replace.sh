@@ -80,7 +80,8 @@ hold() {
   launch "$port" "$1" "${2-}"
 }
 
-# resume: what served before does so again, and answers whoever waits. Prints serves (its port).
+# resume: what served before does so again, and answers whoever waits. Prints started (the port at which
+# that was begun) and serves (the same, once it does).
 resume() {
   local pid='' start='' starttime='' log_offset='' owner late=$from
   let_end "$from"
@@ -89,6 +90,7 @@ resume() {
     go_home
   elif [[ -e $path/releases/$back/.deploy-action/socket ]]; then
     if answers; then change_sides; else stay; fi
+    result started "$port"
     wait_healthy
     protect "$port"
     result serves "$port"
@@ -168,6 +170,7 @@ stay() {
 # start_again: of the slot whose port it is.
 start_again() {
   launch "$port" "$back"
+  result started "$port"
   wait_healthy
 }
 
