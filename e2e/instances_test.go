@@ -190,15 +190,16 @@ func TestAGroupThatChangesDuringADeployment(t *testing.T) {
 	w.role(w.ofPage("", "autoscaling:DescribeLifecycleHooks", "instances", "launch-hook"))
 	held := w.Run(w.found(sha, with))
 	fleet{w.World, ends}.ended(held, "deployed")
-	world.Says(t, held, denied+"DescribeLifecycleHooks: put {",
+	world.Says(t, held, "that of the group web can't be told that a run is at work on "+ids[0], denied+
+		"DescribeLifecycleHooks: put {",
 		ids[0]+" stays out of service until the hook's time is over")
 	w.role(w.ofPage("", "autoscaling:RecordLifecycleActionHeartbeat autoscaling:CompleteLifecycleAction", "instances",
 		"launch-hook"))
 	held = w.Run(w.found(sha, with))
 	fleet{w.World, ends}.ended(held, "unchanged")
 	world.Says(t, held,
-		"deploy-action of the group web can't be told that a run is at work on "+ids[0]+", and does not wait "+
-			"longer than 30s for it: "+denied+"RecordLifecycleActionHeartbeat: put the statement of docs/iam.md",
+		"that of the group web can't be told that a run is at work on "+ids[0]+", and decides when its time is over, "+
+			"be the run through or not: "+denied+"RecordLifecycleActionHeartbeat: put the statement of docs/iam.md",
 		denied+"CompleteLifecycleAction: put the statement of docs/iam.md")
 	if heard := hook.heard(); len(heard) > 0 {
 		t.Errorf("the launch hook has heard %v of a role that may not tell it anything", heard)
