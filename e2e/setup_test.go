@@ -205,11 +205,83 @@ timeout 120 bash -c 'until [ -e /tmp/configuring ]; do sleep 0.05; done'
 kill -KILL $(pgrep -x 'dpkg|ourlib.postinst'); touch /tmp/go-on
 test "$(dpkg-query -W -f='${db:Status-Status}' ourlib)" = half-configured`)
 	result := w.Deploy(w.Commit(nil), map[string]string{"packages": "ourlib unzip"})
-	if !strings.Contains(result.Log(), "installing ourlib unzip") ||
-		!strings.Contains(result.Log(), "dpkg was interrupted") {
+	if !strings.Contains(result.Log(), "not wholly installed, by an apt that was cut off or still runs: ourlib (half-") ||
+		!strings.Contains(result.Log(), "finishing ourlib") || !strings.Contains(result.Log(), "installing unzip") ||
+		strings.Contains(result.Log(), "dpkg was interrupted") {
 		t.Errorf("log:\n%s", result.Log())
 	}
 	w.Exec("command -v unzip && test \"$(dpkg-query -W -f='${db:Status-Status}' ourlib)\" = installed")
+}
+
+// dpkg was killed when nginx had its command already, and not its configuration. The packages are the
+// distribution's own.
+func TestAnNginxWhoseInstallationWasCutOffIsFinished(t *testing.T) {
+	for _, host := range itsHosts(t) {
+		t.Run(host.name, func(t *testing.T) {
+			w := world.New(t, host.options)
+			w.Cold = true
+			const state = "dpkg-query -W -f='${db:Status-Status}' nginx"
+			const purge = `cd /tmp; export DEBIAN_FRONTEND=noninteractive; systemctl stop nginx
+apt-get purge -y --auto-remove nginx nginx-common >/dev/null 2>&1; rm -rf /etc/nginx
+`
+			w.Exec(strip + "\napt-get update >/dev/null 2>&1; cd /tmp && apt-get download nginx nginx-common >/dev/null 2>&1")
+			for _, tt := range []struct {
+				name, leave, said string
+				complete          bool // is its configuration
+			}{
+				{
+					"half-configured", `dpkg -i nginx-common_*.deb >/dev/null 2>&1; dpkg-deb -R nginx_*.deb slow
+printf '#!/bin/sh\ntouch /tmp/configuring; until [ -e /tmp/go-on ]; do sleep 0.1; done\n' >slow/DEBIAN/postinst
+dpkg-deb -b slow slow.deb >/dev/null; setsid dpkg -i slow.deb >/dev/null 2>&1 </dev/null &
+timeout 120 bash -c 'until [ -e /tmp/configuring ]; do sleep 0.05; done'
+kill -KILL $(pgrep -x 'dpkg|nginx.postinst'); touch /tmp/go-on; rm -rf /tmp/slow*`, "nginx (half-configured)", true,
+				},
+				{
+					"what it needs has not come", "dpkg --unpack nginx_*.deb >/dev/null 2>&1", "nginx (unpacked)", false,
+				},
+				{
+					"half-installed", `dpkg --unpack nginx_*.deb nginx-common_*.deb >/dev/null 2>&1
+sed -i '/^Package: nginx$/,/^$/s/^Status: .*/Status: install reinstreq half-installed/' /var/lib/dpkg/status`,
+					"nginx (half-installed), nginx-common (unpacked)", false,
+				},
+				{
+					"unpacked", "dpkg --unpack nginx_*.deb nginx-common_*.deb >/dev/null 2>&1",
+					"nginx (unpacked), nginx-common (unpacked)", false,
+				},
+			} {
+				w.Exec(purge + tt.leave + "\ncommand -v nginx")
+				before := w.Exec("dpkg-query -W -f='${Package} ${Status}\n'; find /etc/nginx | sort")
+				if !tt.complete {
+					never := w.Run(w.Job(w.Commit(nil), map[string]string{"operation": "setup", "setup": "never"}))
+					world.Failed(t, never, "failed", "nginx is not wholly installed, by an apt that was cut off or still "+
+						"runs: "+tt.said+"; finish it on the host: sudo dpkg --configure -a && sudo apt-get install nginx")
+				}
+				for _, with := range []map[string]string{{"operation": "check"}, {"dry-run": "true"}} {
+					looked := w.Run(w.Job(w.Commit(nil), with))
+					if looked.ExitCode != 0 || looked.Outputs["outcome"] != "unchanged" ||
+						!strings.Contains(looked.Log(), "not wholly installed, by an apt that was cut off or still runs: "+tt.said) ||
+						!strings.Contains(looked.Log(), "; the next deployment installs ") {
+						t.Errorf("%s, %v: outputs %v\n%s", tt.name, with, looked.Outputs, looked.Log())
+					}
+				}
+				if after := w.Exec("dpkg-query -W -f='${Package} ${Status}\n'; find /etc/nginx | sort"); after != before {
+					t.Errorf("%s: before a look\n%s\nafter\n%s", tt.name, before, after)
+				}
+				result := w.Run(w.Job(w.Commit(nil), map[string]string{"operation": "setup"}))
+				if result.ExitCode != 0 || !strings.Contains(result.Log(), "finishing nginx") ||
+					w.Exec(state) != "installed" {
+					t.Errorf("%s: outputs %v\n%s", tt.name, result.Outputs, result.Log())
+				}
+				w.Exec("nginx -t && systemctl is-active -q nginx")
+			}
+			w.Exec(purge + "dpkg --unpack nginx_*.deb nginx-common_*.deb >/dev/null 2>&1")
+			w.Serves(w.Deploy(w.Commit(nil), nil).Outputs["release"])
+			again := w.Deploy(w.Commit(nil), nil)
+			if strings.Contains(again.Log(), "not wholly installed") || strings.Contains(again.Log(), "installing") {
+				t.Errorf("there is something left:\n%s", again.Log())
+			}
+		})
+	}
 }
 
 func TestAMirrorOutOfReachIsSaidInAptsWords(t *testing.T) {

@@ -40,7 +40,11 @@ main() {
   for name in $coming; do
     # What the lists lack may come with the next ones, which are fetched before anything is
     # installed.
-    if [[ $may_install == later ]] || apt_knows "$name"; then known+=("$name"); else not_in_lists "$name"; fi
+    if [[ $may_install == later || " ${halfway[*]} " == *" $name "* ]] || apt_knows "$name"; then
+      known+=("$name")
+    else
+      not_in_lists "$name"
+    fi
   done
   if ((${#known[@]} > 0)); then
     say "missing, and installed by a deployment: ${known[*]}$(apt_has_lists \

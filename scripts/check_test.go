@@ -20,6 +20,18 @@ sockets() { :; }
 apt-cache() { case ${*: -1} in git | nginx | unzip | bc) echo "Package: ${*: -1}" ;; *) return 100 ;; esac; }
 `
 
+// halfSetUp is a host where all commands are there, and dpkg was killed before it had set them all up.
+const halfSetUp = `have() { :; }; packages=; nginx_test() { echo 'open() "nginx.conf" failed'; return 1; }
+nginx_runs() { :; }; find_nginx() { nginx=(nginx) nginx_ignored=; }; look_at_nginx() { :; }; built_in() { built=; }
+dpkg-query() {
+  printf '%s\t%s\t%s,%s\t%s\n' installed libc6 '' '' '' \
+    half-configured nginx '' 'libc6 (>= 2.34), libssl3:any | x' httpd \
+    unpacked libssl3 libc6 '' '' installed git '' 'libc6' '' half-installed foreign '' nginx '' \
+    half-installed mail libc6 '' 'z, mta (= 2)' \
+    config-files gone '' foreign '' triggers-pending curl '' '' ''
+}
+`
+
 // checkOn runs check.sh on the bare host with some things otherwise, and returns its results and
 // words.
 func checkOn(t *testing.T, otherwise string) (results, words string, code int) {
@@ -126,6 +138,42 @@ func TestCheckLeavesToTheDeploymentWhatItInstalls(t *testing.T) {
 			0, nil, "",
 		},
 		{
+			"an nginx that is unpacked, and its dependency", halfSetUp, 0,
+			[]string{"coming=nginx libssl3\n"},
+			"not wholly installed, by an apt that was cut off or still runs: nginx (half-configured), libssl3 (unpacked)\n",
+		},
+		{
+			"the same, and nothing is to be installed", halfSetUp + "setup=never", 1,
+			[]string{
+				"fault_0=nginx is not wholly installed, by an apt that was cut off or still runs: nginx " +
+					"(half-configured), libssl3 (unpacked); " +
+					"finish it on the host: sudo dpkg --configure -a && sudo apt-get install nginx\n",
+			},
+			"not fit",
+		},
+		{
+			"an nginx that serves, though it is not set up", halfSetUp + "setup=never; nginx_test() { :; }", 0,
+			[]string{"coming=\n"},
+			"ok: nginx configuration\n",
+		},
+		{
+			"another's package that is unpacked", halfSetUp + `needs="awk git"; nginx_test() { :; }`, 0,
+			[]string{"coming=\n"},
+			"",
+		},
+		{
+			"nginx of a folder of its own, and a package that is unpacked",
+			halfSetUp + "find_nginx() { nginx=(/srv/nginx/nginx) nginx_ignored=; }", 1,
+			[]string{"coming=\n", "fault_0=nginx refuses its present configuration"},
+			"",
+		},
+		{
+			"a package that is wanted besides, by another's name",
+			halfSetUp + `needs=awk; packages=mta; installed() { :; }; nginx_test() { :; }`, 0,
+			[]string{"coming=mail\n"},
+			"not wholly installed, by an apt that was cut off or still runs: mail (half-installed)\n",
+		},
+		{
 			"another system", "have() { case $1 in git | nginx | apt* | dpkg*) return 1 ;; esac; }", 3,
 			[]string{"fault_0=git is not installed\n", "fault_2=package unzip can't be looked up"},
 			"not fit",
@@ -158,5 +206,58 @@ func TestAptIsGivenNoTerminal(t *testing.T) {
 			"APT::Cmd::Pattern-Only=true " + command + "\n"; !strings.Contains(words, want) {
 			t.Errorf("the words lack %q:\n%s", want, words)
 		}
+	}
+}
+
+// What an installation that was cut off has left is set up first, without asking anybody; apt is
+// asked only for what is not whole after that, and once where the host may do as it is.
+func TestAnInstallationThatWasCutOffIsFinishedFirst(t *testing.T) {
+	const apt = `may_install=yes; versions() { :; }; pause() { :; }
+apt() {
+  local all=$*
+  case $all in
+    dpkg*) echo "$1: ${all#* }"; done=$((${done-0} + 1)) ;;
+    *update) echo 'apt: update' ;;
+    *) echo "apt: ${all#*Pattern-Only=true }" ;;
+  esac >&2
+  [[ $all != *"${refused-nothing}"* ]]
+}
+`
+	const setUp = "dpkg: --force-confold --configure -a\n"
+	for _, tt := range []struct{ name, otherwise, words string }{
+		{
+			"dpkg gets through",
+			`packages=; dpkg-query() { [[ -v done ]] || printf 'unpacked\tnginx\t,\t\n'; }`,
+			"finishing nginx\n" + setUp,
+		},
+		{
+			"dpkg does not",
+			"refused=configure",
+			"finishing nginx libssl3\n" + setUp + "installing nginx libssl3\napt: update\n" +
+				"apt: install --yes --no-install-recommends -- nginx libssl3\n",
+		},
+		{
+			"neither does apt",
+			`refused=-`,
+			"finishing nginx libssl3\n" + setUp + "installing nginx libssl3\napt: update\n" +
+				"apt: install --yes --no-install-recommends -- nginx libssl3\napt did not get through (try 1 of 1)\n" + setUp +
+				"apt: -o Dpkg::Options::=--force-confold install --yes --no-install-recommends --fix-broken --no-remove\n",
+		},
+		{
+			"one is not even unpacked",
+			`packages=; dpkg-query() { printf 'half-installed\tnginx\t,\t\n'; }`,
+			"finishing nginx\n" + setUp + "installing nginx\napt: update\n" +
+				"apt: install --yes --no-install-recommends --reinstall -- nginx\n" +
+				"apt: install --yes --no-install-recommends -- nginx\n",
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, words, _ := checkOn(t, halfSetUp+apt+tt.otherwise)
+			_, words, _ = strings.Cut(words, "still runs: ")
+			_, words, _ = strings.Cut(words, "\n")
+			if got, _, _ := strings.Cut(words, "ok: "); got != tt.words {
+				t.Errorf("words:\n%s\nwant:\n%s", got, tt.words)
+			}
+		})
 	}
 }

@@ -158,10 +158,17 @@ this host is answered there, and not by $app") ;;
 }
 
 # judge_running: adds to faults that nginx does not take its present configuration, or does not run.
+# One whose installation was cut off has no whole configuration before that has been finished.
 judge_running() {
   local out
+  if [[ ! -v nginx_halfway ]]; then find_halfway; fi
+  if [[ -n $nginx_halfway && -n $coming ]]; then return; fi
   if out=$(nginx_test 2>&1); then
     ok "nginx configuration"
+  elif [[ -n $nginx_halfway ]]; then
+    faults+=("nginx is not wholly installed, by an apt that was cut off or still runs: $nginx_halfway; finish it \
+on the host: sudo dpkg --configure -a && sudo apt-get install nginx${refusal:+ (apt says: $refusal)}")
+    return
   else
     faults+=("nginx refuses its present configuration, so it could not be changed safely: \
 $(tail -n 2 <<<"$out" | tr '\n' ' ')")

@@ -56,6 +56,83 @@ lacking() {
   done
 }
 
+# find_halfway: sets halfway to those of the packages that are wanted, and of what they depend on,
+# whose installation was cut off: dpkg has unpacked them and not set them up. Their commands may be
+# there already. halfway_words says so for people, nginx_halfway those that nginx needs; torn are
+# those that are not even unpacked. One look at all packages is as cheap as at one.
+find_halfway() {
+  local cmd name state of wants='' family=no
+  halfway=() torn=() halfway_words='' nginx_halfway=''
+  have dpkg-query && have awk || return 0
+  for cmd in $needs; do
+    if [[ $cmd != nginx ]]; then wants+="$(package_of "$cmd") "; fi
+  done
+  # One that was built by hand does not come from the package of that name.
+  if [[ " $needs " == *' nginx '* ]]; then
+    find_nginx
+    if [[ ${nginx[0]} == nginx && $(type -P nginx) != @(/usr/local|/opt)/* ]]; then family=yes; fi
+  fi
+  while read -r name state of; do
+    halfway+=("$name")
+    if [[ $state == half-installed ]]; then torn+=("$name"); fi
+    halfway_words+="${halfway_words:+, }$name ($state)"
+    if [[ $of == nginx ]]; then nginx_halfway+="${nginx_halfway:+, }$name ($state)"; fi
+  done < <(dpkg-query -W -f='${db:Status-Status}\t${Package}\t${Pre-Depends},${Depends}\t${Provides}\n' 2>/dev/null \
+    </dev/null | cut_off "$family" "$wants $packages" || :)
+}
+
+# cut_off NGINX WANTS: those of the packages on standard input, in dpkg's order, that are not set up,
+# with their state, and whether nginx needs them (yes: it is a package) or others.
+cut_off() {
+  awk -F '\t' -v family="$1" -v wants="$2" '
+    function reach(of,  i, n, parts, name) {
+      while (count > 0) {
+        name = todo[count--]
+        if (name in reached) continue
+        reached[name] = of
+        n = split(needs[name], parts, /[,|]/)
+        for (i = 1; i <= n; i++) {
+          sub(/^ +/, "", parts[i])
+          sub(/[ (:].*$/, "", parts[i])
+          if (parts[i] != "") todo[++count] = parts[i]
+        }
+        for (i = split(givers[name], parts, " "); i > 0; i--) todo[++count] = parts[i]
+      }
+    }
+    {
+      needs[$2] = $3
+      n = split($4, parts, ",")
+      for (i = 1; i <= n; i++) {
+        sub(/^ +/, "", parts[i])
+        sub(/[ (].*$/, "", parts[i])
+        givers[parts[i]] = givers[parts[i]] " " $2
+      }
+    }
+    $1 == "unpacked" || $1 == "half-configured" || $1 == "half-installed" { cut[++cuts] = $2; state[cuts] = $1 }
+    family == "yes" && $2 ~ /^(nginx|nginx-(common|core|full|light|extras|module-.*)|libnginx-mod-.*)$/ {
+      todo[++count] = $2
+    }
+    wants ~ /(^| )python3 / && $2 ~ /^python3\.[0-9]+-venv$/ { wants = wants " " $2 }
+    END {
+      if (cuts == 0) exit
+      reach("nginx")
+      count = split(wants, todo, " ")
+      reach("others")
+      for (i = 1; i <= cuts; i++) if (cut[i] in reached) print cut[i], state[i], reached[cut[i]]
+    }'
+}
+
+# find_lacks: sets lacks to the packages that are wanted and not there, or not wholly.
+find_lacks() {
+  local name
+  lacks=()
+  find_halfway
+  read -ra lacks -d '' < <(lacking) || :
+  for name in "${halfway[@]}"; do
+    if [[ " ${lacks[*]} " != *" $name "* ]]; then lacks+=("$name"); fi
+  done
+}
+
 # present: those of them that are there.
 present() {
   local cmd name
@@ -83,18 +160,22 @@ not_in_lists() {
 run sudo apt-get update")
 }
 
-# install_missing: installs what lacks, and with setup=always brings up to date what is there, where
-# there is apt. Sets brought (the packages that came), refusal (apt's own words, when it did not get
-# through), and coming (what is left to be installed later). What it can't mend is found by the
-# checks that follow.
+# install_missing: installs what lacks, finishes what an installation that was cut off has left, and
+# with setup=always brings up to date what is there, where there is apt. Sets brought (the packages
+# that came), refusal (apt's own words, when it did not get through), and coming (what is left to be
+# installed later). What it can't mend is found by the checks that follow.
 install_missing() {
-  local lacks=() wanted=() before try options=(-o DPkg::Lock::Timeout=120 -o Acquire::Retries=3 -o Dpkg::Use-Pty=0
+  local lacks=() wanted=() concerned before try tries=3
+  local options=(-o DPkg::Lock::Timeout=120 -o Acquire::Retries=3 -o Dpkg::Use-Pty=0
     -o APT::Cmd::Pattern-Only=true) # else what it does not know is a regular expression to it
+  local install=(install --yes --no-install-recommends)
   brought='' refusal='' coming=''
   [[ $setup != never ]] && have apt-get || return 0
-  read -ra lacks -d '' < <(lacking) || :
-  wanted=("${lacks[@]}")
-  if [[ $setup == always && $may_install == yes ]]; then read -ra wanted -d '' < <(lacking && present) || :; fi
+  find_lacks
+  if [[ -n $halfway_words ]]; then
+    say "not wholly installed, by an apt that was cut off or still runs: $halfway_words"
+  fi
+  find_wanted
   ((${#wanted[@]} > 0)) || return 0
   free_root || {
     say "nothing can be installed: $(id -un) can't run all commands as root without a password"
@@ -104,21 +185,35 @@ install_missing() {
     coming=${lacks[*]}
     return
   fi
+  concerned=("${wanted[@]}")
+  before=$(versions "${concerned[@]}")
+  if ((${#halfway[@]} > 0)); then
+    say "finishing ${halfway[*]}"
+    set_up_halfway || :
+    find_lacks
+    find_wanted
+    # Where each command is there, the host may do as it is, as after a package's own script that
+    # fails each time: that is not worth waiting for.
+    if [[ $setup != always && -z $(lacking) ]]; then tries=1; fi
+  fi
   if ((${#lacks[@]} > 0)); then say "installing ${lacks[*]}"; fi
-  before=$(versions "${wanted[@]}")
-  for try in 1 2 3; do
+  for ((try = 1; ${#wanted[@]} > 0 && try <= tries; try++)); do
     refusal=''
     # A lock that somebody holds is waited for. A list of packages that can't be had may not matter;
     # the installation tells. And dpkg is given no terminal, on which it would draw its progress,
-    # for the log a line at a time.
+    # for the log a line at a time. One that is torn is at the newest version for apt, so it is named
+    # apart.
     apt apt-get "${options[@]}" update || :
-    if apt apt-get "${options[@]}" install --yes --no-install-recommends -- "${wanted[@]}"; then
+    if { ((${#torn[@]} == 0)) || apt apt-get "${options[@]}" "${install[@]}" --reinstall -- "${torn[@]}"; } \
+      && apt apt-get "${options[@]}" "${install[@]}" -- "${wanted[@]}"; then
       refusal=''
       break
     fi
-    say "apt did not get through (try $try of 3)"
-    # An installation that was cut off has to be finished first.
-    apt dpkg --configure -a || pause "$((try * 2))"
+    say "apt did not get through (try $try of $tries)"
+    # An installation that was cut off has to be finished first; it may not have come to all that is
+    # needed.
+    set_up_halfway || apt apt-get "${options[@]}" -o Dpkg::Options::=--force-confold "${install[@]}" --fix-broken \
+      --no-remove || pause "$((try * 2))"
   done
   if have nginx && ! nginx_runs; then
     if has_systemd; then
@@ -127,9 +222,22 @@ install_missing() {
       as_root nginx </dev/null >&2 || :
     fi
   fi
-  brought=$(comm -13 <(printf '%s\n' "$before") <(versions "${wanted[@]}") | cut -d ' ' -f 1 | tr '\n' ' ')
+  if ((${#halfway[@]} > 0)); then find_halfway; fi
+  brought=$(comm -13 <(printf '%s\n' "$before") <(versions "${concerned[@]}") | cut -d ' ' -f 1 | tr '\n' ' ')
   brought=${brought% }
 }
+
+# find_wanted: sets wanted to what apt is asked for.
+find_wanted() {
+  wanted=("${lacks[@]}")
+  if [[ $setup == always && $may_install == yes ]]; then
+    read -ra wanted -d '' < <(printf '%s\n' "${lacks[@]}" && present) || :
+  fi
+}
+
+# set_up_halfway: sets up all that dpkg has unpacked. Of a file of configuration that somebody has
+# edited, theirs stays: nobody is there to be asked.
+set_up_halfway() { apt dpkg --force-confold --configure -a; }
 
 # versions PACKAGE...: those that are installed, with their versions.
 versions() {
