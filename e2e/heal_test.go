@@ -5,7 +5,6 @@ import (
 	"testing"
 
 	"github.com/clothesme/deploy-action/e2e/lab"
-	"github.com/clothesme/deploy-action/e2e/load"
 	"github.com/clothesme/deploy-action/e2e/world"
 )
 
@@ -41,8 +40,8 @@ func TestAnUnprovedReleaseIsNotTrusted(t *testing.T) {
 	w.Exec(`touch /home/ubuntu/bad
 timeout 120 bash -c 'while curl -fs http://127.0.0.1/health >/dev/null; do sleep 0.2; done'
 rm /home/ubuntu/bad; cd /var/lib/deploy-action/shop/active
-setsid bash -c 'while [ -e 8081 ]; do sleep 0.02; done
-until [ -e 8081 ]; do sleep 0.02; done; touch /home/ubuntu/bad' >/dev/null 2>&1 </dev/null &`)
+setsid bash -c 'until [ -e /tmp/again ] && [ -e 8081 ]; do sleep 0.02; done; touch /home/ubuntu/bad' >/dev/null 2>&1 </dev/null &`)
+	job.With["before-start"] = "touch /tmp/again" // the flag is back on the old version by then
 	again := w.Run(job)
 	world.Failed(t, again, "restored", "verify: GET /health through nginx", "site: restored",
 		good["release"]+" on port 8080 serves")
@@ -55,7 +54,7 @@ until [ -e 8081 ]; do sleep 0.02; done; touch /home/ubuntu/bad' >/dev/null 2>&1 
 func TestTheVersionThatServesIsKept(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
 	good := w.Deploy(w.Commit(nil), nil).Outputs
-	killAt(w, "Verifying through nginx", w.Job(w.Commit(nil), map[string]string{"watch-for": "20s"}))
+	killAt(w, "Verifying through nginx", w.Job(w.Commit(nil), map[string]string{"watch-for": "2m"}))
 	w.Exec("systemctl stop shop@8081")
 	w.UnderLoad()
 	// It has ended before systemd takes it for started, as on a host where systemd is slow.
@@ -83,7 +82,7 @@ func TestADeadListenerBehindALiveParentIsNoticed(t *testing.T) {
 	must(w.Host.Arm(w.Ctx, lab.Place{Verb: "verify"}))
 	running, err := w.Runner.Start(w.Ctx, w.Job(w.Commit(nil), map[string]string{
 		"watch-for": "20s", "start": "uvicorn controller.main:app --port $PORT & child=$!; until [ -e " +
-			"/home/ubuntu/now ]; do sleep 0.1; done; kill -INT $child; wait",
+			"/home/ubuntu/now ]; do sleep 0.1; done; kill -INT $child; wait; exec sleep infinity",
 		"after-switch": "true",
 	}))
 	must(err)
@@ -124,7 +123,7 @@ func TestAFlagLostDuringADeploymentIsPutBack(t *testing.T) {
 	w.Exec(`setsid bash -c 'until [ -e /tmp/enough ]; do curl -fs -D - -o /dev/null http://127.0.0.1/version | ` +
 		`grep -i ^x-release; sleep 0.1; done' >/tmp/seen 2>&1 </dev/null &`)
 	result := w.Run(w.Job(w.Commit(map[string]string{"BROKEN": "health-500"}), map[string]string{
-		"health-timeout": "15s", "before-start": "rm /var/lib/deploy-action/shop/active/8081",
+		"health-timeout": "30s", "before-start": "rm /var/lib/deploy-action/shop/active/8081",
 	}))
 	world.Failed(t, result, "failed", "health: GET /health on port 8080: answered 500", "site: unchanged",
 		good+" on port 8081 serves")
@@ -303,9 +302,14 @@ func TestTheOldVersionStaysWhileTheNewOneIsDown(t *testing.T) {
 	w.UnderLoad()
 	w.Exec("touch /tmp/go")
 	must(w.Host.WaitHeld(w.Ctx))
+	// What the kernel has accepted for the old one is that one's, though it gets to it later.
+	w.Exec("systemctl kill -s STOP shop@8080; " +
+		"timeout 60 bash -c 'until ss -Htn \"sport = :8080\" | grep -q ESTAB; do sleep 0.05; done'")
 	must(w.Host.Release(w.Ctx)) // it waits ten seconds for the new one
-	must(w.Load.WaitAnswers(w.Ctx, load.KindGet, 10))
+	must(running.WaitLog(w.Ctx, "nothing listens on port 8081 just now; port 8080 stands in"))
 	w.Exec("rm /home/ubuntu/wait")
+	must(running.WaitLog(w.Ctx, "port 8081 is back; port 8080 finishes "))
+	w.Exec("systemctl kill -s CONT shop@8080")
 	result, err := running.Wait()
 	must(err)
 	if result.Outputs["outcome"] != "deployed" || strings.Contains(result.Log(), "Could not stop") {

@@ -49,15 +49,27 @@ $(boxes "$port" | cut -d' ' -f 1,2)"
 # signal_all NAME: to each process pids.
 signal_all() { if ((${#pids[@]} > 0)); then kill "-$1" -- "${pids[@]}" 2>/dev/null || :; fi; }
 
-# served_instead: while the version that took over is down, this one stands in for it.
+# served_instead: while the version that took over is down, this one stands in for it, and may finish
+# what it was given in that time, for ten seconds.
 served_instead() {
+  local bound=() end
   listener "$instead"
+  if [[ $owner == ours ]]; then return; fi
+  say "nothing listens on port $instead just now; port $port stands in"
   while [[ $owner != ours ]] && ! past "$((begin + 10000))"; do
     pause 0.1
     listener "$instead"
   done
   [[ $owner == ours ]] || die "$EX_STOP" "nothing listens on port $instead, to which requests go: the version on port \
 $port is kept, since nginx turns to it"
+  now_ms
+  end=$((ms + 10000))
+  sockets "$port" 01 03
+  if ((${#bound[@]} > 0)); then say "port $instead is back; port $port finishes ${#bound[@]} request(s)"; fi
+  while ((${#bound[@]} > 0)) && ! past "$end"; do
+    pause 0.1
+    sockets "$port" 01 03
+  done
 }
 
 # stop_adopted: one that no longer listens here or works elsewhere now is not what was proved, and
