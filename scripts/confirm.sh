@@ -7,7 +7,7 @@
 # Exits:  EX_UNHEALTHY when neither of several tries got the right answer both ways
 #
 # Unlike a release on probation, one that has served for long is not condemned by a single answer
-# that was late.
+# that was wrong.
 
 main() {
   local end tries=0 owner pid start said='' via=''

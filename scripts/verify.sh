@@ -49,6 +49,10 @@ $(reply)${who:+; it is $who that answers}"
 ask() {
   probes=$((probes + 1))
   must_run
+  if through_nginx; then return; fi
+  # A wrong answer is one; where none came in time, the host may have stood still.
+  if [[ $said == 'answered '* ]]; then return 1; fi
+  must_run
   through_nginx
 }
 

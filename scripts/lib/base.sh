@@ -119,6 +119,19 @@ properties() {
   exec {shown}<&-
 }
 
+# await_end UNIT: sets property to how its main process has ended. Where systemd has started it again
+# by now, which forgets that, its next end is waited for, for some seconds.
+await_end() {
+  local end
+  now_ms
+  end=$((ms + 5000))
+  properties "$1" Result ExecMainCode ExecMainStatus
+  while [[ ${property[ExecMainCode]} == 0 ]] && ! past "$end"; do
+    pause 0.1
+    properties "$1" Result ExecMainCode ExecMainStatus
+  done
+}
+
 # ask_systemd NAMES UNIT...: the same of several: next_unit sets property for each in turn, and shown
 # is to be closed after the last.
 ask_systemd() {

@@ -62,9 +62,12 @@ died() {
   local how=unknown unit_name
   if has_systemd; then
     unit_of "$port"
-    properties "$unit_name" ExecMainCode ExecMainStatus
-    if [[ ${property[ExecMainCode]} == 1 ]]; then how=status; else how=signal; fi
-    how+=" ${property[ExecMainStatus]}"
+    await_end "$unit_name"
+    case ${property[ExecMainCode]} in # of waitid(2): exited; killed, dumped
+      1) how="status ${property[ExecMainStatus]}" ;;
+      [23]) how="signal ${property[ExecMainStatus]}" ;;
+      *) how='a status that nobody knows any more, since systemd has started it again,' ;;
+    esac
   elif [[ -r $path/slots/$port.exit ]]; then
     how="status $(<"$path/slots/$port.exit")"
   fi

@@ -69,6 +69,11 @@ look_at_workers() {
     if [[ $state == active && $sub == running && ($restarts == 0 || $trial == no) ]]; then continue; fi
     down+="${down:+ }$name"
     if [[ -n $how ]]; then continue; fi
+    if [[ $code == 0 ]] && ((restarts > 0)); then
+      unit_of "$port-$name"
+      await_end "$unit_name"
+      code=${property[ExecMainCode]} status=${property[ExecMainStatus]} result=${property[Result]}
+    fi
     if [[ $result == oom-kill ]]; then
       how='the kernel ended it for want of memory'
     elif [[ $code == 1 ]]; then # of waitid(2): exited
