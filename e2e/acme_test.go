@@ -200,7 +200,7 @@ func TestARunnerThatDiesWhileACertificateIsGot(t *testing.T) {
 	if err := running.WaitLog(w.Ctx, "Getting the certificate"); err != nil {
 		t.Fatal(err)
 	}
-	w.Exec("timeout 60 bash -c 'until pgrep -f \"certbot certonly\" >/dev/null; do sleep 0.05; done'")
+	w.Exec("timeout 60 bash -c 'until pgrep -f \"[c]ertbot certonly\" >/dev/null; do sleep 0.05; done'")
 	if err := running.Kill(w.Ctx); err != nil {
 		t.Fatal(err)
 	}

@@ -186,7 +186,7 @@ func (w *awsWorld) goesThroughAnEndpoint(network string, with map[string]string)
 		world.Failed(w.T, w.Run(w.found("main", with)), "failed", "connect: ", "the role must be allowed "+action)
 	}
 	w.role(w.ofPage("", "", needs...))
-	listens, with["connect-timeout"] = false, "1s"
+	listens, with["connect-timeout"] = false, "10s"
 	world.Failed(w.T, w.Run(w.found("main", with)), "failed",
 		"does not get through to "+hidden+":22 (Unable to connect to target)")
 }

@@ -48,7 +48,7 @@ func TestAReleaseInAContainer(t *testing.T) {
 	one()
 
 	bad := w.Run(w.Job(w.Commit(map[string]string{"BROKEN": "health-500"}),
-		merged(with, map[string]string{"health-timeout": "10s"})))
+		merged(with, map[string]string{"health-timeout": "30s"})))
 	world.Failed(t, bad, "failed", "answered 500", "site: unchanged")
 	one()
 	theirs := w.Run(w.Job(w.Commit(nil), merged(with, map[string]string{"start": contained(published, server)})))
@@ -56,7 +56,9 @@ func TestAReleaseInAContainer(t *testing.T) {
 		"--label deploy-action=shop@$PORT", "site: unchanged")
 	// A client that is told to end before it has attached itself leaves its container, and whose
 	// that is nobody can prove.
-	w.Exec("docker ps --quiet --filter publish=" + second.Outputs["previous-port"] + " | xargs -r docker stop")
+	port := second.Outputs["previous-port"]
+	w.Exec("docker ps --all --quiet --filter publish=" + port + " | xargs -r docker rm --force; " +
+		"timeout 60 bash -c 'while [[ -n $(ss -Hltn \"sport = :" + port + "\") ]]; do sleep 0.1; done'")
 
 	// The client of the old version is gone, as after a crash, and its container serves on.
 	w.Exec(`pid=$(systemctl show -p MainPID --value shop@` + second.Outputs["active-port"] + `); kill -KILL "$pid"`)

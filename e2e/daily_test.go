@@ -116,7 +116,7 @@ echo "$(date -d '-5 minutes' '+%F %T') second 503"; echo "  its own trace"; } >>
 		{"a text is no expression", map[string]string{"log-filter": "(a.b"}, []string{"its trace (a.b"}, []string{"its own"}},
 		{
 			"an expression",
-			map[string]string{"log-filter": "/ (50[0-9])$/"},
+			map[string]string{"log-filter": "/second (50[0-9])$/"},
 			[]string{"second 503", "1 line(s)"},
 			[]string{"first", "trace"},
 		},

@@ -107,6 +107,7 @@ func (e example) try(t *testing.T, w *world.World, made string, port int) {
 	t.Helper()
 	with := merged(inputsOf(t, e.name), map[string]string{
 		"app": e.name, "ports": fmt.Sprintf("%d,%d", port, port+1), "server-name": e.site,
+		"stop-timeout":  "30s",
 		"nginx-include": "/etc/nginx/conf.d/" + e.name + "-url.inc",
 	})
 	from, folder := filepath.Join(world.Shared.Root, "examples", e.name), filepath.Join(t.TempDir(), e.name)
@@ -138,7 +139,7 @@ func (e example) try(t *testing.T, w *world.World, made string, port int) {
 	}
 	// It ended by itself, at once, and not by SIGKILL.
 	if out := w.Exec(fmt.Sprintf(
-		"journalctl --no-pager -u %s@%d", e.name, port)); !strings.Contains(out, "Deactivated successfully") {
+		"journalctl --sync; journalctl --no-pager -u %s@%d", e.name, port)); !strings.Contains(out, "Deactivated successfully") {
 		t.Errorf("how the first version ended:\n%s", out)
 	}
 	if e.check != nil {

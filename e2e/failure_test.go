@@ -60,7 +60,7 @@ func TestABadReleaseLeavesTheOldOneServing(t *testing.T) {
 				},
 				{
 					name: "listens and answers 500", files: map[string]string{"BROKEN": "health-500"},
-					with:    map[string]string{"health-timeout": "10s"},
+					with:    map[string]string{"health-timeout": "20s"},
 					outcome: "failed", words: []string{
 						"health: GET /health on port 8081: answered 500",
 						"wanted status 200", "lost its model", "site: unchanged",
@@ -76,20 +76,20 @@ func TestABadReleaseLeavesTheOldOneServing(t *testing.T) {
 				},
 				{
 					name: "listens on another port", with: map[string]string{"start": "uvicorn controller.main:app " +
-						"--host 127.0.0.1 --port 8123", "health-timeout": "10s"},
+						"--host 127.0.0.1 --port 8123", "health-timeout": "20s"},
 					outcome: "failed", words: []string{
 						"it listens on 8123 instead",
-						"did not listen on port 8081 within 10s", "site: unchanged",
+						"did not listen on port 8081 within 20s", "site: unchanged",
 					},
 				},
 				{
 					name: "hangs in the health check", files: map[string]string{"BROKEN": "health-hang"},
-					with:    map[string]string{"health-timeout": "10s", "stop-timeout": "2s"},
+					with:    map[string]string{"health-timeout": "20s", "stop-timeout": "2s"},
 					outcome: "failed", words: []string{"GET /health on port 8081", "timed out", "site: unchanged"},
 				},
 				{
 					name: "answers on the wrong path", files: map[string]string{"BROKEN": "wrong-path"},
-					with:    map[string]string{"health-timeout": "10s"},
+					with:    map[string]string{"health-timeout": "20s"},
 					outcome: "failed", words: []string{
 						"GET /health on port 8081: answered 404", "more like it)",
 						"health-path", "site: unchanged",
@@ -97,7 +97,7 @@ func TestABadReleaseLeavesTheOldOneServing(t *testing.T) {
 				},
 				{
 					name: "answers with the wrong body", with: map[string]string{
-						"health-timeout": "10s",
+						"health-timeout": "20s",
 						"health-body":    "no such words",
 					},
 					outcome: "failed", words: []string{
@@ -234,7 +234,7 @@ func TestCancelBeforeTheSwitchStopsTheNewVersion(t *testing.T) {
 	world.Failed(t, result, "failed", "health: cancelled: interrupt signal received", "site: unchanged",
 		good["release"]+" on port 8080 serves")
 	w.Serves(good["release"])
-	w.Exec("test -z \"$(ss -Hltn 'sport = :8081')\" && flock -n /home/ubuntu/shop/.lock true")
+	w.Exec("test -z \"$(ss -Hltn 'sport = :8081')\" && flock -w 30 /home/ubuntu/shop/.lock true")
 	w.Deploy(w.Commit(nil), nil)
 }
 
@@ -290,7 +290,7 @@ func TestTwoRunsAtOnceTakeTurns(t *testing.T) {
 	world.Failed(t, busy, "failed",
 		"lock: the deploy lock is still held by ada "+w.Git.URL()+"/"+w.Repo.Name()+"/actions/runs/4711",
 		"lock-timeout", "site: unchanged")
-	second, err := w.Runner.Start(w.Ctx, w.Job(w.Commit(nil), nil))
+	second, err := w.Runner.Start(w.Ctx, w.Job(w.Commit(nil), map[string]string{"lock-timeout": "5m"}))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -101,7 +101,7 @@ func TestSeveralHostsHaveOneDecision(t *testing.T) {
 
 	bad := map[string]string{"BROKEN": "bad-when=/home/ubuntu/bad"}
 	fl[1].Exec("touch /home/ubuntu/bad")
-	result = deploy(bad, map[string]string{"health-timeout": "10s"})
+	result = deploy(bad, map[string]string{"health-timeout": "30s"})
 	world.Failed(t, result, "failed", "health: ", "host: ubuntu@"+fl[1].Host.IP+"\n", "site: unchanged", "next: ")
 	fl[1].Exec("rm /home/ubuntu/bad; setsid bash -c 'until [ -e /var/lib/deploy-action/shop/active/8080 ]; do sleep " +
 		"0.02; " +
@@ -135,7 +135,7 @@ func (fl fleet) tidiedButTheLast(serves string) {
 	w, last := fl[0], fl[len(fl)-1]
 	t := w.T
 	t.Helper()
-	job := w.Job(w.Commit(nil), fl.with(map[string]string{"watch-for": "2m", "connect-timeout": "10s"}))
+	job := w.Job(w.Commit(nil), fl.with(map[string]string{"watch-for": "2m", "connect-timeout": "25s"}))
 	killed := killAt(w, "Verifying through nginx", job)
 	last.Exec(stopSSH)
 	tidied := post(w, job, killed)

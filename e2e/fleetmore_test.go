@@ -79,7 +79,7 @@ func TestEveryOperationOverSeveralHosts(t *testing.T) {
 	// One of them turns out bad in its place: it and the one before it have the old release again.
 	fl[1].Exec("touch /home/ubuntu/bad")
 	bad, log := run(w.Commit(map[string]string{"BROKEN": "bad-when=/home/ubuntu/bad"}), inPlace(map[string]string{
-		"health-timeout": "15s",
+		"health-timeout": "40s",
 	}))
 	world.Failed(t, bad, "restored", "replace: ", "host: ubuntu@"+fl[1].Host.IP+"\n", "site: restored")
 	if one := strings.Index(log, "Replacing the version on "+fl[0].Host.IP); one < 0 ||
@@ -100,7 +100,7 @@ func TestEveryOperationOverSeveralHosts(t *testing.T) {
 	// A host that does not answer is left out, and gets the release by the next run.
 	fl[1].Exec(stopSSH)
 	sha, skip := w.Commit(nil), map[string]string{
-		"skip-unreachable": "1", "connect-timeout": "10s", "drain-timeout": "15s",
+		"skip-unreachable": "1", "connect-timeout": "25s", "drain-timeout": "15s",
 	}
 	result, _ = run(sha, skip)
 	fl.ended(result, "deployed")

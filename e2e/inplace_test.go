@@ -19,7 +19,7 @@ var replacements = flag.Int("replacements", 3, "how often TestOneVersionAtATimeL
 
 // inPlace are inputs with which one version runs at a time.
 func inPlace(more map[string]string) map[string]string {
-	return merged(map[string]string{"strategy": "in-place", "drain-timeout": "10s", "health-timeout": "20s"}, more)
+	return merged(map[string]string{"strategy": "in-place", "drain-timeout": "10s", "health-timeout": "1m"}, more)
 }
 
 // watchVersions counts, until mostVersions is run, how many versions of the application run at
@@ -127,7 +127,7 @@ func TestFromOneStrategyToTheOther(t *testing.T) {
 	first := w.Deploy(w.Commit(nil), nil).Outputs["release"]
 	w.UnderPatientLoad(load.DefaultMix)
 	bad := w.Run(w.Job(w.Commit(map[string]string{"BROKEN": "health-500"}),
-		inPlace(map[string]string{"health-timeout": "12s"})))
+		inPlace(map[string]string{"health-timeout": "30s"})))
 	world.Failed(t, bad, "restored", "answered 500", "site: restored; "+first+" on port 8080 serves")
 	w.Serves(first)
 	w.Serves(w.Deploy(w.Commit(nil), inPlace(nil)).Outputs["release"])
@@ -189,7 +189,7 @@ func TestOneVersionAtATimeIsAsGood(t *testing.T) {
 // out what may be the remedy.
 func TestTheRemedyIsNotKeptOut(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
-	with := inPlace(map[string]string{"health-timeout": "5s"})
+	with := inPlace(map[string]string{"health-timeout": "30s"})
 	good := w.Deploy(w.Commit(map[string]string{"BROKEN": "bad-when=/home/ubuntu/bad"}), with).Outputs["release"]
 	w.Exec("touch /home/ubuntu/bad")
 	for range 2 {
@@ -257,8 +257,8 @@ async def shutdown():
 		says          string
 	}{
 		{
-			name: "visitors wait", reached: `[ ! -e /var/lib/deploy-action/shop/active/8080 ]`, upload: 20 * time.Second,
-			cutOff: map[string]string{"drain-timeout": "1m"}, says: "serves again, on port 8080",
+			name: "visitors wait", reached: `[ ! -e /var/lib/deploy-action/shop/active/8080 ]`, upload: time.Minute,
+			cutOff: map[string]string{"drain-timeout": "3m"}, says: "serves again, on port 8080",
 		},
 		{
 			name: "the old version is ending", reached: `systemctl is-active shop@8080 | grep -q deactivating`,
@@ -367,7 +367,7 @@ func TestOneVersionAtATimeOnTheirHost(t *testing.T) {
 	second := w.Deploy(w.Commit(nil), with).Outputs["release"]
 	w.Serves(second)
 	bad := w.Run(w.Job(w.Commit(map[string]string{"BROKEN": "health-500"}),
-		merged(with, map[string]string{"health-timeout": "12s"})))
+		merged(with, map[string]string{"health-timeout": "30s"})))
 	world.Failed(t, bad, "restored", "answered 500", "site: restored; "+second+" on port 808")
 	w.Serves(second)
 	w.EndLoad()

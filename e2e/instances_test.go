@@ -207,7 +207,7 @@ func TestAGroupThatChangesDuringADeployment(t *testing.T) {
 	w.role(w.ofPage("", "", "instances", "launch-hook"))
 	w.UnderLoad()
 
-	running, err := w.Runner.Start(w.Ctx, w.found(w.Commit(nil), with))
+	running, err := w.Runner.Start(w.Ctx, w.found(w.Commit(nil), withMore(with, "watch-for", "30s")))
 	if err == nil {
 		err = running.WaitLog(w.Ctx, "Verifying through nginx")
 	}

@@ -34,7 +34,7 @@ func TestThroughABastion(t *testing.T) {
 			":2222", "proxy-jump-key": theirs.Private, "proxy-jump-fingerprint": bastion.Fingerprints()["ssh-ed25519"],
 	}
 	sha := w.Commit(nil)
-	world.Failed(t, w.Run(w.Job(sha, map[string]string{"connect-timeout": "5s"})), "failed", "connect: ", "log in to",
+	world.Failed(t, w.Run(w.Job(sha, map[string]string{"connect-timeout": "20s"})), "failed", "connect: ", "log in to",
 		"site: unchanged")
 	first := w.Deploy(sha, way)
 	world.Says(t, first, "through ops@"+bastion.IP+":2222")

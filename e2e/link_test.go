@@ -30,10 +30,18 @@ func TestALostConnectionIsMadeAnew(t *testing.T) {
 	} {
 		t.Run(during.name, func(t *testing.T) {
 			w.Exec("rm -f /tmp/ran; touch /tmp/" + during.name)
-			job := w.Job(w.Commit(nil), map[string]string{
+			// What waits for nothing of the test takes long enough.
+			files, watch := map[string]string(nil), "3s"
+			switch during.name {
+			case "health":
+				files = map[string]string{"BROKEN": "slow-boot=10"}
+			case "verify":
+				watch = "20s"
+			}
+			job := w.Job(w.Commit(files), map[string]string{
 				"build":        fmt.Sprintf(command, "build") + `ln -sfnT "../../venvs/$(ls ../../venvs)" .venv`,
 				"before-start": fmt.Sprintf(command, "before"), "after-switch": fmt.Sprintf(command,
-					"after"), "watch-for": "3s",
+					"after"), "watch-for": watch,
 			})
 			running, err := w.Runner.Start(w.Ctx, job)
 			if err != nil {

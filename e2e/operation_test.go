@@ -61,8 +61,8 @@ func TestRollbackPassesOverWhatNeverServed(t *testing.T) {
 
 func TestStatusAndCheck(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
-	w.Exec("runuser -u ubuntu -- sudo -n true") // leaves sudo's own mark in the home folder
-	before := w.Exec("find / -xdev -newer /proc/1/cmdline -type f -not -path '/proc/*' -not -path '/var/log/*' -not " +
+	w.Exec("runuser -u ubuntu -- sudo -n true; touch /root/begun") // leaves sudo's own mark in the home folder
+	before := w.Exec("find / -xdev -newer /root/begun -type f -not -path '/proc/*' -not -path '/var/log/*' -not " +
 		"-path '/run/*' -not -path '/var/lib/systemd/*' | sort")
 	check := w.Run(w.Job(w.Commit(nil), map[string]string{"operation": "check"}))
 	if check.ExitCode != 0 || check.Outputs["outcome"] != "unchanged" {
@@ -76,7 +76,7 @@ func TestStatusAndCheck(t *testing.T) {
 			t.Errorf("check lacks %q:\n%s", line, check.Log())
 		}
 	}
-	if after := w.Exec("find / -xdev -newer /proc/1/cmdline -type f -not -path '/proc/*' -not -path '/var/log/*' " +
+	if after := w.Exec("find / -xdev -newer /root/begun -type f -not -path '/proc/*' -not -path '/var/log/*' " +
 		"-not -path '/run/*' -not -path '/var/lib/systemd/*' | sort"); after != before {
 		t.Errorf("check changed the host:\nbefore:\n%s\nafter:\n%s", before, after)
 	}

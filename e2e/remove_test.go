@@ -55,7 +55,7 @@ func neighbours(w *world.World) (ended func()) {
 				w.T.Errorf("lost for another reason than a reload: %s", f)
 			}
 		}
-		if report.Failed > 3 || report.Unfinished > 0 || report.Requests < 100 {
+		if report.Failed > 30 || report.Unfinished > 0 || report.Requests < 100 {
 			w.T.Errorf("%d of %d failed, %d unfinished", report.Failed, report.Requests, report.Unfinished)
 		}
 	}

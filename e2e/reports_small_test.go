@@ -37,7 +37,7 @@ func TestMemoryIsTakenFromWhatIsNew(t *testing.T) {
 		}},
 		{
 			"a bad one", merged(ballast, map[string]string{"BROKEN": "health-500"}),
-			map[string]string{"health-timeout": "3s"},
+			map[string]string{"health-timeout": "30s"},
 			[]string{"the kernel ended the new version"},
 		},
 		{"a build", nil, map[string]string{"build": takes + "\necho built"}, []string{
@@ -60,7 +60,7 @@ func TestAHostWithMemoryForOneVersion(t *testing.T) {
 	w.UnderLoad()
 	good := w.Deploy(w.Commit(ballast), inPlace(nil)).Outputs["release"]
 	bad := w.Run(w.Job(w.Commit(merged(ballast, map[string]string{"BROKEN": "health-500"})),
-		inPlace(map[string]string{"health-timeout": "12s"})))
+		inPlace(map[string]string{"health-timeout": "30s"})))
 	world.Failed(t, bad, "restored", "replace: GET /health on port 808", "answered 500",
 		"site: restored; "+good+" on port 808")
 	build := w.Run(w.Job(w.Commit(ballast),
@@ -303,7 +303,7 @@ func TestReportsSettings(t *testing.T) {
 			name: "a start-up file that reads standard input", setup: rc +
 				"echo 'cat >/dev/null' | cat - /tmp/rc >/home/ubuntu/.bashrc",
 			undo: "cp -p /tmp/rc /home/ubuntu/.bashrc",
-			with: map[string]string{"connect-timeout": "2s"},
+			with: map[string]string{"connect-timeout": "9s"},
 			refused: []string{
 				"the login shell of ubuntu has not run the commands that it was given within 10s",
 				"reads standard input",

@@ -183,7 +183,7 @@ func TestManyHostsThroughOneBastion(t *testing.T) {
 		t.Fatal(err)
 	}
 	good, took := ts.connects(*scaleConnects)
-	if slowest := took[len(took)-1]; good < *scaleConnects || slowest > mostConnecting {
+	if slowest := took[len(took)-1]; good < *scaleConnects || slowest > time.Minute || *scaleReport && slowest > mostConnecting {
 		t.Errorf("%d of %d runs connected to all hosts, after %s at most", good, *scaleConnects, slowest)
 	}
 	c := &checkout{ts.World}

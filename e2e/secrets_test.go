@@ -35,7 +35,8 @@ setsid bash -c 'while [ ! -e /run/watch/stop ]; do
 	`then echo "arguments of $(tr "\0" " " <$dir/cmdline | head -c 60)" >>/run/watch/hits; fi
     if /bin/grep -qaF -f /run/watch/never $dir/environ 2>/dev/null; ` +
 	`then echo "environment of $(tr "\0" " " <$dir/cmdline | head -c 60)" >>/run/watch/hits; fi
-    if /bin/grep -qaF -f /run/watch/env $dir/environ 2>/dev/null && ! /bin/grep -qaz "^RELEASE=20" $dir/environ; ` +
+    if /bin/grep -qaF -f /run/watch/env $dir/environ 2>/dev/null && ! /bin/grep -qaz "^RELEASE=20" $dir/environ ` +
+	`&& /bin/grep -qaF -f /run/watch/env $dir/environ 2>/dev/null; ` +
 	`then echo "env in $(tr "\0" " " <$dir/cmdline | head -c 60)" >>/run/watch/hits; fi
   done
   /bin/grep -rlaF -f /run/watch/all /tmp /var/tmp /dev/shm >>/run/watch/hits 2>/dev/null

@@ -89,12 +89,12 @@ func TestAGetThatOutlivesTheOldVersion(t *testing.T) {
 	w.Deploy(w.Commit(nil), nil)
 	next := w.Deploy(w.Commit(nil), map[string]string{
 		"drain-timeout": "1s", "stop-timeout": "1s",
-		"before-start": `setsid curl -s -m 120 -w '\n%{http_code}\n' ` +
-			`'http://127.0.0.1/slow?seconds=25' >/tmp/got 2>&1 </dev/null &
+		"before-start": `setsid curl -s -m 200 -w '\n%{http_code}\n' ` +
+			`'http://127.0.0.1/slow?seconds=60' >/tmp/got 2>&1 </dev/null &
 timeout 20 bash -c 'until [[ $(curl -so /dev/null -w "%{http_code}" http://127.0.0.1/.deploy-action/busy/8080) == 409 ]]
 do sleep 0.05; done'`,
 	})
-	out := w.Exec(`timeout 90 bash -c 'until tail -n 1 /tmp/got | grep -q .; do sleep 0.1; done'; cat /tmp/got`)
+	out := w.Exec(`timeout 200 bash -c 'until tail -n 1 /tmp/got | grep -q .; do sleep 0.1; done'; cat /tmp/got`)
 	if !strings.Contains(out, next.Outputs["release"]) || !strings.HasSuffix(out, "\n200") {
 		t.Errorf("got %q, want an answer of %s", out, next.Outputs["release"])
 	}

@@ -128,7 +128,8 @@ func TestSetupAloneMakesTheHostReady(t *testing.T) {
 	w.Exec("test \"$(curl -s -o /dev/null -w '%{http_code}' http://127.0.0.1/)\" = 502; test ! -e " +
 		"/home/ubuntu/shop/deploys.jsonl")
 
-	state := "dpkg-query -W | sha256sum; find /etc /var/lib/deploy-action /home/ubuntu/shop -not -path '*/.lock*' " +
+	state := "timeout 60 bash -c 'while pgrep -f \"[s]hutting down\" >/dev/null; do sleep 0.1; done'; " +
+		"dpkg-query -W | sha256sum; find /etc /var/lib/deploy-action /home/ubuntu/shop -not -path '*/.lock*' " +
 		"-not -path /home/ubuntu/shop -printf '%p %m %u %T@ %l\\n' | sort; ps -o pid= -C nginx"
 	before := w.Exec(state)
 	second := w.Run(job)

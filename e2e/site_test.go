@@ -207,7 +207,7 @@ func TestAStrangerOnTheIdlePortGetsNobody(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
 	w.Deploy(w.Commit(nil), nil)
 	second := w.Deploy(w.Commit(nil), nil) // after which the idle port had a version of ours
-	w.Exec(`mkdir /etc/systemd/system/shop@.service.d; printf '[Service]\nRestartSec=3\n' ` +
+	w.Exec(`mkdir /etc/systemd/system/shop@.service.d; printf '[Service]\nRestartSec=20\n' ` +
 		`>/etc/systemd/system/shop@.service.d/slow.conf
 systemctl daemon-reload`)
 	stranger(w, "8080")

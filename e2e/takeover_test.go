@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/clothesme/deploy-action/e2e/lab"
 	"github.com/clothesme/deploy-action/e2e/load"
@@ -170,7 +171,9 @@ func TestHTTPSByHandAsTheDocsShow(t *testing.T) {
 			if first := w.Deploy(w.Commit(nil), with); !measured(t, first).Reloaded {
 				t.Error("the first deployment did not reload nginx")
 			}
-			w.Load = load.Start(context.WithoutCancel(w.Ctx), load.Options{URL: overTLS(w), Host: "shop.example"})
+			w.Load = load.Start(context.WithoutCancel(w.Ctx), load.Options{
+				URL: overTLS(w), Host: "shop.example", Timeout: 30 * time.Second,
+			})
 			w.T.Cleanup(w.EndLoad)
 			if err := w.Load.WaitAnswers(w.Ctx, load.KindGet, 50); err != nil {
 				t.Fatal(err)

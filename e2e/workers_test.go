@@ -72,7 +72,7 @@ func TestWorkersLoseNoJob(t *testing.T) {
 		}
 		switch n % 8 {
 		case 3:
-			bad := w.Run(w.Job(commit(map[string]string{"WORKER_BROKEN": "yes"}), with))
+			bad := w.Run(w.Job(commit(map[string]string{"WORKER_BROKEN": "yes"}), withMore(with, "watch-for", "20s")))
 			// which of the two is seen to have ended is the host's to say
 			world.Failed(t, bad, "restored", "workers: the process ", "er, one of those beside the web process, did not "+
 				"stay up: it exited with status 3", "| queue: no such host", "site: restored; "+live,
@@ -230,7 +230,7 @@ func TestWorkersWithOneVersionAtATime(t *testing.T) {
 	w.UnderPatientLoad(lightLoad)
 	live := w.Deploy(commit(ticker), with).Outputs["release"]
 	wants(w, "a replacement", live+" ticker", "shop.process@8081-ticker.service")
-	bad := w.Run(w.Job(commit("echo out of luck; exit 0\n"), with))
+	bad := w.Run(w.Job(commit("echo out of luck; exit 0\n"), withMore(with, "watch-for", "20s")))
 	world.Failed(t, bad, "restored", "workers: the process ticker, one of those beside the web process, did not stay "+
 		"up: it exited with status 0", "| out of luck", "site: restored; "+live+" on port 8081 serves")
 	wants(w, "bad workers", live+" ticker", "shop.process@8081-ticker.service")

@@ -154,7 +154,8 @@ func (c *keptConn) send(r question, hurry <-chan struct{}) error {
 	if _, err := io.WriteString(c.raw, head+"\r\n"); err != nil {
 		return err
 	}
-	pace := time.NewTicker(max(r.spread/uploadChunks, 1))
+	began, interval := time.Now(), max(r.spread/uploadChunks, 1)
+	pace := time.NewTicker(interval)
 	defer pace.Stop()
 	size := (len(r.body) + uploadChunks - 1) / uploadChunks
 	for rest := r.body; len(rest) > 0; {
@@ -164,7 +165,9 @@ func (c *keptConn) send(r question, hurry <-chan struct{}) error {
 			_, err := c.raw.Write(rest)
 			return err
 		}
-		n := min(size, len(rest))
+		// All that is due by now, since a ticker drops what nobody waits for.
+		due := size * int(time.Since(began)/interval)
+		n := min(max(due-(len(r.body)-len(rest)), size), len(rest))
 		if _, err := c.raw.Write(rest[:n]); err != nil {
 			return err
 		}

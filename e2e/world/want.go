@@ -76,7 +76,8 @@ type Footprint struct {
 // Footprint measures it, once no login is there any more.
 func (w *World) Footprint() (f Footprint) {
 	w.T.Helper()
-	out := w.Exec(`timeout 30 bash -c 'while pgrep -f "^sshd: ubuntu" >/dev/null; do sleep 0.1; done'; sync
+	out := w.Exec(`timeout 60 bash -c 'while pgrep -f "^sshd: ubuntu" >/dev/null || ` +
+		`systemctl is-active -q user@1000.service user-1000.slice; do sleep 0.1; done'; sync
 du -xs --block-size=1 --exclude=/var/log / | cut -f1
 find / -xdev -path /var/log -prune -o -print | wc -l
 pgrep -c -u ubuntu

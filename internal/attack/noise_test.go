@@ -21,7 +21,7 @@ import (
 const (
 	mostMemory = 300 << 20
 	mostLog    = 40 << 20
-	mostTime   = 2 * time.Minute
+	mostTime   = 10 * time.Minute
 )
 
 // noise is a host in the wrong hands that sends without an end, to the action as the runner starts

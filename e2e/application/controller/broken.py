@@ -8,7 +8,8 @@ A file BROKEN in the working directory names the way. It is read once, at boot: 
     health-500             /health answers 500
     health-hang            /health never answers
     wrong-path             /health answers 404, /healthz answers 200
-    bad-after=SECONDS      /health turns to 500 so long after its first good answer; everything else goes on answering
+    bad-after=SECONDS      /health turns to 500 so long after its first good answer to a proxy, and so not before visitors
+                           come; everything else goes on answering
     bad-when=FILE          the same, as soon as that file is there, and for as long as this process lives
 """
 
@@ -52,12 +53,12 @@ class Broken:
         if self.way == "never-listen":
             threading.Event().wait()
 
-    def turned_bad(self) -> bool:
-        """Whether /health must answer 500 now."""
+    def turned_bad(self, by_proxy: bool) -> bool:
+        """Whether /health must answer 500 now, to a request that came by a proxy or straight."""
         if self.way == "bad-after":
-            if self._first_good is None:
+            if self._first_good is None and by_proxy:
                 self._first_good = time.monotonic()
-            self._bad = time.monotonic() - self._first_good >= self.seconds
+            self._bad = self._first_good is not None and time.monotonic() - self._first_good >= self.seconds
         if self.file is not None and self.file.exists():
             self._bad = True
         return self._bad

@@ -67,10 +67,11 @@ async def version() -> dict:
     return {"release": RELEASE, "pid": os.getpid(), "port": PORT, "started": STARTED}
 
 
-async def health() -> JSONResponse:
+async def health(request: Request) -> JSONResponse:
     if BROKEN.way == "health-hang":
         await asyncio.Event().wait()
-    if BROKEN.turned_bad():
+    by_proxy = "x-forwarded-for" in request.headers or request.headers.get("connection") == "close"
+    if BROKEN.turned_bad(by_proxy):
         # Where an application's own reason would stand; it belongs in the log of a failed deployment.
         print(f"health: release {RELEASE} lost its model (BROKEN says {BROKEN.way})", file=sys.stderr, flush=True)
         return JSONResponse({"health": "bad", "release": RELEASE}, 500)
