@@ -304,7 +304,7 @@ async def shutdown():
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := healing.WaitLog(w.Ctx, "Putting the flag right"); err != nil {
+			if err := healing.WaitLog(w.Ctx, "Putting the flag and the site right"); err != nil {
 				t.Fatal(err)
 			}
 			w.Exec("touch /home/ubuntu/may-end")

@@ -16,6 +16,7 @@ main() {
   # Without a flag, which a hand has deleted, nginx follows the include's fall-back, and that may be
   # the slot where nothing runs.
   stand_by "$port"
+  gone "$path/slots/site.trial" # and with it the site that was written for it
   result marked yes
 }
 

@@ -11,7 +11,9 @@
 #         its deploy root, or nothing; last_repository: whose releases are here, or nothing; boot:
 #         names the host's boot; recipe_key: by which recipes are told, or nothing before the first
 #         deployment; spare (two ports on which nothing listens), where one of the pair is not ours;
-#         closed (since when visitors get the maintenance page, in seconds, or nothing)
+#         closed (since when visitors get the maintenance page, in seconds, or nothing); site_trial:
+#         the port and the release for which the site was written, while they are not proved, and the
+#         name under which the site of before is kept, or nothing
 #         For each port N: flag_N, adopted_N, enabled_N, mine_N (yes, no: it was of the pair before),
 #         listen_N (none, ours, held, foreign), socket_N (yes, no: systemd holds it), pid_N,
 #         release_N, commit_N, recipe_N, proved_N (yes, no: it came through its probation), by_N
@@ -35,6 +37,7 @@ main() {
   result line_port "$line_port"
   site_state
   result site "$state"
+  site_trial
   routed
   result routed "$chosen"
   flags_there

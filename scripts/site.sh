@@ -2,9 +2,10 @@
 # Puts the nginx site (or, for a user's own server block, the upstream groups alone) and the include
 # in place, tests them, and has nginx load them; only when something differs.
 #
-# Values: app, path, lock_token, release, default_site (yes: the site answers for every name), late
-#         (a text for the nginx workers of before, where the site is one of those that sent requests
-#         with a body through nginx twice)
+# Values: app, path, lock_token, release, trial (port and release for which the site is written, and
+#         which have yet to prove themselves, or nothing), default_site (yes: the site answers for
+#         every name), late (a text for the nginx workers of before, where the site is one of those
+#         that sent requests with a body through nginx twice)
 # Prints: reloaded (yes, no), edited (yes: the site is not as this action left it, and is left
 #         alone)
 # Exits:  EX_NGINX when nginx refuses, EX_NOT_ROUTED when it does not take them up; everything is
@@ -18,6 +19,7 @@ main() {
   own_lock
   look_at_site
   result edited "$edited"
+  if ! noted "$release"; then gone "$trial_note"; fi
   if ((${#differing[@]} == 0)) && site_loaded; then
     result reloaded no
     no_more_late
@@ -57,31 +59,33 @@ main() {
   no_more_late
 }
 
-put_in_place() {
-  as_root install -d -m 0755 "${keep%/*}"
-  as_root rm -rf -- "$keep"
-  as_root install -d -m 0755 "$keep"
-  set_aside "$site_file"
-  set_aside "$site_written"
-  set_aside "$nginx_include"
-  set_aside "$entry_file"
-  [[ -e /etc/nginx/$app.d ]] || set_aside "/etc/nginx/$app.d"
-  if [[ -e $nginx_include ]] && ! grep -Fq "$flags/" "$nginx_include"; then
-    set_aside "$nginx_include.$release.bak"
-    as_root cp -a -- "$nginx_include" "$nginx_include.$release.bak"
-    say "$nginx_include is this action's from now on; as it was, it is kept in $nginx_include.$release.bak"
-  fi
-  if [[ $default_site == yes ]] && stock_default; then set_aside /etc/nginx/sites-enabled/default; fi
+keep_all() {
+  begin_keeping "$keep"
+  for file in "$site_file" "$site_written" "$nginx_include" "$entry_file"; do set_aside "$keep" "$file"; done
+  [[ -e /etc/nginx/$app.d ]] || set_aside "$keep" "/etc/nginx/$app.d"
+  if [[ -e $nginx_include ]] && ! grep -Fq "$flags/" "$nginx_include"; then set_aside "$keep" "$bak"; fi
+  if [[ $default_site == yes ]] && stock_default; then set_aside "$keep" /etc/nginx/sites-enabled/default; fi
+  if grep -Fqs "late.$app.invalid" "$site_file"; then set_aside "$keep" "$late_file"; fi
+  end_keeping "$keep"
+  if [[ -n $trial ]]; then write "$trial_note" 0644 "$trial $release"$'\n'; fi
+}
 
+put_in_place() {
+  local file bak=$nginx_include.$release.bak
+  settle_record
+  # A step that is run again has put some of it in place already.
+  if [[ ! -d $keep ]] || ! noted "$release"; then keep_all; fi
   as_root install -d -- "$(dirname -- "$nginx_include")" "$(dirname -- "$site_file")" "/etc/nginx/$app.d"
-  if grep -Fqs "late.$app.invalid" "$site_file"; then
-    set_aside "$late_file"
-    write_root "$late_file" 0644 <<<"$late"
+  if [[ -e $keep/${bak//\//:}.absent && ! -e $bak ]]; then
+    as_root cp -a -- "$keep/${nginx_include//\//:}" "$bak"
+    say "$nginx_include is this action's from now on; as it was, it is kept in $bak"
   fi
+  if grep -Fqs "late.$app.invalid" "$site_file"; then write_root "$late_file" 0644 <<<"$late"; fi
   if [[ ! -e $entry_file ]]; then write_root "$entry_file" 0644 <<<"$entry"; fi
   write_root "$nginx_include" 0644 <<<"$include"
+  if [[ $edited == no ]]; then write_root "$site_written.next" 0644 <<<"$site"; fi
   write_root "$site_file" 0644 <<<"$site"
-  if [[ $edited == no ]]; then write_root "$site_written" 0644 <<<"$site"; fi
+  if [[ $edited == no ]]; then as_root mv -fT -- "$site_written.next" "$site_written"; fi
   if [[ -L $keep/:etc:nginx:sites-enabled:default ]]; then # it may lead nowhere from there
     say "the distribution's welcome page gives up port 80 (its link is kept in $keep)"
     as_root rm -f /etc/nginx/sites-enabled/default
@@ -90,11 +94,5 @@ put_in_place() {
 
 # no_more_late: what nginx has loaded of it does no harm until somebody's next reload.
 no_more_late() { if [[ -e $late_file ]]; then as_root rm -f -- "$late_file"; fi; }
-
-# set_aside FILE: a copy in $keep under its path with colons, or a note that there was none.
-set_aside() {
-  local name=${1//\//:}
-  if [[ -e $1 || -L $1 ]]; then as_root cp -a -- "$1" "$keep/$name"; else as_root touch -- "$keep/$name.absent"; fi
-}
 
 main "$@" </dev/null

@@ -111,8 +111,8 @@ var extra = map[Verb][]string{
 	Setup:  {"lib/site.sh", "lib/units.sh", "lib/rotate.sh", "lib/swap.sh"},
 	Verify: {"lib/nginx.sh", "lib/answers.sh", "lib/trial.sh"}, Mark: {"lib/trial.sh"},
 	Certificate: {"lib/site.sh", "lib/certificate.sh"}, Maintenance: {"lib/page.sh"},
-	Site:   {"lib/site.sh", "lib/nginx.sh", "lib/answers.sh", "lib/front.sh"},
-	Remove: {"lib/nginx.sh", "lib/rotate.sh", "lib/remove.sh"},
+	Site:    {"lib/site.sh", "lib/nginx.sh", "lib/answers.sh", "lib/front.sh", "lib/kept.sh"},
+	Restore: {"lib/kept.sh"}, Remove: {"lib/nginx.sh", "lib/rotate.sh", "lib/kept.sh", "lib/remove.sh"},
 }
 
 // sources are the files that make up a verb. What holds the lock stays for the whole run, and its

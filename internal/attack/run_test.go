@@ -30,7 +30,7 @@ func answers() map[string]string {
 			"certificate=\nsite_certificate=\nnginx=1.24.0\nrealip=yes\ndisk_mb=9000\ndisk_used=40\noccupied=\n" +
 			"memory_mb=900\nmemory_total_mb=2000\nswap_mb=0\nskew=0\n",
 		"port": "include=absent\ninclude_app=\ninclude_path=\nlast_repository=\nline_port=0\nsite=ours\nrouted=\n" +
-			"strays=\nrecipe_key=\nboot=1\nclosed=\nschedule=\nfailed_jobs=\n" + fmt.Sprintf(slot, 8080) +
+			"strays=\nrecipe_key=\nboot=1\nclosed=\nsite_trial=\nschedule=\nfailed_jobs=\n" + fmt.Sprintf(slot, 8080) +
 			fmt.Sprintf(slot, 8081),
 		"setup": "changed=\n", "fetch": "commit=" + commit +
 			"\nsubject=Fix\nrelease=20261123T101500Z-aaaaaaa\n", "build": "built=nothing\nprocesses=\ntimers=\n",

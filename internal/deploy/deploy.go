@@ -137,7 +137,10 @@ func (d *Deployment) steps() []step {
 				name: "adopt", title: "Taking over the running version", each: d.adopt, unless: nothingToAdopt,
 				within: brief,
 			},
-			{name: "heal", title: "Putting the flag right", each: d.heal, unless: nothingToHeal, within: d.takesBack()},
+			{
+				name: "heal", title: "Putting the flag and the site right", each: d.heal, unless: nothingToHeal,
+				within: d.takesBack(),
+			},
 			{
 				name: "settle", title: "Putting the workers right", each: d.settle, unless: d.nothingToSettle,
 				within: 2*in.StopTimeout + brief,
@@ -285,7 +288,7 @@ func (d *Deployment) choosesAlone(h *target) bool { return d.isAlone(h) || d.op.
 
 func isUnchanged(h *target) bool     { return h.unchanged }
 func nothingToAdopt(h *target) bool  { return !h.Adopt }
-func nothingToHeal(h *target) bool   { return h.Heal == nil }
+func nothingToHeal(h *target) bool   { return h.Heal == nil && h.SiteBack == "" }
 func idleIsClear(h *target) bool     { return !h.Idle.Runs() }
 func nothingToRetire(h *target) bool { return h.unchanged || h.Active == nil || h.retired }
 

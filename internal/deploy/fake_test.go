@@ -90,6 +90,8 @@ type fakeHost struct {
 	// since when visitors get the maintenance page, in seconds; "": they do not
 	closed string
 
+	siteTrial string // as site.sh notes it
+
 	certificate, siteCertificate string   // what names the one that is there, and the files of the one that the site has
 	removed                      string   // how far a removal got: "", site or root
 	strays                       string   // flags of other ports
@@ -458,6 +460,9 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 	case scripts.Site:
 		was := f.loaded
 		f.loaded, f.siteCertificate = true, certificateOf(v["site"])
+		if v["trial"] != "" {
+			f.siteTrial = v["trial"] + " " + v["release"]
+		}
 		return "reloaded=" + scripts.Yes(!was) + "\nedited=no\n"
 	case scripts.Certificate:
 		f.certificate = v["certificate_id"]
@@ -471,6 +476,7 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 	case scripts.Switch:
 		return f.rename(v["from"], v["to"])
 	case scripts.Restore:
+		f.siteTrial = ""
 		if f.byHand != "" {
 			f.loaded = false
 			return "restored=yes\n"
@@ -483,6 +489,7 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 		return "live=1795400000000\nprobes=9\ndenied=\n"
 	case scripts.Mark:
 		f.proved[v["port"]], f.standby[v["port"]], f.by[v["port"]] = true, true, v["by"]
+		f.siteTrial = ""
 		return "marked=yes\n"
 	case scripts.Drain:
 		flag := "right"
@@ -614,7 +621,8 @@ func (f *fakeHost) detection() string {
 	}
 	fmt.Fprintf(&b,
 		"include=%s\ninclude_app=\ninclude_path=\nlast_repository=\nline_port=%s\nsite=ours\nrouted=%s\n"+
-			"strays=%s\nrecipe_key=\nboot=%d\nclosed=%s\n", include, line, routed, f.strays, f.restarts, f.closed)
+			"strays=%s\nrecipe_key=\nboot=%d\nclosed=%s\nsite_trial=%s\n", include, line, routed, f.strays, f.restarts,
+		f.closed, f.siteTrial)
 	fmt.Fprintf(&b, "schedule=%s\nfailed_jobs=%s\n", f.schedule, f.failedJobs)
 	for _, port := range []string{"8080", "8081"} {
 		listen, pid, release := "none", 0, ""

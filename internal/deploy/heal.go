@@ -4,14 +4,53 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/clothesme/deploy-action/internal/host"
 	"github.com/clothesme/deploy-action/internal/outcome"
 	"github.com/clothesme/deploy-action/scripts"
 )
 
-// heal puts flags right that a dead run, or somebody's hand, has left wrong.
+// heal puts right what a dead run, or somebody's hand, has left wrong: flags, and then the site that
+// was written for a release which has not proved itself.
 func (d *Deployment) heal(ctx context.Context, h *target) (string, error) {
+	var lines []string
+	if h.Heal != nil {
+		line, err := d.healFlag(ctx, h)
+		if err != nil {
+			return "", err
+		}
+		lines = append(lines, line)
+	}
+	if h.SiteBack != "" {
+		line, err := d.siteBack(ctx, h)
+		if err != nil {
+			return "", err
+		}
+		lines = append(lines, line)
+	}
+	return strings.Join(lines, "; "), nil
+}
+
+// siteBack: where that can't be, requests go to the right version all the same, by a site of which
+// nginx thinks well.
+func (d *Deployment) siteBack(ctx context.Context, h *target) (string, error) {
+	res, err := h.Exec(ctx, scripts.Restore, scripts.Values{"release": h.SiteBack})
+	var no *host.Error
+	if errors.As(err, &no) && (no.Code == scripts.ExitCheck || no.Code == scripts.ExitNginx) {
+		d.rep.Warn("Site of "+h.Address.Name, "the nginx site that an earlier run wrote, for a release that it did not "+
+			"see proved, stays until a deployment writes another: "+outcome.Describe(err))
+		return "the nginx site stays as it is", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	h.changed = true
+	res.OneOf("restored", "yes", "already")
+	return "the nginx site of before is back", res.Err()
+}
+
+func (d *Deployment) healFlag(ctx context.Context, h *target) (string, error) {
 	if h.Heal.Back != "" {
 		res, err := h.Exec(ctx, scripts.Resume, d.replacing(h.Heal.From, h.Heal.To, h.Heal.Back))
 		if err != nil && isUnwell(err) && res.Has("started") {

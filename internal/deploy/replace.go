@@ -33,7 +33,7 @@ func (d *Deployment) canReplace(h *target) error {
 // whatever becomes of this run.
 func (d *Deployment) replace(ctx context.Context, h *target) (string, error) {
 	d.saveRelease(h)
-	if err := d.putSite(ctx, h, d.keepAs(h)); err != nil {
+	if err := d.putSite(ctx, h, h.trial()); err != nil {
 		return "", err
 	}
 	h.route, h.routed, h.tried = routeMaybe, true, h.Idle.Port

@@ -104,9 +104,9 @@ func (d *Deployment) secure(ctx context.Context, h *target) (string, error) {
 	before := h.app.TLS
 	certificate := host.Asked{Verb: scripts.Certificate, Own: d.certificateValues(h), Results: new(scripts.Results)}
 	var asIs, with scripts.Results
-	site := d.siteFor(h, d.keepAs(h)+"-http", &asIs) // an unchanged release has left it to this step
+	site := d.siteFor(h, d.keepAs(h)+"-http", "", &asIs) // an unchanged release has left it to this step
 	h.app.TLS.Certificate = h.app.ACMECertificate()
-	err := h.ExecAll(ctx, site, certificate, d.siteFor(h, d.keepAs(h)+"-https", &with))
+	err := h.ExecAll(ctx, site, certificate, d.siteFor(h, d.keepAs(h)+"-https", "", &with))
 	if err != nil {
 		h.app.TLS = before
 		stays := "the site stays plain HTTP until the next deployment"

@@ -35,7 +35,7 @@ func (d *Deployment) setup(ctx context.Context, h *target) (string, error) {
 
 // setUpSite is switch's first half, for a host that is only set up.
 func (d *Deployment) setUpSite(ctx context.Context, h *target) (string, error) {
-	if err := d.putSite(ctx, h, d.keepAs(h)); err != nil {
+	if err := d.putSite(ctx, h, ""); err != nil {
 		return "", err
 	}
 	line := "already: nginx has the site loaded"

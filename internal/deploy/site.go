@@ -12,13 +12,17 @@ import (
 
 // putSite has nginx load the site and the include, where it does not have them; the files they
 // replace are kept under a name.
-func (d *Deployment) putSite(ctx context.Context, h *target, keep string) error {
+func (d *Deployment) putSite(ctx context.Context, h *target, trial string) error {
 	var site scripts.Results
-	if err := h.ExecAll(ctx, d.siteFor(h, keep, &site)); err != nil {
+	if err := h.ExecAll(ctx, d.siteFor(h, d.keepAs(h), trial, &site)); err != nil {
 		return err
 	}
 	return d.sited(h, &site)
 }
+
+// trial says for which release the site is written, and the host which one to go back to, until that
+// has proved itself.
+func (h *target) trial() string { return h.idlePort() + " " + h.release }
 
 // keepAs names what the site's files were before this run. A release that was made before has given
 // its name to what its own deployment replaced, which may be a host without the site.
@@ -29,9 +33,10 @@ func (d *Deployment) keepAs(h *target) string {
 	return d.stamp() + "-" + string(d.in.Operation)
 }
 
-func (d *Deployment) siteFor(h *target, keep string, results *scripts.Results) host.Asked {
+func (d *Deployment) siteFor(h *target, keep, trial string, results *scripts.Results) host.Asked {
 	values := d.siteValues(h)
-	values["release"], values["default_site"], values["late"] = keep, scripts.Yes(h.app.Default()), h.app.LateConf()
+	values["release"], values["trial"] = keep, trial
+	values["default_site"], values["late"] = scripts.Yes(h.app.Default()), h.app.LateConf()
 	return host.Asked{Verb: scripts.Site, Own: values, Results: results}
 }
 

@@ -21,7 +21,7 @@ func (d *Deployment) switchOver(ctx context.Context, h *target) (string, error) 
 	}
 	d.ahead(h, next...)
 	var site, flag scripts.Results
-	err := h.ExecAll(ctx, d.siteFor(h, d.keepAs(h), &site), host.Asked{
+	err := h.ExecAll(ctx, d.siteFor(h, d.keepAs(h), h.trial(), &site), host.Asked{
 		Verb: scripts.Switch, Own: scripts.Values{"from": h.activePort(), "to": h.idlePort()}, Results: &flag,
 	})
 	var no *host.Error

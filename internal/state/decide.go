@@ -16,6 +16,7 @@ type Position struct {
 	Loaded    bool     // nginx has our site loaded
 	Adopt     bool     // the active slot's process is to be adopted
 	Heal      *Heal    // flags to put right before anything else
+	SiteBack  string   // the name under which the site of before is kept, where that is to come back
 	Notes     []string // for people
 }
 
@@ -80,7 +81,26 @@ func Decide(f *Facts, include string) (Position, error) {
 				"the site is down until this deployment is through", p.Active.Port))
 		}
 	}
+	if p.SiteBack = siteBack(f, &p); p.SiteBack != "" {
+		p.Notes = append(p.Notes, "an earlier run was cut off before the release for which it wrote the nginx site had "+
+			"proved itself; the site of before comes back")
+	}
 	return p, nil
+}
+
+// siteBack: a site that was written for a release goes when that has not proved itself and another
+// one serves, or none. A replacement that was cut off may have brought the old release back to the
+// very port.
+func siteBack(f *Facts, p *Position) string {
+	words := strings.Fields(f.SiteTrial)
+	if len(words) != 3 {
+		return ""
+	}
+	resumed := p.Heal != nil && p.Heal.Back != ""
+	if p.Active != nil && !resumed && fmt.Sprint(p.Active.Port) == words[0] && p.Active.Release == words[1] {
+		return ""
+	}
+	return words[2]
 }
 
 // renamedError is about a file that is another application's: as often as not the same one, whose

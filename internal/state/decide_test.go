@@ -257,3 +257,68 @@ func TestDecide(t *testing.T) {
 		})
 	}
 }
+
+// The site of before comes back when the release for which another was written is not what serves.
+func TestTheSiteOfBeforeComesBack(t *testing.T) {
+	slot := func(port uint16, release string, flag, proved bool) Slot {
+		return Slot{Port: port, Flag: flag, Listen: Ours, PID: 7, Release: release, Proved: proved}
+	}
+	gone := func(s Slot) Slot {
+		s.Listen, s.PID = none, 0
+		return s
+	}
+	socket := func(s Slot) Slot {
+		s.Socket = true
+		return s
+	}
+	const trial = "8081 new kept"
+	for _, tt := range []struct {
+		name  string
+		trial string
+		slots [2]Slot
+		want  string
+	}{
+		{"nothing was cut off", "", [2]Slot{slot(8080, "old", true, true), gone(slot(8081, "", false, false))}, ""},
+		{"before the switch", trial, [2]Slot{slot(8080, "old", true, true), slot(8081, "new", false, false)}, "kept"},
+		{"on probation", trial, [2]Slot{slot(8080, "old", false, true), slot(8081, "new", true, false)}, "kept"},
+		{
+			"on probation, of a restart", "8081 old kept",
+			[2]Slot{slot(8080, "old", false, true), slot(8081, "old", true, false)},
+			"kept",
+		},
+		{"proved", trial, [2]Slot{slot(8080, "old", false, true), slot(8081, "new", true, true)}, ""},
+		{"the old one is dead", trial, [2]Slot{gone(slot(8080, "old", false, true)), slot(8081, "new", true, false)}, ""},
+		{"the first deployment", trial, [2]Slot{gone(slot(8080, "", false, false)), slot(8081, "new", true, false)}, ""},
+		{
+			"the first deployment, before the switch", trial,
+			[2]Slot{gone(slot(8080, "", false, false)), gone(slot(8081, "new", false, false))},
+			"kept",
+		},
+		{
+			"a replacement, and the old one ended", trial,
+			[2]Slot{gone(slot(8080, "old", false, true)), socket(slot(8081, "new", true, false))},
+			"kept",
+		},
+		{
+			"a replacement, and the old one was brought back to the port", trial,
+			[2]Slot{gone(slot(8080, "old", false, true)), socket(slot(8081, "old", true, true))},
+			"kept",
+		},
+		{
+			"a replacement, proved", trial,
+			[2]Slot{gone(slot(8080, "old", false, true)), socket(slot(8081, "new", true, true))},
+			"",
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := Facts{Slots: tt.slots, Include: Ours, SiteTrial: tt.trial}
+			p, err := Decide(&f, "/etc/nginx/conf.d/service-url.inc")
+			if err != nil || p.SiteBack != tt.want {
+				t.Errorf("Decide: %v, site %q, want %q", err, p.SiteBack, tt.want)
+			}
+			if told := strings.Contains(strings.Join(p.Notes, "\n"), "the site of before comes back"); told != (tt.want != "") {
+				t.Errorf("notes %q", p.Notes)
+			}
+		})
+	}
+}

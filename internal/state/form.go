@@ -23,6 +23,8 @@ var (
 
 	timersOr = regexp.MustCompile(`^[a-z0-9_. -]*$`)
 
+	trialOr = regexp.MustCompile(`^([0-9]{1,5} [A-Za-z0-9-]+ [A-Za-z0-9-]+)?$`) // of the site
+
 	appOr    = regexp.MustCompile(`^([a-z][a-z0-9-]{0,31})?$`)
 	pathOr   = regexp.MustCompile(`^[A-Za-z0-9._/-]{0,200}$`)
 	numberOr = regexp.MustCompile(`^[0-9]{0,12}$`)

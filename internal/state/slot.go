@@ -96,6 +96,7 @@ type Facts struct {
 	ClosedSince    time.Time // visitors get the maintenance page; zero if they do not
 	Schedule       string    // the timers that are set, blank-separated; the last word is Changing until all are
 	FailedJobs     string    // whose last run failed, for people
+	SiteTrial      string    // port and release for which the site was written, until they are proved, and what is kept
 }
 
 // ReadFacts takes detection's results apart: of the two ports, and for the repository (owner/name)
@@ -109,6 +110,7 @@ func ReadFacts(res *scripts.Results, ports [2]uint16, repository string) (Facts,
 		LastRepository: res.Form("last_repository", pathOr),
 		Schedule:       res.Form("schedule", timersOr),
 		FailedJobs:     res.Text("failed_jobs"),
+		SiteTrial:      res.Form("site_trial", trialOr),
 		TheirSite:      res.OneOf("site", Ours, Theirs) == Theirs,
 		Strays:         strings.Fields(res.Text("strays")),
 		Repository:     repository,

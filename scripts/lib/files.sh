@@ -326,22 +326,3 @@ app_log() {
     { like(); print; last = alike }
     END { like() }' | tail -n 40 | sed 's/^/  | /' >&2 || :
 }
-
-# put_back FOLDER: every file that site.sh set aside there goes back to its place, and the folder
-# goes when all are; safe to repeat.
-put_back() {
-  local kept file
-  [[ -d $1 ]] || return 0
-  for kept in "$1"/*; do
-    [[ -e $kept || -L $kept ]] || continue
-    file=$(basename -- "$kept" .absent | tr : /)
-    if [[ $kept == *.absent && -d $file ]]; then
-      as_root rmdir -- "$file" 2>/dev/null || : # somebody has used it since
-    elif [[ $kept == *.absent ]]; then
-      as_root rm -f -- "$file" || return 1
-    else
-      { as_root cp -a -- "$kept" "$file.restored" && as_root mv -fT -- "$file.restored" "$file"; } || return 1
-    fi
-  done
-  as_root rm -rf -- "$1"
-}

@@ -107,6 +107,22 @@ site_state() {
   fi
 }
 
+# site_trial: prints the result of that name. What was kept before something else was is nobody's to
+# bring back any more.
+site_trial() {
+  local line kept folder
+  if first_line "$path/slots/site.trial" && [[ $line =~ ^[0-9]{1,5}\ [A-Za-z0-9-]+\ [A-Za-z0-9-]+$ ]]; then
+    kept=${flags%/active}/nginx/${line##* }
+    [[ -d $kept ]] || line=''
+    for folder in "${kept%/*}"/*; do
+      if [[ $folder != *.* && $folder -nt $kept ]]; then line=''; fi
+    done
+  else
+    line=''
+  fi
+  result site_trial "$line"
+}
+
 # include_app: one whose service this action wrote.
 include_app() {
   local other='' root=''

@@ -119,7 +119,8 @@ take_site() {
   local welcome=/etc/nginx/sites-enabled/default file
   as_root install -d -m 0755 -- "${flags%/active}" "${keep%/*}" "$keep"
   for one in "${files[@]}"; do
-    if [[ $one == */$app.conf && -e $written ]] && ! cmp -s -- "$one" "$written"; then
+    if [[ $one == */$app.conf && -e $written ]] && ! cmp -s -- "$one" "$written" \
+      && ! cmp -s -- "$one" "$written.next" && ! cmp -s -- "$one" "$written.back"; then
       as_root install -d -- "/etc/nginx/$app.d"
       as_root cp -a -- "$one" "/etc/nginx/$app.d/site.edited"
       say "$one was edited since this action wrote it: as it was, it is kept in /etc/nginx/$app.d/site.edited"

@@ -7,13 +7,13 @@
 
 late_file=${site_file%/*}/$app.late.conf
 certificate_mark=/var/lib/deploy-action/$app/certificate # names the one that is there, for all to read
-site_written=/var/lib/deploy-action/$app/site.conf       # as this action wrote it last
+site_written=/var/lib/deploy-action/$app/site.conf       # as this action wrote it last, or is about to (.next, .back)
 
 # look_at_site: sets differing (the files to be written) and edited (yes: others changed the site;
 # then it is left as it is, and so is site). Ends the script where the site is not ours to write.
 look_at_site() {
   differing=() edited=no
-  if [[ -e $site_file && -e $site_written && $(<"$site_file") != "$(<"$site_written")" ]]; then
+  if [[ -e $site_file && -e $site_written ]] && ! recorded "$site_written"{,.next,.back}; then
     same "$site_written" "$site" \
       || die "$EX_NGINX" "$site_file was edited since this action wrote it, and another one is to be written, for \
 other inputs or by another version: move the edits to a file in /etc/nginx/$app.d, which the site includes, and delete \
@@ -27,6 +27,16 @@ input app"
   same "$site_file" "$site" || differing+=("$site_file")
   same "$nginx_include" "$include" || differing+=("$nginx_include")
   [[ -e $entry_file ]] || differing+=("$entry_file")
+}
+
+# recorded RECORD...: is the site's file one of these texts?
+recorded() {
+  local record there
+  there=$(<"$site_file")
+  for record in "$@"; do
+    if [[ -e $record && $there == "$(<"$record")" ]]; then return; fi
+  done
+  return 1
 }
 
 # same FILE TEXT: is that its text, but for the line that names the slot nginx falls back to?

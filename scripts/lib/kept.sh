@@ -1,0 +1,95 @@
+#!/usr/bin/env bash
+# The nginx files in whose place this action has put others: kept, and brought back.
+#
+# Values: app, path; site_file and site_written, where the site is written
+
+# While a release is on trial with a site that was written for it: its port, the release, and the
+# name of what is kept of the site of before.
+trial_note=$path/slots/site.trial
+
+# noted NAME: is what is kept under it noted?
+noted() {
+  local line
+  first_line "$trial_note" && [[ ${line##* } == "$1" ]]
+}
+
+# settle_record: the record is of the file that is there, where an earlier run was cut off between
+# the two.
+settle_record() {
+  local record
+  for record in "$site_written".{next,back}; do
+    if [[ -e $record && -e $site_file ]] && recorded "$record"; then as_root mv -fT -- "$record" "$site_written"; fi
+  done
+  as_root rm -f -- "$site_written".{next,back}
+}
+
+# begin_keeping FOLDER, set_aside FOLDER FILE and end_keeping FOLDER: it is there when all is in it,
+# of each file a copy under its path with colons, or a note that there was none.
+begin_keeping() {
+  as_root install -d -m 0755 -- "${1%/*}"
+  as_root rm -rf -- "$1.new"
+  as_root install -d -m 0755 -- "$1.new"
+}
+
+set_aside() {
+  local name=${2//\//:}
+  if [[ -e $2 || -L $2 ]]; then as_root cp -a -- "$2" "$1.new/$name"; else as_root touch -- "$1.new/$name.absent"; fi
+}
+
+end_keeping() {
+  as_root sync -f "$1.new"
+  as_root rm -rf -- "$1"
+  as_root mv -T -- "$1.new" "$1"
+}
+
+# kept_of NAME: sets file to the path of what is kept under it.
+kept_of() {
+  file=${1##*/} file=${file%.absent}
+  file=${file//://}
+}
+
+# keep_present FOLDER: what is now in the place of what is kept there, in FOLDER.now. A folder that
+# was not there is given back only where it is empty.
+keep_present() {
+  local kept file
+  begin_keeping "$1.now"
+  for kept in "$1"/*; do
+    [[ -e $kept || -L $kept ]] || continue
+    kept_of "$kept"
+    if [[ ! -d $file ]]; then set_aside "$1.now" "$file"; fi
+  done
+  end_keeping "$1.now"
+}
+
+# put_back FOLDER: every file that was set aside there goes back to its place, and the folder goes
+# when all are; safe to repeat.
+put_back() {
+  [[ -d $1 ]] || return 0
+  lay_back "$1" || return
+  as_root rm -rf -- "$1"
+}
+
+# lay_back FOLDER: the first half. Whenever this is cut off, the site's file is one that is known as
+# this action's.
+lay_back() {
+  local kept file record=${flags%/active}/site.conf was
+  was=$1/${record//\//:}
+  if [[ -e $was ]]; then
+    { as_root cp -a -- "$was" "$record.restored" && as_root mv -fT -- "$record.restored" "$record.back"; } || return 1
+  elif [[ -e $was.absent ]]; then
+    as_root rm -f -- "$record" || return 1
+  fi
+  for kept in "$1"/*; do
+    [[ (-e $kept || -L $kept) && $kept != "$was"* ]] || continue
+    kept_of "$kept"
+    if [[ $kept == *.absent && -d $file ]]; then
+      as_root rmdir -- "$file" 2>/dev/null || : # somebody has used it since
+    elif [[ $kept == *.absent ]]; then
+      as_root rm -f -- "$file" || return 1
+    else
+      { as_root cp -a -- "$kept" "$file.restored" && as_root mv -fT -- "$file.restored" "$file"; } || return 1
+    fi
+  done
+  if [[ -e $was ]]; then as_root mv -fT -- "$record.back" "$record" || return 1; fi
+  if [[ -e $was || -e $was.absent ]]; then as_root rm -f -- "$record.next" "$record.back"; fi
+}
