@@ -134,11 +134,11 @@ func TestAnAssetThatCannotBeHad(t *testing.T) {
 			f.faults[scripts.Assets] = fault{kind: "error", code: scripts.ExitAssetRefused, words: "S3 refuses"}
 		}, []string{"assets aa https://models/a?signature=1"}, "assets: S3 refuses"},
 		{"refused as the URL has ended", func(f *fakeHost, _ *inputs.Inputs) {
-			f.store.first = time.Now()
+			f.store.first = time.Unix(0, 0)
 			f.faults[scripts.Assets] = fault{kind: "error", code: scripts.ExitAssetRefused, words: "S3 refuses"}
 		}, []string{"assets aa https://models/a?signature=1", "assets aa https://models/a?signature=2"}, ""},
 		{"credentials that have ended", func(f *fakeHost, _ *inputs.Inputs) {
-			f.store.until = time.Now()
+			f.store.until = time.Unix(0, 0)
 			f.faults[scripts.Assets] = fault{kind: "error", code: scripts.ExitAssetRefused, words: "S3 refuses"}
 		}, []string{"assets aa https://models/a?signature=1"}, "assets: the AWS credentials have ended: they must " +
 			"last longer than the deployment takes until here"},

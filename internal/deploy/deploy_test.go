@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -37,7 +38,16 @@ func testInputs() *inputs.Inputs {
 	}
 }
 
-func deployTo(t *testing.T, f *fakeHost, in *inputs.Inputs) (*outcome.Result, string, error) {
+// deployTo runs on a clock of its own, on which no time passes while anything is done: however busy
+// the machine is, patience ends only for a host that never answers.
+func deployTo(t *testing.T, f *fakeHost, in *inputs.Inputs) (result *outcome.Result, log string, err error) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) { result, log, err = deployHere(t, f, in) })
+	return result, log, err
+}
+
+// deployHere is deployTo on the clock of a test that has its own.
+func deployHere(t *testing.T, f *fakeHost, in *inputs.Inputs) (*outcome.Result, string, error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()

@@ -41,7 +41,7 @@ func TestTenHostsFetchAtOnce(t *testing.T) {
 				}
 			}
 		}
-		if _, log, err := fleet.deploy(t, fleet.inputs()); err != nil || most != 10 || all != 25 {
+		if _, log, err := fleet.deployHere(t, fleet.inputs()); err != nil || most != 10 || all != 25 {
 			t.Errorf("%v; %d hosts fetched, %d at once\n%s", err, all, most, log)
 		}
 	})
@@ -72,7 +72,7 @@ func TestAFetchIsTriedAgainWhenTheGitServerIsToBlame(t *testing.T) {
 				fleet[1].faults[scripts.Fetch] = tt.fault
 			}
 			began := time.Now()
-			_, log, err := fleet.deploy(t, fleet.inputs())
+			_, log, err := fleet.deployHere(t, fleet.inputs())
 			if (err == nil) != (tt.next == "") || err != nil && !strings.Contains(err.Error(), "next: ") ||
 				err != nil && !strings.Contains(err.Error(), tt.next) {
 				t.Errorf("%s: %v\n%s", tt.name, err, log)

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/clothesme/deploy-action/internal/host"
@@ -49,7 +50,14 @@ func (fl fakeFleet) dial(ctx context.Context, at remote.Host) (host.Shell, error
 	return fl[number-1].dial(ctx, at)
 }
 
-func (fl fakeFleet) deploy(t *testing.T, in *inputs.Inputs) (*outcome.Result, string, error) {
+// deploy runs on a clock of its own, as deployTo does.
+func (fl fakeFleet) deploy(t *testing.T, in *inputs.Inputs) (result *outcome.Result, log string, err error) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) { result, log, err = fl.deployHere(t, in) })
+	return result, log, err
+}
+
+func (fl fakeFleet) deployHere(t *testing.T, in *inputs.Inputs) (*outcome.Result, string, error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()

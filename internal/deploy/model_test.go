@@ -382,7 +382,7 @@ func (m *model) heal() {
 	m.note("healing: flag %s, running %v, proved %v, quality %v", m.flag, m.running, m.proved, m.quality)
 	in := testInputs()
 	in.Ref, in.AllowOlder = strings.Repeat("d", 40), true
-	result, log, err := deployTo(m.t, m.fakeHost, in)
+	result, log, err := deployHere(m.t, m.fakeHost, in)
 	checkWorkers(m.t, m.fakeHost, m.made)
 	if err != nil || result.Outcome != outcome.Deployed || len(m.running) != 1 || !m.running[m.flag] ||
 		!m.proved[m.flag] || m.holder != "" {
