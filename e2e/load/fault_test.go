@@ -51,7 +51,7 @@ func TestLoadCountsEveryFaultOnce(t *testing.T) {
 			app.Start()
 			timeout := patience
 			if tt.want == CauseTimeout {
-				timeout = time.Second
+				timeout = 3 * time.Second
 			}
 			mix := map[Kind]Mix{KindGet: {Get: 1}, KindPost: {Post: 1}, KindSlow: {Slow: 1}, KindUpload: {Upload: 1}}
 			load := startLoad(t, Options{

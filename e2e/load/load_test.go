@@ -94,7 +94,7 @@ func TestLoadFinishesUploadsAtOnceWhenStopped(t *testing.T) {
 		URL: app.URL, Mix: Mix{Get: 1, Upload: 2}, UploadFor: time.Hour,
 		Think: time.Millisecond,
 	})
-	waitAnswers(t, load, KindGet, 20)
+	waitUntil(t, load, "both uploads", func(Report) bool { return app.uploads.Load() == 2 })
 	r := load.Stop(withPatience(t))
 	wantFailures(t, r, 0, "")
 	if got := r.ByKind[KindUpload].Requests; got != 2 {
@@ -106,7 +106,7 @@ func TestLoadCutOffCountsNothingAsFailed(t *testing.T) {
 	app := newApp(t)
 	app.Start()
 	load := startLoad(t, Options{URL: app.URL, Mix: Mix{Get: 1, Slow: 2}, SlowFor: time.Hour, Think: time.Millisecond})
-	waitAnswers(t, load, KindGet, 20)
+	waitUntil(t, load, "both slow requests", func(Report) bool { return app.slows.Load() == 2 })
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	r := load.Stop(ctx)

@@ -26,9 +26,11 @@ type appServer struct {
 	closeEvery  int64 // announce the end of the connection with every nth answer
 	faultAt     int64
 	fault       func(w http.ResponseWriter, r *http.Request)
+	spoil       atomic.Bool // the next seventh echo of a WebSocket is wrong
 	seen        atomic.Int64
 	connections atomic.Int64
 	uploads     atomic.Int64 // under way
+	slows       atomic.Int64 // that have begun
 	overlap     atomic.Int64 // the most under way at a time
 
 	mu      sync.Mutex
@@ -78,6 +80,7 @@ func (s *appServer) slow(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusUnprocessableEntity)
 		return
 	}
+	s.slows.Add(1)
 	select {
 	case <-time.After(d):
 	case <-r.Context().Done():
@@ -125,7 +128,7 @@ func (s *appServer) webSocket(w http.ResponseWriter, r *http.Request) {
 		if err != nil {
 			return
 		}
-		if bytes.HasPrefix(data, []byte("echo 7 ")) && s.fault != nil {
+		if bytes.HasPrefix(data, []byte("echo 7 ")) && s.spoil.CompareAndSwap(true, false) {
 			data = []byte("something else")
 		}
 		if conn.Write(r.Context(), kind, data) != nil {
