@@ -7,6 +7,7 @@ import (
 	"io"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 )
@@ -19,6 +20,8 @@ type Client struct {
 	ssh     *ssh.Client
 	wire    *wire
 
+	grace time.Duration // stopGrace, except in tests
+
 	done chan struct{}
 	mu   sync.Mutex
 	err  error // why the transport ended, fixed by whoever ended it first
@@ -27,7 +30,7 @@ type Client struct {
 }
 
 func newClient(w *wire, sshClient *ssh.Client, host Host, hostKey ssh.PublicKey, cfg Config) *Client {
-	c := &Client{host: host, hostKey: hostKey, ssh: sshClient, wire: w, done: make(chan struct{})}
+	c := &Client{host: host, hostKey: hostKey, ssh: sshClient, wire: w, grace: stopGrace, done: make(chan struct{})}
 	go c.watch()
 	go c.keepalive(cfg.KeepaliveInterval, cfg.KeepaliveMax)
 	return c

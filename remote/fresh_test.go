@@ -107,7 +107,7 @@ func passes(err error) bool {
 // Whoever waits for a key in vain is told why there was none, and not that the host is slow.
 func TestAKeyThatIsNotMadeInTime(t *testing.T) {
 	s, cfg, _ := fresh(t, 1)
-	cfg.ConnectTimeout = time.Second
+	cfg.ConnectTimeout = 5 * time.Second
 	cfg.Login = func(ctx context.Context, _ remote.Host) (ssh.Signer, error) {
 		<-ctx.Done()
 		return nil, errors.New("AWS was asked too often")
@@ -120,7 +120,7 @@ func TestAKeyThatIsNotMadeInTime(t *testing.T) {
 
 	// Of two keys the first was refused: the host has not been asked again.
 	s, cfg, made := fresh(t, 2)
-	cfg.ConnectTimeout = 2 * time.Second
+	cfg.ConnectTimeout = 5 * time.Second
 	first := cfg.Login
 	cfg.Login = func(ctx context.Context, host remote.Host) (ssh.Signer, error) {
 		if made() == 0 {

@@ -80,6 +80,7 @@ func TestKeepaliveNoticesABlackHole(t *testing.T) {
 			cfg.DialContext = hole.dial
 			cfg.KeepaliveInterval, cfg.KeepaliveMax = soon, 3
 			client := dialWith(t, s, cfg)
+			client.SetGrace(time.Minute) // the keepalive comes first
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			err := client.Run(ctx, remote.Command{Line: tt.line, Stdout: writerFunc(func([]byte) {
@@ -133,10 +134,11 @@ func TestKeepaliveLeavesALivingConnectionAlone(t *testing.T) {
 func TestKeepaliveCountsOutputAsLife(t *testing.T) {
 	s := sshtest.Start(t, sshtest.Options{Silent: true})
 	cfg := configFor(t, s)
-	cfg.KeepaliveInterval, cfg.KeepaliveMax = soon, 4
+	cfg.KeepaliveInterval, cfg.KeepaliveMax = soon, 20
 	client := dialWith(t, s, cfg)
+	// for half as long again as it may be silent
 	if err := client.Run(t.Context(),
-		remote.Command{Line: "for i in {1..40}; do echo $i; sleep 0.03; done"}); err != nil {
+		remote.Command{Line: "for i in {1..100}; do echo $i; sleep 0.03; done"}); err != nil {
 		t.Error(err)
 	}
 }

@@ -182,7 +182,7 @@ func (p *Process) supervise(ctx context.Context) {
 	select {
 	case <-p.ended:
 	case <-p.quiet:
-	case <-time.After(stopGrace):
+	case <-time.After(p.client.grace):
 		stopped = false
 	}
 	go func() {
@@ -193,7 +193,7 @@ func (p *Process) supervise(ctx context.Context) {
 	outcome := p.outcome()
 	if !stopped && errors.Is(outcome, ErrNoExitStatus) {
 		outcome = &LostError{Started: true, Err: fmt.Errorf("it may still run: no end seen within %s of signal TERM",
-			stopGrace)}
+			p.client.grace)}
 	}
 	p.err = interrupted(ctx, outcome)
 }

@@ -103,6 +103,9 @@ func TestContextEndsACommand(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			client := dial(t, sshtest.Start(t, sshtest.Options{}))
+			if !tt.wantLost {
+				client.SetGrace(time.Minute)
+			}
 			ctx, cancel := context.WithCancelCause(t.Context())
 			start := time.Now()
 			err := client.Run(ctx, remote.Command{Line: tt.line, Stdout: writerFunc(func([]byte) { cancel(reason) })})

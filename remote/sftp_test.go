@@ -154,7 +154,7 @@ func TestOpenSSHUploadStops(t *testing.T) {
 		if err := client.Upload(ctx, path, source); !errors.Is(err, reason) {
 			t.Errorf("%v, want the cause", err)
 		}
-		if took := time.Since(begin); took > 5*time.Second {
+		if took := time.Since(begin); took > time.Minute {
 			t.Errorf("stopped after %s", took)
 		}
 		if err := client.Download(t.Context(), os.DevNull, io.Discard); err != nil {

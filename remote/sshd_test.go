@@ -70,9 +70,8 @@ func startOpenSSH(tb testing.TB, authorized []ssh.PublicKey, config ...string) *
 		keys += string(ssh.MarshalAuthorizedKey(key))
 	}
 	s.write(tb, "authorized_keys", keys)
-	s.host = remote.Host{User: me.Username, Name: "127.0.0.1", Port: freePort(tb)}
 	config = append(
-		config, "Port "+strconv.Itoa(int(s.host.Port)), "ListenAddress 127.0.0.1", "UsePAM no", "StrictModes no",
+		config, "ListenAddress 127.0.0.1", "UsePAM no", "StrictModes no",
 		"PermitRootLogin prohibit-password", "PasswordAuthentication no", "PidFile none", "MaxStartups 100",
 		"AuthorizedKeysFile "+filepath.Join(s.dir, "authorized_keys"),
 	)
@@ -87,9 +86,16 @@ func startOpenSSH(tb testing.TB, authorized []ssh.PublicKey, config ...string) *
 		s.write(tb, "host_"+kind, keyText(tb, key, "openssh", ""))
 		config = append(config, "HostKey "+filepath.Join(s.dir, "host_"+kind))
 	}
-	s.write(tb, "sshd_config", strings.Join(config, "\n")+"\n")
-	s.start(tb)
-	return s
+	for range 5 { // a port that is free now may be somebody else's when sshd comes to it
+		s.host = remote.Host{User: me.Username, Name: "127.0.0.1", Port: freePort(tb)}
+		port := "Port " + strconv.Itoa(int(s.host.Port))
+		s.write(tb, "sshd_config", strings.Join(append(config, port), "\n")+"\n")
+		if s.start(tb) {
+			return s
+		}
+	}
+	tb.Fatal("sshd does not start")
+	return nil
 }
 
 func (s *openSSH) write(tb testing.TB, name, text string) {
@@ -99,8 +105,8 @@ func (s *openSSH) write(tb testing.TB, name, text string) {
 	}
 }
 
-// start returns when sshd listens. Its log is shown when the test fails.
-func (s *openSSH) start(tb testing.TB) {
+// start returns when sshd listens, or has ended before. Its log is shown when the test fails.
+func (s *openSSH) start(tb testing.TB) (listens bool) {
 	tb.Helper()
 	cmd := exec.CommandContext(tb.Context(), sshdPath, "-D", "-e", "-f", filepath.Join(s.dir, "sshd_config"))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -136,8 +142,9 @@ func (s *openSSH) start(tb testing.TB) {
 	})
 	select {
 	case <-listening:
+		return true
 	case <-ended:
-		tb.Fatal("sshd does not start")
+		return false
 	}
 }
 
