@@ -51,7 +51,7 @@ func TestPlaces(t *testing.T) {
 			if err := h.Release(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			if out := mustExec(t, h, "timeout 10 sh -c 'until grep -q second /tmp/said; do sleep 0.02; done'; cat "+
+			if out := mustExec(t, h, "timeout 60 sh -c 'until grep -q second /tmp/said; do sleep 0.02; done'; cat "+
 				"/tmp/said"); out != all {
 				t.Errorf("released, it said %q", out)
 			}

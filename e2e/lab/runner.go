@@ -100,6 +100,7 @@ func (r *Runner) Start(ctx context.Context, job Job) (*Running, error) {
 	running := &Running{
 		Container: name, lab: r.lab, cmd: cmd, onLine: job.OnLine, done: make(chan struct{}),
 		files: files, changed: make(chan struct{}), unexpected: unexpected,
+		sigint: sigintGrace, sigterm: sigtermGrace,
 	}
 	if err := running.start(ctx); err != nil {
 		return nil, fmt.Errorf("start action: %w", err)

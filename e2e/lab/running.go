@@ -34,6 +34,8 @@ type Running struct {
 	began      time.Time
 	done       chan struct{} // closed once result and err are set
 
+	sigint, sigterm time.Duration // sigintGrace and sigtermGrace, except in tests
+
 	mu      sync.Mutex
 	parser  commandParser
 	lines   []Line
@@ -232,7 +234,7 @@ func (r *Running) Cancel() error {
 	for _, send := range []struct {
 		signal os.Signal
 		grace  time.Duration
-	}{{syscall.SIGINT, sigintGrace}, {syscall.SIGTERM, sigtermGrace}} {
+	}{{syscall.SIGINT, r.sigint}, {syscall.SIGTERM, r.sigterm}} {
 		if err := r.Signal(send.signal); err != nil {
 			return ignoreFinished(err)
 		}
