@@ -24,6 +24,7 @@ type turns struct {
 	slots   *slots.Slots
 	hosts   int                      // at once
 	longest map[string]time.Duration // by the test's name
+	settle  time.Duration            // how long the first to come waits for those that have asked
 
 	mu      sync.Mutex
 	coming  int // have asked for a turn, and go test keeps them until the tests that are not parallel are done
@@ -64,7 +65,7 @@ func openTurns(longest map[string]time.Duration) (err error) {
 	if err != nil {
 		return err
 	}
-	all = turns{slots: free, hosts: hosts, longest: longest, active: map[string]*scenario{}}
+	all = turns{slots: free, hosts: hosts, longest: longest, settle: settle, active: map[string]*scenario{}}
 	return flag.Set("test.parallel", "10000")
 }
 
@@ -129,8 +130,7 @@ func (q *turns) of(name string) *scenario {
 	}
 }
 
-// settle is how long the first to come waits for those that have asked, so that the longest is
-// among them.
+// settle is long enough for the longest to be among those that come.
 const settle = time.Second
 
 // next begins to give somebody a turn, if it can be anybody's.
@@ -138,7 +138,7 @@ func (q *turns) next() {
 	if q.giving || len(q.waiting) == 0 {
 		return
 	}
-	if wait := settle - time.Since(q.waiting[0].came); q.coming > 0 && wait > 0 {
+	if wait := q.settle - time.Since(q.waiting[0].came); q.coming > 0 && wait > 0 {
 		time.AfterFunc(wait, func() {
 			q.mu.Lock()
 			defer q.mu.Unlock()

@@ -18,7 +18,7 @@ func queue(t *testing.T, n int, longest map[string]time.Duration) *turns {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &turns{slots: free, hosts: n, longest: longest, active: map[string]*scenario{}}
+	return &turns{slots: free, hosts: n, longest: longest, settle: time.Minute, active: map[string]*scenario{}}
 }
 
 func TestTheLongestComesFirstAndWhoWantsToBeAloneLast(t *testing.T) {
