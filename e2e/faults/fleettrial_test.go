@@ -125,7 +125,7 @@ func (x *fleetTrial) visit() {
 	for _, h := range x.hosts {
 		h.Load = load.Start(context.WithoutCancel(x.ctx), load.Options{
 			URL: h.Host.URL(), Mix: load.Mix{Get: 8, Post: 2, Slow: 1, Upload: 1},
-			SlowFor: 500 * time.Millisecond, UploadFor: 1500 * time.Millisecond, Think: 500 * time.Millisecond,
+			SlowFor: 500 * time.Millisecond, UploadFor: uploads, Think: 500 * time.Millisecond,
 			TolerateIdleClose: h.fault.closes, Timeout: 30 * time.Second, // hosts share a machine
 		})
 	}

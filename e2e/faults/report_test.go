@@ -102,7 +102,7 @@ place that mean something. The hosts were containers with systemd, OpenSSH and n
 		`those that it did are counted apart, and what they are stands
 below. "Healed" are the trials whose next deployment went live, `+
 		`with one flag, one version on the pair of ports, no process of nobody's, and the
-deploy lock free within 30 s of the run's end. The last four columns say what the run said of itself, `+
+deploy lock free within a minute of the run's end. The last four columns say what the run said of itself, `+
 		`by where it was when the fault came,
 and how often: *dead* is a runner that was killed, `+
 		`*unchanged* a run that failed and left the site as it was, *restored* one that went back,

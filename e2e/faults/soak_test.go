@@ -195,7 +195,7 @@ func (h *soaked) visit(closes bool) {
 		URL: h.Host.URL(), Mix: load.Mix{
 			Get: 5, Post: 2, Slow: 1,
 			Upload: 1,
-		}, SlowFor: 500 * time.Millisecond, UploadFor: 4 * time.Second, Think: 200 * time.Millisecond,
+		}, SlowFor: 500 * time.Millisecond, UploadFor: uploads, Think: 200 * time.Millisecond,
 		TolerateIdleClose: closes, MaxDuration: 24 * time.Hour,
 	})
 	h.Load = h.load

@@ -67,6 +67,9 @@ func (s *siege) try(t *testing.T, l *list, f fault, p place) {
 	}
 }
 
+// uploads last less than the drain-timeout, in which those under way must come to their end.
+const uploads = 1500 * time.Millisecond
+
 // visit has users on the site.
 func (x *trial) visit() {
 	x.T.Helper()
@@ -75,7 +78,7 @@ func (x *trial) visit() {
 		URL: x.Host.URL(), Mix: load.Mix{
 			Get: 12, Post: 3, Slow: 2,
 			Upload: 2,
-		}, SlowFor: 500 * time.Millisecond, UploadFor: 4 * time.Second, Think: 400 * time.Millisecond,
+		}, SlowFor: 500 * time.Millisecond, UploadFor: uploads, Think: 400 * time.Millisecond,
 		TolerateIdleClose: x.fault.closes, Timeout: 20 * time.Second, // all hosts of a machine may stand still for ten
 	})
 	x.must(x.Load.WaitAnswers(x.Ctx, load.KindGet, 12))
