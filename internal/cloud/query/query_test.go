@@ -219,7 +219,7 @@ func TestALostQuestionIsAskedAgainOfABusyService(t *testing.T) {
 	c.retries = retry.NewStandard(func(o *retry.StandardOptions) {
 		o.Backoff = retry.BackoffDelayerFunc(func(int, error) (time.Duration, error) { return 0, nil })
 	})
-	if err := c.Ask(t.Context(), EC2, "DescribeInstances", nil, nil); err != nil || calls != 3 {
+	if err := c.Ask(t.Context(), EC2, "DescribeInstances", nil, nil); err != nil || calls < 3 {
 		t.Errorf("%v, %d calls", err, calls)
 	}
 }
