@@ -138,8 +138,8 @@ func (e example) try(t *testing.T, w *world.World, made string, port int) {
 		t.Errorf("the second version is on port %s", result.Outputs["active-port"])
 	}
 	// It ended by itself, at once, and not by SIGKILL.
-	if out := w.Exec(fmt.Sprintf(
-		"journalctl --sync; journalctl --no-pager -u %s@%d", e.name, port)); !strings.Contains(out, "Deactivated successfully") {
+	out := w.Exec(fmt.Sprintf("journalctl --sync; journalctl --no-pager -u %s@%d", e.name, port))
+	if !strings.Contains(out, "Deactivated successfully") {
 		t.Errorf("how the first version ended:\n%s", out)
 	}
 	if e.check != nil {

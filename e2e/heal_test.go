@@ -40,7 +40,8 @@ func TestAnUnprovedReleaseIsNotTrusted(t *testing.T) {
 	w.Exec(`touch /home/ubuntu/bad
 timeout 120 bash -c 'while curl -fs http://127.0.0.1/health >/dev/null; do sleep 0.2; done'
 rm /home/ubuntu/bad; cd /var/lib/deploy-action/shop/active
-setsid bash -c 'until [ -e /tmp/again ] && [ -e 8081 ]; do sleep 0.02; done; touch /home/ubuntu/bad' >/dev/null 2>&1 </dev/null &`)
+setsid bash -c 'until [ -e /tmp/again ] && [ -e 8081 ]; do sleep 0.02; done; touch /home/ubuntu/bad' \
+  >/dev/null 2>&1 </dev/null &`)
 	job.With["before-start"] = "touch /tmp/again" // the flag is back on the old version by then
 	again := w.Run(job)
 	world.Failed(t, again, "restored", "verify: GET /health through nginx", "site: restored",

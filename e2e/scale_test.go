@@ -183,7 +183,11 @@ func TestManyHostsThroughOneBastion(t *testing.T) {
 		t.Fatal(err)
 	}
 	good, took := ts.connects(*scaleConnects)
-	if slowest := took[len(took)-1]; good < *scaleConnects || slowest > time.Minute || *scaleReport && slowest > mostConnecting {
+	most := time.Minute // beside others
+	if *scaleReport {
+		most = mostConnecting
+	}
+	if slowest := took[len(took)-1]; good < *scaleConnects || slowest > most {
 		t.Errorf("%d of %d runs connected to all hosts, after %s at most", good, *scaleConnects, slowest)
 	}
 	c := &checkout{ts.World}
