@@ -137,7 +137,7 @@ func (p *Process) listen() {
 		return
 	}
 	for {
-		before, _ := p.writes()
+		before, writing := p.writes()
 		select {
 		case <-p.done:
 			return
@@ -151,7 +151,8 @@ func (p *Process) listen() {
 				return // the connection is gone, and with it the channel
 			}
 		}
-		if now, busy := p.writes(); now == before && !busy {
+		// One that was going on when the wait began may have ended just now, and the next not begun.
+		if now, busy := p.writes(); now == before && !writing && !busy {
 			close(p.quiet)
 			return
 		}

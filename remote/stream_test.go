@@ -42,22 +42,29 @@ func TestOutputHeldOpenByABackgroundProcess(t *testing.T) {
 }
 
 func TestOutputAfterTheExitStatusIsComplete(t *testing.T) {
+	const size = 100 << 10
 	s := sshtest.Start(t, sshtest.Options{Handle: func(e *sshtest.Exec) {
 		e.Status(0)
-		for range 20 {
-			_, _ = e.Channel.Write(make([]byte, 1<<20))
+		for range 10 {
+			_, _ = e.Channel.Write(make([]byte, size/10))
 		}
 	}})
-	var n atomic.Int64
-	slow := writerFunc(func(p []byte) {
-		if n.Add(int64(len(p))) == int64(len(p)) {
-			time.Sleep(time.Second) // longer than the silence that counts as the end
-		}
-	})
-	if err := dial(t, s).Run(t.Context(), remote.Command{Line: "test", Stdout: slow}); err != nil ||
-		n.Load() != 20<<20 {
-		t.Errorf("Run: %v after %d bytes, want all of %d", err, n.Load(), 20<<20)
+	client := dial(t, s)
+	var runs sync.WaitGroup
+	for i := range 400 { // of one of them the wait for silence ends between two writes
+		runs.Go(func() {
+			var n atomic.Int64
+			slow := writerFunc(func(p []byte) {
+				if n.Add(int64(len(p))) == int64(len(p)) {
+					time.Sleep(time.Second + time.Duration(i)*time.Millisecond/8) // longer than a silence that is the end
+				}
+			})
+			if err := client.Run(t.Context(), remote.Command{Line: "test", Stdout: slow}); err != nil || n.Load() != size {
+				t.Errorf("Run: %v after %d bytes, want all of %d", err, n.Load(), size)
+			}
+		})
 	}
+	runs.Wait()
 }
 
 func TestOutputIsStreamed(t *testing.T) {
