@@ -17,6 +17,8 @@ RUN go mod download \
         github.com/aws/aws-sdk-go-v2/config github.com/aws/aws-sdk-go-v2/service/s3
 
 COPY . .
+# What only people read of the scripts stays with the source, as it is left out on the way to a host: 34 KB compressed.
+RUN sed -i '/^[[:blank:]]*# /{/# shellcheck /!d}' scripts/*.sh scripts/lib/*.sh
 ARG VERSION=dev
 RUN GOOS=$TARGETOS GOARCH=$TARGETARCH \
     go build -ldflags "-s -w -X main.version=$VERSION" -o /out/deploy-action . \

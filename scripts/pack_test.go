@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -77,6 +79,39 @@ func TestBareScriptsAreTheSame(t *testing.T) {
 			}
 			if less := bare(text); len(less) == len(text) || understood(less) != understood(text) {
 				t.Errorf("%s is another script without its comments", file)
+			}
+		}
+	}
+}
+
+// The image is built of the scripts as a host gets them.
+func TestTheImageHasBareScripts(t *testing.T) {
+	dockerfile, err := os.ReadFile("../Dockerfile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	strips := regexp.MustCompile(`(?m)^RUN (sed -i .* scripts/\*\.sh scripts/lib/\*\.sh)$`).FindSubmatch(dockerfile)
+	if strips == nil {
+		t.Fatal("the Dockerfile strips no scripts")
+	}
+	dir := t.TempDir()
+	if err := os.CopyFS(filepath.Join(dir, "scripts"), files); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), "bash", "-c", string(strips[1]))
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, verb := range verbs(t) {
+		for _, file := range sources(verb) {
+			text, err := files.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := os.ReadFile(filepath.Join(dir, "scripts", file))
+			if err != nil || !bytes.Equal(got, bare(text)) {
+				t.Errorf("%s is another one in the image (%v)", file, err)
 			}
 		}
 	}

@@ -24,7 +24,7 @@ func Opening(silence time.Duration) []byte {
 }
 
 // seldom are the verbs that a usual deployment has no use for.
-var seldom = []Verb{Adopt, Replace, Resume, Releases, Logs, Run, Maintenance, Certificate, Remove}
+var seldom = []Verb{Adopt, Replace, Resume, Releases, Restore, Logs, Run, Maintenance, Certificate, Remove}
 
 // Later returns, by name, what a verb needs besides what is in the [Opening]. A host gets it with the
 // first such verb of a conversation.

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The nginx files in whose place this action has put others: kept, and brought back.
 #
-# Values: app, path; site_file and site_written, where the site is written
+# Values: app, path, site_file and site_written (where the site is written)
 
 # While a release is on trial with a site that was written for it: its port, the release, and the
 # name of what is kept of the site of before.
