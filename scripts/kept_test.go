@@ -127,7 +127,8 @@ echo right`)
 	}
 }
 
-// A refusal of the site of before leaves all as it is, for the next run to try again.
+// A refusal of the site of before leaves all as it is, for the next run to try again; and one that
+// somebody has edited stays.
 func TestASiteThatIsRefusedDoesNotComeBack(t *testing.T) {
 	restore := strings.TrimSuffix(read(t, "restore.sh"), "main \"$@\" </dev/null\n")
 	root := t.TempDir()
@@ -148,10 +149,18 @@ refused=''
 cat "$site_file" "$site_written"
 site_trial
 (die_at 0; main)
-ls -A "${keep%/*}"`)
+ls -A "${keep%/*}"
+fresh
+(die_at 0; put new)
+printf 'by hand\n' >>"$site_file"
+(die_at 0; main) 2>&1 || echo "exit $?"
+cat "$site_file"
+site_trial`)
 	want := "nginx refuses its configuration with the site of before in it; the files are as they were\nexit 77\n" +
 		"new\nnew\nsite_trial=8081 20261123T101500Z-1a2b3c4 20261123T101500Z-1a2b3c4\n" +
-		"loaded old\nrestored=yes\nold\nold\nsite_trial=\nrestored=already\n"
+		"loaded old\nrestored=yes\nold\nold\nsite_trial=\nrestored=already\n" +
+		root + "/nginx/conf.d/shop.conf was edited since this action wrote it, so the nginx site of before does not come " +
+		"back\nexit 64\nnew\nby hand\nsite_trial=\n"
 	if strings.TrimLeft(out, "\n") != want {
 		t.Errorf("it says\n%s\nwant\n%s", out, want)
 	}

@@ -61,7 +61,8 @@ main() {
 
 keep_all() {
   begin_keeping "$keep"
-  for file in "$site_file" "$site_written" "$nginx_include" "$entry_file"; do set_aside "$keep" "$file"; done
+  # Who gets in in maintenance is no part of the site, and may be changed while this is kept.
+  for file in "$site_file" "$site_written" "$nginx_include"; do set_aside "$keep" "$file"; done
   [[ -e /etc/nginx/$app.d ]] || set_aside "$keep" "/etc/nginx/$app.d"
   if [[ -e $nginx_include ]] && ! grep -Fq "$flags/" "$nginx_include"; then set_aside "$keep" "$bak"; fi
   if [[ $default_site == yes ]] && stock_default; then set_aside "$keep" /etc/nginx/sites-enabled/default; fi

@@ -476,12 +476,14 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 	case scripts.Switch:
 		return f.rename(v["from"], v["to"])
 	case scripts.Restore:
+		kept := f.siteTrial != ""
 		f.siteTrial = ""
 		if f.byHand != "" {
 			f.loaded = false
-			return "restored=yes\n"
+		} else if !kept {
+			return "restored=already\n"
 		}
-		return "restored=already\n"
+		return "restored=yes\n"
 	case scripts.Verify:
 		if f.flag != v["port"] {
 			f.t.Errorf("verify of port %s while %q is active", v["port"], f.flag)

@@ -45,9 +45,11 @@ func (d *Deployment) siteBack(ctx context.Context, h *target) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if res.OneOf("restored", "yes", "already") == "already" || res.Err() != nil {
+		return "of the nginx site of before nothing is kept", res.Err()
+	}
 	h.changed = true
-	res.OneOf("restored", "yes", "already")
-	return "the nginx site of before is back", res.Err()
+	return "the nginx site of before is back", nil
 }
 
 func (d *Deployment) healFlag(ctx context.Context, h *target) (string, error) {

@@ -48,17 +48,9 @@ kept_of() {
   file=${file//://}
 }
 
-# keep_present FOLDER: what is now in the place of what is kept there, in FOLDER.now. A folder that
-# was not there is given back only where it is empty.
-keep_present() {
-  local kept file
-  begin_keeping "$1.now"
-  for kept in "$1"/*; do
-    [[ -e $kept || -L $kept ]] || continue
-    kept_of "$kept"
-    if [[ ! -d $file ]]; then set_aside "$1.now" "$file"; fi
-  done
-  end_keeping "$1.now"
+# drop_kept FOLDER: at once, and not half of it.
+drop_kept() {
+  if [[ -d $1 ]]; then as_root rm -rf -- "$1.new" && as_root mv -T -- "$1" "$1.new" && as_root rm -rf -- "$1.new"; fi
 }
 
 # put_back FOLDER: every file that was set aside there goes back to its place, and the folder goes
@@ -66,7 +58,7 @@ keep_present() {
 put_back() {
   [[ -d $1 ]] || return 0
   lay_back "$1" || return
-  as_root rm -rf -- "$1"
+  drop_kept "$1"
 }
 
 # lay_back FOLDER: the first half. Whenever this is cut off, the site's file is one that is known as
