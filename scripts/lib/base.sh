@@ -125,10 +125,10 @@ await_end() {
   local end
   now_ms
   end=$((ms + 5000))
-  properties "$1" Result ExecMainCode ExecMainStatus
-  while [[ ${property[ExecMainCode]} == 0 ]] && ! past "$end"; do
+  properties "$1" Result ExecMainCode ExecMainStatus ActiveState
+  while [[ ${property[ExecMainCode]} == 0 && ${property[ActiveState]} == activ* ]] && ! past "$end"; do
     pause 0.1
-    properties "$1" Result ExecMainCode ExecMainStatus
+    properties "$1" Result ExecMainCode ExecMainStatus ActiveState
   done
 }
 

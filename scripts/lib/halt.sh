@@ -65,7 +65,7 @@ $port is kept, since nginx turns to it"
   now_ms
   end=$((ms + 10000))
   sockets "$port" 01 03
-  if ((${#bound[@]} > 0)); then say "port $instead is back; port $port finishes ${#bound[@]} request(s)"; fi
+  if ((${#bound[@]} > 0)); then say "port $instead is back; port $port finishes ${#bound[@]} connection(s)"; fi
   while ((${#bound[@]} > 0)) && ! past "$end"; do
     pause 0.1
     sockets "$port" 01 03

@@ -66,7 +66,7 @@ died() {
     case ${property[ExecMainCode]} in # of waitid(2): exited; killed, dumped
       1) how="status ${property[ExecMainStatus]}" ;;
       [23]) how="signal ${property[ExecMainStatus]}" ;;
-      *) how='a status that nobody knows any more, since systemd has started it again,' ;;
+      *) how='a status that nobody knows any more,' ;;
     esac
   elif [[ -r $path/slots/$port.exit ]]; then
     how="status $(<"$path/slots/$port.exit")"

@@ -194,9 +194,13 @@ install_missing() {
     find_wanted
     # Where each command is there, the host may do as it is, as after a package's own script that
     # fails each time: that is not worth waiting for.
-    if [[ $setup != always && -z $(lacking) ]]; then tries=1; fi
+    if [[ $setup != always && -z $(lacking) ]]; then
+      tries=1
+      # What only others need wholly may be in another apt's hands just now.
+      if [[ $nginx_halfway != *nginx* ]]; then wanted=(); fi
+    fi
   fi
-  if ((${#lacks[@]} > 0)); then say "installing ${lacks[*]}"; fi
+  if ((${#wanted[@]} > 0 && ${#lacks[@]} > 0)); then say "installing ${lacks[*]}"; fi
   for ((try = 1; ${#wanted[@]} > 0 && try <= tries; try++)); do
     refusal=''
     # A lock that somebody holds is waited for. A list of packages that can't be had may not matter;
