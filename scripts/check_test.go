@@ -231,6 +231,11 @@ apt() {
 			"finishing nginx\n" + setUp,
 		},
 		{
+			"of what nginx needs one is in another apt's hands",
+			`refused=configure; packages=; dpkg-query() { printf 'unpacked\tlibssl3\t,\t\ninstalled\tnginx\t,libssl3\t\n'; }`,
+			"finishing libssl3\n" + setUp,
+		},
+		{
 			"dpkg does not",
 			"refused=configure",
 			"finishing nginx libssl3\n" + setUp + "installing nginx libssl3\napt: update\n" +
