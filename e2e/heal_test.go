@@ -73,27 +73,21 @@ func TestTheVersionThatServesIsKept(t *testing.T) {
 func TestADeadListenerBehindALiveParentIsNoticed(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
 	good := w.Deploy(w.Commit(nil), nil).Outputs
-	must := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	must(w.Host.MakePlaces(w.Ctx))
-	must(w.Host.Arm(w.Ctx, lab.Place{Verb: "verify"}))
+	w.Must(w.Host.MakePlaces(w.Ctx))
+	w.Must(w.Host.Arm(w.Ctx, lab.Place{Verb: "verify"}))
 	running, err := w.Runner.Start(w.Ctx, w.Job(w.Commit(nil), map[string]string{
 		"watch-for": "20s", "start": "uvicorn controller.main:app --port $PORT & child=$!; until [ -e " +
 			"/home/ubuntu/now ]; do sleep 0.1; done; kill -INT $child; wait; exec sleep infinity",
 		"after-switch": "true",
 	}))
-	must(err)
-	must(w.Host.WaitHeld(w.Ctx))
+	w.Must(err)
+	w.Must(w.Host.WaitHeld(w.Ctx))
 	w.Exec("test -e /var/lib/deploy-action/shop/active/8081; touch /home/ubuntu/now; " +
 		"timeout 60 bash -c 'while [[ -n $(ss -Hltn \"sport = :8081\") ]]; do sleep 0.05; done'")
 	w.UnderLoad()
-	must(w.Host.Release(w.Ctx))
+	w.Must(w.Host.Release(w.Ctx))
 	result, err := running.Wait()
-	must(err)
+	w.Must(err)
 	world.Failed(t, result, "restored", "verify: ", "site: restored")
 	w.Serves(good["release"])
 }
@@ -282,14 +276,8 @@ func TestADamagedMirrorIsFetchedAnew(t *testing.T) {
 func TestTheOldVersionStaysWhileTheNewOneIsDown(t *testing.T) {
 	w := world.New(t, lab.HostOptions{})
 	w.Deploy(w.Commit(nil), nil)
-	must := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	must(w.Host.MakePlaces(w.Ctx))
-	must(w.Host.Arm(w.Ctx, lab.Place{Verb: "stop"}))
+	w.Must(w.Host.MakePlaces(w.Ctx))
+	w.Must(w.Host.Arm(w.Ctx, lab.Place{Verb: "stop"}))
 	waits := map[string]string{ // for as long as the file is there, with all else done
 		"controller/__init__.py": "import os, time\nimport fastapi\n" +
 			"while os.path.exists('/home/ubuntu/wait'): time.sleep(0.05)\n",
@@ -298,21 +286,21 @@ func TestTheOldVersionStaysWhileTheNewOneIsDown(t *testing.T) {
 		"after-switch": "touch /home/ubuntu/wait; kill -KILL $(systemctl show -p MainPID --value shop@8081); while [ -n " +
 			"\"$(ss -Hltn sport = :8081)\" ]; do sleep 0.1; done; echo down; until [ -e /tmp/go ]; do sleep 0.1; done",
 	}))
-	must(err)
-	must(running.WaitLog(w.Ctx, "│ down"))
+	w.Must(err)
+	w.Must(running.WaitLog(w.Ctx, "│ down"))
 	w.UnderLoad()
 	w.Exec("touch /tmp/go")
-	must(w.Host.WaitHeld(w.Ctx))
+	w.Must(w.Host.WaitHeld(w.Ctx))
 	// What the kernel has accepted for the old one is that one's, though it gets to it later.
 	w.Exec("systemctl kill -s STOP shop@8080; " +
 		"timeout 60 bash -c 'until ss -Htn \"sport = :8080\" | grep -q ESTAB; do sleep 0.05; done'")
-	must(w.Host.Release(w.Ctx)) // it waits ten seconds for the new one
-	must(running.WaitLog(w.Ctx, "nothing listens on port 8081 just now; port 8080 stands in"))
+	w.Must(w.Host.Release(w.Ctx)) // it waits ten seconds for the new one
+	w.Must(running.WaitLog(w.Ctx, "nothing listens on port 8081 just now; port 8080 stands in"))
 	w.Exec("rm /home/ubuntu/wait")
-	must(running.WaitLog(w.Ctx, "port 8081 is back; port 8080 finishes "))
+	w.Must(running.WaitLog(w.Ctx, "port 8081 is back; port 8080 finishes "))
 	w.Exec("systemctl kill -s CONT shop@8080")
 	result, err := running.Wait()
-	must(err)
+	w.Must(err)
 	if result.Outputs["outcome"] != "deployed" || strings.Contains(result.Log(), "Could not stop") {
 		t.Errorf("outputs %v\n%s", result.Outputs, result.Log())
 	}

@@ -110,21 +110,15 @@ func TestTheSiteOfAKilledRunGoesWithItsRelease(t *testing.T) {
 			asBefore("after a run that failed")
 
 			if strategy.with == nil {
-				must := func(err error) {
-					t.Helper()
-					if err != nil {
-						t.Fatal(err)
-					}
-				}
-				must(w.Host.MakePlaces(w.Ctx))
-				must(w.Host.Arm(w.Ctx, lab.Place{Verb: "switch"}))
+				w.Must(w.Host.MakePlaces(w.Ctx))
+				w.Must(w.Host.Arm(w.Ctx, lab.Place{Verb: "switch"}))
 				running, err := w.Runner.Start(w.Ctx, job)
-				must(err)
-				must(w.Host.WaitHeld(w.Ctx))
-				must(running.Kill(w.Ctx))
+				w.Must(err)
+				w.Must(w.Host.WaitHeld(w.Ctx))
+				w.Must(running.Kill(w.Ctx))
 				main, err := running.Wait()
-				must(err)
-				must(w.Host.Release(w.Ctx))
+				w.Must(err)
+				w.Must(w.Host.Release(w.Ctx))
 				world.Says(t, post(w, job, main), back)
 				asBefore("after a run that had not switched")
 			}

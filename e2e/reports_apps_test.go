@@ -129,8 +129,8 @@ def first(port):
 direct, through = [], []
 for _ in range(11):
     direct.append(first(int(sys.argv[1]))); through.append(first(80))
-extra = statistics.median(through) - statistics.median(direct)
-want("the first event, %.1f ms after the direct one" % (extra * 1000), extra < 0.5, b"")
+extra = min(through) - min(direct) # the least, since others are at work on the machine
+want("the first event, %.1f ms after the direct one" % (extra * 1000), extra < 0.05, b"")
 slow.join()
 `
 
@@ -193,10 +193,10 @@ var nodeAtSocket = strings.Replace(nodeApp, `process.env.PORT, "127.0.0.1"`, "{f
 // connections, or its workers, as it likes.
 func recycles(w *world.World, _ *lab.Result) { recyclesBut(w, 0, 0) }
 
-// recyclesGET allows 3 in 100 POST to fail: a worker of gunicorn's that runs uvicorn closes, at its
+// recyclesGET allows 1 in 100 POST to fail: a worker of gunicorn's that runs uvicorn closes, at its
 // end, connections that it has taken and not read from. Who asks it directly loses as many, and
 // what can't be repeated nobody may repeat for him.
-func recyclesGET(w *world.World, _ *lab.Result) { recyclesBut(w, 0, 0.03) }
+func recyclesGET(w *world.World, _ *lab.Result) { recyclesBut(w, 0, 0.01) }
 
 // recyclesBut allows these shares of each method's requests to fail.
 func recyclesBut(w *world.World, get, post float64) {

@@ -42,6 +42,25 @@ func TestOutputHeldOpenByABackgroundProcess(t *testing.T) {
 }
 
 func TestOutputAfterTheExitStatusIsComplete(t *testing.T) {
+	s := sshtest.Start(t, sshtest.Options{Handle: func(e *sshtest.Exec) {
+		e.Status(0)
+		for range 20 {
+			_, _ = e.Channel.Write(make([]byte, 1<<20))
+		}
+	}})
+	var n atomic.Int64
+	slow := writerFunc(func(p []byte) {
+		if n.Add(int64(len(p))) == int64(len(p)) {
+			time.Sleep(time.Second) // longer than the silence that counts as the end
+		}
+	})
+	if err := dial(t, s).Run(t.Context(), remote.Command{Line: "test", Stdout: slow}); err != nil ||
+		n.Load() != 20<<20 {
+		t.Errorf("Run: %v after %d bytes, want all of %d", err, n.Load(), 20<<20)
+	}
+}
+
+func TestASlowWriteIsNoSilence(t *testing.T) {
 	const size = 100 << 10
 	s := sshtest.Start(t, sshtest.Options{Handle: func(e *sshtest.Exec) {
 		e.Status(0)

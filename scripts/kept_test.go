@@ -16,7 +16,7 @@ func siteShell(t *testing.T, root string) string {
 		"site_file=%[1]s/nginx/conf.d/shop.conf site=''\n", root)
 	files := []string{"lib/base.sh", "lib/files.sh", "lib/site.sh", "lib/kept.sh", "site.sh", "lib/inspect.sh"}
 	for _, file := range files {
-		text += strings.TrimSuffix(moved.Replace(read(t, file)), "main \"$@\" </dev/null\n")
+		text += functions(moved.Replace(read(t, file)))
 	}
 	return text + `
 include="y $flags/"
@@ -130,7 +130,7 @@ echo right`)
 // A refusal of the site of before leaves all as it is, for the next run to try again; and one that
 // somebody has edited stays.
 func TestASiteThatIsRefusedDoesNotComeBack(t *testing.T) {
-	restore := strings.TrimSuffix(read(t, "restore.sh"), "main \"$@\" </dev/null\n")
+	restore := functions(read(t, "restore.sh"))
 	root := t.TempDir()
 	out := bash(t, siteShell(t, root)+strings.ReplaceAll(restore, "/var/lib/deploy-action", root+"/lib")+`
 trial='8081 20261123T101500Z-1a2b3c4'

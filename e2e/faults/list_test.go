@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"syscall"
 	"time"
 
 	"github.com/clothesme/deploy-action/e2e/lab"
@@ -90,18 +89,11 @@ func machineClock(x *trial) error {
 	return errors.Join(x.Host.MakePlaces(x.Ctx), on("rm -f /run/lab-clock")(x))
 }
 
-// cancel sends the signals that the runner does, and no more: the third, which ends what shows the
-// log, would keep from us what a run says that takes itself back on a machine that is full.
+// cancel asks as the runner does, and no more: the third signal, which ends what shows the log, would
+// keep from us what a run says that takes itself back on a machine that is full.
 func cancel(x *trial) error {
-	running := x.running
-	err := running.Signal(os.Interrupt)
-	go func() {
-		select {
-		case <-running.Done():
-		case <-time.After(7500 * time.Millisecond):
-			_ = running.Signal(syscall.SIGTERM)
-		}
-	}()
+	err := x.running.Signal(os.Interrupt)
+	go func() { _ = x.running.Ask() }()
 	return err
 }
 

@@ -231,6 +231,17 @@ func (r *Running) Signal(signal os.Signal) error { return r.cmd.Process.Signal(s
 // Cancel does what the runner does when a user cancels or a time-out passes, and returns at the
 // step's end. The runner never stops the container: one that ignores the signals lives on.
 func (r *Running) Cancel() error {
+	if err := r.Ask(); err != nil {
+		return err
+	}
+	err := ignoreFinished(r.Signal(syscall.SIGKILL))
+	<-r.done
+	return err
+}
+
+// Ask sends the first two signals of Cancel's, and returns at the step's end, or when the time after
+// the second is over.
+func (r *Running) Ask() error {
 	for _, send := range []struct {
 		signal os.Signal
 		grace  time.Duration
@@ -244,9 +255,7 @@ func (r *Running) Cancel() error {
 		case <-time.After(send.grace):
 		}
 	}
-	err := ignoreFinished(r.Signal(syscall.SIGKILL))
-	<-r.done
-	return err
+	return nil
 }
 
 // Kill ends the action at once, as a machine that vanishes does.

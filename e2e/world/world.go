@@ -139,6 +139,14 @@ func (w *World) Deploy(sha string, with map[string]string) *lab.Result {
 	return result
 }
 
+// Must ends the test where something has failed without which it can't go on.
+func (w *World) Must(err error) {
+	w.T.Helper()
+	if err != nil {
+		w.T.Fatal(err)
+	}
+}
+
 // Exec runs a script on the host, as root.
 func (w *World) Exec(script string) string {
 	w.T.Helper()
