@@ -145,12 +145,13 @@ func compress(block []byte) []byte {
 	return deflate(block, level)
 }
 
-// try returns the level that makes least of a sample, and how much that is. This package's
-// BestSpeed stores what has no repetitions, though of 256 values it may use few: hexadecimal
-// digits, base64, numbers.
+// try returns the level for what a sample stands for, and how much that makes of the sample. This
+// package's BestSpeed stores what has no repetitions, though of 256 values it may use few:
+// hexadecimal digits, base64, numbers. A sample of those in which it met one repetition by chance
+// is as small by either level, and what stands around it is stored: BestSpeed has to win by more.
 func try(sample []byte) (level, size int) {
 	level, size = gzip.BestSpeed, len(deflate(sample, gzip.BestSpeed))
-	if coded := len(deflate(sample, gzip.HuffmanOnly)); coded < size {
+	if coded := len(deflate(sample, gzip.HuffmanOnly)); size > coded*98/100 {
 		level, size = gzip.HuffmanOnly, coded
 	}
 	return level, size

@@ -7,6 +7,9 @@ import (
 	"compress/gzip"
 	"context"
 	"crypto/rand"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -410,6 +413,33 @@ func TestOnlyWhatShrinksIsCompressed(t *testing.T) {
 	}
 	if shrinks, err := tree.Shrinks(&Change{}); !shrinks || err != nil {
 		t.Errorf("nothing shrinks: %t, %v", shrinks, err)
+	}
+}
+
+// Which level a block gets does not hang on a repetition that its sample has by chance: of
+// hexadecimal digits every 25th had one.
+func TestEveryBlockOfFewValuesIsCoded(t *testing.T) {
+	for name, encode := range map[string]func([]byte) string{
+		"hexadecimal digits": hex.EncodeToString,
+		"base64":             base64.StdEncoding.EncodeToString,
+		"numbers": func(noise []byte) string {
+			var b strings.Builder
+			for i := 0; i+4 <= len(noise); i += 4 {
+				fmt.Fprintln(&b, binary.BigEndian.Uint32(noise[i:]))
+			}
+			return b.String()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			noise := make([]byte, 32<<10)
+			for range 100 {
+				_, _ = rand.Read(noise)
+				block := []byte(encode(noise))
+				if n := len(compress(block)); n > len(block)*8/10 {
+					t.Fatalf("a block of %d bytes became %d", len(block), n)
+				}
+			}
+		})
 	}
 }
 
