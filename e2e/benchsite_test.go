@@ -26,8 +26,11 @@ var (
 	others = flag.String("kamal-proxy", "", "the path of a kamal-proxy that BenchmarkSteadyState asks too")
 )
 
-// byHandBeside adds the site that people write by hand to the host's nginx, on port 81. The workers
-// of before close what they have accepted, and must be gone before anything is measured.
+// byHandBeside adds two sites that people write by hand to the host's nginx: on port 81 the one
+// that passes on nothing but the Host, on port 82 one that tells the application of its visitors
+// what the managed site does, and lets WebSockets through, the way that uvicorn's documentation has
+// it (Deployment, "Running behind Nginx"). The workers of before close what they have accepted, and
+// must be gone before anything is measured.
 func byHandBeside(b *testing.B, w *world.World, port string) {
 	b.Helper()
 	_, err := w.Host.Exec(b.Context(), `cat >/etc/nginx/conf.d/service-url-hand.inc <<'X'
@@ -36,6 +39,23 @@ X
 cat >/etc/nginx/conf.d/hand.conf <<'X'
 server { listen 81; include /etc/nginx/conf.d/service-url-hand.inc; `+
 		`location / { proxy_pass $service_url; proxy_set_header Host $host; } }
+map $http_upgrade $connection_upgrade { default upgrade; '' close; }
+server {
+    listen 82;
+    include /etc/nginx/conf.d/service-url-hand.inc;
+    location / {
+        proxy_pass $service_url;
+        proxy_http_version 1.1;
+        proxy_set_header Host $http_host;
+        proxy_set_header X-Real-IP $remote_addr;
+        proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+        proxy_set_header X-Forwarded-Proto $scheme;
+        proxy_set_header X-Forwarded-Host $http_host;
+        proxy_set_header X-Forwarded-Port $server_port;
+        proxy_set_header Upgrade $http_upgrade;
+        proxy_set_header Connection $connection_upgrade;
+    }
+}
 X
 old=$(pgrep -P "$(cat /run/nginx.pid)")
 nginx -t && nginx -s reload && timeout 30 bash -c 'while kill -0 '"${old//$'\n'/ || kill -0 }"' || `+
@@ -53,14 +73,16 @@ func BenchmarkSiteThroughput(b *testing.B) {
 	byHandBeside(b, w, result.Outputs["active-port"])
 	for b.Loop() {
 		for _, method := range []string{http.MethodGet, http.MethodPost} {
-			var managed, hand []float64
+			var managed, hand, told []float64
 			for range *rounds {
 				managed = append(managed, wrk(b, method, w.Host.URL()+"/health"))
 				hand = append(hand, wrk(b, method, w.Host.URL()+":81/health"))
+				told = append(told, wrk(b, method, w.Host.URL()+":82/health"))
 			}
 			b.ReportMetric(median(managed), method+"-managed-req/s")
 			b.ReportMetric(median(hand), method+"-by-hand-req/s")
 			b.ReportMetric(median(managed)/median(hand), method+"-ratio")
+			b.ReportMetric(median(managed)/median(told), method+"-ratio-same-headers")
 		}
 	}
 }
