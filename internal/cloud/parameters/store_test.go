@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -180,16 +181,16 @@ func TestRefusalsNameWhatToDo(t *testing.T) {
 }
 
 func TestAThrottledCallIsMadeAgain(t *testing.T) {
-	calls := 0
+	var calls atomic.Int32
 	store := open(t, func(w http.ResponseWriter, _ *http.Request) {
-		if calls++; calls == 1 {
+		if calls.Add(1) == 1 {
 			says(w, 400, `{"__type": "ThrottlingException", "message": "Rate exceeded"}`)
 			return
 		}
 		says(w, 200, `{"Parameters": [{"Name": "/shop/KEY", "Value": "x"}]}`)
 	})
-	if found, err := store.Below(t.Context(), "/shop/"); err != nil || len(found) != 1 || calls != 2 {
-		t.Errorf("%v, %v, %d calls", found, err, calls)
+	if found, err := store.Below(t.Context(), "/shop/"); err != nil || len(found) != 1 || calls.Load() != 2 {
+		t.Errorf("%v, %v, %d calls", found, err, calls.Load())
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -120,9 +121,9 @@ func TestAServiceThatTalksJSON(t *testing.T) {
 }
 
 func TestABusyServiceIsAskedAgain(t *testing.T) {
-	calls := 0
+	var calls atomic.Int32
 	c := client(t, func(w http.ResponseWriter, r *http.Request) {
-		if calls++; calls < 3 {
+		if calls.Add(1) < 3 {
 			says(503, refusal("RequestLimitExceeded", "x"))(w, r)
 			return
 		}
@@ -131,8 +132,9 @@ func TestABusyServiceIsAskedAgain(t *testing.T) {
 	var said struct {
 		B string `xml:"b"`
 	}
-	if err := c.Ask(t.Context(), EC2, "DescribeInstances", nil, &said); err != nil || said.B != "yes" || calls != 3 {
-		t.Errorf("%v, %q, %d calls", err, said.B, calls)
+	err := c.Ask(t.Context(), EC2, "DescribeInstances", nil, &said)
+	if err != nil || said.B != "yes" || calls.Load() != 3 {
+		t.Errorf("%v, %q, %d calls", err, said.B, calls.Load())
 	}
 }
 
@@ -176,9 +178,9 @@ func TestABusyServiceIsNamedWhenTheTimeIsOver(t *testing.T) {
 					close(over.over)
 				}
 			}
-			calls := 0
+			var calls atomic.Int32
 			c := client(t, func(w http.ResponseWriter, r *http.Request) {
-				if calls++; calls == 2 {
+				if calls.Add(1) == 2 {
 					end()
 				}
 				says(503, refusal("RequestLimitExceeded", "x"))(w, r)
@@ -202,10 +204,9 @@ func TestABusyServiceIsNamedWhenTheTimeIsOver(t *testing.T) {
 
 // A question that is lost has no answer within the HTTP client's time, which is not the caller's.
 func TestALostQuestionIsAskedAgainOfABusyService(t *testing.T) {
-	calls := 0
+	var calls atomic.Int32
 	c := client(t, func(w http.ResponseWriter, r *http.Request) {
-		calls++
-		switch calls {
+		switch calls.Add(1) {
 		case 1:
 			says(503, refusal("RequestLimitExceeded", "x"))(w, r)
 		case 2:
@@ -219,19 +220,19 @@ func TestALostQuestionIsAskedAgainOfABusyService(t *testing.T) {
 	c.retries = retry.NewStandard(func(o *retry.StandardOptions) {
 		o.Backoff = retry.BackoffDelayerFunc(func(int, error) (time.Duration, error) { return 0, nil })
 	})
-	if err := c.Ask(t.Context(), EC2, "DescribeInstances", nil, nil); err != nil || calls < 3 {
-		t.Errorf("%v, %d calls", err, calls)
+	if err := c.Ask(t.Context(), EC2, "DescribeInstances", nil, nil); err != nil || calls.Load() < 3 {
+		t.Errorf("%v, %d calls", err, calls.Load())
 	}
 }
 
 func TestARefusalIsNotAskedAgain(t *testing.T) {
-	calls := 0
+	var calls atomic.Int32
 	c := client(t, func(w http.ResponseWriter, r *http.Request) {
-		calls++
+		calls.Add(1)
 		says(403, refusal("UnauthorizedOperation", "x"))(w, r)
 	})
-	if err := c.Ask(t.Context(), EC2, "DescribeInstances", nil, nil); err == nil || calls != 1 {
-		t.Errorf("%v, %d calls", err, calls)
+	if err := c.Ask(t.Context(), EC2, "DescribeInstances", nil, nil); err == nil || calls.Load() != 1 {
+		t.Errorf("%v, %d calls", err, calls.Load())
 	}
 }
 
