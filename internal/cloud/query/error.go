@@ -1,7 +1,9 @@
 package query
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"regexp"
 	"slices"
@@ -32,6 +34,13 @@ func (e *Error) ErrorFault() smithy.ErrorFault { return smithy.FaultUnknown }
 
 // HTTPStatusCode is that of the answer.
 func (e *Error) HTTPStatusCode() int { return e.Status }
+
+// ConnectionError tells whether the connection ended before the answer did: net/http asks once more by
+// itself only where a question changes nothing, which it can't know of a POST. Those that change
+// something may be asked twice: they name what they make, or find it made.
+func (e *Error) ConnectionError() bool {
+	return errors.Is(e.Err, io.EOF) || errors.Is(e.Err, io.ErrUnexpectedEOF)
+}
 
 func (e *Error) Unwrap() error { return e.Err }
 

@@ -27,6 +27,13 @@ func client(t *testing.T, answer http.HandlerFunc) *Client {
 	})
 }
 
+// atOnce asks again without a pause.
+func atOnce() *retry.Standard {
+	return retry.NewStandard(func(o *retry.StandardOptions) {
+		o.Backoff = retry.BackoffDelayerFunc(func(int, error) (time.Duration, error) { return 0, nil })
+	})
+}
+
 func says(status int, text string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(status)
@@ -217,11 +224,35 @@ func TestALostQuestionIsAskedAgainOfABusyService(t *testing.T) {
 		}
 	})
 	c.http = &http.Client{Timeout: 500 * time.Millisecond}
-	c.retries = retry.NewStandard(func(o *retry.StandardOptions) {
-		o.Backoff = retry.BackoffDelayerFunc(func(int, error) (time.Duration, error) { return 0, nil })
-	})
+	c.retries = atOnce()
 	if err := c.Ask(t.Context(), EC2, "DescribeInstances", nil, nil); err != nil || calls.Load() < 3 {
 		t.Errorf("%v, %d calls", err, calls.Load())
+	}
+}
+
+// A connection that AWS has closed just then, or a server that goes down, is no answer.
+func TestAQuestionWithoutAnAnswerIsAskedAgain(t *testing.T) {
+	for name, ends := range map[string]func(http.ResponseWriter){
+		"none at all": func(http.ResponseWriter) { panic(http.ErrAbortHandler) },
+		"half of one": func(w http.ResponseWriter) {
+			w.Header().Set("Content-Length", "100")
+			_, _ = io.WriteString(w, "<A>")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var calls atomic.Int32
+			c := client(t, func(w http.ResponseWriter, r *http.Request) {
+				if calls.Add(1) == 2 {
+					says(200, "<A/>")(w, r)
+					return
+				}
+				ends(w)
+			})
+			c.retries = atOnce()
+			if err := c.Ask(t.Context(), EC2, "DescribeInstances", nil, nil); err != nil || calls.Load() != 2 {
+				t.Errorf("%v, %d calls", err, calls.Load())
+			}
+		})
 	}
 }
 
@@ -238,6 +269,7 @@ func TestARefusalIsNotAskedAgain(t *testing.T) {
 
 func TestAWSThatCannotBeReached(t *testing.T) {
 	c := client(t, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
+	c.retries = atOnce()
 	err := c.Ask(t.Context(), EC2, "DescribeInstances", nil, nil)
 	if err == nil || !strings.Contains(err.Error(), "ec2:DescribeInstances in region eu-central-1: AWS can't be asked") {
 		t.Errorf("err = %v", err)
