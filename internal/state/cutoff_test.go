@@ -5,10 +5,12 @@ import "testing"
 // The runner died in the middle: the next run finds what serves, or starts it again where visitors
 // wait.
 func TestAReplacementThatWasCutOff(t *testing.T) {
-	before := Slot{Port: 8080, Listen: none, Release: "old", Proved: true}
-	serving := Slot{Port: 8080, Listen: Ours, PID: 7, Release: "old", Proved: true}
-	waiting := Slot{Port: 8081, Flag: true, Listen: held, PID: 9, Socket: true, Release: "new"}
-	ailing := Slot{Port: 8081, Flag: true, Listen: Ours, PID: 9, Socket: true, Release: "new"}
+	before := Slot{Port: 8080, Listen: none, Release: "old", Proved: true, Processes: "mailer", Timers: "nightly.a"}
+	serving := before
+	serving.Listen, serving.PID = Ours, 7
+	waiting := Slot{Port: 8081, Flag: true, Listen: held, PID: 9, Socket: true, Release: "new", Timers: "nightly.b"}
+	ailing := waiting
+	ailing.Listen = Ours
 	for _, tt := range []struct {
 		name   string
 		slots  [2]Slot
@@ -31,7 +33,8 @@ func TestAReplacementThatWasCutOff(t *testing.T) {
 			case tt.back == "":
 			case p.Heal == nil || *p.Heal != Heal{From: "8081", To: "8080", Back: tt.back}:
 				t.Errorf("heal %+v", p.Heal)
-			case p.Active.Release != tt.back || !p.Active.Serves():
+			case p.Active.Release != tt.back || !p.Active.Serves(),
+				p.Active.Processes != before.Processes, p.Active.Timers != before.Timers:
 				t.Errorf("active %+v", p.Active)
 			}
 		})

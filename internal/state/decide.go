@@ -160,7 +160,7 @@ func cutOff(f *Facts, active int, p *Position) int {
 		return 1 - active
 	}
 	flagged.Listen, flagged.Release, flagged.Commit, flagged.Recipe = Ours, before.Release, before.Commit, before.Recipe
-	flagged.Proved, flagged.By, flagged.Processes = true, before.By, before.Processes
+	flagged.Proved, flagged.By, flagged.Processes, flagged.Timers = true, before.By, before.Processes, before.Timers
 	return active
 }
 
