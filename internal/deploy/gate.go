@@ -44,6 +44,10 @@ func (d *Deployment) readTargets(ctx context.Context) (string, error) {
 		h.targets = nil
 		mine := slices.DeleteFunc(slices.Clone(all), func(t targets.Target) bool { return !d.isOf(t, h) })
 		h.registered = mine
+		if len(mine) == 0 && !d.isFree(h) {
+			known = true // its group puts it into them once it is let in
+			continue
+		}
 		if len(mine) == 0 {
 			left = append(left, h.Address.Name+" is in none of them")
 			continue

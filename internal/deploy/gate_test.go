@@ -226,6 +226,18 @@ func TestOneHostIsMarkedAfterTheGate(t *testing.T) {
 	}
 }
 
+// A group puts an instance into its target groups once its hook has let it go.
+func TestWhatALaunchHookHoldsIsInNoTargetGroupYet(t *testing.T) {
+	fl, in, found := newFleet(t, 2), gatedInputs(), foundAs(1, 2)
+	for i := range found.Instances {
+		found.Instances[i].HeldBy = "web"
+	}
+	if _, log, err := fl.gatedAs(t, in, seen(), found); err != nil || fl.switched() != "1 1" ||
+		strings.Contains(log, "is in none of them") {
+		t.Errorf("switched %s, %v\n%s", fl.switched(), err, log)
+	}
+}
+
 func TestTargetGroupsThatTellNothing(t *testing.T) {
 	fl, in := newFleet(t, 3), gatedInputs()
 	b := seen()
