@@ -11,6 +11,7 @@ import (
 
 	"github.com/clothesme/deploy-action/internal/cloud/instances"
 	"github.com/clothesme/deploy-action/internal/cloud/query"
+	"github.com/clothesme/deploy-action/internal/inputs"
 )
 
 // isFree tells whether no hook holds a host at its launch.
@@ -136,9 +137,26 @@ func (d *Deployment) letIn(ctx context.Context, h *target) (string, error) {
 	if err == nil {
 		err = d.with(ctx, func(from Instances) error { return from.LetGo(ctx, hook, h.Address.Alias) })
 	}
+	if d.isDecided(ctx, h, err) {
+		return "it is not held any more", nil
+	}
 	if err != nil {
 		return "", fmt.Errorf("%w: %s stays out of service until the hook's time is over, which then decides", err,
 			h.Address.Alias)
 	}
 	return "it goes into service", nil
+}
+
+// isDecided tells whether AWS refuses to let a host in because no hook holds it any more, as when another
+// run has let it in meanwhile, or this one has and the answer was lost.
+func (d *Deployment) isDecided(ctx context.Context, h *target, err error) bool {
+	var no *query.Error
+	if !errors.As(err, &no) || no.Code != "ValidationError" {
+		return false
+	}
+	group := d.heldBy[h.Address.Alias]
+	now, err := d.lookUp(ctx, []inputs.Instances{{Text: "asg=" + group, Group: group}})
+	return err == nil && !slices.ContainsFunc(now.Instances, func(i instances.Instance) bool {
+		return i.ID == h.Address.Alias && i.HeldBy != ""
+	})
 }

@@ -21,6 +21,7 @@ func TestWhatALaunchHookHolds(t *testing.T) {
 	const (
 		heartbeat = "autoscaling:RecordLifecycleActionHeartbeat"
 		describe  = "autoscaling:DescribeLifecycleHooks"
+		complete  = "autoscaling:CompleteLifecycleAction"
 	)
 	for _, tt := range []struct {
 		name   string
@@ -82,6 +83,20 @@ func TestWhatALaunchHookHolds(t *testing.T) {
 			},
 		},
 		{
+			name: "it is not held any more when it is to be let in", hooks: []instances.Hook{deploys},
+			says: "✓ let in: it is not held any more", silent: "stays out of service",
+			do: func(_ *inputs.Inputs, fl fakeFleet, from *fakeInstances) {
+				from.denied = &query.Error{Action: complete, Region: "eu-central-1", Status: 400, Code: "ValidationError"}
+				fl[0].does = during(scripts.Mark, func() { from.answers = []*instances.Found{foundAs(1, 2)} })
+			},
+		},
+		{
+			name: "AWS does not know what is meant", hooks: []instances.Hook{deploys}, says: "i-2 stays out of service",
+			do: func(_ *inputs.Inputs, _ fakeFleet, from *fakeInstances) {
+				from.denied = &query.Error{Action: complete, Region: "eu-central-1", Status: 400, Code: "ValidationError"}
+			},
+		},
+		{
 			name: "another host is bad", hooks: []instances.Hook{deploys}, fails: true,
 			do: func(_ *inputs.Inputs, fl fakeFleet, _ *fakeInstances) {
 				fl[0].faults[scripts.Verify] = fault{kind: "error", code: scripts.ExitUnhealthy}
@@ -128,6 +143,64 @@ func TestWhatALaunchHookHolds(t *testing.T) {
 				t.Errorf("%q, want %q", got, tt.letGo)
 			}
 		})
+	}
+}
+
+// during is what a host does besides while it does a verb.
+func during(verb scripts.Verb, do func()) func(scripts.Verb, scripts.Values) {
+	return func(now scripts.Verb, _ scripts.Values) {
+		if now == verb {
+			do()
+		}
+	}
+}
+
+// A group that has grown has more instances that wait with what their image has than ones that serve.
+func TestWhatIsHeldDoesNotSayWhatIsLive(t *testing.T) {
+	const id, older = "20261122T000000Z-aaaaaaa", "20261121T000000Z-9999999"
+	serves, waits := strings.Repeat("b", 40), strings.Repeat("a", 40)
+	grown := func(t *testing.T, operation inputs.Operation, held ...int) (string, string) {
+		t.Helper()
+		fl := newFleet(t, 3)
+		in := findInputs()
+		in.Strategy, in.Operation = inputs.BlueGreen, operation
+		if operation == inputs.Deploy {
+			in.Ref, in.RefLive = "live", true
+		}
+		found := foundAs(1, 2, 3)
+		fl[0].commit = serves
+		fl[0].lists = "release_0=" + id + " " + oldCommit + " 2\nrelease_1=" + older + " " + oldCommit + " 1\n"
+		for _, n := range held {
+			found.Instances[n].HeldBy = "web"
+		}
+		for _, n := range []int{1, 2} { // which have what their image has
+			fl[n].commit, fl[n].releases["8080"] = waits, older
+			fl[n].lists = "release_0=" + older + " " + oldCommit + " 1\n"
+		}
+		from := &fakeInstances{
+			answers: []*instances.Found{found}, hooks: []instances.Hook{{Group: "web", Name: "x", For: time.Hour}},
+		}
+		result, log, _, err := fl.finding(t, in, from)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, log)
+		}
+		var got []string
+		for _, h := range result.Hosts {
+			if got = append(got, h.Commit); operation == inputs.Rollback {
+				got[len(got)-1] = h.Release
+			}
+		}
+		return strings.Join(slices.Compact(got), " "), log
+	}
+	if got, log := grown(t, inputs.Deploy, 1, 2); got != serves ||
+		!strings.Contains(log, "which 1 of 1 hosts serve; what 2 serve that are held at their launch does not count") {
+		t.Errorf("%s got live\n%s", got, log)
+	}
+	if got, log := grown(t, inputs.Deploy, 0, 1, 2); got != waits || strings.Contains(log, "does not count") {
+		t.Errorf("none serves anybody yet: %s got live\n%s", got, log)
+	}
+	if got, log := grown(t, inputs.Rollback, 1, 2); got != older {
+		t.Errorf("back to %s\n%s", got, log)
 	}
 }
 

@@ -15,7 +15,8 @@ var errNoneLive = errors.New("the input \"ref\" is live, and no host serves a co
 func (d *Deployment) chooseLive(context.Context) (string, error) {
 	var commits []string // of the hosts, in their order
 	votes := map[string]int{}
-	for _, h := range d.present() {
+	voters := d.voters()
+	for _, h := range voters {
 		if d.servesAlready(h) && len(h.Active.Commit) == 40 {
 			commits = append(commits, h.Active.Commit)
 			votes[h.Active.Commit]++
@@ -31,7 +32,28 @@ func (d *Deployment) chooseLive(context.Context) (string, error) {
 		return "", errNoneLive
 	}
 	d.in.Ref = most
-	return fmt.Sprintf("commit %.7s, which %d of %d hosts serve", most, votes[most], len(d.present())), nil
+	line := fmt.Sprintf("commit %.7s, which %d of %d hosts serve", most, votes[most], len(voters))
+	if held := len(d.present()) - len(voters); held > 0 {
+		line += fmt.Sprintf("; what %d serve that are held at their launch does not count", held)
+	}
+	return line, nil
+}
+
+// voters are the hosts that tell what is live. Those that a hook holds have what their image has, which
+// no visitor gets; they count where no other host serves anything.
+func (d *Deployment) voters() []*target {
+	var free []*target
+	serves := false
+	for _, h := range d.present() {
+		if d.isFree(h) {
+			free = append(free, h)
+			serves = serves || d.servesAlready(h)
+		}
+	}
+	if !serves {
+		return d.present()
+	}
+	return free
 }
 
 func (d *Deployment) namesCommit(*target) bool { return !d.in.RefLive || !d.op.makes }

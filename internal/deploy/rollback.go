@@ -36,7 +36,13 @@ func (d *Deployment) choose(ctx context.Context, h *target) (string, error) {
 
 // chooseForAll is choose's second half, where there are several hosts.
 func (d *Deployment) chooseForAll(context.Context) (string, error) {
-	chosen, err := state.ChooseForAll(d.members(), d.in.Release, d.in.Source != inputs.Workspace)
+	members, voters := d.members(), d.voters()
+	for i, h := range d.present() {
+		if !slices.Contains(voters, h) {
+			members[i].Active = "" // it has it from its image, and has no part in what the others go back from
+		}
+	}
+	chosen, err := state.ChooseForAll(members, d.in.Release, d.in.Source != inputs.Workspace)
 	if err != nil {
 		return "", err
 	}
