@@ -111,14 +111,25 @@ func (d *Deployment) imageSteps() []step {
 	}})
 }
 
-// isNotImaged leaves the first host that AWS knows and that is this run's.
+// isNotImaged leaves the first host that AWS knows and that is this run's. The one that starts the jobs
+// by the clock is left only where there is no other: what is launched of its image would start them, too.
 func (d *Deployment) isNotImaged(h *target) bool {
-	for _, first := range d.present() {
-		if isInstance(first) && first.Locked() {
-			return h != first
+	var last *target
+	for _, other := range d.present() {
+		switch {
+		case !isInstance(other) || !other.Locked():
+		case !d.startsJobs(other):
+			return h != other
+		default:
+			last = other
 		}
 	}
-	return true
+	return h != last
+}
+
+// startsJobs tells whether a host has their timers, now that the release is live.
+func (d *Deployment) startsJobs(h *target) bool {
+	return d.carries(h) && (d.op.makes && len(d.in.Jobs) > 0 || !d.op.makes && h.schedule != "")
 }
 
 // isInstance tells a host that AWS knows.
@@ -151,6 +162,10 @@ func (d *Deployment) makeImage(ctx context.Context, h *target) (string, error) {
 		return "", err
 	}
 	d.image.id, d.image.made = id, true
+	if d.startsJobs(h) {
+		d.rep.Warn("Jobs in the image", fmt.Sprintf("%s starts the jobs by the clock, and this run has no other host to "+
+			"make an image of: what is launched of %s starts them, too, until the next run finds it", h.Address.Alias, id))
+	}
 	return fmt.Sprintf("%s of %s, with %s", id, h.Address.Alias, h.release), nil
 }
 

@@ -381,6 +381,37 @@ func TestTheNextHostIsImaged(t *testing.T) {
 	}
 }
 
+// What is launched of an image of the host that starts the jobs by the clock would start them, too.
+func TestAHostWithoutTimersIsImaged(t *testing.T) {
+	const warning = "i-1 starts the jobs by the clock, and this run has no other host to make an image of: " +
+		"what is launched of ami-new starts them, too"
+	for _, tt := range []struct {
+		name string
+		do   func(*inputs.Inputs, fakeFleet)
+		made string
+		says bool
+	}{
+		{"a deployment", func(in *inputs.Inputs, _ fakeFleet) { in.Jobs = withJobs().Jobs }, "i-2", false},
+		{"of what has none any more", func(_ *inputs.Inputs, fl fakeFleet) { fl[0].schedule = oldTimers }, "i-1", false},
+		{"a rollback", func(in *inputs.Inputs, fl fakeFleet) {
+			in.Operation, fl[0].schedule, fl[0].timers[oldRelease] = inputs.Rollback, oldTimers, oldTimers
+		}, "i-2", false},
+		{"there is no other", func(in *inputs.Inputs, fl fakeFleet) {
+			in.Jobs = withJobs().Jobs
+			fl[1].faults["prune"] = fault{kind: "gone-before"}
+		}, "i-1", true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			fl, from, in := newFleet(t, 2), newImages(), imageInputs()
+			tt.do(in, fl)
+			_, log, _, err := fl.imaging(t, in, from, 0)
+			if err != nil || strings.Join(from.made, " ") != tt.made || strings.Contains(log, warning) != tt.says {
+				t.Errorf("%v, made %v\n%s", err, from.made, log)
+			}
+		})
+	}
+}
+
 // What came meanwhile gets the release in one more pass, before the run waits for the image, in which
 // time another run may have the hosts. That pass makes no second image.
 func TestWhatCameMeanwhileMakesNoImage(t *testing.T) {
