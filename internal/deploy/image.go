@@ -214,6 +214,10 @@ func (d *Deployment) isNewer(description string) bool {
 // launchImage has the groups launch it, once it is there. It is the last that a run does, since that
 // takes minutes, in which another run may have the hosts.
 func (d *Deployment) launchImage(ctx context.Context) {
+	if d.in.LaunchImage && d.changes() && d.renewed() != "" {
+		d.rep.Warn("Image", "the hosts have the environment of this run, and the image that the groups launch has the one "+
+			"of before: a deployment makes a new one")
+	}
 	if d.image.id == "" {
 		return
 	}

@@ -454,6 +454,17 @@ func TestAnImageNeedsAnInstance(t *testing.T) {
 	}
 }
 
+func TestARestartSaysThatTheImageHasTheOldEnvironment(t *testing.T) {
+	for _, env := range [][]inputs.Variable{nil, {{Name: "TOKEN", Value: "new"}}} {
+		fl, in, from := newFleet(t, 2), imageInputs(), newImages()
+		in.Operation, in.Env = inputs.Restart, env
+		_, log, _, err := fl.imaging(t, in, from, 0)
+		if says := strings.Contains(log, "the groups launch has the one of before"); err != nil || says != (env != nil) {
+			t.Errorf("%v: %v\n%s", env, err, log)
+		}
+	}
+}
+
 func TestWhoMakesNoImage(t *testing.T) {
 	for name, do := range map[string]func(*inputs.Inputs){
 		"nobody wants one": func(in *inputs.Inputs) { in.LaunchImage = false },
