@@ -59,7 +59,11 @@ type Client struct {
 func New(cfg aws.Config) *Client {
 	c := &Client{cfg: cfg, http: cfg.HTTPClient}
 	if c.http == nil {
-		c.http = awshttp.NewBuildableClient().WithTimeout(askFor)
+		c.http = awshttp.NewBuildableClient()
+	}
+	// The SDK's own, with certificates of AWS_CA_BUNDLE for instance, would wait for ever.
+	if own, ok := c.http.(*awshttp.BuildableClient); ok && own.GetTimeout() == 0 {
+		c.http = own.WithTimeout(askFor)
 	}
 	c.retries = retry.NewStandard(func(o *retry.StandardOptions) {
 		o.MaxAttempts = cmp.Or(cfg.RetryMaxAttempts, attempts)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 )
 
@@ -299,5 +300,26 @@ func TestWhereAServiceIs(t *testing.T) {
 		if got := New(aws.Config{Region: tt.region}).endpoint(EC2); got != tt.want {
 			t.Errorf("%s: %s, want %s", tt.region, got, tt.want)
 		}
+	}
+}
+
+// A question that is lost is not waited for, whoever has made the HTTP client.
+func TestNobodyWaitsForEver(t *testing.T) {
+	own := &http.Client{}
+	for name, tt := range map[string]struct {
+		given aws.HTTPClient
+		want  time.Duration
+	}{
+		"none":                      {nil, askFor},
+		"the SDK's own":             {awshttp.NewBuildableClient().WithTransportOptions(func(*http.Transport) {}), askFor},
+		"one that has its own time": {awshttp.NewBuildableClient().WithTimeout(time.Second), time.Second},
+	} {
+		c := New(aws.Config{HTTPClient: tt.given})
+		if b, ok := c.http.(*awshttp.BuildableClient); !ok || b.GetTimeout() != tt.want {
+			t.Errorf("%s: %#v", name, c.http)
+		}
+	}
+	if c := New(aws.Config{HTTPClient: own}); c.http != aws.HTTPClient(own) {
+		t.Errorf("a client of one's own became %#v", c.http)
 	}
 }
