@@ -82,7 +82,8 @@ func TestProcessesAreWrittenAsData(t *testing.T) {
 	}
 }
 
-// A systemctl by files: up has the units that run, and crashes those that are started over and over.
+// A systemctl by files: up has the units that run, crashes those that are started over and over, and
+// ending those that do not stop. At the call that cut names the script is killed.
 const unitsByFiles = `
 as_root() { "$@"; }
 free_root() { [[ $rights == all ]]; }
@@ -95,6 +96,8 @@ systemctl() {
         if [[ -e $path/crashes/$unit ]]; then
           printf 'ActiveState=activating\nSubState=auto-restart\nNRestarts=1\nExecMainCode=1\n` +
 	`ExecMainStatus=3\nResult=exit-code\n\n'
+        elif [[ -e $path/ending/$unit ]]; then
+          printf 'ActiveState=deactivating\nSubState=stop-sigterm\n\n'
         elif [[ -e $path/up/$unit ]]; then
           printf 'ActiveState=active\nSubState=running\nNRestarts=%s\nExecMainCode=0\n` +
 	`ExecMainStatus=0\nResult=success\n\n' "$(<"$path/up/$unit")"
@@ -116,8 +119,9 @@ systemctl() {
     *stop*) if [[ ! -e $path/stays/$unit ]]; then rm -f "$path/up/$unit"; fi ;;
     *reset-failed*) return ;;
   esac
-  printf '%s %s\n' "$(tr ' ' '\n' <<<"$*" | grep -xE 'restart|stop|enable|disable')" ` +
-	`"${unit#shop.process@}" >>"$path/calls"
+  unit=$(tr ' ' '\n' <<<"$*" | grep -xE 'restart|stop|enable|disable')" ${unit#shop.process@}"
+  printf '%s\n' "$unit" >>"$path/calls"
+  if [[ $unit == "$cut.service" ]]; then kill -KILL $$; fi
 }
 main "$@" </dev/null
 `
@@ -178,8 +182,44 @@ func TestWorkersChangeInOrder(t *testing.T) {
 		},
 		{
 			name: "one does not end", host: "touch $path/stays/shop.process@8080-b.service", code: ExitStop,
-			calls: "disable 8080-a,disable 8080-b,stop 8080-a,stop 8080-b", workers: old + " a b|",
+			calls: "disable 8080-a,disable 8080-b,stop 8080-a,stop 8080-b", workers: old + "-changing a b|",
 			says: "these processes of port 8080 still run: b",
+		},
+		{
+			name: "one is still ending", host: "touch $path/ending/shop.process@8080-b.service", code: ExitStop,
+			calls: "disable 8080-a,disable 8080-b,stop 8080-a,stop 8080-b", workers: old + "-changing a b|",
+			says: "these processes of port 8080 still run: b",
+		},
+		{
+			name: "one waits to be started again, and is not stopped", code: ExitStop,
+			host: "touch $path/{stays,crashes}/shop.process@8080-b.service", workers: old + "-changing a b|",
+			calls: "disable 8080-a,disable 8080-b,stop 8080-a,stop 8080-b",
+			says:  "these processes of port 8080 still run: b",
+		},
+		{
+			name: "cut off while the old ones end", host: "cut='disable 8080-b'", code: -1,
+			calls: "disable 8080-a,disable 8080-b", workers: old + "-changing a b|",
+		},
+		{
+			name: "that one is put right", values: Values{"port": "8080", "other": "8081", "trial": "no"},
+			host:  "echo " + old + "-changing a b >$path/slots/8080.workers; rm $path/up/*-a.service",
+			calls: "enable 8080-a,restart 8080-a,enable 8080-b", workers: old + " a b|", says: "working=a b\n",
+		},
+		{
+			name: "cut off while the new ones begin", values: Values{"port": "8080", "other": "8081"}, code: -1,
+			host:  "rm $path/slots/*.workers $path/up/*; cut='restart 8080-a'",
+			calls: "enable 8080-a,restart 8080-a", workers: old + "-changing a b|",
+		},
+		{
+			name: "of both slots", host: "cd $path/slots; echo " + old + "-changing a b >8080.workers; " +
+				"echo " + anew + "-changing a >8081.workers", says: "working=a\nended=a b",
+			calls:   "disable 8080-a,disable 8080-b,stop 8080-a,stop 8080-b,enable 8081-a,restart 8081-a",
+			workers: "|" + anew + " a",
+		},
+		{
+			name: "the disk takes nothing, and they end", values: Values{"port": "", "other": "8080", "trial": "no"},
+			host:  "write() { return 1; }",
+			calls: "disable 8080-a,disable 8080-b,stop 8080-a,stop 8080-b", workers: "|", says: "ended=a b",
 		},
 		{
 			name: "few rights", host: "rights=few", values: Values{"processes": "a"}, code: ExitCheck,
@@ -201,7 +241,7 @@ func TestWorkersChangeInOrder(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := t.TempDir()
 			bash(t, "cd "+quote(dir)+`
-				mkdir -p up crashes stays slots logs releases/`+old+`/.deploy-action/processes `+
+				mkdir -p up crashes stays ending slots logs releases/`+old+`/.deploy-action/processes `+
 				`releases/`+anew+`/.deploy-action/processes
 				touch releases/{`+old+`/.deploy-action/processes/{a,b},`+anew+`/.deploy-action/processes/a}
 				ln -s ../releases/`+old+" slots/8080; ln -s ../releases/"+anew+` slots/8081
@@ -218,7 +258,7 @@ func TestWorkersChangeInOrder(t *testing.T) {
 				t.Fatal(err)
 			}
 			text = bytes.Replace(text, []byte("main \"$@\" </dev/null\n"),
-				[]byte("rights=all\n"+tt.host+"\n"+unitsByFiles), 1)
+				[]byte("rights=all cut=''\n"+tt.host+"\n"+unitsByFiles), 1)
 			cmd := exec.CommandContext(t.Context(), "bash", "-s")
 			cmd.Stdin = bytes.NewReader(text)
 			out, _ := cmd.CombinedOutput()

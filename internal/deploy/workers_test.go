@@ -146,6 +146,7 @@ func TestWorkersOfACutOffRunAreSettled(t *testing.T) {
 		"the old ones have ended":           {},
 		"new ones were started":             {"8081": "20261123T000000Z-bbbbbbb mailer"},
 		"both run":                          {"8080": oldRelease + " mailer", "8081": "20261123T000000Z-bbbbbbb mailer"},
+		"the old ones were being ended":     {"8080": oldRelease + "-changing mailer"},
 		"of the slot's release from before": {"8080": "20261121T000000Z-9999999 mailer"},
 	} {
 		t.Run(name, func(t *testing.T) {

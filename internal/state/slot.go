@@ -33,7 +33,7 @@ type Slot struct {
 	RSSMB   int  // resident memory of the slot's processes, MiB
 
 	Processes string // names of those that the release has beside the one that serves, blank-separated
-	Workers   string // of those that run: their release, and the names
+	Workers   string // of those that run: their release (with "-changing" behind it until all do), and the names
 	Timers    string // of the release's jobs, blank-separated
 }
 

@@ -6,7 +6,9 @@
 #         started again counts as down)
 #
 # slots/PORT.workers names the release and those of its processes that run in a slot, in one line.
-# It is written before the first is started, and goes when the last has ended.
+# It is written before the first is started, and goes when the last has ended. While they are started
+# or ended the release has "-changing" behind it, which no release's name has: a run that is cut off
+# leaves it so, and what it left is not taken for what should run.
 
 process_unit=/etc/systemd/system/$app.process@.service
 worker_name='^[a-z][a-z0-9_-]{0,31}$'
@@ -49,37 +51,30 @@ may_handle_all() {
 # look_at_workers PORT NAME...: sets down to the names of those that do not run, or were started
 # again, and how to what became of the first.
 look_at_workers() {
-  local port=$1 name key value units=() state sub restarts code status result unit_name
+  local port=$1 name units=() unit_name shown state sub restarts
   shift
   down='' how=''
   for name in "$@"; do
     unit_of "$port-$name"
     units+=("$unit_name")
   done
-  exec {shown}< <(systemctl show -p ActiveState -p SubState -p NRestarts -p ExecMainCode -p ExecMainStatus -p Result \
-    -- "${units[@]}" </dev/null)
+  ask_systemd 'ActiveState SubState NRestarts ExecMainCode ExecMainStatus Result' "${units[@]}"
   for name in "$@"; do
-    state='' sub='' restarts=0 code='' status='' result=''
-    while IFS='=' read -r key value && [[ -n $key ]]; do
-      case $key in
-        ActiveState) state=$value ;; SubState) sub=$value ;; NRestarts) restarts=$value ;;
-        ExecMainCode) code=$value ;; ExecMainStatus) status=$value ;; Result) result=$value ;;
-      esac
-    done <&"$shown"
+    next_unit
+    state=${property[ActiveState]} sub=${property[SubState]-} restarts=${property[NRestarts]:-0}
     if [[ $state == active && $sub == running && ($restarts == 0 || $trial == no) ]]; then continue; fi
     down+="${down:+ }$name"
     if [[ -n $how ]]; then continue; fi
-    if [[ $code == 0 ]] && ((restarts > 0)); then
+    if [[ ${property[ExecMainCode]} == 0 ]] && ((restarts > 0)); then
       unit_of "$port-$name"
       await_end "$unit_name"
-      code=${property[ExecMainCode]} status=${property[ExecMainStatus]} result=${property[Result]}
     fi
-    if [[ $result == oom-kill ]]; then
+    if [[ ${property[Result]} == oom-kill ]]; then
       how='the kernel ended it for want of memory'
-    elif [[ $code == 1 ]]; then # of waitid(2): exited
-      how="it exited with status $status"
-    elif [[ $code == [23] ]]; then
-      how="it was ended by signal $status"
+    elif [[ ${property[ExecMainCode]} == 1 ]]; then # of waitid(2): exited
+      how="it exited with status ${property[ExecMainStatus]}"
+    elif [[ ${property[ExecMainCode]} == [23] ]]; then
+      how="it was ended by signal ${property[ExecMainStatus]}"
     else
       how="its unit is $state${sub:+ ($sub)}"
     fi
@@ -92,11 +87,11 @@ look_at_workers() {
 begin_workers() {
   local port=$1 release of name log utc unit_name size
   release_in "$port"
-  if workers_in "$port" && [[ $of != "$release" ]]; then end_workers "$port"; fi
+  if workers_in "$port" && [[ ${of%-changing} != "$release" ]]; then end_workers "$port"; fi
   workers_of "$path/slots/$port"
   if [[ -z $workers ]]; then return; fi
   # Where nothing can be written any more, those that were there before are started all the same.
-  write "$path/slots/$port.workers" 0644 "$release $workers"$'\n' || [[ $undo == yes ]]
+  write "$path/slots/$port.workers" 0644 "$release-changing $workers"$'\n' || [[ $undo == yes ]]
   for name in $workers; do
     log=$path/logs/$port-$name.log
     unit enable "$port-$name"
@@ -111,6 +106,7 @@ begin_workers() {
       unit restart "$port-$name" || : # a look tells what became of it
     fi
   done
+  write "$path/slots/$port.workers" 0644 "$release $workers"$'\n' || [[ $undo == yes ]]
 }
 declare -A offsets=()
 
@@ -119,6 +115,7 @@ declare -A offsets=()
 end_workers() {
   local port=$1 of workers name job jobs=() left='' unit_name
   workers_in "$port" || return 0
+  write "$path/slots/$port.workers" 0644 "${of%-changing}-changing $workers"$'\n' || : # on a full disk they end, too
   for name in $workers; do unit disable "$port-$name" || [[ ! -e $process_unit ]]; done
   for name in $workers; do
     unit stop "$port-$name" &
@@ -127,7 +124,8 @@ end_workers() {
   for job in "${jobs[@]}"; do wait "$job" || :; done
   for name in $workers; do
     unit_of "$port-$name"
-    if systemctl is-active -q -- "$unit_name" </dev/null; then left+="${left:+, }$name"; fi
+    properties "$unit_name" ActiveState # one that is ending, or waits to be started again, is not gone
+    [[ ${property[ActiveState]} =~ ^(inactive|failed)?$ ]] || left+="${left:+, }$name"
     unit reset-failed "$port-$name" 2>/dev/null || :
   done
   [[ -z $left ]] || die "$EX_STOP" "these processes of port $port still run: $left"
