@@ -73,11 +73,13 @@ type Footprint struct {
 	Text                                  string // by folder, for people
 }
 
-// Footprint measures it, once no login is there any more.
+// Footprint measures it, once no login is there any more: systemd forgets what was there for one some
+// time after it has ended.
 func (w *World) Footprint() (f Footprint) {
 	w.T.Helper()
-	out := w.Exec(`timeout 60 bash -c 'while pgrep -f "^sshd: ubuntu" >/dev/null || ` +
-		`systemctl is-active -q user@1000.service user-1000.slice; do sleep 0.1; done'; sync
+	out := w.Exec(`timeout 60 bash -c 'while pgrep -f "^sshd: ubuntu" || ` +
+		`systemctl list-units --all --no-legend "user*1000*" run-user-1000.mount | grep .; do sleep 0.1; done >/dev/null'
+sync
 du -xs --block-size=1 --exclude=/var/log / | cut -f1
 find / -xdev -path /var/log -prune -o -print | wc -l
 pgrep -c -u ubuntu
