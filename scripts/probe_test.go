@@ -285,9 +285,10 @@ func TestNginxIsAskedPlainly(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer func() { _ = server.Close() }()
+			address := server.Addr().String()
 			asked := make(chan string, 1)
 			if tt.answer == "nobody" {
-				_ = server.Close()
+				address = fmt.Sprintf("127.0.0.1:%d", spare(t))
 				asked <- ""
 			} else {
 				go func() {
@@ -307,7 +308,7 @@ func TestNginxIsAskedPlainly(t *testing.T) {
 				body = " '" + tt.body + "'"
 			}
 			out := bash(t, "app=a as=shop.example way=()\n"+read(t, "lib/base.sh")+read(t, "lib/probe.sh")+
-				"curl() { return 7; }\nask_nginx http://"+server.Addr().String()+"/a"+body+" && failed=0 || failed=1\n"+
+				"curl() { return 7; }\nask_nginx http://"+address+"/a"+body+" && failed=0 || failed=1\n"+
 				"printf '%s %s %s' $failed \"$code\" \"${word%%$'\\n\\n'*}\"")
 			if got := <-asked; got != tt.asked {
 				t.Errorf("it asks %q, want %q", got, tt.asked)
