@@ -167,6 +167,11 @@ func TestWorkersChangeInOrder(t *testing.T) {
 			calls: "enable 8080-a,enable 8080-b", workers: old + " a b|", says: "working=a b\nended=\n",
 		},
 		{
+			name: "the log of one that goes on is not moved away", values: Values{"port": "8080", "other": "8081"},
+			host:  "rm $path/up/*-b.service; turn_over() { echo \"turn ${1##*/}\" >>$path/calls; }",
+			calls: "enable 8080-a,enable 8080-b,turn 8080-b.log,restart 8080-b", workers: old + " a b|",
+		},
+		{
 			name: "of the slot's release before", values: Values{"port": "8080", "other": "8081", "trial": "no"},
 			host:    "echo 20261121T000000Z-9999999 a c >$path/slots/8080.workers",
 			calls:   "disable 8080-a,disable 8080-c,stop 8080-a,stop 8080-c,enable 8080-a,restart 8080-a,enable 8080-b",

@@ -95,9 +95,9 @@ begin_workers() {
   for name in $workers; do
     log=$path/logs/$port-$name.log
     unit enable "$port-$name"
-    turn_over "$log"
     unit_of "$port-$name"
     if ! systemctl is-active -q -- "$unit_name" </dev/null; then
+      turn_over "$log" # not under one that runs, which would write on into what is moved away
       utc_now
       { printf '=== %s start of %s of %s on port %s\n' "$utc" "$name" "$release" "$port" >>"$log"; } \
         || [[ $undo == yes ]]
