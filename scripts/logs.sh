@@ -32,14 +32,15 @@ judge_filter() {
 
 # show FILE COMMAND...: the last lines that are wanted of those that the command passes on.
 show() {
-  local count
+  local count file=$1
   say "=== $1"
-  if [[ ! -e $1 ]] && { [[ -x ${1%/*} ]] || ! free_root; }; then
+  if [[ ! -e $file ]]; then file=$1.1; fi # it was moved away, and nothing has been written since
+  if [[ ! -e $file ]] && { [[ -x ${1%/*} ]] || ! free_root; }; then
     say "there is no such file, as far as $(id -un) can see"
     return
   fi
-  if [[ -e $1 && ! -r $1 ]] && ! free_root; then
-    say "$(id -un) may not read it: sudo usermod -aG $(stat -c %G -- "$1") $(id -un)"
+  if [[ -e $file && ! -r $file ]] && ! free_root; then
+    say "$(id -un) may not read it: sudo usermod -aG $(stat -c %G -- "$file") $(id -un)"
     return
   fi
   count=$(whole "$1" | "${@:2}" | recent | matching | tail -n "$lines" \
