@@ -34,6 +34,11 @@ func TestTimersChangeInOrder(t *testing.T) {
 			schedule: anew + " " + later, calls: "restart " + later,
 		},
 		{
+			name: "the same, of which one was disabled and stopped", set: anew + " " + later,
+			host: "up " + anew + "; disabled=" + later, schedule: anew + " " + later,
+			calls: "enable " + later + ",restart " + later,
+		},
+		{
 			name: "a run was cut off", set: anew + " " + later + " changing", host: "up " + anew, schedule: anew + " " + later,
 			calls: "enable " + anew + ",enable " + later + ",restart " + later,
 		},
@@ -94,6 +99,7 @@ up() { touch "${@/#/$path/up/}"; }
 `+tt.host+`
 as_root() { "$@"; }
 timer_is_there() { [[ $gone != *" $1 "* ]]; }
+enabled() { [[ $1 != "shop.job.${disabled-}.timer" ]]; }
 systemctl() {
   local unit=${!#} verb
   unit=${unit#shop.job.} unit=${unit%.timer}

@@ -62,7 +62,7 @@ set_timers() {
     fi
   done
   for one in $due; do
-    if [[ $changing == yes ]]; then timer enable "$one"; fi
+    if [[ $changing == yes ]] || ! enabled "$app.job.$one.timer"; then timer enable "$one"; fi
     if ! systemctl is-active -q -- "$app.job.$one.timer" </dev/null; then timer restart "$one"; fi
     turn_over "$path/logs/job-${one%.*}.log" || :
   done
