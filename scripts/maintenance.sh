@@ -17,7 +17,7 @@ main() {
   routed
   if [[ $door == open ]]; then
     if [[ -e $closed_by ]]; then changed=yes; fi
-    rm -f -- "$closed_by"
+    rm -f -- "$closed_by" "$closed_by.before"
     sync "$flags"
   else
     fit_site
@@ -68,23 +68,6 @@ let_in() {
     pause 0.05
   done
   reloaded=yes changed=yes
-}
-
-# put_page: whole, by one rename; and nginx itself says that it is seen.
-put_page() {
-  if [[ -z $file && $(cat -- "$closed_by" 2>/dev/null) == "$plain_page" ]] \
-    || { [[ -n $file ]] && cmp -s -- "$file" "$closed_by"; }; then
-    return
-  fi
-  changed=yes
-  if [[ -n $file ]]; then write "$closed_by" 0644 <"$file"; else write "$closed_by" 0644 "$plain_page"$'\n'; fi
-  sync "$flags"
-  routed
-  if [[ $closed != closed ]]; then
-    rm -f -- "$closed_by"
-    die "$EX_NOT_ROUTED" "nginx does not see the page that is to be shown, $closed_by," \
-      "so visitors would go on as before: let its workers read that folder; the page is gone again"
-  fi
 }
 
 main "$@" </dev/null
