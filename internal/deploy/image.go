@@ -60,7 +60,8 @@ const (
 	imagePoll = 5 * time.Second  // between two questions for it
 )
 
-func (d *Deployment) noImage(*target) bool { return !d.in.LaunchImage || d.op.again }
+// noImage: a restart needs one only for another environment.
+func (d *Deployment) noImage(*target) bool { return !d.in.LaunchImage || d.op.again && d.renewed() == "" }
 
 // imageGroups are the names of the groups that are to launch it.
 func (d *Deployment) imageGroups() []string {
@@ -136,7 +137,8 @@ func (d *Deployment) startsJobs(h *target) bool {
 func isInstance(h *target) bool { return h.Address.Alias != "" }
 
 // makeImage begins it. One of the release that is there already, such as that of a run which was killed
-// while it waited, or the one that a rollback goes back to, is as good.
+// while it waited, or the one that a rollback goes back to, is as good; but none is for a restart, which
+// has changed the environment that is in it. Of several the newest counts.
 func (d *Deployment) makeImage(ctx context.Context, h *target) (string, error) {
 	d.image.release, d.image.at = h.release, d.now()
 	own, err := d.ownImages(ctx)
@@ -145,7 +147,7 @@ func (d *Deployment) makeImage(ctx context.Context, h *target) (string, error) {
 	}
 	for _, i := range own {
 		there := i.State == images.Available || i.State == images.Pending
-		if there && i.Tags[tagRelease] == h.release && !d.sharesGroups() {
+		if there && i.Tags[tagRelease] == h.release && !d.op.again && !d.sharesGroups() {
 			d.image.id = i.ID
 			return fmt.Sprintf("%s has %s already", i.ID, h.release), nil
 		}
@@ -214,10 +216,6 @@ func (d *Deployment) isNewer(description string) bool {
 // launchImage has the groups launch it, once it is there. It is the last that a run does, since that
 // takes minutes, in which another run may have the hosts.
 func (d *Deployment) launchImage(ctx context.Context) {
-	if d.in.LaunchImage && d.changes() && d.renewed() != "" {
-		d.rep.Warn("Image", "the hosts have the environment of this run, and the image that the groups launch has the one "+
-			"of before: a deployment makes a new one")
-	}
 	if d.image.id == "" {
 		return
 	}
@@ -241,8 +239,12 @@ func (d *Deployment) sayNoImage(err error) {
 	if !strings.HasPrefix(text, imageStep+": ") {
 		text = imageStep + ": " + text
 	}
-	d.rep.Warn("Could not image", "the new version is live; what the groups launch has the release of before, until a "+
-		"deployment has made an image: "+text)
+	said := "the new version is live; what the groups launch has the release of before, until a deployment has made an image: "
+	if d.op.again {
+		said = "the hosts have the environment of this run; what the groups launch has the one of before, until this " +
+			"restart is run again, or another release is deployed: "
+	}
+	d.rep.Warn("Could not image", said+text)
 }
 
 // putImage waits until the image is available, and has the groups launch it. A run that was faster, and

@@ -454,14 +454,40 @@ func TestAnImageNeedsAnInstance(t *testing.T) {
 	}
 }
 
-func TestARestartSaysThatTheImageHasTheOldEnvironment(t *testing.T) {
-	for _, env := range [][]inputs.Variable{nil, {{Name: "TOKEN", Value: "new"}}} {
-		fl, in, from := newFleet(t, 2), imageInputs(), newImages()
-		in.Operation, in.Env = inputs.Restart, env
-		_, log, _, err := fl.imaging(t, in, from, 0)
-		if says := strings.Contains(log, "the groups launch has the one of before"); err != nil || says != (env != nil) {
-			t.Errorf("%v: %v\n%s", env, err, log)
-		}
+// An image has the environment that its host had: of the release that serves there is one already, which is
+// not as good.
+func TestARestartWithAnotherEnvironmentMakesAnImage(t *testing.T) {
+	for name, do := range map[string]func(*inputs.Inputs){
+		"env":      func(in *inputs.Inputs) { in.Env = []inputs.Variable{{Name: "TOKEN", Value: "new"}} },
+		"the same": func(*inputs.Inputs) {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			fl, in, from := newFleet(t, 2), imageInputs(), newImages()
+			in.Operation = inputs.Restart
+			do(in)
+			const serving = "20261122T000000Z-aaaaaaa"
+			from.own[1].Tags[tagRelease] = serving
+			_, log, _, err := fl.imaging(t, in, from, 0)
+			want := ""
+			if name == "env" {
+				want = "i-1: web ami-new api ami-new"
+			}
+			got := strings.Trim(strings.Join(from.made, " ")+": "+strings.Join(from.launched, " "), ": ")
+			if err != nil || got != want || want != "" && from.tags[tagRelease] != serving {
+				t.Errorf("%v: %q of %s, want %q of %s\n%s", err, got, from.tags[tagRelease], want, serving, log)
+			}
+		})
+	}
+}
+
+func TestARestartWithoutItsImageSaysSo(t *testing.T) {
+	fl, in, from := newFleet(t, 2), imageInputs(), newImages()
+	in.Operation, in.Env = inputs.Restart, []inputs.Variable{{Name: "TOKEN", Value: "new"}}
+	from.fails["Launch"] = errors.New("no")
+	result, log, _, err := fl.imaging(t, in, from, 0)
+	if err != nil || result.Outcome != outcome.Restarted || !strings.Contains(log, "Could not image::the hosts have the "+
+		"environment of this run; what the groups launch has the one of before, until this restart is run again") {
+		t.Errorf("%v, %+v\n%s", err, result, log)
 	}
 }
 
