@@ -56,12 +56,12 @@ share() {
     else
       cp -aT --reflink=auto -- "$clone/$1" "$kept.partial"
     fi || die "$EX_BUILD" "shared path $1 could not be copied from $clone"
-    mv -T -- "$kept.partial" "$kept"
+    keep "$kept.partial"
     say "shared: $1 was copied from $clone; releases share the copy from now on"
   fi
   if [[ ! -e $kept && ! -L $kept ]]; then
     if [[ -e $1 ]]; then
-      mv -T -- "$1" "$kept"
+      keep "$1"
       say "shared: $1 of this release is what all releases share from now on"
     elif [[ ${1##*/} != *.* ]]; then
       mkdir -- "$kept"
@@ -70,6 +70,12 @@ share() {
     rm -rf -- "$1"
   fi
   ln -sT -- "$kept" "$1"
+}
+
+# keep FILE: what has its name is whole, also after a power cut.
+keep() {
+  sync -f .
+  mv -T -- "$1" "$kept"
 }
 
 main "$@" </dev/null

@@ -12,7 +12,7 @@
 
 main() {
   # shellcheck disable=SC2034 # routed sets them all
-  local chosen loaded terms closed front as way somebody reloaded=no changed=no file=''
+  local chosen loaded terms closed front as way somebody reloaded=no changed=no file='' entry_before
   own_lock
   routed
   if [[ $door == open ]]; then
@@ -42,32 +42,38 @@ fit_site() {
 # let_in: has nginx load who gets in, if that is another text than it has. It takes root, and a
 # reload.
 let_in() {
-  local out end before
+  local out end
   if [[ $terms == "$entry_id" ]]; then return; fi
   free_root \
     || die "$EX_CHECK" "$(id -un) has the rights for routine deployments only, and $entry_file has to be written," \
       "since others are to get in: put the inputs maintenance-allow and health-path back," \
       "or run this once while $(id -un) can run all commands as root"
-  before=$(cat -- "$entry_file" 2>/dev/null) || before=$entry # a hand has deleted it
+  entry_before=$(cat -- "$entry_file" 2>/dev/null) || entry_before=$entry # a hand has deleted it
   write_root "$entry_file" 0644 <<<"$entry"
   if ! out=$(nginx_test 2>&1); then
-    write_root "$entry_file" 0644 <<<"$before"
+    write_root "$entry_file" 0644 <<<"$entry_before"
     say "$out"
     die "$EX_NGINX" "nginx refuses its configuration with who gets in in maintenance; $entry_file is as it was"
   fi
   nginx_reload >&2 || :
+  reloaded=yes changed=yes
   now_ms
   end=$((ms + 10000))
   until routed && [[ $terms == "$entry_id" ]]; do
     if past "$end"; then
-      write_root "$entry_file" 0644 <<<"$before"
-      nginx_reload >&2 || :
+      let_out
       die "$EX_NOT_ROUTED" "nginx was told to reload, and did not take up who gets in in maintenance;" \
         "$entry_file is as it was, and nginx's error log says why"
     fi
     pause 0.05
   done
-  reloaded=yes changed=yes
+}
+
+# let_out: those get in who did before.
+let_out() {
+  if [[ $reloaded != yes ]]; then return; fi
+  write_root "$entry_file" 0644 <<<"$entry_before"
+  nginx_reload >&2 || :
 }
 
 main "$@" </dev/null

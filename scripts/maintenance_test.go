@@ -2,6 +2,7 @@ package scripts
 
 import (
 	"bytes"
+	"cmp"
 	"maps"
 	"os/exec"
 	"strings"
@@ -19,6 +20,7 @@ func TestThePageIsSeenOrWhatWasComesBack(t *testing.T) {
 		code   int
 		says   string
 		page   string // afterwards, and since when it is there
+		guests string // who gets in afterwards, if others are to
 	}{
 		{name: "the first", sees: "1", says: "changed=yes", page: "new, now"},
 		{name: "the first, and nginx is busy", sees: "3", says: "changed=yes", page: "new, now"},
@@ -38,18 +40,28 @@ func TestThePageIsSeenOrWhatWasComesBack(t *testing.T) {
 			says: refused + "the page is gone again",
 		},
 		{
+			name: "another one, and others get in", before: "echo old >page",
+			values: Values{"entry": "staff", "entry_id": "staff"}, sees: "3", says: "changed=yes", page: "new, now",
+			guests: "staff",
+		},
+		{
+			name: "nginx does not see another one, and others were to get in", before: "echo old >page",
+			values: Values{"entry": "staff", "entry_id": "staff"}, sees: "9", code: ExitNotRouted,
+			says: refused + "the page of before is there again", page: "old, before", guests: "all",
+		},
+		{
 			name: "the end, when a run was cut off", before: "echo old >page; echo older >page.before",
 			values: Values{"door": "open"}, says: "changed=yes",
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := t.TempDir()
-			bash(t, "cd "+quote(dir)+"; echo t >.lock.holder; "+tt.before+"\n"+
+			bash(t, "cd "+quote(dir)+"; echo t >.lock.holder; echo all >guests; "+tt.before+"\n"+
 				"for file in page*; do [[ ! -e $file ]] || touch -d 2020-01-01 $file; done")
 			values := Values{
 				"app": "shop", "path": dir, "lock_token": "t", "step_id": "", "undo": "no", "ports": "8080 8081",
-				"door": "closed", "page": "", "plain_page": "new", "active": "8080", "entry_file": "", "entry": "",
-				"entry_id": "guests", "verify_host": "shop.example",
+				"door": "closed", "page": "", "plain_page": "new", "active": "8080", "entry_file": dir + "/guests",
+				"entry": "all", "entry_id": "all", "verify_host": "shop.example",
 			}
 			maps.Copy(values, tt.values)
 			text, err := Compose(Maintenance, values)
@@ -60,9 +72,13 @@ func TestThePageIsSeenOrWhatWasComesBack(t *testing.T) {
 			text = bytes.Replace(text, []byte("main \"$@\" </dev/null\n"), []byte("sees="+tt.sees+`
 flags=$path closed_by=$path/page looks=-1
 routed() {
-  chosen=http://shop_8080 terms=guests closed=open looks=$((looks + 1))
+  chosen=http://shop_8080 terms=$(<"$entry_file") closed=open looks=$((looks + 1))
   if ((looks >= ${sees:-9})); then closed=closed; fi
 }
+free_root() { :; }
+write_root() { cat >"$1"; }
+nginx_test() { :; }
+nginx_reload() { :; }
 past() { ((looks > 5)); }
 pause() { :; }
 main "$@" </dev/null
@@ -76,6 +92,9 @@ main "$@" </dev/null
 			got := bash(t, "cd "+quote(dir)+`; for file in page*; do
 				[[ ! -e $file ]] || printf '%s, %s' "$(<$file)" $([[ $(date -r $file +%Y) == 2020 ]] && echo before || echo now)
 			done`)
+			if guests := bash(t, "cat "+quote(dir+"/guests")); guests != cmp.Or(tt.guests, "all")+"\n" {
+				t.Errorf("%q get in", guests)
+			}
 			if got != tt.page {
 				t.Errorf("visitors get %q, want %q", got, tt.page)
 			}

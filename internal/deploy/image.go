@@ -61,7 +61,9 @@ const (
 )
 
 // noImage: a restart needs one only for another environment.
-func (d *Deployment) noImage(*target) bool { return !d.in.LaunchImage || d.op.again && d.renewed() == "" }
+func (d *Deployment) noImage(*target) bool {
+	return !d.in.LaunchImage || d.op.again && d.renewed() == ""
+}
 
 // imageGroups are the names of the groups that are to launch it.
 func (d *Deployment) imageGroups() []string {
@@ -239,7 +241,8 @@ func (d *Deployment) sayNoImage(err error) {
 	if !strings.HasPrefix(text, imageStep+": ") {
 		text = imageStep + ": " + text
 	}
-	said := "the new version is live; what the groups launch has the release of before, until a deployment has made an image: "
+	said := "the new version is live; what the groups launch has the release of before, until a deployment has made an " +
+		"image: "
 	if d.op.again {
 		said = "the hosts have the environment of this run; what the groups launch has the one of before, until this " +
 			"restart is run again, or another release is deployed: "

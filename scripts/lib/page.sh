@@ -24,7 +24,8 @@ find_page() {
 }
 
 # put_page: whole, by one rename; and nginx itself says that it is seen. Else what was there comes
-# back, with its time, so that a maintenance goes on; nginx may be busy, which takes some seconds.
+# back, with its time, so that a maintenance goes on, and so do those who got in; nginx may be busy,
+# which takes some seconds.
 put_page() {
   local end back='the page is gone again' before=$closed_by.before
   if [[ -z $file && $(cat -- "$closed_by" 2>/dev/null) == "$plain_page" ]] \
@@ -33,10 +34,7 @@ put_page() {
   fi
   changed=yes
   rm -f -- "$before" # of a run that was cut off
-  if [[ -e $closed_by ]]; then
-    cp -pT -- "$closed_by" "$before"
-    sync "$before"
-  fi
+  if [[ -e $closed_by ]]; then ln -T -- "$closed_by" "$before"; fi
   if [[ -n $file ]]; then write "$closed_by" 0644 <"$file"; else write "$closed_by" 0644 "$plain_page"$'\n'; fi
   sync "$flags"
   now_ms
@@ -50,6 +48,7 @@ put_page() {
         rm -f -- "$closed_by"
       fi
       sync "$flags"
+      let_out
       die "$EX_NOT_ROUTED" "nginx does not see the page that is to be shown, $closed_by," \
         "so visitors would go on as before: let its workers read that folder; $back"
     fi
