@@ -56,12 +56,12 @@ share() {
     else
       cp -aT --reflink=auto -- "$clone/$1" "$kept.partial"
     fi || die "$EX_BUILD" "shared path $1 could not be copied from $clone"
-    keep "$kept.partial"
+    set_down "$kept.partial"
     say "shared: $1 was copied from $clone; releases share the copy from now on"
   fi
   if [[ ! -e $kept && ! -L $kept ]]; then
     if [[ -e $1 ]]; then
-      keep "$1"
+      set_down "$1"
       say "shared: $1 of this release is what all releases share from now on"
     elif [[ ${1##*/} != *.* ]]; then
       mkdir -- "$kept"
@@ -72,8 +72,8 @@ share() {
   ln -sT -- "$kept" "$1"
 }
 
-# keep FILE: what has its name is whole, also after a power cut.
-keep() {
+# set_down FILE: what has its name is whole, also after a power cut.
+set_down() {
   sync -f .
   mv -T -- "$1" "$kept"
 }

@@ -45,8 +45,10 @@ type door struct {
 	logins  int          // under way
 	rules   []group.Rule // of this run's, that are there
 	since   time.Time
-	saved   string // for the post step
-	unclear bool   // a rule of this run's may be there that it does not know
+	saved   string   // for the post step
+	unclear bool     // a rule of this run's may be there that it does not know
+	others  []uint16 // ports that are open by a rule of another run's
+	leave   func()   // ends follow
 }
 
 // NewDoor returns what has to be open while somebody logs in to the hosts, nil for nothing.
@@ -95,29 +97,82 @@ func (d *door) open(ctx context.Context) error {
 	d.since = d.now()
 	mark := d.mark(d.since.Add(d.lasts()))
 	d.retry(ctx)
+	d.others = nil
 	for _, port := range d.ports() {
 		if i := slices.IndexFunc(d.rules, func(r group.Rule) bool { return r.Port == port }); i >= 0 {
 			d.rep.Info(fmt.Sprintf("%s: %s is let in still, by rule %s", d.in.SecurityGroup, d.rules[i], d.rules[i].ID))
 			continue
 		}
-		d.save(d.id) // before there is something to shut
-		d.unclear = true
-		rule, err := d.opened.Allow(ctx, group.Rule{Port: port, From: d.from, Description: mark})
-		switch {
-		case errors.Is(err, group.ErrThere):
-			d.unclear = false
-			d.rep.Info(fmt.Sprintf("%s: %s is let in already, by a rule that is not this run's: it stays as it is",
-				d.in.SecurityGroup, rule))
-		case err != nil:
-			d.unclear = !group.Refused(err)
+		another, err := d.allow(ctx, port, mark)
+		if err != nil {
 			return err
-		default:
-			d.unclear = false
-			d.rules = append(d.rules, rule)
-			d.rep.Info(fmt.Sprintf("%s: %s is let in, by rule %s", d.in.SecurityGroup, rule, rule.ID))
+		}
+		if another {
+			d.others = append(d.others, port)
 		}
 	}
+	if len(d.others) > 0 {
+		ctx, d.leave = context.WithCancel(context.WithoutCancel(ctx))
+		go d.follow(ctx, mark)
+	}
 	return nil
+}
+
+// allow makes a rule of this run's, or tells that another run's does as well, for as long as it is there.
+func (d *door) allow(ctx context.Context, port uint16, mark string) (another bool, err error) {
+	d.save(d.id) // before there is something to shut
+	d.unclear = true
+	rule, err := d.opened.Allow(ctx, group.Rule{Port: port, From: d.from, Description: mark})
+	switch {
+	case errors.Is(err, group.ErrThere):
+		d.unclear = false
+		run, _, _, another := readMark(rule.Description)
+		text := "by a rule that is not this run's: it stays as it is"
+		if another {
+			text = fmt.Sprintf("by a rule of run %s; this run makes its own as soon as that is gone", run)
+		}
+		d.rep.Info(fmt.Sprintf("%s: %s is let in already, %s", d.in.SecurityGroup, rule, text))
+		return another, nil
+	case err != nil:
+		d.unclear = !group.Refused(err)
+		return false, err
+	}
+	d.unclear = false
+	d.rules = append(d.rules, rule)
+	d.rep.Info(fmt.Sprintf("%s: %s is let in, by rule %s", d.in.SecurityGroup, rule, rule.ID))
+	return false, nil
+}
+
+// follow makes rules of this run's where those of another one go while somebody logs in here: two runs behind
+// one address need the same, and AWS has it only once. What the kernel sends anew after a second or three gets
+// through then.
+func (d *door) follow(ctx context.Context, mark string) {
+	for wait(ctx, time.Second) == nil {
+		d.replace(ctx, mark)
+	}
+}
+
+func (d *door) replace(ctx context.Context, mark string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if ctx.Err() != nil {
+		return
+	}
+	rules, err := d.opened.Rules(ctx)
+	if err != nil {
+		d.rep.Debug(fmt.Sprintf("rules of %s: %v", d.in.SecurityGroup, err))
+		return
+	}
+	d.others = slices.DeleteFunc(d.others, func(port uint16) bool {
+		if slices.ContainsFunc(rules, func(r group.Rule) bool { return r.Port == port && r.From == d.from }) {
+			return false
+		}
+		another, err := d.allow(ctx, port, mark)
+		if err != nil {
+			d.rep.Debug(fmt.Sprintf("allow %d: %v", port, err))
+		}
+		return err == nil && !another
+	})
 }
 
 // retry takes away rules of this run's that could not be taken away when they were done with, so that none is
@@ -172,6 +227,10 @@ func (d *door) prepare(ctx context.Context) error {
 
 // shut takes away what this run has opened. What it can't is the post step's, and then the next run's.
 func (d *door) shut(ctx context.Context) {
+	if d.leave != nil {
+		d.leave()
+		d.leave = nil
+	}
 	if len(d.rules) == 0 && !d.unclear {
 		d.save("")
 		return

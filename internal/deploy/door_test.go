@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/clothesme/deploy-action/internal/cloud/group"
@@ -35,8 +36,10 @@ func (g *fakeGroup) Allow(_ context.Context, r group.Rule) (group.Rule, error) {
 	if err := g.fails["allow"]; err != nil {
 		return r, err
 	}
-	if slices.ContainsFunc(g.rules, func(o group.Rule) bool { return o.Port == r.Port && o.From == r.From }) {
-		return r, group.ErrThere
+	for _, other := range g.rules {
+		if other.Port == r.Port && other.From == r.From {
+			return other, group.ErrThere
+		}
 	}
 	g.made++
 	r.ID = fmt.Sprintf("sgr-%d", g.made)
@@ -61,6 +64,13 @@ func (g *fakeGroup) Revoke(_ context.Context, id string) error {
 	}
 	g.rules = slices.DeleteFunc(g.rules, func(r group.Rule) bool { return r.ID == id })
 	return nil
+}
+
+// fail answers what is asked from now on with an error, or none.
+func (g *fakeGroup) fail(asked string, err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.fails[asked] = err
 }
 
 // ids are those of the rules that are there.
@@ -175,6 +185,48 @@ func TestADuplicateIsUsedAndLeft(t *testing.T) {
 	shut()
 	if g.ids() != "foreign" || saved() != "" || !strings.Contains(log.String(), "is let in already") {
 		t.Errorf("left: %s, saved %q\n%s", g.ids(), saved(), log)
+	}
+}
+
+// Two runs behind one address need the same rule. The one that is through first takes its rule away, while the
+// other one still logs in.
+func TestARunThatEndsShutsNoOtherOneOut(t *testing.T) {
+	for name, fails := range map[string]bool{"": false, "AWS does not answer at first": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g := &fakeGroup{fails: map[string]error{}}
+				first, _, _ := doorTo(t, g, testInputs())
+				second, log, saved := doorTo(t, g, testInputs())
+				shutFirst, err := first.Open(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				ctx, cancel := context.WithCancel(t.Context())
+				shut, err := second.Open(ctx)
+				if err != nil {
+					t.Fatal(err)
+				}
+				cancel() // of one login, others go on
+				shutFirst()
+				if fails {
+					g.fail("allow", errors.New("no answer"))
+					time.Sleep(1500 * time.Millisecond)
+					g.fail("allow", nil)
+				}
+				time.Sleep(1500 * time.Millisecond)
+				synctest.Wait()
+				if g.ids() != "sgr-2" || saved() != second.id || !strings.Contains(log.String(), "is let in already, by a rule "+
+					"of run 4711; this run makes its own as soon as that is gone") {
+					t.Errorf("open: %q, saved %q\n%s", g.ids(), saved(), log)
+				}
+				shut()
+				time.Sleep(3 * time.Second)
+				synctest.Wait()
+				if g.ids() != "" || saved() != "" {
+					t.Errorf("left: %q, saved %q\n%s", g.ids(), saved(), log)
+				}
+			})
+		})
 	}
 }
 

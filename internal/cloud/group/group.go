@@ -42,8 +42,8 @@ func Open(ctx context.Context, account *cloud.Account, id string) (*Group, error
 	return &Group{id, query.New(cfg)}, nil
 }
 
-// ErrThere is a rule for the same port and address that somebody else has made: AWS has one of each,
-// whatever their descriptions say.
+// ErrThere is a rule for the same port and address that somebody else has made, which comes with it: AWS has
+// one of each, whatever their descriptions say.
 var ErrThere = errors.New("such a rule is there already")
 
 // Allow makes a rule, and returns it with its id. It is for a description that nobody else uses: one
@@ -84,9 +84,13 @@ func (g *Group) twin(ctx context.Context, r Rule) (Rule, error) {
 		return r, err
 	}
 	for _, other := range all {
-		if other.Port == r.Port && other.From == r.From && other.Description == r.Description {
+		if other.Port != r.Port || other.From != r.From {
+			continue
+		}
+		if other.Description == r.Description {
 			return other, nil
 		}
+		return other, ErrThere
 	}
 	return r, ErrThere
 }

@@ -104,8 +104,8 @@ func TestARuleIsMade(t *testing.T) {
 
 // AWS has one rule for a port and an address. Whose it is tells what becomes of it.
 func TestARuleThatIsThereAlready(t *testing.T) {
-	for name, tt := range map[string]struct{ description, id string }{
-		"of somebody else": {"of another run", ""}, "of this call, whose first answer was lost": {"mine", "sgr-1"},
+	for name, description := range map[string]string{
+		"of somebody else": "of another run", "of this call, whose first answer was lost": "mine",
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := open(t, func(w http.ResponseWriter, r *http.Request) {
@@ -114,10 +114,11 @@ func TestARuleThatIsThereAlready(t *testing.T) {
 					return
 				}
 				_, _ = fmt.Fprintf(w, described,
-					item("sgr-1", "tcp", 22, 22, "<cidrIpv4>203.0.113.7/32</cidrIpv4>", tt.description), "")
+					item("sgr-1", "tcp", 22, 22, "<cidrIpv4>203.0.113.7/32</cidrIpv4>", description), "")
 			})
 			rule, err := g.Allow(t.Context(), Rule{Port: 22, From: netip.MustParsePrefix("203.0.113.7/32"), Description: "mine"})
-			if rule.ID != tt.id || (tt.id == "") != errors.Is(err, ErrThere) {
+			if rule.ID != "sgr-1" || rule.Description != description || (err == nil) != (description == "mine") ||
+				err != nil && !errors.Is(err, ErrThere) {
 				t.Errorf("%+v, %v", rule, err)
 			}
 		})
