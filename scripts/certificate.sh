@@ -11,7 +11,10 @@
 
 main() {
   own_lock
-  if [[ $(cat -- "$certificate_mark" 2>/dev/null) == "$certificate_id" ]]; then
+  # One that certbot has got may have ended while the site did without, and did not answer for the
+  # next one; certbot itself knows.
+  if [[ $(cat -- "$certificate_mark" 2>/dev/null) == "$certificate_id" ]] \
+    && { [[ -n $tls_certificate ]] || grep -Fqs "/live/$lineage/" "$site_file"; }; then
     result certificate already
     return
   fi

@@ -138,3 +138,37 @@ func TestOnlyWhatIsProvedGoes(t *testing.T) {
 		}
 	}
 }
+
+// A file of the user's that was made out of one of this action's has its first line, and is none of them.
+func TestACopyOfTheSiteStays(t *testing.T) {
+	dir := t.TempDir()
+	const site = "# Written by deploy-action for shop.\nserver {}\n"
+	const include = "# Written by deploy-action for shop; include it\n"
+	for name, text := range map[string]string{
+		"shop.conf": site, "shop.upstreams.conf": site, "blog.conf": site, "shop.conf.bak": site, "now.inc": include,
+		"before.inc": include, "shop2.conf": strings.ReplaceAll(site, "shop", "shop2"),
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	libraries := ""
+	for _, part := range []string{"base", "step", "root", "files", "nginx", "rotate", "remove"} {
+		libraries += read(t, "lib/"+part+".sh")
+	}
+	out := bash(t, "app=shop path="+dir+" ports='8080 8081' sure=yes shared_too=no nginx_include="+dir+"/now.inc\n"+
+		libraries+
+		"\nfiles=() units=() others=() mine=() kept=()\nfind_nginx\nnginx_conf() { conf="+dir+"/nginx.conf; }\n"+
+		"grep() { command grep \"${@/#\\/etc\\/nginx/"+dir+"}\"; }\nfind_what_goes\n"+
+		"printf '%s\\n' \"${files[@]}\" \"${kept[@]}\"")
+	const copied = ", a copy of this action's file by somebody else"
+	var want strings.Builder
+	for _, line := range []string{
+		"before.inc", "shop.conf", "shop.upstreams.conf", "now.inc", "blog.conf" + copied, "shop.conf.bak" + copied,
+	} {
+		want.WriteString(dir + "/" + line + "\n")
+	}
+	if out != want.String() {
+		t.Errorf("files and what stays:\n%s\nwant:\n%s", out, want.String())
+	}
+}

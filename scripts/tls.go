@@ -36,6 +36,9 @@ func ACMEID(server, names string) string {
 	return "acme-" + short(server) + "-" + short(names)
 }
 
+// IsACMEID tells whether that is what an id names.
+func IsACMEID(id string) bool { return strings.HasPrefix(id, "acme-") }
+
 // OwnID names a certificate that the user has given.
 func OwnID(chain string) string { return short(chain) }
 

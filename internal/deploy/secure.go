@@ -20,11 +20,13 @@ const certbotNeeds = " certbot"
 
 // chooseTLS says how the site of this host is to be reached, by the inputs and by what is there: a
 // certificate that it has serves until there is another one, and the site is plain HTTP before it
-// has any.
+// has any. What certbot has got, it goes on to renew, whether the site shows it or not: so the site
+// answers for it.
 func (d *Deployment) chooseTLS(h *target, version string) error {
 	in := d.in.HTTPS
 	h.app.TLS = scripts.TLS{
-		Challenges: in.Mail != "", HSTS: in.HSTS, HTTP2On: version != "" && !olderThan(version, http2Nginx),
+		Challenges: in.Mail != "" || scripts.IsACMEID(h.certificate), HSTS: in.HSTS,
+		HTTP2On: version != "" && !olderThan(version, http2Nginx),
 	}
 	switch {
 	case in.Certificate != "":

@@ -10,7 +10,13 @@ find_what_goes() {
   built_in
   nginx_conf
   while IFS= read -r one; do
-    if [[ $one != "$nginx_include" ]] && written_here "$one" " for ${app}[.;]"; then files+=("$one"); fi
+    if [[ $one == "$nginx_include" ]]; then continue; fi
+    if [[ $one == */"$app".@(conf|upstreams.conf|late.conf) ]] && written_here "$one" " for ${app}[.;]" \
+      || written_here "$one" " for $app;"; then
+      files+=("$one")
+    elif written_here "$one" " for $app\."; then
+      kept+=("$one, a copy of this action's file by somebody else")
+    fi
   done < <(grep -rlsE "^# Written by deploy-action for ${app}[.;]" /etc/nginx "${conf%/*}" | sort -u)
   if written_here "$nginx_include" " for ${app}[.;]"; then files+=("$nginx_include"); fi
   for one in "/etc/systemd/system/$app.job."*.timer; do
