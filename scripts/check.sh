@@ -22,8 +22,11 @@ main() {
   local kb inodes percent now
   judge_nginx
   judge_port
+  judge_place
+  judge_reading "$nginx_include" "$site_folder/$app.conf"
   judge_rights "$nginx_include" "$site_folder/$app.conf" /etc/nginx/nginx.conf "/etc/systemd/system/$app@.service" \
     "$rules_file" "/var/lib/deploy-action/$app/maintenance.conf"
+  judge_texts
   # On a host that has to be put right first nothing is installed.
   if ((${#faults[@]} > 0)) && [[ $may_install == yes ]]; then may_install=no; fi
   install_missing

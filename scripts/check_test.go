@@ -40,7 +40,8 @@ func checkOn(t *testing.T, otherwise string) (results, words string, code int) {
 	text := "EX_CHECK=64\n" + strings.Join([]string{
 		"app=a", read(t, "lib/base.sh"), read(t, "lib/root.sh"), read(t, "lib/process.sh"), read(t,
 			"lib/files.sh"), read(t, "lib/memory.sh"), read(t, "lib/packages.sh"),
-		read(t, "lib/nginx.sh"), read(t, "lib/answers.sh"), read(t, "lib/front.sh"), read(t, "lib/room.sh"),
+		read(t, "lib/nginx.sh"), read(t, "lib/answers.sh"), read(t, "lib/front.sh"), read(t, "lib/rights.sh"),
+		read(t, "lib/room.sh"),
 	}, "\n")
 	cmd.Stdin = strings.NewReader(text + bareHost + otherwise + "\n" + read(t, "check.sh"))
 	var stdout, stderr bytes.Buffer

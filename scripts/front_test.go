@@ -51,6 +51,8 @@ const managedTLS = "# Written by deploy-action for shop.\n" +
 	"server { listen 443 ssl http2; listen [::]:443 ssl http2; server_name shop.example; include " +
 	"/etc/nginx/conf.d/service-url.inc; }\n"
 
+const longName = "a234567890123456789012345678901234.shop.example"
+
 func TestNginxIsJudgedBeforeAnythingChanges(t *testing.T) {
 	const folder = "/opt/n/sites"
 	for _, tt := range []struct {
@@ -64,6 +66,34 @@ func TestNginxIsJudgedBeforeAnythingChanges(t *testing.T) {
 			nil,
 		},
 		{"nothing else", "", mainConf(), nil},
+		{
+			"an nginx with little in it", "built='nginx/1.18.0 --prefix=/x --without-http_geo_module " +
+				"--without-http_limit_conn_module --with-http_ssl_module'", mainConf(),
+			[]string{"fault: nginx was built without geo limit_conn, which the site needs: on Debian"},
+		},
+		{
+			"an nginx without TLS", "built='nginx/1.18.0 --prefix=/x'; https=yes server_name=shop.example", mainConf(),
+			[]string{"fault: nginx was built without ssl, which the site needs"},
+		},
+		{
+			"a name that is too long for the table", "server_name='shop.example " + longName + "'", mainConf(),
+			[]string{"fault: nginx can't have a name of 47 letters (input server-name) as it is: echo " +
+				"'server_names_hash_bucket_size 128;' | sudo tee /etc/nginx/conf.d/long-names.conf"},
+		},
+		{"a name that just fits", "server_name=" + longName[1:], mainConf(), nil},
+		{
+			"a name that is too long, where there is room", "server_name=" + longName,
+			mainConf("/etc/nginx/conf.d/names.conf", "  server_names_hash_bucket_size 128;"), nil,
+		},
+		{
+			"a name that is too long, and loaded", "server_name=" + longName,
+			mainConf("/etc/nginx/conf.d/shop.conf", strings.ReplaceAll(managed, "server_name _", "server_name "+longName)), nil,
+		},
+		{
+			"sockets of IPv6 for both, with its options in another order", "",
+			mainConf("/etc/nginx/sites-enabled/welcome", "server { listen [::]:80 default_server ipv6only=off; }"),
+			[]string{"site: /etc/nginx/conf.d v6"},
+		},
 		{"our site, loaded", "", mainConf("/etc/nginx/conf.d/shop.conf", managed), nil},
 		{
 			"HTTPS beside another's, by their names", "https=yes server_name=shop.example verify_host=shop.example",

@@ -102,7 +102,7 @@ var extra = map[Verb][]string{
 		"lib/asset.sh",
 	}, Room: {"lib/room.sh"},
 	Prune: {"lib/room.sh"}, Releases: {"lib/room.sh", "lib/workers.sh", "lib/jobs.sh"}, Check: {
-		"lib/nginx.sh", "lib/answers.sh", "lib/front.sh",
+		"lib/nginx.sh", "lib/answers.sh", "lib/front.sh", "lib/rights.sh",
 		"lib/room.sh",
 	},
 	Lock: {"lib/hold.sh"},

@@ -20,6 +20,14 @@ var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 // ownVariables are what the action itself gives the application.
 var ownVariables = []string{"PORT", "RELEASE", "PATH"}
 
+// bashVariables are those that bash, which starts the application, lets nobody set, or gives another value
+// (bash(1), Shell Variables).
+var bashVariables = []string{
+	"BASHOPTS", "BASHPID", "BASH_ARGC", "BASH_ARGV", "BASH_COMMAND", "BASH_LINENO", "BASH_SOURCE", "BASH_SUBSHELL",
+	"BASH_VERSINFO", "DIRSTACK", "EPOCHREALTIME", "EPOCHSECONDS", "EUID", "FUNCNAME", "GROUPS", "HISTCMD", "LINENO",
+	"PPID", "RANDOM", "SECONDS", "SHELLOPTS", "SRANDOM", "UID",
+}
+
 // setEnv reads lines KEY=VALUE. Nothing in a value has a meaning, so nothing needs quoting; a value
 // of several lines is written as in GITHUB_ENV: KEY<<END, the lines, END. Empty lines and lines
 // that begin with # do not count.

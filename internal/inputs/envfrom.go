@@ -70,6 +70,9 @@ func CheckVariable(name string) error {
 		return errors.New("the name must have only letters, digits and _ in it, and not begin with a digit")
 	case slices.Contains(ownVariables, name):
 		return fmt.Errorf("%s is set by the action; choose another name", name)
+	case slices.Contains(bashVariables, name):
+		return fmt.Errorf("%s is bash's own, which starts the application and would not give it on; choose another name",
+			name)
 	}
 	return nil
 }

@@ -281,6 +281,10 @@ input "key": is not for access "instance-connect", by which a key is made for ea
 			"env", "A=1\n\n2B=2",
 			"line 3: the name must have only letters, digits and _ in it, and not begin with a digit",
 		},
+		{
+			"env", "UID=1000", "line 1: UID is bash's own, which starts the application and would not give it on; choose " +
+				"another name",
+		},
 		{"env", "PORT=80", "line 1: PORT is set by the action; choose another name"},
 		{"env", "A=1\nA=2", "line 2: A is there twice"},
 		{"env", "A<<END\n1\n2", `line 1: the value of "A" never ends: end it with a line that is just what follows <<`},

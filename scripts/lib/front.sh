@@ -16,9 +16,10 @@ judge_nginx() {
 that can't be given to a command that root runs; start nginx with a file that is root's, in folders that are")
   fi
   look_at_nginx
+  judge_modules
   [[ $rows == *http* ]] || return 0
   find_folder
-  if [[ $rows == *:80/ipv6only=off* && " $rows " != *[[:blank:]]'*:80'[/[:space:]]* ]]; then listen=v6; fi
+  if [[ $rows =~ :80(/[a-z_]+)*/ipv6only=off && " $rows " != *[[:blank:]]'*:80'[/[:space:]]* ]]; then listen=v6; fi
   if [[ -e /proc/net/if_inet6 ]]; then six=('[::]:80'); fi
   levels
   came_to
@@ -26,6 +27,7 @@ that can't be given to a command that root runs; start nginx with a file that is
     for address in '*:80' $came; do theirs_answers "$address"; done
     return
   fi
+  judge_names
   with_ours
   for address in '*:80' "${six[@]}" $came; do
     ours_answers "$address"
@@ -33,6 +35,37 @@ that can't be given to a command that root runs; start nginx with a file that is
   done
   notes_on_others
   if [[ $rows == *$'\tyes\t'*:443[/[:space:]]* ]]; then judge_certificate; fi
+}
+
+# judge_modules: adds to faults what nginx was built without and the site needs, as some builds for
+# small machines are.
+judge_modules() {
+  local name without=()
+  for name in geo limit_conn limit_req map proxy rewrite upstream_keepalive; do
+    if [[ $built == *--without-http_${name}_module* ]]; then without+=("$name"); fi
+  done
+  if [[ $https == yes && $built == *--prefix=* && $built != *--with-http_ssl_module* ]]; then without+=(ssl); fi
+  if ((${#without[@]} > 0)); then
+    faults+=("nginx was built without ${without[*]}, which the site needs: on Debian and Ubuntu the packages \
+nginx-core and nginx-full have it, nginx-light may not")
+  fi
+}
+
+# judge_names: adds to faults a name that is too long for the table that nginx makes of names on a
+# processor whose cache has lines of 64 bytes: with 18 bytes of its own (ngx_hash.h) one of 46 fits.
+# Where the site is loaded with its names it has a table, or needs none.
+judge_names() {
+  local name size
+  for name in $server_name; do
+    if ((${#name} <= 46)) || [[ $rows == *$'\tyes\t'*"$name"* ]]; then continue; fi
+    size=128
+    if ((${#name} > 110)); then size=512; fi
+    if ! nginx_texts | grep -qs '^[[:blank:]]*server_names_hash_bucket_size[[:blank:]]'; then
+      faults+=("nginx can't have a name of ${#name} letters (input server-name) as it is: echo \
+'server_names_hash_bucket_size $size;' | sudo tee $site_folder/long-names.conf")
+      return
+    fi
+  done
 }
 
 # judge_certificate: adds to notes that the one that the site shows is about to end, as one does that

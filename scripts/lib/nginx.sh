@@ -81,6 +81,7 @@ nginx_conf() {
 #   server FILE LINE OURS LISTENS NAMES
 #           each of LISTENS is ADDRESS:PORT and after slashes what of default, proxy_protocol,
 #           ipv6only=… it has
+#   file FILE
 #   include FILE LINE OURS LEVEL PATTERN PLACE
 #           LEVEL is such as http, http/server or http/server/location; PLACE is FILE:LINE of the
 #           server block
@@ -184,6 +185,7 @@ nginx_rows() {
       for (i = 1; i < files; i++) for (j = i + 1; j <= files; j++)
         if (i > 1 && name[j] < name[i]) { s = name[i]; name[i] = name[j]; name[j] = s }
       if (files) walk(name[1], 0)
+      for (i = 1; i <= files; i++) print "file", name[i]
     }'
 }
 

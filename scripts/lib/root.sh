@@ -214,43 +214,5 @@ free_root() { ((EUID == 0)) || { sudo -n -l -- true && sudo -n -- true; } >/dev/
 # as_root_or_not COMMAND...: for what root sees more of.
 as_root_or_not() { if free_root; then as_root "$@"; else "$@"; fi; }
 
-# exposed FILE MEANT: sets where to the first of it and the folders on the way, by its name and by what
-# links make of it (MEANT), in which this user may put something in its place; fails when only others
-# may. In a folder such as /tmp nobody takes away what is another's.
-exposed() {
-  local at way above
-  for way in "$@"; do
-    at=$way
-    while [[ $at != / ]]; do
-      above=${at%/*} above=${above:-/}
-      if [[ -O $at && ! -L $at ]] || [[ -f $at && -w $at ]]; then
-        where=$at
-        return
-      elif [[ ! -L $above && -w $above ]] && ! [[ -k $above && ! -O $above && (-e $at || -L $at) && ! -O $at ]]; then
-        where=$above
-        return
-      fi
-      at=$above
-    done
-  done
-  return 1
-}
-
-# judge_rights FILE...: adds to faults what the login user may write where root reads configuration:
-# whoever took over the application would be root by it, however few commands sudo lets the user
-# run.
-judge_rights() {
-  local file where seen=' ' meant=() n=0
-  if ((EUID == 0)); then return; fi
-  mapfile -d '' -t meant < <(readlink -zm -- "$@")
-  for file in "$@"; do
-    n=$((n + 1))
-    if ! exposed "$file" "${meant[n - 1]-}" || [[ $seen == *" $where "* ]]; then continue; fi
-    seen+="$where "
-    faults+=("$me may write to $where, and root reads configuration there ($file), so the application could become\
- root: sudo chown root:root $where && sudo chmod go-w $where, or choose a place that is root's")
-  done
-}
-
 # sudo_words: why it is refused, such as a terminal that is required.
 sudo_words() { sudo -n -- true 2>&1 </dev/null | tail -n 1 | tr -cd '[:print:]' || :; }
