@@ -4,7 +4,8 @@
 # Values: path, history (how many deployments), list (yes: with sizes)
 # Prints: release_N (newest first): id, commit, and where it stands among those that have served
 #         (see mark_live), or `never`; and `socket` where its start command takes one, `processes`
-#         where it has any beside that, or jobs; assets_N, where it has any: what names their contents;
+#         where it has any beside that, or jobs, `left` where a rollback went back from it; assets_N,
+#         where it has any: what names their contents;
 #         mb_N: what that release takes; sizes: what takes how much, for people; history_N (oldest first): a
 #         line of deploys.jsonl
 
@@ -18,6 +19,7 @@ main() {
     workers_of "$path/releases/$id"
     timers_of "$path/releases/$id"
     if [[ -n $workers$timers ]]; then live+=' processes'; fi
+    if [[ -e $dir/left ]]; then live+=' left'; fi
     result "release_$n" "$id $(<"$dir/commit") $live"
     if [[ -e $dir/assets ]]; then
       mapfile -t assets <"$dir/assets"

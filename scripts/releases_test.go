@@ -12,7 +12,7 @@ func TestReleasesAreListedWithTheirAssets(t *testing.T) {
 	root := t.TempDir()
 	for id, files := range map[string]map[string]string{
 		"20261122T000000Z-aaaaaaa": {"complete": "", "commit": "aa\n", "live": "2\n", "assets": "0c17\n9f86-2\n"},
-		"20261121T000000Z-9999999": {"complete": "", "commit": "99\n"},
+		"20261121T000000Z-9999999": {"complete": "", "commit": "99\n", "live": "1\n", "left": ""},
 		"20261120T000000Z-8888888": {"commit": "88\n", "assets": "0c17\n"}, // not complete
 	} {
 		folder := filepath.Join(root, "releases", id, ".deploy-action")
@@ -32,7 +32,7 @@ func TestReleasesAreListedWithTheirAssets(t *testing.T) {
 		t.Fatal(err)
 	}
 	const want = "release_0=20261122T000000Z-aaaaaaa aa 2\nassets_0=0c17 9f86-2\n" +
-		"release_1=20261121T000000Z-9999999 99 never\n"
+		"release_1=20261121T000000Z-9999999 99 1 left\n"
 	if out := bash(t, string(text)); !strings.HasSuffix(out, want) {
 		t.Errorf("it lists\n%s\nwant\n%s", out, want)
 	}

@@ -20,7 +20,10 @@ func (d *Deployment) confirm(ctx context.Context, h *target) (string, error) {
 	if !errors.As(err, &no) || no.Code != scripts.ExitUnhealthy {
 		return fmt.Sprintf("%s answers right, directly and through nginx", h.release), err
 	}
-	h.ailing, h.unchanged, h.release = true, false, ""
+	h.ailing, h.unchanged = true, false
+	if d.op.makes { // else it is the one that was chosen, for all hosts
+		h.release = ""
+	}
 	d.rep.Warn("Health of "+h.Address.Name, fmt.Sprintf("%s is active and not healthy, so it is started anew "+
 		"beside itself: %s", h.Active.Release, no.Reason))
 	return "not healthy", nil

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -202,7 +203,7 @@ func TestSameReleaseThatAilsIsStartedAnew(t *testing.T) {
 			want, became := "fetch,confirm,fetch,build,start 8081", outcome.Deployed
 			if in.Operation = operation; operation == inputs.Rollback {
 				in.Release = "20261122T000000Z-aaaaaaa"
-				want, became = "releases,confirm,releases,start 8081", outcome.RolledBack
+				want, became = "releases,confirm,start 8081", outcome.RolledBack
 			}
 			result, log, err := deployTo(t, f, in)
 			if err != nil {
@@ -801,5 +802,43 @@ func TestTheSiteWhenTakingBackFailsTwice(t *testing.T) {
 	undone := d.takeBack(t.Context())
 	if got := d.failure(step{name: "verify"}, errors.New("bad"), undone).Site; got != outcome.SiteSwitched {
 		t.Errorf("site %s, want %s", got, outcome.SiteSwitched)
+	}
+}
+
+// Who is told to end has seconds for taking back; whose time is over is not about to be killed.
+func TestHowLongTakingBackMayTake(t *testing.T) {
+	for name, tt := range map[string]struct {
+		end  func(context.Context) (context.Context, context.CancelFunc)
+		want time.Duration
+	}{
+		"a failure": {context.WithCancel, time.Hour},
+		"a time-out": {func(ctx context.Context) (context.Context, context.CancelFunc) {
+			return context.WithTimeout(ctx, -time.Second)
+		}, time.Hour},
+		"a cancelled run": {func(ctx context.Context) (context.Context, context.CancelFunc) {
+			ctx, cancel := context.WithCancel(ctx)
+			cancel()
+			return ctx, cancel
+		}, cancelBudget},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFakeHost(t)
+				d := New(testInputs(), report.New(io.Discard, func(string) string { return "" }), f.dial, f.open, time.Now())
+				var left time.Duration
+				back := func(ctx context.Context, _ *target) error {
+					end, _ := ctx.Deadline()
+					left = time.Until(end)
+					return nil
+				}
+				d.toUndo = time.Hour
+				d.undos = []undo{{step{name: "switch", undo: back}, d.hosts}}
+				ctx, cancel := tt.end(t.Context())
+				defer cancel()
+				if err := d.takeBack(ctx); err != nil || left != tt.want {
+					t.Errorf("%v; %s were left, want %s", err, left, tt.want)
+				}
+			})
+		})
 	}
 }

@@ -387,16 +387,19 @@ type upcoming struct {
 	asks bool // and changes nothing
 }
 
+// told tells whether somebody has ended the run, who kills it soon; its own time may be over without that.
+func told(ctx context.Context) bool { return errors.Is(ctx.Err(), context.Canceled) }
+
 type undo struct {
 	step  step
 	hosts []*target
 }
 
 // takeBack runs the undo stack from the top. It uses a context of its own: the one that failed the
-// run may be over.
+// run may be over. Only who was told to end has little time.
 func (e *engine) takeBack(ctx context.Context) error {
 	limit := e.toUndo
-	if ctx.Err() != nil {
+	if told(ctx) {
 		limit = cancelBudget
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)

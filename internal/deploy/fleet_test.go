@@ -378,6 +378,24 @@ func TestARollbackThatOneHostCannotFetch(t *testing.T) {
 	}
 }
 
+// A host that serves the release already, and is not well by it, gets it anew like the others.
+func TestARollbackToWhatAilsOnOneHost(t *testing.T) {
+	const serving = "20261122T000000Z-aaaaaaa"
+	fleet := newFleet(t, 2)
+	in := fleet.inputs()
+	in.Operation, in.Release = inputs.Rollback, serving
+	fleet[0].faults[scripts.Confirm] = ails
+	result, log, err := fleet.deploy(t, in)
+	if err != nil || fleet.flags() != "8081 8080" || !fleet[0].ran("start 8081") || fleet[1].ran("start") {
+		t.Fatalf("%v, flags %s, calls %v\n%s", err, fleet.flags(), fleet[0].calls, log)
+	}
+	for _, h := range result.Hosts {
+		if h.Release != serving {
+			t.Errorf("%s serves %q", h.Host, h.Release)
+		}
+	}
+}
+
 // What is printed of many hosts is read by one person.
 func TestTheLogOfManyHostsIsShort(t *testing.T) {
 	fleet := newFleet(t, 100)

@@ -37,6 +37,7 @@ func (d *Deployment) replace(ctx context.Context, h *target) (string, error) {
 		return "", err
 	}
 	h.route, h.routed, h.tried = routeMaybe, true, h.Idle.Port
+	h.resumed = false // by a first try, whose connection was lost
 	values := d.replacing(h.idlePort(), h.activePort(), "")
 	values["release"], values["environment"] = h.release, d.renewed()
 	if h.Active != nil {

@@ -21,6 +21,9 @@ func TestRollbackIsTheSameListWithoutFetchAndBuild(t *testing.T) {
 	if got := strings.Join(f.calls, ","); got != want {
 		t.Errorf("calls %s, want %s", got, want)
 	}
+	if f.left != "20261122T000000Z-aaaaaaa" {
+		t.Errorf("%q is said to be left", f.left)
+	}
 	if result.Outcome != outcome.RolledBack || result.Hosts[0].Release != "20261121T000000Z-9999999" {
 		t.Errorf("result %+v", result)
 	}

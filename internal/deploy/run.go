@@ -138,7 +138,7 @@ func (d *Deployment) fail(ctx context.Context, s step, cause error) (*outcome.Re
 	for _, h := range d.present() {
 		d.untidy = d.untidy || h.undone != nil
 	}
-	limit, cancelled := time.Minute, ctx.Err() != nil
+	limit, cancelled := time.Minute, told(ctx)
 	if cancelled {
 		limit = cancelBudget / 3
 	}

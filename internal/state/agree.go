@@ -86,7 +86,7 @@ func chooseOlder(members []Member) (chosen Choice, err error) {
 	on := map[string]int{} // how many hosts
 	for _, m := range members {
 		for _, r := range m.Releases {
-			if !r.Live || r.ID == serving || inOrder(members, r.ID, serving) >= 0 {
+			if !r.Live || r.Left || r.ID == serving || inOrder(members, r.ID, serving) >= 0 {
 				continue
 			}
 			on[r.ID]++

@@ -18,6 +18,13 @@ func has(ids ...string) []Release {
 	return all
 }
 
+func left(id string, all []Release) []Release {
+	for i := range all {
+		all[i].Left = all[i].Left || all[i].ID == id
+	}
+	return all
+}
+
 func TestOneRollbackForAllHosts(t *testing.T) {
 	for _, tt := range []struct {
 		name      string
@@ -63,6 +70,10 @@ func TestOneRollbackForAllHosts(t *testing.T) {
 			members: []Member{
 				{"a", "3", has("1", "2", "3")}, {"b", "3", has("1", "2", "3")}, {"c", "2", has("1", "2")},
 			},
+		},
+		{
+			name: "over one that they went back from", want: "1",
+			members: []Member{{"a", "3", left("2", has("1", "2", "3"))}, {"b", "3", left("2", has("1", "2", "3"))}},
 		},
 		{
 			name: "one has joined just now", want: "2", lack: "b",

@@ -137,7 +137,7 @@ func proved(f *Facts, active int, p *Position) int {
 	if flagged.Socket && !flagged.Proved && before.Proved && before.Release != "" {
 		return cutOff(f, active, p)
 	}
-	dead := flagged.Listen != Ours && (flagged.PID == 0 || !flagged.Proved)
+	dead := flagged.Listen != Ours // also while it boots again: it is the other one that nginx turns to
 	if !before.Serves() || !before.Proved || (flagged.Proved && !dead) {
 		return active
 	}
@@ -181,10 +181,13 @@ func active(f *Facts, p *Position, include string) (int, error) {
 			return 0, elsewhereError(f, f.Slots[i], routed, include)
 		}
 		return i, nil
-	case a.Flag: // both: the include's last match wins, and the other one when nothing listens there
+	case a.Flag: // both: nginx says which it follows, or the second one; the other when nothing listens there
 		i := 1
-		if b.Listen != Ours && a.Listen == Ours || f.Include == oneLine && f.Line == a.Port {
+		if routed == a.Port {
 			i = 0
+		}
+		if f.Include != oneLine && f.Slots[i].Listen != Ours && f.Slots[1-i].Listen == Ours {
+			i = 1 - i
 		}
 		p.Heal = &Heal{From: fmt.Sprint(f.Slots[1-i].Port), To: fmt.Sprint(f.Slots[i].Port)}
 		p.Notes = append(p.Notes, fmt.Sprintf("both flags were there; nginx follows port %d, the other flag goes",

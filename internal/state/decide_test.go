@@ -88,6 +88,20 @@ func TestDecide(t *testing.T) {
 				Include: Ours,
 				Routed:  8081,
 			},
+			active: 8080,
+			heal:   &Heal{From: "8081", To: "8080"},
+			want:   "serves and gets it back",
+		},
+		{
+			name: "proved, between two lives, and alone",
+			facts: Facts{
+				Slots: [2]Slot{
+					idle(8080, false),
+					{Port: 8081, Flag: true, Listen: none, PID: 9, Release: "r", Proved: true},
+				},
+				Include: Ours,
+				Routed:  8081,
+			},
 			active: 8081,
 			want:   "site is down",
 		},
@@ -124,6 +138,13 @@ func TestDecide(t *testing.T) {
 			facts:  Facts{Slots: [2]Slot{live(8080, true), live(8081, true)}, Include: Ours, Routed: 8081},
 			active: 8081,
 			heal:   &Heal{From: "8080", To: "8081"},
+			want:   "both flags",
+		},
+		{
+			name:   "both flags, and nginx looks at the first before the second",
+			facts:  Facts{Slots: [2]Slot{live(8080, true), live(8081, true)}, Include: Ours, Routed: 8080},
+			active: 8080,
+			heal:   &Heal{From: "8081", To: "8080"},
 			want:   "both flags",
 		},
 		{

@@ -20,6 +20,7 @@ type Release struct {
 	Live   bool     // it has served, and proved itself, at some time
 	Socket bool     // its start command takes a socket, as the strategy in-place has it
 	Works  bool     // it has processes beside the one that serves, or jobs
+	Left   bool     // a rollback went back from it, and it has not served since
 	Turn   int      // its place in the order in which releases first did; 0 when not known
 	Assets []string // what names the contents of those that it has
 }
@@ -47,7 +48,7 @@ func (r Release) before(other Release) bool {
 }
 
 var releaseLine = regexp.MustCompile("^(" + strings.Trim(inputs.ReleaseID.String(), "^$") +
-	") ([0-9a-f]{40,64}) ([0-9]{1,9}|never)( socket)?( processes)?$")
+	") ([0-9a-f]{40,64}) ([0-9]{1,9}|never)( socket)?( processes)?( left)?$")
 
 // ReadReleases returns what releases.sh lists, newest first, and the lines of the history, oldest
 // first.
@@ -60,7 +61,8 @@ func ReadReleases(res *scripts.Results) (releases []Release, history []string, e
 		}
 		turn, err := strconv.Atoi(m[3])
 		release := Release{
-			ID: m[1], Commit: m[2], Live: err == nil, Socket: m[4] != "", Works: m[5] != "", Turn: turn,
+			ID: m[1], Commit: m[2], Live: err == nil, Socket: m[4] != "", Works: m[5] != "", Left: m[6] != "",
+			Turn: turn,
 		}
 		if key := fmt.Sprintf("assets_%d", n); res.Has(key) {
 			release.Assets = strings.Fields(res.Text(key))
@@ -80,8 +82,8 @@ func ReadHistory(res *scripts.Results) (lines []string, err error) {
 }
 
 // ChooseRelease says what a rollback goes to: the release that is named or, if none is, the newest
-// one older than the active release that has served before. A release that never served is only
-// taken by name.
+// one older than the active release that has served before. A release that never served, or that a
+// rollback has left, is only taken by name.
 func ChooseRelease(releases []Release, active, named string) (chosen Release, why string, err error) {
 	var known []string
 	serving := Release{ID: active, Turn: math.MaxInt}
@@ -97,7 +99,7 @@ func ChooseRelease(releases []Release, active, named string) (chosen Release, wh
 			return r, "it was asked for", nil
 		case named != "" && r.ID == named:
 			return r, "it was asked for, although it has never served", nil
-		case named == "" && r.Live && r.ID != active && r.before(serving) && (chosen.ID == "" || chosen.before(r)):
+		case named == "" && r.Live && !r.Left && r.ID != active && r.before(serving) && (chosen.ID == "" || chosen.before(r)):
 			chosen = r
 		}
 	}

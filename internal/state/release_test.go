@@ -59,6 +59,16 @@ func TestChooseRelease(t *testing.T) {
 			releases: all,
 			words:    "not on the host any more; other complete releases on the host: " + c,
 		},
+		{
+			name: "the one before, over one that was gone back from", active: d, want: a, words: "served before",
+			releases: []Release{
+				{ID: d, Live: true, Turn: 3}, {ID: b, Live: true, Left: true, Turn: 2}, {ID: a, Live: true, Turn: 1},
+			},
+		},
+		{
+			name: "one that was gone back from, by name", active: d, named: b, want: b, words: "asked for",
+			releases: []Release{{ID: d, Live: true, Turn: 3}, {ID: b, Live: true, Left: true, Turn: 2}},
+		},
 		{name: "nothing there", words: "no release is active"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

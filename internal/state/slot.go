@@ -46,8 +46,11 @@ func (s Slot) OwnWorkers() string {
 }
 
 // Runs reports whether anything of ours lives in the slot, or is about to: a unit that crashes at
-// boot is down most of the time. Where somebody else listens the process is theirs.
-func (s Slot) Runs() bool { return s.PID != 0 && s.Listen != foreign || s.Listen == Ours || s.Enabled }
+// boot is down most of the time, and a socket starts it when somebody comes. Where somebody else
+// listens the process is theirs.
+func (s Slot) Runs() bool {
+	return s.PID != 0 && s.Listen != foreign || s.Listen == Ours || s.Enabled || s.Socket
+}
 
 // Serves reports whether a release of ours, or an adopted version, listens in the slot.
 func (s Slot) Serves() bool { return s.Listen == Ours && (s.Release != "" || s.Adopted) }

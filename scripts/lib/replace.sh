@@ -8,11 +8,13 @@
 # comes. That is no rule of the unit's, since only a replacement needs it. A host that starts anew
 # in between waits for nothing, and neither does anybody for ever: when this script is killed the
 # version starts some time after all should be over.
+#
+# write_gate [SUFFIX [MORE]]: MORE seconds later
 write_gate() {
   write_first
   now_ms
   write "$path/slots/$port.gate${1-}" 0600 \
-    "$(</proc/sys/kernel/random/boot_id) $((ms + (drain_timeout + stop_timeout + 60) * 1000))"$'\n'
+    "$(</proc/sys/kernel/random/boot_id) $((ms + (drain_timeout + stop_timeout + ${2-0} + 60) * 1000))"$'\n'
 }
 
 write_first() {
@@ -97,6 +99,8 @@ resume() {
     pass_on "$late" "$port"
   else
     say "starting $back again, on its own port"
+    # Who waits at the socket has systemd start the one that is stopped here again, beside it.
+    write_gate '' "$health_timeout" || :
     unit stop "$port"
     port=$from start_again
     go_home
