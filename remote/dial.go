@@ -255,10 +255,9 @@ func connectError(ctx context.Context, host Host, cfg Config, err error) error {
 		dns    *net.DNSError
 		netErr net.Error
 	)
-	kind := Unreachable
 	switch {
 	case errors.As(err, &dns):
-		kind = Resolve
+		return &DialError{Host: host, Kind: Resolve, Passing: dns.Temporary() && !dns.IsNotFound, Err: err}
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return &DialError{Host: host, Kind: Refused, Passing: true, Err: err}
 	case errors.Is(err, syscall.ECONNRESET):
@@ -266,7 +265,7 @@ func connectError(ctx context.Context, host Host, cfg Config, err error) error {
 	case ctx.Err() != nil, errors.As(err, &netErr) && netErr.Timeout():
 		return timeoutError(host, cfg, false)
 	}
-	return &DialError{Host: host, Kind: kind, Err: err}
+	return &DialError{Host: host, Kind: Unreachable, Err: err}
 }
 
 func timeoutError(host Host, cfg Config, connected bool) *DialError {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 
 	"golang.org/x/crypto/ssh"
 )
@@ -75,6 +76,7 @@ func (c *Client) onward(ctx context.Context, host Host, cfg Config) (net.Conn, e
 		failed.Err = fmt.Errorf("%s can't connect to it: %q; see that the name means the right address there, that "+
 			"the host is up, and that its security group (or another firewall) lets %s in on port %d",
 			c.host, no.Message, c.host.Name, host.port())
+		failed.Passing = strings.Contains(no.Message, "Connection refused") // as while its sshd starts again
 	case errors.As(err, &no):
 		failed.Err = fmt.Errorf("%s refuses to connect onwards: %q; its sshd_config must not say "+
 			"\"AllowTcpForwarding no\", and PermitOpen there or in authorized_keys must admit %s",

@@ -14,8 +14,12 @@ func repairKeyText(text string) string {
 	text = strings.TrimPrefix(text, "\uFEFF")
 	text = strings.NewReplacer(`\r\n`, "\n", `\n`, "\n", "\r\n", "\n", "\r", "\n").Replace(text)
 	text = strings.Trim(text, " \t\n\"'")
-	if parts := pemParts.FindStringSubmatch(text); parts != nil {
+	for _, parts := range pemParts.FindAllStringSubmatch(text, -1) {
+		if strings.HasSuffix(parts[1], " PARAMETERS-----") {
+			continue // of an elliptic curve, which openssl writes before the key; the key names it, too
+		}
 		text = parts[1] + "\n" + repairBody(parts[2]) + "\n" + parts[3]
+		break
 	}
 	return text + "\n"
 }

@@ -33,7 +33,7 @@ func parseKnownHosts(text string) ([]knownLine, error) {
 		lines  []knownLine
 		faults []error
 	)
-	for i, text := range strings.Split(strings.ReplaceAll(text, "\r", "\n"), "\n") {
+	for i, text := range strings.Split(strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(text), "\n") {
 		text = strings.TrimSpace(text)
 		if text == "" || strings.HasPrefix(text, "#") {
 			continue

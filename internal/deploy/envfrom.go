@@ -51,7 +51,7 @@ func (d *Deployment) readEnvFrom(ctx context.Context) (string, error) {
 		errs = append(errs, err)
 		for _, v := range found {
 			one := inputs.Variable{Name: v.Name, Value: inputs.Secret(v.Value)}
-			d.rep.Mask(one.Secrets()...)
+			d.rep.Mask(d.in.SecretsOf(one)...)
 			if err := inputs.CheckVariable(v.Name); err != nil {
 				errs = append(errs, fmt.Errorf("%s: %q can't be a variable: %w", v.From, v.Name, err))
 				continue

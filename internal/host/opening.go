@@ -71,7 +71,8 @@ func (o *opening) Write(p []byte) (int, error) {
 			o.line = append(o.line, part...)
 		}
 		if found {
-			o.came = string(o.line) == scripts.Begin
+			// What a start-up file prints last may have no line of its own.
+			o.came = bytes.HasSuffix(o.line, []byte(scripts.Begin))
 			o.keep(append(o.line, '\n'))
 			o.line = o.line[:0]
 		}

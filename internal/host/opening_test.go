@@ -23,6 +23,7 @@ func TestALoginThatRunsSomethingElse(t *testing.T) {
 	}{
 		{"a verb", scripts.Begin + "\na=1\n", "no\n", &remote.ExitError{Code: 64}, ""},
 		{"a greeting", "Welcome\n" + scripts.Begin + "\n", "", nil, ""},
+		{"a title without an end of line", "\x1b]0;web\a" + scripts.Begin + "\n", "", nil, ""},
 		{
 			"nologin", "This account is currently not available.\n", "", &remote.ExitError{Code: 1},
 			`it ended with exit status 1, and said "This account is currently not available."; ` +

@@ -16,6 +16,7 @@ package inputs
 
 import (
 	"encoding/base64"
+	"slices"
 	"strings"
 	"time"
 
@@ -200,6 +201,24 @@ func parse(getenv func(string) string, outside bool) (*Inputs, error) {
 	return p.in, nil
 }
 
+// SecretsOf returns what of a variable of the application's must be masked. What the run's own inputs and
+// results say in public, such as the site's name among the hosts that the application allows, is no secret,
+// and masked it would be missing in them: GitHub drops a job's output that holds a masked text.
+func (in *Inputs) SecretsOf(v Variable) []string {
+	public := []string{
+		in.ServerName, in.Repository, in.Ref, in.Run.Repository, in.Run.SHA, in.Run.Commit, in.Username, in.App,
+	}
+	for _, h := range in.Hosts {
+		public = append(public, h.Name, h.User)
+	}
+	for _, j := range in.Jumps {
+		public = append(public, j.Host.Name, j.Host.User)
+	}
+	return slices.DeleteFunc(v.Secrets(), func(secret string) bool {
+		return slices.ContainsFunc(public, func(text string) bool { return strings.Contains(text, secret) })
+	})
+}
+
 // Secrets returns what must be masked: the token, also as HTTP's Basic authentication sends it, the
 // passphrases, what opens the job's identity, the values of env that are neither short nor common,
 // and the lines of the keys. Lines of fewer than 16 characters are left out: they are its frame, not
@@ -211,7 +230,7 @@ func (in *Inputs) Secrets() []string {
 		secrets = append(secrets, in.Token.Reveal(), basic)
 	}
 	for _, v := range in.Env {
-		secrets = append(secrets, v.Secrets()...)
+		secrets = append(secrets, in.SecretsOf(v)...)
 	}
 	for _, whole := range []Secret{in.Passphrase, in.JumpPassphrase, in.Identity.Bearer} {
 		if whole != "" {

@@ -13,7 +13,7 @@ var (
 	appName        = regexp.MustCompile(`^[a-z][a-z0-9-]{0,31}$`)
 	notInAppName   = regexp.MustCompile(`[^a-z0-9-]+`)
 	plainPath      = regexp.MustCompile(`^[A-Za-z0-9._/-]+$`)
-	repositoryName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]*/[A-Za-z0-9._-]+$`)
+	repositoryName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9._-]+$`)
 	objectID       = regexp.MustCompile(`^([0-9a-fA-F]{40}|[0-9a-fA-F]{64})$`)
 )
 

@@ -100,3 +100,26 @@ func TestPrintingInputsGivesNoSecretAway(t *testing.T) {
 		}
 	}
 }
+
+// What is said in public anyway is not taken out of the outputs for the application's having it, too.
+func TestWhatTheRunSaysIsNoSecret(t *testing.T) {
+	key, _ := newKey(t, "")
+	const sha = "0123456789012345678901234567890123456789"
+	in, err := Parse(with(runner(key), map[string]string{
+		"host": "deployer@web-1.example.com", "server-name": "www.example.com example.com", "ref": sha,
+		"env": "ALLOWED_HOSTS=www.example.com\nSENTRY_RELEASE=" + sha + "\nDB_USER=deployer\nREGION_OF=web-1.example" +
+			"\nPASSWORD=correct-horse\nURL=https://www.example.com/x",
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := strings.Join(in.Secrets(), "\n") + "\n"
+	for value, secret := range map[string]bool{
+		"www.example.com": false, sha: false, "deployer": false, "web-1.example": false, "correct-horse": true,
+		"https://www.example.com/x": true,
+	} {
+		if strings.Contains("\n"+got, "\n"+value+"\n") != secret {
+			t.Errorf("%s is masked: %t, want %t", value, !secret, secret)
+		}
+	}
+}

@@ -33,7 +33,9 @@ func (r *Report) set(file, kind, name, value string) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	value, _ = r.secrets.redact(value, noLimit)
+	if kind != "state" { // which nobody is shown, and the post step needs as it is
+		value, _ = r.secrets.redact(value, noLimit)
+	}
 	// Random, so that no value can end itself and set outputs of its own (FileCommandManager.cs).
 	delimiter := "deploy-action-" + rand.Text()
 	if err := appendTo(r.getenv(file), name+"<<"+delimiter+"\n"+value+"\n"+delimiter+"\n"); err != nil {
