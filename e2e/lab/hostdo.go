@@ -113,6 +113,11 @@ func (h *Host) LimitMemory(ctx context.Context, limit string) error {
 	return h.do(ctx, "update", "--memory", limit, "--memory-swap", limit)
 }
 
+// LimitCPU sets how much of a processor the host's processes may use together, such as "0.25".
+func (h *Host) LimitCPU(ctx context.Context, share string) error {
+	return h.do(ctx, "update", "--cpus", share)
+}
+
 // Disconnect takes the host off the network: packets to and from it are lost without a word.
 func (h *Host) Disconnect(ctx context.Context) error {
 	return h.do(ctx, "network", "disconnect", h.lab.id)
