@@ -26,7 +26,7 @@ var (
 // TestFaults holds a deployment at a place, lets a fault come over it under load, and deploys once
 // more: no request may be lost that the fault itself did not make impossible, what the run says
 // must be true, and the next one must heal. As many hosts as the machine bears, or -parallel says,
-// are tried at a time, each on its own.
+// are tried at a time, each on its own. Ended with SIGINT, it begins no further trial.
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	l := newList(t)
@@ -34,8 +34,8 @@ func TestFaults(t *testing.T) {
 		t.Run(fmt.Sprintf("host %d", n+1), func(t *testing.T) {
 			world.Turn(t)
 			sieges := map[string]*siege{} // by what a fault wants its host to be
-			for next, found := l.next(); found; next, found = l.next() {
-				f, p, host := next.fault, next.place, fmt.Sprint(next.fault.host, next.fault.inPlace)
+			for next, found := l.next(sieges); found; next, found = l.next(sieges) {
+				f, p, host := next.fault, next.place, next.fault.kind()
 				if sieges[host] == nil && !f.first {
 					sieges[host] = newSiege(t, f.host, f.inPlace)
 				}

@@ -2,6 +2,7 @@ package faults
 
 import (
 	"cmp"
+	"context"
 	"flag"
 	"fmt"
 	"regexp"
@@ -53,6 +54,7 @@ type fleetList struct {
 	image string
 	build string
 	begun time.Time
+	ended context.Context
 
 	mu   sync.Mutex
 	left []fleetTodo
@@ -61,7 +63,7 @@ type fleetList struct {
 
 func newFleetList(t *testing.T) *fleetList {
 	t.Helper()
-	l := &fleetList{image: imageID(t), build: world.ActionBuild(t), begun: time.Now()}
+	l := &fleetList{image: imageID(t), build: world.ActionBuild(t), begun: time.Now(), ended: untilInterrupted(t)}
 	if *fleetReport {
 		if err := kept(fleetFile, &l.rows); err != nil {
 			t.Fatal(err)
@@ -92,7 +94,7 @@ func newFleetList(t *testing.T) *fleetList {
 func (l *fleetList) next() (fleetTodo, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.left) == 0 || *faultFor > 0 && time.Since(l.begun) > *faultFor {
+	if len(l.left) == 0 || *faultFor > 0 && time.Since(l.begun) > *faultFor || l.ended.Err() != nil {
 		return fleetTodo{}, false
 	}
 	next := l.left[0]

@@ -122,7 +122,7 @@ func fleetFaults() []fleetFault {
 		{
 			name: "never healthy", how: "its /health answers 500 on that host from its start on", says: "answered 500",
 			at: onlyIn(inPrepare), rule: "a version is started in prepare",
-			with: map[string]string{"health-timeout": "10s"}, bad: "bad-when=" + ailment,
+			with: map[string]string{"health-timeout": "30s"}, bad: "bad-when=" + ailment,
 			before: sick, lift: well,
 		},
 		{

@@ -117,7 +117,7 @@ ports, and no process of nobody's on any.
 		}
 	}
 	for _, r := range rows {
-		if r.Bad && !stays[r.Fault] {
+		if r.Bad {
 			bad++
 			fmt.Fprintf(&b, "- %s, %s host, %s: %d lost; the run: %s; the next: %s\n", r.Fault, r.Host, r.Place, r.Lost,
 				r.Said, r.Next)

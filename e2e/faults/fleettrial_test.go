@@ -56,7 +56,7 @@ func (fl fleetSiege) job(sha string, with map[string]string) lab.Job {
 	inputs := map[string]string{
 		"host": strings.Join(hosts, "\n"), "known-hosts": "", "fingerprint": strings.Join(keys, "\n"),
 		"batch": "1, 100%", "processes": "ticker: trap 'exit 0' TERM; while :; do sleep 0.2; done",
-		"drain-timeout": "2s", "connect-timeout": "10s",
+		"drain-timeout": "2s", "connect-timeout": "30s",
 	}
 	maps.Copy(inputs, with)
 	return fl[0].World.Job(sha, inputs)

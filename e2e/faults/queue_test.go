@@ -2,15 +2,19 @@ package faults
 
 import (
 	"cmp"
+	"context"
+	"crypto/sha256"
+	"fmt"
 	"os"
-	"os/exec"
+	"os/signal"
 	"regexp"
 	"slices"
-	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/clothesme/deploy-action/e2e/lab"
 	"github.com/clothesme/deploy-action/e2e/world"
 )
 
@@ -19,6 +23,7 @@ type list struct {
 	image string // what is tested
 	build string // the commit that it was made of
 	begun time.Time
+	ended context.Context // by whoever wants no more trials
 
 	mu    sync.Mutex
 	left  []todo
@@ -33,7 +38,7 @@ type todo struct {
 
 func newList(t *testing.T) *list {
 	t.Helper()
-	l := &list{image: imageID(t), build: world.ActionBuild(t), begun: time.Now()}
+	l := &list{image: imageID(t), build: world.ActionBuild(t), begun: time.Now(), ended: untilInterrupted(t)}
 	if *faultReport {
 		if err := kept(rowsFile, &l.rows); err != nil {
 			t.Fatal(err)
@@ -71,15 +76,27 @@ func newList(t *testing.T) *list {
 	return l
 }
 
-// imageID is what is tested.
+// untilInterrupted is over with the first signal: who begins nothing new then comes to a result.
+func untilInterrupted(t *testing.T) context.Context {
+	t.Helper()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	resume := lab.Spare()
+	t.Cleanup(func() {
+		stop()
+		resume()
+	})
+	return ctx
+}
+
+// imageID is what is tested: the action's program. The image itself is another one for each commit, also where
+// that is to the table that is written here.
 func imageID(t *testing.T) string {
 	t.Helper()
-	out, err := exec.CommandContext(t.Context(), "docker", "image", "inspect", "--format", "{{.Id}}",
-		world.ActionImage()).Output()
+	text, err := world.Program(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	return strings.TrimSpace(string(out))
+	return fmt.Sprintf("%x", sha256.Sum256(text))
 }
 
 // triedBefore is 1 for what an earlier run tried and was content with, with whatever image, else 0.
@@ -90,16 +107,22 @@ func (l *list) triedBefore(x todo) int {
 	return 0
 }
 
-func (l *list) next() (todo, bool) {
+// next is what is to be tried next: on one of the hosts that somebody has already, if anything is left for
+// such a one.
+func (l *list) next(has map[string]*siege) (todo, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.left) == 0 || *faultFor > 0 && time.Since(l.begun) > *faultFor {
+	if len(l.left) == 0 || *faultFor > 0 && time.Since(l.begun) > *faultFor || l.ended.Err() != nil {
 		return todo{}, false
 	}
-	next := l.left[0]
-	l.left = l.left[1:]
+	i := max(0, slices.IndexFunc(l.left, func(x todo) bool { return x.fault.first || has[x.fault.kind()] != nil }))
+	next := l.left[i]
+	l.left = slices.Delete(l.left, i, i+1)
 	return next, true
 }
+
+// kind is what a fault wants its host to be.
+func (f fault) kind() string { return fmt.Sprint(f.host, f.inPlace) }
 
 // record keeps a trial, in the place of an earlier one of the same fault at the same place.
 func (l *list) record(x *trial) error {

@@ -157,7 +157,7 @@ Where one run deploys to several hosts, [another table](fleet-faults.md) says wh
 		}
 	}
 	for _, r := range rows {
-		if r.Bad && !stays[r.Fault] {
+		if r.Bad {
 			bad++
 			fmt.Fprintf(&b, "- %s, %s: %d lost; the run: %s; the next: %s\n", r.Fault, r.Place, r.Lost, r.Said, r.Next)
 		}

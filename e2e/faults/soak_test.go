@@ -196,7 +196,7 @@ func (h *soaked) visit(closes bool) {
 			Get: 5, Post: 2, Slow: 1,
 			Upload: 1,
 		}, SlowFor: 500 * time.Millisecond, UploadFor: uploads, Think: 200 * time.Millisecond,
-		TolerateIdleClose: closes, MaxDuration: 24 * time.Hour,
+		TolerateIdleClose: closes, MaxDuration: 24 * time.Hour, Timeout: 30 * time.Second,
 	})
 	h.Load = h.load
 	if err := h.load.WaitAnswers(h.Ctx, load.KindGet, 20); err != nil {

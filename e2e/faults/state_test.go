@@ -12,7 +12,7 @@ type state struct {
 func (x *trial) state() state {
 	x.T.Helper()
 	out := x.Exec(`echo "flags $(ls /var/lib/deploy-action/shop/active 2>/dev/null | tr '\n' ' ')"
-		curl -s -D - -o /dev/null --max-time 5 http://127.0.0.1/version | tr -d '\r' | sed -n 's/^x-release: //ip'
+		curl -s -D - -o /dev/null --max-time 30 http://127.0.0.1/version | tr -d '\r' | sed -n 's/^x-release: //ip'
 		cd /home/ubuntu/shop/slots 2>/dev/null || exit 0; ` +
 		`for port in 80*; do [ -L "$port" ] || continue; echo "$port $(basename "$(readlink "$port")")"; done`)
 	lines := strings.Split(out, "\n")
@@ -89,7 +89,7 @@ const listeners = `ss -Hltnp 'sport = :8080 or sport = :8081' | while read -r _ 
 
 // strays fails with the processes of the login user that belong to no unit of the application, no
 // login, and no test.
-const strays = `for try in $(seq 50); do
+const strays = `for try in $(seq 300); do
 		found=$(for pid in $(pgrep -u ubuntu); do
 			grep -qsE 'shop(\.process)?@' /proc/$pid/cgroup || { read -r name </proc/$pid/comm; ` +
 	`[[ $name == systemd || $name == '(sd-pam)' || $name == sshd ]] || ps -o pid=,args= -p $pid; } 2>/dev/null

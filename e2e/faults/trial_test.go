@@ -3,6 +3,7 @@ package faults
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"regexp"
 	"testing"
@@ -84,10 +85,20 @@ func (x *trial) visit() {
 	x.must(x.Load.WaitAnswers(x.Ctx, load.KindGet, 12))
 }
 
+// brief tells whether a fault is over as soon as the site answers again, while the run is held still: what is
+// lost later is the run's. Where visitors wait for a version they wait until the run goes on.
+func (f fault) brief() bool {
+	return f.impossible != "" && f.lift == nil && !f.down && !f.mended && !f.first && !f.inPlace && !f.hangs
+}
+
+// aftermath is in which connections that the fault met come to their ends: uploads, and nginx's workers of
+// before, which close those that are kept.
+const aftermath = 2 * uploads
+
 // faulty is the run that the fault meets; nil when nobody saw its end.
 func (x *trial) faulty() *lab.Result {
 	x.T.Helper()
-	ctx, cancel := context.WithTimeout(x.Ctx, 5*time.Minute)
+	ctx, cancel := context.WithTimeout(x.Ctx, 10*time.Minute)
 	defer cancel()
 	job := x.Job(x.Commit(x.fault.files), x.fault.with)
 	if x.place.left {
@@ -120,6 +131,10 @@ func (x *trial) faulty() *lab.Result {
 		}
 		x.came = time.Now()
 		x.must(x.fault.come(x))
+		if x.fault.brief() {
+			x.answers()
+			x.up = x.up.Add(aftermath)
+		}
 		if !x.fault.hangs {
 			x.must(x.Host.Release(ctx))
 		}
@@ -132,7 +147,7 @@ func (x *trial) faulty() *lab.Result {
 	if x.fault.lift != nil {
 		x.must(x.fault.lift(x))
 	}
-	if !x.fault.down && !x.fault.first {
+	if !x.fault.down && !x.fault.first && x.up.IsZero() {
 		x.answers()
 	}
 	result, err := x.running.Wait()
@@ -147,7 +162,7 @@ func (x *trial) faulty() *lab.Result {
 func (x *trial) end() {
 	select {
 	case <-x.running.Done():
-	case <-time.After(4 * time.Minute):
+	case <-time.After(8 * time.Minute):
 		_ = x.running.Kill(context.WithoutCancel(x.Ctx))
 		x.T.Fatalf("the run goes on for ever:\n%s", x.running.Log())
 	}
@@ -221,6 +236,9 @@ func (x *trial) judge(result *lab.Result) {
 		if x.T.Failed() {
 			x.T.Log(result.Log())
 		}
+	} else if wrong := map[stage]bool{preparing: fresh, retiring: !fresh}; wrong[x.place.stage] && !x.fault.first {
+		x.T.Errorf("the runner died while the run was %s; before it %s answered, now %s", x.place.stage, x.was.answers,
+			now.answers)
 	}
 	switch {
 	case x.fault.flags || x.fault.down:
@@ -238,9 +256,9 @@ func (x *trial) judge(result *lab.Result) {
 // heals wants the next deployment to succeed, and nothing of the last one to be left.
 func (x *trial) heals() {
 	x.T.Helper()
-	var with map[string]string
+	with := map[string]string{"watch-for": "200ms"} // whether it heals is what is to be seen
 	if x.fault.again {
-		with = x.fault.with
+		maps.Copy(with, x.fault.with)
 	}
 	running, err := x.Runner.Start(x.Ctx, x.Job(x.Commit(nil), with))
 	x.must(err)

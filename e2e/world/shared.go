@@ -74,6 +74,25 @@ func ActionBuild(t *testing.T) string {
 	return cmp.Or(strings.TrimSpace(string(out)), "unknown")
 }
 
+// Program returns the action's program as the image has it, which is the same for the same source.
+func Program(ctx context.Context) ([]byte, error) {
+	out, err := exec.CommandContext(ctx, "docker", "create", ActionImage()).Output()
+	if err != nil {
+		return nil, err
+	}
+	id := strings.TrimSpace(string(out))
+	defer func() { _ = exec.CommandContext(context.WithoutCancel(ctx), "docker", "rm", "-f", id).Run() }()
+	dir, err := os.MkdirTemp("", "program")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	if err := exec.CommandContext(ctx, "docker", "cp", id+":/deploy-action", dir).Run(); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(filepath.Join(dir, "deploy-action"))
+}
+
 func open(ctx context.Context) (err error) {
 	if Shared.Root, err = lab.ModuleRoot(); err != nil {
 		return err
