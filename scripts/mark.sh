@@ -3,8 +3,7 @@
 # on from it, and does not go back to the one before.
 #
 # Values: app, path, lock_token, release, port, pid, starttime, log_offset, by (JSON: this run,
-#         or nothing where the release keeps the one that it has), left (the release that a rollback
-#         goes back from, or nothing: the next rollback is not to go back to that)
+#         or nothing where the release keeps the one that it has)
 # Prints: marked (yes)
 # Exits:  EX_DIED, EX_MEMORY
 
@@ -15,7 +14,6 @@ main() {
   protect "$port"
   mark_live "$release"
   gone "$path/releases/$release/.deploy-action/left"
-  if [[ -n $left && -d $path/releases/$left ]]; then write "$path/releases/$left/.deploy-action/left" 0644 ''; fi
   # Without a flag, which a hand has deleted, nginx follows the include's fall-back, and that may be
   # the slot where nothing runs.
   stand_by "$port"

@@ -62,7 +62,7 @@ func (r *root) prune(values Values) {
 	r.t.Helper()
 	all := Values{
 		"app": "a", "path": r.path, "lock_token": "t", "ports": "8080 8081", "step_id": "", "undo": "no",
-		"keep_releases": "2", "keep": "", "live": "yes",
+		"keep_releases": "2", "keep": "", "live": "yes", "gone_from": "",
 	}
 	maps.Copy(all, values)
 	text, err := Compose(Prune, all)
@@ -344,5 +344,19 @@ func TestTheHistoryIsBounded(t *testing.T) {
 	if got := read(t, filepath.Join(r.path, "deploys.jsonl")); strings.Count(got, "\n") != 1000 ||
 		!strings.HasSuffix(got, "{}\n{\"last\":1}\n") {
 		t.Errorf("%d lines, the end: %q", strings.Count(got, "\n"), got[len(got)-30:])
+	}
+}
+
+// What a rollback has gone back from is known to the next one.
+func TestPruneNotesWhatARollbackHasLeft(t *testing.T) {
+	for _, id := range []string{r1, "20250101T000000Z-aaaaaaa"} {
+		r := newRoot(t)
+		r.release(r1, "1")
+		r.release(r2, "2")
+		r.prune(Values{"gone_from": id})
+		_, err := os.Stat(filepath.Join(r.path, "releases", id, ".deploy-action", "left"))
+		if (err == nil) != (id == r1) {
+			t.Errorf("%s: %v", id, err)
+		}
 	}
 }

@@ -4,19 +4,14 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/clothesme/deploy-action/internal/state"
 	"github.com/clothesme/deploy-action/scripts"
 )
 
 func (d *Deployment) detect(ctx context.Context, h *target) (string, error) {
-	res, err := h.Exec(ctx, scripts.Port, d.detection())
-	if err != nil {
-		return "", err
-	}
-	h.bootID, h.recipeKey = res.Text("boot"), res.Form("recipe_key", state.KeyForm)
-	f, err := state.ReadFacts(res, d.in.Ports, d.in.Repository)
-	f.App = d.in.App
+	f, err := d.facts(ctx, h)
 	if err != nil {
 		return "", err
 	}
@@ -56,6 +51,29 @@ func (d *Deployment) detect(ctx context.Context, h *target) (string, error) {
 	}
 	return fmt.Sprintf("port %d is active with %s; port %d is idle",
 		h.Active.Port, h.Active.Version(), h.Idle.Port), nil
+}
+
+// rebirth is how long a proved version may be down before the one that stands in for it is taken for what
+// serves: one that is only started anew is there again by then.
+const rebirth = 10 * time.Second
+
+// facts looks at the host, and again while a version is about to listen whose flag would go.
+func (d *Deployment) facts(ctx context.Context, h *target) (f state.Facts, err error) {
+	for end := d.now().Add(rebirth); ; {
+		res, err := h.Exec(ctx, scripts.Port, d.detection())
+		if err != nil {
+			return f, err
+		}
+		h.bootID, h.recipeKey = res.Text("boot"), res.Form("recipe_key", state.KeyForm)
+		f, err = state.ReadFacts(res, d.in.Ports, d.in.Repository)
+		f.App = d.in.App
+		if err != nil || !f.BetweenLives() || d.now().After(end) {
+			return f, err
+		}
+		if err := wait(ctx, time.Second); err != nil {
+			return f, err
+		}
+	}
 }
 
 // detection are the values of port.sh.

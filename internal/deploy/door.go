@@ -147,21 +147,22 @@ func (d *door) allow(ctx context.Context, port uint16, mark string) (another boo
 // one address need the same, and AWS has it only once. What the kernel sends anew after a second or three gets
 // through then.
 func (d *door) follow(ctx context.Context, mark string) {
-	for wait(ctx, time.Second) == nil {
-		d.replace(ctx, mark)
+	for more := true; more && wait(ctx, time.Second) == nil; {
+		rules, err := d.opened.Rules(ctx)
+		if err != nil {
+			d.rep.Debug(fmt.Sprintf("rules of %s: %v", d.in.SecurityGroup, err))
+			continue
+		}
+		more = d.replace(ctx, rules, mark)
 	}
 }
 
-func (d *door) replace(ctx context.Context, mark string) {
+// replace tells whether there are others still.
+func (d *door) replace(ctx context.Context, rules []group.Rule, mark string) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if ctx.Err() != nil {
-		return
-	}
-	rules, err := d.opened.Rules(ctx)
-	if err != nil {
-		d.rep.Debug(fmt.Sprintf("rules of %s: %v", d.in.SecurityGroup, err))
-		return
+		return false
 	}
 	d.others = slices.DeleteFunc(d.others, func(port uint16) bool {
 		if slices.ContainsFunc(rules, func(r group.Rule) bool { return r.Port == port && r.From == d.from }) {
@@ -173,6 +174,7 @@ func (d *door) replace(ctx context.Context, mark string) {
 		}
 		return err == nil && !another
 	})
+	return len(d.others) > 0
 }
 
 // retry takes away rules of this run's that could not be taken away when they were done with, so that none is

@@ -31,7 +31,6 @@ type fakeHost struct {
 	flag        string            // the active port, empty for none
 	running     map[string]bool   // by port
 	proved      map[string]bool   // by port
-	left        string            // the release that a rollback said it went back from
 	standby     map[string]bool   // by port: may stand in for the active one
 	releases    map[string]string // by port, of those that were started here
 	loaded      bool              // nginx has the site
@@ -492,7 +491,6 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 		return "live=1795400000000\nprobes=9\ndenied=\n"
 	case scripts.Mark:
 		f.proved[v["port"]], f.standby[v["port"]], f.by[v["port"]] = true, true, v["by"]
-		f.left = v["left"]
 		f.siteTrial = ""
 		return "marked=yes\n"
 	case scripts.Drain:

@@ -4,17 +4,12 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/clothesme/deploy-action/internal/inputs"
 	"github.com/clothesme/deploy-action/scripts"
 )
 
 // marking are the values of mark.sh.
 func (d *Deployment) marking(h *target) scripts.Values {
-	left := ""
-	if d.in.Operation == inputs.Rollback && h.Active != nil && h.Active.Release != h.release {
-		left = h.Active.Release
-	}
-	return d.process(h, scripts.Values{"release": h.release, "by": d.by(h), "left": left})
+	return d.process(h, scripts.Values{"release": h.release, "by": d.by(h)})
 }
 
 // mark is the last that can fail: from here on nothing is taken back.

@@ -3,14 +3,19 @@ package deploy
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
+	"github.com/clothesme/deploy-action/internal/inputs"
+	"github.com/clothesme/deploy-action/internal/state"
 	"github.com/clothesme/deploy-action/scripts"
 )
 
 // prune also ends a run that failed, or failures in a row would fill the disk.
 func (d *Deployment) prune(ctx context.Context, h *target) (string, error) {
-	res, err := h.Exec(ctx, scripts.Prune, scripts.Values{"live": scripts.Yes(h.route == routeNew)})
+	res, err := h.Exec(ctx, scripts.Prune, scripts.Values{
+		"live": scripts.Yes(h.route == routeNew), "gone_from": d.goneFrom(h),
+	})
 	if err != nil {
 		return "", err
 	}
@@ -19,6 +24,21 @@ func (d *Deployment) prune(ctx context.Context, h *target) (string, error) {
 			"somebody does", stuck, h.Address.Name, h.Address.User))
 	}
 	return fmt.Sprintf("%d old release(s) deleted", res.Int("pruned")), res.Err()
+}
+
+// goneFrom is the release from which a rollback has gone back to an older one, empty otherwise.
+func (d *Deployment) goneFrom(h *target) string {
+	if d.in.Operation != inputs.Rollback || h.route != routeNew || h.Active == nil {
+		return ""
+	}
+	find := func(id string) int {
+		return slices.IndexFunc(h.releases, func(r state.Release) bool { return r.ID == id })
+	}
+	from, to := find(h.Active.Release), find(h.release)
+	if from < 0 || to < 0 || !h.releases[to].Before(h.releases[from]) {
+		return ""
+	}
+	return h.releases[from].ID
 }
 
 func (d *Deployment) flagDir() string { return scripts.App{Name: d.in.App}.FlagDir() }

@@ -21,11 +21,22 @@ func TestRollbackIsTheSameListWithoutFetchAndBuild(t *testing.T) {
 	if got := strings.Join(f.calls, ","); got != want {
 		t.Errorf("calls %s, want %s", got, want)
 	}
-	if f.left != "20261122T000000Z-aaaaaaa" {
-		t.Errorf("%q is said to be left", f.left)
+	if from := f.pruned["gone_from"]; from != "20261122T000000Z-aaaaaaa" {
+		t.Errorf("it went back from %q", from)
 	}
 	if result.Outcome != outcome.RolledBack || result.Hosts[0].Release != "20261121T000000Z-9999999" {
 		t.Errorf("result %+v", result)
+	}
+}
+
+// Who goes forward again by name has left nothing that is not to serve any more.
+func TestARollbackForwardLeavesNothing(t *testing.T) {
+	f := newFakeHost(t)
+	in := testInputs()
+	in.Operation, in.Release = inputs.Rollback, "20261121T000000Z-9999999"
+	f.lists = "release_0=" + in.Release + " " + oldCommit + " 3\nrelease_1=20261122T000000Z-aaaaaaa " + oldCommit + " 2\n"
+	if _, log, err := deployTo(t, f, in); err != nil || f.pruned["gone_from"] != "" {
+		t.Errorf("%v; it went back from %q\n%s", err, f.pruned["gone_from"], log)
 	}
 }
 

@@ -27,6 +27,9 @@ func unreachable(err error) bool {
 	if !errors.As(err, &dial) || errors.As(err, &jump) {
 		return false
 	}
+	if dial.Kind == remote.Resolve {
+		return false
+	}
 	return dial.Kind == remote.Timeout || dial.Kind == remote.Refused || dial.Kind == remote.Unreachable || dial.Passing
 }
 

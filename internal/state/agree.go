@@ -84,9 +84,15 @@ func chooseOlder(members []Member) (chosen Choice, err error) {
 		return chosen, &ChoiceError{errors.New("no release is active, so there is none before it"), "deploy first"}
 	}
 	on := map[string]int{} // how many hosts
+	left := map[string]bool{}
 	for _, m := range members {
 		for _, r := range m.Releases {
-			if !r.Live || r.Left || r.ID == serving || inOrder(members, r.ID, serving) >= 0 {
+			left[r.ID] = left[r.ID] || r.Left
+		}
+	}
+	for _, m := range members {
+		for _, r := range m.Releases {
+			if !r.Live || left[r.ID] || r.ID == serving || inOrder(members, r.ID, serving) >= 0 {
 				continue
 			}
 			on[r.ID]++

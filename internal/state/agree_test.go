@@ -73,7 +73,7 @@ func TestOneRollbackForAllHosts(t *testing.T) {
 		},
 		{
 			name: "over one that they went back from", want: "1",
-			members: []Member{{"a", "3", left("2", has("1", "2", "3"))}, {"b", "3", left("2", has("1", "2", "3"))}},
+			members: []Member{{"a", "3", left("2", has("1", "2", "3"))}, {"b", "3", has("1", "2", "3")}},
 		},
 		{
 			name: "one has joined just now", want: "2", lack: "b",

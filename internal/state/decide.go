@@ -148,6 +148,19 @@ func proved(f *Facts, active int, p *Position) int {
 	return 1 - active
 }
 
+// BetweenLives tells whether the version that has the flag and has proved itself is down for the moment, and
+// another one stands in for it.
+func (f *Facts) BetweenLives() bool {
+	for i, s := range f.Slots {
+		other := f.Slots[1-i]
+		if s.Flag && !other.Flag && s.Proved && s.Listen == none && (s.PID != 0 || s.Enabled) &&
+			other.Serves() && other.Proved {
+			return true
+		}
+	}
+	return false
+}
+
 // cutOff: of a replacement whose new version an earlier run did not see proved. The old one serves
 // still, or does again once it is started, where visitors wait.
 func cutOff(f *Facts, active int, p *Position) int {

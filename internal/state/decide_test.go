@@ -343,3 +343,37 @@ func TestTheSiteOfBeforeComesBack(t *testing.T) {
 		})
 	}
 }
+
+// Only a proved version that is about to listen again, beside one that stands in for it, is waited for.
+func TestBetweenLives(t *testing.T) {
+	down := Slot{Port: 8081, Flag: true, Listen: none, PID: 9, Release: "r", Proved: true}
+	stands := Slot{Port: 8080, Listen: Ours, PID: 7, Release: "q", Proved: true}
+	change := func(s Slot, do func(*Slot)) Slot {
+		do(&s)
+		return s
+	}
+	for name, tt := range map[string]struct {
+		slots [2]Slot
+		want  bool
+	}{
+		"booting":       {[2]Slot{stands, down}, true},
+		"the other way": {[2]Slot{down, stands}, true},
+		"in the second before its next start": {
+			[2]Slot{stands, change(down, func(s *Slot) { s.PID, s.Enabled = 0, true })}, true,
+		},
+		"gone":                       {[2]Slot{stands, change(down, func(s *Slot) { s.PID = 0 })}, false},
+		"listening":                  {[2]Slot{stands, change(down, func(s *Slot) { s.Listen = Ours })}, false},
+		"visitors wait":              {[2]Slot{stands, change(down, func(s *Slot) { s.Listen = held })}, false},
+		"not proved":                 {[2]Slot{stands, change(down, func(s *Slot) { s.Proved = false })}, false},
+		"nobody stands in":           {[2]Slot{change(stands, func(s *Slot) { s.Listen = none }), down}, false},
+		"by one not proved":          {[2]Slot{change(stands, func(s *Slot) { s.Proved = false }), down}, false},
+		"with both flags":            {[2]Slot{change(stands, func(s *Slot) { s.Flag = true }), down}, false},
+		"on a host that has nothing": {[2]Slot{{Port: 8080}, {Port: 8081}}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := (&Facts{Slots: tt.slots}).BetweenLives(); got != tt.want {
+				t.Errorf("%t, want %t", got, tt.want)
+			}
+		})
+	}
+}

@@ -41,9 +41,9 @@ func (r Release) Fits(strategy inputs.Strategy) error {
 	}
 }
 
-// before tells whether a release came to serve before another. Ids decide only where the order is
+// Before tells whether a release came to serve before another. Ids decide only where the order is
 // not known: they have a clock's time in them.
-func (r Release) before(other Release) bool {
+func (r Release) Before(other Release) bool {
 	return r.Turn < other.Turn || r.Turn == other.Turn && r.ID < other.ID
 }
 
@@ -99,7 +99,7 @@ func ChooseRelease(releases []Release, active, named string) (chosen Release, wh
 			return r, "it was asked for", nil
 		case named != "" && r.ID == named:
 			return r, "it was asked for, although it has never served", nil
-		case named == "" && r.Live && !r.Left && r.ID != active && r.before(serving) && (chosen.ID == "" || chosen.before(r)):
+		case named == "" && r.Live && !r.Left && r.ID != active && r.Before(serving) && (chosen.ID == "" || chosen.Before(r)):
 			chosen = r
 		}
 	}

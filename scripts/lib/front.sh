@@ -17,7 +17,7 @@ that can't be given to a command that root runs; start nginx with a file that is
   fi
   look_at_nginx
   judge_modules
-  [[ $rows == *http* ]] || return 0
+  [[ $'\n'$rows == *$'\nhttp\t'* ]] || return 0
   find_folder
   if [[ $rows =~ :80(/[a-z_]+)*/ipv6only=off && " $rows " != *[[:blank:]]'*:80'[/[:space:]]* ]]; then listen=v6; fi
   if [[ -e /proc/net/if_inet6 ]]; then six=('[::]:80'); fi
@@ -60,7 +60,7 @@ judge_names() {
     if ((${#name} <= 46)) || [[ $rows == *$'\tyes\t'*"$name"* ]]; then continue; fi
     size=128
     if ((${#name} > 110)); then size=512; fi
-    if ! nginx_texts | grep -qs '^[[:blank:]]*server_names_hash_bucket_size[[:blank:]]'; then
+    if ! nginx_texts | grep -s '^[[:blank:]]*server_names_hash_bucket_size[[:blank:]]' >/dev/null; then
       faults+=("nginx can't have a name of ${#name} letters (input server-name) as it is: echo \
 'server_names_hash_bucket_size $size;' | sudo tee $site_folder/long-names.conf")
       return

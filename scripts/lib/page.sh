@@ -34,7 +34,7 @@ put_page() {
   fi
   changed=yes
   rm -f -- "$before" # of a run that was cut off
-  if [[ -e $closed_by ]]; then ln -T -- "$closed_by" "$before"; fi
+  if [[ -e $closed_by ]]; then ln -T -- "$closed_by" "$before" 2>/dev/null || cp -pT -- "$closed_by" "$before"; fi
   if [[ -n $file ]]; then write "$closed_by" 0644 <"$file"; else write "$closed_by" 0644 "$plain_page"$'\n'; fi
   sync "$flags"
   now_ms
