@@ -842,3 +842,22 @@ func TestHowLongTakingBackMayTake(t *testing.T) {
 		})
 	}
 }
+
+// A version that is only started again keeps the flag; one that does not come back leaves it to the one that
+// stands in for it.
+func TestAVersionThatBootsIsWaitedFor(t *testing.T) {
+	for looks, want := range map[int]uint16{0: 8081, 3: 8081, 99: 8080} {
+		f := newFakeHost(t)
+		f.flag, f.loaded, f.boots["8081"] = "8081", true, looks
+		f.releases["8080"], f.releases["8081"] = "20261121T000000Z-9999999", "20261122T000000Z-aaaaaaa"
+		for _, port := range []string{"8080", "8081"} {
+			f.running[port], f.proved[port] = true, true
+		}
+		in := testInputs()
+		in.Operation = inputs.Status
+		result, log, err := deployTo(t, f, in)
+		if err != nil || result.Hosts[0].ActivePort != want {
+			t.Errorf("after %d looks: %v, port %d, want %d\n%s", looks, err, result.Hosts[0].ActivePort, want, log)
+		}
+	}
+}

@@ -32,6 +32,7 @@ type fakeHost struct {
 	running     map[string]bool   // by port
 	proved      map[string]bool   // by port
 	standby     map[string]bool   // by port: may stand in for the active one
+	boots       map[string]int    // by port, how many looks find its version not listening yet
 	releases    map[string]string // by port, of those that were started here
 	loaded      bool              // nginx has the site
 	holder      string            // the token of who has the deploy lock
@@ -118,6 +119,7 @@ func newFakeHost(t *testing.T) *fakeHost {
 	t.Helper()
 	return &fakeHost{
 		t: t, flag: "8080", running: map[string]bool{"8080": true}, proved: map[string]bool{"8080": true},
+		boots:   map[string]int{},
 		standby: map[string]bool{}, sockets: map[string]bool{}, releases: map[string]string{}, by: map[string]string{},
 		has: map[string]string{}, timers: map[string]string{}, workers: map[string]string{},
 		sent: map[scripts.Verb]scripts.Values{}, done: map[string]string{}, loaded: true,
@@ -630,6 +632,9 @@ func (f *fakeHost) detection() string {
 		listen, pid, release := "none", 0, ""
 		if f.running[port] {
 			listen, pid = "ours", 7
+		}
+		if f.boots[port]--; f.boots[port] >= 0 {
+			listen = "none"
 		}
 		adopted := f.byHand == port && f.adopted && f.running[port]
 		if f.byHand == port && f.running[port] {
