@@ -92,7 +92,6 @@ func (s sample) growth(last sample, deployments int) (words []string) {
 		{"bytes of logs", 0, last.logs, 2 * 2 * 16 << 20},
 		{"files on the host", s.Files, last.Files, 40},
 		{"processes of the application's user", s.Processes, last.Processes, 0},
-		{"units", s.Units, last.Units, 1},
 		{"failed units", s.Failed, last.Failed, 0},
 		{"file descriptors of nginx", s.nginxFDs, last.nginxFDs, 8},
 		{"file descriptors of systemd", s.systemdFDs, last.systemdFDs, 8},
@@ -105,6 +104,9 @@ func (s sample) growth(last sample, deployments int) (words []string) {
 		if tt.to-tt.from > tt.allowance {
 			words = append(words, fmt.Sprintf("%d %s, then %d", tt.from, tt.what, tt.to))
 		}
+	}
+	if units := s.NewUnits(last.Footprint); len(units) > 0 {
+		words = append(words, "new units: "+strings.Join(units, ", "))
 	}
 	return words
 }
@@ -169,11 +171,12 @@ drawn at random with its place (seed %d), and followed by one that nothing came 
 	for n, h := range f.Hosts {
 		for i, s := range []sample{h.first, h.last} {
 			fmt.Fprintf(&b, "| %d | %d | %d | %d | %d | %d | %d | %d | %d | %d | %d | %d | %d | %d | %d |\n", n+1,
-				[]int{h.from, h.to}[i], s.Disk>>10, s.logs>>10, s.Files, s.Processes, s.Units, s.Failed,
+				[]int{h.from, h.to}[i], s.Disk>>10, s.logs>>10, s.Files, s.Processes, len(s.Units), s.Failed,
 				s.nginxFDs, s.systemdFDs, s.sshdFDs, s.memory, s.containers, s.runnerFiles, s.runnerKB)
 		}
 	}
-	b.WriteString("\nMemory is what nginx, systemd and sshd have of their own. The logs are the application's: its " +
+	b.WriteString("\nUnits are those that did not come with the system, both slots of a pair counted as one. " +
+		"Memory is what nginx, systemd and sshd have of their own. The logs are the application's: its " +
 		"users' requests fill them, and a start puts one by that is over\n10 MB. Of the rest of the disk, the " +
 		"history takes a few hundred bytes a deployment.\n")
 	b.WriteString("\n## What came over them\n\n| fault | place | the run | impossible | the next " +

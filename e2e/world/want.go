@@ -2,6 +2,7 @@ package world
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -69,12 +70,15 @@ func Thousands(n int) string {
 
 // Footprint is what a host has in use, the system's own logs aside.
 type Footprint struct {
-	Disk, Files, Processes, Units, Failed int    // bytes; numbers; units that failed
-	Text                                  string // by folder, for people
+	Disk, Files, Processes, Failed int      // bytes; numbers; units that failed
+	Units                          []string // names of loaded ones that did not come with the system
+	Text                           string   // by folder, for people
 }
 
 // Footprint measures it, once no login is there any more: systemd forgets what was there for one some
-// time after it has ended.
+// time after it has ended. The two slots of a pair count as one unit: systemd remembers until it is
+// reloaded that the one which was flagged when it booted belongs to the system's start, and keeps it
+// in memory, ended or not. What the system's own timers and calls load comes and goes as it likes.
 func (w *World) Footprint() (f Footprint) {
 	w.T.Helper()
 	out := w.Exec(`timeout 60 bash -c 'while pgrep -f "^sshd: ubuntu" || ` +
@@ -83,12 +87,23 @@ sync
 du -xs --block-size=1 --exclude=/var/log / | cut -f1
 find / -xdev -path /var/log -prune -o -print | wc -l
 pgrep -c -u ubuntu
-systemctl list-units --all --plain --no-legend | grep -vc '\.scope '
 systemctl list-units --all --failed --no-legend | wc -l`)
-	if _, err := fmt.Sscan(out, &f.Disk, &f.Files, &f.Processes, &f.Units, &f.Failed); err != nil {
+	if _, err := fmt.Sscan(out, &f.Disk, &f.Files, &f.Processes, &f.Failed); err != nil {
 		w.T.Fatalf("%v in %q", err, out)
 	}
+	f.Units = strings.Fields(w.Exec(`systemctl show -p Id,FragmentPath '*' | awk -F = '
+		$1 == "Id" { id = $2 } $1 == "FragmentPath" { path = $2 }
+		!NF { flush() } END { flush() }
+		function flush() { if (path !~ "^(/usr)?/lib/" && id !~ /[.]scope$/) print id; id = path = "" }' |
+		sed 's/@[0-9]*/@/' | sort -u`))
 	f.Text = w.Exec("du -xs --block-size=1K /home/ubuntu/shop/* /var/lib/deploy-action /etc /tmp /var/tmp /var/lib " +
 		"/home | tr '\\t\\n' ' ,'")
 	return f
+}
+
+// NewUnits are those of last that were not there before.
+func (f Footprint) NewUnits(last Footprint) []string {
+	return slices.DeleteFunc(slices.Clone(last.Units), func(unit string) bool {
+		return slices.Contains(f.Units, unit)
+	})
 }
