@@ -40,8 +40,8 @@ func (x *trial) flag(s state) {
 func (x *trial) free() {
 	x.T.Helper()
 	if out, err := x.Host.Exec(x.Ctx,
-		`cd /home/ubuntu/shop && { [[ ! -e .lock ]] || flock -w 60 .lock true || `+
-			`{ cat .lock.holder; false; }; }`); err != nil {
+		`cd /home/ubuntu && { [[ ! -e shop/.lock ]] || flock -w 60 shop/.lock true || `+
+			`{ cat shop/.lock.holder; false; }; }`); err != nil {
 		x.T.Errorf("the deploy lock is not free a minute after the run's end: %v %s", err, out)
 	}
 }
