@@ -306,6 +306,10 @@ func TestAFullDiskIsBlamed(t *testing.T) {
 		},
 		{
 			"stat() { echo 100 50 12 1024 9999 9998; }",
+			"71", "80",
+		},
+		{
+			"stat() { echo 100 50 12 1024 9999 9998; }",
 			"66", "66",
 		},
 		{
@@ -322,7 +326,7 @@ func TestAFullDiskIsBlamed(t *testing.T) {
 		},
 	} {
 		out := bash(t,
-			"app=a EX_CHECK=64 EX_LOCK_LOST=66 EX_HALT=90 EX_FETCH=68 EX_RECEIVE=69 EX_BUILD=70 EX_DISK=80\n"+read(t,
+			"app=a EX_CHECK=64 EX_LOCK_LOST=66 EX_HALT=90 EX_FETCH=68 EX_RECEIVE=69 EX_BUILD=70 EX_DIED=71 EX_DISK=80\n"+read(t,
 				"lib/base.sh")+read(t, "lib/files.sh")+read(t, "lib/step.sh")+"has_systemd() { false; }\n"+tt.df+
 				"\nset +e; (trap leave EXIT; path=$(mktemp -d); exit "+tt.status+") 2>/dev/null; printf '%s' \"$?\"")
 		if out != tt.want {
@@ -337,11 +341,12 @@ func TestAReadOnlyDiskIsBlamed(t *testing.T) {
 		{"/ ro,relatime", "1", "the file system of /srv/a, mounted at /, is read-only\n87"},
 		{"/ rw,errors=remount-ro", "1", "1"},
 		{"", "1", "1"}, // no findmnt
+		{"/ ro", "71", "the file system of /srv/a, mounted at /, is read-only\n87"},
 		{"/ ro", "66", "66"},
 		{"/ ro", "0", "0"},
 	} {
 		out := bash(t, "app=a EX_CHECK=64 EX_LOCK_LOST=66 EX_HALT=90 EX_FETCH=68 EX_RECEIVE=69 EX_BUILD=70 "+
-			"EX_DISK=80 EX_READ_ONLY=87\n"+read(t, "lib/base.sh")+read(t, "lib/files.sh")+read(t, "lib/step.sh")+
+			"EX_DIED=71 EX_DISK=80 EX_READ_ONLY=87\n"+read(t, "lib/base.sh")+read(t, "lib/files.sh")+read(t, "lib/step.sh")+
 			"has_systemd() { false; }\nfindmnt() { printf '%s' '"+tt.mounts+"'; }\ndf() { return 1; }\nrm() { "+
 			"return 1; }\nset +e; (set -e; trap leave EXIT; path=/srv/a; exit "+tt.status+") 2>&1; printf '%s' \"$?\"")
 		if out != tt.want {
@@ -352,7 +357,7 @@ func TestAReadOnlyDiskIsBlamed(t *testing.T) {
 
 // On a host that is being shut down no release is to blame, whatever a step has met.
 func TestAHostThatGoesDownIsBlamed(t *testing.T) {
-	libraries := "app=a EX_CHECK=64 EX_LOCK_LOST=66 EX_FETCH=68 EX_RECEIVE=69 EX_BUILD=70 EX_HALT=90\n" +
+	libraries := "app=a EX_CHECK=64 EX_LOCK_LOST=66 EX_FETCH=68 EX_RECEIVE=69 EX_BUILD=70 EX_DIED=71 EX_HALT=90\n" +
 		read(t, "lib/base.sh") + read(t, "lib/files.sh") + read(t, "lib/step.sh")
 	for _, tt := range []struct{ state, status, want string }{
 		{"stopping", "74", "the host is being shut down or restarted\n90"},
@@ -419,8 +424,8 @@ func TestAHostThatIsShutDownIsBlamed(t *testing.T) {
 		{"stopping", "66", "66"},
 		{strings.Repeat("- ", 100), "1", "1"},
 	} {
-		out := bash(t, "app=a EX_CHECK=64 EX_LOCK_LOST=66 EX_HALT=90 EX_FETCH=68 EX_RECEIVE=69 EX_BUILD=70 "+
-			"EX_DISK=80 EX_READ_ONLY=87\n"+read(t, "lib/base.sh")+read(t, "lib/files.sh")+read(t, "lib/step.sh")+
+		out := bash(t, "app=a EX_CHECK=64 EX_LOCK_LOST=66 EX_HALT=90 EX_FETCH=68 EX_RECEIVE=69 EX_BUILD=70 EX_DIED=71 "+
+			"EX_DIED=71 EX_DISK=80 EX_READ_ONLY=87\n"+read(t, "lib/base.sh")+read(t, "lib/files.sh")+read(t, "lib/step.sh")+
 			"answers=$(mktemp); printf '%s\\n' "+tt.answers+" >\"$answers\"; has_systemd() { true; }\n"+
 			"systemctl() { local say; say=$(head -n 1 \"$answers\"); sed -i 1d \"$answers\"; "+
 			"if [[ $say == - ]]; then return 1; fi\n"+

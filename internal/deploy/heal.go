@@ -84,7 +84,8 @@ func isUnwell(err error) bool {
 		return false
 	}
 	switch no.Code {
-	case scripts.ExitDied, scripts.ExitSilent, scripts.ExitUnhealthy, scripts.ExitMemory:
+	case scripts.ExitDied, scripts.ExitSilent, scripts.ExitUnhealthy, scripts.ExitMemory,
+		scripts.ExitDisk, scripts.ExitReadOnly: // it has died of that
 		return true
 	}
 	return false

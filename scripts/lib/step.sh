@@ -10,7 +10,6 @@
 own_lock() {
   local leader earlier=()
   holds_lock
-  trap 'blame $?' EXIT
   end_cut_off
   umask 077
   if [[ $undo == yes && -e $path/.lock.step && ! -w $path/.lock.step ]]; then # the disk is read-only by now
@@ -83,15 +82,16 @@ leave() {
   blame "$status"
 }
 
-# blame STATUS: says what else has made a verb fail than what it has met.
+# blame STATUS: says what else has made a verb fail than what it has met, whether it changes anything
+# or only asks.
+trap 'blame $?' EXIT
 blame() {
   blame_halt "$1"
   blame_disk "$1"
 }
 
 # blame_halt STATUS: on a host that is being shut down everything ends, and nothing that a verb
-# meets says more than that, whether it changes anything or only asks.
-trap 'blame_halt $?' EXIT
+# meets says more than that.
 blame_halt() {
   local state='' end
   case $1 in 0 | "$EX_LOCK_LOST") return ;; esac
@@ -107,12 +107,13 @@ blame_halt() {
 }
 
 # blame_disk STATUS: what failed on a full or read-only disk without a reason of ours, or by another
-# program's doing, failed because of it. The other exit codes are what Go goes by, and stay.
+# program's doing, the application's too, failed because of it. The other exit codes are what Go goes
+# by, and stay.
 blame_disk() {
   local kb inodes percent dir where
   case $1 in
     0) return ;;
-    "$EX_FETCH" | "$EX_RECEIVE" | "$EX_BUILD") ;;
+    "$EX_FETCH" | "$EX_RECEIVE" | "$EX_BUILD" | "$EX_DIED") ;;
     *) (($1 < EX_CHECK)) || return 0 ;;
   esac
   for dir in "$path" "$flags"; do
