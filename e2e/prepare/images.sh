@@ -85,10 +85,12 @@ ensure_action() {
 }
 
 # docker first removes the file that it is to write the id to: it must be a file of ours, or none.
-# The label says what was built, for docs/proof: the commit, with + where files differ from its own.
+# The label says what was built, for docs/proof: the commit, with + where files differ from its own,
+# those tables aside, which are written while they come to be.
 build_action() {
   local build
-  build=$(git -C "$root" describe --always --exclude '*' --dirty=+) || build=unknown
+  build=$(git -C "$root" describe --always --exclude '*') || build=unknown
+  git -C "$root" diff --quiet HEAD -- . ':!docs/proof' || build+=+
   sed "s|^\(FROM .*\)golang:[^ ]*|\1$base|" "$root/Dockerfile" \
     | docker build --quiet --force-rm ${ACTION_IMAGE_FILE:+--iidfile "$ACTION_IMAGE_FILE"} --tag "$action_image" \
       --label "org.opencontainers.image.revision=$build" --file - "$root"
