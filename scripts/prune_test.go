@@ -70,7 +70,7 @@ func (r *root) prune(values Values) {
 		r.t.Fatal(err)
 	}
 	cmd := exec.CommandContext(r.t.Context(), "bash", "-s")
-	cmd.Stdin = bytes.NewReader(text)
+	cmd.Stdin = bytes.NewReader(bytes.ReplaceAll(text, []byte("/var/lib/deploy-action/"), []byte(r.path+"/var/")))
 	if out, err := cmd.CombinedOutput(); err != nil {
 		r.t.Fatalf("prune: %v\n%s", err, out)
 	}
@@ -156,6 +156,48 @@ func TestPruneKeepsTheReleasesToGoBackTo(t *testing.T) {
 			r.put("releases/theirs/x", "")
 			r.prune(Values{"keep": tt.keep})
 			r.has("releases", append(tt.want, "theirs")...)
+		})
+	}
+}
+
+// However few are kept, the one that a rollback without a name goes to is among them.
+func TestPruneKeepsWhatARollbackGoesTo(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		turns []string // of r1, r2, …
+		left  string   // a rollback went back from it
+		slots []string // of 8080, whose release serves, and 8081
+		want  []string
+	}{
+		{
+			name: "after the next deployment but one, which failed", turns: []string{"1", "2", "3", "-"}, left: r2,
+			slots: []string{r3, r4}, want: []string{r1, r3, r4},
+		},
+		{
+			name: "while what was gone back from is in a slot", turns: []string{"1", "2", "3"}, left: r3,
+			slots: []string{r2, r3}, want: []string{r1, r2, r3},
+		},
+		{
+			name: "after one to a release by its name, over others", turns: []string{"1", "2", "3", "4", "-"}, left: r4,
+			slots: []string{r2, r5}, want: []string{r1, r2, r5},
+		},
+		{
+			name: "and what was gone back from, where there is room", turns: []string{"2", "1", "-"}, left: r1,
+			slots: []string{r2, r3}, want: []string{r1, r2, r3},
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newRoot(t)
+			for i, turn := range tt.turns {
+				r.release([]string{r1, r2, r3, r4, r5}[i], turn)
+			}
+			r.put("releases/"+tt.left+"/.deploy-action/left", "")
+			for i, id := range tt.slots {
+				r.link(fmt.Sprintf("slots/808%d", i), "../releases/"+id)
+			}
+			r.put("var/a/active/8080", "")
+			r.prune(Values{"keep": tt.slots[0]})
+			r.has("releases", tt.want...)
 		})
 	}
 }

@@ -106,10 +106,11 @@ in_use() {
 
 # staying COUNT: sets stay to the releases that are not deleted, a blank at each side, among them the
 # newest that served: by the order in which they came to serve, not by their names, which a clock has
-# made. One that never served has no claim. Sets links to the venvs of releases: its name, a blank,
-# and where the link leads to.
+# made. What no rollback without a name goes to comes last among them, which is one that was gone back
+# from, or came after the live one. One that never served has no claim. Sets links to the venvs of
+# releases: its name, a blank, and where the link leads to.
 staying() {
-  local file line served=() all=()
+  local port file line last=$((10 ** 14)) served=() all=()
   stay=" ${keep//[[:space:]]/ } " links=()
   while IFS= read -r line; do
     if [[ $line == /releases/* ]]; then stay+="${line#/releases/} "; fi
@@ -121,13 +122,20 @@ staying() {
       releases\ *'/.venv '*) links+=("${line#* }") ;;
     esac
   done
+  for port in $ports; do
+    if [[ -e $flags/$port ]] && first_line "$path/slots/$port/.deploy-action/live" && [[ $line =~ ^[0-9]{1,14}$ ]]; then
+      last=$((10#$line))
+    fi
+  done
   for file in "$path"/releases/*/.deploy-action/live; do
     if [[ ! -e ${file%live}complete ]] || { ! first_line "$file" && [[ -s $file ]]; } \
       || [[ ! $line =~ ^[0-9]{0,14}$ ]]; then
       continue
     fi
+    line=$((10#0$line * 1000 + ${#served[@]}))
+    if [[ ! -e ${file%live}left ]] && ((line < (last + 1) * 1000)); then line=$((line + 10 ** 17)); fi
     file=${file%/.deploy-action/live}
-    served[10#0$line * 1000 + ${#served[@]}]=${file##*/}
+    served[line]=${file##*/}
   done
   served=("${served[@]}")
   if ((${#served[@]} > $1)); then served=("${served[@]: -$1}"); fi
