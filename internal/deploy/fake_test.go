@@ -278,7 +278,7 @@ func (s *fakeShell) run(ctx context.Context, verb scripts.Verb, v scripts.Values
 			panic("at the disco")
 		case "error":
 			f.calls = append(f.calls, call(verb, v))
-			if verb == scripts.Replace && v["back"] != "" { // which goes back by itself
+			if verb == scripts.Replace && v["back"] != "" && bad.code != scripts.ExitCheck { // which goes back by itself
 				f.replaced(v["from"], v["port"], v["release"])
 				_, _ = fmt.Fprintf(results, "%s\n%s", scripts.Begin, f.resumed(v["from"], v["port"], v["back"]))
 			}
@@ -553,6 +553,10 @@ func (f *fakeHost) replaced(from, port, release string) {
 }
 
 func (f *fakeHost) resumed(from, port, back string) string {
+	switched := "already"
+	if f.flag == port {
+		switched = "yes"
+	}
 	if f.running[from] {
 		delete(f.running, port)
 		delete(f.sockets, port)
@@ -560,7 +564,7 @@ func (f *fakeHost) resumed(from, port, back string) string {
 	} else {
 		f.running[port], f.proved[port], f.releases[port], f.flag = true, true, back, port
 	}
-	return "serves=" + f.flag + "\n"
+	return "switched=" + switched + "\nserves=" + f.flag + "\n"
 }
 
 // work has the workers of one slot run, and those of the other end.

@@ -81,8 +81,7 @@ func (d *Deployment) replacing(port, from, back string) scripts.Values {
 // replaceBack is replace's undo.
 func (d *Deployment) replaceBack(ctx context.Context, h *target) error {
 	switch {
-	case h.resumed:
-		h.route = routeBack
+	case h.resumed: // by the host itself, or a moment ago
 	case h.Active == nil:
 		res, err := h.Exec(ctx, scripts.Switch, scripts.Values{"from": h.idlePort(), "to": ""})
 		if err != nil {
@@ -98,12 +97,18 @@ func (d *Deployment) replaceBack(ctx context.Context, h *target) error {
 		if err != nil {
 			return err
 		}
-		h.servesOn(res.Port("serves"))
-		h.resumed = true
+		switched, serves := res.OneOf("switched", "yes", "already") == "yes", res.Port("serves")
 		if err := res.Err(); err != nil {
 			return err
 		}
-		h.route = routeBack
+		switch {
+		case switched, h.route == routeNew, serves != h.Active.Port:
+			h.route = routeBack
+		case h.route == routeMaybe: // it was refused before anything was stopped
+			h.route = routeOld
+		}
+		h.servesOn(serves)
+		h.resumed = true
 	}
 	h.retired = false
 	if _, err := h.Exec(ctx, scripts.Restore, scripts.Values{"release": d.keepAs(h)}); err != nil {

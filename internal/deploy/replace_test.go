@@ -66,6 +66,22 @@ func TestAReplacementIsTakenBack(t *testing.T) {
 	}
 }
 
+// Where the host refuses before the old version is stopped, nothing has to be restored.
+func TestAReplacementThatDoesNotBegin(t *testing.T) {
+	for _, verb := range []scripts.Verb{scripts.Site, scripts.Replace} {
+		f := newFakeHost(t)
+		f.faults[verb] = fault{kind: "error", code: scripts.ExitCheck, words: "no rights"}
+		result, log, err := deployTo(t, f, inPlace())
+		if err == nil || result.Outcome != outcome.Failed ||
+			!strings.Contains(err.Error(), "site: unchanged; 20261122T000000Z-aaaaaaa on port 8080 serves") {
+			t.Errorf("%s: Run: %v\n%s", verb, err, log)
+		}
+		if f.flag != "8080" || !f.running["8080"] || f.running["8081"] || !f.ran("resume") {
+			t.Errorf("%s: flag %s, running %v, calls %v", verb, f.flag, f.running, f.calls)
+		}
+	}
+}
+
 func TestAFirstReplacementIsTakenBack(t *testing.T) {
 	for _, verb := range []scripts.Verb{scripts.Replace, scripts.Verify, scripts.Mark} {
 		f := newFakeHost(t)
