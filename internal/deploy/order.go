@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/clothesme/deploy-action/internal/inputs"
 	"github.com/clothesme/deploy-action/internal/state"
 )
 
@@ -16,10 +17,14 @@ func (d *Deployment) by(h *target) string {
 		return ""
 	}
 	run := d.in.Run
-	line, err := json.Marshal(state.Past{
+	past := state.Past{
 		Time: d.now().UTC().Truncate(time.Second), Release: h.release, Actor: run.Actor, Run: run.URL(), RunID: run.ID,
 		RunNo: run.Number, Workflow: run.Workflow,
-	})
+	}
+	if d.in.Operation == inputs.Rollback {
+		past.Back = run.Attempt
+	}
+	line, err := json.Marshal(past)
 	if err != nil {
 		panic(err) // a struct of strings and a time always encodes
 	}

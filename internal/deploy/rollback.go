@@ -20,6 +20,7 @@ func (d *Deployment) choose(ctx context.Context, h *target) (string, error) {
 	if len(d.hosts) > 1 { // one answer for all of them: see chooseForAll
 		return fmt.Sprintf("%d complete releases", len(h.releases)), nil
 	}
+	d.sameAgain()
 	chosen, why, err := state.ChooseRelease(h.releases, h.activeRelease(), d.in.Release)
 	if err != nil {
 		return "", err
@@ -34,8 +35,21 @@ func (d *Deployment) choose(ctx context.Context, h *target) (string, error) {
 	return fmt.Sprintf("%s, commit %.7s: %s", chosen.ID, chosen.Commit, why), nil
 }
 
+// sameAgain has an attempt that follows one of the same run go to the release that this has gone back to,
+// and not back by one more.
+func (d *Deployment) sameAgain() {
+	for _, h := range d.voters() {
+		if d.in.Release == "" && h.Active != nil && h.Active.By.WentBack(d.in.Run) {
+			d.in.Release = h.Active.Release
+			d.rep.Info(fmt.Sprintf("an earlier attempt of this run has gone back to %s, so this one goes there too",
+				d.in.Release))
+		}
+	}
+}
+
 // chooseForAll is choose's second half, where there are several hosts.
 func (d *Deployment) chooseForAll(context.Context) (string, error) {
+	d.sameAgain()
 	members, voters := d.members(), d.voters()
 	for i, h := range d.present() {
 		if !slices.Contains(voters, h) {

@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -26,6 +27,61 @@ func TestRollbackIsTheSameListWithoutFetchAndBuild(t *testing.T) {
 	}
 	if result.Outcome != outcome.RolledBack || result.Hosts[0].Release != "20261121T000000Z-9999999" {
 		t.Errorf("result %+v", result)
+	}
+}
+
+// "Re-run jobs" does the same again, and what is begun anew goes back by one more.
+func TestARollbackThatIsRunAgain(t *testing.T) {
+	const one, two, three = "20261122T000000Z-aaaaaaa", "20261121T000000Z-9999999", "20261120T000000Z-8888888"
+	for _, tt := range []struct {
+		name    string
+		between func(in *inputs.Inputs)
+		fewer   int // hosts on which the first attempt came through
+		want    string
+	}{
+		{"by its next attempt", func(in *inputs.Inputs) { in.Run.Attempt = "2" }, 0, two},
+		{"which finds it on one host", func(in *inputs.Inputs) { in.Run.Attempt = "2" }, 2, two},
+		{"within one attempt", func(*inputs.Inputs) {}, 0, three},
+		{"by another run", func(in *inputs.Inputs) { in.Run.ID, in.Run.Attempt = "8", "2" }, 0, three},
+		{"outside of GitHub", func(in *inputs.Inputs) { in.Run.ID, in.Run.Attempt = "", "" }, 0, three},
+	} {
+		for _, hosts := range []int{1, 3} {
+			if tt.fewer >= hosts {
+				continue
+			}
+			fleet := newFleet(t, hosts)
+			for _, f := range fleet {
+				f.lists = fmt.Sprintf("release_0=%[2]s %[1]s 3\nrelease_1=%[3]s %[1]s 2\nrelease_2=%[4]s %[1]s 1\n",
+					oldCommit, one, two, three)
+			}
+			in := fleet.inputs()
+			in.Operation, in.Run.Attempt = inputs.Rollback, "1"
+			if tt.name == "outside of GitHub" {
+				tt.between(in)
+			}
+			if _, log, err := fleet.deploy(t, in); err != nil {
+				t.Fatalf("%s: %v\n%s", tt.name, err, log)
+			}
+			for _, f := range fleet[:tt.fewer] {
+				f.flag, f.running = "8080", map[string]bool{"8080": true}
+			}
+			in.Release = ""
+			tt.between(in)
+			result, log, err := fleet.deploy(t, in)
+			if err != nil {
+				t.Fatalf("%s: %v\n%s", tt.name, err, log)
+			}
+			for _, h := range result.Hosts {
+				if h.Release != tt.want {
+					t.Errorf("%s, %d hosts: %s serves %s\n%s", tt.name, hosts, h.Host, h.Release, log)
+				}
+			}
+			const says = "an earlier attempt of this run has gone back to " + two
+			if again := tt.want == two; strings.Contains(log, says) != again ||
+				hosts == 1 && again && result.Outcome != outcome.Unchanged {
+				t.Errorf("%s, %d hosts: outcome %s\n%s", tt.name, hosts, result.Outcome, log)
+			}
+		}
 	}
 }
 

@@ -21,6 +21,7 @@ type Past struct {
 	RunID    string    `json:"run-id"`
 	RunNo    string    `json:"run-number"`
 	Workflow string    `json:"workflow"`
+	Back     string    `json:"rollback-attempt,omitempty"` // of the run, where that is a rollback
 	Millis   int64     `json:"duration-ms,omitempty"`
 }
 
@@ -31,7 +32,7 @@ func ReadPast(line string) Past {
 	if json.Unmarshal([]byte(line), &p) != nil {
 		return Past{}
 	}
-	for _, field := range []*string{&p.Outcome, &p.Release, &p.Actor, &p.Run, &p.RunID, &p.RunNo, &p.Workflow} {
+	for _, field := range []*string{&p.Outcome, &p.Release, &p.Actor, &p.Run, &p.RunID, &p.RunNo, &p.Workflow, &p.Back} {
 		*field = CutText(*field, maxPast)
 	}
 	return p
@@ -53,6 +54,9 @@ func CutText(text string, most int) string {
 func (p Past) NewerThan(run inputs.Run) bool {
 	return greater(p.RunID, run.ID) && (p.Workflow != run.Workflow || greater(p.RunNo, run.Number))
 }
+
+// WentBack reports whether it is the rollback of an earlier attempt of the run.
+func (p Past) WentBack(run inputs.Run) bool { return p.RunID == run.ID && greater(run.Attempt, p.Back) }
 
 func greater(a, b string) bool {
 	m, err := strconv.ParseUint(a, 10, 64)
