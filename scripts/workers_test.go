@@ -108,6 +108,10 @@ systemctl() {
       done
       return
       ;;
+    *list-units*)
+      for unit in "$path"/up/$unit; do [[ ! -e $unit ]] || printf '%s loaded active running shop\n' "${unit##*/}"; done
+      return
+      ;;
     *is-active*)
       [[ -e $path/up/$unit && ! -e $path/crashes/$unit ]]
       return
@@ -225,6 +229,19 @@ func TestWorkersChangeInOrder(t *testing.T) {
 			name: "the disk takes nothing, and they end", values: Values{"port": "", "other": "8080", "trial": "no"},
 			host:  "write() { return 1; }",
 			calls: "disable 8080-a,disable 8080-b,stop 8080-a,stop 8080-b", workers: "|", says: "ended=a b",
+		},
+		{
+			name:   "what was started and could not be written down ends, too",
+			values: Values{"port": "8080", "other": "8081", "trial": "no"}, says: "working=a b\nended=a sub-1\n",
+			host:    `process_unit=$path; for name in a sub-1; do printf 0 >$path/up/shop.process@8081-$name.service; done`,
+			calls:   "disable 8081-a,disable 8081-sub-1,stop 8081-a,stop 8081-sub-1,enable 8080-a,enable 8080-b",
+			workers: old + " a b|",
+		},
+		{
+			name: "nor does it go on as that of another release", host: "process_unit=$path; rm $path/slots/8080.workers",
+			values: Values{"port": "8080", "other": "8081", "trial": "no"}, workers: old + " a b|",
+			calls: "disable 8080-a,disable 8080-b,stop 8080-a,stop 8080-b,enable 8080-a,restart 8080-a,enable 8080-b," +
+				"restart 8080-b",
 		},
 		{
 			name: "few rights", host: "rights=few", values: Values{"processes": "a"}, code: ExitCheck,

@@ -13,10 +13,19 @@
 process_unit=/etc/systemd/system/$app.process@.service
 worker_name='^[a-z][a-z0-9_-]{0,31}$'
 
-# workers_in PORT: sets of (the release) and workers; fails when none run, as far as is known.
+# workers_in PORT: sets of (the release) and workers; fails when none run. Where nothing is written down
+# systemd tells, and nobody knows of which release: on a full disk they were started without.
 workers_in() {
+  local unit_name
   of='' workers=''
   { read -r of workers || :; } 2>/dev/null <"$path/slots/$1.workers" || :
+  if [[ -z $workers && -e $process_unit ]]; then
+    while read -r unit_name _; do
+      unit_name=${unit_name#*@"$1"-} of=unknown
+      workers+="${workers:+ }${unit_name%.service}"
+    done < <(systemctl list-units --plain --no-legend --state=active,activating,deactivating \
+      "$app.process@$1-*.service" </dev/null)
+  fi
   [[ -n $workers ]]
 }
 
