@@ -30,15 +30,24 @@ var pythonic = regexp.MustCompile(`\b(python3?|pip3?|venv|virtualenv)\b`)
 
 // check looks at all that a deployment needs, and changes nothing.
 func (d *Deployment) check(ctx context.Context, h *target) (string, error) {
+	d.ahead(h, upcoming{"detect", scripts.Port, d.detection(), true}) // what that asks for does not depend on it
 	return d.examine(ctx, h, false)
 }
 
 // install brings what check found missing, once it is known that nothing else is in the way, and
 // checks again.
 func (d *Deployment) install(ctx context.Context, h *target) (string, error) {
-	line, err := d.examine(ctx, h, true)
+	return d.examineAgain(ctx, h, true)
+}
+
+// examineAgain is for when it is known what is there.
+func (d *Deployment) examineAgain(ctx context.Context, h *target, install bool) (string, error) {
+	line, err := d.examine(ctx, h, install)
+	if err != nil {
+		return "", err
+	}
 	h.app.TheirSite = h.TheirSite
-	return line, err
+	return line, d.chooseTLS(h)
 }
 
 // nothingToInstall: with setup "always" apt is asked for newer versions, too.
@@ -56,9 +65,6 @@ func (d *Deployment) examine(ctx context.Context, h *target, install bool) (stri
 	}
 	if d.in.HTTPS.Mail != "" {
 		need += certbotNeeds
-	}
-	if !install { // what detection asks for does not depend on it
-		d.ahead(h, upcoming{"detect", scripts.Port, d.detection(), true})
 	}
 	res, err := h.Exec(ctx, scripts.Check, scripts.Values{
 		"needs": need, "clock": strconv.FormatInt(d.now().Unix(), 10),
@@ -132,9 +138,7 @@ func (d *Deployment) examine(ctx context.Context, h *target, install bool) (stri
 			"connections come to an end, needs %s; upgrade it", version, neededNginx)
 	}
 	h.app.NoDryRun = olderThan(version, dryRunNginx)
-	if err := d.chooseTLS(h, version); err != nil {
-		return "", err
-	}
+	h.app.TLS.HTTP2On = version != "" && !olderThan(version, http2Nginx)
 	if olderThan(version, keptNginx) {
 		d.warnOnce(h, "Nginx of "+h.Address.Name, fmt.Sprintf("nginx %s works, and no distribution that is still "+
 			"maintained has one older than %s: upgrade the host", version, keptNginx))

@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -35,7 +36,7 @@ func (d *Deployment) detect(ctx context.Context, h *target) (string, error) {
 	if err := d.hasRelease(h); err != nil {
 		return "", err
 	}
-	if err := d.canSecure(h); err != nil {
+	if err := cmp.Or(d.canSecure(h), d.chooseTLS(h)); err != nil {
 		return "", err
 	}
 	h.app.TheirSite = h.TheirSite

@@ -92,6 +92,7 @@ type fakeHost struct {
 	closed string
 
 	siteTrial string // as site.sh notes it
+	kept      string // the certificate of the site of before
 
 	certificate, siteCertificate string   // what names the one that is there, and the files of the one that the site has
 	removed                      string   // how far a removal got: "", site or root
@@ -460,10 +461,10 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 	case scripts.Health:
 		return "boot_ms=500\ntries=2\nopen=" + scripts.Yes(f.public) + "\n"
 	case scripts.Site:
-		was := f.loaded
+		was, before := f.loaded, f.siteCertificate
 		f.loaded, f.siteCertificate = true, certificateOf(v["site"])
 		if v["trial"] != "" {
-			f.siteTrial = v["trial"] + " " + v["release"]
+			f.siteTrial, f.kept = v["trial"]+" "+v["release"], before
 		}
 		return "reloaded=" + scripts.Yes(!was) + "\nedited=no\n"
 	case scripts.Certificate:
@@ -479,7 +480,9 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 		return f.rename(v["from"], v["to"])
 	case scripts.Restore:
 		kept := f.siteTrial != ""
-		f.siteTrial = ""
+		if f.siteTrial = ""; kept {
+			f.siteCertificate = f.kept
+		}
 		if f.byHand != "" {
 			f.loaded = false
 		} else if !kept {

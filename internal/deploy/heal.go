@@ -28,8 +28,14 @@ func (d *Deployment) heal(ctx context.Context, h *target) (string, error) {
 			return "", err
 		}
 		lines = append(lines, line)
+		if h.app.Name != "" { // else this operation writes none
+			if _, err := d.examineAgain(ctx, h, false); err != nil {
+				return "", err
+			}
+		}
+		h.SiteBack = ""
 	}
-	return strings.Join(lines, "; "), nil
+	return strings.Join(lines, "; "), d.chooseTLS(h)
 }
 
 // siteBack: where that can't be, requests go to the right version all the same, by a site of which
@@ -49,7 +55,19 @@ func (d *Deployment) siteBack(ctx context.Context, h *target) (string, error) {
 		return "of the nginx site of before nothing is kept", res.Err()
 	}
 	h.changed = true
-	return "the nginx site of before is back", nil
+	if h.Active == nil {
+		return "the nginx site of before is back", nil
+	}
+	if err := d.ask(ctx, h, false); err != nil {
+		return "", err
+	}
+	if h.answer.Right {
+		return fmt.Sprintf("the nginx site of before is back: GET %s through nginx %s", d.in.Health.Path, h.answer.Said), nil
+	}
+	line := fmt.Sprintf("the nginx site of before is back, and does not answer right: GET %s for %s through nginx: %s",
+		d.in.Health.Path, d.verifyHost(), h.answer.Said)
+	d.rep.Warn("Site of "+h.Address.Name, line+"; the run goes on, as what it brings may be the remedy")
+	return line, nil
 }
 
 func (d *Deployment) healFlag(ctx context.Context, h *target) (string, error) {

@@ -22,18 +22,17 @@ const certbotNeeds = " certbot"
 // certificate that it has serves until there is another one, and the site is plain HTTP before it
 // has any. What certbot has got, it goes on to renew, whether the site shows it or not: so the site
 // answers for it.
-func (d *Deployment) chooseTLS(h *target, version string) error {
+func (d *Deployment) chooseTLS(h *target) error {
 	in := d.in.HTTPS
 	h.app.TLS = scripts.TLS{
-		Challenges: in.Mail != "" || scripts.IsACMEID(h.certificate), HSTS: in.HSTS,
-		HTTP2On: version != "" && !olderThan(version, http2Nginx),
+		Challenges: in.Mail != "" || scripts.IsACMEID(h.certificate), HSTS: in.HSTS, HTTP2On: h.app.TLS.HTTP2On,
 	}
 	switch {
 	case in.Certificate != "":
 		h.app.TLS.Certificate = h.app.OwnCertificate(d.certificateID())
 	case in.Mail != "":
 		h.app.TLS.Certificate = h.siteCertificate
-	case h.siteCertificate == "":
+	case h.siteCertificate == "", h.SiteBack != "": // what a run that was cut off wrote is judged when it is gone
 	case in.Off:
 		d.warnOnce(h, "HTTPS of "+h.Address.Name, "the site has been reached by HTTPS, and is plain HTTP from now on: "+
 			"who comes to its address with https:// finds nothing any more")

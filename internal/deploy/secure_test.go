@@ -146,6 +146,34 @@ func TestHTTPSIsNotForgotten(t *testing.T) {
 	}
 }
 
+// What a run that was killed gave the site asks nothing of the next one: it goes, and what comes back
+// is judged.
+func TestHTTPSOfARunThatWasKilledIsNotAskedFor(t *testing.T) {
+	const own, killed = "/var/lib/deploy-action/ai-server/tls/0123456789ab", "20261123T000000Z-ccccccc"
+	for _, tt := range []struct{ name, before, want string }{
+		{"it added a certificate", "", ""},
+		{"there was one before", byCertbot, "heal: the site of this host is reached by HTTPS"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := newFakeHost(t)
+			f.flag, f.running["8081"], f.releases["8081"] = "8081", true, killed
+			f.siteTrial, f.kept, f.siteCertificate = "8081 "+killed+" "+killed, tt.before, own
+			_, log, err := deployTo(t, f, testInputs())
+			if tt.want == "" != (err == nil) || err != nil && !strings.Contains(err.Error(), tt.want) ||
+				f.siteCertificate != tt.before || strings.Contains(f.sent[scripts.Site]["site"], own) {
+				t.Errorf("%v, the site has %q\n%s", err, f.siteCertificate, log)
+			}
+		})
+	}
+	f := newFakeHost(t) // where the site of before can't come back, what is there is judged
+	f.flag, f.running["8081"], f.releases["8081"] = "8081", true, killed
+	f.siteTrial, f.siteCertificate = "8081 "+killed+" "+killed, own
+	f.faults[scripts.Restore] = fault{kind: "error", code: scripts.ExitNginx, words: "nginx refuses it"}
+	if _, log, err := deployTo(t, f, testInputs()); err == nil || !strings.Contains(err.Error(), "is reached by HTTPS") {
+		t.Errorf("%v\n%s", err, log)
+	}
+}
+
 // The certificate that a site has serves until there is the other one.
 func TestTheCertificateOfBeforeServesOn(t *testing.T) {
 	f := newFakeHost(t)

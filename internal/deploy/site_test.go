@@ -37,12 +37,21 @@ func TestTheAddressOfTheSite(t *testing.T) {
 // What a run that was killed has left of its site, the next one takes back, after the flag; where it
 // can't, it goes on, and says so.
 func TestTheSiteOfARunThatWasKilledComesBack(t *testing.T) {
+	const unwell = "unwell"
 	for _, tt := range []struct {
 		name  string
 		fault fault
 		want  string
 	}{
-		{"it comes back", fault{}, "the flag is on port 8080; the nginx site of before is back"},
+		{
+			"it comes back",
+			fault{},
+			"the flag is on port 8080; the nginx site of before is back: GET /health through nginx answered 200",
+		},
+		{
+			"it does not answer", fault{kind: unwell}, "the nginx site of before is back, and does not answer right: " +
+				"GET /health for localhost through nginx: answered 502; the run goes on",
+		},
 		{
 			"nginx refuses it",
 			fault{kind: "error", code: scripts.ExitNginx, words: "nginx refuses it"},
@@ -59,6 +68,7 @@ func TestTheSiteOfARunThatWasKilledComesBack(t *testing.T) {
 			f.flag, f.running["8081"], f.proved["8081"], f.releases["8081"] = "8081", true, false, "20261123T000000Z-ccccccc"
 			f.siteTrial = "8081 20261123T000000Z-ccccccc 20261123T000000Z-ccccccc"
 			f.faults[scripts.Restore] = tt.fault
+			f.unwell = tt.fault.kind == unwell
 			result, log, err := deployTo(t, f, testInputs())
 			if err != nil || result.Outcome != outcome.Deployed || !strings.Contains(log, tt.want) {
 				t.Errorf("Run: %v, %v\n%s", err, result.Outcome, log)
