@@ -81,13 +81,16 @@ func onVictim(script string) func(x *fleetTrial) error {
 	}
 }
 
-// otherRun is what another deployment does that gets a host's lock: what this one has at work there is
-// ended, and its own name stands in the lock. It goes on until it is lifted.
-const otherRun = `cd $root
-	pkill -KILL -fx 'bash -s -- lock' # this host has one run, and its lock would not be free else
+// otherRun is what another deployment does that gets a host's lock: it waits for it, this run loses it,
+// what this one has at work there is ended, and its own name stands in the lock. It goes on until it is
+// lifted.
+const otherRun = `cd $root; rm -f /tmp/other-run
 	setsid runuser -u ubuntu -- bash -c 'echo $$ >/tmp/other-run; exec 9>>.lock; flock 9; echo other-run >.lock
 		printf "other-run\nbob https://github.example/runs/5000, since now\n" >.lock.holder; ` +
 	`exec sleep 900' >/dev/null 2>&1 </dev/null &
+	timeout 60 bash -c 'until pid=$(pgrep -x flock -P "$(</tmp/other-run)") && ` +
+	`[[ $(</proc/$pid/stat) == *" (flock) S "* ]]; do sleep 0.05; done' 2>/dev/null # it sleeps for nothing but the lock
+	pkill -KILL -fx 'bash -s -- lock' # this host has one run
 	timeout 60 bash -c 'until grep -qsx other-run .lock.holder; do sleep 0.05; done'
 	if [[ -s .lock.leader ]]; then read -r leader _ <.lock.leader; pkill -KILL -s "$leader" || true; fi`
 
