@@ -53,6 +53,20 @@ func on(script string) func(x *trial) error {
 	}
 }
 
+// crash ends the version of a slot, which has to run there: but for what one at a time leaves out, and for
+// the old one once it is stopped.
+func crash(slot string) func(x *trial) error {
+	return func(x *trial) error {
+		gone := "false"
+		if x.fault.inPlace || x.place.String() == "inside stop" {
+			gone = "[[ ! -e $flags/$" + slot + " ]]"
+		}
+		return on(`unit=shop@$` + slot + `; pid=$(systemctl show -p MainPID --value "$unit")
+			if ((pid > 0)); then systemctl kill -s KILL "$unit"; else ` + gone + `; fi
+			timeout 60 bash -c "while [[ -e /proc/$pid/exe ]]; do sleep 0.05; done"`)(x)
+	}
+}
+
 func anyOf(all ...func(place) bool) func(place) bool {
 	return func(p place) bool {
 		for _, one := range all {
@@ -78,7 +92,7 @@ func firstTime(p place) bool {
 // ownClock gives what the run starts on the host a clock of its own, which jumps by what
 // /run/lab-clock says. The kernel's, bash's own and the files' times stay the machine's.
 func ownClock(x *trial) error {
-	return on(`rm -f /run/lab-clock
+	return on(`ls /usr/lib*/*/faketime/libfaketime.so.1; rm -f /run/lab-clock
 		echo 'SetEnv BASH_ENV=` + lab.HoldScript + ` LD_PRELOAD=/usr/$LIB/faketime/libfaketime.so.1 ` +
 		`FAKETIME_TIMESTAMP_FILE=/run/lab-clock FAKETIME_NO_CACHE=1 DONT_FAKE_MONOTONIC=1 NO_FAKE_STAT=1' ` +
 		`>/etc/ssh/sshd_config.d/70-lab.conf
@@ -136,7 +150,18 @@ func freeze(x *trial) error {
 }
 
 func swallow(up, down bool) func(*trial) error {
-	return func(x *trial) error { x.link.Swallow(up, down); return nil }
+	return overLink(func(x *trial) { x.link.Swallow(up, down) })
+}
+
+// overLink is a fault of the connections that the run has over its link, which has to have one.
+func overLink(do func(*trial)) func(*trial) error {
+	return func(x *trial) error {
+		if x.place != after && x.link.Open() == 0 {
+			return errors.New("the run has no connection over its link")
+		}
+		do(x)
+		return nil
+	}
 }
 
 func slow(delay time.Duration, rate int64) func(*trial) error {
@@ -221,7 +246,10 @@ func withTwoVersions() []fault {
 			come: func(*trial) error { return nil },
 		},
 		// The way to the host.
-		{name: "connection reset", says: lost, come: resetAll, telling: []string{"before verify"}},
+		{
+			name: "connection reset", says: lost, come: overLink(func(x *trial) { x.link.Reset() }),
+			telling: []string{"before verify"},
+		},
 		{
 			name: "black hole, both ways", says: lost, come: swallow(true, true), lift: resetAll,
 			telling: []string{"inside switch"},
@@ -231,7 +259,7 @@ func withTwoVersions() []fault {
 		{
 			name: "runner killed behind a black hole", mute: true, at: underWay, telling: []string{"inside health"},
 			lift: resetAll,
-			come: func(x *trial) error { x.link.Swallow(true, true); return x.running.Kill(x.Ctx) },
+			come: func(x *trial) error { return errors.Join(swallow(true, true)(x), x.running.Kill(x.Ctx)) },
 		},
 		{
 			name: "1 s of latency each way", come: slow(time.Second, 0), lift: slow(0, 0),
@@ -265,7 +293,7 @@ func withTwoVersions() []fault {
 		{
 			name: "out of inodes (deploy root)", says: "No space|disk", host: small,
 			telling: []string{"inside fetch"}, come: on("mkdir $root/full; cd $root/full; seq 60000 | xargs touch " +
-				"2>/dev/null || true"), lift: free("$root"),
+				"2>/dev/null || true; if touch more 2>/dev/null; then exit 1; fi"), lift: free("$root"),
 		},
 		{
 			name: "disk full (/var/lib/deploy-action)", says: "No space|disk", host: small,
@@ -323,21 +351,22 @@ func withTwoVersions() []fault {
 		},
 		{
 			name: "include edited by hand", says: "nginx", impossible: reload, closes: true, mended: true,
-			telling: []string{"before site"}, come: on("sed -i '1i # by hand' /etc/nginx/conf.d/service-url.inc"),
+			telling: []string{"before site"}, come: on("sed -i '1i # by hand' /etc/nginx/conf.d/service-url.inc; " +
+				"grep -qx '# by hand' /etc/nginx/conf.d/service-url.inc"),
 		},
 		// The flag.
 		{
-			name: "flag deleted", says: "flag", flags: true, come: on("rm -f $flags/*"),
+			name: "flag deleted", says: "flag", flags: true, come: on("rm $flags/*"),
 			telling: []string{"before switch"},
 		},
 		{
-			name: "flag folder deleted", says: "flag", flags: true, come: on("rm -rf $flags"),
+			name: "flag folder deleted", says: "flag", flags: true, come: on("rm -r $flags"),
 			telling: []string{"before switch"},
 		},
 		{
 			name: "first deployment, flag folder deleted", says: "flag", flags: true, first: true, impossible: first,
-			at:   firstTime,
-			come: on("rm -rf $flags"), telling: []string{"before verify"},
+			at:   func(p place) bool { return firstTime(p) && from("fetch")(p) }, // before that it is not there
+			come: on("rm -r $flags"), telling: []string{"before verify"},
 		},
 		{
 			name: "both flags", says: "flag", flags: true, come: on("touch $flags/$active $flags/$idle"),
@@ -347,13 +376,13 @@ func withTwoVersions() []fault {
 		{
 			name: "old version crashes", says: "exited", impossible: "those it was answering, and all until it or " +
 				"the new one listens", closes: true,
-			at: until("prune"), come: on("systemctl kill -s KILL shop@$active || true"),
+			at: until("prune"), come: crash("active"),
 			telling: []string{"before switch"},
 		},
 		{
 			name: "new version crashes", says: "exited|EX_", impossible: "those it was answering, and all until it " +
 				"listens again when the old one is gone", closes: true,
-			at: from("health"), come: on("systemctl kill -s KILL shop@$idle || true"),
+			at: from("health"), come: crash("idle"),
 			telling: []string{"inside health", "inside verify"},
 		},
 		{
@@ -374,8 +403,8 @@ func withTwoVersions() []fault {
 		// What is on the disk.
 		{
 			name: "unit edited by hand",
-			come: on("sed -i 's/^RestartSec=1/RestartSec=2/' /etc/systemd/system/shop@.service; systemctl " +
-				"daemon-reload"),
+			come: on("sed -i 's/^RestartSec=1/RestartSec=2/' /etc/systemd/system/shop@.service; grep -qx RestartSec=2 " +
+				"/etc/systemd/system/shop@.service; systemctl daemon-reload"),
 			telling: []string{"before start"},
 		},
 		{
@@ -383,7 +412,7 @@ func withTwoVersions() []fault {
 			come: on("ln -sfnT ../releases/gone $root/slots/$idle"),
 		},
 		{
-			name: "folder of the live release deleted", come: on("rm -rf $root/releases/$release"),
+			name: "folder of the live release deleted", come: on("rm -r $root/releases/${release:?}"),
 			telling: []string{"before lock"},
 		},
 		{

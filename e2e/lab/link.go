@@ -163,6 +163,12 @@ func (l *Link) Slow(delay time.Duration, rate int64) {
 // Sent is how many bytes went to the host.
 func (l *Link) Sent() int64 { return l.sent.Load() }
 
+// Open is how many connections there are.
+func (l *Link) Open() (n int) {
+	l.each(func(*linkConn) { n++ })
+	return n
+}
+
 // Opened is when the last connection came.
 func (l *Link) Opened() time.Time { return time.Unix(0, l.opened.Load()) }
 
