@@ -30,7 +30,7 @@ faults=() notes=()
 judge_nginx
 printf 'fault: %s\n' "${faults[@]}"
 printf 'note: %s\n' "${notes[@]}"
-printf 'site: %s %s\n' "$site_folder" "$listen"`)
+printf 'site: %s one socket: %s\n' "$site_folder" "$one_socket"`)
 }
 
 // mainConf is nginx.conf as Debian has it, in short, with files that it includes.
@@ -92,7 +92,7 @@ func TestNginxIsJudgedBeforeAnythingChanges(t *testing.T) {
 		{
 			"sockets of IPv6 for both, with its options in another order", "",
 			mainConf("/etc/nginx/sites-enabled/welcome", "server { listen [::]:80 default_server ipv6only=off; }"),
-			[]string{"site: /etc/nginx/conf.d v6"},
+			[]string{"site: /etc/nginx/conf.d one socket: 80\n"},
 		},
 		{"our site, loaded", "", mainConf("/etc/nginx/conf.d/shop.conf", managed), nil},
 		{
@@ -240,7 +240,19 @@ func TestNginxIsJudgedBeforeAnythingChanges(t *testing.T) {
 		{
 			"one socket for both protocols", "",
 			mainConf("/etc/nginx/conf.d/a.conf", "server { listen [::]:80 ipv6only=off; server_name a.example; }"),
-			[]string{"site: /etc/nginx/conf.d v6"},
+			[]string{"site: /etc/nginx/conf.d one socket: 80\n"},
+		},
+		{
+			"one socket for both protocols, for TLS alone", "https=yes server_name=shop.example verify_host=shop.example",
+			mainConf("/etc/nginx/conf.d/a.conf", "server { listen 80; listen [::]:80; "+
+				"listen [::]:443 ssl ipv6only=off; server_name a.example; }"),
+			[]string{"site: /etc/nginx/conf.d one socket: 443\n"},
+		},
+		{
+			"one socket on an address that is not any, and one beside IPv4's", "",
+			mainConf("/etc/nginx/conf.d/a.conf", "server { listen [::1]:80 ipv6only=off; server_name a.example; }\n"+
+				"server { listen 443 ssl; listen [2001:db8::9]:443 ssl ipv6only=off; server_name b.example; }"),
+			nil,
 		},
 		{
 			"a server of mail, and of stream", "",
@@ -267,7 +279,7 @@ func TestNginxIsJudgedBeforeAnythingChanges(t *testing.T) {
 		{
 			"another folder for sites", "",
 			"# configuration file /opt/n/nginx.conf:\nhttp { include " + folder + "/[a-z]*.conf; }\n",
-			[]string{"site: " + folder + " both"},
+			[]string{"site: " + folder + " one socket: \n"},
 		},
 		{
 			"a folder that takes other names", "",
@@ -325,7 +337,7 @@ func TestNginxIsJudgedBeforeAnythingChanges(t *testing.T) {
 			got := judged(t, tt.otherwise, tt.text)
 			want := tt.want
 			if !strings.Contains(strings.Join(want, "\n"), "site: ") {
-				want = append(want, "site: /etc/nginx/conf.d both")
+				want = append(want, "site: /etc/nginx/conf.d one socket: \n")
 			}
 			lines := 0
 			for line := range strings.Lines(got) {
@@ -450,7 +462,7 @@ func TestWhereTheSiteGoes(t *testing.T) {
 		},
 		{
 			"one socket for both",
-			App{Folder: "/opt/web/sites", ServerName: "a.example", IPv6: true, OneSocket: true},
+			App{Folder: "/opt/web/sites", ServerName: "a.example", IPv6: true, OneSocket: []string{"80"}},
 			"/opt/web/sites/shop.conf",
 			[]string{"listen [::]:80;"},
 		},

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,9 +22,9 @@ type App struct {
 	Include    string // path of the nginx include
 	ServerName string // nginx server_name; "_" is every name
 	IPv6       bool   // the host has IPv6
-	// somebody's site there takes IPv4 by its socket of IPv6, and nginx can have no other one
-	// beside it
-	OneSocket bool
+	// of 80 and 443 those where somebody's site takes IPv4 by its socket of IPv6, and nginx can
+	// have no other one beside it
+	OneSocket []string
 	Folder    string // where nginx reads sites from
 	StopSecs  int    // from SIGTERM to SIGKILL
 	// the server block is the user's own, and includes ours; only the upstream groups are this
@@ -171,10 +172,11 @@ func (a App) listenAt(port, options string) string {
 		suffix = options + " default_server;"
 	}
 	var listen []string
-	if !a.OneSocket || port != "80" {
+	one := slices.Contains(a.OneSocket, port)
+	if !one {
 		listen = append(listen, "    listen "+port+suffix)
 	}
-	if a.IPv6 || a.OneSocket && port == "80" {
+	if a.IPv6 || one {
 		listen = append(listen, "    listen [::]:"+port+suffix)
 	}
 	return strings.Join(listen, "\n")

@@ -26,7 +26,7 @@ func TestTemplatesAreFilledIn(t *testing.T) {
 		"no realip":       func(a *App) { a.NoRealIP = true },
 		"no dry run":      func(a *App) { a.NoDryRun = true },
 		"their site":      func(a *App) { a.TheirSite = true },
-		"one socket":      func(a *App) { a.OneSocket = true },
+		"one socket":      func(a *App) { a.OneSocket = []string{"80"} },
 		"challenges":      func(a *App) { a.TLS = TLS{Challenges: true} },
 		"HTTPS": func(a *App) {
 			a.TLS = TLS{Challenges: true, Certificate: a.ACMECertificate(), HSTS: "300", HTTP2On: true}

@@ -59,7 +59,7 @@ func TestTheSiteOverTLS(t *testing.T) {
 	}
 	id := app.SiteID()
 	app.TLS = TLS{Certificate: app.OwnCertificate("0123456789ab"), HSTS: "300"}
-	app.ServerName, app.OneSocket = "_", true
+	app.ServerName, app.OneSocket = "_", []string{"80"}
 	site := app.SiteConf()
 	for _, want := range []string{
 		"    listen [::]:80 default_server;\n    server_name _;\n    location / {\n        return 308",
@@ -74,6 +74,12 @@ func TestTheSiteOverTLS(t *testing.T) {
 	}
 	if app.SiteID() == id || strings.Contains(site, "listen 80") {
 		t.Errorf("the site has\n%s", site)
+	}
+	app.IPv6, app.OneSocket = false, []string{"443"}
+	want := "\n    listen 80 default_server;\n    server_name _;\n"
+	if site := app.SiteConf(); !strings.Contains(site, want) ||
+		!strings.Contains(site, "{\n    listen [::]:443 ssl http2 default_server;\n") {
+		t.Errorf("where IPv4 comes by the socket of IPv6 to port 443 alone the site has\n%s", site)
 	}
 	for name, fits := range map[string]bool{
 		"": true, app.ACMECertificate(): true, app.OwnCertificate("0123456789ab"): true,

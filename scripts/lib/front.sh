@@ -6,10 +6,10 @@
 
 # judge_nginx: adds to faults what keeps nginx from having the site or the include, and to notes
 # what their owner should know, each with its place. Sets rows, and site_folder, where nginx reads a
-# site from, and listen (both, or v6: IPv4 comes by a socket of IPv6).
+# site from, and one_socket (the ports to which IPv4 comes by a socket of IPv6).
 judge_nginx() {
-  local address six=() came found
-  site_folder=/etc/nginx/conf.d listen=both rows=''
+  local address six=() came found port
+  site_folder=/etc/nginx/conf.d one_socket='' rows=''
   found nginx || return 0
   if [[ -n $nginx_ignored ]]; then
     faults+=("nginx was started with $nginx_ignored, and others than root may write there, or it is no whole path: \
@@ -19,7 +19,11 @@ that can't be given to a command that root runs; start nginx with a file that is
   judge_modules
   [[ $'\n'$rows == *$'\nhttp\t'* ]] || return 0
   find_folder
-  if [[ $rows =~ :80(/[a-z_]+)*/ipv6only=off && " $rows " != *[[:blank:]]'*:80'[/[:space:]]* ]]; then listen=v6; fi
+  for port in 80 443; do
+    if [[ $rows =~ "[::]:$port"(/[a-z_]+)*/ipv6only=off && " $rows " != *[[:blank:]]"*:$port"[/[:space:]]* ]]; then
+      one_socket+="${one_socket:+ }$port"
+    fi
+  done
   if [[ -e /proc/net/if_inet6 ]]; then six=('[::]:80'); fi
   levels
   came_to
@@ -116,20 +120,19 @@ find_folder() {
 # with_ours: adds the site to rows, where it is not there yet; behind all others, since it must not
 # depend on who comes first.
 with_ours() {
-  local default='' listens=''
-  [[ $server_name != _ ]] || default=/default
-  [[ $listen != both ]] || listens="*:80$default"
-  if ((${#six[@]} > 0)); then listens+=" [::]:80$default"; fi
-  with_our 80 "${listens# }"
-  if [[ $https == yes ]]; then with_our 443 "*:443$default${six:+ [::]:443$default}"; fi
+  with_our 80
+  if [[ $https == yes ]]; then with_our 443; fi
 }
 
 with_our() {
-  local line
+  local line default='' listens=''
   while IFS= read -r line; do
     if [[ "$line " == $'server\t'*$'\tyes\t'*:"$1"[/[:space:]]* ]]; then return; fi
   done <<<"$rows"
-  rows+=$'\nserver\t'$site_folder/$app.conf$'\t1\tyes\t'$2$'\t'$server_name
+  [[ $server_name != _ ]] || default=/default
+  [[ " $one_socket " == *" $1 "* ]] || listens="*:$1$default"
+  if ((${#six[@]} > 0)); then listens+=" [::]:$1$default"; fi
+  rows+=$'\nserver\t'$site_folder/$app.conf$'\t1\tyes\t'${listens# }$'\t'$server_name
 }
 
 # ours_answers ADDRESS: does the site get what comes there, with its names? Without a name it gets
@@ -240,7 +243,7 @@ listen elsewhere")
 tell_site() {
   local line shown='' ours=no
   result site_folder "$site_folder"
-  result listen "$listen"
+  result one_socket "$one_socket"
   first_line "/var/lib/deploy-action/$app/certificate" || :
   line=${line:0:64}
   result certificate "${line//[!a-z0-9-]/}"
