@@ -144,6 +144,18 @@ func TestReportsConf(t *testing.T) {
 			},
 		},
 		{
+			name: "a block of theirs that says no Host, which the application checks", bare: true,
+			setup: `rm /etc/nginx/sites-enabled/default
+				printf 'set $service_url http://127.0.0.1:9000;\n' >/etc/nginx/conf.d/service-url.inc
+				printf 'server {\n listen 80 default_server;\n include conf.d/service-url.inc;\n location / {\n  ` +
+				`proxy_pass $service_url; } }\n' >/etc/nginx/conf.d/own.conf; reload_nginx`,
+			asks: []ask{
+				{has: []string{`["Host", "127.0.0.1:8080"]`}},
+				{body: "some=text", has: []string{`["Host", "127.0.0.1:8080"]`}},
+			},
+			warned: []string{"nothing listens on port 9000"},
+		},
+		{
 			name: "another program has port 80", bare: true, setup: "systemctl disable -q --now nginx; systemd-run " +
 				"-q --unit apache2 python3 -m http.server 80; timeout 120 bash -c 'until curl -s http://127.0.0.1/ " +
 				">/dev/null; do sleep 0.05; done'",

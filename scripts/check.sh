@@ -8,8 +8,8 @@
 #         blank-separated), clock (the runner's, seconds since the epoch), list (yes: name also what
 #         is right), server_name, verify_host, nginx_include, https (yes: is asked for)
 # Prints: note_N, one for each thing that the owner of the host should know; site_folder: where
-#         the site goes; one_socket (ports, see judge_nginx); certificate and site_certificate
-#         (see tell_site); installed, coming (packages: what a deployment would install), os,
+#         the site goes; one_socket (ports) and hostless (see judge_nginx); certificate and
+#         site_certificate (see tell_site); installed, coming (packages: what a deployment would install), os,
 #         systemd (yes, no), ipv6 (yes, no), nginx (version, or nothing where it is coming), realip
 #         (yes, no: nginx tells from where a connection really comes), disk_mb, disk_used (percent),
 #         occupied (by what, for people, where it is asked for or the disk is nearly full),
@@ -18,7 +18,7 @@
 # Exits:  EX_CHECK after faults
 
 main() {
-  local faults=() notes=() known=() rooted=yes cmd name version folder=$path site_folder one_socket built='' free
+  local faults=() notes=() known=() rooted=yes cmd name version folder=$path site_folder one_socket hostless built='' free
   local kb inodes percent now
   judge_nginx
   judge_port

@@ -30,7 +30,7 @@ faults=() notes=()
 judge_nginx
 printf 'fault: %s\n' "${faults[@]}"
 printf 'note: %s\n' "${notes[@]}"
-printf 'site: %s one socket: %s\n' "$site_folder" "$one_socket"`)
+printf 'site: %s one socket: %s hostless: %s\n' "$site_folder" "$one_socket" "$hostless"`)
 }
 
 // mainConf is nginx.conf as Debian has it, in short, with files that it includes.
@@ -92,7 +92,7 @@ func TestNginxIsJudgedBeforeAnythingChanges(t *testing.T) {
 		{
 			"sockets of IPv6 for both, with its options in another order", "",
 			mainConf("/etc/nginx/sites-enabled/welcome", "server { listen [::]:80 default_server ipv6only=off; }"),
-			[]string{"site: /etc/nginx/conf.d one socket: 80\n"},
+			[]string{"site: /etc/nginx/conf.d one socket: 80 "},
 		},
 		{"our site, loaded", "", mainConf("/etc/nginx/conf.d/shop.conf", managed), nil},
 		{
@@ -240,13 +240,13 @@ func TestNginxIsJudgedBeforeAnythingChanges(t *testing.T) {
 		{
 			"one socket for both protocols", "",
 			mainConf("/etc/nginx/conf.d/a.conf", "server { listen [::]:80 ipv6only=off; server_name a.example; }"),
-			[]string{"site: /etc/nginx/conf.d one socket: 80\n"},
+			[]string{"site: /etc/nginx/conf.d one socket: 80 "},
 		},
 		{
 			"one socket for both protocols, for TLS alone", "https=yes server_name=shop.example verify_host=shop.example",
 			mainConf("/etc/nginx/conf.d/a.conf", "server { listen 80; listen [::]:80; "+
 				"listen [::]:443 ssl ipv6only=off; server_name a.example; }"),
-			[]string{"site: /etc/nginx/conf.d one socket: 443\n"},
+			[]string{"site: /etc/nginx/conf.d one socket: 443 "},
 		},
 		{
 			"one socket on an address that is not any, and one beside IPv4's", "",
@@ -279,7 +279,7 @@ func TestNginxIsJudgedBeforeAnythingChanges(t *testing.T) {
 		{
 			"another folder for sites", "",
 			"# configuration file /opt/n/nginx.conf:\nhttp { include " + folder + "/[a-z]*.conf; }\n",
-			[]string{"site: " + folder + " one socket: \n"},
+			[]string{"site: " + folder + " one socket:  "},
 		},
 		{
 			"a folder that takes other names", "",
@@ -337,7 +337,7 @@ func TestNginxIsJudgedBeforeAnythingChanges(t *testing.T) {
 			got := judged(t, tt.otherwise, tt.text)
 			want := tt.want
 			if !strings.Contains(strings.Join(want, "\n"), "site: ") {
-				want = append(want, "site: /etc/nginx/conf.d one socket: \n")
+				want = append(want, "site: /etc/nginx/conf.d one socket:  ")
 			}
 			lines := 0
 			for line := range strings.Lines(got) {
@@ -352,6 +352,44 @@ func TestNginxIsJudgedBeforeAnythingChanges(t *testing.T) {
 			}
 			if lines != len(want) {
 				t.Errorf("%d lines, want %d:\n%s", lines, len(want), got)
+			}
+		})
+	}
+}
+
+// Whether a block of theirs says a Host where it passes requests on: nginx inherits all headers of a level, or none.
+func TestWhetherTheirBlockSaysAHost(t *testing.T) {
+	const pass, host = " proxy_pass $service_url; ", " proxy_set_header Host $host; "
+	for _, tt := range []struct {
+		name, http, server, location string
+		hostless                     bool
+	}{
+		{"none", "", "", pass, true},
+		{"in the location", "", "", "proxy_set_header HOST $http_host;" + pass + "proxy_set_header X-A b;", false},
+		{"in a file of the location", "", "", pass + "include proxy_params;", false},
+		{"of the server", "", host, pass, false},
+		{"of http", host, "", pass, false},
+		{"of the server, hidden by another header", "", host, pass + "proxy_set_header Connection '';", true},
+		{"of http, hidden by a header of the server", host, "proxy_set_header X-A b;", pass, true},
+		{"nginx's own, by its name", "", "", pass + "proxy_set_header Host ${proxy_host};", true},
+		{"in a condition", "", "", "if ($request_method = GET) {" + pass + "}", true},
+		{"to a variable of theirs", "", "set $to $service_url;", "proxy_pass $to/api;", true},
+		{"past the include", "", "", "proxy_pass http://127.0.0.1:9000;", false},
+		{"one location of two", "", "location /a {" + pass + "}", host + pass, true},
+		{
+			"in a block that does not include it", "", "", host + pass +
+				"} }\nserver { listen 81; location / { proxy_pass http://$host;", false,
+		},
+		{"nothing is passed on", "", "", "return 204;", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got := judged(t, "", mainConf("/etc/nginx/conf.d/0.conf", tt.http, "/etc/nginx/proxy_params", host,
+				"/etc/nginx/sites-enabled/mine", "server { listen 80 default_server; include conf.d/service-url.inc; "+
+					tt.server+" location / { "+tt.location+" } }"))
+			if want := "fault: \nnote: \nsite: /etc/nginx/conf.d one socket:  hostless: "; got != want+map[bool]string{
+				true: "yes\n", false: "no\n",
+			}[tt.hostless] {
+				t.Errorf("%s, want hostless: %t", got, tt.hostless)
 			}
 		})
 	}

@@ -30,6 +30,9 @@ type App struct {
 	// the server block is the user's own, and includes ours; only the upstream groups are this
 	// action's
 	TheirSite bool
+	// where a location there says no Host, and the application gets the one in $service_url: that
+	// stays the address and port which it was, as no name of a group is one that applications allow
+	Hostless bool
 	// the host's nginx lacks the realip module, and with it the address that a connection really
 	// comes from
 	NoRealIP bool
@@ -145,7 +148,7 @@ func (a App) fill(template string, fallback uint16) string {
 	}
 	// The outer texts hold the inner ones, so they are filled in first.
 	filled := strings.NewReplacer("@PROXY@", a.proxy(), "@TRUSTED@", a.trusted(), "@REAL_IP@\n", a.realIP(), "@DRY_RUN@\n",
-		a.dryRun()).Replace(template)
+		a.dryRun(), "@SERVICE@", a.service()).Replace(template)
 	return strings.NewReplacer(
 		"@APP@", a.Name, "@USER@", a.User, "@PATH@", a.Path, "@GROUP@", a.group(),
 		"@PORT1@", fmt.Sprint(a.Ports[0]), "@PORT2@", fmt.Sprint(a.Ports[1]),
@@ -196,6 +199,14 @@ func (a App) dryRun() string {
 		return ""
 	}
 	return "    limit_conn_dry_run off;\n"
+}
+
+// service is what requests are passed on to. By an address there are no kept connections.
+func (a App) service() string {
+	if a.TheirSite && a.Hostless {
+		return "127.0.0.1:$da_@GROUP@_slot"
+	}
+	return "@GROUP@_$da_@GROUP@_slot$da_@GROUP@_kept"
 }
 
 // siteName is the Host that the application gets with a request that names none, as HTTP/1.0 lets

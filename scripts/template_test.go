@@ -26,6 +26,7 @@ func TestTemplatesAreFilledIn(t *testing.T) {
 		"no realip":       func(a *App) { a.NoRealIP = true },
 		"no dry run":      func(a *App) { a.NoDryRun = true },
 		"their site":      func(a *App) { a.TheirSite = true },
+		"no Host":         func(a *App) { a.TheirSite, a.Hostless = true, true },
 		"one socket":      func(a *App) { a.OneSocket = []string{"80"} },
 		"challenges":      func(a *App) { a.TLS = TLS{Challenges: true} },
 		"HTTPS": func(a *App) {
@@ -102,6 +103,28 @@ func TestTheSiteSaysWhatTheInputsSay(t *testing.T) {
 	}
 	if app.SiteID() == testApp().SiteID() {
 		t.Error("two different sites have one name")
+	}
+}
+
+// A block that says no Host passes on the one in proxy_pass, and goes on doing so; where the action has its
+// own site, or theirs says one, requests go to the groups.
+func TestABlockWithoutAHostSendsTheOneThatItSent(t *testing.T) {
+	const groups, address = "http://my_app_$da_my_app_slot$da_my_app_kept;", "http://127.0.0.1:$da_my_app_slot;"
+	for _, tt := range []struct {
+		theirs, hostless bool
+		want             string
+	}{{true, true, address}, {true, false, groups}, {false, true, groups}} {
+		app := testApp()
+		app.TheirSite, app.Hostless = tt.theirs, tt.hostless
+		include := app.IncludeConf(8080)
+		// However they are passed on, what proves the switch names the group.
+		for _, want := range []string{
+			"\nset $service_url " + tt.want, "\n    return 200 \"http://my_app_$da_my_app_slot " + app.SiteID() + " ",
+		} {
+			if !strings.Contains(include, want) {
+				t.Errorf("%+v: the include lacks %q", tt, want)
+			}
+		}
 	}
 }
 

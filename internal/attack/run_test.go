@@ -27,7 +27,7 @@ func answers() map[string]string {
 	return map[string]string{
 		"lock": "machine=b\nopen=no\nwaited=0\nlocked=yes\n",
 		"check": "installed=\ncoming=\nos=Debian\nsystemd=yes\nipv6=no\nsite_folder=/etc/nginx/conf.d\none_socket=\n" +
-			"certificate=\nsite_certificate=\nnginx=1.24.0\nrealip=yes\ndisk_mb=9000\ndisk_used=40\noccupied=\n" +
+			"hostless=no\ncertificate=\nsite_certificate=\nnginx=1.24.0\nrealip=yes\ndisk_mb=9000\ndisk_used=40\noccupied=\n" +
 			"memory_mb=900\nmemory_total_mb=2000\nswap_mb=0\nskew=0\n",
 		"port": "include=absent\ninclude_app=\ninclude_path=\nlast_repository=\nline_port=0\nsite=ours\nrouted=\n" +
 			"strays=\nrecipe_key=\nboot=1\nclosed=\nsite_trial=\nschedule=\nfailed_jobs=\n" + fmt.Sprintf(slot, 8080) +

@@ -93,8 +93,8 @@ func (d *Deployment) examine(ctx context.Context, h *target, install bool) (stri
 	h.app = scripts.App{
 		Name: d.in.App, User: h.Address.User, Path: d.in.Path, Ports: d.in.Ports, Include: d.in.NginxInclude,
 		ServerName: d.in.ServerName, IPv6: res.Yes("ipv6"),
-		OneSocket: strings.Fields(res.OneOf("one_socket", "", "80", "443", "80 443")),
-		Folder:    res.Form("site_folder", state.FolderForm), StopSecs: int(d.in.StopTimeout / time.Second),
+		OneSocket: strings.Fields(res.OneOf("one_socket", "", "80", "443", "80 443")), Hostless: res.Yes("hostless"),
+		Folder: res.Form("site_folder", state.FolderForm), StopSecs: int(d.in.StopTimeout / time.Second),
 		NoRealIP: !res.Yes("realip"), MaxBodySize: d.in.MaxBodySize, ResponseTimeout: d.in.ResponseTimeout,
 		TrustedProxies: d.in.TrustedProxies, Guests: d.in.MaintenanceAllow, HealthPath: d.in.Health.Path,
 	}

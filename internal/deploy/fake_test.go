@@ -400,8 +400,8 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 		}
 		return note +
 			fmt.Sprintf("installed=%s\ncoming=%s\nos=Debian\nsystemd=%s\nipv6=no\nsite_folder=/etc/nginx/conf.d\n"+
-				"one_socket=\ncertificate=%s\nsite_certificate=%s\nnginx=%s\nrealip=yes\ndisk_mb=9000\ndisk_used=%d\n"+
-				"occupied=\nmemory_mb=900\nmemory_total_mb=2000\nswap_mb=0\nskew=0\n",
+				"one_socket=\nhostless=no\ncertificate=%s\nsite_certificate=%s\nnginx=%s\nrealip=yes\ndisk_mb=9000\n"+
+				"disk_used=%d\noccupied=\nmemory_mb=900\nmemory_total_mb=2000\nswap_mb=0\nskew=0\n",
 				installed, coming, scripts.Yes(!f.noSystemd), f.certificate, f.siteCertificate,
 				cmp.Or(f.nginx, "1.24.0"), f.diskUsed)
 	case scripts.Port:

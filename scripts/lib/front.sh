@@ -6,10 +6,11 @@
 
 # judge_nginx: adds to faults what keeps nginx from having the site or the include, and to notes
 # what their owner should know, each with its place. Sets rows, and site_folder, where nginx reads a
-# site from, and one_socket (the ports to which IPv4 comes by a socket of IPv6).
+# site from, one_socket (the ports to which IPv4 comes by a socket of IPv6), and hostless (yes: a block
+# that includes the file has a location that says no Host).
 judge_nginx() {
   local address six=() came found port
-  site_folder=/etc/nginx/conf.d one_socket='' rows=''
+  site_folder=/etc/nginx/conf.d one_socket='' hostless=no rows=''
   found nginx || return 0
   if [[ -n $nginx_ignored ]]; then
     faults+=("nginx was started with $nginx_ignored, and others than root may write there, or it is no whole path: \
@@ -28,6 +29,9 @@ that can't be given to a command that root runs; start nginx with a file that is
   levels
   came_to
   if [[ -n $including ]]; then
+    for address in $including; do
+      if [[ $'\n'$rows$'\n' == *$'\nhostless\t'"$address"$'\n'* ]]; then hostless=yes; fi
+    done
     for address in '*:80' $came; do theirs_answers "$address"; done
     return
   fi
@@ -244,6 +248,7 @@ tell_site() {
   local line shown='' ours=no
   result site_folder "$site_folder"
   result one_socket "$one_socket"
+  result hostless "$hostless"
   first_line "/var/lib/deploy-action/$app/certificate" || :
   line=${line:0:64}
   result certificate "${line//[!a-z0-9-]/}"

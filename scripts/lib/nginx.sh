@@ -85,6 +85,10 @@ nginx_conf() {
 #   include FILE LINE OURS LEVEL PATTERN PLACE
 #           LEVEL is such as http, http/server or http/server/location; PLACE is FILE:LINE of the
 #           server block
+#   hostless PLACE
+#           a location of that block passes requests on to what a variable names, and says no Host:
+#           the application gets the one of proxy_pass. One that is said further up counts if it
+#           stands before the location
 # OURS is yes in a file that this action wrote for the application. An include is followed into the
 # files of its pattern, so that a block is known for what it is wherever it lies.
 nginx_rows() {
@@ -129,10 +133,12 @@ nginx_rows() {
         steps++
         if (!M[f, i]) { w[++k] = T[f, i]; continue }
         if (T[f, i] == "{") {
-          S[++depth] = w[1]
+          S[++depth] = w[1]; H[depth] = P[depth] = 0
           if (depth == 1 && w[1] == "http") print "http", f, L[f, i]
           if (depth == 2 && S[1] == "http" && w[1] == "server") { B++; F[B] = f; A[B] = L[f, i]; D[B] = depth }
         } else if (T[f, i] == "}") {
+          for (n = depth; n > 1 && !H[n];) n--
+          if (P[depth] && H[n] < 2) print "hostless", F[B] ":" A[B]
           if (depth == 2 && S[1] == "http" && S[2] == "server" && B && !(B in done)) end_block()
           if (depth > 0) depth--
         } else if (k) directive(f, L[f, i], w, k, deep)
@@ -160,6 +166,9 @@ nginx_rows() {
       }
       if (at == "http/server" && w[1] == "server_name")
         for (i = 2; i <= k; i++) names[B] = names[B] " " (w[i] == "" ? "\"\"" : w[i])
+      if (at ~ "^http/server/" && w[1] == "proxy_pass" && w[2] ~ /[$]/ && !O[f]) P[depth] = 1
+      if (w[1] == "proxy_set_header" && H[depth] < 2)
+        H[depth] = (tolower(w[2]) == "host" && w[3] !~ /[$][{]?proxy_host/) ? 2 : 1
       if (w[1] != "include" || k != 2) return
       pattern = w[2]
       if (pattern !~ /^\//) pattern = home pattern
