@@ -12,7 +12,8 @@ func (d *Deployment) setup(ctx context.Context, h *target) (string, error) {
 	values["repository"], values["certificate_id"] = d.in.Repository, d.certificateID()
 	values["template"], values["socket_template"], values["swap"] = h.app.Unit(), h.app.Socket(), ""
 	values["process_template"] = ""
-	if d.hasProcesses() {
+	// Those that the inputs name no more end by it, within the stop-timeout that this run waits for.
+	if d.hasProcesses() || h.hasWorkers() {
 		values["process_template"] = h.app.ProcessUnit()
 	}
 	values["job_template"], values["job_timers"] = "", d.jobTimers()

@@ -36,8 +36,12 @@ func (d *Deployment) processLines() string {
 
 // hasWork tells whether there are workers to be started or ended, or timers to be set or taken away.
 func (h *target) hasWork() bool {
-	return h.works || h.schedule != "" || h.Idle.Workers != "" ||
-		h.Active != nil && (h.Active.Workers != "" || h.Active.Processes != "")
+	return h.works || h.schedule != "" || h.hasWorkers()
+}
+
+// hasWorkers tells whether there are any that a release of before has.
+func (h *target) hasWorkers() bool {
+	return h.Idle.Workers != "" || h.Active != nil && (h.Active.Workers != "" || h.Active.Processes != "")
 }
 
 func nothingToWork(h *target) bool { return h.unchanged || !h.hasWork() }

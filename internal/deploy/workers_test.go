@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/clothesme/deploy-action/internal/inputs"
 	"github.com/clothesme/deploy-action/internal/outcome"
@@ -69,6 +70,39 @@ func TestWorkersChangeBetweenVerifyAndMark(t *testing.T) {
 				t.Errorf("calls %q, want %q among them", calls, tt.calls)
 			}
 			checkWorkers(t, f, tt.runs)
+		})
+	}
+}
+
+// Workers that are left out end by a unit with this run's stop-timeout, since that is how long they
+// are waited for.
+func TestTheUnitOfWorkersIsWrittenWhileThereAreAny(t *testing.T) {
+	in := testInputs()
+	in.StopTimeout = 7 * time.Second
+	for _, tt := range []struct {
+		name   string
+		change func(f *fakeHost)
+		want   bool
+	}{
+		{"of the active release", func(*fakeHost) {}, true},
+		{"left on the idle slot", func(f *fakeHost) {
+			clear(f.has)
+			clear(f.workers)
+			f.workers["8081"] = "20261120T000000Z-bbbbbbb mailer"
+		}, true},
+		{"none", func(f *fakeHost) { clear(f.has); clear(f.workers) }, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := workingHost(t)
+			f.made = ""
+			tt.change(f)
+			if _, log, err := deployTo(t, f, in); err != nil {
+				t.Fatalf("Run: %v\n%s", err, log)
+			}
+			unit := f.sent[scripts.Setup]["process_template"]
+			if strings.Contains(unit, "\nTimeoutStopSec=7\n") != tt.want || !tt.want && unit != "" {
+				t.Errorf("setup writes %q", unit)
+			}
 		})
 	}
 }
