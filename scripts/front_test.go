@@ -357,7 +357,8 @@ func TestNginxIsJudgedBeforeAnythingChanges(t *testing.T) {
 	}
 }
 
-// Whether a block of theirs says a Host where it passes requests on: nginx inherits all headers of a level, or none.
+// Whether a block of theirs says a Host where it passes requests on: nginx inherits all headers of a
+// level, or none.
 func TestWhetherTheirBlockSaysAHost(t *testing.T) {
 	const pass, host = " proxy_pass $service_url; ", " proxy_set_header Host $host; "
 	for _, tt := range []struct {

@@ -201,7 +201,7 @@ func (a App) dryRun() string {
 	return "    limit_conn_dry_run off;\n"
 }
 
-// service is what requests are passed on to. By an address there are no kept connections.
+// service is what requests are passed on to; by an address over connections that are not kept.
 func (a App) service() string {
 	if a.TheirSite && a.Hostless {
 		return "127.0.0.1:$da_@GROUP@_slot"

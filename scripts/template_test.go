@@ -106,8 +106,8 @@ func TestTheSiteSaysWhatTheInputsSay(t *testing.T) {
 	}
 }
 
-// A block that says no Host passes on the one in proxy_pass, and goes on doing so; where the action has its
-// own site, or theirs says one, requests go to the groups.
+// A block that says no Host passes on the one in proxy_pass, and goes on doing so; where the action
+// has its own site, or theirs says one, requests go to the groups.
 func TestABlockWithoutAHostSendsTheOneThatItSent(t *testing.T) {
 	const groups, address = "http://my_app_$da_my_app_slot$da_my_app_kept;", "http://127.0.0.1:$da_my_app_slot;"
 	for _, tt := range []struct {
