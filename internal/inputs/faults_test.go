@@ -255,6 +255,10 @@ input "key": is not for access "instance-connect", by which a key is made for ea
 		},
 		{"repository", "o/r.git", `must be "owner/name", without a server and without .git (got "o/r.git")`},
 		{"repository", "o/..", `must be "owner/name", without a server and without .git (got "o/..")`},
+		{
+			"repository", "github.com/o/r",
+			`must be "owner/name", without a server and without .git (got "github.com/o/r")`,
+		},
 		{"repository", "-o/r", `must be "owner/name", without a server and without .git (got "-o/r")`},
 		{"ref", "--upload-pack=x", `must be a commit id or the name of a branch or tag (got "--upload-pack=x")`},
 		{"ref", "a b", `must be a commit id or the name of a branch or tag (got "a b")`},

@@ -13,7 +13,7 @@ var (
 	appName        = regexp.MustCompile(`^[a-z][a-z0-9-]{0,31}$`)
 	notInAppName   = regexp.MustCompile(`[^a-z0-9-]+`)
 	plainPath      = regexp.MustCompile(`^[A-Za-z0-9._/-]+$`)
-	repositoryName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9._-]+$`)
+	repositoryName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9._-]+)+$`)
 	objectID       = regexp.MustCompile(`^([0-9a-fA-F]{40}|[0-9a-fA-F]{64})$`)
 )
 
@@ -27,11 +27,10 @@ var reservedApps = []string{
 func setApp(p *parser, value string) error {
 	if value == "" {
 		repository := p.values["repository"]
-		if checkRepository(repository) != nil {
+		if p.checkRepository(repository) != nil {
 			return nil // reported there
 		}
-		_, name, _ := strings.Cut(strings.ToLower(repository), "/")
-		value = strings.Trim(notInAppName.ReplaceAllString(name, "-"), "-")
+		value = strings.Trim(notInAppName.ReplaceAllString(strings.ToLower(path.Base(repository)), "-"), "-")
 		if err := checkApp(value); err != nil {
 			return fmt.Errorf("cannot be taken from the name of repository %q: give one that %w", repository, err)
 		}
@@ -124,16 +123,19 @@ func checkPath(value string) (string, error) {
 }
 
 func setRepository(p *parser, value string) error {
-	if err := checkRepository(value); err != nil {
+	if err := p.checkRepository(value); err != nil {
 		return err
 	}
 	p.in.Repository = value
 	return nil
 }
 
-func checkRepository(value string) error {
-	_, name, _ := strings.Cut(value, "/")
-	if !repositoryName.MatchString(value) || strings.Trim(name, ".") == "" || strings.HasSuffix(name, ".git") {
+// checkRepository takes what other servers have, too, on which an owner may be a group in a group.
+func (p *parser) checkRepository(value string) error {
+	parts := strings.Split(value, "/")
+	dots := slices.ContainsFunc(parts, func(part string) bool { return strings.Trim(part, ".") == "" })
+	nested := len(parts) > 2 && p.in.ServerURL == defaultServerURL
+	if !repositoryName.MatchString(value) || dots || nested || strings.HasSuffix(value, ".git") || len(value) > 200 {
 		return fmt.Errorf("must be \"owner/name\", without a server and without .git %s", got(value))
 	}
 	return nil
