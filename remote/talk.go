@@ -30,6 +30,7 @@ type Talk struct {
 	past  []*Turn         // the last that have ended
 	line  []byte          // of standard output, as far as it came
 	tail  []byte          // of standard error: it may become a tag
+	mute  bool            // since a turn was told to end, and did not, nothing was heard
 	over  chan struct{}
 	err   error // why it is over
 }
@@ -164,6 +165,7 @@ const mostLine = 2 << 20
 func (t *Talk) hear(p []byte) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.mute = false
 	for len(p) > 0 {
 		part, rest, found := bytes.Cut(p, []byte("\n"))
 		if len(t.line) < mostLine {
@@ -214,6 +216,7 @@ func endOf(text string) error {
 func (t *Talk) hearWords(p []byte) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.mute = false
 	text := slices.Concat(t.tail, p)
 	t.tail = nil
 	for len(text) > 0 {
@@ -300,14 +303,15 @@ func exitOf(status int) *ExitError {
 func (u *Turn) Done() <-chan struct{} { return u.done }
 
 // Wait returns how the turn ended, as [Client.Run] does for a command. When ctx ends first the turn
-// is told to end, and is not waited for much longer.
+// is told to end, and is not waited for much longer; not at all where the host has been silent since
+// another one was.
 func (u *Turn) Wait(ctx context.Context) error {
 	select {
 	case <-u.done:
 		return u.err
 	case <-ctx.Done():
 	}
-	grace := time.After(stopGrace)
+	grace := time.After(u.talk.grace())
 	for waits := true; waits; {
 		u.talk.in.put("end " + u.tag + "\n") // over and over: one that is just beginning may miss it
 		select {
@@ -320,13 +324,23 @@ func (u *Turn) Wait(ctx context.Context) error {
 	}
 	u.talk.mu.Lock()
 	defer u.talk.mu.Unlock()
-	u.left = true
+	u.left, u.talk.mute = true, true
 	return interrupted(ctx, &LostError{
 		Started: true, Err: fmt.Errorf("it may still run: no end seen within %s of signal TERM", stopGrace),
 	})
 }
 
 const endAgain = 100 * time.Millisecond
+
+// grace is how long a turn has to end that is told to.
+func (t *Talk) grace() time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.mute {
+		return 0
+	}
+	return stopGrace
+}
 
 // Feed sends a line to the standard input of a turn that is held.
 func (u *Turn) Feed() { u.talk.in.put("feed " + u.tag + "\n") }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/clothesme/deploy-action/remote"
@@ -75,6 +76,31 @@ func TestALoginThatRunsNothing(t *testing.T) {
 		"given within 1ms, and said nothing: one of its start-up files") {
 		t.Errorf("%v", err)
 	}
+}
+
+// However many verbs were sent to a host that hangs, it is waited for once when they are told to end.
+// One that answers again has the whole of that time.
+func TestAHostThatHangsIsWaitedForOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		talk := remote.NewTalk()
+		call := Call{Verb: scripts.Ask, Values: scripts.Values{}, Results: io.Discard, Words: io.Discard}
+		for _, tt := range []struct {
+			says string
+			want time.Duration
+		}{{"", 2 * time.Second}, {"", 0}, {"here I am\n", 2 * time.Second}} {
+			if tt.says != "" {
+				_, _ = io.WriteString(talk.Stderr(), tt.says)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			began := time.Now()
+			_, err := (&sshShell{talk: talk}).Run(ctx, call, call, call)
+			cancel()
+			if took := time.Since(began) - time.Second; !Lost(err) || took != tt.want {
+				t.Errorf("after %q: %v, and it took %s, want %s", tt.says, err, took, tt.want)
+			}
+		}
+		talk.Over(io.EOF)
+	})
 }
 
 // A verb whose time was over before it began is not begun.
