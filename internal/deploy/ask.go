@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"sync"
 	"time"
 
 	"github.com/clothesme/deploy-action/internal/inputs"
@@ -88,15 +89,19 @@ func (d *Deployment) isUp(_ context.Context, h *target) (string, error) {
 func (d *Deployment) askAll(ctx context.Context, limit time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
+	var wg sync.WaitGroup
 	for _, h := range d.present() {
 		h.answer = nil
 		if h.Idle.Port == 0 { // it was not asked what is there, let alone changed
 			continue
 		}
-		if err := d.ask(ctx, h, false); err != nil {
-			d.rep.Debug(fmt.Sprintf("ask on %s: %v", h.Address, err))
-		}
+		wg.Go(func() {
+			if err := d.ask(ctx, h, false); err != nil {
+				d.rep.Debug(fmt.Sprintf("ask on %s: %v", h.Address, err))
+			}
+		})
 	}
+	wg.Wait()
 }
 
 // serving says what the site answered, where a version should serve.

@@ -19,8 +19,10 @@ import (
 // New prepares a run that began at begin; nothing is dialled yet.
 func New(in *inputs.Inputs, rep *report.Report, dial host.Dialer, open Opener, begin time.Time) *Deployment {
 	d := &Deployment{
-		engine: engine{rep: rep, now: time.Now, patience: reconnectFor, together: operationOf(in).live},
-		in:     in, op: operationOf(in), open: open, begin: begin, wanted: make(chan string, 1),
+		engine: engine{
+			rep: rep, now: time.Now, notice: newNotice(), patience: reconnectFor, together: operationOf(in).live,
+		},
+		in: in, op: operationOf(in), open: open, begin: begin, wanted: make(chan string, 1),
 		fetches: make(chan struct{}, fetchesAtOnce), fetchPause: firstPause,
 	}
 	d.openParameters, d.openInstances, d.account = openParameters, openInstances, Account(in, rep)
@@ -52,7 +54,7 @@ func (d *Deployment) takeOn() {
 	for _, address := range in.Hosts {
 		h := &target{undoing: in.Operation == inputs.Tidy}
 		h.Host = host.New(host.Options{
-			Address: address, Dial: d.dial, Report: d.rep, Token: d.token,
+			Address: address, Dial: d.reach, Report: d.rep, Token: d.token,
 			Values: func() scripts.Values { return d.values(h) },
 			Quiet:  len(d.hosts) > 0 && len(in.Hosts) > fewHosts && d.op.live,
 		})

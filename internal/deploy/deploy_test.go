@@ -819,7 +819,7 @@ func TestHowLongTakingBackMayTake(t *testing.T) {
 			ctx, cancel := context.WithCancel(ctx)
 			cancel()
 			return ctx, cancel
-		}, cancelBudget},
+		}, undoBy},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -835,6 +835,7 @@ func TestHowLongTakingBackMayTake(t *testing.T) {
 				d.undos = []undo{{step{name: "switch", undo: back}, d.hosts}}
 				ctx, cancel := tt.end(t.Context())
 				defer cancel()
+				d.notice.from(ctx)
 				if err := d.takeBack(ctx); err != nil || left != tt.want {
 					t.Errorf("%v; %s were left, want %s", err, left, tt.want)
 				}

@@ -239,7 +239,7 @@ func (d *door) shut(ctx context.Context) {
 	}
 	limit := shutFor
 	if ctx.Err() != nil {
-		limit = cancelBudget / 2
+		limit = hangUpBy - undoBy
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	defer cancel()

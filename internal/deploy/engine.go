@@ -73,6 +73,7 @@ type engine struct {
 	stepsBegun int            // how many steps and undos have begun
 	first      *target        // of those that the step under way is for
 	toUndo     time.Duration  // that taking everything back may take
+	notice     *notice        // that the run is to end
 	patience   time.Duration  // to make a lost connection anew
 	together   bool           // hosts stand or fall together
 	leaving    []*target      // in the step under way
@@ -387,9 +388,6 @@ type upcoming struct {
 	asks bool // and changes nothing
 }
 
-// told tells whether somebody has ended the run, who kills it soon; its own time may be over without that.
-func told(ctx context.Context) bool { return errors.Is(ctx.Err(), context.Canceled) }
-
 type undo struct {
 	step  step
 	hosts []*target
@@ -398,11 +396,8 @@ type undo struct {
 // takeBack runs the undo stack from the top. It uses a context of its own: the one that failed the
 // run may be over. Only who was told to end has little time.
 func (e *engine) takeBack(ctx context.Context) error {
-	limit := e.toUndo
-	if told(ctx) {
-		limit = cancelBudget
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
+	hurry := told(ctx)
+	ctx, cancel := e.notice.after(ctx, e.toUndo, undoBy)
 	defer cancel()
 	for _, h := range e.hosts {
 		h.undoing = true
@@ -418,6 +413,10 @@ func (e *engine) takeBack(ctx context.Context) error {
 		e.stepsBegun++
 		group, began := e.rep.Step("Taking back "+u.step.name), e.now()
 		results := make([]error, len(u.hosts))
+		limit := e.toUndo
+		if end, _ := ctx.Deadline(); hurry && len(u.hosts) > 1 {
+			limit = time.Until(end) / 2 // one that hangs leaves the others time for what is below
+		}
 		var wg sync.WaitGroup
 		for i, h := range u.hosts {
 			wg.Go(func() {
@@ -451,10 +450,6 @@ func (e *engine) takeBack(ctx context.Context) error {
 	}
 	return errors.Join(errs...)
 }
-
-// cancelBudget is how long undoing may take after a signal: the runner sends SIGINT, SIGTERM 7.5 s
-// later, and SIGKILL 2.5 s after that (actions/runner ProcessInvoker.cs).
-const cancelBudget = 6 * time.Second
 
 // cutShort is a step whose context ended: the cause is what people need, how the step then ended is
 // not.

@@ -77,10 +77,12 @@ type fakeHost struct {
 	schedule    string            // those that are set
 	jobState    string            // what the list says of the first of them, "" for one that succeeded
 	failedJobs  string
-	together    bool   // those of two releases did at once
-	noSystemd   bool   // it is not init
-	deaf        bool   // it does not notice when nobody sends any more
-	disks       string // from a fault on: full (what takes back goes on), broken (nothing does)
+	together    bool          // those of two releases did at once
+	noSystemd   bool          // it is not init
+	deaf        bool          // it does not notice when nobody sends any more
+	frozen      bool          // it answers nothing
+	grace       time.Duration // that it has for an answer when it is told to end
+	disks       string        // from a fault on: full (what takes back goes on), broken (nothing does)
 	onOffer     func()
 	lists       string                          // its releases, in place of the usual three
 	branch      string                          // the commit that a branch is here, by now
@@ -108,8 +110,8 @@ type fakeHost struct {
 
 // fault is what happens at a verb, once.
 type fault struct {
-	// error, cancel, panic; by-hand: the flag is what words say; killed: the lock's process is, on
-	// the host; full and broken: the disk is, once the verb has done its work; lost- and gone-
+	// error, cancel, panic; frozen: cancel, and no answer from then on; by-hand: the flag is what
+	// words say; killed: the lock's process is, on the host; full and broken: the disk is, once the verb has done its work; lost- and gone-
 	// before and after: the connection is cut, and with gone there is no other
 	kind  string
 	code  int // of an error
@@ -139,7 +141,7 @@ func (f *fakeHost) dial(_ context.Context, at remote.Host) (host.Shell, error) {
 	f.dials++
 	f.connected++
 	f.mostOpen = max(f.mostOpen, f.connected)
-	return &fakeShell{fakeHost: f}, nil
+	return &fakeShell{fakeHost: f, over: make(chan struct{})}, nil
 }
 
 // fakeShell is one connection to the host.
@@ -147,6 +149,7 @@ type fakeShell struct {
 	*fakeHost
 	lost   bool
 	closed bool
+	over   chan struct{} // closed with it
 }
 
 func (s *fakeShell) String() string { return "fake" }
@@ -157,6 +160,7 @@ func (s *fakeShell) Close() error {
 	s.cut()
 	if !s.closed {
 		s.closed = true
+		close(s.over)
 		s.connected--
 	}
 	return nil
@@ -245,6 +249,16 @@ func (s *fakeShell) run(ctx context.Context, verb scripts.Verb, v scripts.Values
 	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
+	}
+	if f.faults[verb].kind == "frozen" {
+		f.frozen, f.grace = true, 2*time.Second
+		delete(f.faults, verb)
+		f.cancel()
+	}
+	if f.frozen {
+		f.mu.Unlock()
+		defer f.mu.Lock()
+		return s.noAnswer(ctx)
 	}
 	f.sent[verb] = v
 	if f.words != "" {
@@ -356,6 +370,21 @@ func (s *fakeShell) run(ctx context.Context, verb scripts.Verb, v scripts.Values
 		}
 	}
 	return nil
+}
+
+// noAnswer waits as long as a conversation does.
+func (s *fakeShell) noAnswer(ctx context.Context) error {
+	select {
+	case <-s.over:
+		return errLink
+	case <-ctx.Done():
+	}
+	select {
+	case <-s.over:
+	case <-time.After(s.grace):
+	}
+	s.grace = 0
+	return fmt.Errorf("command stopped: %w (%w)", context.Cause(ctx), errLink)
 }
 
 // lockless are the verbs that change nothing, so that they need no lock and are done again rather
@@ -760,6 +789,9 @@ func (s *fakeSession) Wait() error           { <-s.done; return s.err }
 func (s *fakeSession) Close() {
 	s.shell.mu.Lock()
 	defer s.shell.mu.Unlock()
+	if s.shell.frozen {
+		return
+	}
 	if s.shell.session == s && !s.shell.lost {
 		s.shell.holder = ""
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/clothesme/deploy-action/internal/host"
@@ -16,6 +17,7 @@ import (
 // Run goes through the list. It returns what happened and, when the release did not make it, a
 // *Failure. The hosts' connections are closed when it returns.
 func (d *Deployment) Run(ctx context.Context) (*outcome.Result, error) {
+	defer d.notice.from(ctx)()
 	ctx, stop := context.WithTimeoutCause(ctx, d.in.Timeout, d.timeIsUp())
 	defer stop()
 	defer d.hangUp()
@@ -58,7 +60,7 @@ func (d *Deployment) Run(ctx context.Context) (*outcome.Result, error) {
 		}
 		if s.phase == ending && ctx.Err() != nil {
 			var release context.CancelFunc
-			ctx, release = context.WithTimeout(context.WithoutCancel(ctx), cancelBudget)
+			ctx, release = d.notice.after(ctx, askBy, askBy)
 			defer release()
 		}
 		err := context.Cause(ctx)
@@ -138,36 +140,40 @@ func (d *Deployment) fail(ctx context.Context, s step, cause error) (*outcome.Re
 	for _, h := range d.present() {
 		d.untidy = d.untidy || h.undone != nil
 	}
-	limit, cancelled := time.Minute, told(ctx)
-	if cancelled {
-		limit = cancelBudget / 3
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
+	cancelled := told(ctx)
+	ctx, cancel := d.notice.after(ctx, time.Minute, askBy)
 	defer cancel()
-	d.askAll(ctx, limit/2)
+	end, _ := ctx.Deadline()
+	d.askAll(ctx, time.Until(end)/2)
 	if !cancelled {
 		d.tableOfTargets(ctx)
 	}
 	f := d.failure(s, cause, undone)
+	var wg sync.WaitGroup
 	for _, h := range d.present() {
-		if !h.Locked() || h.Idle.Port == 0 {
-			continue
-		}
-		if d.op.history {
-			if err := d.record(ctx, h, f.Outcome, outcome.Describe(cause)); err != nil {
-				d.rep.Debug(fmt.Sprintf("record on %s: %v", h.Address, err))
-			}
-		}
-		if !cancelled && d.op.live { // others need not have the inputs that say what is to be kept
-			if _, err := d.prune(ctx, h); err != nil {
-				d.rep.Debug(fmt.Sprintf("prune on %s: %v", h.Address, err))
-			}
-		}
-		if err := h.Unlock(ctx); err != nil {
-			d.rep.Debug(fmt.Sprintf("unlock %s: %v", h.Address, err))
+		if h.Locked() && h.Idle.Port != 0 {
+			wg.Go(func() { d.leaveFailed(ctx, h, f, !cancelled) })
 		}
 	}
+	wg.Wait()
 	return d.result(f.Outcome), f
+}
+
+// leaveFailed writes down on a host how the run has ended, and gives the lock back.
+func (d *Deployment) leaveFailed(ctx context.Context, h *target, f *outcome.Failure, prunes bool) {
+	if d.op.history {
+		if err := d.record(ctx, h, f.Outcome, outcome.Describe(f.Err)); err != nil {
+			d.rep.Debug(fmt.Sprintf("record on %s: %v", h.Address, err))
+		}
+	}
+	if prunes && d.op.live { // others need not have the inputs that say what is to be kept
+		if _, err := d.prune(ctx, h); err != nil {
+			d.rep.Debug(fmt.Sprintf("prune on %s: %v", h.Address, err))
+		}
+	}
+	if err := h.Unlock(ctx); err != nil {
+		d.rep.Debug(fmt.Sprintf("unlock %s: %v", h.Address, err))
+	}
 }
 
 // lost are the hosts that nobody reaches any more, and of which an error tells that.
