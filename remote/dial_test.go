@@ -411,6 +411,18 @@ func TestAuthError(t *testing.T) {
 		c.PublicKeyCallback = nil
 		c.PasswordCallback = func(ssh.ConnMetadata, []byte) (*ssh.Permissions, error) { return nil, errors.New("no") }
 	}
+	second := func(c *ssh.ServerConfig) {
+		c.PublicKeyCallback = func(ssh.ConnMetadata, ssh.PublicKey) (*ssh.Permissions, error) {
+			return nil, &ssh.PartialSuccessError{Next: ssh.ServerAuthCallbacks{
+				PasswordCallback: func(ssh.ConnMetadata, []byte) (*ssh.Permissions, error) { return nil, errors.New("no") },
+				KeyboardInteractiveCallback: func(
+					ssh.ConnMetadata, ssh.KeyboardInteractiveChallenge,
+				) (*ssh.Permissions, error) {
+					return nil, errors.New("no")
+				},
+			}}
+		}
+	}
 	tests := []struct {
 		name string
 		opts sshtest.Options
@@ -419,7 +431,14 @@ func TestAuthError(t *testing.T) {
 		{
 			"unknown key",
 			sshtest.Options{Authorized: other},
-			[]string{"(the host accepts: publickey)", "authorized_keys"},
+			[]string{"(the host accepts: publickey)", "authorized_keys", `user "ubuntu"`},
+		},
+		{
+			"a second factor", sshtest.Options{Configure: second},
+			[]string{
+				"has taken the key (ecdsa", "a second factor (password or keyboard-interactive), which nobody",
+				"Match User ubuntu, and below it AuthenticationMethods publickey",
+			},
 		},
 		{"no login by key", sshtest.Options{Configure: noMethods}, []string{"(the host accepts: password)"}},
 		{
@@ -443,7 +462,7 @@ func TestAuthError(t *testing.T) {
 				authError.Fingerprint != fingerprint {
 				t.Errorf("AuthError %+v", authError)
 			}
-			for _, want := range append(tt.want, `user "ubuntu"`, fingerprint) {
+			for _, want := range append(tt.want, "ubuntu@", fingerprint) {
 				if !strings.Contains(err.Error(), want) {
 					t.Errorf("Dial: %v, want %q", err, want)
 				}

@@ -143,12 +143,21 @@ type AuthError struct {
 	KeyType     string
 	Fingerprint string           // SHA256:… of the public key that was offered
 	Methods     []string         // what the host would accept instead of, or besides, publickey
+	Partial     bool             // the key was right, and the host asks for one of Methods besides
 	Certificate *ssh.Certificate // what was offered with the key, or nil
 	Fresh       bool             // the key was made for this login, by Config.Login
 	Err         error            // nil when the host just said no
 }
 
 func (e *AuthError) Error() string {
+	user, _, _ := strings.Cut(e.Host, "@")
+	if e.Partial {
+		return fmt.Sprintf("log in to %s: the host has taken the key (%s %s), and asks for a second factor (%s), which "+
+			"nobody can give in a workflow: its sshd wants both (AuthenticationMethods; see: sudo grep -ri "+
+			"authenticationmethods /etc/ssh/sshd_config*). Let the key do for this user, with two lines that come before "+
+			"any other Match block there: Match User %s, and below it AuthenticationMethods publickey; then: sudo "+
+			"systemctl reload ssh", e.Host, e.KeyType, e.Fingerprint, strings.Join(e.Methods, " or "), user)
+	}
 	text := fmt.Sprintf("log in to %s: refused for key %s %s", e.Host, e.KeyType, e.Fingerprint)
 	if e.KeyType == "" {
 		text = fmt.Sprintf("log in to %s: refused before any key", e.Host)
@@ -159,7 +168,6 @@ func (e *AuthError) Error() string {
 	if e.Err != nil {
 		text += fmt.Sprintf(": %v", e.Err)
 	}
-	user, _, _ := strings.Cut(e.Host, "@")
 	if e.Fresh {
 		return text + fmt.Sprintf("; EC2 Instance Connect has let this key in for user %q; usual causes: the image has "+
 			"another user (ubuntu, ec2-user, admin), the package ec2-instance-connect is not installed on the host, or its "+

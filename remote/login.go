@@ -26,7 +26,10 @@ type login struct {
 }
 
 // A refusedError stops the handshake after the one key we have.
-type refusedError struct{ methods []string }
+type refusedError struct {
+	methods []string
+	partial bool // the key was taken, and is not enough
+}
 
 func (e *refusedError) Error() string { return "login refused" }
 
@@ -48,7 +51,7 @@ func (l *login) config(algos []string) *ssh.ClientConfig {
 		},
 		AuthCallback: func(auth *ssh.ClientAuthContext) (ssh.AuthMethod, error) {
 			if slices.Contains(auth.TriedMethods, "publickey") || !slices.Contains(auth.AllowedMethods, "publickey") {
-				return nil, &refusedError{methods: auth.AllowedMethods}
+				return nil, &refusedError{auth.AllowedMethods, slices.Contains(auth.PartialSuccessMethods, "publickey")}
 			}
 			l.mu.Lock()
 			defer l.mu.Unlock()
@@ -123,7 +126,7 @@ func (l *login) explain(w *wire, err error) error {
 			Certificate: cert, Fresh: l.cfg.Login != nil,
 		}
 		if wasRefused {
-			e.Methods = refused.methods
+			e.Methods, e.Partial = refused.methods, refused.partial
 		} else {
 			e.Err = err // such as "too many authentication failures"
 		}

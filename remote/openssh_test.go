@@ -152,6 +152,18 @@ func TestOpenSSHRefusesTheLogin(t *testing.T) {
 	}
 }
 
+func TestOpenSSHAsksForASecondFactor(t *testing.T) {
+	signer := sshtest.Signer(t, "ed25519")
+	s := startOpenSSH(t, []ssh.PublicKey{signer.PublicKey()}, "PasswordAuthentication yes",
+		"AuthenticationMethods publickey,password")
+	_, err := remote.Dial(t.Context(), s.host, remote.Config{Signer: signer, HostKeys: pins(t, "", s.fingerprint("rsa"))})
+	var authError *remote.AuthError
+	if !errors.As(err, &authError) || !authError.Partial ||
+		!strings.Contains(err.Error(), "a second factor (password), which nobody can give") {
+		t.Errorf("Dial: %v", err)
+	}
+}
+
 func TestOpenSSHRun(t *testing.T) {
 	signer := sshtest.Signer(t, "ed25519")
 	s := startOpenSSH(t, []ssh.PublicKey{signer.PublicKey()})
