@@ -122,6 +122,23 @@ func TestWhatIsInHand(t *testing.T) {
 	}
 }
 
+// Of a long answer words are shown, and no part of one: it may be a part of a secret.
+func TestWhatIsShownOfALongAnswer(t *testing.T) {
+	for body, want := range map[string]string{
+		"short": "short",
+		strings.Repeat("word ", 38) + "key=5ecre7-0f-0ur5": strings.TrimSpace(strings.Repeat("word ", 38)),
+		`{"key":"` + strings.Repeat("5ecre7", 40) + `"}`:   `{"key":`,
+		strings.Repeat("5ecre7", 40):                       "",
+	} {
+		out := bash(t, "app=my-app\n"+read(t, "lib/base.sh")+read(t, "lib/probe.sh")+asking+`health_status=200 health_body=''
+answer() { printf 'HTTP/1.1 500 No\r\n\r\n%s' '`+body+`'; }
+probe http://127.0.0.1/ shop.example || printf '%s' "$said"`)
+		if out != `answered 500 "`+want+`"` {
+			t.Errorf("of %q: %s", body, out)
+		}
+	}
+}
+
 // Where nginx keeps this host out, the slot itself is asked, and only one whose listener is ours.
 func TestPastWhatNginxAsksOfVisitors(t *testing.T) {
 	for _, tt := range []struct{ name, answer, owner, want string }{

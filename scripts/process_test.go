@@ -75,6 +75,9 @@ func TestTheApplicationsLastLines(t *testing.T) {
 			[]string{"| the end\n"},
 			strings.Repeat("x", 1<<19),
 		},
+		{
+			"a line that is cut", "key=" + strings.Repeat("s", 1<<18) + "ecret\nthe end\n", 0, []string{"| the end\n"}, "ecret",
+		},
 		{"cut short since the start", "anew\n", 700, []string{"last lines", "| anew"}, "nothing"},
 		{"only since the start", "before\nafter\n", 7, []string{"last lines", "| after"}, "before"},
 		{"nothing since the start", "before\n", 7, []string{"has written nothing to its log ("}, "before"},

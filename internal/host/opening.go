@@ -2,10 +2,12 @@ package host
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -82,7 +84,9 @@ func (o *opening) Write(p []byte) (int, error) {
 }
 
 func (o *opening) keep(text []byte) {
-	o.before.Write(text[:min(len(text), max(0, mostBefore-o.before.Len()))])
+	if o.before.Len()+len(text) <= mostBefore {
+		o.before.Write(text)
+	}
 }
 
 // words is where standard error goes.
@@ -99,11 +103,20 @@ func (w openingWords) Write(p []byte) (int, error) {
 	return w.errors.Write(p)
 }
 
-// said is the end of what came before, on one line.
-func (o *opening) said() string {
-	words := strings.Join(strings.Fields(o.before.String()+string(o.line)), " ")
-	return words[max(0, len(words)-300):]
+// said are the last lines of what came before, on one; whole ones, so that no part of a secret is
+// among them which nobody would know.
+func (o *opening) said() (words string) {
+	for _, line := range slices.Backward(strings.Split(o.before.String()+string(o.line), "\n")) {
+		more := strings.Join(strings.Fields(line+" "+words), " ")
+		if len(more) > mostSaid {
+			return cmp.Or(words, "…")
+		}
+		words = more
+	}
+	return words
 }
+
+const mostSaid = 300
 
 // judge tells the conversation's own end from that of a login shell that never came to it.
 func (o *opening) judge(err error) error {

@@ -13,6 +13,7 @@ import (
 type tail struct {
 	mu   sync.Mutex
 	text []byte
+	cut  bool // it begins anywhere in a line
 }
 
 const tailBytes = 16 << 10
@@ -23,14 +24,24 @@ func (t *tail) Write(p []byte) (int, error) {
 	t.text = append(t.text, p...)
 	if extra := len(t.text) - tailBytes; extra > 0 {
 		t.text = append(t.text[:0], t.text[extra:]...)
+		t.cut = true
 	}
 	return len(p), nil
+}
+
+// whole is what there is of whole lines: in the rest of one nobody would know the rest of a secret.
+func (t *tail) whole() string {
+	text := string(t.text)
+	if t.cut {
+		text = text[strings.IndexAny(text+"\n", "\r\n"):]
+	}
+	return text
 }
 
 func (t *tail) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return string(t.text)
+	return t.whole()
 }
 
 // explain gives an exit status the script's own last line as its reason and the lines before it as
@@ -42,7 +53,7 @@ func (t *tail) explain(verb scripts.Verb, err error) error {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	lines := strings.Split(strings.TrimSpace(strings.ReplaceAll(string(t.text), "\r", "\n")), "\n")
+	lines := strings.Split(strings.TrimSpace(strings.ReplaceAll(t.whole(), "\r", "\n")), "\n")
 	if len(lines) > evidenceLines {
 		lines = lines[len(lines)-evidenceLines:]
 	}

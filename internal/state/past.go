@@ -41,12 +41,17 @@ func ReadPast(line string) Past {
 // maxPast is what is kept of a field of the history, in bytes; the longest is the address of a run.
 const maxPast = 300
 
-// CutText cuts a text to so many bytes; what is cut shows as an ellipsis besides.
+// CutText cuts a text to so many bytes, before a word where there are several: in a part of one nobody
+// would know a part of a secret. What is cut shows as an ellipsis besides.
 func CutText(text string, most int) string {
 	if len(text) <= most {
 		return text
 	}
-	return strings.ToValidUTF8(text[:most], "") + "…"
+	text = text[:most]
+	if at := strings.LastIndexAny(text, " \t\n\"<>"); at > 0 {
+		text = text[:at]
+	}
+	return strings.ToValidUTF8(text, "") + "…"
 }
 
 // NewerThan reports whether a deployment's run was begun after another: by the id and, within one

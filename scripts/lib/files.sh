@@ -315,7 +315,7 @@ app_log() {
     return
   fi
   say "the application's last lines ($log):"
-  tail -c "+$((from + 1))" "$log" | tail -c 262144 | tail -n 1000 | awk '
+  tail -c "+$((from + 1))" "$log" | tail -c 262144 | tail -n "+$((1 + (size - from > 262144)))" | tail -n 1000 | awk '
     function like() {
       if (more > 1) print "(" more - 1 " more like it)"
       if (more) print previous

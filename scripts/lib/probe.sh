@@ -23,7 +23,11 @@ probe() {
   out=${out:${#head}+2}
   said="answered $status"
   if [[ $status != "$health_status" || $out != *"$health_body"* ]]; then
-    out=${out:0:200}
+    if ((${#out} > 200)); then # to the end of a word: nobody would know a part of a secret
+      out=" ${out:0:200}"
+      out=${out%[[:space:]\"<>]*}
+      out=${out# }
+    fi
     said+=" \"${out//$'\n'/ }\""
     return 1
   fi
