@@ -22,6 +22,9 @@ import (
 //
 // Its three streams are those of a [Command]; whoever runs that tells the end of it by [Talk.Over].
 type Talk struct {
+	// Joined is why it is over where both outputs come on one stream: no end would be seen.
+	Joined error
+
 	in *queue
 
 	mu    sync.Mutex
@@ -62,7 +65,10 @@ type Work struct {
 
 // NewTalk returns a conversation in which nothing was said yet.
 func NewTalk() *Talk {
-	return &Talk{in: newQueue(), over: make(chan struct{}), sent: map[string]bool{}}
+	return &Talk{
+		Joined: errors.New("bug in deploy-action: nobody has said what it means that the outputs are joined"),
+		in:     newQueue(), over: make(chan struct{}), sent: map[string]bool{},
+	}
 }
 
 // Stdin is what the host is to hear.
@@ -85,6 +91,10 @@ func (o talkOutput) Write(p []byte) (int, error) {
 func (t *Talk) Over(err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.end(err)
+}
+
+func (t *Talk) end(err error) {
 	if t.err != nil {
 		return
 	}
@@ -184,6 +194,10 @@ func (t *Talk) hear(p []byte) {
 func (t *Talk) result(line string) {
 	for _, turn := range t.turns {
 		_, text, found := strings.Cut(line, turn.tag+" ")
+		if !found && strings.HasSuffix(line, turn.tag) {
+			t.end(t.Joined)
+			return
+		}
 		if !found {
 			continue
 		}

@@ -23,12 +23,18 @@ type ShellError struct {
 	Status string        // how it ended
 	Words  string        // its own, or those of what runs in its place
 	Silent time.Duration // it did not end either, in that time
+	Joined bool          // it runs what it is given, and both outputs come on one stream
 }
 
 func (e *ShellError) Error() string {
 	words := "nothing"
 	if e.Words != "" {
 		words = fmt.Sprintf("%q", e.Words)
+	}
+	if e.Joined {
+		return fmt.Sprintf("the login of %s sends the standard error of what it runs to its standard output (as 2>&1 "+
+			"does), so that results can't be told from words: what is forced on it (ForceCommand in sshd_config, command= "+
+			"in authorized_keys), or its shell, must keep the two apart", e.User)
 	}
 	if e.Silent > 0 {
 		return fmt.Sprintf("the login shell of %s has not run the commands that it was given within %s, and said "+

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/clothesme/deploy-action/remote"
+	"github.com/clothesme/deploy-action/remote/sshtest"
 	"github.com/clothesme/deploy-action/scripts"
 )
 
@@ -75,6 +76,33 @@ func TestALoginThatRunsNothing(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "the login shell of ubuntu has not run the commands that it was "+
 		"given within 1ms, and said nothing: one of its start-up files") {
 		t.Errorf("%v", err)
+	}
+}
+
+// A wrapper around what a login runs that joins its outputs is named, and not waited for.
+func TestALoginThatJoinsItsOutputs(t *testing.T) {
+	for _, joins := range []string{"", "exec 2>&1; "} {
+		server := sshtest.Start(t, sshtest.Options{Handle: func(e *sshtest.Exec) {
+			e.Line = joins + e.Line
+			sshtest.Shell(e)
+		}})
+		dial := SSH(remote.Config{Signer: sshtest.Signer(t, "ed25519"), HostKeys: remote.InsecureHostKeys()}, nil)
+		shell, err := dial(t.Context(), remote.Host{User: "ubuntu", Name: server.Name(), Port: server.Port()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		call := Call{Verb: scripts.Ask, Values: scripts.Values{}, Results: io.Discard, Words: io.Discard}
+		_, err = shell.Run(t.Context(), call)
+		var exit *remote.ExitError
+		var login *ShellError
+		if joins == "" && !errors.As(err, &exit) || joins != "" && (!errors.As(err, &login) || !login.Joined ||
+			!strings.Contains(err.Error(), "the login of ubuntu sends the standard error of what it runs to its standard output")) {
+			t.Errorf("with %q: %v", joins, err)
+		}
+		if _, again := shell.Run(t.Context(), call); joins != "" && !errors.As(again, &login) {
+			t.Errorf("the second time: %v", again)
+		}
+		_ = shell.Close()
 	}
 }
 

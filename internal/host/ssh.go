@@ -141,6 +141,7 @@ func (s *sshShell) conversation(ctx context.Context) (*remote.Talk, error) {
 		return s.talk, nil
 	}
 	talk := remote.NewTalk()
+	talk.Joined = &ShellError{User: s.user, Joined: true}
 	long, o := s.opening(context.WithoutCancel(ctx), talk.Stdout(), talk.Stderr())
 	stop := context.AfterFunc(ctx, func() { o.cancel(context.Cause(ctx)) }) // only while it is opened
 	var process *remote.Process
