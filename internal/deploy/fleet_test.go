@@ -193,6 +193,27 @@ func TestHostsOfAFleetAreAskedOnceMoreThanOneAlone(t *testing.T) {
 	}
 }
 
+// However many hosts there are, who reads along learns at once which one everybody waits for.
+func TestALostConnectionIsToldAsItHappens(t *testing.T) {
+	fleet := newFleet(t, fewHosts+1)
+	fleet[3].faults[scripts.Build] = fault{kind: "lost-before"}
+	_, log, err := fleet.deploy(t, fleet.inputs())
+	if err != nil {
+		t.Fatalf("%v\n%s", err, log)
+	}
+	rest := log
+	for _, want := range []string{
+		"::group::Building the release\n", "\nConnection to web-4: ", "; dialling again\n", "web-4: connected again after ",
+		"::warning title=Connection to web-4::", "✓ build: ",
+	} {
+		_, after, found := strings.Cut(rest, want)
+		if !found {
+			t.Fatalf("%q is not there, or not in its place:\n%s", want, log)
+		}
+		rest = after
+	}
+}
+
 // A host that nobody reaches any more when the new version is proved is waited for once, and not in
 // each of the steps that are left; the others go on, and the post step tries it once more.
 func TestAHostThatIsGoneOnceAllAreProved(t *testing.T) {

@@ -33,14 +33,14 @@ func (h *Host) Reconnect(
 	parent context.Context, cause error, limit time.Duration, still func(context.Context) error,
 ) error {
 	began := time.Now()
-	h.rep.Warn("Connection to "+h.Address.Name, fmt.Sprintf("%v; dialling again", cause))
+	h.rep.WarnNow("Connection to "+h.Address.Name, fmt.Sprintf("%v; dialling again", cause))
 	ctx, cancel := context.WithTimeoutCause(parent, limit, fmt.Errorf("%w within %s", ErrGone, limit))
 	defer cancel()
 	for pause := time.Second; ; pause = min(2*pause, 10*time.Second) {
 		err := h.dialAgain(ctx, still)
 		if err == nil {
 			took := time.Since(began).Round(100 * time.Millisecond)
-			h.rep.Info(fmt.Sprintf("connected again after %s; going on", took))
+			h.rep.Info(fmt.Sprintf("%s: connected again after %s; going on", h.Address.Name, took))
 			return nil
 		}
 		if !passes(err) && ctx.Err() == nil {

@@ -17,15 +17,30 @@ const (
 // Warn makes a warning annotation: shown in the log where it happened and on the page of the run.
 // The runner keeps ten of a kind for a step, so one a matter.
 func (r *Report) Warn(title, msg string) {
-	r.mu.Lock()
-	keep := r.inStep && len(r.hosts) > 0
-	if keep {
-		r.kept = append(r.kept, warning{title, msg})
-	}
-	r.mu.Unlock()
-	if !keep {
+	if !r.keep(title, msg) {
 		r.annotate("warning", title, msg)
 	}
+}
+
+// WarnNow is Warn for what a reader waits with: where the annotation comes at the end of the step, a
+// line comes at once.
+func (r *Report) WarnNow(title, msg string) {
+	if r.keep(title, msg) {
+		r.Info(oneLine(title + ": " + msg))
+	} else {
+		r.annotate("warning", title, msg)
+	}
+}
+
+// keep keeps a warning for the end of the step, and tells whether it does.
+func (r *Report) keep(title, msg string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.inStep || len(r.hosts) == 0 {
+		return false
+	}
+	r.kept = append(r.kept, warning{title, msg})
+	return true
 }
 
 type warning struct{ title, msg string }

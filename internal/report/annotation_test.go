@@ -107,6 +107,21 @@ func TestWarningsOfManyHosts(t *testing.T) {
 		t.Errorf("%s\nwant\n%s", log.String(), want)
 	}
 	log.Reset()
+	s = r.Step("Building")
+	r.WarnNow("Connection to web-2", "lost\nby chance")
+	if want := "::group::Building\nConnection to web-2: lost by chance\n"; log.String() != want {
+		t.Errorf("%s\nwant\n%s", log.String(), want)
+	}
+	s.Done("built")
+	if want := "::warning title=Connection to web-2::lost%0Aby chance\n"; !strings.Contains(log.String(), want) {
+		t.Errorf("%s\nlacks\n%s", log.String(), want)
+	}
+	log.Reset()
+	r.Hosts()
+	if r.WarnNow("Connection to web-2", "lost"); log.String() != "::warning title=Connection to web-2::lost\n" {
+		t.Errorf("with few hosts: %s", log.String())
+	}
+	log.Reset()
 	names := make([]string, 30)
 	for i := range names {
 		names[i] = fmt.Sprintf("10.0.0.%d", i)
