@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -235,6 +236,31 @@ func TestCancelBeforeTheSwitchStopsTheNewVersion(t *testing.T) {
 		good["release"]+" on port 8080 serves")
 	w.Serves(good["release"])
 	w.Exec("test -z \"$(ss -Hltn 'sport = :8081')\" && flock -w 30 /home/ubuntu/shop/.lock true")
+	w.Deploy(w.Commit(nil), nil)
+}
+
+func TestACancelledRunOnAHostThatHangsSaysWhatIsKnown(t *testing.T) {
+	w := world.New(t, lab.HostOptions{})
+	good := w.Deploy(w.Commit(nil), nil).Outputs
+	running, err := w.Runner.Start(w.Ctx, w.Job(w.Commit(map[string]string{"BROKEN": "slow-boot=60"}),
+		map[string]string{"health-timeout": "2m"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := running.WaitLog(w.Ctx, "Waiting for the new version"); err != nil {
+		t.Fatal(err)
+	}
+	err = w.Host.Pause(w.Ctx)
+	if err == nil {
+		err = running.Cancel()
+	}
+	result, failed := running.Wait()
+	if err := errors.Join(err, failed, w.Host.Unpause(context.Background())); err != nil {
+		t.Fatal(err)
+	}
+	world.Failed(t, result, "failed", "health: cancelled: interrupt signal received", "site: unchanged",
+		good["release"]+" on port 8080 serves, as far as is known: it could not be asked")
+	w.Serves(good["release"])
 	w.Deploy(w.Commit(nil), nil)
 }
 

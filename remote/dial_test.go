@@ -434,7 +434,8 @@ func TestAuthError(t *testing.T) {
 			[]string{"(the host accepts: publickey)", "authorized_keys", `user "ubuntu"`},
 		},
 		{
-			"a second factor", sshtest.Options{Configure: second},
+			"a second factor",
+			sshtest.Options{Configure: second},
 			[]string{
 				"has taken the key (ecdsa", "a second factor (password or keyboard-interactive), which nobody",
 				"Match User ubuntu, and below it AuthenticationMethods publickey",
