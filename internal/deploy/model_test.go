@@ -156,7 +156,8 @@ func (m *model) start(i int) {
 		if m.runs[i].dead {
 			return nil, &remote.DialError{Host: at, Kind: remote.Timeout, Err: errors.New("dead")}
 		}
-		s := &modelShell{fakeShell: &fakeShell{fakeHost: m.fakeHost, over: make(chan struct{})}, m: m, run: m.runs[i], number: i}
+		shell := &fakeShell{fakeHost: m.fakeHost, over: make(chan struct{})}
+		s := &modelShell{fakeShell: shell, m: m, run: m.runs[i], number: i}
 		m.runs[i].shells = append(m.runs[i].shells, s)
 		return s, nil
 	}
