@@ -22,32 +22,32 @@ type chain struct {
 	signers []ssh.Signer
 }
 
-func newChain(t *testing.T, hops int, bastion ...string) *chain {
-	t.Helper()
+func newChain(tb testing.TB, hops int, bastion ...string) *chain {
+	tb.Helper()
 	c := &chain{}
 	for i := range hops + 1 {
-		signer := sshtest.Signer(t, "ed25519")
+		signer := sshtest.Signer(tb, "ed25519")
 		var config []string
 		if i < hops {
 			config = bastion
 		}
 		c.signers = append(c.signers, signer)
-		c.hosts = append(c.hosts, startOpenSSH(t, []ssh.PublicKey{signer.PublicKey()}, config...))
+		c.hosts = append(c.hosts, startOpenSSH(tb, []ssh.PublicKey{signer.PublicKey()}, config...))
 	}
 	return c
 }
 
 func (c *chain) target() remote.Host { return c.hosts[len(c.hosts)-1].host }
 
-func (c *chain) config(t *testing.T) remote.Config {
-	t.Helper()
+func (c *chain) config(tb testing.TB) remote.Config {
+	tb.Helper()
 	kinds := []string{"ed25519", "rsa", "ecdsa-256"}
 	last := len(c.hosts) - 1
-	cfg := remote.Config{Signer: c.signers[last], HostKeys: pins(t, "", c.hosts[last].fingerprint("ed25519"))}
+	cfg := remote.Config{Signer: c.signers[last], HostKeys: pins(tb, "", c.hosts[last].fingerprint("ed25519"))}
 	for i, host := range c.hosts[:last] {
 		cfg.Jumps = append(cfg.Jumps, remote.Jump{
 			Host: host.host, Signer: c.signers[i],
-			HostKeys: pins(t, "", host.fingerprint(kinds[i])),
+			HostKeys: pins(tb, "", host.fingerprint(kinds[i])),
 		})
 	}
 	return cfg

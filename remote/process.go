@@ -59,8 +59,8 @@ func (c *Client) newProcess(ctx context.Context, cmd Command, s session) *Proces
 		done:   make(chan struct{}),
 	}
 	var streams sync.WaitGroup
-	streams.Go(func() { _, _ = io.Copy(p.stdout, p.ch) })
-	streams.Go(func() { _, _ = io.Copy(p.stderr, p.ch.Stderr()) })
+	streams.Go(func() { pour(p.stdout, p.ch) })
+	streams.Go(func() { pour(p.stderr, p.ch.Stderr()) })
 	streams.Go(func() { p.readExit(s.requests) })
 	go func() {
 		streams.Wait()
@@ -102,7 +102,10 @@ func (p *Process) Close() error {
 func (p *Process) feed(stdin io.Reader) {
 	if stdin != nil {
 		source := &source{r: stdin}
-		if _, err := io.Copy(p.ch, source); source.err != nil {
+		// What is written at once sets the size of the connection's own buffers, for good. The wrappers
+		// keep both sides from bringing another buffer.
+		if _, err := io.CopyBuffer(struct{ io.Writer }{p.ch}, struct{ io.Reader }{source},
+			make([]byte, smallBuffer)); source.err != nil {
 			p.cancel(fmt.Errorf("read standard input: %w", source.err))
 			return
 		} else if err != nil {

@@ -51,6 +51,36 @@ func (g *gate) failure() error {
 	return g.err
 }
 
+// Of a hundred hosts most are silent at any time: who waits does so with a small buffer.
+const (
+	smallBuffer = 4 << 10
+	bigBuffer   = 32 << 10
+)
+
+var bigBuffers = sync.Pool{New: func() any { return new([bigBuffer]byte) }}
+
+// pour copies until the reader has no more. It waits with a small buffer, and takes a big one for as
+// long as there is enough to fill that.
+func pour(to *gate, from io.Reader) {
+	small := make([]byte, smallBuffer)
+	for more, err := false, error(nil); err == nil; {
+		buffer := small
+		var big *[bigBuffer]byte
+		if more {
+			big = bigBuffers.Get().(*[bigBuffer]byte)
+			buffer = big[:]
+		}
+		var n int
+		if n, err = from.Read(buffer); n > 0 {
+			_, _ = to.Write(buffer[:n])
+		}
+		more = n == len(buffer)
+		if big != nil {
+			bigBuffers.Put(big)
+		}
+	}
+}
+
 // A source remembers the error of a caller's reader.
 type source struct {
 	r   io.Reader

@@ -2,6 +2,7 @@ package remote_test
 
 import (
 	"bytes"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -147,5 +148,44 @@ func TestConcurrentRuns(t *testing.T) {
 	runs.Wait()
 	if got := s.Accepted(); got != 1 {
 		t.Errorf("%d connections, want 1", got)
+	}
+}
+
+// bursts gives one part after the other, and notes with how large a buffer each is waited for, and
+// read.
+type bursts struct {
+	parts            [][]byte
+	begun            bool
+	waiting, reading int
+}
+
+func (b *bursts) Read(p []byte) (int, error) {
+	if len(b.parts) == 0 {
+		return 0, io.EOF
+	}
+	if !b.begun {
+		b.waiting = max(b.waiting, len(p))
+	}
+	b.reading = max(b.reading, len(p))
+	n := copy(p, b.parts[0])
+	b.parts[0] = b.parts[0][n:]
+	if b.begun = len(b.parts[0]) > 0; !b.begun {
+		b.parts = b.parts[1:]
+	}
+	return n, nil
+}
+
+// A hundred hosts that say nothing take little memory, and one that says much is read in large pieces.
+func TestOutputIsWaitedForWithASmallBuffer(t *testing.T) {
+	data := make([]byte, 1<<20)
+	_, _ = rand.Read(data)
+	b := &bursts{parts: [][]byte{data[:100], data[100:500_000], data[500_000:500_001], data[500_001:]}}
+	var got bytes.Buffer
+	remote.Pour(&got, b)
+	if !bytes.Equal(got.Bytes(), data) {
+		t.Errorf("%d bytes came as %d, or others", len(data), got.Len())
+	}
+	if b.waiting > 4<<10 || b.reading < 32<<10 {
+		t.Errorf("waited with %d bytes, read up to %d at once", b.waiting, b.reading)
 	}
 }
