@@ -410,6 +410,22 @@ func TestTheIDsOfOtherHosts(t *testing.T) {
 	}
 }
 
+// Each of many hosts asks about all others; what it takes to answer must not grow with their square.
+func TestHowHostsWereMadeIsWorkedOutOnce(t *testing.T) {
+	d := &Deployment{in: testInputs()}
+	for range 100 {
+		h := &target{recipeKey: aKey}
+		h.Loaded = true
+		h.Active = &state.Slot{Port: 8080, Listen: state.Ours, Release: "20261122T000000Z-aaaaaaa", Proved: true}
+		h.Active.Recipe = d.recipe(h)
+		d.hosts = append(d.hosts, h)
+	}
+	// The first call is not counted.
+	if n := testing.AllocsPerRun(1, func() { d.known(d.hosts[0]) }); n > 100 {
+		t.Errorf("%.0f allocations to answer once more for 100 hosts", n)
+	}
+}
+
 // What is started again is what serves, and nothing is chosen for it.
 func TestARestartOfSeveralHostsStaysWithWhatServes(t *testing.T) {
 	fleet := newFleet(t, 3)

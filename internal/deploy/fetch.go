@@ -125,7 +125,7 @@ func (d *Deployment) known(h *target) string {
 	votes := map[string]int{}
 	best := map[string]string{} // by commit
 	for _, other := range d.hosts {
-		if other == h || !d.servesAlready(other) || other.Active.Recipe != d.recipe(other) {
+		if other == h || !d.servesAlready(other) || !d.alike(other) {
 			continue
 		}
 		id, commit := other.Active.Release, other.Active.Commit
@@ -141,6 +141,13 @@ func (d *Deployment) known(h *target) string {
 	}
 	slices.Sort(lines)
 	return strings.Join(lines, "\n")
+}
+
+// alike tells whether the active release is made as this run makes one. All hosts ask that about all
+// others, and a recipe takes its time: it is worked out once.
+func (d *Deployment) alike(h *target) bool {
+	h.alike.Do(func() { h.isAlike = h.Active.Recipe == d.recipe(h) })
+	return h.isAlike
 }
 
 // found tells the others; who finds out may do so twice, when its connection was lost.

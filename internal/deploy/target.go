@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/clothesme/deploy-action/internal/cloud/targets"
@@ -26,7 +27,9 @@ type target struct {
 	certificate, siteCertificate string
 
 	recipeKey string // by which this host tells recipes; empty before its first deployment
-	memoryMB  int    // free; 0 where nobody has asked
+	alike     sync.Once
+	isAlike   bool // see Deployment.alike
+	memoryMB  int  // free; 0 where nobody has asked
 	warned    []string
 	coming    string        // packages that are missing, and that a deployment would install
 	seen      [2]state.Slot // as detection found them
