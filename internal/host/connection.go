@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"strings"
 	"time"
 
 	"github.com/clothesme/deploy-action/remote"
@@ -33,7 +35,8 @@ func (h *Host) Reconnect(
 	parent context.Context, cause error, limit time.Duration, still func(context.Context) error,
 ) error {
 	began := time.Now()
-	h.rep.WarnNow("Connection to "+h.Address.Name, fmt.Sprintf("%v; dialling again", cause))
+	h.rep.Debug(fmt.Sprintf("connection to %s: %v", h.Address.Name, cause))
+	h.rep.WarnNow("Connection to "+h.Address.Name, withoutAddresses(cause)+"; dialling again")
 	ctx, cancel := context.WithTimeoutCause(parent, limit, fmt.Errorf("%w within %s", ErrGone, limit))
 	defer cancel()
 	for pause := time.Second; ; pause = min(2*pause, 10*time.Second) {
@@ -52,6 +55,16 @@ func (h *Host) Reconnect(
 		case <-time.After(pause):
 		}
 	}
+}
+
+// withoutAddresses is an error's text without the two ends of a connection, one of which is a port of
+// this runner: warnings that differ in nothing else are one, see [report.Report.Hosts].
+func withoutAddresses(err error) string {
+	var op *net.OpError
+	if !errors.As(err, &op) {
+		return err.Error()
+	}
+	return strings.ReplaceAll(err.Error(), op.Error(), op.Err.Error())
 }
 
 // passes tells whether a host that was not reached may be the next time. What is between here and

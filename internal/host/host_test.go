@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"regexp"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -202,6 +204,28 @@ func TestTheLockIsTakenAgainOverANewConnection(t *testing.T) {
 		}
 		h.HangUp()
 	})
+}
+
+// Hosts that lose their connections by one cause have one warning; each has a port of its own in it.
+func TestALostConnectionIsToldOfWithoutItsPorts(t *testing.T) {
+	h, _, log := connected(t)
+	reset := &net.OpError{
+		Op: "read", Net: "tcp", Source: &net.TCPAddr{IP: net.IPv4(10, 0, 0, 1), Port: 40123},
+		Addr: &net.TCPAddr{IP: net.IPv4(10, 0, 0, 2), Port: 22}, Err: syscall.ECONNRESET,
+	}
+	cause := &remote.LostError{Started: true, Err: fmt.Errorf("connection to web-1: %w", reset)}
+	if err := h.Reconnect(t.Context(), cause, time.Minute, func(context.Context) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	const what = "outcome of the command unknown: connection to web-1: "
+	for _, want := range []string{
+		"::warning title=Connection to web-1::" + what + "connection reset by peer; dialling again\n",
+		"::debug::connection to web-1: " + what + "read tcp 10.0.0.1:40123->10.0.0.2:22: connection reset by peer\n",
+	} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("no line %q in\n%s", want, log)
+		}
+	}
 }
 
 func TestReconnectingEnds(t *testing.T) {
