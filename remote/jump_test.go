@@ -27,7 +27,7 @@ func newChain(tb testing.TB, hops int, bastion ...string) *chain {
 	c := &chain{}
 	for i := range hops + 1 {
 		signer := sshtest.Signer(tb, "ed25519")
-		var config []string
+		config := []string{withSFTP}
 		if i < hops {
 			config = bastion
 		}
