@@ -542,8 +542,9 @@ func TestWhatAnotherRunHasTakenOverIsLeftAlone(t *testing.T) {
 			!strings.Contains(err.Error(), "in the hands of the other deployment") {
 			t.Errorf("%s: err = %v\n%s", verb, err, log)
 		}
-		if result.Outcome != outcome.Failed || f.calls[len(f.calls)-1] != "lock" {
-			t.Errorf("%s: outcome %s, calls %v", verb, result.Outcome, f.calls)
+		if h := result.Hosts[0]; result.Outcome != outcome.Failed || f.calls[len(f.calls)-1] != "lock" || h.ActivePort != 0 ||
+			strings.HasSuffix(h.Serving, " serves") {
+			t.Errorf("%s: outcome %s, calls %v, host %+v", verb, result.Outcome, f.calls, h)
 		}
 	}
 }

@@ -32,9 +32,7 @@ func (d *Deployment) failure(s step, cause, undone error) *outcome.Failure {
 		if failedOn(cause, h) {
 			at = h
 		}
-		if sites[i] = siteOf(h); h.route == routeBack && (h.Active != nil || h.Outside != nil) {
-			f.Outcome = outcome.Restored
-		}
+		sites[i] = siteOf(h)
 		if !h.taken && !h.left && (sites[i] == outcome.SiteUnknown || sites[i] == outcome.SiteSwitched) {
 			unsure = h
 		}
@@ -42,6 +40,9 @@ func (d *Deployment) failure(s step, cause, undone error) *outcome.Failure {
 	f.Site = outcome.SiteOf(sites)
 	if d.in.Operation == inputs.Maintenance && halfClosed(hosts) {
 		f.Site = outcome.SiteMixed
+	}
+	if f.Site == outcome.SiteRestored && slices.ContainsFunc(hosts, (*target).restored) {
+		f.Outcome = outcome.Restored
 	}
 	for i, h := range hosts {
 		f.ExitCode = cmp.Or(f.ExitCode, h.exit)

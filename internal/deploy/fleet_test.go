@@ -90,6 +90,7 @@ func TestWhatBefallsOneHostOfSeveral(t *testing.T) {
 		flags   string // afterwards; the fault is on the second host
 		outcome outcome.Outcome
 		site    outcome.Site
+		hosts   string   // what the output of that name has of each, where it is looked at
 		words   []string // of the failure; nothing for a run that succeeds
 		not     []string
 		log     string
@@ -111,21 +112,25 @@ func TestWhatBefallsOneHostOfSeveral(t *testing.T) {
 			name: "it turns bad on probation", verb: scripts.Verify,
 			fault: fault{kind: "error", code: scripts.ExitUnhealthy, words: "answered 500"},
 			flags: "8080 8080 8080", outcome: outcome.Restored, site: outcome.SiteRestored,
+			hosts: "restored 8080, restored 8080, restored 8080",
 			words: []string{"verify: answered 500", "host: ubuntu@web-2\n", "site: restored\n  ubuntu@web-1: "},
 		},
 		{
 			name: "another run has it before the switch", verb: scripts.Start, fault: fault{kind: "overtaken"},
 			flags: "8080 8080 8080", outcome: outcome.Failed, site: outcome.SiteMixed,
+			hosts: "failed 8080, failed 0, failed 8080",
 			words: []string{"web-2: it is in the hands of the other deployment", "web-1: 2"},
 		},
 		{
 			name: "another run has it after the switch", verb: scripts.Verify, fault: fault{kind: "overtaken"},
-			flags: "8080 8081 8080", outcome: outcome.Restored, site: outcome.SiteMixed,
+			flags: "8080 8081 8080", outcome: outcome.Failed, site: outcome.SiteMixed,
+			hosts: "restored 8080, failed 0, restored 8080",
 			words: []string{"web-2: it is in the hands of the other deployment", "web-3: 2"},
 		},
 		{
 			name: "it is gone after the switch", verb: scripts.Verify, fault: fault{kind: "gone-before"},
-			flags: "8080 8081 8080", outcome: outcome.Restored, site: outcome.SiteMixed,
+			flags: "8080 8081 8080", outcome: outcome.Failed, site: outcome.SiteMixed,
+			hosts: "restored 8080, failed 0, restored 8080",
 			words: []string{
 				"host: ubuntu@web-2\n", "site: mixed", "web-2: the flag on the host tells",
 				"next: see which port is active: ssh ubuntu@web-2 ls ",
@@ -134,6 +139,7 @@ func TestWhatBefallsOneHostOfSeveral(t *testing.T) {
 		{
 			name: "another run has it once all are proved", verb: scripts.Stop, fault: fault{kind: "overtaken"},
 			flags: "8081 8081 8081", outcome: outcome.Deployed, log: "Overtaken",
+			hosts: "deployed 8081, deployed 8081, deployed 8081",
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -145,6 +151,16 @@ func TestWhatBefallsOneHostOfSeveral(t *testing.T) {
 			}
 			if !strings.Contains(log, tt.log) {
 				t.Errorf("the log lacks %q:\n%s", tt.log, log)
+			}
+			var hosts []string
+			for _, h := range result.Hosts {
+				hosts = append(hosts, fmt.Sprintf("%s %d", h.Outcome, h.ActivePort))
+				if serves := strings.HasSuffix(h.Serving, " serves"); serves != (h.ActivePort != 0) {
+					t.Errorf("%s: port %d and %q", h.Host, h.ActivePort, h.Serving)
+				}
+			}
+			if got := strings.Join(hosts, ", "); tt.hosts != "" && got != tt.hosts {
+				t.Errorf("hosts %s, want %s", got, tt.hosts)
 			}
 			for i, f := range fleet {
 				if i != 1 && (f.holder != "" || len(f.recorded) != 1 || f.running["8080"] == (f.flag == "8081")) {

@@ -147,6 +147,9 @@ func (m *fleetModel) judge(result *outcome.Result, err error) {
 		failure.Site != outcome.SiteMixed && failure.Site != outcome.SiteUnknown {
 		m.t.Errorf("the hosts serve different versions, and the site is called %s", failure.Site)
 	}
+	if kept := failure == nil || failure.Site == outcome.SiteRestored; !kept && result.Outcome == outcome.Restored {
+		m.t.Errorf("the site is called %s, and the run %s", failure.Site, result.Outcome)
+	}
 	for _, h := range result.Hosts { // F7
 		if err == nil && h.Release != result.Hosts[0].Release {
 			m.t.Errorf("%s has %s, the first %s", h.Host, h.Release, result.Hosts[0].Release)

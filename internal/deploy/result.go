@@ -75,13 +75,16 @@ func (d *Deployment) hostResult(h *target, how outcome.Outcome) outcome.HostResu
 	if h.routed && len(d.hosts) > 1 && len(d.in.Batches) > 1 {
 		r.Batch = d.batchOf(h) + 1
 	}
-	if h.route == routeNew {
+	unsure := how == outcome.Failed && (h.taken || h.route == routeNew && h.undone != nil) || h.route == routeMaybe
+	switch {
+	case unsure:
+		r.ActivePort, r.Serving = 0, servesOf(h, outcome.SiteUnknown)
+	case h.route == routeNew:
 		at := h.switchedAt.UTC()
 		r.ActivePort, r.SwitchedAt = h.Idle.Port, &at
 		r.Serving = fmt.Sprintf("%s on port %d serves", h.release, h.Idle.Port)
-	}
-	if h.route == routeMaybe {
-		r.ActivePort, r.Serving = 0, "the flag on the host tells what serves"
+	case how == outcome.Failed && h.restored(): // and another one did not go back
+		r.Outcome = outcome.Restored
 	}
 	if h.retired {
 		r.Retired = h.Active.Version()

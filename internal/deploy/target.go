@@ -110,6 +110,11 @@ func (h *target) servingPort() string {
 	return h.activePort()
 }
 
+// restored tells whether what served before the switch serves again.
+func (h *target) restored() bool {
+	return h.route == routeBack && (h.Active != nil || h.Outside != nil)
+}
+
 func (h *target) idlePort() string { return fmt.Sprint(h.Idle.Port) }
 
 // keep names the releases that stay on the host in any case.
