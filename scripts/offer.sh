@@ -2,11 +2,13 @@
 # Says what of the last release the runner need not send again, and makes room for what it will
 # send.
 #
-# Values: app, path, lock_token, active (the release that serves, or nothing)
+# Values: app, path, lock_token, active (the release that serves, or nothing), known (the id that other
+#         hosts have what will be sent by, or nothing)
 # Prints: transfer (a folder: the runner writes to the pipe `stream` in it), base (a release, or
 #         nothing; then `lines` in that folder is what of its manifest is still true, and `offer`
 #         the same with hashes cut to 16 digits, compressed), offer (that file's text in base64,
-#         where it is short), disk_kb, inodes (what is free)
+#         where it is short), disk_kb, inodes (what is free), taken (yes: a complete release has
+#         that id here)
 #
 # The running version may have written to its own files. Each release has the seal of its files:
 # inode, mode, size and time of the last change, as they were when it was whole. What differs from
@@ -31,6 +33,7 @@ main() {
   disk "$path"
   result disk_kb "$kb"
   result inodes "${inodes:-0}"
+  result_if taken test -e "$path/releases/${known:-.}/.deploy-action/complete"
 }
 
 # find_base: sets base to the active release if it came from a workspace, else to the newest

@@ -463,7 +463,8 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 		if f.offer != "" {
 			base = v["active"]
 		}
-		return fmt.Sprintf("transfer=/t\nbase=%s\ndisk_kb=%d\ninodes=0\n", base, f.disk)
+		taken := v["known"] != "" && strings.Contains(f.lists, "="+v["known"]+" ")
+		return fmt.Sprintf("transfer=/t\nbase=%s\ndisk_kb=%d\ninodes=0\ntaken=%s\n", base, f.disk, scripts.Yes(taken))
 	case scripts.Confirm:
 		if f.flag != v["port"] {
 			f.t.Errorf("confirm of port %s while %q is active", v["port"], f.flag)

@@ -402,6 +402,29 @@ func TestARollbackGoesToOneReleaseOnAllHosts(t *testing.T) {
 	}
 }
 
+// What came from a workspace can't be fetched, and one host may have it under another id.
+func TestARollbackToWhatOneHostHasUnderAnotherID(t *testing.T) {
+	const live, theirs, own = "20261122T000000Z-aaaaaaa", "20261120T000000Z-8888888", "20261121T000000Z-8888888"
+	fleet := newFleet(t, 3)
+	for i, f := range fleet {
+		id := []string{theirs, theirs, own}[i]
+		f.lists = fmt.Sprintf("release_0=%s %064d 2\nrelease_1=%s %064d 1\n", live, 7, id, 2)
+	}
+	in := fleet.inputs()
+	in.Operation, in.Source = inputs.Rollback, inputs.Workspace
+	result, log, err := fleet.deploy(t, in)
+	if err != nil || fleet.flags() != "8081 8081 8081" || !strings.Contains(log, "web-3 has "+theirs+" as "+own) {
+		t.Fatalf("%v, flags %s\n%s", err, fleet.flags(), log)
+	}
+	for i, h := range result.Hosts {
+		if want := []string{theirs, theirs, own}[i]; h.Release != want || fleet[i].releases["8081"] != want ||
+			fleet[i].pruned["gone_from"] != live {
+			t.Errorf("%s serves %s, started %s, pruned by %v; want %s", h.Host, h.Release, fleet[i].releases["8081"],
+				fleet[i].pruned, want)
+		}
+	}
+}
+
 // What a host lacks it may not get: the others then serve what they served.
 func TestARollbackThatOneHostCannotFetch(t *testing.T) {
 	fleet := newFleet(t, 3)

@@ -65,7 +65,12 @@ func (d *Deployment) chooseForAll(context.Context) (string, error) {
 	}
 	var lacking []*target
 	for _, h := range d.present() {
-		d.goBackTo(h, chosen.Release)
+		its := chosen.Release
+		if own := chosen.Own[h.Address.String()]; own != "" {
+			d.rep.Info(fmt.Sprintf("%s has %s as %s", h.Address.Name, its.ID, own))
+			its.ID = own
+		}
+		d.goBackTo(h, its)
 		if h.lacks = slices.Contains(chosen.Lack, h.Address.String()); h.lacks {
 			lacking = append(lacking, h)
 		}

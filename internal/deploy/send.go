@@ -83,7 +83,13 @@ func (d *Deployment) send(ctx context.Context, h *target) (string, error) {
 		h.unchanged, h.release = true, h.Active.Release
 		return fmt.Sprintf("release %s already serves this checkout, made the same way", h.release), nil
 	}
-	o, change, err := d.offer(ctx, h, tree)
+	joined := ""
+	for line := range strings.Lines(d.known(h)) {
+		if commit, id, _ := strings.Cut(strings.TrimSpace(line), " "); commit == tree.ID {
+			joined = id
+		}
+	}
+	o, change, err := d.offer(ctx, h, tree, joined)
 	if err != nil {
 		return "", err
 	}
@@ -91,7 +97,7 @@ func (d *Deployment) send(ctx context.Context, h *target) (string, error) {
 		if err := d.makeRoom(ctx, h, change); err != nil {
 			return "", err
 		}
-		if o, change, err = d.offer(ctx, h, tree); err != nil { // what it was based on may be gone
+		if o, change, err = d.offer(ctx, h, tree, joined); err != nil { // what it was based on may be gone
 			return "", err
 		}
 		if err := d.fits(o, change); err != nil {
@@ -99,10 +105,8 @@ func (d *Deployment) send(ctx context.Context, h *target) (string, error) {
 		}
 	}
 	h.release = d.stamp() + "-" + tree.ID[:7]
-	for line := range strings.Lines(d.known(h)) {
-		if commit, id, _ := strings.Cut(strings.TrimSpace(line), " "); h.Active == nil && commit == tree.ID {
-			h.release = id // it has joined
-		}
+	if joined != "" && !o.taken {
+		h.release = joined
 	}
 	sent, res, err := d.transfer(ctx, h, tree, o, change)
 	if err != nil {
@@ -121,21 +125,26 @@ func (d *Deployment) send(ctx context.Context, h *target) (string, error) {
 type offered struct {
 	transfer, base string
 	free, inodes   int64 // bytes and files; inodes is 0 where the file system has no limit
+	taken          bool  // the id that it was asked about is that of a complete release already
 }
 
-// offer asks a host what it has of the checkout, and says what that leaves to be sent.
-func (d *Deployment) offer(ctx context.Context, h *target, tree *workspace.Tree) (*offered, *workspace.Change, error) {
+// offer asks a host what it has of the checkout, and says what that leaves to be sent. It may be sent under
+// an id that other hosts have it by.
+func (d *Deployment) offer(
+	ctx context.Context, h *target, tree *workspace.Tree, id string,
+) (*offered, *workspace.Change, error) {
 	active := ""
 	if h.Active != nil {
 		active = h.Active.Release
 	}
-	res, err := h.Exec(ctx, scripts.Offer, scripts.Values{"active": active, "step_id": ""})
+	res, err := h.Exec(ctx, scripts.Offer, scripts.Values{"active": active, "known": id, "step_id": ""})
 	if err != nil {
 		return nil, nil, err
 	}
 	o := &offered{
 		transfer: res.Text("transfer"), base: res.Form("base", state.ReleaseOr),
 		free: int64(res.Int("disk_kb")) << 10, inodes: int64(res.Int("inodes")),
+		taken: res.Yes("taken"),
 	}
 	if res.Err() != nil || o.base == "" {
 		return o, tree.All(), res.Err()

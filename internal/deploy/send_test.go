@@ -124,6 +124,42 @@ func TestSendNothingWhenTheCheckoutServes(t *testing.T) {
 	}
 }
 
+// A host that was away when the others got the checkout gets it under their id, but for one that has
+// that id and not by what serves.
+func TestSendUnderTheIDOfTheOthers(t *testing.T) {
+	in := checkout(t, map[string]string{"a": "1"})
+	tree, err := workspace.Read(t.Context(), workspace.Options{Workspace: in.Workspace, Path: ".", ReadOnly: true})
+	if err == nil {
+		err = tree.Hash(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	activeRecipe = (&Deployment{in: in}).recipe(&target{})
+	t.Cleanup(func() { activeRecipe = "other" })
+	const theirs, before = "20261122T000000Z-aaaaaaa", "20261121T000000Z-9999999"
+	for _, has := range []string{before, theirs} {
+		fleet := newFleet(t, 4)
+		in.Hosts = fleet.inputs().Hosts
+		for i, f := range fleet[:3] {
+			if f.disk, f.commit = 1<<20, tree.ID; i == 2 {
+				f.commit, f.releases["8080"] = oldCommit, before
+				f.lists = "release_0=" + has + " " + tree.ID + " 1\n"
+			}
+		}
+		fleet[3].disk, fleet[3].flag, fleet[3].running, fleet[3].loaded = 1<<20, "", map[string]bool{}, false
+		result, log, err := fleet.deploy(t, in)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, log)
+		}
+		for i, h := range result.Hosts {
+			if same := h.Release == theirs; h.Commit != tree.ID || same == (i == 2 && has == theirs) {
+				t.Errorf("where web-3 has %s, web-%d got %s as %s", has, i+1, h.Commit, h.Release)
+			}
+		}
+	}
+}
+
 func TestSendFails(t *testing.T) {
 	for _, tt := range []struct {
 		name, at string // where it fails

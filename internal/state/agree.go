@@ -19,28 +19,33 @@ type Member struct {
 type Choice struct {
 	Release
 	Why  string
-	Lack []string // hosts that do not have it, and have to fetch it
+	Lack []string          // hosts that do not have it, and have to fetch it
+	Own  map[string]string // by host, the id that it has there, where that is another one
 }
 
 // ChooseForAll says what a rollback of several hosts goes to: the one release that is named or, if
 // none is, the newest that is older than what most of them serve and has served on at least half of
 // them. Half of the hosts on one release and half on another is what nobody asked for, so a host
 // that lacks it fetches it, where its commit can be fetched.
-func ChooseForAll(members []Member, named string, fetches bool) (Choice, error) {
+func ChooseForAll(hosts []Member, named string, fetches bool) (Choice, error) {
 	var chosen Choice
 	var err error
+	members, name := alike(hosts)
 	if named != "" {
-		chosen, err = chooseNamed(members, named)
+		chosen, err = chooseNamed(members, cmp.Or(name[named], named))
 	} else {
 		chosen, err = chooseOlder(members)
 	}
 	if err != nil {
 		return Choice{}, err
 	}
-	for _, m := range members {
+	chosen.Own = map[string]string{}
+	for i, m := range members {
 		at := slices.IndexFunc(m.Releases, func(r Release) bool { return r.ID == chosen.ID })
 		if at < 0 {
 			chosen.Lack = append(chosen.Lack, m.Host)
+		} else if own := hosts[i].Releases[at].ID; own != chosen.ID {
+			chosen.Own[m.Host] = own
 		}
 	}
 	if len(chosen.Lack) > 0 && (!fetches || len(chosen.Commit) != gitCommit) {

@@ -18,6 +18,16 @@ func has(ids ...string) []Release {
 	return all
 }
 
+// of gives a release the commit that another one has.
+func of(commit, id string, all []Release) []Release {
+	for i := range all {
+		if all[i].ID == id {
+			all[i].Commit = has(commit)[0].Commit
+		}
+	}
+	return all
+}
+
 func left(id string, all []Release) []Release {
 	for i := range all {
 		all[i].Left = all[i].Left || all[i].ID == id
@@ -33,6 +43,7 @@ func TestOneRollbackForAllHosts(t *testing.T) {
 		workspace bool // is where the release came from
 		want      string
 		lack      string
+		own       string
 		err       string
 		next      string
 	}{
@@ -97,6 +108,45 @@ func TestOneRollbackForAllHosts(t *testing.T) {
 			members: []Member{{"a", "2", has("1", "3", "2")}, {"b", "2", has("1", "3", "2")}},
 		},
 		{
+			name: "one has missed it and got it later, under another id", workspace: true, want: "2", own: "c has 5",
+			members: []Member{
+				{"a", "7", has("1", "2", "7")}, {"b", "7", has("1", "2", "7")}, {"c", "7", of("2", "5", has("1", "5", "7"))},
+			},
+		},
+		{
+			name: "all go back from what one has under another id", workspace: true, want: "1",
+			members: []Member{
+				{"a", "2", has("1", "2")}, {"b", "5", of("2", "5", has("1", "5"))},
+			},
+		},
+		{
+			name: "what one has under another id was gone back from", want: "1",
+			members: []Member{
+				{"a", "7", has("1", "2", "7")}, {"b", "7", has("1", "2", "7")},
+				{"c", "7", left("5", of("2", "5", has("1", "5", "7")))},
+			},
+		},
+		{
+			name: "the commit was deployed twice, and one has it once", want: "2", lack: "c",
+			members: []Member{
+				{"a", "3", of("3", "2", has("1", "2", "3"))}, {"b", "3", of("3", "2", has("1", "2", "3"))},
+				{"c", "3", has("1", "3")},
+			},
+		},
+		{
+			name: "the commit was deployed twice, and one has it under a third id", want: "3", lack: "c",
+			members: []Member{
+				{"a", "7", of("2", "3", has("2", "3", "7"))}, {"b", "7", of("2", "3", has("2", "3", "7"))},
+				{"c", "7", of("2", "5", has("5", "7"))},
+			},
+		},
+		{
+			name: "named by the id of one", named: "5", want: "2", own: "c has 5",
+			members: []Member{
+				{"a", "7", has("2", "7")}, {"b", "7", has("2", "7")}, {"c", "7", of("2", "5", has("5", "7"))},
+			},
+		},
+		{
 			name: "named", named: "1", want: "1",
 			members: []Member{{"a", "3", has("1", "2", "3")}, {"b", "3", has("1", "(2)", "3")}},
 		},
@@ -126,6 +176,13 @@ func TestOneRollbackForAllHosts(t *testing.T) {
 		var none *ChoiceError
 		switch {
 		case tt.err == "":
+			var own []string
+			for host, id := range chosen.Own {
+				own = append(own, host+" has "+id)
+			}
+			if got := strings.Join(own, " "); got != tt.own {
+				t.Errorf("%s: %s; want %s", tt.name, got, tt.own)
+			}
 			if lack := strings.Join(chosen.Lack, " "); err != nil || chosen.ID != tt.want || lack != tt.lack ||
 				chosen.Why == "" || !chosen.Live {
 				t.Errorf("%s: %+v, %v; want %s, lacked by %q", tt.name, chosen, err, tt.want, tt.lack)
