@@ -210,7 +210,7 @@ func (d *Deployment) steps() []step {
 			{name: "prune", title: "Pruning old releases", each: d.prune, unless: isUnchanged, within: in.Timeout},
 		}),
 		ending.of([]step{ // Whatever came of what is left to do.
-			{name: "record", title: "Recording the deployment", each: d.recordSuccess, within: brief},
+			{name: "record", title: "Recording the deployment", each: d.recordSuccess, unless: d.hasRecord, within: brief},
 		}),
 		d.imageSteps(),
 		ending.of([]step{
@@ -283,6 +283,9 @@ func (d *Deployment) isPrepared(h *target) bool {
 }
 
 func (d *Deployment) nothingAfter(h *target) bool { return h.unchanged || d.in.AfterSwitch == "" }
+
+// hasRecord tells of a host that has part in a second pass whether the first one has written it down.
+func (d *Deployment) hasRecord(h *target) bool { return d.joins && h.unchanged }
 
 func (d *Deployment) isAlone(*target) bool { return len(d.hosts) == 1 }
 

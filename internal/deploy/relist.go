@@ -57,6 +57,12 @@ func (d *Deployment) join(
 ) ([]outcome.HostResult, error) {
 	in := *d.in
 	in.Hosts, in.Instances, in.LaunchImage = nil, nil, false
+	if in.BeforeStartOn == inputs.OnFirst { // once a run, and that is over
+		in.BeforeStart = ""
+	}
+	if in.AfterSwitchOn == inputs.OnFirst {
+		in.AfterSwitch = ""
+	}
 	var hosts []remote.Host
 	for _, h := range d.present() {
 		if !slices.Contains(gone, h.Address) {

@@ -116,6 +116,10 @@ func TestTheFleetIsListedAgain(t *testing.T) {
 			name: "nobody reaches a host of the run any more", second: foundAs(1, 2, 3), says: "Lost%3A", never: "relist",
 			lost: true,
 		},
+		{
+			name: "those of the run go meanwhile", second: foundAs(3), hosts: 3, flags: "8081 8081 8081",
+			says: "no longer found, such as what ends or is in standby: i-1, i-2", never: "Came meanwhile",
+		},
 		{name: "AWS does not answer", says: "not known: AWS does not answer", never: "Came meanwhile"},
 		{
 			name: "all are named by their ids", second: foundAs(1, 2, 3), says: "✓ unlock", never: "relist",
@@ -132,6 +136,7 @@ func TestTheFleetIsListedAgain(t *testing.T) {
 			fl := newFleet(t, 3)
 			in := findInputs()
 			in.Strategy, in.BeforeStart, in.BeforeStartOn = inputs.BlueGreen, "migrate", inputs.OnFirst
+			in.AfterSwitch, in.AfterSwitchOn = "purge", inputs.OnFirst
 			if tt.do != nil {
 				tt.do(in)
 			}
@@ -161,8 +166,12 @@ func TestTheFleetIsListedAgain(t *testing.T) {
 				t.Errorf("flags %s, want %s; the third runs %v", fl.flags(), flags, fl[2].running)
 			}
 			for i, f := range fl {
-				if hooks := strings.Count(strings.Join(f.calls, " "), "before-start"); hooks > 0 && i > 0 {
-					t.Errorf("before-start ran on web-%d, too", i+1)
+				calls := strings.Join(f.calls, " ")
+				if n := strings.Count(calls, "before-start") + strings.Count(calls, "after-switch"); n > 2 || i > 0 && n > 0 {
+					t.Errorf("what runs once did %d times on web-%d", n, i+1)
+				}
+				if len(f.recorded) > 1 {
+					t.Errorf("web-%d has %d lines of this run in its history", i+1, len(f.recorded))
 				}
 				if f.connected != 0 || f.mostOpen > 1 {
 					t.Errorf("web-%d has %d connections left, of %d at a time", i+1, f.connected, f.mostOpen)
