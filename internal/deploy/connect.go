@@ -13,7 +13,7 @@ import (
 func (d *Deployment) connect(ctx context.Context, h *target) (string, error) {
 	who, err := h.Connect(ctx)
 	for end := d.now().Add(d.in.ConnectTimeout); d.joins && unreachable(err) && d.now().Before(end); {
-		if wait(ctx, d.bootPoll) != nil { // it has just come, and may boot
+		if wait(ctx, d.bootPoll) != nil || d.goes(ctx, h) { // it has just come, and may boot
 			break
 		}
 		who, err = h.Connect(ctx)

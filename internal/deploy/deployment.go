@@ -50,6 +50,8 @@ type Deployment struct {
 
 	skipped []*target // that are left out
 
+	foundBy []inputs.Instances // by what the run before has found its hosts, in the pass for those that came
+
 	fetches    chan struct{} // holds the turns that are taken
 	fetchPause time.Duration // before the second try
 

@@ -23,7 +23,8 @@ type listing struct {
 // ended, or was taken out of service. Where AWS does not say, and of a host that is named, it is not.
 // The answer holds for a moment, however many hosts are asked about.
 func (d *Deployment) goesAway(ctx context.Context, h *target) bool {
-	lines := slices.DeleteFunc(slices.Clone(d.in.Instances), isNamed)
+	all := slices.Concat(d.in.Instances, d.foundBy)
+	lines := slices.DeleteFunc(slices.Clone(all), isNamed)
 	if len(lines) == 0 || h.Address.Alias == "" {
 		return false
 	}
@@ -35,7 +36,7 @@ func (d *Deployment) goesAway(ctx context.Context, h *target) bool {
 			d.rep.Debug(fmt.Sprintf("whether %s is in service: %v", h.Address.Alias, err))
 			return false
 		}
-		_, d.listed.gone = since(d.in, found.Instances)
+		_, d.listed.gone = since(&inputs.Inputs{Hosts: d.in.Hosts, Instances: all}, found.Instances)
 		d.listed.at = d.now()
 	}
 	return slices.Contains(d.listed.gone, h.Address)

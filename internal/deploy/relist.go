@@ -96,7 +96,7 @@ func (d *Deployment) join(
 		d.openBalancers
 	// With others it would be another release.
 	j.fromAWS, j.store, j.assets = d.fromAWS, d.store, d.assets
-	j.joins = true
+	j.joins, j.foundBy = true, d.in.Instances
 	j.op.history = false // of the hosts that have it, a failure of the others says nothing
 	j.targetPoll, j.bootPoll, j.patience, j.untidy = d.targetPoll, d.bootPoll, d.patience, d.untidy
 	j.private, j.heldBy = maps.Clone(d.private), map[string]string{}
@@ -109,7 +109,8 @@ func (d *Deployment) join(
 		return nil, err
 	}
 	d.joined = j.hosts[min(stayed, len(j.hosts)):]
-	return result.Hosts[min(stayed, len(result.Hosts)):], nil
+	d.joined = slices.DeleteFunc(slices.Clone(d.joined), func(h *target) bool { return h.left })
+	return result.Hosts[len(result.Hosts)-len(d.joined):], nil
 }
 
 // joinConnect is how long a host that has just come is waited for: it may still boot. Each try to log

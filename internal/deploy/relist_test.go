@@ -69,6 +69,7 @@ func TestTheFleetIsListedAgain(t *testing.T) {
 		do          func(*inputs.Inputs)
 		fault       fault  // of the third host's build
 		booting     int    // so often nobody reaches the third host
+		ended       bool   // so it is by then, and it is not found a third time
 		lost        bool   // the others go as their old versions are drained
 		hosts       int    // of which the run gives results
 		flags       string // "8081 8081 8080" for none that joined
@@ -94,6 +95,14 @@ func TestTheFleetIsListedAgain(t *testing.T) {
 			says: "i-3 (eu-central-1a): found only after this run had its hosts, and did not get 20261123T000000Z-bbbbbbb: " +
 				"build: no pip; visitors get there what the image has; once this run is over, and unless a newer " +
 				"one is live by then: gh run rerun 7 --repo clothesme/shop; hosts that serve it are left as they are",
+		},
+		{
+			name: "one came and ends as the release is made", second: foundAs(1, 2, 3), ended: true,
+			fault: fault{kind: "gone-before"}, says: "Left%3A web-3::i-3 is not in service any more", never: "Came meanwhile",
+		},
+		{
+			name: "one came and ends before it was logged in to", second: foundAs(1, 2, 3), ended: true, booting: 1 << 20,
+			says: "Left%3A web-3::i-3 is not in service any more", never: "Came meanwhile",
 		},
 		{
 			name: "how it does without GitHub", second: foundAs(1, 2, 3), never: "gh run rerun",
@@ -153,12 +162,15 @@ func TestTheFleetIsListedAgain(t *testing.T) {
 				fl[0].faults[scripts.Drain], fl[1].faults[scripts.Drain] = fault{kind: "gone-before"}, fault{kind: "gone-before"}
 			}
 			from := &fakeInstances{answers: []*instances.Found{foundAs(1, 2), tt.second}}
+			if tt.ended {
+				from.answers = append(from.answers, foundAs(1, 2))
+			}
 			result, log, state, err := fl.finding(t, in, from)
 			if err != nil || !strings.Contains(log, tt.says) || tt.never != "" && strings.Contains(log, tt.never) {
 				t.Fatalf("%v, want %q and not %q in\n%s", err, tt.says, tt.never, log)
 			}
 			ended := strings.Contains(state, StateEnded+"<<") // else the post step has something to do
-			if len(result.Hosts) != max(2, tt.hosts) || ended == (tt.fault.kind == "gone-before" || tt.lost) {
+			if len(result.Hosts) != max(2, tt.hosts) || ended == (tt.fault.kind == "gone-before" && !tt.ended || tt.lost) {
 				t.Errorf("hosts %+v, saved %s", result.Hosts, state)
 			}
 			flags := gocmp.Or(tt.flags, "8081 8081 8080")
