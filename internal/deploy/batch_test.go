@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/clothesme/deploy-action/internal/host"
@@ -17,6 +20,7 @@ import (
 	"github.com/clothesme/deploy-action/internal/report"
 	"github.com/clothesme/deploy-action/internal/state"
 	"github.com/clothesme/deploy-action/remote"
+	"github.com/clothesme/deploy-action/remote/sshtest"
 	"github.com/clothesme/deploy-action/scripts"
 )
 
@@ -174,6 +178,42 @@ func TestHostsThatAreNotReachable(t *testing.T) {
 			}
 			if result, log, err := fleet.deploy(t, in); err != nil || len(result.Hosts) != 3 || result.Skipped != nil {
 				t.Errorf("the next run: %v, %q\n%s", err, result.Skipped, log)
+			}
+		})
+	}
+}
+
+// Each host has connect-timeout for itself, however many wait for their turn to be logged in to.
+func TestMoreHostsAreAwayThanAreLoggedInToAtOnce(t *testing.T) {
+	signer := sshtest.Signer(t, "ed25519")
+	keys, err := remote.NewHostKeys("", []string{"SHA256:" + strings.Repeat("A", 43)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for away, timeout := range map[int]time.Duration{25: 30 * time.Second, host.LoginsAtOnce + 1: 2 * time.Minute} {
+		synctest.Test(t, func(t *testing.T) {
+			fleet := newFleet(t, away+2)
+			in := fleet.inputs()
+			in.Timeout, in.ConnectTimeout = 30*time.Minute, timeout
+			in.SkipUnreachable = inputs.Share{Number: 95, Percent: true}
+			silent := host.SSH(remote.Config{
+				Signer: signer, HostKeys: keys, ConnectTimeout: timeout,
+				DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+					<-ctx.Done()
+					return nil, ctx.Err()
+				},
+			}, nil)
+			d := New(in, report.New(io.Discard, func(string) string { return "" }), func(
+				ctx context.Context, at remote.Host,
+			) (host.Shell, error) {
+				if slices.Index(in.Hosts, at) >= 2 {
+					return silent(ctx, at)
+				}
+				return fleet.dial(ctx, at)
+			}, fleet[0].open, time.Now())
+			result, err := d.Run(t.Context())
+			if err != nil || len(result.Skipped) != away || len(result.Hosts) != 2 {
+				t.Errorf("%d away: %d left out, %.300v", away, len(result.Skipped), err)
 			}
 		})
 	}

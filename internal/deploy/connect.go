@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
+	"github.com/clothesme/deploy-action/internal/host"
 	"github.com/clothesme/deploy-action/internal/inputs"
 	"github.com/clothesme/deploy-action/internal/outcome"
 	"github.com/clothesme/deploy-action/scripts"
@@ -49,6 +51,12 @@ func (d *Deployment) connect(ctx context.Context, h *target) (string, error) {
 		}
 	}
 	return fmt.Sprintf("%s%s, %s", h.Address, through, who), nil
+}
+
+// loginsTake is how long it may take until all hosts were tried, so many at a time, and none answered.
+func loginsTake(in *inputs.Inputs) time.Duration {
+	turns := 1 + (max(1, len(in.Hosts))-1)/host.LoginsAtOnce
+	return time.Duration(turns) * in.ConnectTimeout
 }
 
 var errRestarted = errors.New("the host was restarted during this run")

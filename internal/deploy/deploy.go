@@ -96,7 +96,7 @@ func (d *Deployment) steps() []step {
 			{
 				name: "env-from", title: "Reading variables from AWS", once: d.readEnvFrom, unless: d.noEnvFrom, within: brief,
 			},
-			{name: "connect", title: "Connecting", each: d.connect, within: in.ConnectTimeout + brief},
+			{name: "connect", title: "Connecting", each: d.connect, within: loginsTake(in) + brief},
 			{
 				name: "connect", title: "Leaving out what is not reachable", once: d.skip, unless: isReached, within: brief,
 			},

@@ -271,8 +271,7 @@ const shutFor = 20 * time.Second
 
 // lasts is how long a rule is left alone by other runs: as all logins may take, twice over.
 func (d *door) lasts() time.Duration {
-	turns := 1 + (max(1, len(d.in.Hosts))-1)/host.LoginsAtOnce
-	return 2*time.Duration(turns)*d.in.ConnectTimeout + 30*time.Second
+	return 2*loginsTake(d.in) + 30*time.Second
 }
 
 // ports are those that this runner itself connects to.

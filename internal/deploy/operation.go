@@ -74,8 +74,12 @@ func tidySteps(d *Deployment, deployment []step) []step {
 		only(deployment, "unlock"),
 	)
 	for i, s := range steps {
-		if len(d.in.Hosts) > 1 && s.name != "connect" && s.name != "lock" { // which have limits of their own
-			steps[i].within = min(s.within, d.in.Timeout/4) // one host does not take all the time of the others
+		limit := d.in.Timeout / 4 // one host does not take all the time of the others
+		if s.name == "connect" {  // nor do those that do not answer
+			limit = d.in.Timeout / 2
+		}
+		if len(d.in.Hosts) > 1 && s.name != "lock" { // which has limits of its own
+			steps[i].within = min(s.within, limit)
 		}
 	}
 	return steps
