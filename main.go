@@ -81,12 +81,7 @@ func perform(ctx context.Context, rep *report.Report, in *inputs.Inputs, err err
 	}
 	result, err := deployment(in, rep, begin).Run(ctx)
 	if err != nil {
-		var failure *outcome.Failure
-		title := failedTitle(in.Operation)
-		if errors.As(err, &failure) {
-			title += ": " + failure.Step
-		}
-		rep.Error(title, err.Error())
+		tellFailure(rep, in.Operation, err)
 	}
 	code := finish(rep, result, err)
 	var failure *outcome.Failure
@@ -94,6 +89,19 @@ func perform(ctx context.Context, rep *report.Report, in *inputs.Inputs, err err
 		return failure.ExitCode
 	}
 	return code
+}
+
+// tellFailure makes the run's one annotation of a failure. What is too long for it is in the log before that.
+func tellFailure(rep *report.Report, operation inputs.Operation, err error) {
+	var failure *outcome.Failure
+	title, text := failedTitle(operation), err.Error()
+	if errors.As(err, &failure) {
+		title += ": " + failure.Step
+		if text = failure.Short(); text != err.Error() {
+			rep.Info(err.Error())
+		}
+	}
+	rep.Error(title, text)
 }
 
 // failedTitle is the annotation's: of a deployment, or of the operation by its name.

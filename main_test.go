@@ -13,6 +13,7 @@ import (
 
 	"github.com/clothesme/deploy-action/internal/deploy"
 	"github.com/clothesme/deploy-action/internal/inputs"
+	"github.com/clothesme/deploy-action/internal/outcome"
 	"github.com/clothesme/deploy-action/internal/report"
 	"github.com/clothesme/deploy-action/remote"
 )
@@ -135,5 +136,19 @@ func TestWrongInputsLeaveTheSiteAsItIs(t *testing.T) {
 				t.Errorf("%s lacks %q:\n%s", file, word, text)
 			}
 		}
+	}
+}
+
+func TestWhatIsTooLongForAnAnnotationIsInTheLog(t *testing.T) {
+	f := &outcome.Failure{Step: "health", What: "no", Next: "look"}
+	for range 100 {
+		f.Each = append(f.Each, "web-1: "+strings.Repeat("r", 50))
+	}
+	var log bytes.Buffer
+	tellFailure(report.New(&log, func(string) string { return "" }), inputs.Deploy, f)
+	whole, annotation, _ := strings.Cut(log.String(), "::error title=Deployment failed%3A health::")
+	if strings.Count(whole, "  web-1: rrr") != 100 || !strings.Contains(annotation, "next: look") ||
+		strings.Contains(annotation, "…") {
+		t.Errorf("the log is\n%s", &log)
 	}
 }

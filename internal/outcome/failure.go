@@ -58,11 +58,14 @@ type Failure struct {
 
 func (f *Failure) Unwrap() error { return f.Err }
 
-func (f *Failure) Error() string {
+func (f *Failure) Error() string { return f.text(evidenceBytes, false) }
+
+// text has so much of the host's own lines, and what each host serves at its end or in its place.
+func (f *Failure) text(most int, eachLast bool) string {
 	var b strings.Builder
 	b.WriteString(f.What)
 	evidence := f.Evidence
-	for len(strings.Join(evidence, "\n  ")) > evidenceBytes {
+	for len(strings.Join(evidence, "\n  ")) > most {
 		evidence = evidence[1:]
 	}
 	for _, line := range evidence {
@@ -75,11 +78,14 @@ func (f *Failure) Error() string {
 	if f.Serving != "" {
 		b.WriteString("; " + f.Serving)
 	}
+	each, next := "", "\nnext: "+f.Next+"; more: "+f.Topic.URL()
 	for _, line := range f.Each {
-		b.WriteString("\n  " + line)
+		each += "\n  " + line
 	}
-	b.WriteString("\nnext: " + f.Next + "; more: " + f.Topic.URL())
-	return b.String()
+	if eachLast {
+		each, next = next, each
+	}
+	return b.String() + each + next
 }
 
 // Refuse is the failure of a run whose inputs are wrong: no host was dialled.
@@ -90,8 +96,7 @@ func Refuse(cause error) *Failure {
 	}
 }
 
-// evidenceBytes leaves room for the other facts in an annotation, which is cut at 4096 characters;
-// the log has it all.
+// evidenceBytes leaves room for the other facts in an annotation; the log has it all.
 const evidenceBytes = 2600
 
 // StepError is a step that failed on one host.

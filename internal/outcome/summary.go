@@ -32,9 +32,7 @@ func summary(r *Result, cause error) string {
 	if len(r.Hosts) > 0 {
 		b.WriteString("| host | release | port | live after | of which its own boot | drained after | " +
 			"outcome | serves now |\n|---|---|---|---|---|---|---|---|\n")
-		for _, h := range r.Hosts {
-			b.WriteString(h.row())
-		}
+		b.WriteString(rows(r.Hosts))
 	}
 	if r.Details != "" {
 		b.WriteString("\n" + r.Details)
@@ -101,7 +99,11 @@ func (f *Failure) markdown() string {
 	if f.Serving != "" {
 		b.WriteString("; " + report.MarkdownText(f.Serving))
 	}
-	for _, line := range f.Each {
+	each := f.Each
+	if len(each) > mostRows {
+		each = alike(each)
+	}
+	for _, line := range each {
 		b.WriteString("\n  - " + report.MarkdownText(line))
 	}
 	b.WriteString("\n")

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -341,5 +342,61 @@ func TestWhatServesInMaintenance(t *testing.T) {
 	r.Hosts[0].SwitchedAt = nil
 	if got, want := r.closing()[0], "ubuntu@203.0.113.7: "+serves+InMaintenance; got != want {
 		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+// What to do stands in the annotation, however many hosts there are, and those that differ are named.
+func TestAFailureOfManyHostsSaysWhatIsNext(t *testing.T) {
+	f := examples()["failed"].cause.(*Failure) //nolint:forcetypeassert,errorlint // it is one
+	many := *f
+	many.Hosts, many.Each, many.Serving = nil, nil, ""
+	for i := range 100 {
+		host, said := fmt.Sprintf("ubuntu@web-%d.example.com", i+1), "r1 on port 8080 serves"
+		if i == 70 {
+			said = "the flag on the host tells"
+		}
+		many.Hosts, many.Each = append(many.Hosts, host), append(many.Each, host+": "+said)
+		many.Evidence = append(many.Evidence, strings.Repeat("x", 100))
+	}
+	for name, what := range map[string]string{"few words": "health: no", "many": strings.Repeat("web-1: connect: no\n", 500)} {
+		many.What = what
+		var log bytes.Buffer
+		report.New(&log, func(string) string { return "" }).Error("Deployment failed", many.Short())
+		for _, words := range []string{
+			"%0Ahost: ubuntu@web-1.example.com, ", "web-5.example.com, 95 more%0Asite: unchanged%0Anext: " + f.Next,
+			"%0A  ubuntu@web-71.example.com: the flag on the host tells%0A  ubuntu@web-1.example.com, ",
+			"web-5.example.com, 94 more: r1 on port 8080 serves\n",
+		} {
+			if !strings.Contains(log.String(), words) {
+				t.Errorf("%s: the annotation lacks %q:\n%.5000s", name, words, &log)
+			}
+		}
+		for _, line := range slices.Concat(many.Hosts, many.Each) {
+			if !strings.Contains(many.Error(), line) {
+				t.Errorf("%s: the whole text lacks %s", name, line)
+			}
+		}
+		if page := many.markdown(); strings.Count(page, "serves") != 1 {
+			t.Errorf("%s: the summary says the same more than once:\n%.5000s", name, page)
+		}
+	}
+	if f.Short() != f.Error() {
+		t.Errorf("a short one is cut:\n%s", f.Short())
+	}
+}
+
+func TestTheSummaryOfManyHostsHasThoseThatDifferFirst(t *testing.T) {
+	r := *examples()["deployed"].result
+	for i := range 120 {
+		h := r.Hosts[0]
+		if h.Host = fmt.Sprintf("web-%d", i+2); i == 99 {
+			h.Outcome = Failed
+		}
+		r.Hosts = append(r.Hosts, h)
+	}
+	page := summary(&r, nil)
+	odd, first := strings.Index(page, "| `web-101` "), strings.Index(page, "| `ubuntu@203.0.113.7` ")
+	if odd < 0 || odd > first || strings.Count(page, "| `web-") != 49 || !strings.Contains(page, "\nand 71 more: deployed\n") {
+		t.Errorf("web-101 at %d, the first at %d, %d rows:\n%s", odd, first, strings.Count(page, "| `web-"), page)
 	}
 }
