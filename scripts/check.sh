@@ -18,8 +18,8 @@
 # Exits:  EX_CHECK after faults
 
 main() {
-  local faults=() notes=() known=() rooted=yes cmd name version folder=$path site_folder one_socket hostless built='' free
-  local kb inodes percent now
+  local faults=() notes=() known=() rooted=yes cmd name version folder=$path site_folder one_socket hostless
+  local built='' free kb inodes percent now
   judge_nginx
   judge_port
   judge_place

@@ -122,21 +122,24 @@ func TestOneRollbackForAllHosts(t *testing.T) {
 		{
 			name: "what one has under another id was gone back from", want: "1",
 			members: []Member{
-				{"a", "7", has("1", "2", "7")}, {"b", "7", has("1", "2", "7")},
+				{"a", "7", has("1", "2", "7")},
+				{"b", "7", has("1", "2", "7")},
 				{"c", "7", left("5", of("2", "5", has("1", "5", "7")))},
 			},
 		},
 		{
 			name: "the commit was deployed twice, and one has it once", want: "2", lack: "c",
 			members: []Member{
-				{"a", "3", of("3", "2", has("1", "2", "3"))}, {"b", "3", of("3", "2", has("1", "2", "3"))},
+				{"a", "3", of("3", "2", has("1", "2", "3"))},
+				{"b", "3", of("3", "2", has("1", "2", "3"))},
 				{"c", "3", has("1", "3")},
 			},
 		},
 		{
 			name: "the commit was deployed twice, and one has it under a third id", want: "3", lack: "c",
 			members: []Member{
-				{"a", "7", of("2", "3", has("2", "3", "7"))}, {"b", "7", of("2", "3", has("2", "3", "7"))},
+				{"a", "7", of("2", "3", has("2", "3", "7"))},
+				{"b", "7", of("2", "3", has("2", "3", "7"))},
 				{"c", "7", of("2", "5", has("5", "7"))},
 			},
 		},
