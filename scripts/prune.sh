@@ -4,20 +4,20 @@
 #
 # Values: app, path, ports, lock_token, keep_releases, keep (releases that stay in any case,
 #         blank-separated), live (yes: the release of this run serves; no: it failed, and the next
-#         run goes on with its downloads), gone_from (the release that a rollback has gone back from,
-#         or nothing: the next one is not to go back to that)
+#         run goes on with its downloads), gone_from (the release that a rollback, or a run that
+#         failed, has gone back from, or nothing: the next rollback is not to go back to that)
 # Prints: pruned (releases), freed_mb, stuck (some files that could not be deleted, blank-separated)
 
 main() {
   local before port kb inodes percent
   own_lock
   if [[ $live == yes ]]; then for port in $ports; do settle_environment "$port"; done; fi
-  if [[ -n $gone_from && -d $path/releases/$gone_from ]]; then
-    write "$path/releases/$gone_from/.deploy-action/left" 0644 ''
-  fi
   disk "$path"
   before=$kb
   clear_out "$keep_releases"
+  if [[ -n $gone_from && -d $path/releases/$gone_from ]]; then
+    write "$path/releases/$gone_from/.deploy-action/left" 0644 ''
+  fi
   if [[ -e $path/.transfer ]]; then delete "$path/.transfer"; fi
   if [[ $live == yes ]]; then gone "$path"/assets/*.partial; fi
   commits

@@ -402,6 +402,38 @@ func TestARollbackGoesToOneReleaseOnAllHosts(t *testing.T) {
 	}
 }
 
+// A release that some hosts have marked as proved when another one could not is none to roll back to, unless
+// it had served before.
+func TestNoRollbackGoesToWhatAllHaveGoneBackFrom(t *testing.T) {
+	for _, tt := range []struct {
+		fails scripts.Verb
+		do    func(*inputs.Inputs)
+		left  string
+	}{
+		{fails: scripts.Mark, left: "20261123T000000Z-bbbbbbb"},
+		{fails: scripts.Verify},
+		{fails: scripts.Mark, do: func(in *inputs.Inputs) { in.Operation = inputs.Rollback }},
+		{fails: scripts.Mark, do: func(in *inputs.Inputs) { in.Operation = inputs.Restart }},
+	} {
+		fleet := newFleet(t, 3)
+		fleet[1].faults[tt.fails] = fault{kind: "error", code: scripts.ExitDisk, words: "the disk is full"}
+		in := fleet.inputs()
+		if tt.do != nil {
+			tt.do(in)
+		}
+		_, log, err := fleet.deploy(t, in)
+		if err == nil || fleet.flags() != "8080 8080 8080" {
+			t.Fatalf("%v, flags %s\n%s", err, fleet.flags(), log)
+		}
+		for i, f := range fleet {
+			if got := f.pruned["gone_from"]; got != tt.left {
+				t.Errorf("%s of %s fails: web-%d is told that %q was gone back from, want %q", tt.fails, in.Operation, i+1, got,
+					tt.left)
+			}
+		}
+	}
+}
+
 // What came from a workspace can't be fetched, and one host may have it under another id.
 func TestARollbackToWhatOneHostHasUnderAnotherID(t *testing.T) {
 	const live, theirs, own = "20261122T000000Z-aaaaaaa", "20261120T000000Z-8888888", "20261121T000000Z-8888888"

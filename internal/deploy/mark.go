@@ -14,6 +14,7 @@ func (d *Deployment) marking(h *target) scripts.Values {
 
 // mark is the last that can fail: from here on nothing is taken back.
 func (d *Deployment) mark(ctx context.Context, h *target) (string, error) {
+	h.marked = true
 	if _, err := h.Exec(ctx, scripts.Mark, d.marking(h)); err != nil {
 		return "", err
 	}

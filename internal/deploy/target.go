@@ -71,7 +71,8 @@ type target struct {
 	boot        time.Duration // the application's own share of it
 	wasDrained  bool          // the old version, and how that went:
 	drained     time.Duration
-	connections int // open ones that the drain time-out ended
+	connections int  // open ones that the drain time-out ended
+	marked      bool // as proved, or it was to be
 	retired     bool
 	releases    []state.Release // that a rollback may go to; nil before it has asked
 	history     []state.Past    // newest first, this run's own line among them

@@ -20,7 +20,7 @@ type Release struct {
 	Live   bool     // it has served, and proved itself, at some time
 	Socket bool     // its start command takes a socket, as the strategy in-place has it
 	Works  bool     // it has processes beside the one that serves, or jobs
-	Left   bool     // a rollback went back from it, and it has not served since
+	Left   bool     // a rollback went back from it, or the run that brought it, and it has not served since
 	Turn   int      // its place in the order in which releases first did; 0 when not known
 	Assets []string // what names the contents of those that it has
 }
