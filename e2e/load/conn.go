@@ -72,7 +72,7 @@ func (c *keptConn) close() {
 }
 
 // check looks, without waiting, at a connection that was idle: the server must have neither closed
-// it nor said more.
+// it nor said more. The deadline of the exchange before, which may be over by now, is none of it.
 func (c *keptConn) check() error {
 	source, err := c.raw.(*net.TCPConn).SyscallConn()
 	if err != nil {
@@ -80,10 +80,9 @@ func (c *keptConn) check() error {
 	}
 	var n int
 	var peekErr error
-	err = source.Read(func(fd uintptr) bool {
+	err = source.Control(func(fd uintptr) {
 		var one [1]byte
 		n, _, peekErr = syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		return true
 	})
 	switch {
 	case err != nil:

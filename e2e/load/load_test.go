@@ -73,6 +73,22 @@ func TestLoadDialsAnewWhereTheServerAnnouncedIt(t *testing.T) {
 	}
 }
 
+// An answer may take nearly as long as it has, as that of a host which was frozen.
+func TestLoadUsesAConnectionAgainAfterALateAnswer(t *testing.T) {
+	app := newApp(t)
+	app.Start()
+	load := startLoad(t, Options{URL: app.URL, Mix: Mix{Get: -1}})
+	conn, _ := load.once(nil, KindGet, 0, 0)
+	if err := conn.raw.SetDeadline(time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	load.once(conn, KindGet, 0, 1)
+	wantFailures(t, load.Stop(withPatience(t)), 0, "")
+	if got := app.connections.Load(); got != 1 {
+		t.Errorf("%d connections, want 1", got)
+	}
+}
+
 func TestLoadCountsEveryRefusedDial(t *testing.T) {
 	app := newApp(t)
 	app.closeEvery = 1
