@@ -11,7 +11,9 @@ import (
 
 // The id that other hosts have a release by is free unless a complete one has it here.
 func TestAnIDThatIsTaken(t *testing.T) {
-	for known, want := range map[string]string{"": "no", "20261128T000000Z-aaaaaaa": "yes", "20261128T000000Z-bbbbbbb": "no"} {
+	for known, want := range map[string]string{
+		"": "no", "20261128T000000Z-aaaaaaa": "yes", "20261128T000000Z-bbbbbbb": "no",
+	} {
 		dir := t.TempDir()
 		for _, err := range []error{
 			os.MkdirAll(filepath.Join(dir, "releases", "20261128T000000Z-aaaaaaa", ".deploy-action"), 0o700),

@@ -358,7 +358,9 @@ func TestAFailureOfManyHostsSaysWhatIsNext(t *testing.T) {
 		many.Hosts, many.Each = append(many.Hosts, host), append(many.Each, host+": "+said)
 		many.Evidence = append(many.Evidence, strings.Repeat("x", 100))
 	}
-	for name, what := range map[string]string{"few words": "health: no", "many": strings.Repeat("web-1: connect: no\n", 500)} {
+	for name, what := range map[string]string{
+		"few words": "health: no", "many": strings.Repeat("web-1: connect: no\n", 500),
+	} {
 		many.What = what
 		var log bytes.Buffer
 		report.New(&log, func(string) string { return "" }).Error("Deployment failed", many.Short())
@@ -396,7 +398,8 @@ func TestTheSummaryOfManyHostsHasThoseThatDifferFirst(t *testing.T) {
 	}
 	page := summary(&r, nil)
 	odd, first := strings.Index(page, "| `web-101` "), strings.Index(page, "| `ubuntu@203.0.113.7` ")
-	if odd < 0 || odd > first || strings.Count(page, "| `web-") != 49 || !strings.Contains(page, "\nand 71 more: deployed\n") {
+	if odd < 0 || odd > first || strings.Count(page, "| `web-") != 49 ||
+		!strings.Contains(page, "\nand 71 more: deployed\n") {
 		t.Errorf("web-101 at %d, the first at %d, %d rows:\n%s", odd, first, strings.Count(page, "| `web-"), page)
 	}
 }
