@@ -156,3 +156,49 @@ func TestJobsAreWrittenAsData(t *testing.T) {
 		}
 	}
 }
+
+// A timer that nothing names goes, and with it what the sudoers rules say of it: they are written
+// after that. It takes root, so it waits for a run that writes as root, or is told to be thorough.
+func TestTimersThatNothingNamesGo(t *testing.T) {
+	const all = "nightly.00000001 nightly.00000002 nightly.00000003 old.00000004 theirs.00000005"
+	kept := strings.Replace(all, "old.00000004 ", "", 1)
+	for _, tt := range []struct{ name, change, want string }{
+		{"a unit is written", "job_template=new job_timers='nightly.00000001 daily'", kept + "|reload|rules of " + kept},
+		{"the jobs are gone, and something is written", "template=new", kept + "|reload|rules of " + kept},
+		{"told to be thorough", "thorough=yes", kept + "|reload|rules of " + kept},
+		{"told to, on a host without rules", "thorough=yes; rm $rules_copy", kept + "|reload"},
+		{"told to, with few rights", "thorough=yes; free_root() { false; }", all},
+		{"told to, and all are named", "thorough=yes; rm $units/shop.job.old.00000004.timer", kept},
+		{"nothing is written", "free_root() { did='|root is asked for'; }", all},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			text := strings.ReplaceAll(read(t, "lib/base.sh")+read(t, "lib/root.sh")+read(t, "lib/files.sh")+
+				read(t, "lib/units.sh")+strings.Replace(read(t, "setup.sh"), `main "$@" </dev/null`, "", 1),
+				"/etc/systemd/system", "$units")
+			out := bash(t, "EX_CHECK=64 app=shop ports='8080 8081' path="+t.TempDir()+" units="+t.TempDir()+"\n"+
+				strings.ReplaceAll(text, "EUID > 0", "1 > 0")+`
+template=t socket_template=s process_template='' job_template='' job_timers='' repository=o/r certificate_id=''
+thorough=no swap='' swap_file=none flags=$path/active rules_copy=$path/copy differing=() did=''
+for one in `+all+`; do echo '# Written by deploy-action.' >"$units/shop.job.$one.timer"; done
+echo '# theirs' >"$units/shop.job.theirs.00000005.timer"
+printf t >"$units/shop@.service"
+printf s >"$units/shop@.socket"
+mkdir -p "$flags" "$path/releases/1/.deploy-action" "$path/slots"
+: >"$rules_copy"
+echo 'nightly.00000002 nightly.00000001' >"$path/releases/1/.deploy-action/timers"
+echo 'nightly.00000003 changing' >"$path/slots/schedule"
+own_lock() { :; }; look_at_site() { :; }; unit_is_ours() { :; }; rotates() { false; }; lacks_swap() { false; }
+has_systemd() { :; }; rules_stand() { :; }; free_root() { :; }; say() { :; }; result() { :; }
+as_root() { if [[ $* == 'systemctl daemon-reload' ]]; then did+='|reload'; else "$@"; fi; }
+write_template() { :; }; write_timer() { :; }; write_job() { :; }
+there() { (cd "$units" && echo *.timer | sed 's/shop\.job\.//g; s/\.timer//g'); }
+write_rules() { did+="|rules of $(there)"; }
+`+tt.change+`
+main
+printf '%s%s' "$(there)" "$did"`)
+			if out != tt.want {
+				t.Errorf("%q, want %q", out, tt.want)
+			}
+		})
+	}
+}

@@ -5,14 +5,15 @@
 # Values: app, path, lock_token, template, socket_template and process_template (of the systemd
 #         units; the last is nothing where no process runs beside the one that serves), job_template
 #         and job_timers (see lib/units.sh; nothing where no job runs by the clock), repository
-#         (owner/name), certificate_id (names the certificate that the site is to have, or nothing)
+#         (owner/name), certificate_id (names the certificate that the site is to have, or nothing),
+#         thorough (yes: what nothing needs any more goes, even if nothing has to be written)
 # Prints: changed (what was written, or nothing)
 # Exits:  EX_CHECK when the unit's name is somebody else's, when its running instances have another
 #         folder or user, or when something has to be written for which this user lacks the rights;
 #         EX_NGINX when the site is not ours to write. Nothing is touched then.
 
 main() {
-  local changed=() todo=() file=/etc/systemd/system/$app@.service
+  local changed=() todo=() stale=() file=/etc/systemd/system/$app@.service
   local socket=${file%.service}.socket line process=/etc/systemd/system/$app.process@.service dir
   own_lock
   look_at_site
@@ -44,6 +45,7 @@ main() {
 ${todo[*]} ${differing[*]}: put the inputs back that changed, or run operation: setup once while $(id -un) can run all \
 commands as root"
   fi
+  if ((${#todo[@]} > 0)) || [[ $thorough == yes ]]; then stale_todo; fi
   for dir in releases slots shared venvs logs; do
     if [[ ! -d $path/$dir ]]; then
       mkdir -- "$path/$dir"

@@ -129,7 +129,7 @@ func TestSetupIsThisListAndDeploysNothing(t *testing.T) {
 		if diff := cmp.Diff([]string{"lock", "check", "port", "setup", "site"}, f.calls); diff != "" {
 			t.Errorf("calls (-want +got):\n%s", diff)
 		}
-		if result.Outcome != want || f.flag != "" || f.holder != "" ||
+		if result.Outcome != want || f.flag != "" || f.holder != "" || f.sent[scripts.Setup]["thorough"] != "yes" ||
 			!strings.Contains(log, "answers 502 until the first deployment") {
 			t.Errorf("outcome %s, want %s; flag %q, lock held by %q\n%s", result.Outcome, want, f.flag, f.holder, log)
 		}

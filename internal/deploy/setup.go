@@ -4,6 +4,7 @@ import (
 	"context"
 	"strconv"
 
+	"github.com/clothesme/deploy-action/internal/outcome"
 	"github.com/clothesme/deploy-action/scripts"
 )
 
@@ -11,7 +12,7 @@ func (d *Deployment) setup(ctx context.Context, h *target) (string, error) {
 	values := d.siteValues(h)
 	values["repository"], values["certificate_id"] = d.in.Repository, d.certificateID()
 	values["template"], values["socket_template"], values["swap"] = h.app.Unit(), h.app.Socket(), ""
-	values["process_template"] = ""
+	values["process_template"], values["thorough"] = "", scripts.Yes(d.op.success == outcome.SetUp)
 	// Those that the inputs name no more end by it, within the stop-timeout that this run waits for.
 	if d.hasProcesses() || h.hasWorkers() {
 		values["process_template"] = h.app.ProcessUnit()

@@ -103,6 +103,9 @@ func TestTheUnitOfWorkersIsWrittenWhileThereAreAny(t *testing.T) {
 			if strings.Contains(unit, "\nTimeoutStopSec=7\n") != tt.want || !tt.want && unit != "" {
 				t.Errorf("setup writes %q", unit)
 			}
+			if thorough := f.sent[scripts.Setup]["thorough"]; thorough != "no" {
+				t.Errorf("a deployment asks for root to clear up: %q", thorough)
+			}
 		})
 	}
 }

@@ -62,25 +62,23 @@ jobs_todo() {
 
 see_to_jobs() {
   local timer times file text lines=() written=${#changed[@]}
-  if [[ -z $job_template ]]; then return; fi
-  mapfile -t lines <<<"$job_timers"
+  if [[ -n $job_template ]]; then mapfile -t lines <<<"$job_timers"; fi
   for line in "${lines[@]}"; do
     read -r timer times <<<"$line"
     timer_unit "$timer" "$times"
     see_to "$file" write_timer
   done
-  see_to "$job_unit" write_job
-  if ((${#changed[@]} > written)); then
-    drop_timers
-    as_root systemctl daemon-reload
-  fi
+  if [[ -n $job_template ]]; then see_to "$job_unit" write_job; fi
+  if ((${#stale[@]} > 0)); then as_root rm -f -- "${stale[@]}"; fi
+  if ((${#changed[@]} > written || ${#stale[@]} > 0)); then as_root systemctl daemon-reload; fi
 }
 
 write_timer() { write_root "$1" 0644 <<<"$text"; }
 write_job() { write_root "$1" 0644 <<<"$job_template"; }
 
-# drop_timers: those that neither this run, nor a release, nor the schedule names.
-drop_timers() {
+# stale_todo: sets stale to the timers that neither this run, nor a release, nor the schedule names,
+# where they can go, and adds to todo the rules, which have lines for each.
+stale_todo() {
   local file name used=$job_timers
   for file in "$path"/releases/*/.deploy-action/timers "$path/slots/schedule"; do
     if [[ -r $file ]]; then used+=" $(<"$file")"; fi
@@ -88,8 +86,11 @@ drop_timers() {
   used=" ${used//[[:space:]]/ } "
   for file in "/etc/systemd/system/$app.job."*.timer; do
     name=${file#*".job."}
-    if [[ $used != *" ${name%.timer} "* ]] && written_by_us "$file"; then as_root rm -f -- "$file"; fi
+    if [[ $used != *" ${name%.timer} "* ]] && written_by_us "$file"; then stale+=("$file"); fi
   done
+  if ((${#stale[@]} == 0)); then return; fi
+  free_root || stale=()
+  if ((${#stale[@]} > 0)) && [[ -e $rules_copy ]]; then todo+=("$rules_file"); fi
 }
 
 # unit_is_ours FILE: ends the script otherwise.
