@@ -38,7 +38,7 @@ func TestFiguresOfReadmeAreProven(t *testing.T) {
 		if missing := missingFigures(t, text); len(missing) > 0 {
 			t.Errorf("%s quotes what no table has: %q", page, missing)
 		}
-		changed := strings.NewReplacer("2,256,194", "2,256,195", "6.2s", "6.1s").Replace(text)
+		changed := regexp.MustCompile(`[0-9],[0-9]{3},[0-9]{3}`).ReplaceAllString(text, "9,999,999")
 		if missing := missingFigures(t, changed); changed == text || len(missing) == 0 {
 			t.Errorf("of %s a figure that no table has would not be noticed", page)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -69,11 +70,18 @@ func TestACancelledRunSaysItsLastWordsInTime(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
 				var at time.Time
+				var mu sync.Mutex
+				met := map[int]bool{} // the hosts that have met a fault: when all have that are to, the run is cancelled
 				for n, f := range fleet {
 					for verb, kind := range tt.faults[n] {
 						f.faults[verb] = fault{kind: kind}
 					}
 					f.cancel = func() {
+						mu.Lock()
+						defer mu.Unlock()
+						if met[n] = true; len(met) < len(tt.faults) {
+							return
+						}
 						if ctx.Err() == nil {
 							at = time.Now()
 						}
