@@ -96,7 +96,7 @@ func noise(t *testing.T, table *Table) {
 						output := answers()[v.Name]
 						switch v.Name {
 						case "offer":
-							output = "transfer=" + dir + "\nbase=20261122T000000Z-aaaaaaa\ndisk_kb=900000\ninodes=0\n"
+							output = "transfer=" + dir + "\nbase=20261122T000000Z-aaaaaaa\ndisk_kb=900000\ninodes=0\ntaken=no\n"
 						case "receive":
 							output = "ready=yes\nreceived=yes\n"
 							if err := os.WriteFile(filepath.Join(dir, "stream"), nil, 0o600); err != nil {
