@@ -78,12 +78,13 @@ func (d *Deployment) failure(s step, cause, undone error) *outcome.Failure {
 // siteOf is what became of the site of one host.
 func siteOf(h *target) outcome.Site {
 	var exit *remote.ExitError
+	var cut *cutShort // what was told to end may have been through
 	switch {
 	case h.taken, h.left, h.leaving && !h.gone, h.turning:
 		return outcome.SiteUnknown
 	case h.gone:
 		return outcome.SiteRemoved
-	case h.route == routeNew && h.undone != nil && errors.As(h.undone, &exit):
+	case h.route == routeNew && h.undone != nil && errors.As(h.undone, &exit) && !errors.As(h.undone, &cut):
 		return outcome.SiteSwitched
 	case h.route == routeNew && h.undone != nil, h.route == routeMaybe && h.undone != nil:
 		return outcome.SiteUnknown

@@ -75,3 +75,20 @@ func TestAFailureNamesItsSection(t *testing.T) {
 		})
 	}
 }
+
+// Of a way back that was cut off nobody knows how far it came, however its command ended.
+func TestTheSiteOfAWayBackThatWasCutOffIsUnknown(t *testing.T) {
+	failed := &remote.ExitError{Code: 143}
+	for _, tt := range []struct {
+		undone error
+		want   outcome.Site
+	}{
+		{failed, outcome.SiteSwitched},
+		{&cutShort{errLate, failed}, outcome.SiteUnknown},
+		{&remote.LostError{Started: true, Err: errLate}, outcome.SiteUnknown},
+	} {
+		if got := siteOf(&target{route: routeNew, undone: tt.undone}); got != tt.want {
+			t.Errorf("%v: %q, want %q", tt.undone, got, tt.want)
+		}
+	}
+}
