@@ -105,8 +105,9 @@ func TestSendEverythingWhereThereIsTooMuchElse(t *testing.T) {
 	}
 }
 
-func TestSendNothingWhenTheCheckoutServes(t *testing.T) {
-	in := checkout(t, map[string]string{"a": "1"})
+// hashed is the tree of a checkout, by whose id hosts know it.
+func hashed(t *testing.T, in *inputs.Inputs) *workspace.Tree {
+	t.Helper()
 	tree, err := workspace.Read(t.Context(), workspace.Options{Workspace: in.Workspace, Path: ".", ReadOnly: true})
 	if err == nil {
 		err = tree.Hash(t.Context())
@@ -114,6 +115,12 @@ func TestSendNothingWhenTheCheckoutServes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return tree
+}
+
+func TestSendNothingWhenTheCheckoutServes(t *testing.T) {
+	in := checkout(t, map[string]string{"a": "1"})
+	tree := hashed(t, in)
 	f := newFakeHost(t)
 	f.commit = tree.ID
 	activeRecipe = (&Deployment{in: in}).recipe(&target{})
@@ -128,13 +135,7 @@ func TestSendNothingWhenTheCheckoutServes(t *testing.T) {
 // that id and not by what serves.
 func TestSendUnderTheIDOfTheOthers(t *testing.T) {
 	in := checkout(t, map[string]string{"a": "1"})
-	tree, err := workspace.Read(t.Context(), workspace.Options{Workspace: in.Workspace, Path: ".", ReadOnly: true})
-	if err == nil {
-		err = tree.Hash(t.Context())
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	tree := hashed(t, in)
 	activeRecipe = (&Deployment{in: in}).recipe(&target{})
 	t.Cleanup(func() { activeRecipe = "other" })
 	const theirs, before = "20261122T000000Z-aaaaaaa", "20261121T000000Z-9999999"
