@@ -100,16 +100,20 @@ func TestWhatATableSaysAlready(t *testing.T) {
 // A fault that is tried anew has its row, with the build; the rows of all others stay, with theirs.
 func TestATableKeepsWhatIsNotTriedAnew(t *testing.T) {
 	first, second := faults()[0].name, faults()[1].name
+	one := faults()[slices.IndexFunc(faults(), func(f fault) bool { return len(f.anywhere()) == 1 })] // had two
 	old := written("\nat one of 41 places\n\n| " + first + " | 1 | 5 | 0 | 0 | 1 | dead | - | - | - | by 1111111 |\n| " +
-		second + " | 2 | 1,000 | 0 | 0 | 2 | dead | - | - | - | by 1111111 |\n")
+		second + " | 2 | 1,000 | 0 | 0 | 2 | dead | - | - | - | by 1111111 |\n| " +
+		one.name + " | 2 | 50 | 0 | 0 | 2 | dead | - | - | - | by 1111111 |\n")
 	report := reportOf([]row{
 		{Fault: first, Place: "before lock", Said: "dead", Next: "deployed", Requests: 7, Build: "2222222+"},
 		{Fault: second, Place: "before lock", Said: "dead", Next: "deployed", Requests: 3, Build: "2222222+"},
+		{Fault: one.name, Place: one.anywhere()[0].String(), Said: "dead", Next: "deployed", Requests: 9, Build: "2222222+"},
 	}, old)
 	for _, want := range []string{
 		"| " + first + " | 1 | 7 | 0 | 0 | 1 | dead | - | - | - | 2222222+ |\n",
 		"| " + second + " | 2 | 1,000 | 0 | 0 | 2 | dead | - | - | - | by 1111111 |\n", // of more places than one
-		"\n3 deployments were each met by one of 2 faults at one of 41 places", "; 1,007 requests in all.",
+		"| " + one.name + " | 1 | 9 | 0 | 0 | 1 | dead | - | - | - | 2222222+ |\n", // of all there are
+		"\n4 deployments were each met by one of 3 faults at one of 41 places", "; 1,016 requests in all.",
 	} {
 		if !strings.Contains(report, want) {
 			t.Errorf("there is no %q in\n%s", want, report)

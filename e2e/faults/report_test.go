@@ -79,7 +79,8 @@ func reportOf(rows []row, old written) string {
 	for _, f := range faults() {
 		all += len(f.anywhere())
 		line := lineOf(rows, f)
-		if earlier := old.line(f.name); trials(earlier) > trials(line) {
+		// A place may be none of a fault's any more.
+		if earlier := old.line(f.name); min(trials(earlier), len(f.anywhere())) > trials(line) {
 			line, stays[f.name] = earlier, true
 		}
 		lines[f.name] = line
@@ -174,7 +175,7 @@ const notAsItMust = "Not as it must be"
 const theBuild = `The build is the commit that was tried, with + where files were another than it has. ` +
 	`"By" one is what was written down before builds were: the
 row stands like that since this commit, and was tried with it or an earlier one. ` +
-	`A row that is tried anew takes the place of one with no more trials.`
+	`A row that is tried anew takes the place of one with no more trials, and where it has all places of today, of any.`
 
 // lineOf is a fault's row, of what this machine tried.
 func lineOf(rows []row, f fault) string {
