@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -530,6 +531,36 @@ func TestAConversationEndsWhatWouldComeNext(t *testing.T) {
 		}
 	}
 	t.Logf("%d of 60 were cut off in the first of two", cut)
+}
+
+// A job is told to end at any moment, also in the one between two beginnings, of who feeds a verb more
+// than a pipe holds and of the verb.
+func TestAConversationEndsAVerbAtAnyMoment(t *testing.T) {
+	c := converse(t, "60", map[string]string{"work": strings.Repeat("# as much as a pipe holds\n", 8<<10)})
+	jobs := fmt.Sprintf("/proc/%[1]d/task/%[1]d/children", c.cmd.Process.Pid)
+	for n := range 20 {
+		work := c.begin("work", false, nil)
+		tired := time.After(time.Minute)
+		for ended := false; !ended; {
+			select {
+			case <-work.Done():
+				ended = true
+			case <-tired:
+				t.Fatalf("the %dth verb does not end", n+1)
+			default:
+				children, err := os.ReadFile(jobs)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, job := range strings.Fields(string(children)) {
+					if pid, err := strconv.Atoi(job); err == nil {
+						_ = syscall.Kill(pid, syscall.SIGUSR1)
+					}
+				}
+				time.Sleep(50 * time.Microsecond)
+			}
+		}
+	}
 }
 
 // With the conversation what comes next ends too: only what is at work comes to its end.

@@ -122,9 +122,11 @@ talk_hold() {
 
 # talk_verbs: one after the other, to their ends, until one fails. No other begins once the
 # conversation is over, or after one that was told to end. It waits in the foreground: a signal that
-# interrupts bash's wait (5.2) at the moment in which a verb ends can lose how it has ended.
+# interrupts bash's wait (5.2) at the moment in which a verb ends can lose how it has ended. Who feeds
+# the verb is no part of a pipeline: a trap between the beginnings of its two sides has bash wait for
+# the first, for ever when that writes more than a pipe holds.
 talk_verbs() {
-  local talk_status=0 talk_told='' talk_n talk_job=$BASHPID talk_words
+  local talk_status=0 talk_told='' talk_n talk_job=$BASHPID talk_words talk_text
   trap 'talk_told=yes' USR1
   talk_apart
   for talk_n in "${!talk_tags[@]}"; do
@@ -133,8 +135,10 @@ talk_verbs() {
       talk_tell skipped
       continue
     fi
-    printf '%s' "${talk_texts[talk_n]}" | talk_shell
+    exec {talk_text}< <(printf '%s' "${talk_texts[talk_n]}")
+    (talk_shell <&"$talk_text" {talk_text}<&-)
     talk_status=$?
+    exec {talk_text}<&-
     talk_tell "$talk_status"
   done
 }
