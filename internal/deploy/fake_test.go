@@ -111,7 +111,8 @@ type fakeHost struct {
 // fault is what happens at a verb, once.
 type fault struct {
 	// error, cancel, panic; frozen: cancel, and no answer from then on; by-hand: the flag is what
-	// words say; killed: the lock's process is, on the host; full and broken: the disk is, once the
+	// words say; slow-back: a replacement goes back, and what served before is healthy again only later;
+	// killed: the lock's process is, on the host; full and broken: the disk is, once the
 	// verb has done its work; lost- and gone- before and after: the connection is cut, and with gone
 	// there is no other
 	kind  string
@@ -308,6 +309,11 @@ func (s *fakeShell) run(ctx context.Context, verb scripts.Verb, v scripts.Values
 			}
 			_, _ = fmt.Fprintln(words, bad.words)
 			return &remote.ExitError{Code: bad.code}
+		case "slow-back":
+			f.calls = append(f.calls, call(verb, v))
+			f.flag, f.sockets[v["from"]] = v["from"], true
+			_, _ = fmt.Fprintf(results, "%s\nswitched_at=1795400000000\nstarted=%s\n", scripts.Begin, v["from"])
+			return &remote.ExitError{Code: scripts.ExitUnhealthy}
 		}
 	}
 	if !lockless[verb] && v["part"] != "list" && (f.disks == "broken" || f.disks == "full" && v["undo"] == "no") {

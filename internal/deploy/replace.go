@@ -44,6 +44,9 @@ func (d *Deployment) replace(ctx context.Context, h *target) (string, error) {
 		values["back"] = h.Active.Release
 	}
 	res, err := h.Exec(ctx, scripts.Replace, values)
+	if err == nil || res.Has("switched_at") {
+		h.switchedAt = time.UnixMilli(res.Millis("switched_at").Milliseconds())
+	}
 	if err != nil && res.Has("serves") {
 		h.route, h.resumed = routeBack, true
 		h.servesOn(res.Port("serves"))
@@ -54,7 +57,6 @@ func (d *Deployment) replace(ctx context.Context, h *target) (string, error) {
 	h.route = routeNew
 	h.pid, h.starttime = res.Form("pid", state.NumberForm), res.Form("starttime", state.NumberForm)
 	h.logOffset = res.Form("log_offset", state.NumberForm)
-	h.switchedAt = time.UnixMilli(res.Millis("switched_at").Milliseconds())
 	h.boot = res.Millis("boot_ms")
 	if h.Active == nil {
 		return fmt.Sprintf("pid %s answers right at the socket of port %s", h.pid, h.idlePort()), res.Err()
@@ -94,6 +96,9 @@ func (d *Deployment) replaceBack(ctx context.Context, h *target) error {
 		}
 	default:
 		res, err := h.Exec(ctx, scripts.Resume, d.replacing(h.idlePort(), h.activePort(), h.Active.Release))
+		if err != nil && res.Has("started") {
+			h.route = routeMaybe // the new version may be gone, and the old one is not well
+		}
 		if err != nil {
 			return err
 		}
@@ -102,7 +107,7 @@ func (d *Deployment) replaceBack(ctx context.Context, h *target) error {
 			return err
 		}
 		switch {
-		case switched, h.route == routeNew, serves != h.Active.Port:
+		case switched, !h.switchedAt.IsZero(), serves != h.Active.Port:
 			h.route = routeBack
 		case h.route == routeMaybe: // it was refused before anything was stopped
 			h.route = routeOld

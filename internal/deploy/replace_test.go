@@ -66,6 +66,32 @@ func TestAReplacementIsTakenBack(t *testing.T) {
 	}
 }
 
+// The old version was ended and started again, also where it is healthy only when this run asks.
+func TestAReplacementGoesBackSlowly(t *testing.T) {
+	f := newFakeHost(t)
+	f.faults[scripts.Replace] = fault{kind: "slow-back"}
+	result, log, err := deployTo(t, f, inPlace())
+	if err == nil || result.Outcome != outcome.Restored ||
+		!strings.Contains(err.Error(), "site: restored; 20261122T000000Z-aaaaaaa on port 8080 serves") {
+		t.Errorf("%s, %v\n%s", result.Outcome, err, log)
+	}
+}
+
+// Once the old version was started in its place, the new one may answer nobody, however that ended.
+func TestAReplacementThatTheOldVersionDoesNotSurvive(t *testing.T) {
+	f := newFakeHost(t)
+	f.faults[scripts.Verify] = fault{kind: "error", code: scripts.ExitUnhealthy, words: "answered 500"}
+	f.faults[scripts.Resume] = fault{kind: "error", code: scripts.ExitUnhealthy, words: "no such column"}
+	result, log, err := deployTo(t, f, inPlace())
+	if err == nil || !strings.Contains(err.Error(), "taking it back failed too: replace: no such column") ||
+		!strings.Contains(err.Error(), "site: unknown") {
+		t.Fatalf("%v\n%s", err, log)
+	}
+	if h := result.Hosts[0]; h.Outcome != outcome.Failed || h.ActivePort != 0 {
+		t.Errorf("%+v", h)
+	}
+}
+
 // Where the host refuses before the old version is stopped, nothing has to be restored.
 func TestAReplacementThatDoesNotBegin(t *testing.T) {
 	for _, verb := range []scripts.Verb{scripts.Site, scripts.Replace} {
