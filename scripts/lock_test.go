@@ -258,7 +258,7 @@ func record(t *testing.T, dir string) {
 	}
 	text, err := Compose(Record, Values{
 		"app": "a", "path": dir, "ports": "8080 8081", "lock_token": "t-0", "step_id": "", "undo": "no",
-		"line": "{}", "history": "1",
+		"line": "{}", "history": "1", "gone_from": "",
 	})
 	if err != nil {
 		t.Fatal(err)

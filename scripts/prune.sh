@@ -4,8 +4,7 @@
 #
 # Values: app, path, ports, lock_token, keep_releases, keep (releases that stay in any case,
 #         blank-separated), live (yes: the release of this run serves; no: it failed, and the next
-#         run goes on with its downloads), gone_from (the release that a rollback, or a run that
-#         failed, has gone back from, or nothing: the next rollback is not to go back to that)
+#         run goes on with its downloads)
 # Prints: pruned (releases), freed_mb, stuck (some files that could not be deleted, blank-separated)
 
 main() {
@@ -15,9 +14,6 @@ main() {
   disk "$path"
   before=$kb
   clear_out "$keep_releases"
-  if [[ -n $gone_from && -d $path/releases/$gone_from ]]; then
-    write "$path/releases/$gone_from/.deploy-action/left" 0644 ''
-  fi
   if [[ -e $path/.transfer ]]; then delete "$path/.transfer"; fi
   if [[ $live == yes ]]; then gone "$path"/assets/*.partial; fi
   commits

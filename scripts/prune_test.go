@@ -62,7 +62,7 @@ func (r *root) prune(values Values) {
 	r.t.Helper()
 	all := Values{
 		"app": "a", "path": r.path, "lock_token": "t", "ports": "8080 8081", "step_id": "", "undo": "no",
-		"keep_releases": "2", "keep": "", "live": "yes", "gone_from": "",
+		"keep_releases": "2", "keep": "", "live": "yes",
 	}
 	maps.Copy(all, values)
 	text, err := Compose(Prune, all)
@@ -366,7 +366,7 @@ func TestTheHistoryIsBounded(t *testing.T) {
 	r.put("deploys.jsonl", strings.Repeat("{}\n", 1200))
 	text, err := Compose(Record, Values{
 		"app": "a", "path": r.path, "lock_token": "t", "step_id": "", "undo": "no",
-		"line": `{"last":1}`, "history": "2", "nginx_include": "/dev/null", "fallback": "",
+		"line": `{"last":1}`, "history": "2", "gone_from": "", "nginx_include": "/dev/null", "fallback": "",
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -390,13 +390,21 @@ func TestTheHistoryIsBounded(t *testing.T) {
 }
 
 // What a rollback has gone back from is known to the next one.
-func TestPruneNotesWhatARollbackHasLeft(t *testing.T) {
-	for _, id := range []string{r1, "20250101T000000Z-aaaaaaa"} {
+func TestRecordNotesWhatARollbackHasLeft(t *testing.T) {
+	for _, id := range []string{r1, r3, "20250101T000000Z-aaaaaaa"} {
 		r := newRoot(t)
 		r.release(r1, "1")
 		r.release(r2, "2")
-		r.prune(Values{"gone_from": id})
-		_, err := os.Stat(filepath.Join(r.path, "releases", id, ".deploy-action", "left"))
+		r.release(r3, "-")
+		text, err := Compose(Record, Values{
+			"app": "a", "path": r.path, "lock_token": "t", "step_id": "", "undo": "no", "line": "{}", "history": "1",
+			"gone_from": id,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		bash(t, string(text))
+		_, err = os.Stat(filepath.Join(r.path, "releases", id, ".deploy-action", "left"))
 		if (err == nil) != (id == r1) {
 			t.Errorf("%s: %v", id, err)
 		}

@@ -247,7 +247,7 @@ func TestACutOffScriptRunsNothing(t *testing.T) {
 	}
 	text, err := Compose(Record, Values{
 		"app": "a", "path": dir, "lock_token": "t", "step_id": "", "undo": "no",
-		"line": "{}",
+		"line": "{}", "gone_from": "",
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -402,21 +402,26 @@ func TestARollbackGoesToOneReleaseOnAllHosts(t *testing.T) {
 	}
 }
 
-// A release that some hosts have marked as proved when another one could not is none to roll back to, unless
-// it had served before.
+// A release that some hosts have marked as proved when another one could not, or the run was cancelled, is
+// none to roll back to, unless it had served before.
 func TestNoRollbackGoesToWhatAllHaveGoneBackFrom(t *testing.T) {
 	for _, tt := range []struct {
-		fails scripts.Verb
-		do    func(*inputs.Inputs)
-		left  string
+		fails     scripts.Verb
+		cancelled bool
+		do        func(*inputs.Inputs)
+		left      string
 	}{
 		{fails: scripts.Mark, left: "20261123T000000Z-bbbbbbb"},
+		{fails: scripts.Mark, cancelled: true, left: "20261123T000000Z-bbbbbbb"},
 		{fails: scripts.Verify},
 		{fails: scripts.Mark, do: func(in *inputs.Inputs) { in.Operation = inputs.Rollback }},
 		{fails: scripts.Mark, do: func(in *inputs.Inputs) { in.Operation = inputs.Restart }},
 	} {
-		fleet := newFleet(t, 3)
-		fleet[1].faults[tt.fails] = fault{kind: "error", code: scripts.ExitDisk, words: "the disk is full"}
+		fleet, bad := newFleet(t, 3), fault{kind: "error", code: scripts.ExitDisk, words: "the disk is full"}
+		if tt.cancelled {
+			bad = fault{kind: "cancel"}
+		}
+		fleet[1].faults[tt.fails] = bad
 		in := fleet.inputs()
 		if tt.do != nil {
 			tt.do(in)
@@ -426,12 +431,40 @@ func TestNoRollbackGoesToWhatAllHaveGoneBackFrom(t *testing.T) {
 			t.Fatalf("%v, flags %s\n%s", err, fleet.flags(), log)
 		}
 		for i, f := range fleet {
-			if got := f.pruned["gone_from"]; got != tt.left {
+			if got := f.sent[scripts.Record]["gone_from"]; got != tt.left {
 				t.Errorf("%s of %s fails: web-%d is told that %q was gone back from, want %q", tt.fails, in.Operation, i+1, got,
 					tt.left)
 			}
 		}
 	}
+}
+
+// One host alone marks the release on its own, as soon as it is verified; the run may be cancelled only then.
+func TestNoRollbackGoesToWhatACancelledRunHasMarked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeHost(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		log := lineWriter(func(line string) {
+			if strings.Contains(line, "✓ verify: ") {
+				time.Sleep(time.Second) // until it is marked
+				cancel()
+			}
+		})
+		d := New(testInputs(), report.New(log, func(string) string { return "" }), f.dial, f.open, time.Now())
+		_, err := d.Run(ctx)
+		if got := f.sent[scripts.Record]["gone_from"]; err == nil || f.flag != "8080" || got != "20261123T000000Z-bbbbbbb" {
+			t.Errorf("%v, flag %s, gone back from %q, calls %v", err, f.flag, got, f.calls)
+		}
+	})
+}
+
+// lineWriter is told what is written.
+type lineWriter func(string)
+
+func (w lineWriter) Write(p []byte) (int, error) {
+	w(string(p))
+	return len(p), nil
 }
 
 // What came from a workspace can't be fetched, and one host may have it under another id.
@@ -450,9 +483,9 @@ func TestARollbackToWhatOneHostHasUnderAnotherID(t *testing.T) {
 	}
 	for i, h := range result.Hosts {
 		if want := []string{theirs, theirs, own}[i]; h.Release != want || fleet[i].releases["8081"] != want ||
-			fleet[i].pruned["gone_from"] != live {
-			t.Errorf("%s serves %s, started %s, pruned by %v; want %s", h.Host, h.Release, fleet[i].releases["8081"],
-				fleet[i].pruned, want)
+			fleet[i].sent[scripts.Record]["gone_from"] != live {
+			t.Errorf("%s serves %s, started %s, recorded by %v; want %s", h.Host, h.Release, fleet[i].releases["8081"],
+				fleet[i].sent[scripts.Record], want)
 		}
 	}
 }

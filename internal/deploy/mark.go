@@ -12,6 +12,12 @@ func (d *Deployment) marking(h *target) scripts.Values {
 	return d.process(h, scripts.Values{"release": h.release, "by": d.by(h)})
 }
 
+// markNext is for what sends mark ahead, as is done for one host alone: it may be marked from then on.
+func (d *Deployment) markNext(h *target) upcoming {
+	h.marked = d.isAlone(h)
+	return upcoming{"mark", scripts.Mark, d.marking(h), false}
+}
+
 // mark is the last that can fail: from here on nothing is taken back.
 func (d *Deployment) mark(ctx context.Context, h *target) (string, error) {
 	h.marked = true

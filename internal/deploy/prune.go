@@ -14,7 +14,7 @@ import (
 // prune also ends a run that failed, or failures in a row would fill the disk.
 func (d *Deployment) prune(ctx context.Context, h *target) (string, error) {
 	res, err := h.Exec(ctx, scripts.Prune, scripts.Values{
-		"live": scripts.Yes(h.route == routeNew), "gone_from": d.goneFrom(h),
+		"live": scripts.Yes(h.route == routeNew),
 	})
 	if err != nil {
 		return "", err

@@ -140,7 +140,9 @@ func (d *Deployment) record(ctx context.Context, h *target, how outcome.Outcome,
 	if err != nil {
 		return fmt.Errorf("encode history line: %w", err)
 	}
-	res, err := h.Exec(ctx, scripts.Record, scripts.Values{"line": string(line), "history": fmt.Sprint(summaryHistory)})
+	res, err := h.Exec(ctx, scripts.Record, scripts.Values{
+		"line": string(line), "history": fmt.Sprint(summaryHistory), "gone_from": d.goneFrom(h),
+	})
 	if err != nil {
 		return err
 	}

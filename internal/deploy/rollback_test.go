@@ -7,6 +7,7 @@ import (
 
 	"github.com/clothesme/deploy-action/internal/inputs"
 	"github.com/clothesme/deploy-action/internal/outcome"
+	"github.com/clothesme/deploy-action/scripts"
 )
 
 func TestRollbackIsTheSameListWithoutFetchAndBuild(t *testing.T) {
@@ -22,7 +23,7 @@ func TestRollbackIsTheSameListWithoutFetchAndBuild(t *testing.T) {
 	if got := strings.Join(f.calls, ","); got != want {
 		t.Errorf("calls %s, want %s", got, want)
 	}
-	if from := f.pruned["gone_from"]; from != "20261122T000000Z-aaaaaaa" {
+	if from := f.sent[scripts.Record]["gone_from"]; from != "20261122T000000Z-aaaaaaa" {
 		t.Errorf("it went back from %q", from)
 	}
 	if result.Outcome != outcome.RolledBack || result.Hosts[0].Release != "20261121T000000Z-9999999" {
@@ -91,8 +92,8 @@ func TestARollbackForwardLeavesNothing(t *testing.T) {
 	in := testInputs()
 	in.Operation, in.Release = inputs.Rollback, "20261121T000000Z-9999999"
 	f.lists = "release_0=" + in.Release + " " + oldCommit + " 3\nrelease_1=20261122T000000Z-aaaaaaa " + oldCommit + " 2\n"
-	if _, log, err := deployTo(t, f, in); err != nil || f.pruned["gone_from"] != "" {
-		t.Errorf("%v; it went back from %q\n%s", err, f.pruned["gone_from"], log)
+	if _, log, err := deployTo(t, f, in); err != nil || f.sent[scripts.Record]["gone_from"] != "" {
+		t.Errorf("%v; it went back from %q\n%s", err, f.sent[scripts.Record]["gone_from"], log)
 	}
 }
 

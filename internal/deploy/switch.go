@@ -17,7 +17,7 @@ func (d *Deployment) switchOver(ctx context.Context, h *target) (string, error) 
 	h.route, h.routed = routeMaybe, true
 	next := []upcoming{{"verify", scripts.Verify, d.verification(h), true}}
 	if !h.hasWork() && hasNoTargets(h) { // what has to be proved or taken back first, by a step of its own
-		next = append(next, upcoming{"mark", scripts.Mark, d.marking(h), false})
+		next = append(next, d.markNext(h))
 	}
 	d.ahead(h, next...)
 	var site, flag scripts.Results

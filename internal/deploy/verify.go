@@ -24,7 +24,7 @@ func (d *Deployment) verification(h *target) scripts.Values {
 
 func (d *Deployment) verify(ctx context.Context, h *target) (string, error) {
 	if d.in.Strategy == inputs.InPlace && !h.hasWork() && hasNoTargets(h) { // else they were sent along with the switch
-		d.ahead(h, upcoming{"mark", scripts.Mark, d.marking(h), false})
+		d.ahead(h, d.markNext(h))
 	}
 	var live time.Time
 	res, err := h.Exec(ctx, scripts.Verify, d.verification(h))

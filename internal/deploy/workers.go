@@ -58,7 +58,7 @@ func workersSettled(h *target) bool {
 // workers ends those of the old release, and starts those of the new one; unless they may overlap in
 // that order, so that two versions never work at once.
 func (d *Deployment) workers(ctx context.Context, h *target) (string, error) {
-	d.ahead(h, upcoming{"mark", scripts.Mark, d.marking(h), false})
+	d.ahead(h, d.markNext(h))
 	res, err := h.Exec(ctx, scripts.Workers, scripts.Values{
 		"port": h.idlePort(), "other": h.activePort(), "overlap": scripts.Yes(d.in.Overlap), "trial": "yes",
 		"watch_for": scripts.Millis(d.in.WatchFor), "carries": scripts.Yes(d.carries(h)),
