@@ -297,7 +297,9 @@ func (e *engine) on(ctx context.Context, h *target, s step) (line string, err er
 		if ctx.Err() != nil || s.final || errors.Is(err, errDeadline) || !h.Disconnected(err) {
 			return line, err
 		}
-		if err := e.reconnect(ctx, h, err, e.patienceIn(s.phase)); err != nil {
+		err := e.reconnect(ctx, h, err, e.patienceFor(h, s.phase))
+		h.waitedFor = errors.Is(err, host.ErrGone)
+		if err != nil {
 			return "", &outcome.StepError{Step: s.name, Host: h.Address, Err: err}
 		}
 	}
@@ -327,9 +329,13 @@ func (e *engine) reconnect(ctx context.Context, h *target, cause error, patience
 // errLeft is a host that can't be reached since it is on its way out.
 var errLeft = errors.New("it is not in service any more")
 
-// patienceIn is how long a lost connection is made anew: while requests go to the new version on some
-// hosts, and maybe not on one, as long as a reboot takes and no longer.
-func (e *engine) patienceIn(p phase) time.Duration {
+// patienceFor is how long a lost connection is made anew: while requests go to the new version on some
+// hosts, and maybe not on one, as long as a reboot takes and no longer. It was long enough for a host
+// that did not come back in it.
+func (e *engine) patienceFor(h *target, p phase) time.Duration {
+	if h.waitedFor {
+		return min(e.patience, time.Second)
+	}
 	if p == commit && len(e.hosts) > 1 {
 		return min(e.patience, mixedFor)
 	}

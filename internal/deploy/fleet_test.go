@@ -270,6 +270,31 @@ func TestAHostThatIsGoneOnceAllAreProved(t *testing.T) {
 	}
 }
 
+// One host that is gone takes no time to come back from the others.
+func TestAHostIsTakenBackThoughAnotherIsGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fleet := newFleet(t, 3)
+		fleet[1].faults[scripts.Verify] = fault{kind: "gone-before"}
+		fleet[0].does = func(verb scripts.Verb, _ scripts.Values) {
+			if verb == scripts.Verify { // what comes next is asked for to go back
+				fleet[0].faults[scripts.Switch], fleet[0].booting = fault{kind: "lost-before"}, 2
+			}
+		}
+		var log bytes.Buffer
+		in := fleet.inputs()
+		in.Timeout = time.Hour
+		d := New(in, report.New(&log, func(string) string { return "" }), fleet.dial, fleet[0].open, time.Now())
+		began := time.Now()
+		_, err := d.Run(t.Context())
+		if err == nil || fleet.flags() != "8080 8081 8080" {
+			t.Errorf("flags %s, %v\n%s", fleet.flags(), err, log.String())
+		}
+		if took := time.Since(began); took > mixedFor+30*time.Second {
+			t.Errorf("it took %s", took)
+		}
+	})
+}
+
 // Two addresses of one machine are found before anything is changed.
 func TestTwoAddressesOfOneMachineAreRefused(t *testing.T) {
 	fleet := newFleet(t, 2)

@@ -133,9 +133,6 @@ func (d *Deployment) whoTidies() string {
 // host that another run has taken over is that run's: nothing on it is touched, and the others are
 // taken back all the same.
 func (d *Deployment) fail(ctx context.Context, s step, cause error) (*outcome.Result, error) {
-	if errors.Is(cause, host.ErrGone) {
-		d.patience = min(d.patience, time.Second) // it was long enough
-	}
 	undone := d.takeBack(ctx)
 	for _, h := range d.present() {
 		d.untidy = d.untidy || h.undone != nil

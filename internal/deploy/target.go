@@ -62,6 +62,7 @@ type target struct {
 	taken       bool      // another run has the deploy lock
 	lost        bool      // nobody reaches it any more, and the new version was proved by then
 	left        bool      // nobody reaches it any more, and AWS is ending it
+	waitedFor   bool      // in vain, when its connection was lost last
 	route       route     // where requests go now
 	routed      bool      // requests may have gone to the new slot at some time
 	tried       uint16    // the port of a replacement; it is the active one when the old version was started again there
