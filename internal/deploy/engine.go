@@ -155,17 +155,17 @@ func (e *engine) present() []*target {
 	return slices.DeleteFunc(slices.Clone(e.hosts), func(h *target) bool { return h.taken || h.lost || h.left })
 }
 
+// toDo are the hosts that need a step.
+func (e *engine) toDo(s step) []*target {
+	return slices.DeleteFunc(e.present(), func(h *target) bool { return s.unless != nil && s.unless(h) })
+}
+
 var errDeadline = errors.New("step time-out")
 
 // do runs a step on the hosts that need it and returns what failed, joined; every host's undo
 // stands on the stack before its run begins.
 func (e *engine) do(ctx context.Context, s step) error {
-	var todo []*target
-	for _, h := range e.present() {
-		if s.unless == nil || !s.unless(h) {
-			todo = append(todo, h)
-		}
-	}
+	todo := e.toDo(s)
 	if len(todo) == 0 {
 		return nil
 	}

@@ -50,12 +50,9 @@ func (d *Deployment) Run(ctx context.Context) (*outcome.Result, error) {
 				d.sayNoImage(context.Cause(whole))
 				continue
 			}
-			d.untidy = true
-			title := "Left to the post step"
-			if d.in.Operation == inputs.Tidy {
-				title = leftToNext
+			if len(d.toDo(s)) > 0 {
+				d.leaveOut(s, context.Cause(whole))
 			}
-			d.rep.Warn(title, fmt.Sprintf("%s was not done: %v; %s", s.name, context.Cause(whole), d.isDone()))
 			continue
 		}
 		if s.phase == ending && ctx.Err() != nil {
@@ -100,6 +97,22 @@ func (d *Deployment) Run(ctx context.Context) (*outcome.Result, error) {
 	result := d.result(d.success())
 	result.Hosts = append(result.Hosts, joined...)
 	return result, nil
+}
+
+// leaveOut warns of a step for which there is no time any more, and of who does its work in its place.
+func (d *Deployment) leaveOut(s step, cause error) {
+	title, then := leftToNext, ""
+	switch {
+	case d.in.Operation == inputs.Tidy:
+		d.untidy = true
+	case s.name == "drain", s.name == "stop":
+		d.untidy, title = true, "Left to the post step"
+	case s.name == "after-switch":
+		title, then = "Not run", ", and its command is not run any more"
+	case s.name == "let in":
+		then = ", but on instances that are held: there the hook decides once its time is over"
+	}
+	d.rep.Warn(title, fmt.Sprintf("%s was not done: %v; %s%s", s.name, cause, d.isDone(), then))
 }
 
 // timeIsUp is why a run ends that is not through in time. How long the post step has is not said by an input.

@@ -56,6 +56,31 @@ func TestACertificateIsGotOnce(t *testing.T) {
 	}
 }
 
+// What a run has no time for any more is told by who does it then: the post step retires the old
+// version, and does nothing else.
+func TestWhatThereIsNoTimeFor(t *testing.T) {
+	f := newFakeHost(t)
+	in := secureInputs()
+	in.AfterSwitch = "warm-up"
+	f.faults[scripts.Certificate] = fault{kind: "cancel"}
+	_, log, err := deployTo(t, f, in)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, log)
+	}
+	const lives = " was not done: context canceled; the new version is live"
+	for _, want := range []string{
+		"Not run::after-switch" + lives + ", and its command is not run any more\n", "Left to the post step::drain" + lives + "\n",
+		"Left to the post step::stop" + lives + "\n", "Left to the next deployment::prune" + lives + "\n",
+	} {
+		if !strings.Contains(log, "::warning title="+want) {
+			t.Errorf("no %q in\n%s", want, log)
+		}
+	}
+	if strings.Contains(log, "let in was not done") {
+		t.Errorf("no instance is held:\n%s", log)
+	}
+}
+
 // Whatever befalls it, the release is live by HTTP, and the next run gets the certificate.
 func TestNoCertificateIsAWarning(t *testing.T) {
 	for _, kind := range []string{"error", "lost-before", "lost-after", "gone-before", "gone-after", "panic", "cancel"} {
