@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -808,37 +809,55 @@ func TestTheSiteWhenTakingBackFailsTwice(t *testing.T) {
 
 // Who is told to end has seconds for taking back; whose time is over is not about to be killed.
 func TestHowLongTakingBackMayTake(t *testing.T) {
-	for name, tt := range map[string]struct {
-		end  func(context.Context) (context.Context, context.CancelFunc)
-		want time.Duration
-	}{
-		"a failure": {context.WithCancel, time.Hour},
-		"a time-out": {func(ctx context.Context) (context.Context, context.CancelFunc) {
-			return context.WithTimeout(ctx, -time.Second)
-		}, time.Hour},
-		"a cancelled run": {func(ctx context.Context) (context.Context, context.CancelFunc) {
+	cancelled := func(after time.Duration) func(context.Context) (context.Context, context.CancelFunc) {
+		return func(ctx context.Context) (context.Context, context.CancelFunc) {
 			ctx, cancel := context.WithCancel(ctx)
-			cancel()
+			time.AfterFunc(after, cancel)
+			if after == 0 {
+				cancel()
+			}
 			return ctx, cancel
-		}, undoBy},
+		}
+	}
+	for _, tt := range []struct {
+		name         string
+		end          func(context.Context) (context.Context, context.CancelFunc)
+		hosts, undos int
+		want         time.Duration // that the first of them may take
+	}{
+		{"a failure", context.WithCancel, 1, 1, time.Hour},
+		{"a time-out", func(ctx context.Context) (context.Context, context.CancelFunc) {
+			return context.WithTimeout(ctx, -time.Second)
+		}, 1, 1, time.Hour},
+		{"a cancelled run", cancelled(0), 1, 2, undoBy},
+		{"of several hosts, with more below", cancelled(0), 3, 2, undoBy / 2},
+		{"of several hosts, with nothing below", cancelled(0), 3, 1, undoBy},
+		{"cancelled meanwhile", cancelled(time.Minute), 3, 2, time.Minute + undoBy/2},
+		{"cancelled meanwhile, with nothing below", cancelled(time.Minute), 3, 1, time.Minute + undoBy},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				f := newFakeHost(t)
-				d := New(testInputs(), report.New(io.Discard, func(string) string { return "" }), f.dial, f.open, time.Now())
-				var left time.Duration
-				back := func(ctx context.Context, _ *target) error {
-					end, _ := ctx.Deadline()
-					left = time.Until(end)
+				fleet := newFleet(t, tt.hosts)
+				d := New(fleet.inputs(), report.New(io.Discard, func(string) string { return "" }), fleet.dial, nil, time.Now())
+				began := time.Now()
+				var took time.Duration
+				var cause error
+				back := func(ctx context.Context, h *target) error {
+					if h == d.hosts[0] && took == 0 { // which hangs
+						<-ctx.Done()
+						took, cause = time.Since(began), context.Cause(ctx)
+					}
 					return nil
 				}
 				d.toUndo = time.Hour
-				d.undos = []undo{{step{name: "switch", undo: back}, d.hosts}}
+				for range tt.undos {
+					d.undos = append(d.undos, undo{step{name: "switch", undo: back}, slices.Clone(d.hosts)})
+				}
 				ctx, cancel := tt.end(t.Context())
 				defer cancel()
 				d.notice.from(ctx)
-				if err := d.takeBack(ctx); err != nil || left != tt.want {
-					t.Errorf("%v; %s were left, want %s", err, left, tt.want)
+				if err := d.takeBack(ctx); err != nil || took != tt.want || (tt.want < time.Hour) != errors.Is(cause, errLate) {
+					t.Errorf("%v; it took %s, want %s; %v", err, took, tt.want, cause)
 				}
 			})
 		})

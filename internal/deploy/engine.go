@@ -402,7 +402,6 @@ type undo struct {
 // takeBack runs the undo stack from the top. It uses a context of its own: the one that failed the
 // run may be over. Only who was told to end has little time.
 func (e *engine) takeBack(ctx context.Context) error {
-	hurry := told(ctx)
 	ctx, cancel := e.notice.after(ctx, e.toUndo, undoBy)
 	defer cancel()
 	for _, h := range e.hosts {
@@ -419,15 +418,15 @@ func (e *engine) takeBack(ctx context.Context) error {
 		e.stepsBegun++
 		group, began := e.rep.Step("Taking back "+u.step.name), e.now()
 		results := make([]error, len(u.hosts))
-		limit := e.toUndo
-		if end, _ := ctx.Deadline(); hurry && len(u.hosts) > 1 {
-			limit = time.Until(end) / 2 // one that hangs leaves the others time for what is below
+		ctx, cancel := context.WithCancelCause(ctx)
+		if len(u.hosts) > 1 && len(e.undos) > 0 { // one that hangs leaves the others time for what is below
+			e.notice.halve(ctx, cancel)
 		}
 		var wg sync.WaitGroup
 		for i, h := range u.hosts {
 			wg.Go(func() {
 				s := u.step
-				s.within = limit
+				s.within = e.toUndo
 				s.each = func(ctx context.Context, h *target) (string, error) { return "", s.undo(ctx, h) }
 				_, results[i] = e.on(ctx, h, s)
 				if results[i] != nil && !errors.Is(results[i], errLeft) {
@@ -437,6 +436,7 @@ func (e *engine) takeBack(ctx context.Context) error {
 			})
 		}
 		wg.Wait()
+		cancel(nil)
 		for i, h := range u.hosts {
 			if errors.Is(results[i], errLeft) { // what it serves is nobody's concern
 				h.left, results[i] = true, nil

@@ -73,6 +73,18 @@ func (n *notice) after(ctx context.Context, limit, by time.Duration) (context.Co
 	return ctx, func() { cancel(nil); stop() }
 }
 
+// halve ends a part of taking back with half of the time that is left for all of it from now on, or
+// from the notice on, be that to come.
+func (n *notice) halve(ctx context.Context, end context.CancelCauseFunc) {
+	go func() {
+		select {
+		case <-n.came:
+			time.AfterFunc(time.Until(n.at.Add(undoBy))/2, func() { end(errLate) })
+		case <-ctx.Done():
+		}
+	}()
+}
+
 // reach dials a host, and hangs up when it is too late to wait for it: what it was asked then ends.
 func (d *Deployment) reach(ctx context.Context, at remote.Host) (host.Shell, error) {
 	shell, err := d.dial(ctx, at)
