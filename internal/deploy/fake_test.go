@@ -110,7 +110,7 @@ type fakeHost struct {
 
 // fault is what happens at a verb, once.
 type fault struct {
-	// error, cancel, panic; frozen: cancel, and no answer from then on; by-hand: the flag is what
+	// error, cancel, panic; cancel-before: cancel, and nothing is done where that ends it at once; frozen: cancel, and no answer from then on; by-hand: the flag is what
 	// words say; slow-back: a replacement goes back, and what served before is healthy again only later;
 	// killed: the lock's process is, on the host; full and broken: the disk is, once the
 	// verb has done its work; lost- and gone- before and after: the connection is cut, and with gone
@@ -309,6 +309,13 @@ func (s *fakeShell) run(ctx context.Context, verb scripts.Verb, v scripts.Values
 			}
 			_, _ = fmt.Fprintln(words, bad.words)
 			return &remote.ExitError{Code: bad.code}
+		case "cancel-before":
+			f.cancel()
+			select {
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			case <-time.After(time.Second):
+			}
 		case "slow-back":
 			f.calls = append(f.calls, call(verb, v))
 			f.flag, f.sockets[v["from"]] = v["from"], true

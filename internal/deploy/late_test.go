@@ -136,6 +136,18 @@ func TestATakeBackThatIsCancelledEndsInTime(t *testing.T) {
 	})
 }
 
+// A run that is cancelled as it writes down how it has ended does so, as nobody else will.
+func TestACancelledRunIsRecordedOnce(t *testing.T) {
+	for _, verb := range []scripts.Verb{scripts.Drain, scripts.Prune, scripts.Record} {
+		f := newFakeHost(t)
+		f.faults[verb] = fault{kind: "cancel-before"}
+		_, log, err := deployTo(t, f, testInputs())
+		if err != nil || len(f.recorded) != 1 || f.holder != "" || strings.Contains(log, "Could not record") {
+			t.Errorf("%s: %v, %d records, the lock is held by %q\n%s", verb, err, len(f.recorded), f.holder, log)
+		}
+	}
+}
+
 // freezeBack has a host freeze as it is to switch back.
 func freezeBack(f *fakeHost) {
 	f.does = func(verb scripts.Verb, v scripts.Values) {

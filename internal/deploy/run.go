@@ -40,29 +40,31 @@ func (d *Deployment) Run(ctx context.Context) (*outcome.Result, error) {
 	}
 	defer d.holdOn(ctx)()
 	d.readAhead(ctx)
-	whole := ctx
+	on := ctx // of the step under way
 	for _, s := range d.steps() {
 		if s.phase.proved() {
 			d.undos = nil // the commit point: what was verified stays
 		}
-		if s.phase == retire && whole.Err() != nil {
+		if s.phase == retire && ctx.Err() != nil {
 			if s.name == imageStep {
-				d.sayNoImage(context.Cause(whole))
+				d.sayNoImage(context.Cause(ctx))
 				continue
 			}
 			if len(d.toDo(s)) > 0 {
-				d.leaveOut(s, context.Cause(whole))
+				d.leaveOut(s, context.Cause(ctx))
 			}
 			continue
 		}
-		if s.phase == ending && ctx.Err() != nil {
+		on = ctx
+		if s.phase == ending { // which the run's end leaves some time, also one that is to come
 			var release context.CancelFunc
-			ctx, release = d.notice.after(ctx, askBy, askBy)
+			end, _ := ctx.Deadline()
+			on, release = d.notice.after(ctx, max(askBy, time.Until(end)), askBy)
 			defer release()
 		}
-		err := context.Cause(ctx)
+		err := context.Cause(on)
 		if err == nil {
-			err = d.do(ctx, s)
+			err = d.do(on, s)
 		}
 		switch {
 		case err == nil:
@@ -91,9 +93,9 @@ func (d *Deployment) Run(ctx context.Context) (*outcome.Result, error) {
 			return d.fail(ctx, s, err)
 		}
 	}
-	joined := d.listAgain(whole)
-	d.tableOfTargets(ctx)
-	d.launchImage(whole)
+	joined := d.listAgain(ctx)
+	d.tableOfTargets(on)
+	d.launchImage(ctx)
 	result := d.result(d.success())
 	result.Hosts = append(result.Hosts, joined...)
 	return result, nil
