@@ -110,11 +110,11 @@ type fakeHost struct {
 
 // fault is what happens at a verb, once.
 type fault struct {
-	// error, cancel, panic; cancel-before: cancel, and nothing is done where that ends it at once; frozen: cancel, and no answer from then on; by-hand: the flag is what
-	// words say; slow-back: a replacement goes back, and what served before is healthy again only later;
-	// killed: the lock's process is, on the host; full and broken: the disk is, once the
-	// verb has done its work; lost- and gone- before and after: the connection is cut, and with gone
-	// there is no other
+	// error, cancel, panic; cancel-before: cancel, and nothing is done where that ends it at once; frozen:
+	// cancel, and no answer from then on; by-hand: the flag is what words say; slow-back: a replacement
+	// goes back, and what served before is healthy again only later; killed: the lock's process is, on
+	// the host; full and broken: the disk is, once the verb has done its work; lost- and gone- before and
+	// after: the connection is cut, and with gone there is no other
 	kind  string
 	code  int // of an error
 	words string

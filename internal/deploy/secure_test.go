@@ -69,7 +69,8 @@ func TestWhatThereIsNoTimeFor(t *testing.T) {
 	}
 	const lives = " was not done: context canceled; the new version is live"
 	for _, want := range []string{
-		"Not run::after-switch" + lives + ", and its command is not run any more\n", "Left to the post step::drain" + lives + "\n",
+		"Not run::after-switch" + lives + ", and its command is not run any more\n",
+		"Left to the post step::drain" + lives + "\n",
 		"Left to the post step::stop" + lives + "\n", "Left to the next deployment::prune" + lives + "\n",
 	} {
 		if !strings.Contains(log, "::warning title="+want) {
