@@ -165,3 +165,25 @@ site_trial`)
 		t.Errorf("it says\n%s\nwant\n%s", out, want)
 	}
 }
+
+// What earlier runs have kept is not there for ever: only the link of the welcome page, which comes
+// back when the application is removed.
+func TestWhatEarlierRunsHaveKeptGoes(t *testing.T) {
+	out := bash(t, siteShell(t, t.TempDir())+`
+trial='8081 20261123T101500Z-1a2b3c4'
+for ((n = 1, over = 0; !over; n++)); do
+  fresh
+  mkdir -p "${keep%/*}"/{first,second,second.now,removed.new}
+  ln -s nowhere "${keep%/*}/first/:etc:nginx:sites-enabled:default"
+  over=1
+  (die_at "$n"; put new) || over=0
+  (die_at 0; put new)
+  (die_at 0; put_back "$keep")
+  [[ $(<"$site_file") == old ]] || die 1 "$n: not as it was"
+  [[ $(ls -A "${keep%/*}") == first ]] || die 1 "$n: left is" "${keep%/*}"/*
+done
+echo right`)
+	if out != "right\n" {
+		t.Error(out)
+	}
+}

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Brings back the nginx files that site.sh replaced, and has nginx load them.
 #
-# Values: app, path, lock_token, release
+# Values: app, path, lock_token, release (as site.sh has it)
 # Prints: restored (yes, already)
 # Exits:  EX_CHECK when the rights do not suffice, or somebody has edited the site since, EX_NGINX when
 #         nginx refuses; all is then as it was

@@ -2,12 +2,11 @@
 # Puts the nginx site (or, for a user's own server block, the upstream groups alone) and the include
 # in place, tests them, and has nginx load them; only when something differs.
 #
-# Values: app, path, lock_token, release, trial (port and release for which the site is written, and
-#         which have yet to prove themselves, or nothing), default_site (yes: the site answers for
-#         every name), late (a text for the nginx workers of before, where the site is one of those
-#         that sent requests with a body through nginx twice)
-# Prints: reloaded (yes, no), edited (yes: the site is not as this action left it, and is left
-#         alone)
+# Values: app, path, lock_token, release (and when this run began), trial (port and release for which
+#         the site is written, and which have yet to prove themselves, or nothing), default_site
+#         (yes: the site answers for every name), late (a text for the nginx workers of before, where
+#         the site is one of those that sent requests with a body through nginx twice)
+# Prints: reloaded (yes, no), edited (yes: the site is not as this action left it, and stays)
 # Exits:  EX_NGINX when nginx refuses, EX_NOT_ROUTED when it does not take them up; everything is
 #         then as it was
 #
@@ -68,11 +67,12 @@ keep_all() {
   if [[ $default_site == yes ]] && stock_default; then set_aside "$keep" /etc/nginx/sites-enabled/default; fi
   if grep -Fqs "late.$app.invalid" "$site_file"; then set_aside "$keep" "$late_file"; fi
   end_keeping "$keep"
+  forget_others "$keep"
   if [[ -n $trial ]]; then write "$trial_note" 0644 "$trial $release"$'\n'; fi
 }
 
 put_in_place() {
-  local file bak=$nginx_include.$release.bak
+  local file bak=$nginx_include.${release%-*}.bak
   settle_record
   # A step that is run again has put some of it in place already.
   if [[ ! -d $keep ]] || ! noted "$release"; then keep_all; fi
@@ -93,7 +93,6 @@ put_in_place() {
   fi
 }
 
-# no_more_late: what nginx has loaded of it does no harm until somebody's next reload.
-no_more_late() { if [[ -e $late_file ]]; then as_root rm -f -- "$late_file"; fi; }
+no_more_late() { if [[ -e $late_file ]]; then as_root rm -f -- "$late_file"; fi; } # as loaded it does no harm
 
 main "$@" </dev/null

@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
 	"strings"
 
@@ -24,13 +25,10 @@ func (d *Deployment) putSite(ctx context.Context, h *target, trial string) error
 // has proved itself.
 func (h *target) trial() string { return h.idlePort() + " " + h.release }
 
-// keepAs names what the site's files were before this run. A release that was made before has given
-// its name to what its own deployment replaced, which may be a host without the site.
+// keepAs names what the site's files were before this run. What an earlier deployment of the same
+// release has replaced, which may be a host without the site, has another name.
 func (d *Deployment) keepAs(h *target) string {
-	if d.op.makes {
-		return h.release
-	}
-	return d.stamp() + "-" + string(d.in.Operation)
+	return cmp.Or(h.release, string(d.in.Operation)) + "-" + d.stamp()
 }
 
 func (d *Deployment) siteFor(h *target, keep, trial string, results *scripts.Results) host.Asked {

@@ -42,6 +42,15 @@ end_keeping() {
   as_root mv -T -- "$1.new" "$1"
 }
 
+# forget_others FOLDER: nobody goes back beyond what is kept there. The link of the welcome page comes
+# back when the application is removed.
+forget_others() {
+  local other
+  for other in "${1%/*}"/*; do
+    if [[ $other != "$1" && ! -L $other/:etc:nginx:sites-enabled:default ]]; then as_root rm -rf -- "$other"; fi
+  done
+}
+
 # kept_of NAME: sets file to the path of what is kept under it.
 kept_of() {
   file=${1##*/} file=${file%.absent}
