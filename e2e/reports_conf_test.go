@@ -156,6 +156,18 @@ func TestReportsConf(t *testing.T) {
 			warned: []string{"nothing listens on port 9000"},
 		},
 		{
+			name: "a block of theirs that sets where requests go below the include", bare: true,
+			setup: `rm /etc/nginx/sites-enabled/default
+				printf 'set $service_url http://127.0.0.1:9000;\n' >/etc/nginx/conf.d/service-url.inc
+				printf 'server {\n listen 80 default_server;\n include conf.d/service-url.inc;\n ` +
+				`set $service_url http://127.0.0.1:9000;\n location / {\n  proxy_pass $service_url; } }\n' ` +
+				`>/etc/nginx/conf.d/own.conf; reload_nginx`,
+			failed: []string{"did not take this site up", "the files are as they were"},
+			check: func(w *world.World, _ *lab.Result) {
+				w.Exec("cd /etc/nginx/conf.d && test ! -e shop.upstreams.conf && ! grep -q deploy-action service-url.inc")
+			},
+		},
+		{
 			name: "another program has port 80", bare: true, setup: "systemctl disable -q --now nginx; systemd-run " +
 				"-q --unit apache2 python3 -m http.server 80; timeout 120 bash -c 'until curl -s http://127.0.0.1/ " +
 				">/dev/null; do sleep 0.05; done'",

@@ -117,9 +117,12 @@ func TestABlockWithoutAHostSendsTheOneThatItSent(t *testing.T) {
 		app := testApp()
 		app.TheirSite, app.Hostless = tt.theirs, tt.hostless
 		include := app.IncludeConf(8080)
-		// However they are passed on, what proves the switch names the group.
+		// However they are passed on, what proves the switch names the group; but where another line sends them
+		// elsewhere, it says that.
 		for _, want := range []string{
-			"\nset $service_url " + tt.want, "\n    return 200 \"http://my_app_$da_my_app_slot " + app.SiteID() + " ",
+			"\nset $service_url " + tt.want,
+			"\n    if ($service_url != " + strings.TrimSuffix(tt.want, ";") + ") {\n        return 200 \"$service_url " +
+				app.SiteID() + " $da_my_app_terms $da_my_app_closed\";\n    }\n    return 200 \"http://my_app_$da_my_app_slot " + app.SiteID() + " ",
 		} {
 			if !strings.Contains(include, want) {
 				t.Errorf("%+v: the include lacks %q", tt, want)
