@@ -187,3 +187,50 @@ echo right`)
 		t.Error(out)
 	}
 }
+
+// Whenever a run is cut off nginx can load what lies on the disk, as at the next boot: a site includes
+// nothing that is not there, a server block of the user's names no group that is not, and in a folder
+// of which nginx reads all there is nothing else.
+func TestNginxCanLoadWhatACutOffRunLeaves(t *testing.T) {
+	out := bash(t, siteShell(t, t.TempDir())+`
+written_by_us() { :; }
+loads() {
+  local file
+  for file in "${site_file%/*}"/*; do [[ ! -e $file || $file == "$site_file" ]] || die 1 "$*: nginx reads $file"; done
+  if [[ $site_file == *.upstreams.conf ]]; then
+    [[ -e $site_file ]] || ! grep -qs "$flags/" "$nginx_include" || die 1 "$*: the groups are missing"
+  else
+    [[ ! -e $site_file || -e $nginx_include ]] || die 1 "$*: the include is missing"
+  fi
+}
+folder=${site_file%/*} nginx_include=${nginx_include%/*}/a.inc
+for site_file in "$folder"/shop.{,upstreams.}conf; do
+  for ((n = 1, over = 0; !over; n++)); do
+    fresh
+    rm -- "$folder/shop.conf" "$site_written" "$nginx_include" 2>/dev/null || :
+    if [[ $site_file == *.upstreams.conf ]]; then
+      rm -f -- "$site_file"
+      echo theirs >"$nginx_include"
+    fi
+    over=1
+    (die_at "$n"; put new) || over=0
+    loads "$site_file, written, $n"
+    (die_at 0; put new)
+    gone=${keep%/*}/removed
+    die_at 0
+    begin_keeping "$gone"
+    for file in "$site_file" "$nginx_include"; do set_aside "$gone" "$file"; done
+    end_keeping "$gone"
+    (die_at "$n"; put_back "$keep") || over=0
+    loads "$site_file, taken back, $n"
+    (die_at 0; put_back "$keep")
+    rm -f -- "$site_file" "$nginx_include"
+    (die_at "$n"; put_back "$gone") || over=0
+    loads "$site_file, not removed, $n"
+  done
+done
+echo right`)
+	if out != "right\n" {
+		t.Error(out)
+	}
+}

@@ -83,10 +83,12 @@ put_in_place() {
   fi
   if grep -Fqs "late.$app.invalid" "$site_file"; then write_root "$late_file" 0644 <<<"$late"; fi
   if [[ ! -e $entry_file ]]; then write_root "$entry_file" 0644 <<<"$entry"; fi
-  write_root "$nginx_include" 0644 <<<"$include"
+  # Cut off, it can be loaded: our site includes that file, which names groups in a block of theirs.
+  if [[ $site_file != *.upstreams.conf ]]; then write_root "$nginx_include" 0644 <<<"$include"; fi
   if [[ $edited == no ]]; then write_root "$site_written.next" 0644 <<<"$site"; fi
   write_root "$site_file" 0644 <<<"$site"
   if [[ $edited == no ]]; then as_root mv -fT -- "$site_written.next" "$site_written"; fi
+  if [[ $site_file == *.upstreams.conf ]]; then write_root "$nginx_include" 0644 <<<"$include"; fi
   if [[ -L $keep/:etc:nginx:sites-enabled:default ]]; then # it may lead nowhere from there
     say "the distribution's welcome page gives up port 80 (its link is kept in $keep)"
     as_root rm -f /etc/nginx/sites-enabled/default

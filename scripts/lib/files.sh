@@ -7,7 +7,7 @@
 # once a command approves of it under another name.
 write_root() {
   local tmp
-  tmp=$(as_root mktemp "$1.XXXXXX")
+  tmp=$(as_root mktemp "${1%/*}/.${1##*/}.XXXXXX") # nginx reads all others in a folder
   if ! { as_root tee -- "$tmp" >/dev/null && as_root chmod "$2" "$tmp" \
     && { (($# < 3)) || as_root "${@:3}" "$tmp" >&2 </dev/null; } \
     && as_root sync "$tmp" && as_root mv -fT -- "$tmp" "$1"; }; then

@@ -70,25 +70,42 @@ put_back() {
   drop_kept "$1"
 }
 
+# bring KEPT FILE: nginx reads no file with a dot in front.
+bring() {
+  local tmp=${2%/*}/.${2##*/}.restored
+  as_root cp -a -- "$1" "$tmp" && as_root mv -fT -- "$tmp" "$2"
+}
+
 # lay_back FOLDER: the first half. Whenever this is cut off, the site's file is one that is known as
-# this action's.
+# this action's, and nginx can load what is there: see put_in_place. Groups go last, and come first;
+# a site of ours goes first, and comes last.
 lay_back() {
-  local kept file record=${flags%/active}/site.conf was
+  local kept file record=${flags%/active}/site.conf was first=() rest=() last=()
   was=$1/${record//\//:}
   if [[ -e $was ]]; then
-    { as_root cp -a -- "$was" "$record.restored" && as_root mv -fT -- "$record.restored" "$record.back"; } || return 1
+    bring "$was" "$record.back" || return 1
   elif [[ -e $was.absent ]]; then
     as_root rm -f -- "$record" || return 1
   fi
   for kept in "$1"/*; do
     [[ (-e $kept || -L $kept) && $kept != "$was"* ]] || continue
     kept_of "$kept"
+    if [[ $file == */"$app.conf" && -e $file || $file == */"$app.upstreams.conf" && ! -e $file ]]; then
+      first+=("$kept")
+    elif [[ $file == */"$app".@(|upstreams.)conf ]]; then
+      last+=("$kept")
+    else
+      rest+=("$kept")
+    fi
+  done
+  for kept in "${first[@]}" "${rest[@]}" "${last[@]}"; do
+    kept_of "$kept"
     if [[ $kept == *.absent && -d $file ]]; then
       as_root rmdir -- "$file" 2>/dev/null || : # somebody has used it since
     elif [[ $kept == *.absent ]]; then
       as_root rm -f -- "$file" || return 1
     else
-      { as_root cp -a -- "$kept" "$file.restored" && as_root mv -fT -- "$file.restored" "$file"; } || return 1
+      bring "$kept" "$file" || return 1
     fi
   done
   if [[ -e $was ]]; then as_root mv -fT -- "$record.back" "$record" || return 1; fi
