@@ -70,11 +70,13 @@ func (h *Host) Exec(ctx context.Context, verb scripts.Verb, own scripts.Values) 
 	words, last, began := h.words(), tail{}, time.Now()
 	err := h.awaitAhead(ctx, a, io.MultiWriter(words, &last))
 	_ = words.Close()
-	h.heard(verb, &a.results, began)
+	h.heard(verb, &a.results, began, &last)
 	if err == nil {
 		err = a.results.Err()
 	}
-	return &a.results, last.explain(verb, err)
+	err = last.explain(verb, err)
+	h.showEnd(err)
+	return &a.results, err
 }
 
 // ExecInto is Exec for who has to see results as they come.
@@ -113,10 +115,7 @@ func (h *Host) exec(ctx context.Context, all ...Asked) error {
 	done, err := h.runAhead(ctx, calls)
 	_ = words.Close()
 	for n, a := range all[:min(done+1, len(all))] {
-		h.heard(a.Verb, a.Results, began)
-		if h.quiet {
-			h.rep.Debug(h.Address.Name + " │ " + lasts[n].String())
-		}
+		h.heard(a.Verb, a.Results, began, &lasts[n])
 		if n < done {
 			if err := a.Results.Err(); err != nil {
 				return err
@@ -157,9 +156,12 @@ func (h *Host) showEnd(err error) {
 }
 
 // heard notes what a verb has said. What went to the host may be secret, and is not said.
-func (h *Host) heard(verb scripts.Verb, results *scripts.Results, began time.Time) {
+func (h *Host) heard(verb scripts.Verb, results *scripts.Results, began time.Time, words *tail) {
 	h.rep.Debug(fmt.Sprintf("%s: %s.sh took %s, said %s", h.Address, verb,
 		time.Since(began).Round(time.Millisecond), cmp.Or(results.String(), "nothing")))
+	if h.quiet {
+		h.rep.Debug(h.Address.Name + " │ " + words.String())
+	}
 }
 
 // Upload writes a stream into a named pipe that is on the host.

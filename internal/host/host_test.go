@@ -455,6 +455,24 @@ func TestWhatIsSentAhead(t *testing.T) {
 	}
 }
 
+// A host that is one of many shows why it failed, whether it was asked ahead or not.
+func TestAQuietHostShowsWhyItFailed(t *testing.T) {
+	h, f, log := connected(t)
+	h.quiet, f.words = true, "no module named shop\nanswered 500\n"
+	f.code, f.spared = scripts.ExitUnhealthy, scripts.Switch
+	h.BeginStep("4-switch")
+	h.Ahead("5-verify", scripts.Verify, nil)
+	if _, err := h.Exec(t.Context(), scripts.Switch, nil); err != nil || strings.Contains(log.String(), "\nweb-1 │ ") {
+		t.Fatalf("Exec: %v\n%s", err, log)
+	}
+	h.BeginStep("5-verify")
+	_, err := h.Exec(t.Context(), scripts.Verify, nil)
+	if !Refused(err, scripts.ExitUnhealthy) || strings.Count(log.String(), "::debug::web-1 │ ") != 2 ||
+		!strings.Contains(log.String(), "\nweb-1 │ no module named shop\nweb-1 │ answered 500\n") {
+		t.Errorf("Exec: %v\n%s", err, log)
+	}
+}
+
 // What was sent ahead and never asked for ends with the connection, and not after it.
 func TestHangUpEndsWhatWasSentAhead(t *testing.T) {
 	h, f, _ := connected(t)
