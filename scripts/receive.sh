@@ -66,7 +66,7 @@ main() {
 # at both ends lets go.
 cleanup() {
   : <>"$transfer/stream" || :
-  rm -rf -- "$transfer" "$partial"
+  rm -rf -- "$transfer" "$partial" 2>/dev/null
 }
 
 # watch PID: returns when it has ended. The runner's death ends it: the deploy lock is then
