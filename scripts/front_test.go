@@ -238,6 +238,36 @@ func TestNginxIsJudgedBeforeAnythingChanges(t *testing.T) {
 			},
 		},
 		{
+			"a balancer's protocol, on another port", "",
+			mainConf("/etc/nginx/conf.d/lb.conf", "server { listen 8080 proxy_protocol; server_name lb.example; }"), nil,
+		},
+		{
+			"a balancer's protocol, for TLS", "https=yes server_name=shop.example verify_host=shop.example",
+			mainConf("/etc/nginx/conf.d/lb.conf", "server { listen 443 ssl proxy_protocol; server_name lb.example; }"),
+			[]string{"note: /etc/nginx/conf.d/lb.conf:1 says proxy_protocol for port 443, and nginx takes that"},
+		},
+		{
+			"another address of the host, for TLS", "https=yes server_name=shop.example verify_host=shop.example",
+			mainConf("/etc/nginx/conf.d/blog.conf", "server { listen [2001:db8::7]:443 ssl; }"),
+			[]string{"note: /etc/nginx/conf.d/blog.conf:1 has the address [2001:db8::7] to itself: whoever comes"},
+		},
+		{
+			"the default server of HTTP/3", "https=yes",
+			mainConf("/etc/nginx/conf.d/blog.conf", "server { listen 443 quic default_server; listen 443 ssl; "+
+				"server_name blog.example; }"),
+			nil,
+		},
+		{
+			"HTTP/3 beside one socket for both protocols", "https=yes server_name=shop.example verify_host=shop.example",
+			mainConf("/etc/nginx/conf.d/a.conf", "server { listen 443 quic; listen [::]:443 ssl ipv6only=off; "+
+				"server_name a.example; }"),
+			[]string{"site: /etc/nginx/conf.d one socket: 443 "},
+		},
+		{
+			"HTTP/3 alone", "server_name=shop.example verify_host=shop.example",
+			mainConf("/etc/nginx/conf.d/a.conf", "server { listen 443 quic; server_name shop.example; }"), nil,
+		},
+		{
 			"one socket for both protocols", "",
 			mainConf("/etc/nginx/conf.d/a.conf", "server { listen [::]:80 ipv6only=off; server_name a.example; }"),
 			[]string{"site: /etc/nginx/conf.d one socket: 80 "},

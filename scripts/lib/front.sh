@@ -181,17 +181,20 @@ includes $nginx_include: set the input server-name to a name of the latter")
 # notes_on_others: what does no harm that could be proved, and what the owner should know all the
 # same.
 notes_on_others() {
-  local kind place line ours listens names one
+  local kind place line ours listens names one port
   while IFS=$'\t' read -r kind place line ours listens names; do
     [[ $kind == server && $ours == no ]] || continue
     for one in $listens; do
+      port=${one##*:} port=${port%%/*}
+      if [[ $port != 80 && $port$https != 443yes ]]; then continue; fi
       case $one in
-        '*:80'*/proxy_protocol* | \
-          '[::]:80'*/proxy_protocol*) notes+=("$place:$line says proxy_protocol for port 80, and nginx takes that for \
-all sites there: visitors get through a balancer that speaks it, and directly not at all") ;;
-        '*:'* | '[::]:'* | 127.* | '[::1]'* | "$came"*) ;;
-        *:80 | *:80/*) notes+=("$place:$line has the address ${one%%:80*} to itself: whoever comes to that address of \
-this host is answered there, and not by $app") ;;
+        '*:'*/proxy_protocol* | '[::]:'*/proxy_protocol*)
+          notes+=("$place:$line says proxy_protocol for port $port, and nginx takes that for all sites there: visitors \
+get through a balancer that speaks it, and directly not at all")
+          ;;
+        '*:'* | '[::]:'* | 127.* | '[::1]'* | "${came%80}"*) ;;
+        *) notes+=("$place:$line has the address ${one%:*} to itself: whoever comes to that address of this host is \
+answered there, and not by $app") ;;
       esac
     done
   done <<<"$rows"

@@ -79,8 +79,8 @@ nginx_conf() {
 # tabs:
 #   http FILE LINE
 #   server FILE LINE OURS LISTENS NAMES
-#           each of LISTENS is ADDRESS:PORT and after slashes what of default, proxy_protocol,
-#           ipv6only=… it has
+#           each of LISTENS is ADDRESS:PORT of TCP and after slashes what of default,
+#           proxy_protocol, ipv6only=… it has; a dash stands for none
 #   file FILE
 #   include FILE LINE OURS LEVEL PATTERN PLACE
 #           LEVEL is such as http, http/server or http/server/location; PLACE is FILE:LINE of the
@@ -149,7 +149,7 @@ nginx_rows() {
       done[B] = 1
       if (rows++ < 1000)
         print "server", F[B], A[B], O[F[B]] ? "yes" : "no",
-          B in listens ? substr(listens[B], 2) : "*:80", B in names ? substr(names[B], 2) : "\"\""
+          B in listens ? substr(listens[B] ? listens[B] : " -", 2) : "*:80", B in names ? substr(names[B], 2) : "\"\""
     }
     function directive(f, line, w, k, deep,   at, i, pattern, a) {
       at = level()
@@ -159,6 +159,7 @@ nginx_rows() {
         else if (a !~ /:[0-9]+$/) a = a ":80"
         sub(/^0\.0\.0\.0:/, "*:", a); sub(/^localhost:/, "127.0.0.1:", a)
         for (i = 3; i <= k; i++) {
+          if (w[i] == "quic") { listens[B] = listens[B] ""; return } # UDP
           if (w[i] ~ /^default(_server)?$/) a = a "/default"
           if (w[i] ~ /^(proxy_protocol|ipv6only=o[nf]+)$/) a = a "/" w[i]
         }
