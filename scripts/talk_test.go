@@ -537,6 +537,9 @@ func TestAConversationEndsWhatWouldComeNext(t *testing.T) {
 // than a pipe holds and of the verb.
 func TestAConversationEndsAVerbAtAnyMoment(t *testing.T) {
 	c := converse(t, "60", map[string]string{"work": strings.Repeat("# as much as a pipe holds\n", 8<<10)})
+	if err := c.begin("work", false, nil).Wait(t.Context()); err != nil { // from now on only jobs are its children
+		t.Fatal(err)
+	}
 	jobs := fmt.Sprintf("/proc/%[1]d/task/%[1]d/children", c.cmd.Process.Pid)
 	for n := range 20 {
 		work := c.begin("work", false, nil)

@@ -122,7 +122,8 @@ func TestABlockWithoutAHostSendsTheOneThatItSent(t *testing.T) {
 		for _, want := range []string{
 			"\nset $service_url " + tt.want,
 			"\n    if ($service_url != " + strings.TrimSuffix(tt.want, ";") + ") {\n        return 200 \"$service_url " +
-				app.SiteID() + " $da_my_app_terms $da_my_app_closed\";\n    }\n    return 200 \"http://my_app_$da_my_app_slot " + app.SiteID() + " ",
+				app.SiteID() + " $da_my_app_terms $da_my_app_closed\";\n    }\n    return 200 \"http://my_app_$da_my_app_slot " +
+				app.SiteID() + " ",
 		} {
 			if !strings.Contains(include, want) {
 				t.Errorf("%+v: the include lacks %q", tt, want)

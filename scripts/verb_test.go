@@ -349,7 +349,8 @@ func TestAReadOnlyDiskIsBlamed(t *testing.T) {
 		out := bash(t, "app=a EX_CHECK=64 EX_LOCK_LOST=66 EX_HALT=90 EX_FETCH=68 EX_RECEIVE=69 EX_BUILD=70 "+
 			"EX_DIED=71 EX_DISK=80 EX_READ_ONLY=87\n"+read(t, "lib/base.sh")+read(t, "lib/files.sh")+read(t, "lib/step.sh")+
 			"has_systemd() { false; }\nfindmnt() { printf '%s' '"+tt.mounts+"'; }\ndf() { return 1; }\nrm() { "+
-			"return 1; }\ncleanup() { rm x; }\nset +e; (set -e; trap leave EXIT; path=/srv/a; exit "+tt.status+") 2>&1; printf '%s' \"$?\"")
+			"return 1; }\ncleanup() { rm x; }\nset +e; (set -e; trap leave EXIT; path=/srv/a; "+
+			"exit "+tt.status+") 2>&1; printf '%s' \"$?\"")
 		if out != tt.want {
 			t.Errorf("%q, %s: it says %q, want %q", tt.mounts, tt.status, out, tt.want)
 		}

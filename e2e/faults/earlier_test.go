@@ -112,7 +112,7 @@ func TestATableKeepsWhatIsNotTriedAnew(t *testing.T) {
 	for _, want := range []string{
 		"| " + first + " | 1 | 7 | 0 | 0 | 1 | dead | - | - | - | 2222222+ |\n",
 		"| " + second + " | 2 | 1,000 | 0 | 0 | 2 | dead | - | - | - | by 1111111 |\n", // of more places than one
-		"| " + one.name + " | 1 | 9 | 0 | 0 | 1 | dead | - | - | - | 2222222+ |\n", // of all there are
+		"| " + one.name + " | 1 | 9 | 0 | 0 | 1 | dead | - | - | - | 2222222+ |\n",     // of all there are
 		"\n4 deployments were each met by one of 3 faults at one of 41 places", "; 1,016 requests in all.",
 	} {
 		if !strings.Contains(report, want) {

@@ -77,7 +77,8 @@ end_cut_off() {
 leave() {
   local status=$?
   trap '' TERM # whoever ends it once more, as the next step does, has not to cut off what is taken away here
-  if declare -F cleanup >/dev/null; then cleanup || :; fi # what it can't take away hides no reason
+  # What can't be taken away hides no reason.
+  if declare -F cleanup >/dev/null; then cleanup || :; fi
   { : >"$path/.lock.leader"; } 2>/dev/null || : # on a read-only disk
   blame "$status"
 }
