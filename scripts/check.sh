@@ -19,7 +19,7 @@
 
 main() {
   local faults=() notes=() known=() rooted=yes cmd name version folder=$path site_folder one_socket hostless
-  local built='' free kb inodes percent now
+  local built='' free kb inodes percent now package
   judge_nginx
   judge_port
   judge_place
@@ -37,7 +37,8 @@ main() {
     if found "$cmd"; then
       ok "$cmd"
     elif [[ -z $coming ]]; then
-      faults+=("$cmd is not installed$(how_to_install "$(package_of "$cmd")")")
+      package_of "$cmd"
+      faults+=("$cmd is not installed$(how_to_install "$package")")
     fi
   done
   for name in $coming; do
@@ -73,8 +74,7 @@ commands; after one run with operation: setup that can go again")
     die "$EX_CHECK" "this host is not fit for a deployment yet"
   fi
 
-  # shellcheck source=/dev/null
-  result os "$(. /etc/os-release 2>/dev/null && printf '%s' "${PRETTY_NAME:-unknown}")"
+  tell_system
   if has_systemd; then result systemd yes; else result systemd no; fi
   if [[ -e /proc/net/if_inet6 ]]; then result ipv6 yes; else result ipv6 no; fi
   tell_site

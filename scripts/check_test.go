@@ -2,7 +2,9 @@ package scripts
 
 import (
 	"bytes"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -43,11 +45,60 @@ func checkOn(t *testing.T, otherwise string) (results, words string, code int) {
 		read(t, "lib/nginx.sh"), read(t, "lib/answers.sh"), read(t, "lib/front.sh"), read(t, "lib/rights.sh"),
 		read(t, "lib/room.sh"),
 	}, "\n")
-	cmd.Stdin = strings.NewReader(text + bareHost + otherwise + "\n" + read(t, "check.sh"))
+	cmd.Dir = dpkgFolder(t, "half-configured", true)
+	cmd.Stdin = strings.NewReader(text + "\ndpkg_folder=.\n" + bareHost + otherwise + "\n" + read(t, "check.sh"))
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	_ = cmd.Run()
 	return stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()
+}
+
+// dpkgFolder has the files in which dpkg says that a package is like that: in its list, or in what was
+// not merged into it yet.
+func dpkgFolder(t *testing.T, state string, update bool) string {
+	t.Helper()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "updates")
+	if err := os.Mkdir(file, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	texts := map[string]string{
+		"status": "Package: git\nStatus: install ok installed\n\nPackage: old\nStatus: deinstall ok config-files\n\n" +
+			"Package: curl\nStatus: install ok triggers-pending\nDescription: is no\n Status: half-configured one\n",
+	}
+	if stanza := "Package: nginx\nStatus: install ok " + state + "\n"; update {
+		texts["updates/0001"] = stanza
+	} else if state != "" {
+		texts["status"] += "\n" + stanza
+	}
+	for name, text := range texts {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// Where dpkg has set up all that it has unpacked, one look at its files is enough.
+func TestDpkgIsAskedWhereItWasCutOff(t *testing.T) {
+	for _, tt := range []struct {
+		state  string
+		update bool
+		asked  bool
+	}{
+		{"", false, false},
+		{"installed", true, false},
+		{"unpacked", false, true},
+		{"half-configured", true, true},
+		{"half-installed", false, true},
+	} {
+		out := bash(t, "needs=nginx packages=; have() { :; }; find_nginx() { nginx=(nginx); }\n"+
+			"dpkg-query() { echo asked >&3; }\n"+read(t, "lib/packages.sh")+
+			"dpkg_folder="+dpkgFolder(t, tt.state, tt.update)+"\n{ find_halfway; } 3>&1")
+		if asked := out == "asked\n"; asked != tt.asked {
+			t.Errorf("%q, not merged: %t: asked %t (%q)", tt.state, tt.update, asked, out)
+		}
+	}
 }
 
 func TestCheckLeavesToTheDeploymentWhatItInstalls(t *testing.T) {

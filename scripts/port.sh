@@ -29,7 +29,7 @@
 
 main() {
   local port pid start owner strays others=no line_port=0 include chosen loaded terms closed front as way somebody
-  local claims other mine began there mb pids=() flag state when='' key=''
+  local claims other mine began there mb pids=() flag state when='' line
   fit_root
   include_state
   result include "$include"
@@ -48,11 +48,12 @@ main() {
   done
   result strays "$strays"
   starttime 1 || began='' # it may be hidden
-  result boot "$(</proc/sys/kernel/random/boot_id)/$began"
+  first_line /proc/sys/kernel/random/boot_id || :
+  result boot "$line/$began"
   if [[ -e $closed_by ]]; then when=$(stat -c %Y -- "$closed_by") || :; fi
   result closed "$when"
-  if [[ -r $path/.recipe-key ]]; then key=$(<"$path/.recipe-key"); fi
-  result recipe_key "$key"
+  first_line "$path/.recipe-key" || :
+  result recipe_key "$line"
   claims
   look_at_units
   schedule_state

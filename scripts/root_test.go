@@ -29,6 +29,7 @@ func TestTheRulesAllowWhatRoutineVerbsRunAsRoot(t *testing.T) {
 	host := `app=shop ports="8080 8081" processes=mailer
 rules() { rules_text=''; }
 has_systemd() { :; }
+has_text() { :; }
 find_nginx() { nginx=(nginx -c /opt/nginx.conf); }
 ` + unitOf + `
 as_root() { printf 'ran %s\n' "$*" >&3; }

@@ -69,7 +69,7 @@ commands as root"
 
 # mark_root: it is this application's from now on, as this repository's.
 mark_root() {
-  [[ -r $path/.app && $(<"$path/.app") == "$app"$'\n'"$repository" ]] \
+  has_text "$path/.app" "$app"$'\n'"$repository" \
     || write "$path/.app" 0644 "$app"$'\n'"$repository"$'\n'
 }
 

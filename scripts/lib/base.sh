@@ -153,8 +153,24 @@ first_line() {
   { IFS= read -r line || [[ -n $line ]]; } 2>/dev/null <"$1"
 }
 
+# content FILE: sets there to its text; to nothing where it can't be read.
+content() {
+  there=''
+  { IFS= read -rd '' there <"$1" || :; } 2>/dev/null
+}
+
+# has_text FILE TEXT: is that all it has, but for the end of its last line?
+has_text() {
+  local there
+  content "$1"
+  [[ ${there%$'\n'} == "$2" ]]
+}
+
 # written_by_us FILE: does one of its lines say so?
-written_by_us() { [[ -f $1 && -r $1 && $'\n'$(<"$1") == *$'\n# Written by deploy-action'* ]]; }
+written_by_us() {
+  local there
+  [[ -f $1 ]] && content "$1" && [[ $'\n'$there == *$'\n# Written by deploy-action'* ]]
+}
 
 # me: this user's name.
 me='\u' me=${me@P}

@@ -9,8 +9,10 @@ slot_release() {
   local release='' dir=$path/slots/$1 of workers='' timers='' line
   if [[ -e $dir/.deploy-action/complete ]]; then
     release_in "$1"
-    result "commit_$1" "$(<"$dir/.deploy-action/commit")"
-    result "recipe_$1" "$(<"$dir/.deploy-action/recipe")"
+    first_line "$dir/.deploy-action/commit" || :
+    result "commit_$1" "$line"
+    first_line "$dir/.deploy-action/recipe" || :
+    result "recipe_$1" "$line"
     workers_of "$dir"
     timers_of "$dir"
   fi

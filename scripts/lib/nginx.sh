@@ -21,32 +21,29 @@ root_prints_texts() {
 }
 
 walk_texts() {
-  local queue seen=' ' file text pattern conf patterns
+  local queue seen=' ' file there pattern conf patterns IFS=
   nginx_conf
   queue=("$conf")
   while ((${#queue[@]} > 0 && ${#seen} < 100000)); do
     file=${queue[0]} queue=("${queue[@]:1}")
     [[ $seen != *" $file "* && -f $file && -r $file ]] || continue
     seen+="$file "
-    { text=$(<"$file"); } 2>/dev/null # it says so of a NUL
-    printf '# configuration file %s:\n%s\n\n' "$file" "$text"
+    content "$file"
+    printf '# configuration file %s:\n%s\n\n' "$file" "$there"
     includes
     for pattern in "${patterns[@]}"; do
       [[ $pattern == /* ]] || pattern=${conf%/*}/$pattern
-      if [[ $pattern == *[*?[\\]* ]]; then
-        mapfile -t -O "${#queue[@]}" queue < <(compgen -G "$pattern")
-      else
-        queue+=("$pattern")
-      fi
+      # shellcheck disable=SC2206 # what it may stand for; itself, where there is nothing
+      queue+=($pattern)
     done
   done
 }
 
-# includes: sets patterns to that of each include in text, which is the file's.
+# includes: sets patterns to that of each include in there, which is the file's text.
 includes() {
   local line entries pattern comment='^[[:blank:]]*#' include='(^|[;{}[:blank:]])include[[:blank:]]+([^;]+);'
   patterns=()
-  if [[ $text != *include* ]]; then return; fi
+  if [[ $there != *include* ]]; then return; fi
   { mapfile -t entries <"$file"; } 2>/dev/null || return 0 # a text of our own would be read byte by byte
   for line in "${entries[@]}"; do
     if [[ $line != *include* || $line =~ $comment ]]; then continue; fi

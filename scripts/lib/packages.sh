@@ -3,18 +3,28 @@
 #
 # Values: setup, may_install (yes, later, no), packages, needs
 
-# package_of COMMAND: the Debian packages that bring it.
+dpkg_folder=/var/lib/dpkg
+
+# package_of COMMAND: sets package to the Debian packages that bring it.
 package_of() {
   case $1 in
-    python3) printf 'python3 python3-venv' ;;
-    flock) printf 'util-linux' ;;
-    pgrep) printf 'procps' ;;
-    awk) printf 'mawk' ;;
-    xargs) printf 'findutils' ;;
-    sync | timeout | sha256sum) printf 'coreutils' ;;
-    cmp | diff) printf 'diffutils' ;;
-    *) printf '%s' "$1" ;;
+    python3) package='python3 python3-venv' ;;
+    flock) package=util-linux ;;
+    pgrep) package=procps ;;
+    awk) package=mawk ;;
+    xargs) package=findutils ;;
+    sync | timeout | sha256sum) package=coreutils ;;
+    cmp | diff) package=diffutils ;;
+    *) package=$1 ;;
   esac
+}
+
+# tell_system: prints the result os.
+tell_system() {
+  local there
+  content /etc/os-release
+  there=${there#*PRETTY_NAME=} there=${there%%$'\n'*} there=${there//[\"\']/}
+  result os "${there:-unknown}"
 }
 
 # how_to_install PACKAGE...: for people, where apt is there to do it.
@@ -42,10 +52,11 @@ installed() { [[ $(dpkg-query -W -f='${db:Status-Status}' -- "$1" 2>/dev/null </
 
 # lacking: the packages that are wanted and not there.
 lacking() {
-  local cmd name
+  local cmd name package
   for cmd in $needs; do
-    found "$cmd" || package_of "$cmd"
-    printf '\n'
+    if found "$cmd"; then continue; fi
+    package_of "$cmd"
+    printf '%s\n' "$package"
   done
   # The venv module is a package of the interpreter's own version: python3.12-venv on Ubuntu 24.04.
   if [[ " $needs " == *" python3 "* ]] && have python3 && [[ $(python_lacks) == *' '* ]]; then
@@ -59,13 +70,16 @@ lacking() {
 # find_halfway: sets halfway to those of the packages that are wanted, and of what they depend on,
 # whose installation was cut off: dpkg has unpacked them and not set them up. Their commands may be
 # there already. halfway_words says so for people, nginx_halfway those that nginx needs; torn are
-# those that are not even unpacked. One look at all packages is as cheap as at one.
+# those that are not even unpacked. Where no package at all is like that, dpkg's own files tell
+# soonest: what it has not merged into the first yet is in the others.
 find_halfway() {
-  local cmd name state of wants='' family=no
+  local cmd name state of package wants='' family=no
   halfway=() torn=() halfway_words='' nginx_halfway=''
   have dpkg-query && have awk || return 0
+  grep -Eqs '^Status: .* (unpacked|half-)' "$dpkg_folder"/{status,updates/*} </dev/null || return 0
   for cmd in $needs; do
-    if [[ $cmd != nginx ]]; then wants+="$(package_of "$cmd") "; fi
+    package_of "$cmd"
+    if [[ $cmd != nginx ]]; then wants+="$package "; fi
   done
   # One that was built by hand does not come from the package of that name.
   if [[ " $needs " == *' nginx '* ]]; then
@@ -135,8 +149,12 @@ find_lacks() {
 
 # present: those of them that are there.
 present() {
-  local cmd name
-  for name in $(for cmd in $needs; do printf '%s ' "$(package_of "$cmd")"; done) $packages; do
+  local cmd name package wants=$packages
+  for cmd in $needs; do
+    package_of "$cmd"
+    wants+=" $package"
+  done
+  for name in $wants; do
     if installed "$name"; then printf '%s\n' "$name"; fi
   done
 }

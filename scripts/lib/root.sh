@@ -193,7 +193,7 @@ rules_stand() {
   local rules_text
   if [[ -z ${standing-} ]]; then
     standing=no
-    if rules && [[ -r $rules_copy && $(<"$rules_copy") == "$rules_text" ]] \
+    if rules && has_text "$rules_copy" "$rules_text" \
       && as_root cmp -s -- "$rules_file" "$rules_copy" 2>/dev/null </dev/null; then
       standing=yes
     fi

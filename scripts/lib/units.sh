@@ -23,11 +23,9 @@ write_process() {
 
 # units_todo: adds to todo what of the slots' units is to be written: file, socket and process.
 units_todo() {
-  if [[ ! -e $file || $(<"$file") != "$template" ]]; then todo+=("$file"); fi
-  if [[ ! -e $socket || $(<"$socket") != "$socket_template" ]]; then todo+=("$socket"); fi
-  if [[ -n $process_template ]] && { [[ ! -e $process || $(<"$process") != "$process_template" ]]; }; then
-    todo+=("$process")
-  fi
+  has_text "$file" "$template" || todo+=("$file")
+  has_text "$socket" "$socket_template" || todo+=("$socket")
+  [[ -z $process_template ]] || has_text "$process" "$process_template" || todo+=("$process")
 }
 
 # timer_unit TIMER TIMES: sets file and text.
@@ -49,14 +47,14 @@ WantedBy=timers.target"
 # jobs_todo: adds to todo what of theirs is to be written.
 jobs_todo() {
   local timer times file text
-  if [[ -n $job_template && ! (-e $job_unit && $(<"$job_unit") == "$job_template") ]]; then todo+=("$job_unit"); fi
+  [[ -z $job_template ]] || has_text "$job_unit" "$job_template" || todo+=("$job_unit")
   while read -r timer times && [[ -n $timer ]]; do
     timer_unit "$timer" "$times"
     if [[ -e $file ]] && ! written_by_us "$file"; then
       die "$EX_CHECK" "the host already has a unit ${file##*/} that this action did not write;" \
         "choose another name with the input app"
     fi
-    if [[ ! -e $file || $(<"$file") != "$text" ]]; then todo+=("$file"); fi
+    has_text "$file" "$text" || todo+=("$file")
   done <<<"$job_timers"
 }
 
