@@ -107,7 +107,7 @@ func (d *Deployment) steps() []step {
 			lock,
 			{name: "check", title: "Checking the host", each: d.check, within: in.Timeout},
 			{name: "detect", title: "Detecting the active slot", each: d.detect, within: brief},
-			{name: "compare", title: "Comparing the hosts", once: d.compare, unless: d.isAlone, within: brief},
+			{name: "compare", title: "Comparing the hosts", once: d.compare, unless: d.comparesNone, within: brief},
 			{
 				name: "live", title: "Choosing the commit that serves", once: d.chooseLive, unless: d.namesCommit,
 				within: brief,
@@ -288,6 +288,9 @@ func (d *Deployment) nothingAfter(h *target) bool { return h.unchanged || d.in.A
 func (d *Deployment) hasRecord(h *target) bool { return d.joins && h.unchanged }
 
 func (d *Deployment) isAlone(*target) bool { return len(d.hosts) == 1 }
+
+// comparesNone: a host that has come alone is compared with what the run before has left.
+func (d *Deployment) comparesNone(h *target) bool { return d.isAlone(h) && !d.joins }
 
 func (d *Deployment) choosesAlone(h *target) bool { return d.isAlone(h) || d.op.makes || d.op.again }
 

@@ -24,6 +24,7 @@ type Deployment struct {
 	begin          time.Time
 	told           sync.Mutex                      // guards details
 	details        string                          // Markdown for the summary
+	proved         time.Time                       // when the new version had proved itself
 	untidy         bool                            // something is left for the post step
 	saved          func(string) string             // for Tidy: what the run that was cut off has left
 	tree           func() (*workspace.Tree, error) // walks through the workspace, once
@@ -39,6 +40,7 @@ type Deployment struct {
 	bootPoll       time.Duration     // between two tries to log in to a host that may boot
 	private        map[string]string // of found hosts, by their instances' ids: the address in their network
 	joins          bool              // it is the pass for hosts that came while the run was under way
+	before         earlier           // in such a pass: the run before
 	joined         []*target         // that such a pass has brought the release
 	heldBy         map[string]string // likewise, of those that wait for their launch to be completed: the group
 	listed         listing           // of those that are found, when it was last asked for since

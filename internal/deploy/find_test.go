@@ -27,6 +27,8 @@ type fakeInstances struct {
 	answers []*instances.Found
 	err     error
 	asked   []instances.Wanted
+	again   func() // is called as it is asked for the second time
+	asks    int
 
 	mu     sync.Mutex
 	hooks  []instances.Hook
@@ -65,6 +67,9 @@ func (f *fakeInstances) LetGo(_ context.Context, h instances.Hook, id string) er
 
 func (f *fakeInstances) Find(_ context.Context, lines []instances.Wanted) (*instances.Found, error) {
 	f.asked = lines
+	if f.asks++; f.asks == 2 && f.again != nil {
+		f.again()
+	}
 	if f.err != nil {
 		return nil, f.err
 	}

@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -41,7 +42,13 @@ func (d *Deployment) listAgain(ctx context.Context) []outcome.HostResult {
 		return nil
 	}
 	joined, err := d.join(ctx, came, gone)
-	if err != nil {
+	var newer *newerError
+	switch {
+	case errors.As(err, &newer):
+		d.rep.Warn("Newer run", fmt.Sprintf("%s: found only after this run had its hosts, and left as found, without %s: "+
+			"%s; if what that run did is to be done there, too, run it again: hosts where it is done are left as they are",
+			namesOfInstances(came), d.release(), outcome.Describe(err)))
+	case err != nil:
 		d.rep.Warn("Came meanwhile", fmt.Sprintf("%s: found only after this run had its hosts, and did not get %s: %s; "+
 			"visitors get there what the image has; %s", namesOfInstances(came), d.release(), outcome.Describe(err),
 			d.bringThere()))
@@ -96,7 +103,7 @@ func (d *Deployment) join(
 		d.openBalancers
 	// With others it would be another release.
 	j.fromAWS, j.store, j.assets = d.fromAWS, d.store, d.assets
-	j.joins, j.foundBy = true, d.in.Instances
+	j.joins, j.before, j.foundBy = true, d.leaves(), d.in.Instances
 	j.op.history = false // of the hosts that have it, a failure of the others says nothing
 	j.targetPoll, j.bootPoll, j.patience, j.untidy = d.targetPoll, d.bootPoll, d.patience, d.untidy
 	j.private, j.heldBy = maps.Clone(d.private), map[string]string{}

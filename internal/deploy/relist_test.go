@@ -2,14 +2,17 @@ package deploy
 
 import (
 	gocmp "cmp"
+	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/clothesme/deploy-action/internal/cloud/instances"
 	"github.com/clothesme/deploy-action/internal/inputs"
 	"github.com/clothesme/deploy-action/internal/outcome"
+	"github.com/clothesme/deploy-action/internal/state"
 	"github.com/clothesme/deploy-action/remote"
 	"github.com/clothesme/deploy-action/scripts"
 )
@@ -203,6 +206,136 @@ func TestTheFleetIsListedAgain(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The locks are given back before hosts are listed again. What another run has put live by then
+// stays, whatever order the two runs have, and what has come stays as it was found.
+func TestANewerRunBeforeTheFleetIsListedAgain(t *testing.T) {
+	const image, theirs, before = "20261101T000000Z-7777777", "20261124T000000Z-ccccccc", "20261122T000000Z-aaaaaaa"
+	byHand := func(in *inputs.Inputs) { in.Run.Event = "workflow_dispatch" }
+	for _, tt := range []struct {
+		name   string
+		do     func(*inputs.Inputs)
+		gone   bool           // the hosts of the run are, by then
+		puts   map[int]string // what another run has put live since, by the host's number
+		image  time.Duration  // since when the third host serves what its image has, from now on
+		remove int            // the number of a host from which the application was removed
+		goesOn bool           // the third host gets the release
+		says   string         // of who has changed what
+	}{
+		{
+			name: "after what was started by hand", do: byHand, puts: map[int]string{1: theirs, 2: theirs, 3: theirs},
+			says: "changed web-1, web-2, web-3 since: " + theirs + " was put live there at ",
+		},
+		{
+			name: "after a rollback", do: func(in *inputs.Inputs) { in.Operation = inputs.Rollback },
+			puts: map[int]string{1: theirs, 2: theirs, 3: theirs}, says: "changed web-1, web-2, web-3 since: " + theirs,
+		},
+		{
+			name: "after what was run again", do: func(in *inputs.Inputs) { in.Run.Attempt = "2" },
+			puts: map[int]string{1: theirs, 2: theirs, 3: theirs}, says: "changed web-1, web-2, web-3 since: " + theirs,
+		},
+		{
+			name: "in the order of runs", puts: map[int]string{1: theirs, 2: theirs, 3: theirs},
+			says: "changed web-1, web-2, web-3 since: " + theirs,
+		},
+		{
+			name: "which knows nothing of what came", do: byHand, puts: map[int]string{1: theirs, 2: theirs},
+			image: -time.Hour, says: "changed web-1, web-2 since: " + theirs,
+		},
+		{
+			name: "over one of them", do: byHand, puts: map[int]string{2: theirs}, says: "changed web-2 since: " + theirs,
+		},
+		{
+			name: "which has gone back to the release of before", do: byHand, puts: map[int]string{1: before, 2: before},
+			says: "changed web-1, web-2 since: " + before,
+		},
+		{
+			name: "over what came alone", do: byHand, puts: map[int]string{3: theirs}, says: "changed web-3 since: " + theirs,
+		},
+		{
+			name: "when those of the run are gone", do: byHand, gone: true, puts: map[int]string{3: theirs},
+			says: "changed web-3 since: " + theirs,
+		},
+		{
+			name: "which has removed it", do: byHand, remove: 1,
+			says: "changed web-1 since: no release serves there any more",
+		},
+		{name: "what came has an older release", do: byHand, image: -time.Hour, goesOn: true},
+		{name: "the same when those of the run are gone", do: byHand, gone: true, image: -time.Hour, goesOn: true},
+		{
+			name: "what came has it from another run already", do: byHand, goesOn: true,
+			puts: map[int]string{3: "20261123T000000Z-bbbbbbb"},
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			fl := newFleet(t, 3)
+			in := findInputs()
+			if tt.do != nil {
+				tt.do(in)
+			}
+			remembered(t, fl, in)
+			from := &fakeInstances{answers: []*instances.Found{foundAs(1, 2), foundAs(1, 2, 3)}}
+			if tt.gone {
+				from.answers[1] = foundAs(3)
+			}
+			if tt.image != 0 {
+				fl[2].puts(image, tt.image)
+			}
+			var flags string
+			from.again = func() {
+				for n, release := range tt.puts {
+					fl[n-1].puts(release, time.Second)
+				}
+				if tt.remove > 0 {
+					f := fl[tt.remove-1]
+					f.flag, f.loaded, f.running, f.releases = "", false, map[string]bool{}, map[string]string{}
+				}
+				flags = fl.flags()
+			}
+			result, log, saved, err := fl.finding(t, in, from)
+			if err != nil || !strings.Contains(saved, StateEnded+"<<") {
+				t.Fatalf("%v; saved %s\n%s", err, saved, log)
+			}
+			if tt.goesOn {
+				if strings.Contains(log, "Newer run") || strings.Contains(log, "Came meanwhile") || len(result.Hosts) != 3 {
+					t.Errorf("%d hosts\n%s", len(result.Hosts), log)
+				}
+				return
+			}
+			says := "::warning title=Newer run::i-3 (eu-central-1a): found only after this run had its hosts, and left as " +
+				"found, without " + result.Hosts[0].Release + ": compare: another run has " + tt.says
+			if !strings.Contains(log, says) || strings.Contains(log, "Came meanwhile") || len(result.Hosts) != 2 {
+				t.Errorf("%d hosts, want %q in\n%s", len(result.Hosts), says, log)
+			}
+			if fl.flags() != flags {
+				t.Errorf("flags %s, want %s\n%s", fl.flags(), flags, log)
+			}
+			if calls := strings.Join(fl[2].calls, " "); calls != "lock check port" || fl[2].holder != "" {
+				t.Errorf("what came was asked for %q, and the lock is held by %q", calls, fl[2].holder)
+			}
+			for n, release := range tt.puts {
+				if f := fl[n-1]; f.releases[f.flag] != release || f.by[f.flag] == "" {
+					t.Errorf("web-%d serves %s by %s", n, f.releases[f.flag], f.by[f.flag])
+				}
+			}
+		})
+	}
+}
+
+// puts has another run put a release live, at a time from now on.
+func (f *fakeHost) puts(release string, at time.Duration) {
+	line, err := json.Marshal(state.Past{
+		Time: time.Now().Add(at), Release: release, Actor: "bob", Run: "https://github.com/o/r/actions/runs/9", RunID: "9",
+		RunNo: "5",
+	})
+	if err != nil {
+		f.t.Error(err)
+	}
+	to := map[string]string{"8080": "8081", "8081": "8080"}[f.flag]
+	delete(f.running, f.flag)
+	f.flag, f.running[to], f.proved[to], f.releases[to], f.by[to] = to, true, true, release, string(line)
+	f.commit = strings.Repeat(release[len(release)-1:], 40)
 }
 
 // remembered has hosts say afterwards what a run has put live.

@@ -118,8 +118,12 @@ func (d *Deployment) members() []state.Member {
 	return all
 }
 
-// compare warns of hosts that serve different releases: this run mends that.
+// compare warns of hosts that serve different releases: this run mends that. One more pass of a run
+// ends here where another run has put something else live since.
 func (d *Deployment) compare(context.Context) (string, error) {
+	if err := d.unlessNewer(); err != nil {
+		return "", err
+	}
 	skew := state.Skew(d.members())
 	if skew == nil {
 		return "all hosts serve the same", nil

@@ -44,6 +44,9 @@ func (d *Deployment) Run(ctx context.Context) (*outcome.Result, error) {
 	for _, s := range d.steps() {
 		if s.phase.proved() {
 			d.undos = nil // the commit point: what was verified stays
+			if d.proved.IsZero() {
+				d.proved = d.now()
+			}
 		}
 		if s.phase == retire && ctx.Err() != nil {
 			if s.name == imageStep {
@@ -161,10 +164,12 @@ func (d *Deployment) fail(ctx context.Context, s step, cause error) (*outcome.Re
 		d.tableOfTargets(ctx)
 	}
 	f := d.failure(s, cause, undone)
+	var newer *newerError // what that run keeps is not this one's to judge
+	prunes := !cancelled && !errors.As(cause, &newer)
 	var wg sync.WaitGroup
 	for _, h := range d.present() {
 		if h.Locked() && h.Idle.Port != 0 {
-			wg.Go(func() { d.leaveFailed(ctx, h, f, !cancelled) })
+			wg.Go(func() { d.leaveFailed(ctx, h, f, prunes) })
 		}
 	}
 	wg.Wait()
