@@ -1,9 +1,11 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -104,14 +106,20 @@ func (d *Deployment) save(name, value string) {
 	}
 }
 
+// saveRelease has the post step know which release goes live on a host, and where: one host may have
+// it under another id than the others.
 func (d *Deployment) saveRelease(h *target) {
 	d.save(StateRelease, h.release)
-	d.save(d.portState(h), h.idlePort())
+	d.save(portState(slices.Index(d.in.Hosts, h.Address)), h.idlePort()+" "+h.release)
 }
 
-// portState is under which name the port is saved at which a host's release goes live.
-func (d *Deployment) portState(h *target) string {
-	return fmt.Sprint(StatePort, slices.Index(d.in.Hosts, h.Address))
+func portState(host int) string { return fmt.Sprint(StatePort, host) }
+
+// savedOf is what the run that was cut off has saved of a host: the port, and the release that goes
+// live there. Where no release stands beside the port, the one that was saved for all hosts counts.
+func (d *Deployment) savedOf(h *target) (port, release string) {
+	port, release, _ = strings.Cut(d.saved(portState(slices.Index(d.in.Hosts, h.Address))), " ")
+	return port, cmp.Or(release, d.saved(StateRelease))
 }
 
 func (d *Deployment) sendsNothing(*target) bool {
@@ -121,8 +129,8 @@ func (d *Deployment) sendsNothing(*target) bool {
 // What Run saves for the post step, as it goes.
 const (
 	StateBegun   = "begun"   // a host may be changed from here on
-	StateRelease = "release" // the release that goes live
-	StatePort    = "port-"   // and the number of a host: where it does there
+	StateRelease = "release" // the release that goes live, for hosts that have none beside their port
+	StatePort    = "port-"   // and the number of a host: where it does there, and the release by its id there
 	StateHosts   = "hosts"   // that were found
 	StateEnded   = "ended"   // nothing is left to tidy
 )

@@ -3,6 +3,7 @@ package deploy
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -513,6 +514,115 @@ func TestARollbackToWhatOneHostHasUnderAnotherID(t *testing.T) {
 				fleet[i].sent[scripts.Record], want)
 		}
 	}
+}
+
+// The post step of such a run that was killed writes down of each host the release by its id there.
+func TestThePostStepKnowsTheReleaseOfEachHost(t *testing.T) {
+	const live, theirs, own = "20261122T000000Z-aaaaaaa", "20261120T000000Z-8888888", "20261121T000000Z-8888888"
+	ids := []string{theirs, theirs, own}
+	for _, tt := range []struct {
+		name   string
+		proved bool              // by the time that it was killed
+		saved  map[string]string // in place of what it saves
+		want   []string          // of each host: outcome and release
+	}{
+		{
+			name: "as the old version was drained", proved: true,
+			want: []string{"deployed " + theirs, "deployed " + theirs, "deployed " + own},
+		},
+		{
+			name: "before it was proved", want: []string{"failed " + theirs, "failed " + theirs, "failed " + own},
+		},
+		{
+			name: "by a version that saves the port alone", proved: true,
+			saved: map[string]string{StateRelease: theirs, "port-0": "8081", "port-1": "8081", "port-2": "8081"},
+			want:  []string{"deployed " + theirs, "deployed " + theirs, "failed " + theirs},
+		},
+		{
+			name: "before it got to two of them", proved: true,
+			saved: map[string]string{StateRelease: own, "port-2": "8081 " + own},
+			want:  []string{"failed " + own, "failed " + own, "deployed " + own},
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			fleet := newFleet(t, 3)
+			for i, f := range fleet {
+				f.lists = fmt.Sprintf("release_0=%s %064d 2\nrelease_1=%s %064d 1\n", live, 7, ids[i], 2)
+			}
+			in := fleet.inputs()
+			in.Operation, in.Source = inputs.Rollback, inputs.Workspace
+			var log bytes.Buffer
+			file := t.TempDir() + "/state"
+			rep := report.New(&log, func(name string) string { return map[string]string{"GITHUB_STATE": file}[name] })
+			if _, err := New(in, rep, fleet.dial, fleet[0].open, time.Now()).Run(t.Context()); err != nil {
+				t.Fatalf("%v\n%s", err, log.String())
+			}
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			saved := tt.saved
+			if saved == nil {
+				saved = savedIn(string(text))
+			}
+			for _, f := range fleet {
+				f.running["8080"], f.proved["8081"], f.recorded = true, tt.proved, nil
+			}
+			in = fleet.inputs()
+			in.Operation = inputs.Tidy
+			err = New(in, rep, fleet.dial, nil, time.Now()).Tidy(t.Context(), func(name string) string { return saved[name] })
+			if err != nil {
+				t.Fatalf("%v\n%s", err, log.String())
+			}
+			for i, f := range fleet {
+				var line outcome.HostResult
+				if len(f.recorded) != 1 || json.Unmarshal([]byte(f.recorded[0]), &line) != nil {
+					t.Fatalf("web-%d: recorded %q", i+1, f.recorded)
+				}
+				if got := fmt.Sprintf("%s %s", line.Outcome, line.Release); got != tt.want[i] {
+					t.Errorf("web-%d: recorded as %s, want %s; saved %v", i+1, got, tt.want[i], saved)
+				}
+			}
+		})
+	}
+}
+
+// Where versions take each other's place, a run that is killed may not have come to all of them.
+func TestARollbackSavesTheReleasesOfHostsThatWait(t *testing.T) {
+	const live, theirs, own = "20261122T000000Z-aaaaaaa", "20261120T000000Z-8888888", "20261121T000000Z-8888888"
+	fleet := newFleet(t, 3)
+	for i, f := range fleet {
+		f.lists = fmt.Sprintf("release_0=%s %064d 2 socket\nrelease_1=%s %064d 1 socket\n", live, 7,
+			[]string{theirs, theirs, own}[i], 2)
+	}
+	fleet[0].faults[scripts.Replace] = fault{kind: "error", code: scripts.ExitUnhealthy, words: "answered 500"}
+	in := fleet.inputs()
+	in.Operation, in.Source, in.Strategy = inputs.Rollback, inputs.Workspace, inputs.InPlace
+	in.Batches = []inputs.Share{{Number: 1}, {Number: 100, Percent: true}}
+	var log bytes.Buffer
+	file := t.TempDir() + "/state"
+	rep := report.New(&log, func(name string) string { return map[string]string{"GITHUB_STATE": file}[name] })
+	_, err := New(in, rep, fleet.dial, fleet[0].open, time.Now()).Run(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "replace: answered 500") || fleet[2].ran("replace") {
+		t.Fatalf("%v\n%s", err, log.String())
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if saved := savedIn(string(text)); saved["port-1"] != "8081 "+theirs || saved["port-2"] != "8081 "+own {
+		t.Errorf("saved %v", saved)
+	}
+}
+
+// savedIn is what the post step gets: of a name that was saved more than once, the last value.
+func savedIn(state string) map[string]string {
+	saved := map[string]string{}
+	for lines := strings.Split(state, "\n"); len(lines) > 2; lines = lines[3:] { // name<<delimiter, value, delimiter
+		name, _, _ := strings.Cut(lines[0], "<<")
+		saved[name] = lines[1]
+	}
+	return saved
 }
 
 // What a host lacks it may not get: the others then serve what they served.

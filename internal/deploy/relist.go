@@ -73,7 +73,7 @@ func (d *Deployment) join(
 	var hosts []remote.Host
 	for _, h := range d.present() {
 		if !slices.Contains(gone, h.Address) {
-			d.save(fmt.Sprint(StatePort, len(hosts)), h.servingPort())
+			d.save(portState(len(hosts)), h.servingPort()+" "+h.release)
 			hosts = append(hosts, h.Address)
 		}
 	}
@@ -83,6 +83,7 @@ func (d *Deployment) join(
 		if err != nil {
 			return nil, err
 		}
+		d.save(portState(len(hosts)), "") // what a host had by this number that is gone
 		hosts = append(hosts, host)
 	}
 	if err := in.Found(hosts); err != nil {

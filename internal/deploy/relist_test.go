@@ -100,6 +100,10 @@ func TestTheFleetIsListedAgain(t *testing.T) {
 				"one is live by then: gh run rerun 7 --repo clothesme/shop; hosts that serve it are left as they are",
 		},
 		{
+			name: "one came and can't have it, and one went", second: foundAs(2, 3),
+			fault: fault{kind: "error", code: scripts.ExitBuild, words: "no pip"}, says: "build: no pip",
+		},
+		{
 			name: "one came and ends as the release is made", second: foundAs(1, 2, 3), ended: true,
 			fault: fault{kind: "gone-before"}, says: "Left%3A web-3::i-3 is not in service any more", never: "Came meanwhile",
 		},
@@ -192,6 +196,10 @@ func TestTheFleetIsListedAgain(t *testing.T) {
 					t.Errorf("web-%d has %d connections left, of %d at a time", i+1, f.connected, f.mostOpen)
 				}
 			}
+			saved := savedIn(state)
+			if tt.fault.code == scripts.ExitBuild && saved[portState(len(tt.second.Instances)-1)] != "" {
+				t.Errorf("a release is saved of what came, and was not begun there: %v", saved)
+			}
 			if tt.hosts > 0 {
 				if h := result.Hosts[2]; h.InstanceID != "i-3" || h.Outcome != outcome.Deployed ||
 					h.Release != result.Hosts[0].Release {
@@ -202,6 +210,15 @@ func TestTheFleetIsListedAgain(t *testing.T) {
 				}
 				if !strings.Contains(state, `"Alias":"i-3"`) {
 					t.Errorf("the post step does not know who joined: %s", state)
+				}
+				var hosts []remote.Host
+				if err := json.Unmarshal([]byte(saved[StateHosts]), &hosts); err != nil {
+					t.Fatal(err)
+				}
+				for n := range hosts {
+					if got := saved[portState(n)]; got != "8081 "+result.Hosts[2].Release {
+						t.Errorf("saved of %s: %q", hosts[n].Alias, got)
+					}
 				}
 			}
 		})

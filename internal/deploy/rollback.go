@@ -70,7 +70,9 @@ func (d *Deployment) chooseForAll(context.Context) (string, error) {
 			d.rep.Info(fmt.Sprintf("%s has %s as %s", h.Address.Name, its.ID, own))
 			its.ID = own
 		}
-		d.goBackTo(h, its)
+		if d.goBackTo(h, its); !h.unchanged {
+			d.saveRelease(h) // for the post step of a run that is cut off before this host has its turn
+		}
 		if h.lacks = slices.Contains(chosen.Lack, h.Address.String()); h.lacks {
 			lacking = append(lacking, h)
 		}

@@ -89,8 +89,9 @@ func (d *Deployment) dropFailed(err error) bool {
 // recordCutOff writes the history line that the run itself had no time for.
 func (d *Deployment) recordCutOff(ctx context.Context, h *target) (string, error) {
 	how := outcome.Failed
-	h.release = d.saved(StateRelease)
-	if h.Active != nil && h.Active.Proved && h.Active.Release == h.release && h.activePort() == d.saved(d.portState(h)) {
+	port, release := d.savedOf(h)
+	h.release = release
+	if h.Active != nil && h.Active.Proved && h.Active.Release == release && h.activePort() == port {
 		how, h.commit = outcome.Deployed, h.Active.Commit // it died while the old version was being retired
 	}
 	if err := d.record(ctx, h, how, "the run was ended before it was through"); err != nil {
