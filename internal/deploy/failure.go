@@ -33,6 +33,9 @@ func (d *Deployment) failure(s step, cause, undone error) *outcome.Failure {
 			at = h
 		}
 		sites[i] = siteOf(h)
+		if sites[i] == outcome.SiteUnchanged && d.isAhead(h) {
+			sites[i] = outcome.SiteAhead
+		}
 		if !h.taken && !h.left && (sites[i] == outcome.SiteUnknown || sites[i] == outcome.SiteSwitched) {
 			unsure = h
 		}
@@ -66,6 +69,9 @@ func (d *Deployment) failure(s step, cause, undone error) *outcome.Failure {
 			"and goes on from there", sshTarget(unsure.Address), d.flagDir())
 		f.Topic = outcome.TopicLost
 	}
+	if unsure == nil && d.op.live && f.Site == outcome.SiteMixed && slices.Contains(sites, outcome.SiteAhead) {
+		f.Next += "; to bring what some hosts serve already to the others, too, " + d.bringThere()
+	}
 	if d.in.Maintenance && f.Site == outcome.SiteMixed {
 		f.Next += "; with maintenance \"off\" it takes the page down on all of them"
 	}
@@ -73,6 +79,13 @@ func (d *Deployment) failure(s step, cause, undone error) *outcome.Failure {
 		f.What += "\nand taking it back failed too: " + outcome.Describe(undone)
 	}
 	return f
+}
+
+// isAhead tells whether a host was left as it is since it has what this run brings, and others do not.
+func (d *Deployment) isAhead(h *target) bool {
+	return h.unchanged && d.op.live && slices.ContainsFunc(d.staying(), func(other *target) bool {
+		return !other.unchanged && other.activeRelease() != h.activeRelease() // else that one was not healthy
+	})
 }
 
 // siteOf is what became of the site of one host.

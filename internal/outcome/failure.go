@@ -3,6 +3,7 @@ package outcome
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/clothesme/deploy-action/remote"
@@ -19,12 +20,15 @@ const (
 	SiteUnknown   Site = "unknown"   // the switch, or what takes it back, ended without a word of what it came to
 	SiteMixed     Site = "mixed"     // not all hosts serve the same
 	SiteRemoved   Site = "removed"   // visitors do not get it any more, as was asked for
+	// SiteAhead is of one of several hosts alone: what the run was to bring it has had since before.
+	SiteAhead Site = "ahead"
 )
 
 // SiteOf is the state of a site that several hosts serve, by theirs.
 func SiteOf(hosts []Site) Site {
+	others := slices.DeleteFunc(slices.Clone(hosts), func(site Site) bool { return site == SiteAhead })
 	all := SiteUnchanged
-	for i, site := range hosts {
+	for i, site := range others {
 		switch {
 		case i == 0 || site == all:
 			all = site
@@ -33,6 +37,9 @@ func SiteOf(hosts []Site) Site {
 		default: // what was not switched serves the same as what was switched back
 			all = SiteRestored
 		}
+	}
+	if len(others) < len(hosts) && (all == SiteRestored || all == SiteUnknown) {
+		return SiteMixed
 	}
 	return all
 }

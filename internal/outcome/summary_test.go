@@ -261,6 +261,13 @@ func TestTheSiteOfSeveralHosts(t *testing.T) {
 		{[]Site{SiteUnknown, SiteUnknown}, SiteUnknown},
 		{[]Site{SiteSwitched, SiteUnknown, SiteUnknown}, SiteMixed},
 		{[]Site{SiteSwitched, SiteUnchanged, SiteUnchanged}, SiteMixed},
+		{[]Site{SiteAhead, SiteRestored, SiteRestored}, SiteMixed},
+		{[]Site{SiteUnchanged, SiteRestored, SiteAhead}, SiteMixed},
+		{[]Site{SiteAhead, SiteUnchanged}, SiteUnchanged},
+		{[]Site{SiteSwitched, SiteAhead, SiteSwitched}, SiteSwitched},
+		{[]Site{SiteAhead, SiteSwitched, SiteRestored}, SiteMixed},
+		{[]Site{SiteAhead, SiteUnknown}, SiteMixed},
+		{[]Site{SiteAhead, SiteRemoved}, SiteRemoved},
 	} {
 		if got := SiteOf(tt.hosts); got != tt.want {
 			t.Errorf("%v: %s, want %s", tt.hosts, got, tt.want)
