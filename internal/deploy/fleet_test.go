@@ -429,15 +429,17 @@ func TestARollbackGoesToOneReleaseOnAllHosts(t *testing.T) {
 }
 
 // A release that some hosts have marked as proved when another one could not, or the run was cancelled, is
-// none to roll back to, unless it had served before.
+// none to roll back to, unless it had served before, or does on another host.
 func TestNoRollbackGoesToWhatAllHaveGoneBackFrom(t *testing.T) {
 	for _, tt := range []struct {
 		fails     scripts.Verb
 		cancelled bool
 		do        func(*inputs.Inputs)
+		has       bool // the third host serves it already, and goes on
 		left      string
 	}{
 		{fails: scripts.Mark, left: "20261123T000000Z-bbbbbbb"},
+		{fails: scripts.Mark, has: true},
 		{fails: scripts.Mark, cancelled: true, left: "20261123T000000Z-bbbbbbb"},
 		{fails: scripts.Verify},
 		{fails: scripts.Mark, do: func(in *inputs.Inputs) { in.Operation = inputs.Rollback }},
@@ -451,6 +453,11 @@ func TestNoRollbackGoesToWhatAllHaveGoneBackFrom(t *testing.T) {
 		in := fleet.inputs()
 		if tt.do != nil {
 			tt.do(in)
+		}
+		if tt.has {
+			fleet[2].commit, fleet[2].releases["8080"] = newCommit, "20261123T000000Z-bbbbbbb"
+			activeRecipe = (&Deployment{in: in}).recipe(&target{})
+			t.Cleanup(func() { activeRecipe = "other" })
 		}
 		_, log, err := fleet.deploy(t, in)
 		if err == nil || fleet.flags() != "8080 8080 8080" {
