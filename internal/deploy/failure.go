@@ -49,6 +49,7 @@ func (d *Deployment) failure(s step, cause, undone error) *outcome.Failure {
 	}
 	for i, h := range hosts {
 		f.ExitCode = cmp.Or(f.ExitCode, h.exit)
+		h.failed = h.taken || failedOn(cause, h)
 		if failedOn(cause, h) || len(hosts) == 1 {
 			f.Hosts = append(f.Hosts, h.Address.String())
 		}

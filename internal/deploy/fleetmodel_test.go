@@ -182,7 +182,10 @@ func (m *fleetModel) judge(result *outcome.Result, err error) {
 	if kept := failure == nil || failure.Site == outcome.SiteRestored; !kept && result.Outcome == outcome.Restored {
 		m.t.Errorf("the site is called %s, and the run %s", failure.Site, result.Outcome)
 	}
-	for _, h := range result.Hosts { // F7
+	for n, h := range result.Hosts { // F7
+		if n == m.ahead && h.Outcome != outcome.Unchanged && h.Outcome != outcome.Failed {
+			m.t.Errorf("%s was left as it is, and is %s", h.Host, h.Outcome)
+		}
 		if err == nil && h.Release != result.Hosts[0].Release {
 			m.t.Errorf("%s has %s, the first %s", h.Host, h.Release, result.Hosts[0].Release)
 		}

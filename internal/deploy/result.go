@@ -53,6 +53,9 @@ func (d *Deployment) result(how outcome.Outcome) *outcome.Result {
 }
 
 func (d *Deployment) hostResult(h *target, how outcome.Outcome) outcome.HostResult {
+	if h.unchanged && d.op.live && !h.failed { // whatever became of the others
+		how = outcome.Unchanged
+	}
 	r := outcome.HostResult{
 		Host: h.Address.String(), InstanceID: h.Address.Alias, Outcome: how,
 		Release: h.release, Commit: h.commit, Subject: h.subject, Reloaded: h.reloaded,
@@ -105,11 +108,7 @@ const summaryHistory = 6
 
 // recordSuccess writes the history line.
 func (d *Deployment) recordSuccess(ctx context.Context, h *target) (string, error) {
-	how := d.op.success
-	if h.unchanged {
-		how = outcome.Unchanged
-	}
-	if err := d.record(ctx, h, how, ""); err != nil {
+	if err := d.record(ctx, h, d.op.success, ""); err != nil {
 		return "", err
 	}
 	return "written to " + d.in.Path + "/deploys.jsonl", nil

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -47,14 +48,16 @@ func TestWhatIsSaidWhereOneHostHasTheReleaseAlready(t *testing.T) {
 		flags   string
 		outcome outcome.Outcome
 		site    outcome.Site
+		hosts   string
 		words   []string // of the failure
 	}{
 		{
 			name: "all goes well", flags: "8080 8081 8081", outcome: outcome.Deployed,
+			hosts: "unchanged 8080, deployed 8081, deployed 8081",
 		},
 		{
 			name: "the others go back", verb: scripts.Verify, flags: "8080 8080 8080", outcome: outcome.Failed,
-			site: outcome.SiteMixed,
+			site: outcome.SiteMixed, hosts: "unchanged 8080, restored 8080, restored 8080",
 			words: []string{
 				"site: mixed\n  ubuntu@web-1: " + has + " on port 8080 serves\n  ubuntu@web-2: " + oldRelease + " on port 8080 s",
 				"; to bring what some hosts serve already to the others, too, once this run is over, and unless a newer one is " +
@@ -64,6 +67,7 @@ func TestWhatIsSaidWhereOneHostHasTheReleaseAlready(t *testing.T) {
 		{
 			name: "the others go back in a rollback", verb: scripts.Verify, do: rollback, has: older,
 			flags: "8080 8080 8080", outcome: outcome.Failed, site: outcome.SiteMixed,
+			hosts: "unchanged 8080, restored 8080, restored 8080",
 			words: []string{
 				"site: mixed\n  ubuntu@web-1: " + older + " on port 8080 serves\n",
 				"to the others, too, run the operation rollback again with the input \"release\": " + older + "; hosts that",
@@ -72,20 +76,22 @@ func TestWhatIsSaidWhereOneHostHasTheReleaseAlready(t *testing.T) {
 		{
 			name: "one of the others is taken over", verb: scripts.Verify, fault: fault{kind: "overtaken"},
 			flags: "8080 8081 8080", outcome: outcome.Failed, site: outcome.SiteMixed,
+			hosts: "unchanged 8080, failed 0, restored 8080",
 			words: []string{"web-2: it is in the hands of the other deployment"},
 		},
 		{
 			name: "none is switched", verb: scripts.Health, flags: "8080 8080 8080", outcome: outcome.Failed,
-			site: outcome.SiteUnchanged,
+			site: outcome.SiteUnchanged, hosts: "unchanged 8080, failed 8080, failed 8080",
 		},
 		{
 			name: "the others had it before, too", verb: scripts.Verify, ailing: true, flags: "8080 8080 8080",
-			outcome: outcome.Restored, site: outcome.SiteRestored,
+			outcome: outcome.Restored, site: outcome.SiteRestored, hosts: "unchanged 8080, restored 8080, unchanged 8080",
 		},
 		{
 			name: "one can't be asked for its health", verb: scripts.Confirm, ailing: true,
 			fault: fault{kind: "error", code: scripts.ExitDisk, words: "the disk is full"},
 			flags: "8080 8080 8080", outcome: outcome.Failed, site: outcome.SiteUnchanged,
+			hosts: "unchanged 8080, failed 8080, unchanged 8080",
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -111,6 +117,17 @@ func TestWhatIsSaidWhereOneHostHasTheReleaseAlready(t *testing.T) {
 			result, log, err := fleet.deploy(t, in)
 			if result.Outcome != tt.outcome || fleet.flags() != tt.flags || (err == nil) != (tt.site == "") {
 				t.Errorf("outcome %s, flags %s, %v\n%s", result.Outcome, fleet.flags(), err, log)
+			}
+			var hosts []string
+			for i, h := range result.Hosts {
+				hosts = append(hosts, fmt.Sprintf("%s %d", h.Outcome, h.ActivePort))
+				if line := strings.Join(fleet[i].recorded, ""); line != "" &&
+					!strings.Contains(line, fmt.Sprintf(`"outcome":%q`, h.Outcome)) {
+					t.Errorf("%s is %s, and has written down %s", h.Host, h.Outcome, line)
+				}
+			}
+			if got := strings.Join(hosts, ", "); got != tt.hosts {
+				t.Errorf("hosts %s, want %s", got, tt.hosts)
 			}
 			var failure *outcome.Failure
 			if errors.As(err, &failure) && failure.Site != tt.site {

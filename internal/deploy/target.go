@@ -42,6 +42,7 @@ type target struct {
 	registered      []targets.Target // in the groups, as they were before
 	targets         []targets.Target // those of them that have to be healthy again
 	unchanged       bool
+	failed          bool   // the run did on it, or another run has it
 	works           bool   // the release has processes beside the one that serves, or jobs
 	schedule        string // the timers that detection found set
 	lacks           bool   // a rollback goes to a release that is not here, but on other hosts
