@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -389,6 +390,45 @@ func TestThePostStepSaysThatNotAllHostsServeTheSame(t *testing.T) {
 		!strings.Contains(log, "::warning title=Not all hosts serve the same::run this workflow again%0A") ||
 		!strings.Contains(summary, "tidied up. Not all hosts serve the same: run this workflow again.") {
 		t.Errorf("%v, flags %s\n%s\n%s", err, fleet.flags(), log, summary)
+	}
+}
+
+// A commit that was made alike is the same to visitors, whatever ids it has.
+func TestHostsThatServeOneCommitUnderTwoIDsDoNotDiffer(t *testing.T) {
+	const differs = "::warning title=Hosts differ::not all hosts serve the same release now: "
+	for _, tt := range []struct {
+		name    string
+		commits [2]string
+		recipe  string // "" for that of this run
+		unwell  bool   // nothing listens on the second host
+		differ  bool
+	}{
+		{name: "alike", commits: [2]string{newCommit, newCommit}},
+		{name: "another commit than this run's", commits: [2]string{oldCommit, oldCommit}},
+		{name: "two commits", commits: [2]string{newCommit, oldCommit}, differ: true},
+		{name: "made in another way", commits: [2]string{newCommit, newCommit}, recipe: "other", differ: true},
+		{name: "one is down", commits: [2]string{newCommit, newCommit}, unwell: true, differ: true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			fleet := newFleet(t, 2)
+			in := fleet.inputs()
+			activeRecipe = cmp.Or(tt.recipe, (&Deployment{in: in}).recipe(&target{}))
+			t.Cleanup(func() { activeRecipe = "other" })
+			for i, f := range fleet {
+				f.commit, f.releases["8080"] = tt.commits[i], fmt.Sprintf("2026112%dT000000Z-%.7s", i, tt.commits[i])
+			}
+			fleet[1].running["8080"] = !tt.unwell
+			if !tt.unwell {
+				log, summary, err := fleet.tidy(t, fleet.dial)
+				if err != nil || strings.Contains(summary, "Not all hosts serve the same") != tt.differ {
+					t.Errorf("the post step: %v\n%s\n%s", err, summary, log)
+				}
+			}
+			_, log, err := fleet.deploy(t, in)
+			if err != nil || strings.Contains(log, differs) != tt.differ {
+				t.Errorf("%v\n%s", err, log)
+			}
+		})
 	}
 }
 

@@ -120,8 +120,9 @@ func (d *Deployment) members() []state.Member {
 	return all
 }
 
-// compare warns of hosts that serve different releases: this run mends that. One more pass of a run
-// ends here where another run has put something else live since.
+// compare warns of hosts that serve different releases: this run mends that. It leaves as they are
+// what several ids have that are made alike. One more pass of a run ends here where another run has
+// put something else live since.
 func (d *Deployment) compare(context.Context) (string, error) {
 	if err := d.unlessNewer(); err != nil {
 		return "", err
@@ -130,11 +131,22 @@ func (d *Deployment) compare(context.Context) (string, error) {
 	if skew == nil {
 		return "all hosts serve the same", nil
 	}
+	if d.serveAlike(d.present()) {
+		return "all hosts serve the same, under several ids", nil
+	}
 	if d.joins {
 		return "hosts differ", nil // which is why they are gone through once more
 	}
 	d.rep.Warn("Hosts differ", "not all hosts serve the same release now: "+strings.Join(skew, "; "))
 	return "hosts differ", nil
+}
+
+// serveAlike tells whether hosts serve one commit, made as this run makes it. It does not keep how they were made
+// (see alike): not all that is in a recipe need be known yet, and then they pass for different.
+func (d *Deployment) serveAlike(hosts []*target) bool {
+	return !slices.ContainsFunc(hosts, func(h *target) bool {
+		return !d.servesAlready(h) || h.Active.Commit != hosts[0].Active.Commit || h.Active.Recipe != d.recipe(h)
+	})
 }
 
 func (d *Deployment) releasesOf(ctx context.Context, h *target) ([]state.Release, error) {

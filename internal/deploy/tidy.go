@@ -52,7 +52,7 @@ func (d *Deployment) Tidy(ctx context.Context, saved func(name string) string) e
 	if len(d.skipped) > 0 {
 		did += fmt.Sprintf(" %d of %d hosts", len(d.hosts), len(lines))
 	}
-	if len(serve) > 1 {
+	if len(serve) > 1 && !d.serveAlike(d.hosts) {
 		// what to do comes first, as a warning of very many hosts is cut
 		d.rep.Warn("Not all hosts serve the same", "run this workflow again\n"+strings.Join(lines, "\n"))
 		did += ". Not all hosts serve the same: run this workflow again"
