@@ -84,9 +84,10 @@ func (d *Deployment) failure(s step, cause, undone error) *outcome.Failure {
 
 // isAhead tells whether a host was left as it is since it has what this run brings, and others do not.
 func (d *Deployment) isAhead(h *target) bool {
-	return h.unchanged && d.op.live && slices.ContainsFunc(d.staying(), func(other *target) bool {
-		return !other.unchanged && other.activeRelease() != h.activeRelease() // else that one was not healthy
-	})
+	return h.unchanged && (d.in.Operation == inputs.Remove ||
+		d.op.live && slices.ContainsFunc(d.staying(), func(other *target) bool {
+			return !other.unchanged && other.activeRelease() != h.activeRelease() // else that one was not healthy
+		}))
 }
 
 // siteOf is what became of the site of one host.

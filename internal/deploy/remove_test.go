@@ -160,6 +160,24 @@ func TestAllOfSeveralHostsAreAskedBeforeOneIsTouched(t *testing.T) {
 	}
 }
 
+// A host that has none of it any more serves it no more than one from which it is half gone.
+func TestARemovalThatFailsWhereAnotherHostHasNoneAnyMore(t *testing.T) {
+	for verb, want := range map[scripts.Verb]outcome.Site{
+		scripts.Drain: outcome.SiteRemoved, scripts.Remove: outcome.SiteUnchanged,
+	} {
+		fleet := newFleet(t, 2)
+		in := fleet.inputs()
+		in.Operation, in.Confirmed = inputs.Remove, true
+		fleet[0].removed, fleet[0].loaded, fleet[0].flag, fleet[0].running = "root", false, "", map[string]bool{}
+		fleet[1].faults[verb] = fault{kind: "error", code: scripts.ExitCheck, words: "no"}
+		_, log, err := fleet.deploy(t, in)
+		var failure *outcome.Failure
+		if !errors.As(err, &failure) || failure.Site != want {
+			t.Errorf("%s fails: %v, want site %s\n%s", verb, err, want, log)
+		}
+	}
+}
+
 func TestARemovalWithTheWrongPortsIsRefused(t *testing.T) {
 	f := newFakeHost(t)
 	f.strays = "8090"
