@@ -26,9 +26,9 @@ func (d *Deployment) prune(ctx context.Context, h *target) (string, error) {
 	return fmt.Sprintf("%d old release(s) deleted", res.Int("pruned")), res.Err()
 }
 
-// goneFrom is the release from which a rollback has gone back to an older one, or this run from its own that
-// this host may have marked as proved, when another one could not; empty otherwise. Hosts that had the latter
-// before this run go on serving it.
+// goneFrom is the release from which a rollback has gone back to an older one, or this run from its
+// own that this host may have marked as proved, when another one could not; empty otherwise. Hosts
+// that had the latter before this run go on serving it.
 func (d *Deployment) goneFrom(h *target) string {
 	if h.marked && h.route == routeBack && !h.served && h.release != h.activeRelease() {
 		if slices.ContainsFunc(d.staying(), isUnchanged) {

@@ -141,8 +141,9 @@ func (d *Deployment) compare(context.Context) (string, error) {
 	return "hosts differ", nil
 }
 
-// serveAlike tells whether hosts serve one commit, made as this run makes it. It does not keep how they were made
-// (see alike): not all that is in a recipe need be known yet, and then they pass for different.
+// serveAlike tells whether hosts serve one commit, made as this run makes it. It does not keep how
+// they were made (see alike): not all that is in a recipe need be known yet, and then they pass for
+// different.
 func (d *Deployment) serveAlike(hosts []*target) bool {
 	return !slices.ContainsFunc(hosts, func(h *target) bool {
 		return !d.servesAlready(h) || h.Active.Commit != hosts[0].Active.Commit || h.Active.Recipe != d.recipe(h)
