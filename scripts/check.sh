@@ -65,7 +65,7 @@ main() {
 which would be enough, is not there or is for other inputs (app $app, ports $ports): give it a NOPASSWD rule for all \
 commands; after one run with operation: setup that can go again")
   fi
-  if have python3 && [[ " $needs " == *" python3 "* ]]; then judge_python; fi
+  judge_python
   judge_packages
   if found nginx && [[ $rooted == yes ]]; then judge_running; fi
   for name in "${!notes[@]}"; do result "note_$name" "${notes[name]}"; done

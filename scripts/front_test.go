@@ -569,7 +569,7 @@ http { include a.conf; include "b c.conf"  ;include c;
 	include	/e/*.conf; server { include '/f'; } }
 myinclude no; include
 X
-text=$(<"$file")
+there=$(<"$file")
 includes
 rm -- "$file"
 printf '%s\n' "${patterns[@]}"

@@ -26,12 +26,9 @@ main() {
 
 # commits: of the repository, of its submodules, and the files that git-lfs keeps for them.
 commits() {
-  local needed=' ' file mirror refs ref unneeded left
+  local needed mirror refs ref unneeded left
   [[ -d $path/repo.git ]] || return 0
-  for file in "$path"/releases/*/.deploy-action/{commit,objects}; do
-    if [[ -r $file ]]; then needed+=$(<"$file")' '; fi
-  done
-  needed=" ${needed//[[:space:]]/ } "
+  named_in "$path"/releases/*/.deploy-action/{commit,objects}
   for mirror in "$path"/repo.git/modules/* "$path/repo.git"; do
     if [[ ! -e $mirror/HEAD ]]; then continue; fi
     refs=$(git --git-dir="$mirror" for-each-ref --format='%(refname)') unneeded='' left=no

@@ -59,7 +59,7 @@ lacking() {
     printf '%s\n' "$package"
   done
   # The venv module is a package of the interpreter's own version: python3.12-venv on Ubuntu 24.04.
-  if [[ " $needs " == *" python3 "* ]] && have python3 && [[ $(python_lacks) == *' '* ]]; then
+  if has_python && [[ $python == *' '* ]]; then
     python3 -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])'
   fi
   for name in $packages; do
@@ -141,6 +141,7 @@ find_lacks() {
   local name
   lacks=()
   find_halfway
+  has_python || :
   read -ra lacks -d '' < <(lacking) || :
   for name in "${halfway[@]}"; do
     if [[ " ${lacks[*]} " != *" $name "* ]]; then lacks+=("$name"); fi
@@ -271,6 +272,7 @@ versions() {
 # installed. Its complaints are added to refusal.
 apt() {
   local status=0 said
+  python=''
   said=$(as_root env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 "$@" 2>&1 </dev/null \
     | tee >(cat >&2) | sed -nE '/^([EW]:|dpkg: error)/p' | tail -n 3) || status=$?
   refusal+=${said:+${said//$'\n'/ } }
@@ -297,20 +299,20 @@ of the input packages")
   done
 }
 
-# python_lacks: python3's version, and which of the modules that make a virtual environment it has
-# not.
-python_lacks() {
-  python3 -ISc 'import sys, importlib.util as u
-print("%d.%d" % sys.version_info[:2], *(name for name in ("venv", "ensurepip") if not u.find_spec(name)))'
+# has_python: is it there, where it is needed? Sets python, until packages change, to its version, and
+# which of the modules that make a virtual environment it has not.
+has_python() {
+  [[ " $needs " == *" python3 "* ]] && have python3 || return
+  [[ -n ${python-} ]] || python=$(python3 -ISc 'import sys, importlib.util as u
+print("%d.%d" % sys.version_info[:2], *(name for name in ("venv", "ensurepip") if not u.find_spec(name)))') || :
 }
 
 # judge_python: adds to faults that it can make no virtual environment.
 judge_python() {
-  local version
-  version=$(python_lacks)
-  if [[ $version != *' '* ]]; then
-    ok "venv module of python $version"
+  has_python || return 0
+  if [[ $python != *' '* ]]; then
+    ok "venv module of python $python"
   elif [[ -z $coming ]]; then
-    faults+=("python3 has no venv module$(how_to_install "python${version%% *}-venv")")
+    faults+=("python3 has no venv module$(how_to_install "python${python%% *}-venv")")
   fi
 }

@@ -154,12 +154,19 @@ venvs() {
   done
 }
 
-assets() {
-  local file asset needed=' '
-  for file in "$path"/releases/*/.deploy-action/assets; do
-    if [[ -r $file ]]; then needed+=$(<"$file")' '; fi
+# named_in FILE...: sets needed to all their words, a blank at each side of each.
+named_in() {
+  local file there
+  needed=' '
+  for file in "$@"; do
+    content "$file"
+    needed+="${there//[[:space:]]/ } "
   done
-  needed=" ${needed//$'\n'/ } "
+}
+
+assets() {
+  local asset needed
+  named_in "$path"/releases/*/.deploy-action/assets
   for asset in "$path"/assets/*/; do
     asset=${asset%/} asset=${asset##*/}
     if [[ $asset =~ ^[0-9a-f]{32,64}(-[0-9]+)?$ ]] && [[ $needed != *" $asset "* ]]; then
