@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -57,6 +58,7 @@ func BenchmarkFarAway(b *testing.B) {
 				b.ReportMetric(middle(near, func(r run) float64 { return float64(r.processes - own.processes) }), "host-processes")
 				b.ReportMetric(middle(near, func(r run) float64 { return r.cpu - own.cpu }), "host-cpu-s")
 				b.ReportMetric(float64(own.processes), "own-processes")
+				b.ReportMetric(own.boot, "boot-s")
 			}
 		})
 	}
@@ -117,22 +119,36 @@ const helloOnHost = "/home/ubuntu/hello"
 
 // ownStart is what systemd and the application do when it is started once: the median of five times,
 // less what a question to systemd takes.
-func (c *checkout) ownStart() used {
+func (c *checkout) ownStart() start {
 	c.T.Helper()
 	unit := strings.Fields(c.Exec("systemctl list-units --plain --no-legend --state running '*@808?.service'"))[0]
+	_, port, _ := strings.Cut(strings.TrimSuffix(unit, ".service"), "@")
 	cost := func(command string) used {
 		before := c.used()
 		c.Exec(command)
 		after := c.used()
 		return used{after.processes - before.processes, after.cpu - before.cpu}
 	}
-	var processes, cpu []float64
+	var processes, cpu, boots []float64
 	for range 5 {
 		asked, started := cost("systemctl is-active "+unit), cost("systemctl restart "+unit)
 		processes = append(processes, float64(started.processes-asked.processes))
 		cpu = append(cpu, started.cpu-asked.cpu)
+		boot, err := strconv.ParseFloat(strings.TrimSpace(c.Exec(fmt.Sprintf(`bash -c 'systemctl stop %[1]s
+begin=${EPOCHREALTIME/./}; systemctl start %[1]s; until curl -fso /dev/null http://127.0.0.1:%[2]s/health; do :; done
+echo $((${EPOCHREALTIME/./} - begin))'`, unit, port))), 64)
+		if err != nil {
+			c.T.Fatal(err)
+		}
+		boots = append(boots, boot/1e6)
 	}
-	return used{int(median(processes)), median(cpu)}
+	return start{used{int(median(processes)), median(cpu)}, median(boots)}
+}
+
+// start is what one of the application takes.
+type start struct {
+	used
+	boot float64 // seconds until it answers
 }
 
 // used is what a host has done so far.

@@ -74,7 +74,8 @@ commands; after one run with operation: setup that can go again")
     die "$EX_CHECK" "this host is not fit for a deployment yet"
   fi
 
-  tell_system
+  # shellcheck source=/dev/null
+  result os "$(. /etc/os-release 2>/dev/null && printf '%s' "${PRETTY_NAME:-unknown}")"
   if has_systemd; then result systemd yes; else result systemd no; fi
   if [[ -e /proc/net/if_inet6 ]]; then result ipv6 yes; else result ipv6 no; fi
   tell_site

@@ -458,14 +458,14 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 	case scripts.Remove:
 		return f.remove(v)
 	case scripts.Fetch:
-		if its, id, _ := strings.Cut(v["known"], " "); its == v["ref"] {
-			return "commit=" + its + "\nsubject=Fix the basket\nrelease=" + id + "\n"
-		}
 		if f.branch != "" && v["ref"] == "main" {
 			v["ref"] = f.branch
 		}
 		if v["active_commit"] == v["ref"] && v["recipe"] == v["active_recipe"] {
 			return "commit=" + v["ref"] + "\nsubject=Fix the basket\nunchanged=yes\n"
+		}
+		if its, id, _ := strings.Cut(v["known"], " "); its == v["ref"] {
+			return "commit=" + its + "\nsubject=Fix the basket\nrelease=" + id + "\n"
 		}
 		return "commit=" + v["ref"] + "\nsubject=Fix the basket\nrelease=20261123T000000Z-" + v["ref"][:7] + "\n"
 	case scripts.Offer:

@@ -46,6 +46,9 @@ func (d *Deployment) unlessNewer() error {
 	if !d.joins {
 		return nil
 	}
+	for _, h := range d.present() {
+		h.assets = slices.Clone(d.assets) // which are known from the run before, and part of a recipe
+	}
 	changed := slices.DeleteFunc(d.present(), func(h *target) bool { return !d.before.changed(d, h) })
 	if len(changed) == 0 {
 		return nil
@@ -59,7 +62,7 @@ func (e earlier) changed(d *Deployment, h *target) bool {
 	before := e.hosts[h.Address]
 	switch {
 	case before == nil: // it came since, with what its image has, or what another run has put there
-		return h.Active != nil && h.Active.By.Time.After(e.proved) && !e.left(d, h)
+		return h.Active != nil && !h.Active.By.Time.Before(e.proved.Truncate(time.Second)) && !e.left(d, h)
 	case h.Active == nil: // it was removed
 		return true
 	case h.Active.Release == before.release, h.Active.By.Time.IsZero():

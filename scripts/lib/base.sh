@@ -153,17 +153,20 @@ first_line() {
   { IFS= read -r line || [[ -n $line ]]; } 2>/dev/null <"$1"
 }
 
-# content FILE: sets there to its text; to nothing where it can't be read.
+# content FILE: sets there to its text, without NULs and the ends of lines behind it; to nothing where
+# it can't be read.
 content() {
-  there=''
-  { IFS= read -rd '' there <"$1" || :; } 2>/dev/null
+  local parts=()
+  { mapfile -td '' parts <"$1" || :; } 2>/dev/null
+  printf -v there %s "${parts[@]}"
+  while [[ $there == *$'\n' ]]; do there=${there%?}; done
 }
 
-# has_text FILE TEXT: is that all it has, but for the end of its last line?
+# has_text FILE TEXT: is that all it has?
 has_text() {
   local there
   content "$1"
-  [[ ${there%$'\n'} == "$2" ]]
+  [[ $there == "$2" ]]
 }
 
 # written_by_us FILE: does one of its lines say so?

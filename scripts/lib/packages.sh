@@ -19,14 +19,6 @@ package_of() {
   esac
 }
 
-# tell_system: prints the result os.
-tell_system() {
-  local there
-  content /etc/os-release
-  there=${there#*PRETTY_NAME=} there=${there%%$'\n'*} there=${there//[\"\']/}
-  result os "${there:-unknown}"
-}
-
 # how_to_install PACKAGE...: for people, where apt is there to do it.
 how_to_install() { if have apt-get; then printf ': apt-get install -y %s' "$*"; fi; }
 
@@ -60,7 +52,7 @@ lacking() {
   done
   # The venv module is a package of the interpreter's own version: python3.12-venv on Ubuntu 24.04.
   if has_python && [[ $python == *' '* ]]; then
-    python3 -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])'
+    printf '%s\n' "python${python%% *}-venv"
   fi
   for name in $packages; do
     installed "$name" || printf '%s\n' "$name"
@@ -300,11 +292,12 @@ of the input packages")
 }
 
 # has_python: is it there, where it is needed? Sets python, until packages change, to its version, and
-# which of the modules that make a virtual environment it has not.
+# which of the modules that make a virtual environment it has not; all, where it does not run.
 has_python() {
   [[ " $needs " == *" python3 "* ]] && have python3 || return
   [[ -n ${python-} ]] || python=$(python3 -ISc 'import sys, importlib.util as u
-print("%d.%d" % sys.version_info[:2], *(name for name in ("venv", "ensurepip") if not u.find_spec(name)))') || :
+print("%d.%d" % sys.version_info[:2], *(name for name in ("venv", "ensurepip") if not u.find_spec(name)))') \
+    || python='3 venv'
 }
 
 # judge_python: adds to faults that it can make no virtual environment.
