@@ -74,7 +74,7 @@ type run struct {
 func (r run) untilLive() float64 { return r.live.Seconds() }
 func (r run) inAll() float64     { return r.whole.Seconds() }
 
-func middle(runs []run, of func(run) float64) float64 {
+func middle[R any](runs []R, of func(R) float64) float64 {
 	var all []float64
 	for _, r := range runs {
 		all = append(all, of(r))

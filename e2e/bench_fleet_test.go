@@ -17,7 +17,8 @@ import (
 // delay and over ones of a distance. What five take, divided by what one takes, is what the others
 // cost. They are machines of one size, also when one is alone: each has a fifth of a processor, which all
 // five have at once on a machine of two, beside the runner. It is what an EC2 t3.micro may use for good
-// (docs.aws.amazon.com/AWSEC2/latest/UserGuide/burstable-credits-baseline-concepts.html).
+// (docs.aws.amazon.com/AWSEC2/latest/UserGuide/burstable-credits-baseline-concepts.html). The skew is how
+// much later than the first of five the last one serves the new version.
 func BenchmarkFarFleet(b *testing.B) {
 	const hosts = 5
 	w, _, job := benchHost(b)
@@ -41,7 +42,7 @@ func BenchmarkFarFleet(b *testing.B) {
 		fl.overLinks(job, links, 0)
 	}
 	for b.Loop() {
-		of := map[string][]run{}
+		of := map[string][]fleetRun{}
 		for range 3 {
 			for _, n := range []int{1, hosts} {
 				for where, delay := range map[string]time.Duration{"near": 0, "far": farAway} {
@@ -52,21 +53,35 @@ func BenchmarkFarFleet(b *testing.B) {
 		}
 		for _, where := range []string{"near", "far"} {
 			one, five := of[where+"-1"], of[fmt.Sprintf("%s-%d", where, hosts)]
-			b.ReportMetric(middle(one, run.inAll), where+"-1-s")
-			b.ReportMetric(middle(five, run.inAll), fmt.Sprintf("%s-%d-s", where, hosts))
-			b.ReportMetric(middle(five, run.inAll)/middle(one, run.inAll), where+"-ratio")
-			b.ReportMetric(middle(five, run.untilLive)/middle(one, run.untilLive), where+"-live-ratio")
+			b.ReportMetric(middle(one, fleetRun.inAll), where+"-1-s")
+			b.ReportMetric(middle(five, fleetRun.inAll), fmt.Sprintf("%s-%d-s", where, hosts))
+			b.ReportMetric(middle(five, fleetRun.inAll)/middle(one, fleetRun.inAll), where+"-ratio")
+			b.ReportMetric(middle(five, fleetRun.untilLive)/middle(one, fleetRun.untilLive), where+"-live-ratio")
+			b.ReportMetric(middle(five, func(r fleetRun) float64 { return r.skew.Seconds() }), where+"-skew-s")
 		}
 	}
 }
 
-// overLinks deploys to the hosts behind some links.
-func (fl fleet) overLinks(job lab.Job, links []*lab.Link, delay time.Duration) run {
+// fleetRun is one deployment to several hosts.
+type fleetRun struct {
+	run                // live is when the last of them is
+	skew time.Duration // since the first one was
+}
+
+// farSpread is how much farther away the farthest of several hosts is than the nearest, each way.
+const farSpread = 30 * time.Millisecond
+
+// overLinks deploys to the hosts behind some links, which are as far away as a delay says on average.
+func (fl fleet) overLinks(job lab.Job, links []*lab.Link, delay time.Duration) fleetRun {
 	t := fl[0].T
 	t.Helper()
 	var hosts, keys []string
 	for i, link := range links {
-		link.Slow(delay, 0)
+		away := delay
+		if n := len(links) - 1; n > 0 && delay > 0 {
+			away += time.Duration(2*i-n) * farSpread / time.Duration(2*n)
+		}
+		link.Slow(away, 0)
 		hosts = append(hosts, link.Host+":"+link.Port)
 		keys = slices.AppendSeq(keys, maps.Values(fl[i].Host.Fingerprints()))
 	}
@@ -84,10 +99,13 @@ func (fl fleet) overLinks(job lab.Job, links []*lab.Link, delay time.Duration) r
 	if err := json.Unmarshal([]byte(result.Outputs["hosts"]), &each); err != nil || len(each) != len(links) {
 		t.Fatalf("hosts: %v: %s", err, result.Outputs["hosts"])
 	}
-	var r run
+	var r fleetRun
+	first := time.Duration(each[0].Live) * time.Millisecond
 	for _, h := range each {
-		r.live = max(r.live, time.Duration(h.Live)*time.Millisecond)
+		live := time.Duration(h.Live) * time.Millisecond
+		r.live, first = max(r.live, live), min(first, live)
 	}
+	r.skew = r.live - first
 	if r.whole, err = time.ParseDuration(result.Outputs["duration"]); err != nil {
 		t.Fatal(err)
 	}
