@@ -79,6 +79,23 @@ func dpkgFolder(t *testing.T, state string, update bool) string {
 	return dir
 }
 
+// A text is what it is, whatever a power cut has left of it and however it ends.
+func TestTheContentOfAFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	for text, want := range map[string]string{
+		"": "", "one": "one", "one\ntwo\n": "one\ntwo", "one\n\n\n": "one", "on\x00e\x00\x00\ntwo": "one\ntwo",
+	} {
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		out := bash(t, "app=a\n"+read(t, "lib/base.sh")+"content "+file+"; printf '%s|' \"$there\"; content "+file+
+			"-; printf '%s|' \"$there\"; has_text "+file+" \""+want+"\" && echo has")
+		if out != want+"||has\n" {
+			t.Errorf("%q: %q", text, out)
+		}
+	}
+}
+
 // Where dpkg has set up all that it has unpacked, one look at its files is enough.
 func TestDpkgIsAskedWhereItWasCutOff(t *testing.T) {
 	for _, tt := range []struct {
@@ -224,6 +241,17 @@ func TestCheckLeavesToTheDeploymentWhatItInstalls(t *testing.T) {
 			halfSetUp + `needs=awk; packages=mta; installed() { :; }; nginx_test() { :; }`, 0,
 			[]string{"coming=mail\n"},
 			"not wholly installed, by an apt that was cut off or still runs: mail (half-installed)\n",
+		},
+		{
+			"a python3 that does not run", "needs=python3; packages=; python3() { return 127; }; setup=never", 1,
+			[]string{"fault_0=python3 has no venv module: apt-get install -y python3-venv\n"},
+			"not fit",
+		},
+		{
+			"the same, and the module can be installed",
+			"needs=python3; packages=; python3() { return 127; }; apt-cache() { echo known; }", 0,
+			[]string{"coming=python3-venv\n"},
+			"",
 		},
 		{
 			"another system", "have() { case $1 in git | nginx | apt* | dpkg*) return 1 ;; esac; }", 3,
