@@ -87,7 +87,7 @@ func (d *Deployment) isAhead(h *target) bool {
 	return h.unchanged && (d.in.Operation == inputs.Remove ||
 		d.op.live && slices.ContainsFunc(d.staying(), func(other *target) bool {
 			return !other.unchanged && other.activeRelease() != h.activeRelease() && // else that one was not healthy
-				!d.serveAlike([]*target{h, other})
+				!d.madeAlike([]*target{h, other})
 		}))
 }
 

@@ -24,6 +24,20 @@ import (
 // fakeFleet is several hosts, web-1 the first.
 type fakeFleet []*fakeHost
 
+// saysOfFailure fails the test where the run did fail, and says another site, or lacks some words.
+func saysOfFailure(t *testing.T, err error, site outcome.Site, words ...string) {
+	t.Helper()
+	var failure *outcome.Failure
+	if errors.As(err, &failure) && failure.Site != site {
+		t.Errorf("site %s, want %s", failure.Site, site)
+	}
+	for _, one := range words {
+		if err != nil && !strings.Contains(err.Error(), one) {
+			t.Errorf("the failure lacks %q:\n%v", one, err)
+		}
+	}
+}
+
 func newFleet(t *testing.T, hosts int) fakeFleet {
 	t.Helper()
 	fleet := make(fakeFleet, hosts)
@@ -169,15 +183,7 @@ func TestWhatBefallsOneHostOfSeveral(t *testing.T) {
 						len(f.recorded), f.running)
 				}
 			}
-			var failure *outcome.Failure
-			if errors.As(err, &failure) && failure.Site != tt.site {
-				t.Errorf("site %s, want %s", failure.Site, tt.site)
-			}
-			for _, words := range tt.words {
-				if err != nil && !strings.Contains(err.Error(), words) {
-					t.Errorf("the failure lacks %q:\n%v", words, err)
-				}
-			}
+			saysOfFailure(t, err, tt.site, tt.words...)
 			for _, words := range tt.not {
 				if err != nil && strings.Contains(err.Error(), words) {
 					t.Errorf("the failure has %q:\n%v", words, err)

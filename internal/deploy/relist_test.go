@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/clothesme/deploy-action/internal/cloud/instances"
+	"github.com/clothesme/deploy-action/internal/host"
 	"github.com/clothesme/deploy-action/internal/inputs"
 	"github.com/clothesme/deploy-action/internal/outcome"
 	"github.com/clothesme/deploy-action/internal/state"
@@ -365,6 +366,31 @@ func remembered(t *testing.T, fl fakeFleet, in *inputs.Inputs) {
 			if verb == scripts.Mark {
 				f.commit = in.Ref
 			}
+		}
+	}
+}
+
+// What came is compared by a recipe that has the assets in it, which only the run before has looked up.
+func TestWhatCameIsComparedWithItsAssets(t *testing.T) {
+	in := testInputs()
+	in.Assets = []inputs.Asset{{Path: "model.bin"}}
+	assets := []asset{{Asset: in.Assets[0]}}
+	put := time.Now()
+	for _, also := range []bool{true, false} {
+		slot := state.Slot{Release: "20261124T000000Z-bbbbbbb", Commit: newCommit, By: state.Past{Time: put}}
+		slot.Recipe = (&Deployment{in: in}).recipe(&target{assets: assets})
+		if !also {
+			slot.Recipe = (&Deployment{in: in}).recipe(&target{})
+		}
+		came := &target{Host: &host.Host{Address: remote.Host{Name: "web-2"}}}
+		came.Active = &slot
+		d := &Deployment{in: in, op: operations[inputs.Deploy], joins: true, assets: assets}
+		d.hosts = []*target{came}
+		d.before = earlier{map[remote.Host]*target{
+			{Name: "web-1"}: {release: "20261123T000000Z-bbbbbbb", commit: newCommit},
+		}, put}
+		if err := d.unlessNewer(); (err == nil) != also {
+			t.Errorf("with the assets: %t; %v", also, err)
 		}
 	}
 }

@@ -3,7 +3,6 @@ package deploy
 import (
 	"bytes"
 	"cmp"
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -45,6 +44,7 @@ func TestWhatIsSaidWhereOneHostHasTheReleaseAlready(t *testing.T) {
 		do      func(*inputs.Inputs)
 		has     string // the first host's release; "" for the one of the commit
 		ailing  bool   // the others have it, too, and the second one is not healthy by it
+		second  string // the second host has it under this id
 		flags   string
 		outcome outcome.Outcome
 		site    outcome.Site
@@ -88,6 +88,11 @@ func TestWhatIsSaidWhereOneHostHasTheReleaseAlready(t *testing.T) {
 			outcome: outcome.Restored, site: outcome.SiteRestored, hosts: "unchanged 8080, restored 8080, unchanged 8080",
 		},
 		{
+			name: "one had it before under another id", verb: scripts.Verify, ailing: true,
+			second: "20261122T000000Z-bbbbbbb", flags: "8080 8080 8080", outcome: outcome.Restored,
+			site: outcome.SiteRestored, hosts: "unchanged 8080, restored 8080, unchanged 8080",
+		},
+		{
 			name: "one can't be asked for its health", verb: scripts.Confirm, ailing: true,
 			fault: fault{kind: "error", code: scripts.ExitDisk, words: "the disk is full"},
 			flags: "8080 8080 8080", outcome: outcome.Failed, site: outcome.SiteUnchanged,
@@ -111,6 +116,9 @@ func TestWhatIsSaidWhereOneHostHasTheReleaseAlready(t *testing.T) {
 			if tt.ailing {
 				fleet[1].faults[scripts.Confirm] = ails
 			}
+			if tt.second != "" {
+				fleet[1].releases["8080"] = tt.second
+			}
 			if tt.verb != "" {
 				fleet[1].faults[tt.verb] = cmp.Or(tt.fault, bad)
 			}
@@ -129,15 +137,7 @@ func TestWhatIsSaidWhereOneHostHasTheReleaseAlready(t *testing.T) {
 			if got := strings.Join(hosts, ", "); got != tt.hosts {
 				t.Errorf("hosts %s, want %s", got, tt.hosts)
 			}
-			var failure *outcome.Failure
-			if errors.As(err, &failure) && failure.Site != tt.site {
-				t.Errorf("site %s, want %s", failure.Site, tt.site)
-			}
-			for _, words := range tt.words {
-				if err != nil && !strings.Contains(err.Error(), words) {
-					t.Errorf("the failure lacks %q:\n%v", words, err)
-				}
-			}
+			saysOfFailure(t, err, tt.site, tt.words...)
 			const goOn = "what some hosts serve already"
 			if err != nil && strings.Contains(err.Error(), goOn) != (tt.site == outcome.SiteMixed) {
 				t.Errorf("site %s:\n%v", tt.site, err)

@@ -141,12 +141,17 @@ func (d *Deployment) compare(context.Context) (string, error) {
 	return "hosts differ", nil
 }
 
-// serveAlike tells whether hosts serve one commit, made as this run makes it. It does not keep how
-// they were made (see alike): not all that is in a recipe need be known yet, and then they pass for
-// different.
+// serveAlike tells whether hosts serve what is made alike.
 func (d *Deployment) serveAlike(hosts []*target) bool {
+	return !slices.ContainsFunc(hosts, func(h *target) bool { return !d.servesAlready(h) }) && d.madeAlike(hosts)
+}
+
+// madeAlike tells whether hosts have one commit, made as this run makes it, whether it is healthy or
+// not. It does not keep how they were made (see alike): not all that is in a recipe need be known yet,
+// and then they pass for different.
+func (d *Deployment) madeAlike(hosts []*target) bool {
 	return !slices.ContainsFunc(hosts, func(h *target) bool {
-		return !d.servesAlready(h) || h.Active.Commit != hosts[0].Active.Commit || h.Active.Recipe != d.recipe(h)
+		return h.Active == nil || h.Active.Commit != hosts[0].Active.Commit || h.Active.Recipe != d.recipe(h)
 	})
 }
 
