@@ -9,13 +9,8 @@ import (
 )
 
 func (d *Deployment) build(ctx context.Context, h *target) (string, error) {
-	res, err := h.Exec(ctx, scripts.Build, scripts.Values{
-		"release": h.release, "build": d.in.Build, "shared": strings.Join(d.in.Shared, " "),
-		"start_file": scripts.StartFile(d.in.Start), "environment": d.environment(),
-		"more": scripts.Yes(!d.noAssets(h)), "clone": h.Clone(),
-		"takes_socket": scripts.Yes(d.in.Strategy == inputs.InPlace), "process_lines": d.processLines(),
-		"procfile": scripts.Yes(d.in.Procfile), "job_lines": d.jobLines(),
-	})
+	d.goOn(h)
+	res, err := h.Exec(ctx, scripts.Build, d.building(h, h.release))
 	if err != nil {
 		return "", err
 	}
@@ -31,4 +26,22 @@ func (d *Deployment) build(ctx context.Context, h *target) (string, error) {
 	default:
 		return "no requirements.txt and no build command: nothing to do", res.Err()
 	}
+}
+
+func (d *Deployment) building(h *target, release string) scripts.Values {
+	return scripts.Values{
+		"release": release, "keep": h.keep(release), "build": d.in.Build, "shared": strings.Join(d.in.Shared, " "),
+		"start_file": scripts.StartFile(d.in.Start), "environment": d.environment(),
+		"more": scripts.Yes(!d.noAssets(h)), "clone": h.Clone(),
+		"takes_socket": scripts.Yes(d.in.Strategy == inputs.InPlace), "process_lines": d.processLines(),
+		"procfile": scripts.Yes(d.in.Procfile), "job_lines": d.jobLines(),
+	}
+}
+
+func (d *Deployment) buildNext(h *target, _ string) *upcoming {
+	release := d.releaseOf(h)
+	if release == "" {
+		return nil
+	}
+	return &upcoming{verb: scripts.Build, own: d.building(h, release), early: true}
 }

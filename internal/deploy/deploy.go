@@ -74,7 +74,7 @@ func namesOfAll(hosts []remote.Host) []string {
 // there and goes on. The other operations are some of these steps, in the same order.
 func (d *Deployment) steps() []step {
 	in := d.in
-	release := step{name: "fetch", title: "Fetching the release", each: d.fetch, within: in.Timeout}
+	release := step{name: "fetch", title: "Fetching the release", each: d.fetch, asks: d.fetchNext, within: in.Timeout}
 	switch {
 	case d.op.again:
 		release = step{name: "choose", title: "Taking the release that serves", each: d.chooseActive, within: brief}
@@ -90,7 +90,7 @@ func (d *Deployment) steps() []step {
 		plan.once = d.showPlans
 	}
 	anew := release
-	anew.unless = isChosen
+	anew.unless, anew.again = isChosen, true
 	deployment := slices.Concat(
 		prepare.of([]step{ // The old version serves; nothing it needs is touched.
 			{
@@ -173,7 +173,7 @@ func (d *Deployment) steps() []step {
 				within: brief,
 			},
 			anew,
-			{name: "build", title: "Building the release", each: d.build, unless: d.isBuilt, within: in.Timeout},
+			{name: "build", title: "Building the release", each: d.build, asks: d.buildNext, unless: d.isBuilt, within: in.Timeout},
 			{name: "assets", title: "Fetching the assets", each: d.fetchAssets, unless: d.noAssets, within: in.Timeout},
 			{
 				name: "before-start", title: "Running before-start", each: d.beforeStart, unless: d.isPrepared,
@@ -250,12 +250,12 @@ func (d *Deployment) goLive() []step {
 	} else {
 		before = prepare.of([]step{
 			{
-				name: "start", title: "Starting the new version", each: d.start, undo: d.stopNew, unless: isUnchanged,
-				within: brief,
+				name: "start", title: "Starting the new version", each: d.start, asks: d.startNext, undo: d.stopNew,
+				unless: isUnchanged, within: brief,
 			},
 			{
-				name: "health", title: "Waiting for the new version's health", each: d.health, unless: isUnchanged,
-				within: in.Health.Timeout + brief,
+				name: "health", title: "Waiting for the new version's health", each: d.health, asks: d.healthNext,
+				unless: isUnchanged, within: in.Health.Timeout + brief,
 			},
 		})
 	}
@@ -306,7 +306,7 @@ func (d *Deployment) values(h *target) scripts.Values {
 		"app": d.in.App, "path": d.in.Path, "undo": scripts.Yes(h.undoing),
 		"ports":         fmt.Sprintf("%d %d", d.in.Ports[0], d.in.Ports[1]),
 		"processes":     d.processNames(),
-		"keep_releases": strconv.Itoa(d.in.KeepReleases), "keep": h.keep(),
+		"keep_releases": strconv.Itoa(d.in.KeepReleases), "keep": h.keep(h.release),
 		"any_host":    d.anyHost(),
 		"health_path": d.in.Health.Path, "health_status": strconv.Itoa(d.in.Health.Status),
 		"health_body": d.in.Health.Body,

@@ -108,9 +108,9 @@ func (d *Deployment) save(name, value string) {
 
 // saveRelease has the post step know which release goes live on a host, and where: one host may have
 // it under another id than the others.
-func (d *Deployment) saveRelease(h *target) {
-	d.save(StateRelease, h.release)
-	d.save(portState(slices.Index(d.in.Hosts, h.Address)), h.idlePort()+" "+h.release)
+func (d *Deployment) saveRelease(h *target, release string) {
+	d.save(StateRelease, release)
+	d.save(portState(slices.Index(d.in.Hosts, h.Address)), h.idlePort()+" "+release)
 }
 
 func portState(host int) string { return fmt.Sprint(StatePort, host) }

@@ -59,7 +59,11 @@ type step struct {
 	named      bool               // the log's title names the hosts
 	unless     func(*target) bool // there is nothing to do there
 	final      bool               // it is not begun a second time when the connection is lost
-	within     time.Duration      // that each may take, on each host
+	again      bool               // it is the one of its name before it once more, for hosts where that came to nothing
+	// asks tells what each asks the host for, where that is known before it begins; nil where it is not.
+	// before is how the host keeps the results of what is asked right before it.
+	asks   func(h *target, before string) *upcoming
+	within time.Duration // that each may take, on each host
 }
 
 // engine takes hosts through steps, in their order, and takes back what was done. It knows nothing
@@ -76,6 +80,7 @@ type engine struct {
 	notice     *notice        // that the run is to end
 	patience   time.Duration  // to make a lost connection anew
 	together   bool           // hosts stand or fall together
+	coming     []step         // after the one under way, see needed
 	leaving    []*target      // in the step under way
 	// same fails where a host that answers again is not as it was.
 	same func(context.Context, *target) error
@@ -196,6 +201,21 @@ func (e *engine) do(ctx context.Context, s step) error {
 	}
 	group.Done(s.name + ": " + sayOf(todo, lines))
 	return nil
+}
+
+// needed are the steps of those to come, up to the commit point, that some host needs by what is
+// known now.
+func (e *engine) needed(rest []step) []step {
+	var all []step
+	for _, s := range rest {
+		if s.phase != prepare {
+			break
+		}
+		if !s.again && len(e.toDo(s)) > 0 {
+			all = append(all, s)
+		}
+	}
+	return all
 }
 
 // push puts an undo on the stack, or its hosts to those of the same one.
@@ -374,12 +394,18 @@ func within(
 
 func stepName(n int, name string) string { return fmt.Sprintf("%d-%s", n, name) }
 
+// nameOf is the name in a stepName.
+func nameOf(numbered string) string {
+	_, name, _ := strings.Cut(numbered, "-")
+	return name
+}
+
 // ahead sends what the next steps ask for along with what this one does, each if the one before it
 // ends well. With several hosts nothing of a step is done before all are through with the one before
-// it, but for what changes nothing: that is as good on a host whose own part of it is done.
+// it, but for what is as good on a host whose own part of that is done.
 func (e *engine) ahead(h *target, next ...upcoming) {
 	for n, u := range next {
-		if len(e.hosts) > 1 && !u.asks {
+		if len(e.hosts) > 1 && !u.early {
 			return
 		}
 		h.Ahead(stepName(e.stepsBegun+1+n, u.step), u.verb, u.own)
@@ -391,7 +417,53 @@ type upcoming struct {
 	step string
 	verb scripts.Verb
 	own  scripts.Values
-	asks bool // and changes nothing
+	// early: it changes nothing, or nothing but what a host has for itself until the release is started
+	early bool
+}
+
+// goOn sends what the next steps ask for along with what this one does, as far as it is known.
+func (e *engine) goOn(h *target) {
+	if h.SentAhead() { // it goes on already
+		return
+	}
+	var next []upcoming
+	before := h.NextID()
+	for n, s := range e.coming {
+		if s.asks == nil || s.unless != nil && s.unless(h) {
+			break
+		}
+		u := s.asks(h, before)
+		if u == nil {
+			break
+		}
+		u.step = s.name
+		next, before = append(next, *u), host.AheadID(stepName(e.stepsBegun+1+n, s.name))
+	}
+	e.ahead(h, next...)
+}
+
+// alsoUndo puts the undos of steps on the stack that have not begun, and for which something was sent
+// ahead that may have.
+func (e *engine) alsoUndo(rest []step) {
+	hosts := e.present()
+	begun := make([][]string, len(hosts))
+	var wg sync.WaitGroup
+	for i, h := range hosts {
+		wg.Go(func() { begun[i] = h.DropAhead() })
+	}
+	wg.Wait()
+	e.stepsBegun += len(rest) // a name that was sent ahead stands for what that has done
+	for _, s := range rest {
+		known := func(u undo) bool { return u.step.name == s.name }
+		if s.undo == nil || slices.ContainsFunc(e.undos, known) {
+			continue
+		}
+		for i, h := range hosts {
+			if slices.ContainsFunc(begun[i], func(name string) bool { return nameOf(name) == s.name }) {
+				e.push(undo{s, []*target{h}})
+			}
+		}
+	}
 }
 
 type undo struct {

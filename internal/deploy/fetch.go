@@ -21,15 +21,8 @@ func (d *Deployment) fetch(ctx context.Context, h *target) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	values := d.fetchValues(h, ref)
-	values["known"] = d.known(h)
-	if ref == d.in.Run.Commit && strings.EqualFold(d.in.Repository, d.in.Run.Repository) {
-		values["branch"] = d.in.Run.Branch
-	}
-	if d.servesAlready(h) {
-		values["active_commit"], values["active_recipe"] = h.Active.Commit, h.Active.Recipe
-	}
-	res, err := d.fetchWith(ctx, h, values)
+	expected := d.releaseOf(h) // by what was sent ahead
+	res, err := d.fetchWith(ctx, h, d.fetching(h, ref))
 	if err != nil {
 		return "", err
 	}
@@ -42,10 +35,52 @@ func (d *Deployment) fetch(ctx context.Context, h *target) (string, error) {
 	if res.Has("unchanged") {
 		h.unchanged = res.Yes("unchanged")
 		h.release = h.Active.Release
+		if expected != "" {
+			return "", fmt.Errorf("bug in deploy-action: %s was taken for a new release", h.release)
+		}
 		return fmt.Sprintf("release %s already serves this commit, made the same way", h.release), res.Err()
 	}
 	h.release = res.Form("release", state.ReleaseForm)
+	if expected != "" && expected != h.release {
+		return "", fmt.Errorf("bug in deploy-action: the release was taken for %s, and is %s", expected, h.release)
+	}
 	return fmt.Sprintf("commit %.7s as release %s", h.commit, h.release), res.Err()
+}
+
+func (d *Deployment) fetching(h *target, ref string) scripts.Values {
+	values := d.fetchValues(h, ref)
+	values["known"] = d.known(h)
+	if ref == d.in.Run.Commit && strings.EqualFold(d.in.Repository, d.in.Run.Repository) {
+		values["branch"] = d.in.Run.Branch
+	}
+	if d.servesAlready(h) {
+		values["active_commit"], values["active_recipe"] = h.Active.Commit, h.Active.Recipe
+	}
+	return values
+}
+
+// fetchNext: where it takes turns, or one host finds out for the others, nothing is sent ahead.
+func (d *Deployment) fetchNext(h *target, _ string) *upcoming {
+	if d.in.Source != inputs.Git || len(d.present()) > fetchesAtOnce || !d.isAlone(h) && shortCommit(d.in.Ref) == d.in.Ref {
+		return nil
+	}
+	return &upcoming{verb: scripts.Fetch, own: d.fetching(h, d.in.Ref), early: true}
+}
+
+// releaseOf is the release that a host gets, also before it has been fetched where its id is known by
+// then; else nothing. fetch.sh calls it the same, name_it.
+func (d *Deployment) releaseOf(h *target) string {
+	switch {
+	case h.release != "":
+		return h.release
+	case !d.op.makes || d.in.Source != inputs.Git || shortCommit(d.in.Ref) == d.in.Ref:
+		return ""
+	case strings.Contains("\n"+d.known(h), "\n"+d.in.Ref+" "): // it has had that id, or not
+		return ""
+	case d.servesAlready(h) && h.Active.Commit == d.in.Ref && h.Active.Recipe == d.recipe(h): // unchanged
+		return ""
+	}
+	return d.stamp() + "-" + d.in.Ref[:7]
 }
 
 func (d *Deployment) fetchValues(h *target, ref string) scripts.Values {

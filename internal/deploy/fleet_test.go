@@ -200,9 +200,10 @@ func TestWhatBefallsOneHostOfSeveral(t *testing.T) {
 	}
 }
 
-// What only asks is sent along with the step before it with several hosts too, so that a run over them
-// waits for one round trip more: that in which a release is marked as proved once it is on all.
-func TestHostsOfAFleetAreAskedOnceMoreThanOneAlone(t *testing.T) {
+// What only asks, or makes what nothing serves, is sent along with the step before it with several
+// hosts too, so that a run over them waits for two round trips more: that in which a release is started
+// once all hosts have it, and that in which it is marked as proved once it is on all.
+func TestHostsOfAFleetAreAskedTwiceMoreThanOneAlone(t *testing.T) {
 	alone, fleet := newFleet(t, 1), newFleet(t, 3)
 	for _, fl := range []fakeFleet{alone, fleet} {
 		if _, log, err := fl.deploy(t, fl.inputs()); err != nil {
@@ -210,7 +211,7 @@ func TestHostsOfAFleetAreAskedOnceMoreThanOneAlone(t *testing.T) {
 		}
 	}
 	for i, f := range fleet {
-		if f.asked != alone[0].asked+1 {
+		if f.asked != alone[0].asked+2 {
 			t.Errorf("web-%d was asked %d times, one host alone %d times", i+1, f.asked, alone[0].asked)
 		}
 	}

@@ -19,6 +19,13 @@ func (d *Deployment) asksHealth(h *target) scripts.Values {
 	})
 }
 
+// healthNext: the results of start have what is not known yet, the process.
+func (d *Deployment) healthNext(h *target, before string) *upcoming {
+	own := d.asksHealth(h)
+	own["started"] = before
+	return &upcoming{verb: scripts.Health, own: own, early: true}
+}
+
 func (d *Deployment) health(ctx context.Context, h *target) (string, error) {
 	res, err := h.Exec(ctx, scripts.Health, d.asksHealth(h))
 	if err != nil {

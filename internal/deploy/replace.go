@@ -32,7 +32,7 @@ func (d *Deployment) canReplace(h *target) error {
 // time. The host goes through it by itself, and back to the old version when the new one is bad,
 // whatever becomes of this run.
 func (d *Deployment) replace(ctx context.Context, h *target) (string, error) {
-	d.saveRelease(h)
+	d.saveRelease(h, h.release)
 	if err := d.putSite(ctx, h, h.trial()); err != nil {
 		return "", err
 	}

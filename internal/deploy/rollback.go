@@ -71,7 +71,7 @@ func (d *Deployment) chooseForAll(context.Context) (string, error) {
 			its.ID = own
 		}
 		if d.goBackTo(h, its); !h.unchanged {
-			d.saveRelease(h) // for the post step of a run that is cut off before this host has its turn
+			d.saveRelease(h, h.release) // for the post step of a run that is cut off before this host has its turn
 		}
 		if h.lacks = slices.Contains(chosen.Lack, h.Address.String()); h.lacks {
 			lacking = append(lacking, h)

@@ -41,7 +41,9 @@ func (d *Deployment) Run(ctx context.Context) (*outcome.Result, error) {
 	defer d.holdOn(ctx)()
 	d.readAhead(ctx)
 	on := ctx // of the step under way
-	for _, s := range d.steps() {
+	steps := d.steps()
+	for n, s := range steps {
+		d.coming = d.needed(steps[n+1:])
 		if s.phase.proved() {
 			d.undos = nil // the commit point: what was verified stays
 			if d.proved.IsZero() {
@@ -93,6 +95,7 @@ func (d *Deployment) Run(ctx context.Context) (*outcome.Result, error) {
 			}
 			d.rep.Warn("Could not "+s.name, fmt.Sprintf("%s; %s: %s%s", d.isDone(), left, outcome.Describe(err), said(err)))
 		default:
+			d.alsoUndo(steps[n:])
 			return d.fail(ctx, s, err)
 		}
 	}

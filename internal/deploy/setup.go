@@ -24,6 +24,7 @@ func (d *Deployment) setup(ctx context.Context, h *target) (string, error) {
 	if d.in.SwapMB > 0 {
 		values["swap"] = strconv.Itoa(d.in.SwapMB)
 	}
+	d.goOn(h)
 	res, err := h.Exec(ctx, scripts.Setup, values)
 	if err != nil {
 		return "", err

@@ -10,19 +10,31 @@ import (
 )
 
 func (d *Deployment) start(ctx context.Context, h *target) (string, error) {
-	d.saveRelease(h)
-	own := d.asksHealth(h)
-	own["started"] = h.NextID() // has what is not known yet: the process
-	d.ahead(h, upcoming{"health", scripts.Health, own, true})
-	res, err := h.Exec(ctx, scripts.Start, scripts.Values{
-		"port": h.idlePort(), "release": h.release, "active": h.activePort(), "environment": d.renewed(),
-	})
+	d.saveRelease(h, h.release)
+	d.goOn(h)
+	res, err := h.Exec(ctx, scripts.Start, d.starting(h, h.release))
 	if err != nil {
 		return "", err
 	}
 	h.pid, h.starttime = res.Form("pid", state.NumberForm), res.Form("starttime", state.NumberForm)
 	h.logOffset = res.Form("log_offset", state.NumberForm)
 	return fmt.Sprintf("%s on port %s, pid %s", h.release, h.idlePort(), h.pid), res.Err()
+}
+
+func (d *Deployment) starting(h *target, release string) scripts.Values {
+	return scripts.Values{
+		"port": h.idlePort(), "release": release, "active": h.activePort(), "environment": d.renewed(),
+	}
+}
+
+// startNext: one of several hosts starts nothing before all have it built.
+func (d *Deployment) startNext(h *target, _ string) *upcoming {
+	release := d.releaseOf(h)
+	if release == "" || !d.isAlone(h) {
+		return nil
+	}
+	d.saveRelease(h, release)
+	return &upcoming{verb: scripts.Start, own: d.starting(h, release)}
 }
 
 // stopNew is start's undo. A version that may have been switched to may still be answering

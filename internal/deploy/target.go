@@ -121,8 +121,8 @@ func (h *target) restored() bool {
 func (h *target) idlePort() string { return fmt.Sprint(h.Idle.Port) }
 
 // keep names the releases that stay on the host in any case.
-func (h *target) keep() string {
-	keep := h.release
+func (h *target) keep(release string) string {
+	keep := release
 	if h.Active != nil {
 		keep += " " + h.Active.Release
 	}

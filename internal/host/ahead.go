@@ -13,24 +13,42 @@ import (
 // ahead is a verb that a step to come will ask for. It is sent with those of the step before, and
 // begins on the host when they have ended well.
 type ahead struct {
+	step    string // that will ask
 	verb    scripts.Verb
 	own     scripts.Values
-	id      string // of the step that will ask
+	id      string // its results are kept by
 	results scripts.Results
 	words   relay
 
 	next *ahead        // begins when this one has ended well
 	sent *flight       // nil before it is sent
+	turn int           // in it
 	done chan struct{} // closed when this one has ended well, or all that was sent is over
 	well bool
 	err  error
 }
 
-// flight is what was sent ahead, all at once.
+// flight is what was sent ahead, all at once, behind what a step has asked for.
 type flight struct {
 	cancel context.CancelCauseFunc
-	over   chan struct{}
+	over   chan struct{} // closed when the rest is known
+	ended  int           // so many have ended well, what the step has asked for among them
+	err    error         // of the one that has not
+	cut    bool          // it was told to end
 	panics any
+}
+
+// mayHaveBegun is for when all is over. After one that the host has said no to none begins; where one
+// was told to end, the next may have begun just then.
+func (a *ahead) mayHaveBegun() bool {
+	f := a.sent
+	switch {
+	case a.turn <= f.ended, f.panics != nil, Lost(f.err):
+		return true
+	case f.cut:
+		return a.turn == f.ended+1
+	}
+	return false
 }
 
 // Ahead has the next Exec send a verb along that the step of that name will ask for next: that is a
@@ -44,7 +62,20 @@ func (h *Host) Ahead(step string, verb scripts.Verb, own scripts.Values) {
 	for *at != nil {
 		at = &(*at).next
 	}
-	*at = &ahead{verb: verb, own: own, id: step + "-1", done: make(chan struct{})}
+	*at = &ahead{step: step, verb: verb, own: own, id: AheadID(step), done: make(chan struct{})}
+}
+
+// AheadID is how the host keeps the results of what is sent ahead for a step.
+func AheadID(step string) string { return step + "-1" }
+
+// SentAhead reports whether something was sent ahead that no step has asked for yet.
+func (h *Host) SentAhead() bool { return h.ahead != nil && h.ahead.sent != nil }
+
+// DropAhead ends what was sent ahead and not asked for. It returns the steps for which that was, from
+// the beginning of the run on, and may have begun.
+func (h *Host) DropAhead() (steps []string) {
+	h.dropAhead()
+	return h.loose
 }
 
 // dropAhead ends what was sent and is not asked for.
@@ -57,6 +88,9 @@ func (h *Host) dropAhead() {
 	a.sent.cancel(context.Canceled)
 	<-a.sent.over
 	for ; a != nil; a = a.next {
+		if a.mayHaveBegun() {
+			h.loose = append(h.loose, a.step)
+		}
 		a.words.mu.Lock()
 		h.rep.Debug(fmt.Sprintf("%s: %s.sh was begun ahead, and ended: %v %v %s", h.Address, a.verb, a.err,
 			cmp.Or(a.sent.panics, any("")), a.words.kept))
@@ -77,7 +111,7 @@ func (h *Host) runAhead(ctx context.Context, calls []Call) (int, error) {
 	f := &flight{cancel: cancel, over: make(chan struct{})}
 	var waiting []*ahead
 	for a := h.ahead; a != nil; a = a.next {
-		a.sent, waiting = f, append(waiting, a)
+		a.sent, a.turn, waiting = f, len(calls), append(waiting, a)
 		calls = append(calls, Call{
 			Verb: a.verb, Values: h.values(a.own, a.id), Results: &a.results, Words: &a.words,
 			Ended: func() {
@@ -88,20 +122,18 @@ func (h *Host) runAhead(ctx context.Context, calls []Call) (int, error) {
 	}
 	stop := context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
 	defer stop()
-	ended := 0
-	var err error
 	go func() {
 		defer close(f.over)
 		defer func() {
-			f.panics = recover()
+			f.panics, f.cut = recover(), long.Err() != nil
 			for _, a := range waiting {
 				if !a.well {
-					a.err = err
+					a.err = f.err
 					close(a.done)
 				}
 			}
 		}()
-		ended, err = h.shell.Run(long, calls...)
+		f.ended, f.err = h.shell.Run(long, calls...)
 	}()
 	select {
 	case <-begun:
@@ -116,9 +148,9 @@ func (h *Host) runAhead(ctx context.Context, calls []Call) (int, error) {
 	if f.panics != nil {
 		panic(f.panics)
 	}
-	if ended < last {
-		h.ahead = nil
-		return ended, err
+	if f.ended < last {
+		h.dropAhead()
+		return f.ended, f.err
 	}
 	return last, nil
 }

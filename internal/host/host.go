@@ -45,9 +45,10 @@ type Host struct {
 	// dials is how often this run has connected again: it is in the name of the lock's holder, so
 	// that a step from before finds that it is not held.
 	dials   int
-	journal string // names the step under way
-	execs   int    // of that step so far
-	ahead   *ahead // nil for nothing
+	journal string   // names the step under way
+	execs   int      // of that step so far
+	ahead   *ahead   // nil for nothing
+	loose   []string // see DropAhead
 }
 
 // New returns a host that is not dialled yet.
