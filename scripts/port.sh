@@ -29,7 +29,8 @@
 
 main() {
   local port pid start owner strays others=no line_port=0 include chosen loaded terms closed front as way somebody
-  local claims other mine began there mb pids=() flag state when='' line
+  local claims other mine began there mb pids=() flag state when='' line shown='' units_said=''
+  ask_of_units
   fit_root
   include_state
   result include "$include"
@@ -71,7 +72,7 @@ main() {
     if [[ $owner == foreign || ${#pids[@]} -gt 0 ]]; then inspect "$port"; fi
     if [[ $owner == foreign ]]; then others=yes; fi
     result "pid_$port" "$pid"
-    resident_mb "$port"
+    if [[ $owner == none && $pid == 0 ]]; then mb=0; else resident_mb "$port"; fi
     result "rss_mb_$port" "$mb"
     result_if "enabled_$port" is_enabled "$port"
     slot_release "$port"

@@ -16,7 +16,7 @@ main() {
     || die "$EX_CHECK" "release $release was deployed with strategy \"in-place\", and its start command takes a \
 socket: go back to it with that strategy"
   may_handle_all "$release"
-  listener "$port"
+  listener "$port" polled # port.sh has looked twice
   # Ours it is when this step was cut off after its work: then it starts anew.
   if [[ $owner != none ]] && ! { [[ $owner == ours ]] && has_systemd; }; then
     die "$EX_FOREIGN" "port $port has been taken by another process since it was found free ($(who_has "$port"))"

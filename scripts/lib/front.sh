@@ -10,13 +10,14 @@
 # that includes the file has a location that says no Host).
 judge_nginx() {
   local address six=() came found port
-  site_folder=/etc/nginx/conf.d one_socket='' hostless=no rows=''
+  site_folder=/etc/nginx/conf.d one_socket='' hostless=no rows='' tested=''
   found nginx || return 0
   if [[ -n $nginx_ignored ]]; then
     faults+=("nginx was started with $nginx_ignored, and others than root may write there, or it is no whole path: \
 that can't be given to a command that root runs; start nginx with a file that is root's, in folders that are")
   fi
   look_at_nginx
+  test_nginx
   judge_modules
   [[ $'\n'$rows == *$'\nhttp\t'* ]] || return 0
   find_folder
@@ -200,13 +201,21 @@ answered there, and not by $app") ;;
   done <<<"$rows"
 }
 
+# test_nginx: has nginx test its configuration, where that is known to be allowed, while all else is
+# looked at. Sets tested, which judge_running reads.
+test_nginx() {
+  if ((EUID == 0)) || [[ ${standing-} == yes ]]; then exec {tested}< <(nginx_test 2>&1 && printf sound); fi
+}
+
 # judge_running: adds to faults that nginx does not take its present configuration, or does not run.
 # One whose installation was cut off has no whole configuration before that has been finished.
 judge_running() {
-  local out
+  local out=''
   if [[ ! -v nginx_halfway ]]; then find_halfway; fi
   if [[ -n $nginx_halfway && -n $coming ]]; then return; fi
-  if out=$(nginx_test 2>&1); then
+  if [[ -z $tested || -n $brought ]]; then exec {tested}< <(nginx_test 2>&1 && printf sound); fi # what is there now
+  IFS= read -rd '' -u "$tested" out || :
+  if [[ $out == *sound ]]; then
     ok "nginx configuration"
   elif [[ -n $nginx_halfway ]]; then
     faults+=("nginx is not wholly installed, by an apt that was cut off or still runs: $nginx_halfway; finish it \

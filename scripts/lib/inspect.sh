@@ -145,10 +145,9 @@ is_enabled() {
   enabled "$unit_name"
 }
 
-# look_at_units: sets what systemd says of the slots' units, asked once for all: main_of, their main
-# processes, and socket_state, by port.
-look_at_units() {
-  local port units=() unit_name socket_name shown
+# ask_of_units: asks systemd of the slots' units, once for all; look_at_units hears what it says.
+ask_of_units() {
+  local port units=() unit_name socket_name
   has_systemd || return 0
   for port in $ports; do
     unit_of "$port"
@@ -156,6 +155,14 @@ look_at_units() {
     units+=("$unit_name" "$socket_name")
   done
   ask_systemd 'MainPID ControlGroup User ActiveState' "${units[@]}"
+  units_said=$shown
+}
+
+# look_at_units: sets main_of, the main processes of the slots, and socket_state, by port.
+look_at_units() {
+  local port shown=$units_said
+  has_systemd || return 0
+  property=([MainPID]='' [ControlGroup]='' [User]='' [ActiveState]='')
   for port in $ports; do
     next_unit
     note_group "$port" || :

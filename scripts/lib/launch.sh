@@ -7,7 +7,7 @@
 # start.sh), and sets these. With an environment of its own the release keeps the one that it has
 # until it has proved itself.
 launch() {
-  local port=$1 release=$2 log=$path/logs/$1.log other utc unit_name size line
+  local port=$1 release=$2 log=$path/logs/$1.log other utc unit_name size line enabling
   pid='' starttime='' log_offset=''
   stand_down "$port"
   end_boxes "$port" || die "$EX_START" "a container of an earlier version on port $port could not be ended: \
@@ -25,14 +25,17 @@ $(boxes "$port" | cut -d' ' -f 1,2)"
   log_offset=$((size + ${#line}))
   result log_offset "$log_offset"
   if has_systemd; then
+    # Enabled before anything is switched to it: at no moment would a reboot come back without the
+    # active release.
+    unit enable "$port" &
+    enabling=$!
     if ! unit restart "$port" && ! was_there "$port"; then
+      wait "$enabling" || :
       app_log "$port" "$log_offset"
       unit_of "$port"
       die "$EX_START" "systemd could not start $unit_name"
     fi
-    # Enabled before anything is switched to it: at no moment would a reboot come back without the
-    # active release.
-    unit enable "$port"
+    wait "$enabling"
     starttime=0 # it may have ended already: health.sh says how
     if slot_pid "$port"; then starttime=$start; fi
   else

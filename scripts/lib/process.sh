@@ -254,8 +254,7 @@ listener() {
     takers "$1"
     if ((${#takers[@]} == 0)); then
       # The kernel gives its table in pieces: a socket may be passed over while others come and go.
-      if [[ $again == no || ${2-} == polled ]]; then return; fi
-      pause 0.02
+      if [[ ${2-} == polled ]]; then return; fi
       continue
     fi
     members "$1"

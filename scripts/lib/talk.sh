@@ -25,7 +25,7 @@
 talk_main() {
   local talk_kind talk_tag talk_size talk_name talk_values IFS=$' \t\n'
   # Of the verbs that come next, one after the other; the last two are by job.
-  local talk_tags=() talk_names=() talk_texts=()
+  local talk_tags=() talk_names=() talk_given=()
   local -A talk_inputs=() talk_jobs=() talk_runs=() talk_ended=()
   local talk_begun talk_words=2
   # A login's functions may have the names of what is used here, and its BASH_ENV other habits.
@@ -56,20 +56,26 @@ talk_main() {
 # reads a line that says how much of what follows is its script, runs nothing of one that is cut
 # off, and leaves the rest on its standard input.
 talk_begin() {
-  local talk_file talk_text=$talk_values talk_line talk_input
-  for talk_file in ${made_of[$talk_name]}; do talk_text+=${part[$talk_file]}; done
-  talk_line="{ LC_ALL=C; unset -v script; IFS= read -r -N ${#talk_text} script || exit; eval \"\$script\"; }"
+  local talk_input
   if [[ $talk_kind == hold ]]; then
     exec {talk_input}> >(talk_hold)
     talk_jobs[$talk_tag]=$! talk_inputs[$talk_tag]=$talk_input
-    { printf '%s\n%s' "$talk_line" "$talk_text" >&"$talk_input"; } 2>/dev/null
+    { talk_compose >&"$talk_input"; } 2>/dev/null
     return
   fi
-  talk_tags+=("$talk_tag") talk_names+=("$talk_name") talk_texts+=("$talk_line"$'\n'"$talk_text")
+  talk_tags+=("$talk_tag") talk_names+=("$talk_name") talk_given+=("$talk_values")
   if [[ $talk_kind == first ]]; then return; fi
   talk_verbs &
   for talk_tag in "${talk_tags[@]}"; do talk_jobs[$talk_tag]=$!; done
-  talk_tags=() talk_names=() talk_texts=()
+  talk_tags=() talk_names=() talk_given=()
+}
+
+# talk_compose: prints what the shell of the verb named reads.
+talk_compose() {
+  local talk_file talk_text=$talk_values
+  for talk_file in ${made_of[$talk_name]}; do talk_text+=${part[$talk_file]}; done
+  printf '{ LC_ALL=C; unset -v script; IFS= read -r -N %s script || exit; eval "$script"; }\n%s' "${#talk_text}" \
+    "$talk_text"
 }
 
 # talk_hang_up: the held verb hears that nothing more comes.
@@ -130,12 +136,12 @@ talk_verbs() {
   trap 'talk_told=yes' USR1
   talk_apart
   for talk_n in "${!talk_tags[@]}"; do
-    talk_tag=${talk_tags[talk_n]} talk_name=${talk_names[talk_n]}
+    talk_tag=${talk_tags[talk_n]} talk_name=${talk_names[talk_n]} talk_values=${talk_given[talk_n]}
     if ((talk_n > 0)) && { [[ $talk_status != 0 || -n $talk_told ]] || ! kill -0 "$$" 2>/dev/null; }; then
       talk_tell skipped
       continue
     fi
-    exec {talk_text}< <(printf '%s' "${talk_texts[talk_n]}")
+    exec {talk_text}< <(talk_compose)
     (talk_shell <&"$talk_text" {talk_text}<&-)
     talk_status=$?
     exec {talk_text}<&-
