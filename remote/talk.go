@@ -44,6 +44,8 @@ type Turn struct {
 	tag            string
 	held           bool
 	after          *Turn // it begins when that one has ended well; nil for at once
+	behind         *Turn // it says nothing before that one is ready; nil for none
+	ready          bool  // of one that is held: see Ready
 	results, words io.Writer
 
 	ended, silent bool // its end was seen on standard output, and on standard error
@@ -60,6 +62,7 @@ type Work struct {
 	Text           func(tag string) ([]byte, error)
 	Parts          map[string][]byte // that its Name's script needs of those that go over when they are first needed
 	Hold           bool              // it has a standard input, see [Turn.Feed]
+	Behind         *Turn             // that is held: words are that one's until it is ready; nil for none
 	Results, Words io.Writer         // called by one goroutine each
 }
 
@@ -126,7 +129,7 @@ func (t *Talk) Begin(works ...Work) ([]*Turn, error) {
 	var after *Turn
 	for n, w := range works {
 		turn := &Turn{
-			talk: t, tag: rand.Text(), held: w.Hold, after: after, results: w.Results, words: w.Words,
+			talk: t, tag: rand.Text(), held: w.Hold, after: after, behind: w.Behind, results: w.Results, words: w.Words,
 			done: make(chan struct{}),
 		}
 		text, err := w.Text(turn.tag)
@@ -281,6 +284,7 @@ func (t *Talk) speaker() *Turn {
 	for _, turn := range slices.Backward(t.turns) {
 		switch {
 		case turn.silent || turn.left || turn.after != nil && !turn.after.silent:
+		case turn.behind != nil && !turn.behind.ready && !turn.behind.silent:
 		case !turn.held:
 			return turn
 		case waits == nil:
@@ -358,6 +362,14 @@ func (t *Talk) grace() time.Duration {
 
 // Feed sends a line to the standard input of a turn that is held.
 func (u *Turn) Feed() { u.talk.in.put("feed " + u.tag + "\n") }
+
+// Ready says that what a turn that is held was begun for has come about, as far as its words go: see
+// [Work.Behind].
+func (u *Turn) Ready() {
+	u.talk.mu.Lock()
+	defer u.talk.mu.Unlock()
+	u.ready = true
+}
 
 // Close ends that standard input.
 func (u *Turn) Close() { u.talk.in.put("close " + u.tag + "\n") }

@@ -117,3 +117,31 @@ func TestWordsAreNotHeldBack(t *testing.T) {
 		t.Errorf("%q, %v", text, err)
 	}
 }
+
+// What runs beside a turn that is held says nothing before that one is ready: until then words are
+// those of who waits, such as for a lock.
+func TestWhoWaitsHasTheWords(t *testing.T) {
+	talk := NewTalk()
+	in := bufio.NewReader(talk.Stdin())
+	var words [2]bytes.Buffer
+	begin := func(n int, behind *Turn) *Turn {
+		turns, err := talk.Begin(Work{
+			Name: "say", Hold: n == 0, Behind: behind, Results: io.Discard, Words: &words[n],
+			Text: func(string) ([]byte, error) { return nil, nil },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		frame(t, in)
+		return turns[0]
+	}
+	lock := begin(0, nil)
+	begin(1, lock)
+	say := func(text string) { _, _ = io.WriteString(talk.Stderr(), text) }
+	say("waiting\n")
+	lock.Ready()
+	say("checking\n")
+	if words[0].String() != "waiting\n" || words[1].String() != "checking\n" {
+		t.Errorf("%q and %q", words[0].String(), words[1].String())
+	}
+}

@@ -68,6 +68,7 @@ main() {
     mkdir -m 0700 -- "$path/.lock.steps"
     close_step
     recipe_keys
+    { : >"$path/.lock.steps/.$lock_token"; } 2>/dev/null || : # for what was sent along with this
   fi
   result open "$open"
   now_ms

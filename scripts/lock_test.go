@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 )
@@ -391,7 +392,52 @@ func TestAStepIsEndedBeforeItsResultsAreTakenAway(t *testing.T) {
 	if said := takeLock(t, dir); !strings.Contains(said, "locked=yes") {
 		t.Errorf("the lock was not taken: %s", said)
 	}
-	if left, err := os.ReadDir(filepath.Join(dir, ".lock.steps")); err != nil || len(left) > 0 {
+	if left, err := filepath.Glob(filepath.Join(dir, ".lock.steps", "[0-9]*")); err != nil || len(left) > 0 {
 		t.Errorf("%d results are left, %v", len(left), err)
+	}
+}
+
+// What was sent along with what takes the lock begins once that is held, and not under another run's:
+// soon it ends then, without a word, and the run asks again.
+func TestWhatIsSentAlongWithTheLockWaitsForIt(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		begin func(dir string)
+		code  int
+	}{
+		{"it is held", func(dir string) { takeLock(t, dir) }, 0},
+		{"it is taken meanwhile", func(dir string) {
+			var lock sync.WaitGroup
+			lock.Go(func() { takeLock(t, dir) })
+			t.Cleanup(lock.Wait)
+		}, 0},
+		{"nobody takes it", func(string) {}, ExitLockBusy},
+		{"another run has it", func(dir string) {
+			takeLock(t, dir)
+			marker := filepath.Join(dir, ".lock.steps", ".t-0")
+			if err := os.Rename(marker, filepath.Join(dir, ".lock.steps", ".u-0")); err != nil {
+				t.Fatal(err)
+			}
+		}, ExitLockBusy},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			tt.begin(dir)
+			values, err := Assign(Check, Values{"app": "a", "path": dir, "lock_token": "t-0", "behind_lock": "yes"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			exits, err := partText("exits")
+			if err != nil {
+				t.Fatal(err)
+			}
+			verb := string(values) + string(exits) + read(t, "lib/base.sh") + read(t, "lib/step.sh") + "trap - EXIT; echo begun"
+			cmd := bashCommand(t, verb)
+			out, err := cmd.CombinedOutput()
+			want := map[int]string{0: "begun\n"}[tt.code]
+			if code := cmd.ProcessState.ExitCode(); code != tt.code || string(out) != want {
+				t.Errorf("%v, status %d, want %d: %q, want %q", err, code, tt.code, out, want)
+			}
+		})
 	}
 }

@@ -30,8 +30,12 @@ var pythonic = regexp.MustCompile(`\b(python3?|pip3?|venv|virtualenv)\b`)
 
 // check looks at all that a deployment needs, and changes nothing.
 func (d *Deployment) check(ctx context.Context, h *target) (string, error) {
-	d.ahead(h, upcoming{"detect", scripts.Port, d.detection(), true}) // what that asks for does not depend on it
+	d.goOn(h)
 	return d.examine(ctx, h, false)
+}
+
+func (d *Deployment) checkNext(*target, string) *upcoming {
+	return &upcoming{verb: scripts.Check, own: d.checking(false), early: true}
 }
 
 // install brings what check found missing, once it is known that nothing else is in the way, and
@@ -55,7 +59,8 @@ func (d *Deployment) nothingToInstall(h *target) bool {
 	return h.coming == "" && d.in.Setup != inputs.SetupAlways
 }
 
-func (d *Deployment) examine(ctx context.Context, h *target, install bool) (string, error) {
+// checking are the values of check.sh.
+func (d *Deployment) checking(install bool) scripts.Values {
 	need := needs
 	if d.op.tools {
 		need += sourceNeeds[d.in.Source]
@@ -66,13 +71,17 @@ func (d *Deployment) examine(ctx context.Context, h *target, install bool) (stri
 	if d.in.HTTPS.Mail != "" {
 		need += certbotNeeds
 	}
-	res, err := h.Exec(ctx, scripts.Check, scripts.Values{
+	return scripts.Values{
 		"needs": need, "clock": strconv.FormatInt(d.now().Unix(), 10),
 		"list": scripts.Yes(d.op.asks), "setup": string(d.in.Setup),
 		"may_install": d.mayInstall(install), "packages": strings.Join(d.in.Packages, " "),
 		"server_name": d.in.ServerName, "verify_host": d.verifyHost(), "nginx_include": d.in.NginxInclude,
 		"https": scripts.Yes(d.in.HTTPS.Wanted()),
-	})
+	}
+}
+
+func (d *Deployment) examine(ctx context.Context, h *target, install bool) (string, error) {
+	res, err := h.Exec(ctx, scripts.Check, d.checking(install))
 	for n := 0; res.Has(fmt.Sprintf("note_%d", n)); n++ {
 		d.warnOnce(h, "Nginx of "+h.Address.Name, res.Text(fmt.Sprintf("note_%d", n)))
 	}

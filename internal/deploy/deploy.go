@@ -105,8 +105,8 @@ func (d *Deployment) steps() []step {
 				within: in.Timeout,
 			},
 			lock,
-			{name: "check", title: "Checking the host", each: d.check, within: in.Timeout},
-			{name: "detect", title: "Detecting the active slot", each: d.detect, within: brief},
+			{name: "check", title: "Checking the host", each: d.check, asks: d.checkNext, within: in.Timeout},
+			{name: "detect", title: "Detecting the active slot", each: d.detect, asks: d.detectNext, within: brief},
 			{name: "compare", title: "Comparing the hosts", once: d.compare, unless: d.comparesNone, within: brief},
 			{
 				name: "live", title: "Choosing the commit that serves", once: d.chooseLive, unless: d.namesCommit,
@@ -173,7 +173,10 @@ func (d *Deployment) steps() []step {
 				within: brief,
 			},
 			anew,
-			{name: "build", title: "Building the release", each: d.build, asks: d.buildNext, unless: d.isBuilt, within: in.Timeout},
+			{
+				name: "build", title: "Building the release", each: d.build, asks: d.buildNext, unless: d.isBuilt,
+				within: in.Timeout,
+			},
 			{name: "assets", title: "Fetching the assets", each: d.fetchAssets, unless: d.noAssets, within: in.Timeout},
 			{
 				name: "before-start", title: "Running before-start", each: d.beforeStart, unless: d.isPrepared,

@@ -11,6 +11,10 @@ import (
 	"github.com/clothesme/deploy-action/scripts"
 )
 
+func (d *Deployment) detectNext(*target, string) *upcoming {
+	return &upcoming{verb: scripts.Port, own: d.detection(), early: true}
+}
+
 func (d *Deployment) detect(ctx context.Context, h *target) (string, error) {
 	f, err := d.facts(ctx, h)
 	if err != nil {

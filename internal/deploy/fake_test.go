@@ -229,7 +229,12 @@ func (f *fakeHost) Download(_ context.Context, path string, to io.Writer) error 
 
 func (s *fakeShell) Run(ctx context.Context, calls ...host.Call) (int, error) {
 	s.mu.Lock()
-	s.asked++
+	if v := calls[0].Values; calls[0].Behind == nil {
+		s.asked++
+	} else if s.holder != v["lock_token"] || v["behind_lock"] != "yes" {
+		s.mu.Unlock()
+		return 0, &remote.ExitError{Code: scripts.ExitLockBusy}
+	}
 	s.mu.Unlock()
 	for n, c := range calls {
 		if err := s.run(ctx, c.Verb, c.Values, c.Results, c.Words); err != nil {
@@ -799,6 +804,7 @@ type fakeSession struct {
 }
 
 func (s *fakeSession) Beat()                 {}
+func (s *fakeSession) Ready()                {}
 func (s *fakeSession) Done() <-chan struct{} { return s.done }
 func (s *fakeSession) Wait() error           { <-s.done; return s.err }
 func (s *fakeSession) Close() {

@@ -61,7 +61,8 @@ func (d *Deployment) fetching(h *target, ref string) scripts.Values {
 
 // fetchNext: where it takes turns, or one host finds out for the others, nothing is sent ahead.
 func (d *Deployment) fetchNext(h *target, _ string) *upcoming {
-	if d.in.Source != inputs.Git || len(d.present()) > fetchesAtOnce || !d.isAlone(h) && shortCommit(d.in.Ref) == d.in.Ref {
+	isName := shortCommit(d.in.Ref) == d.in.Ref
+	if d.in.Source != inputs.Git || len(d.present()) > fetchesAtOnce || isName && !d.isAlone(h) {
 		return nil
 	}
 	return &upcoming{verb: scripts.Fetch, own: d.fetching(h, d.in.Ref), early: true}

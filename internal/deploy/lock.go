@@ -17,6 +17,7 @@ import (
 )
 
 func (d *Deployment) takeLock(ctx context.Context, h *target) (string, error) {
+	d.goOn(h)
 	line, err := d.lock(ctx, h, d.in.LockTimeout)
 	if err == nil && !d.sendsNothing(h) {
 		h.PrepareFiles()
@@ -41,6 +42,9 @@ func (d *Deployment) lock(ctx context.Context, h *target, limit time.Duration) (
 // takeLocks takes the locks of several hosts.
 func (d *Deployment) takeLocks(ctx context.Context) (string, error) {
 	began := d.now()
+	for _, h := range d.present() {
+		d.goOn(h)
+	}
 	waited, err := lockAll(d.present(), locks[*target]{
 		try: func(hosts []*target) ([]*target, error) {
 			busy, err := d.tryLocks(ctx, hosts)

@@ -20,12 +20,13 @@ type ahead struct {
 	results scripts.Results
 	words   relay
 
-	next *ahead        // begins when this one has ended well
-	sent *flight       // nil before it is sent
-	turn int           // in it
-	done chan struct{} // closed when this one has ended well, or all that was sent is over
-	well bool
-	err  error
+	next   *ahead        // begins when this one has ended well
+	behind Session       // it begins when this one holds the lock; nil for what does not wait for that
+	sent   *flight       // nil before it is sent
+	turn   int           // in it
+	done   chan struct{} // closed when this one has ended well, or all that was sent is over
+	well   bool
+	err    error
 }
 
 // flight is what was sent ahead, all at once, behind what a step has asked for.
@@ -107,34 +108,10 @@ func (h *Host) runAhead(ctx context.Context, calls []Call) (int, error) {
 	last := len(calls)
 	begun := make(chan struct{})
 	calls[last-1].Ended = func() { close(begun) }
-	long, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
-	f := &flight{cancel: cancel, over: make(chan struct{})}
-	var waiting []*ahead
-	for a := h.ahead; a != nil; a = a.next {
-		a.sent, a.turn, waiting = f, len(calls), append(waiting, a)
-		calls = append(calls, Call{
-			Verb: a.verb, Values: h.values(a.own, a.id), Results: &a.results, Words: &a.words,
-			Ended: func() {
-				a.well = true
-				close(a.done)
-			},
-		})
-	}
-	stop := context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
+	f := h.sendAhead(ctx, calls)
+	stop := context.AfterFunc(ctx, func() { f.cancel(context.Cause(ctx)) })
 	defer stop()
-	go func() {
-		defer close(f.over)
-		defer func() {
-			f.panics, f.cut = recover(), long.Err() != nil
-			for _, a := range waiting {
-				if !a.well {
-					a.err = f.err
-					close(a.done)
-				}
-			}
-		}()
-		f.ended, f.err = h.shell.Run(long, calls...)
-	}()
+
 	select {
 	case <-begun:
 		return last, nil
@@ -153,6 +130,52 @@ func (h *Host) runAhead(ctx context.Context, calls []Call) (int, error) {
 		return f.ended, f.err
 	}
 	return last, nil
+}
+
+// sendBehindLock sends what the next steps ask for along with the lock that is being taken: it begins
+// once that is held, if it soon is. What is said until then are the words of who waits for the lock.
+func (h *Host) sendBehindLock(ctx context.Context, lock Session) (stop func() bool) {
+	if h.ahead == nil {
+		return func() bool { return true }
+	}
+	h.ahead.behind = lock
+	f := h.sendAhead(ctx, nil)
+	return context.AfterFunc(ctx, func() { f.cancel(context.Cause(ctx)) })
+}
+
+// sendAhead sends what is to go on behind these calls, with them.
+func (h *Host) sendAhead(ctx context.Context, calls []Call) *flight {
+	long, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	f := &flight{cancel: cancel, over: make(chan struct{})}
+	var waiting []*ahead
+	for a := h.ahead; a != nil; a = a.next {
+		a.sent, a.turn, waiting = f, len(calls), append(waiting, a)
+		values := h.values(a.own, a.id)
+		if a.behind != nil {
+			values["behind_lock"] = scripts.Yes(true)
+		}
+		calls = append(calls, Call{
+			Verb: a.verb, Values: values, Results: &a.results, Words: &a.words, Behind: a.behind,
+			Ended: func() {
+				a.well = true
+				close(a.done)
+			},
+		})
+	}
+	go func() {
+		defer close(f.over)
+		defer func() {
+			f.panics, f.cut = recover(), long.Err() != nil
+			for _, a := range waiting {
+				if !a.well {
+					a.err = f.err
+					close(a.done)
+				}
+			}
+		}()
+		f.ended, f.err = h.shell.Run(long, calls...)
+	}()
+	return f
 }
 
 // awaitAhead waits for what was sent ahead; its words come into the step that asks for it.

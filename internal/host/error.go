@@ -25,6 +25,12 @@ func Refused(err error, code int) bool {
 	return errors.As(err, &no) && no.Code == code
 }
 
+// exitedWith is Refused before an error has a verb's words.
+func exitedWith(err error, code int) bool {
+	var exit *remote.ExitError
+	return errors.As(err, &exit) && exit.Code == code && exit.Signal == ""
+}
+
 // Overtaken reports whether the deploy lock was not this run's any more.
 func Overtaken(err error) bool { return Refused(err, scripts.ExitLockLost) }
 

@@ -71,6 +71,9 @@ func (h *Host) Exec(ctx context.Context, verb scripts.Verb, own scripts.Values) 
 	words, last, began := h.words(), tail{}, time.Now()
 	err := h.awaitAhead(ctx, a, io.MultiWriter(words, &last))
 	_ = words.Close()
+	if a.behind != nil && exitedWith(err, scripts.ExitLockBusy) { // the lock was waited for
+		return results, h.exec(ctx, Asked{verb, own, results, id})
+	}
 	h.heard(verb, &a.results, began, &last)
 	if err == nil {
 		err = a.results.Err()

@@ -33,7 +33,9 @@ type far struct {
 	spared scripts.Verb // ends well all the same
 	waits  scripts.Verb // goes on until it is told to end
 	panics scripts.Verb
-	mu     sync.Mutex          // for sent
+	early  int                 // with which what is sent along with the lock ends, unless it is 0
+	verbs  []scripts.Verb      // that were begun
+	mu     sync.Mutex          // for sent and verbs
 	held   map[string]*session // the lock's sessions, by the token of who has them
 }
 
@@ -58,7 +60,11 @@ func (s *shell) Run(ctx context.Context, calls ...Call) (int, error) {
 	for n, c := range calls {
 		s.mu.Lock()
 		s.sent = append(s.sent, c.Values)
+		s.verbs = append(s.verbs, c.Verb)
 		s.mu.Unlock()
+		if s.early != 0 && c.Behind != nil {
+			return n, &remote.ExitError{Code: s.early}
+		}
 		_, _ = io.WriteString(c.Words, s.words)
 		if c.Verb == s.waits {
 			<-ctx.Done()
@@ -80,6 +86,7 @@ func (s *shell) Run(ctx context.Context, calls ...Call) (int, error) {
 
 func (s *shell) Hold(_ context.Context, c Call) (Session, error) {
 	s.sent = append(s.sent, c.Values)
+	s.verbs = append(s.verbs, c.Verb)
 	held := &session{done: make(chan struct{})}
 	if s.code != 0 {
 		_, _ = io.WriteString(c.Words, s.words)
@@ -101,6 +108,7 @@ type session struct {
 }
 
 func (s *session) Beat()                 { s.beats++ }
+func (s *session) Ready()                {}
 func (s *session) Done() <-chan struct{} { return s.done }
 func (s *session) Wait() error           { <-s.done; return s.err }
 func (s *session) Close()                { s.end(nil) }
@@ -450,6 +458,57 @@ func TestWhatIsSentAhead(t *testing.T) {
 			}
 			if tt.sent == 2 && tt.wantOne == nil && f.sent[1]["step_id"] != "8-health-1" {
 				t.Errorf("it has the name %s", f.sent[1]["step_id"])
+			}
+		})
+	}
+}
+
+// What is sent along with the lock is asked for again where the lock had to be waited for, and counts
+// for nothing once the lock is given back.
+func TestWhatIsSentAlongWithTheLock(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		code   int // with which it ends
+		unlock bool
+		sent   []scripts.Verb
+	}{
+		{"at once", 0, false, []scripts.Verb{scripts.Lock, scripts.Check, scripts.Port}},
+		{
+			"after another run", scripts.ExitLockBusy, false,
+			[]scripts.Verb{scripts.Lock, scripts.Check, scripts.Check, scripts.Port},
+		},
+		{
+			"given back", 0, true,
+			[]scripts.Verb{scripts.Lock, scripts.Check, scripts.Port, scripts.Check, scripts.Port},
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			h, f, _ := connected(t)
+			f.early = tt.code
+			h.BeginStep("1-lock")
+			h.Ahead("2-check", scripts.Check, nil)
+			h.Ahead("3-detect", scripts.Port, nil)
+			if _, err := h.TakeLock(t.Context(), "ada", time.Minute); err != nil {
+				t.Fatal(err)
+			}
+			if tt.unlock {
+				if err := h.Unlock(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			h.BeginStep("2-check")
+			if res, err := h.Exec(t.Context(), scripts.Check, nil); err != nil || res.Text("a") != "1" {
+				t.Errorf("check: %v, %s", err, res)
+			}
+			h.BeginStep("3-detect")
+			if res, err := h.Exec(t.Context(), scripts.Port, nil); err != nil || res.Text("a") != "1" {
+				t.Errorf("port: %v, %s", err, res)
+			}
+			h.HangUp()
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			if diff := cmp.Diff(tt.sent, f.verbs); diff != "" {
+				t.Errorf("verbs (-want +got):\n%s", diff)
 			}
 		})
 	}

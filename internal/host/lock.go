@@ -57,6 +57,9 @@ func (h *Host) resumeLock(ctx context.Context) error {
 }
 
 func (h *Host) takeLock(ctx context.Context, note string, limit time.Duration, resume bool) (Taken, error) {
+	if h.SentAhead() { // along with a lock that is given back, or not taken
+		h.dropAhead()
+	}
 	var results scripts.Results
 	locked := results.Came("locked")
 	words := h.rep.Remote(h.Address.Name)
@@ -78,11 +81,13 @@ func (h *Host) takeLock(ctx context.Context, note string, limit time.Duration, r
 	if err != nil {
 		return Taken{}, err
 	}
+	defer h.sendBehindLock(ctx, session)()
 	beat := time.NewTicker(Heartbeat)
 	for held := false; !held; {
 		select {
 		case <-locked:
 			held = true
+			session.Ready()
 		case <-beat.C:
 			session.Beat() // a dead session says so below
 		case <-session.Done():
@@ -134,6 +139,7 @@ func (h *Host) Locked() bool { return h.lock != nil }
 // Unlock ends the lock's session and waits until the host has let go.
 func (h *Host) Unlock(ctx context.Context) error {
 	held := h.lock
+	h.dropAhead() // nothing of it counts without the lock
 	held.end()
 	select {
 	case <-held.session.Done():

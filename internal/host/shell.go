@@ -31,12 +31,14 @@ type Call struct {
 	Verb           scripts.Verb
 	Values         scripts.Values
 	Results, Words io.Writer
-	Ended          func() // called when it has ended well; nil for nobody
+	Ended          func()  // called when it has ended well; nil for nobody
+	Behind         Session // it has no words before this one is ready; nil for none
 }
 
 // Session is a verb that goes on.
 type Session interface {
 	Beat()                 // one heartbeat
+	Ready()                // what it says from now on is not waited for
 	Done() <-chan struct{} // closed when it ended
 	Wait() error           // why it ended
 	Close()                // ends it

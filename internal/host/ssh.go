@@ -123,6 +123,7 @@ func (s *sshShell) begin(ctx context.Context, hold bool, calls ...Call) ([]*remo
 		_, _ = io.WriteString(c.Results, scripts.Begin+"\n")
 		works = append(works, remote.Work{
 			Name: string(c.Verb), Parts: scripts.Later(c.Verb), Hold: hold, Results: c.Results, Words: c.Words,
+			Behind: turnOf(c.Behind),
 			Text: func(tag string) ([]byte, error) {
 				all := maps.Clone(c.Values)
 				all["tag"] = tag
@@ -270,6 +271,13 @@ func (s *sshShell) String() string {
 
 // sshSession is a turn that is fed.
 type sshSession struct{ *remote.Turn }
+
+func turnOf(s Session) *remote.Turn {
+	if held, ok := s.(*sshSession); ok {
+		return held.Turn
+	}
+	return nil
+}
 
 func (s *sshSession) Wait() error { return s.Turn.Wait(context.Background()) }
 func (s *sshSession) Beat()       { s.Feed() }

@@ -2,7 +2,8 @@
 # One step at a time, under the deploy lock.
 #
 # Values: path, lock_token, step_id (names this step of this run, or nothing: its results are not
-#         kept), undo (yes: what other steps did is taken back)
+#         kept), undo (yes: what other steps did is taken back), behind_lock (yes: it was sent along
+#         with what takes the lock; else not set)
 
 # own_lock: refuses to touch anything when the deploy lock is no longer this run's, and lets no step
 # work beside another. Each leads a session of its own, as sshd starts it, holds the step lock, and
@@ -151,3 +152,19 @@ holds_lock() {
   [[ -n $holder ]] || die "$EX_LOCK_LOST" "the deploy lock was lost: this host heard nothing from the run for too long"
   [[ $holder == "$lock_token" ]] || die "$EX_LOCK_LOST" "the deploy lock was lost: another run holds it now ($holder)"
 }
+
+# await_lock: who was sent along with what takes the lock begins once that is held. Where that takes
+# longer, as it does when another run has it, the run asks again.
+await_lock() {
+  local end
+  now_ms
+  end=$((ms + 300))
+  until [[ -e $path/.lock.steps/.$lock_token ]]; do
+    if past "$end"; then
+      trap - EXIT
+      exit "$EX_LOCK_BUSY"
+    fi
+    pause 0.005
+  done
+}
+if [[ ${behind_lock-} == yes ]]; then await_lock; fi

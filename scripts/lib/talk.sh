@@ -74,7 +74,7 @@ talk_begin() {
 talk_compose() {
   local talk_file talk_text=$talk_values
   for talk_file in ${made_of[$talk_name]}; do talk_text+=${part[$talk_file]}; done
-  printf '{ LC_ALL=C; unset -v script; IFS= read -r -N %s script || exit; eval "$script"; }\n%s' "${#talk_text}" \
+  printf '%s\n%s' "{ LC_ALL=C; unset -v script; IFS= read -r -N ${#talk_text} script || exit; eval \"\$script\"; }" \
     "$talk_text"
 }
 
