@@ -15,6 +15,7 @@
 
 main() {
   local dir=$path/releases/$release name workers timers
+  if [[ -n $build ]]; then ask_locale; fi
   own_lock
   expendable
   cd -- "$dir"

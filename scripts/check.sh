@@ -7,14 +7,14 @@
 #         known to be right; no), packages (wanted besides, blank-separated), needs (commands,
 #         blank-separated), clock (the runner's, seconds since the epoch), list (yes: name also what
 #         is right), server_name, verify_host, nginx_include, https (yes: is asked for)
-# Prints: note_N, one for each thing that the owner of the host should know; site_folder: where
-#         the site goes; one_socket (ports) and hostless (see judge_nginx); certificate and
-#         site_certificate (see tell_site); installed, coming (packages: what a deployment would install), os,
-#         systemd (yes, no), ipv6 (yes, no), nginx (version, or nothing where it is coming), realip
-#         (yes, no: nginx tells from where a connection really comes), disk_mb, disk_used (percent),
-#         occupied (by what, for people, where it is asked for or the disk is nearly full),
-#         memory_mb (free), memory_total_mb, swap_mb, skew (seconds) or fault_N, one for each thing
-#         that is missing or wrong
+# Prints: note_N, one for each thing that the owner of the host should know; site_folder: where the
+#         site goes; one_socket (ports) and hostless (see judge_nginx); rules, certificate and
+#         site_certificate (see tell_site); installed, coming (packages: what a deployment would
+#         install), os, systemd (yes, no), ipv6 (yes, no), nginx (version, or nothing where it is
+#         coming), realip (yes, no: nginx tells from where a connection really comes), disk_mb,
+#         disk_used (percent), occupied (by what, for people, where it is asked for or the disk is
+#         nearly full), memory_mb (free), memory_total_mb, swap_mb, skew (seconds) or fault_N, one
+#         for each thing that is missing or wrong
 # Exits:  EX_CHECK after faults
 
 main() {

@@ -22,7 +22,12 @@ as_started() {
   pid='' starttime='' log_offset=''
   if [[ -r $kept ]]; then
     while IFS='=' read -r key value; do
-      case $key in pid) pid=$value ;; starttime) starttime=$value ;; log_offset) log_offset=$value ;; esac
+      case $key in
+        pid) pid=$value ;;
+        starttime) starttime=$value ;;
+        log_offset) log_offset=$value ;;
+        group) group_of["$port"]=$value ;;
+      esac
     done <"$kept"
   fi
   if [[ -n $starttime ]]; then return; fi

@@ -14,15 +14,15 @@
 #         closed (since when visitors get the maintenance page, in seconds, or nothing); site_trial:
 #         the port and the release for which the site was written, while they are not proved, and the
 #         name under which the site of before is kept, or nothing
-#         For each port N: flag_N, adopted_N, enabled_N, mine_N (yes, no: it was of the pair before),
-#         listen_N (none, ours, held, foreign), socket_N (yes, no: systemd holds it), pid_N,
-#         release_N, commit_N, recipe_N, proved_N (yes, no: it came through its probation), by_N
-#         (JSON: the run that put it live), rss_mb_N, claimed_N: the other application of this
-#         action's that has it in its pair, or nothing; processes_N: names of those that the release
-#         has beside the one that serves; workers_N: the release and names of those that run,
-#         with "-changing" behind the release while they were being changed; timers_N: of its jobs.
-#         schedule: the timers that are set, and "changing" while they were being changed;
-#         failed_jobs: those whose last run failed, for people
+#         For each port N: flag_N, adopted_N, enabled_N, mine_N (yes, no: it was of the pair
+#         before), listen_N (none, ours, held, foreign), socket_N (yes, no: systemd holds it),
+#         pid_N, group_N (see group_of), release_N, commit_N, recipe_N, proved_N (yes, no: it came
+#         through its probation), by_N (JSON: the run that put it live), rss_mb_N, claimed_N: the
+#         other application of this action's that has it in its pair, or nothing; processes_N: names
+#         of those that the release has beside the one that serves; workers_N: the release and names
+#         of those that run, with "-changing" behind the release while they were being changed;
+#         timers_N: of its jobs. schedule: the timers that are set, and "changing" while they were
+#         being changed; failed_jobs: those whose last run failed, for people
 #         For each port N, line_port too, where a process that we did not start listens: who_N (for
 #         people), holders_N (pid:starttime of all), folder_N (where they work), clone_N and head_N
 #         (the repository's clone there, and its commit), unit_N (its systemd service), app_N

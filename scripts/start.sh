@@ -4,7 +4,7 @@
 # Values: app, path, lock_token, port, release, active (the port that serves, or nothing on first
 #         use), environment (another one for a release that has one, or nothing)
 # Prints: pid and starttime (they name the process), log_offset (where its lines begin in the slot's
-#         log, bytes)
+#         log, bytes), group (of its unit, as group_of has it, or nothing)
 # Exits:  EX_FOREIGN when something that is not ours has the port, EX_START when the process can't
 #         be started at all, EX_CHECK when the release wants a socket
 

@@ -127,7 +127,7 @@ func noise(t *testing.T, table *Table) {
 				"INPUT_HOST": fmt.Sprintf("ubuntu@127.0.0.1:%d", server.Port()), "INPUT_KEY": newKey(t),
 				"INPUT_KNOWN-HOSTS": server.KnownHosts(),
 				"INPUT_WATCH-FOR":   "0s", "INPUT_SOURCE": tt.source, "GITHUB_WORKSPACE": workspace,
-				"GITHUB_REPOSITORY": "acme/shop", "GITHUB_SHA": strings.Repeat("1", 40),
+				"GITHUB_REPOSITORY": "acme/shop", "GITHUB_SHA": strings.Repeat("1", 40), "INPUT_REF": "main",
 				"GITHUB_SERVER_URL": "https://github.com",
 				"GITHUB_RUN_ID":     "4711", "GITHUB_RUN_NUMBER": "7", "GITHUB_STEP_SUMMARY": filepath.Join(dir,
 					"summary"),

@@ -21,20 +21,20 @@ import (
 // answers are those of an honest, empty host, by verb.
 func answers() map[string]string {
 	slot := "flag_%[1]d=no\nlisten_%[1]d=none\npid_%[1]d=0\nrss_mb_%[1]d=0\nenabled_%[1]d=no\nproved_%[1]d=no\n" +
-		"release_%[1]d=\nadopted_%[1]d=no\nby_%[1]d=\nclaimed_%[1]d=\nmine_%[1]d=yes\nsocket_%[1]d=no\n" +
+		"release_%[1]d=\nadopted_%[1]d=no\nby_%[1]d=\nclaimed_%[1]d=\nmine_%[1]d=yes\nsocket_%[1]d=no\ngroup_%[1]d=\n" +
 		"processes_%[1]d=\ntimers_%[1]d=\nworkers_%[1]d=\n"
 	commit := strings.Repeat("a", 40)
 	return map[string]string{
 		"lock": "machine=b\nopen=no\nwaited=0\nlocked=yes\n",
 		"check": "installed=\ncoming=\nos=Debian\nsystemd=yes\nipv6=no\nsite_folder=/etc/nginx/conf.d\none_socket=\n" +
-			"hostless=no\ncertificate=\nsite_certificate=\nnginx=1.24.0\nrealip=yes\ndisk_mb=9000\ndisk_used=40\noccupied=\n" +
-			"memory_mb=900\nmemory_total_mb=2000\nswap_mb=0\nskew=0\n",
+			"hostless=no\nrules=yes\ncertificate=\nsite_certificate=\nnginx=1.24.0\nrealip=yes\ndisk_mb=9000\n" +
+			"disk_used=40\noccupied=\nmemory_mb=900\nmemory_total_mb=2000\nswap_mb=0\nskew=0\n",
 		"port": "include=absent\ninclude_app=\ninclude_path=\nlast_repository=\nline_port=0\nsite=ours\nrouted=\n" +
 			"strays=\nrecipe_key=\nboot=1\nclosed=\nsite_trial=\nschedule=\nfailed_jobs=\n" + fmt.Sprintf(slot, 8080) +
 			fmt.Sprintf(slot, 8081),
 		"setup": "changed=\n", "fetch": "commit=" + commit +
 			"\nsubject=Fix\nrelease=20261123T101500Z-aaaaaaa\n", "build": "built=nothing\nprocesses=\ntimers=\n",
-		"start": "log_offset=0\npid=7\nstarttime=7\n", "health": "boot_ms=5\ntries=1\nopen=no\n",
+		"start": "log_offset=0\npid=7\nstarttime=7\ngroup=\n", "health": "boot_ms=5\ntries=1\nopen=no\n",
 		"site": "reloaded=yes\nedited=no\n", "switch": "switched=yes\nswitched_at=1795400000000\n",
 		"verify": "live=1795400000000\nprobes=1\ndenied=\n", "mark": "marked=yes\n", "stop": "stopped=yes\nstop_ms=1\n",
 		"drain": "left=0\ndrain_ms=1\n", "prune": "pruned=0\nfreed_mb=0\nstuck=\n", "record": "recorded=yes\n",
@@ -84,7 +84,7 @@ func fromHost(t *testing.T, table *Table) {
 			strings.Replace(answers()["port"], "release_8080=", "commit_8080=x\nrecipe_8080=x\nrelease_8080="+evil, 1),
 			"", true,
 		},
-		{"a command as the pid", "deploy", "start", "log_offset=0\npid=" + evil + "\nstarttime=7\n", "", true},
+		{"a command as the pid", "deploy", "start", "log_offset=0\npid=" + evil + "\nstarttime=7\ngroup=\n", "", true},
 		{
 			"a port that is none", "deploy", "port",
 			strings.Replace(answers()["port"], "line_port=0", "line_port=70000", 1), "", true,
@@ -139,6 +139,7 @@ func fromHost(t *testing.T, table *Table) {
 			in, err := parse(t, map[string]string{
 				"host":      fmt.Sprintf("ubuntu@127.0.0.1:%d", server.Port()),
 				"operation": tt.operation, "watch-for": "0s", "known-hosts": server.KnownHosts(),
+				"ref": "main", // whose commit, and so the release's id, the host tells
 			},
 				"GITHUB_RUN_ID", "4711", "GITHUB_RUN_NUMBER", "7")
 			if err != nil {

@@ -88,6 +88,7 @@ func (d *Deployment) examine(ctx context.Context, h *target, install bool) (stri
 	if err != nil {
 		return "", withFaults(err, res)
 	}
+	h.rulesStand = res.Yes("rules")
 	h.systemd, h.memoryMB = res.Yes("systemd"), res.Int("memory_mb")
 	if !h.systemd && d.hasProcesses() {
 		return "", errors.New("the input processes needs systemd, which runs what is beside the web process: " +

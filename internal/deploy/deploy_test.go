@@ -21,13 +21,18 @@ import (
 	"github.com/clothesme/deploy-action/scripts"
 )
 
+// theStamp is in the ids of the releases that tests make; they are newer than those that are there.
+const theStamp = "20261123T000000Z"
+
+func init() { stampOf = func(time.Time) string { return theStamp } }
+
 func testInputs() *inputs.Inputs {
 	return &inputs.Inputs{
 		Hosts: []remote.Host{{
 			User: "ubuntu", Name: "web-1",
 			Port: 22,
 		}}, ConnectTimeout: time.Second, Timeout: time.Minute, LockTimeout: time.Second,
-		App: "ai-server", Path: "/home/ubuntu/ai-server", Repository: "o/r", Ref: newCommit,
+		App: "ai-server", Path: "/home/ubuntu/ai-server", Repository: "o/r", Ref: newCommit, Source: inputs.Git,
 		ServerURL: "https://github.com", Start: "serve", Strategy: inputs.BlueGreen,
 		Ports: [2]uint16{8080, 8081}, Health: inputs.Health{
 			Path: "/health", Status: 200, Timeout: time.Second,

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -23,7 +24,10 @@ func (d *Deployment) detect(ctx context.Context, h *target) (string, error) {
 	if h.Position, err = state.Decide(&f, d.in.NginxInclude); err != nil {
 		return "", err
 	}
-	h.seen, h.closedSince, h.schedule = f.Slots, f.ClosedSince, f.Schedule
+	h.seen, h.closedSince, h.schedule, h.groups = f.Slots, f.ClosedSince, f.Schedule, map[string]string{}
+	for _, s := range f.Slots {
+		h.groups[strconv.Itoa(int(s.Port))] = s.Group
+	}
 	if f.FailedJobs != "" {
 		d.warnOnce(h, "Jobs of "+h.Address.Name, "the last run of these jobs failed: "+f.FailedJobs+"; the operation "+
 			"logs shows why, with log-of: job:NAME")

@@ -48,6 +48,7 @@ func (p phase) of(steps []step) []step {
 // host is through.
 type step struct {
 	phase phase
+	no    int    // in the run's list: by it and the name the host knows what was done
 	name  string // one word, for outcomes and errors
 	title string // a present participle, for the log
 	each  func(context.Context, *target) (string, error)
@@ -69,19 +70,20 @@ type step struct {
 // engine takes hosts through steps, in their order, and takes back what was done. It knows nothing
 // of what they do.
 type engine struct {
-	hosts      []*target
-	rep        *report.Report
-	now        func() time.Time
-	undos      []undo
-	timeline   []outcome.Span // what ran when, for the summary
-	stepsBegun int            // how many steps and undos have begun
-	first      *target        // of those that the step under way is for
-	toUndo     time.Duration  // that taking everything back may take
-	notice     *notice        // that the run is to end
-	patience   time.Duration  // to make a lost connection anew
-	together   bool           // hosts stand or fall together
-	coming     []step         // after the one under way, see needed
-	leaving    []*target      // in the step under way
+	hosts    []*target
+	rep      *report.Report
+	now      func() time.Time
+	undos    []undo
+	timeline []outcome.Span // what ran when, for the summary
+	last     int            // the highest number of a step or an undo
+	first    *target        // of those that the step under way is for
+	toUndo   time.Duration  // that taking everything back may take
+	notice   *notice        // that the run is to end
+	patience time.Duration  // to make a lost connection anew
+	together bool           // hosts stand or fall together
+	rest     []step         // after the one under way
+	coming   []step         // those of them that are needed
+	leaving  []*target      // in the step under way
 	// same fails where a host that answers again is not as it was.
 	same func(context.Context, *target) error
 	// goes tells of a host that does not answer whether it is on its way out; nil where nobody knows.
@@ -178,7 +180,6 @@ func (e *engine) do(ctx context.Context, s step) error {
 		e.push(undo{s, todo})
 	}
 	e.first = todo[0]
-	e.stepsBegun++
 	title := s.title
 	if s.named {
 		title += " on " + namesOf(todo)
@@ -203,19 +204,26 @@ func (e *engine) do(ctx context.Context, s step) error {
 	return nil
 }
 
-// needed are the steps of those to come, up to the commit point, that some host needs by what is
-// known now.
-func (e *engine) needed(rest []step) []step {
-	var all []step
+// number gives steps their numbers.
+func (e *engine) number(steps []step) {
+	for i := range steps {
+		e.last++
+		steps[i].no = e.last
+	}
+}
+
+// lookAhead sets what comes after a step: the rest, and of that, up to the commit point, what some
+// host needs by what is known now.
+func (e *engine) lookAhead(rest []step) {
+	e.rest, e.coming = rest, nil
 	for _, s := range rest {
 		if s.phase != prepare {
 			break
 		}
 		if !s.again && len(e.toDo(s)) > 0 {
-			all = append(all, s)
+			e.coming = append(e.coming, s)
 		}
 	}
-	return all
 }
 
 // push puts an undo on the stack, or its hosts to those of the same one.
@@ -366,7 +374,7 @@ const mixedFor = 90 * time.Second
 
 // try runs a step on one host.
 func (e *engine) try(ctx context.Context, h *target, s step) (string, error) {
-	h.BeginStep(stepName(e.stepsBegun, s.name))
+	h.BeginStep(s.numbered())
 	return within(ctx, s, h.Address, func(ctx context.Context) (string, error) { return s.each(ctx, h) })
 }
 
@@ -392,23 +400,18 @@ func within(
 	return work(ctx)
 }
 
-func stepName(n int, name string) string { return fmt.Sprintf("%d-%s", n, name) }
-
-// nameOf is the name in a stepName.
-func nameOf(numbered string) string {
-	_, name, _ := strings.Cut(numbered, "-")
-	return name
-}
+func (s step) numbered() string { return fmt.Sprintf("%d-%s", s.no, s.name) }
 
 // ahead sends what the next steps ask for along with what this one does, each if the one before it
 // ends well. With several hosts nothing of a step is done before all are through with the one before
 // it, but for what is as good on a host whose own part of that is done.
 func (e *engine) ahead(h *target, next ...upcoming) {
-	for n, u := range next {
-		if len(e.hosts) > 1 && !u.early {
+	for _, u := range next {
+		at := slices.IndexFunc(e.rest, func(s step) bool { return s.name == u.step })
+		if len(e.hosts) > 1 && !u.early || at < 0 {
 			return
 		}
-		h.Ahead(stepName(e.stepsBegun+1+n, u.step), u.verb, u.own)
+		h.Ahead(e.rest[at].numbered(), u.verb, u.own)
 	}
 }
 
@@ -428,7 +431,7 @@ func (e *engine) goOn(h *target) {
 	}
 	var next []upcoming
 	before := h.NextID()
-	for n, s := range e.coming {
+	for _, s := range e.coming {
 		if s.asks == nil || s.unless != nil && s.unless(h) {
 			break
 		}
@@ -437,7 +440,7 @@ func (e *engine) goOn(h *target) {
 			break
 		}
 		u.step = s.name
-		next, before = append(next, *u), host.AheadID(stepName(e.stepsBegun+1+n, s.name))
+		next, before = append(next, *u), host.AheadID(s.numbered())
 	}
 	e.ahead(h, next...)
 }
@@ -452,14 +455,13 @@ func (e *engine) alsoUndo(rest []step) {
 		wg.Go(func() { begun[i] = h.DropAhead() })
 	}
 	wg.Wait()
-	e.stepsBegun += len(rest) // a name that was sent ahead stands for what that has done
 	for _, s := range rest {
 		known := func(u undo) bool { return u.step.name == s.name }
 		if s.undo == nil || slices.ContainsFunc(e.undos, known) {
 			continue
 		}
 		for i, h := range hosts {
-			if slices.ContainsFunc(begun[i], func(name string) bool { return nameOf(name) == s.name }) {
+			if slices.Contains(begun[i], s.numbered()) {
 				e.push(undo{s, []*target{h}})
 			}
 		}
@@ -487,7 +489,8 @@ func (e *engine) takeBack(ctx context.Context) error {
 		if len(u.hosts) == 0 {
 			continue
 		}
-		e.stepsBegun++
+		e.last++
+		u.step.no = e.last // what was done by its own number is not what is done now
 		group, began := e.rep.Step("Taking back "+u.step.name), e.now()
 		results := make([]error, len(u.hosts))
 		ctx, cancel := context.WithCancelCause(ctx)

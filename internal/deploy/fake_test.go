@@ -84,6 +84,7 @@ type fakeHost struct {
 	grace       time.Duration // that it has for an answer when it is told to end
 	disks       string        // from a fault on: full (what takes back goes on), broken (nothing does)
 	onOffer     func()
+	misnames    string                          // what it calls a release that it fetches; "" for what it is to be called
 	lists       string                          // its releases, in place of the usual three
 	branch      string                          // the commit that a branch is here, by now
 	words       string                          // what each verb says for people
@@ -238,6 +239,11 @@ func (s *fakeShell) Run(ctx context.Context, calls ...host.Call) (int, error) {
 	s.mu.Unlock()
 	for n, c := range calls {
 		if err := s.run(ctx, c.Verb, c.Values, c.Results, c.Words); err != nil {
+			for _, later := range calls[n+1:] {
+				if later.Skipped != nil && !host.Lost(err) {
+					later.Skipped()
+				}
+			}
 			return n, err
 		}
 		if c.Ended != nil {
@@ -447,7 +453,7 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 			note = "note_0=" + f.note + "\n"
 		}
 		return note +
-			fmt.Sprintf("installed=%s\ncoming=%s\nos=Debian\nsystemd=%s\nipv6=no\nsite_folder=/etc/nginx/conf.d\n"+
+			fmt.Sprintf("rules=yes\ninstalled=%s\ncoming=%s\nos=Debian\nsystemd=%s\nipv6=no\nsite_folder=/etc/nginx/conf.d\n"+
 				"one_socket=\nhostless=no\ncertificate=%s\nsite_certificate=%s\nnginx=%s\nrealip=yes\ndisk_mb=9000\n"+
 				"disk_used=%d\noccupied=\nmemory_mb=900\nmemory_total_mb=2000\nswap_mb=0\nskew=0\n",
 				installed, coming, scripts.Yes(!f.noSystemd), f.certificate, f.siteCertificate,
@@ -472,7 +478,8 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 		if its, id, _ := strings.Cut(v["known"], " "); its == v["ref"] {
 			return "commit=" + its + "\nsubject=Fix the basket\nrelease=" + id + "\n"
 		}
-		return "commit=" + v["ref"] + "\nsubject=Fix the basket\nrelease=20261123T000000Z-" + v["ref"][:7] + "\n"
+		name := v["stamp"] + "-" + v["ref"][:7]
+		return "commit=" + v["ref"] + "\nsubject=Fix the basket\nrelease=" + cmp.Or(f.misnames, name) + "\n"
 	case scripts.Offer:
 		if f.onOffer != nil {
 			f.onOffer()
@@ -506,7 +513,7 @@ func (f *fakeHost) effect(verb scripts.Verb, v scripts.Values) string {
 	case scripts.Start:
 		delete(f.standby, v["port"])
 		f.running[v["port"]], f.proved[v["port"]], f.releases[v["port"]] = true, false, v["release"]
-		return "log_offset=0\npid=42\nstarttime=4200\n"
+		return "log_offset=0\npid=42\nstarttime=4200\ngroup=1000 - /system.slice/shop@" + v["port"] + ".service\n"
 	case scripts.Health:
 		return "boot_ms=500\ntries=2\nopen=" + scripts.Yes(f.public) + "\n"
 	case scripts.Site:
@@ -709,7 +716,7 @@ func (f *fakeHost) detection() string {
 		fmt.Fprintf(&b,
 			"flag_%[1]s=%[2]s\nlisten_%[1]s=%[3]s\npid_%[1]s=%[4]d\nrss_mb_%[1]s=%[9]d\nenabled_%[1]s=no\n"+
 				"proved_%[1]s=%[6]s\nrelease_%[1]s=%[5]s\nadopted_%[1]s=%[7]s\nby_%[1]s=%[8]s\nclaimed_%[1]s=\n"+
-				"mine_%[1]s=yes\nsocket_%[1]s=%[10]s\n",
+				"mine_%[1]s=yes\nsocket_%[1]s=%[10]s\ngroup_%[1]s=\n",
 			port, scripts.Yes(f.flag == port), listen, pid, release, scripts.Yes(f.proved[port]), scripts.Yes(adopted),
 			f.by[port], cmp.Or(f.rssMB, 30), scripts.Yes(f.sockets[port]))
 	}

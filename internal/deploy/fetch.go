@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -36,13 +37,13 @@ func (d *Deployment) fetch(ctx context.Context, h *target) (string, error) {
 		h.unchanged = res.Yes("unchanged")
 		h.release = h.Active.Release
 		if expected != "" {
-			return "", fmt.Errorf("bug in deploy-action: %s was taken for a new release", h.release)
+			return "", fmt.Errorf("%s calls what was asked for unchanged, and it serves something else", h.Address)
 		}
 		return fmt.Sprintf("release %s already serves this commit, made the same way", h.release), res.Err()
 	}
 	h.release = res.Form("release", state.ReleaseForm)
 	if expected != "" && expected != h.release {
-		return "", fmt.Errorf("bug in deploy-action: the release was taken for %s, and is %s", expected, h.release)
+		return "", fmt.Errorf("%s calls the release %s, and it was to be called %s", h.Address, h.release, expected)
 	}
 	return fmt.Sprintf("commit %.7s as release %s", h.commit, h.release), res.Err()
 }
@@ -61,12 +62,15 @@ func (d *Deployment) fetching(h *target, ref string) scripts.Values {
 
 // fetchNext: where it takes turns, or one host finds out for the others, nothing is sent ahead.
 func (d *Deployment) fetchNext(h *target, _ string) *upcoming {
-	isName := shortCommit(d.in.Ref) == d.in.Ref
+	isName := !fullCommit.MatchString(d.in.Ref)
 	if d.in.Source != inputs.Git || len(d.present()) > fetchesAtOnce || isName && !d.isAlone(h) {
 		return nil
 	}
 	return &upcoming{verb: scripts.Fetch, own: d.fetching(h, d.in.Ref), early: true}
 }
+
+// fullCommit is what lib/ref.sh takes for one.
+var fullCommit = regexp.MustCompile(`^[0-9a-f]{40}$`)
 
 // releaseOf is the release that a host gets, also before it has been fetched where its id is known by
 // then; else nothing. fetch.sh calls it the same, name_it.
@@ -74,7 +78,7 @@ func (d *Deployment) releaseOf(h *target) string {
 	switch {
 	case h.release != "":
 		return h.release
-	case !d.op.makes || d.in.Source != inputs.Git || shortCommit(d.in.Ref) == d.in.Ref:
+	case !d.op.makes || d.in.Source != inputs.Git || !fullCommit.MatchString(d.in.Ref):
 		return ""
 	case strings.Contains("\n"+d.known(h), "\n"+d.in.Ref+" "): // it has had that id, or not
 		return ""
@@ -131,7 +135,7 @@ func (d *Deployment) fetchInTurn(ctx context.Context, h *target, values scripts.
 // oneRef is what a host is to fetch: the same commit as the others, although the branch may move
 // meanwhile. One finds out.
 func (d *Deployment) oneRef(ctx context.Context, h *target) (string, error) {
-	if h == d.finder() || shortCommit(d.in.Ref) != d.in.Ref { // one in full needs no finding out
+	if h == d.finder() || fullCommit.MatchString(d.in.Ref) { // one in full needs no finding out
 		return d.in.Ref, nil
 	}
 	select {

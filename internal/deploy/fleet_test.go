@@ -754,3 +754,37 @@ func TestNothingIsTakenBackThatHasNotBegun(t *testing.T) {
 		}
 	}
 }
+
+// A host may call a release as it likes; what was sent ahead for the right one is taken back.
+func TestAReleaseByAnotherNameIsNotGoneOnWith(t *testing.T) {
+	f := newFakeHost(t)
+	f.misnames = "20261101T000000Z-bbbbbbb"
+	_, log, err := deployTo(t, f, testInputs())
+	if err == nil || !strings.Contains(err.Error(), "calls the release "+f.misnames) || f.running["8081"] ||
+		f.flag != "8080" {
+		t.Errorf("%v; port %s serves, %v run\n%s", err, f.flag, f.running, log)
+	}
+}
+
+// A step that turns out to be needed after others were sent ahead does not have those done twice.
+func TestABuildThatWasSentAheadIsDoneOnce(t *testing.T) {
+	fl := newFleet(t, 2)
+	in := fl.inputs()
+	before := activeRecipe
+	activeRecipe = (&Deployment{in: in}).recipe(&target{})
+	t.Cleanup(func() { activeRecipe = before })
+	for _, f := range fl {
+		f.commit, f.releases["8080"] = newCommit, "20261122T000000Z-bbbbbbb"
+	}
+	fl[0].running["8080"] = false // its version is down; what the other one serves is confirmed in between
+	_, log, err := fl.deploy(t, in)
+	builds := 0
+	for _, call := range fl[0].calls {
+		if call == "build" {
+			builds++
+		}
+	}
+	if err != nil || builds != 1 || !fl[1].ran("confirm 8080") && !fl[1].ran("confirm") {
+		t.Errorf("%v; built %d times; %v\n%s", err, builds, fl[1].calls, log)
+	}
+}

@@ -10,6 +10,7 @@ import (
 // process are the values that name the new process and say how to judge its answers.
 func (d *Deployment) process(h *target, own scripts.Values) scripts.Values {
 	own["port"], own["pid"], own["starttime"], own["log_offset"] = h.idlePort(), h.pid, h.starttime, h.logOffset
+	own["groups"] = h.groupsOf(h.idlePort())
 	return own
 }
 

@@ -26,7 +26,7 @@ func TestACancelledRunSaysItsLastWordsInTime(t *testing.T) {
 	}{
 		{
 			name: "before the switch", hosts: 1, faults: map[int]map[scripts.Verb]string{0: {scripts.Build: "frozen"}},
-			flags: "8080", words: []string{"build: cancelled", "site: unchanged", "as far as is known: it could not be asked"},
+			flags: "8080", words: []string{"cancel", "site: unchanged", "as far as is known: it could not be asked"},
 		},
 		{
 			name: "after the switch", hosts: 1, faults: map[int]map[scripts.Verb]string{0: {scripts.Verify: "frozen"}},

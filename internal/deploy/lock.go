@@ -71,6 +71,9 @@ func (d *Deployment) takeLocks(ctx context.Context) (string, error) {
 	}
 	held := d.present()
 	for _, h := range held {
+		if waited > 0 { // what was sent along is from before that
+			h.DropAhead()
+		}
 		if !d.sendsNothing(h) {
 			h.PrepareFiles()
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/clothesme/deploy-action/internal/inputs"
 	"github.com/clothesme/deploy-action/scripts"
@@ -52,4 +53,7 @@ func (d *Deployment) environment() string {
 }
 
 // stamp begins the ids of this run's releases.
-func (d *Deployment) stamp() string { return d.begin.UTC().Format("20060102T150405Z") }
+func (d *Deployment) stamp() string { return stampOf(d.begin) }
+
+// stampOf is another one in tests, whose clock begins before the releases that they have.
+var stampOf = func(begin time.Time) string { return begin.UTC().Format("20060102T150405Z") }

@@ -120,7 +120,7 @@ func TestTheSiteComesBackAsThisRunFoundIt(t *testing.T) {
 		in.Operation = operation
 		result, log, err := deployTo(t, f, in)
 		kept, back := f.sent[scripts.Site]["release"], f.sent[scripts.Restore]["release"]
-		if id := result.Hosts[0].Release; err == nil || kept != back || kept != id+"-20000101T000000Z" {
+		if id := result.Hosts[0].Release; err == nil || kept != back || kept != id+"-"+theStamp {
 			t.Errorf("%s: %v; kept as %q, brought back from %q\n%s", operation, err, kept, back, log)
 		}
 	}

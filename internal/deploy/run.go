@@ -42,8 +42,9 @@ func (d *Deployment) Run(ctx context.Context) (*outcome.Result, error) {
 	d.readAhead(ctx)
 	on := ctx // of the step under way
 	steps := d.steps()
+	d.number(steps)
 	for n, s := range steps {
-		d.coming = d.needed(steps[n+1:])
+		d.lookAhead(steps[n+1:])
 		if s.phase.proved() {
 			d.undos = nil // the commit point: what was verified stays
 			if d.proved.IsZero() {

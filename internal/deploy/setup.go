@@ -17,6 +17,8 @@ func (d *Deployment) setup(ctx context.Context, h *target) (string, error) {
 	if d.hasProcesses() || h.hasWorkers() {
 		values["process_template"] = h.app.ProcessUnit()
 	}
+	// Those of jobs that are to run are not there yet.
+	values["rules_known"] = scripts.Yes(h.rulesStand && len(d.in.Jobs) == 0 && h.coming == "")
 	values["job_template"], values["job_timers"] = "", d.jobTimers()
 	if len(d.in.Jobs) > 0 {
 		values["job_template"] = h.app.JobUnit()

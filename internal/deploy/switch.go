@@ -22,7 +22,9 @@ func (d *Deployment) switchOver(ctx context.Context, h *target) (string, error) 
 	d.ahead(h, next...)
 	var site, flag scripts.Results
 	err := h.ExecAll(ctx, d.siteFor(h, d.keepAs(h), h.trial(), &site), host.Asked{
-		Verb: scripts.Switch, Own: scripts.Values{"from": h.activePort(), "to": h.idlePort()}, Results: &flag,
+		Verb: scripts.Switch, Results: &flag, Own: scripts.Values{
+			"from": h.activePort(), "to": h.idlePort(), "groups": h.groupsOf(h.activePort()),
+		},
 	})
 	var no *host.Error
 	if errors.As(err, &no) && no.Verb == scripts.Site { // the flag was not asked for

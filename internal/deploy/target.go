@@ -31,9 +31,12 @@ type target struct {
 	isAlike   bool // see Deployment.alike
 	memoryMB  int  // free; 0 where nobody has asked
 	warned    []string
-	coming    string        // packages that are missing, and that a deployment would install
-	seen      [2]state.Slot // as detection found them
-	answer    *answer       // of the site, the last time that it was asked
+	// the rules for sudo stood, as check.sh asked last
+	rulesStand bool
+	groups     map[string]string // by port: its unit's, as lib/process.sh keeps it
+	coming     string            // packages that are missing, and that a deployment would install
+	seen       [2]state.Slot     // as detection found them
+	answer     *answer           // of the site, the last time that it was asked
 	state.Position
 
 	commit, release string
@@ -127,6 +130,14 @@ func (h *target) keep(release string) string {
 		keep += " " + h.Active.Release
 	}
 	return keep
+}
+
+// groupsOf tells verbs what the host has said of a slot's unit, so that they need not ask systemd.
+func (h *target) groupsOf(port string) string {
+	if h.groups[port] == "" {
+		return ""
+	}
+	return port + " " + h.groups[port]
 }
 
 // warnOnce leaves out what was said of the host before.

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"fmt"
@@ -23,10 +24,11 @@ type ahead struct {
 	next   *ahead        // begins when this one has ended well
 	behind Session       // it begins when this one holds the lock; nil for what does not wait for that
 	sent   *flight       // nil before it is sent
-	turn   int           // in it
 	done   chan struct{} // closed when this one has ended well, or all that was sent is over
 	well   bool
 	err    error
+	// skipped: it is known not to have begun
+	skipped bool
 }
 
 // flight is what was sent ahead, all at once, behind what a step has asked for.
@@ -35,21 +37,7 @@ type flight struct {
 	over   chan struct{} // closed when the rest is known
 	ended  int           // so many have ended well, what the step has asked for among them
 	err    error         // of the one that has not
-	cut    bool          // it was told to end
 	panics any
-}
-
-// mayHaveBegun is for when all is over. After one that the host has said no to none begins; where one
-// was told to end, the next may have begun just then.
-func (a *ahead) mayHaveBegun() bool {
-	f := a.sent
-	switch {
-	case a.turn <= f.ended, f.panics != nil, Lost(f.err):
-		return true
-	case f.cut:
-		return a.turn == f.ended+1
-	}
-	return false
 }
 
 // Ahead has the next Exec send a verb along that the step of that name will ask for next: that is a
@@ -89,7 +77,7 @@ func (h *Host) dropAhead() {
 	a.sent.cancel(context.Canceled)
 	<-a.sent.over
 	for ; a != nil; a = a.next {
-		if a.mayHaveBegun() {
+		if !a.skipped {
 			h.loose = append(h.loose, a.step)
 		}
 		a.words.mu.Lock()
@@ -138,7 +126,9 @@ func (h *Host) sendBehindLock(ctx context.Context, lock Session) (stop func() bo
 	if h.ahead == nil {
 		return func() bool { return true }
 	}
-	h.ahead.behind = lock
+	for a := h.ahead; a != nil; a = a.next {
+		a.behind = lock
+	}
 	f := h.sendAhead(ctx, nil)
 	return context.AfterFunc(ctx, func() { f.cancel(context.Cause(ctx)) })
 }
@@ -149,9 +139,9 @@ func (h *Host) sendAhead(ctx context.Context, calls []Call) *flight {
 	f := &flight{cancel: cancel, over: make(chan struct{})}
 	var waiting []*ahead
 	for a := h.ahead; a != nil; a = a.next {
-		a.sent, a.turn, waiting = f, len(calls), append(waiting, a)
+		a.sent, waiting = f, append(waiting, a)
 		values := h.values(a.own, a.id)
-		if a.behind != nil {
+		if a.behind != nil && a == h.ahead {
 			values["behind_lock"] = scripts.Yes(true)
 		}
 		calls = append(calls, Call{
@@ -160,12 +150,14 @@ func (h *Host) sendAhead(ctx context.Context, calls []Call) *flight {
 				a.well = true
 				close(a.done)
 			},
+			Skipped: func() { a.skipped = true },
 		})
 	}
+	shell := h.shell // which may be another one before this begins
 	go func() {
 		defer close(f.over)
 		defer func() {
-			f.panics, f.cut = recover(), long.Err() != nil
+			f.panics = recover()
 			for _, a := range waiting {
 				if !a.well {
 					a.err = f.err
@@ -173,7 +165,7 @@ func (h *Host) sendAhead(ctx context.Context, calls []Call) *flight {
 				}
 			}
 		}()
-		f.ended, f.err = h.shell.Run(long, calls...)
+		f.ended, f.err = shell.Run(long, calls...)
 	}()
 	return f
 }
@@ -195,18 +187,27 @@ func (h *Host) awaitAhead(ctx context.Context, a *ahead, words io.Writer) error 
 	return a.err
 }
 
-// relay keeps what is written to it until it is told where it goes.
+// relay keeps what is written to it until it is told where it goes, the end of it where that is much:
+// others may be waited for meanwhile.
 type relay struct {
 	mu   sync.Mutex
 	kept []byte
+	cut  bool
 	next io.Writer
 }
+
+// mostKept is in bytes; twice that for a moment.
+const mostKept = 64 << 10
 
 func (r *relay) Write(p []byte) (int, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.next == nil {
 		r.kept = append(r.kept, p...)
+		if len(r.kept) > 2*mostKept {
+			_, whole, _ := bytes.Cut(r.kept[len(r.kept)-mostKept:], []byte("\n"))
+			r.kept, r.cut = bytes.Clone(whole), true
+		}
 		return len(p), nil
 	}
 	return r.next.Write(p)
@@ -215,6 +216,9 @@ func (r *relay) Write(p []byte) (int, error) {
 func (r *relay) to(next io.Writer) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.cut {
+		_, _ = io.WriteString(next, "(what was said before that is too much, and left out)\n")
+	}
 	_, _ = next.Write(r.kept)
 	r.kept, r.next = nil, next
 }

@@ -78,6 +78,7 @@ func passes(err error) bool {
 
 func (h *Host) dialAgain(ctx context.Context, still func(context.Context) error) error {
 	_ = h.shell.Close()
+	h.dropAhead()
 	h.dials++
 	if _, err := h.Connect(ctx); err != nil {
 		return err

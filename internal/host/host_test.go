@@ -56,7 +56,14 @@ type shell struct {
 	Shell
 }
 
-func (s *shell) Run(ctx context.Context, calls ...Call) (int, error) {
+func (s *shell) Run(ctx context.Context, calls ...Call) (ended int, err error) {
+	defer func() {
+		for _, later := range calls[min(ended+1, len(calls)):] {
+			if err != nil && later.Skipped != nil {
+				later.Skipped()
+			}
+		}
+	}()
 	for n, c := range calls {
 		s.mu.Lock()
 		s.sent = append(s.sent, c.Values)
@@ -511,6 +518,26 @@ func TestWhatIsSentAlongWithTheLock(t *testing.T) {
 				t.Errorf("verbs (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// What is said before a step asks for it is kept, the end of it where that is much.
+func TestWordsThatWaitAreBounded(t *testing.T) {
+	var r relay
+	var heard strings.Builder
+	for n := range 100_000 {
+		if _, err := fmt.Fprintf(&r, "line %d\n", n); err != nil || len(r.kept) > 3*mostKept {
+			t.Fatalf("%v, %d bytes are kept", err, len(r.kept))
+		}
+	}
+	r.to(&heard)
+	if _, err := io.WriteString(&r, "the last\n"); err != nil {
+		t.Fatal(err)
+	}
+	first, rest, _ := strings.Cut(heard.String(), "\n")
+	if !strings.Contains(first, "left out") || !strings.HasPrefix(rest, "line 9") ||
+		!strings.HasSuffix(rest, "line 99999\nthe last\n") {
+		t.Errorf("heard %.80q … %q", heard.String(), rest[max(0, len(rest)-40):])
 	}
 }
 

@@ -32,6 +32,7 @@ type Call struct {
 	Values         scripts.Values
 	Results, Words io.Writer
 	Ended          func()  // called when it has ended well; nil for nobody
+	Skipped        func()  // called when it is known not to have begun, before Run returns; nil for nobody
 	Behind         Session // it has no words before this one is ready; nil for none
 }
 

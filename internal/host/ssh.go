@@ -89,8 +89,12 @@ func (s *sshShell) Run(ctx context.Context, calls ...Call) (n int, err error) {
 	}
 	for n, turn := range turns {
 		if err := turn.Wait(ctx); err != nil {
-			for _, later := range turns[n+1:] { // told to end in the gap between two, the next may have begun
-				_ = later.Wait(ctx)
+			// On the host others may have begun meanwhile: told to end in the gap between two, or while
+			// the end of one was on its way here.
+			for m, later := range turns[n+1:] {
+				if told := calls[n+1+m].Skipped; errors.Is(later.Wait(ctx), remote.ErrSkipped) && told != nil {
+					told()
+				}
 			}
 			return n, err
 		}

@@ -20,6 +20,7 @@ type Slot struct {
 	Enabled bool   // a reboot starts it, and systemd starts it again when it dies
 	Listen  string // who listens: none, ours, held or foreign
 	Socket  bool   // systemd holds it
+	Group   string // of its unit, as lib/process.sh keeps it; empty where nothing of it runs
 	Adopted bool   // what listens was started by hand, and an earlier run has found it proved to be the old version
 	Process Process
 	Claimed string // the other application of this action's that has the port in its pair
@@ -133,6 +134,7 @@ func ReadFacts(res *scripts.Results, ports [2]uint16, repository string) (Facts,
 			Flag:    res.Yes(key("flag")),
 			Enabled: res.Yes(key("enabled")),
 			Adopted: res.Yes(key("adopted")),
+			Group:   res.Form(key("group"), GroupOr),
 			Proved:  res.Yes(key("proved")),
 			Listen:  res.OneOf(key("listen"), none, Ours, held, foreign),
 			Socket:  res.Yes(key("socket")),

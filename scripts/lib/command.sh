@@ -32,14 +32,19 @@ user_command() {
   return "$status"
 }
 
+# ask_locale: asks systemd what service_locale needs; that may be done before.
+ask_locale() { if has_systemd; then exec {locale_said}< <(systemctl show-environment 2>/dev/null </dev/null); fi; }
+
 # service_locale: sets LANG to the one that systemd gives services, if it knows UTF-8.
 service_locale() {
   local line
   LANG=''
   if has_systemd; then
-    while IFS= read -r line; do
+    if [[ -z ${locale_said-} ]]; then ask_locale; fi
+    while IFS= read -r -u "$locale_said" line; do
       if [[ $line == LANG=* ]]; then LANG=${line#LANG=}; fi
-    done < <(systemctl show-environment 2>/dev/null </dev/null)
+    done
+    exec {locale_said}<&-
   fi
   if [[ ${LANG,,} != *utf-8 && ${LANG,,} != *utf8 ]]; then LANG=C.UTF-8; fi
 }

@@ -254,13 +254,14 @@ listen elsewhere")
   done
 }
 
-# tell_site: where the site goes and what it listens on, what certificate is there, and which one the
-# site has, as its file says.
+# tell_site: where the site goes and what it listens on, what certificate is there, which one the site
+# has, as its file says, and whether the rules for sudo stand, as far as that was asked (rules: yes, no).
 tell_site() {
   local line shown='' ours=no
   result site_folder "$site_folder"
   result one_socket "$one_socket"
   result hostless "$hostless"
+  result rules "${standing:-no}"
   first_line "/var/lib/deploy-action/$app/certificate" || :
   line=${line:0:64}
   result certificate "${line//[!a-z0-9-]/}"

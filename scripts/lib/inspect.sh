@@ -4,7 +4,7 @@
 #
 # Values: app, path, ports (two, blank-separated), repository, nginx_include
 
-# slot_release PORT: prints what port.sh says of the release in it.
+# slot_release PORT: prints what port.sh says of the release in it, and its unit's group.
 slot_release() {
   local release='' dir=$path/slots/$1 of workers='' timers='' line
   if [[ -e $dir/.deploy-action/complete ]]; then
@@ -16,6 +16,7 @@ slot_release() {
     workers_of "$dir"
     timers_of "$dir"
   fi
+  result "group_$1" "${group_of[$1]-}"
   result "timers_$1" "$timers"
   result "processes_$1" "$workers"
   workers_in "$1" || :

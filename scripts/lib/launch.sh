@@ -3,8 +3,8 @@
 #
 # Values: app, path, ports (two, blank-separated)
 
-# launch PORT RELEASE [ENVIRONMENT]: prints the results pid, starttime and log_offset (see
-# start.sh), and sets these. With an environment of its own the release keeps the one that it has
+# launch PORT RELEASE [ENVIRONMENT]: prints the results pid, starttime, log_offset and group (see
+# start.sh), and sets the first three. With an environment of its own the release keeps the one that it has
 # until it has proved itself.
 launch() {
   local port=$1 release=$2 log=$path/logs/$1.log other utc unit_name size line enabling
@@ -50,6 +50,7 @@ $(boxes "$port" | cut -d' ' -f 1,2)"
   fi
   result pid "$pid"
   result starttime "$starttime"
+  result group "${group_of[$port]-}"
 }
 
 # renew PORT RELEASE ENVIRONMENT: has the version in the slot read this one, and no other slot's. A

@@ -198,9 +198,13 @@ nginx_rows() {
 
 # look_at_nginx: sets rows to what nginx_rows says of the configuration on this host.
 look_at_nginx() {
+  local version
   find_nginx
-  built_in
+  # While sudo is asked.
+  exec {version}< <("${nginx[0]}" -V 2>&1 </dev/null)
   if ((EUID > 0)); then rules_stand || :; fi # which is asked once
+  if [[ -z ${built-} ]]; then IFS= read -rd '' -u "$version" built || :; fi
+  exec {version}<&-
   rows=$(nginx_texts | nginx_rows)
 }
 

@@ -4,7 +4,8 @@
 # for the scripts and for the rules.
 #
 # Values: app, ports (two, blank-separated), processes (names in the input, blank-separated),
-#         job_timers (of the input, where they are written)
+#         job_timers (of the input, where they are written), rules_known (yes: another verb has just
+#         found that the rules stand, for the same inputs; may be left out)
 
 rules_file=/etc/sudoers.d/deploy-action-$app
 rules_copy=/var/lib/deploy-action/$app/sudoers # the rules as they were written last, for all to read
@@ -193,8 +194,8 @@ rules_stand() {
   local rules_text
   if [[ -z ${standing-} ]]; then
     standing=no
-    if rules && has_text "$rules_copy" "$rules_text" \
-      && as_root cmp -s -- "$rules_file" "$rules_copy" 2>/dev/null </dev/null; then
+    if [[ ${rules_known-} == yes ]] || { rules && has_text "$rules_copy" "$rules_text" \
+      && as_root cmp -s -- "$rules_file" "$rules_copy" 2>/dev/null </dev/null; }; then
       standing=yes
     fi
   fi

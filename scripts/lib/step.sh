@@ -164,7 +164,7 @@ await_lock() {
       trap - EXIT
       exit "$EX_LOCK_BUSY"
     fi
-    pause 0.005
+    pause 0.002
   done
 }
 if [[ ${behind_lock-} == yes ]]; then await_lock; fi
