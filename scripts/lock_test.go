@@ -431,7 +431,8 @@ func TestWhatIsSentAlongWithTheLockWaitsForIt(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			verb := string(values) + string(exits) + read(t, "lib/base.sh") + read(t, "lib/step.sh") + "trap - EXIT; echo begun"
+			verb := string(values) + string(exits) + read(t, "lib/base.sh") + read(t, "lib/step.sh") +
+				"await_lock; trap - EXIT; echo begun"
 			cmd := bashCommand(t, verb)
 			out, err := cmd.CombinedOutput()
 			want := map[int]string{0: "begun\n"}[tt.code]

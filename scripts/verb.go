@@ -80,7 +80,7 @@ type Values map[string]string
 
 var libraries = []string{
 	"lib/base.sh", "lib/step.sh", "lib/root.sh", "lib/process.sh", "lib/container.sh", "lib/socket.sh",
-	"lib/memory.sh", "lib/files.sh", "lib/probe.sh", "lib/packages.sh",
+	"lib/memory.sh", "lib/files.sh", "lib/probe.sh",
 }
 
 var replacing = []string{
@@ -91,18 +91,19 @@ var replacing = []string{
 // extra are the shared files that few verbs need.
 var extra = map[Verb][]string{
 	Fetch: {"lib/room.sh", "lib/git.sh", "lib/ref.sh"}, Build: {
-		"lib/room.sh", "lib/command.sh",
+		"lib/packages.sh", "lib/room.sh", "lib/command.sh",
 		"lib/venv.sh", "lib/workers.sh", "lib/processes.sh", "lib/jobs.sh",
 	},
 	Health: {"lib/health.sh", "lib/hints.sh"}, Start: {"lib/launch.sh", "lib/workers.sh"},
 	Drain: {"lib/drain.sh"}, Stop: {"lib/halt.sh", "lib/workers.sh"},
-	Replace: replacing, Resume: replacing, Hook: {"lib/command.sh"}, Run: {"lib/command.sh"},
+	Replace: replacing, Resume: replacing, Hook: {"lib/packages.sh", "lib/command.sh"},
+	Run:  {"lib/packages.sh", "lib/command.sh"},
 	Logs: {"lib/nginx.sh", "lib/logs.sh"}, Assets: {
 		"lib/room.sh",
 		"lib/asset.sh",
 	}, Room: {"lib/room.sh"},
 	Prune: {"lib/room.sh"}, Releases: {"lib/room.sh", "lib/workers.sh", "lib/jobs.sh"}, Check: {
-		"lib/nginx.sh", "lib/answers.sh", "lib/front.sh", "lib/rights.sh",
+		"lib/packages.sh", "lib/nginx.sh", "lib/answers.sh", "lib/front.sh", "lib/rights.sh",
 		"lib/room.sh",
 	},
 	Lock: {"lib/hold.sh"},
@@ -123,7 +124,7 @@ func sources(verb Verb) []string {
 		return all
 	}
 	return slices.DeleteFunc(all, func(file string) bool {
-		return file == "lib/memory.sh" || file == "lib/probe.sh" || file == "lib/packages.sh"
+		return file == "lib/memory.sh" || file == "lib/probe.sh"
 	})
 }
 
@@ -173,7 +174,9 @@ func Assign(verb Verb, values Values) ([]byte, error) {
 // parts are what a verb's script consists of, besides its values: files, and between them what has
 // no file.
 func parts(verb Verb) []string {
-	return slices.Concat([]string{"exits"}, sources(verb), []string{"end"})
+	files := sources(verb)
+	last := len(files) - 1 // the verb's own, whose last line calls main
+	return slices.Concat([]string{"exits"}, files[:last], []string{"begin"}, files[last:], []string{"end"})
 }
 
 func partText(part string) ([]byte, error) {
@@ -184,6 +187,8 @@ func partText(part string) ([]byte, error) {
 			fmt.Fprintf(&out, "readonly %s=%d\n", exit.Name, exit.Code)
 		}
 		return out.Bytes(), nil
+	case "begin":
+		return []byte("await_lock\n"), nil
 	case "end":
 		return []byte("keep_results\n"), nil
 	}

@@ -53,12 +53,13 @@ same() {
 
 # without_set TEXT: sets text to it, less such lines.
 without_set() {
-  local line lines
+  local rest=$'\n'${1%$'\n'}$'\n'
   text=''
-  mapfile -t lines <<<"$1"
-  for line in "${lines[@]}"; do
-    if [[ $line != 'set '* ]]; then text+=$line$'\n'; fi
+  while [[ $rest == *$'\nset '* ]]; do
+    text+=${rest%%$'\nset '*} rest=${rest#*$'\nset '}
+    rest=$'\n'${rest#*$'\n'}
   done
+  text+=$rest
 }
 
 # site_loaded: does nginx itself answer with these texts, whoever asks? Sets elsewhere to where it
