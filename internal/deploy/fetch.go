@@ -37,13 +37,13 @@ func (d *Deployment) fetch(ctx context.Context, h *target) (string, error) {
 		h.unchanged = res.Yes("unchanged")
 		h.release = h.Active.Release
 		if expected != "" {
-			return "", fmt.Errorf("%s calls what was asked for unchanged, and it serves something else", h.Address)
+			return "", fmt.Errorf("bug in deploy-action: %s calls what was asked for unchanged, and serves something else", h.Address)
 		}
 		return fmt.Sprintf("release %s already serves this commit, made the same way", h.release), res.Err()
 	}
 	h.release = res.Form("release", state.ReleaseForm)
 	if expected != "" && expected != h.release {
-		return "", fmt.Errorf("%s calls the release %s, and it was to be called %s", h.Address, h.release, expected)
+		return "", fmt.Errorf("bug in deploy-action: %s calls the release %s, and not %s", h.Address, h.release, expected)
 	}
 	return fmt.Sprintf("commit %.7s as release %s", h.commit, h.release), res.Err()
 }
