@@ -37,7 +37,7 @@ func (d *Deployment) fetch(ctx context.Context, h *target) (string, error) {
 		h.unchanged = res.Yes("unchanged")
 		h.release = h.Active.Release
 		if expected != "" {
-			return "", fmt.Errorf("bug in deploy-action: %s calls what was asked for unchanged, and serves something else", h.Address)
+			return "", fmt.Errorf("bug in deploy-action: %s serves something else, and calls this unchanged", h.Address)
 		}
 		return fmt.Sprintf("release %s already serves this commit, made the same way", h.release), res.Err()
 	}

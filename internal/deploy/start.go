@@ -18,7 +18,7 @@ func (d *Deployment) start(ctx context.Context, h *target) (string, error) {
 	}
 	h.pid, h.starttime = res.Form("pid", state.NumberForm), res.Form("starttime", state.NumberForm)
 	h.logOffset = res.Form("log_offset", state.NumberForm)
-	h.groups[h.idlePort()] = res.Form("group", state.GroupOr)
+	h.groups[h.idlePort()] = state.GroupOr.FindString(res.Text("group"))
 	return fmt.Sprintf("%s on port %s, pid %s", h.release, h.idlePort(), h.pid), res.Err()
 }
 

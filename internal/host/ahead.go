@@ -205,8 +205,11 @@ func (r *relay) Write(p []byte) (int, error) {
 	if r.next == nil {
 		r.kept = append(r.kept, p...)
 		if len(r.kept) > 2*mostKept {
-			_, whole, _ := bytes.Cut(r.kept[len(r.kept)-mostKept:], []byte("\n"))
-			r.kept, r.cut = bytes.Clone(whole), true
+			end := r.kept[len(r.kept)-mostKept:]
+			if _, whole, found := bytes.Cut(end, []byte("\n")); found {
+				end = whole
+			}
+			r.kept, r.cut = bytes.Clone(end), true
 		}
 		return len(p), nil
 	}

@@ -85,6 +85,11 @@ type sshShell struct {
 func (s *sshShell) Run(ctx context.Context, calls ...Call) (n int, err error) {
 	turns, err := s.begin(ctx, false, calls...)
 	if err != nil {
+		for _, c := range calls {
+			if c.Skipped != nil {
+				c.Skipped()
+			}
+		}
 		return 0, err
 	}
 	for n, turn := range turns {

@@ -16,7 +16,8 @@ var (
 	KeyForm     = regexp.MustCompile("^([0-9a-f]{64})?$")             // by which a host tells recipes, or nothing
 	StatusOr    = regexp.MustCompile(`^([0-9]{3})?$`)                 // of HTTP
 	NumberForm  = regexp.MustCompile(`^[0-9]{1,20}$`)
-	GroupOr     = regexp.MustCompile(`^([0-9]{1,10} (-|/[!-~]{1,400}) /[!-~]{1,400})?$`) // as lib/process.sh keeps it
+	// GroupOr is what lib/process.sh keeps of a unit; what has another form is not used.
+	GroupOr = regexp.MustCompile(`^([0-9]{1,10} (-|/[!-~]{1,400}) /[!-~]{1,400})?$`)
 	// FolderForm is that of nginx's folder, into which root writes.
 	FolderForm = regexp.MustCompile(`^(/[A-Za-z0-9_+@-][A-Za-z0-9._+@-]*){1,20}$`)
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Which process is which, and which of them are ours.
 #
-# Values: app, path, groups (lines PORT GROUP: what systemd has said of units before, as group_of has
-#         it; may be left out)
+# Values: app, path, groups (PORT GROUP: what systemd has said of a unit before, as group_of has it; may
+#         be left out)
 
 # starttime PID [VARIABLE]: sets began, or that variable, to the 22nd field of /proc/PID/stat (proc(5)),
 # which with the pid names one process for ever; fails when it is gone.
@@ -144,10 +144,7 @@ members() {
 # group_folder to where the kernel lists its processes, and user_id to who runs it; fails when
 # nothing of it runs. The group is the unit's for as long as it is loaded: asked for once a port.
 declare -A group_of=()
-while read -r port_name group_text; do
-  if [[ -n $group_text ]]; then group_of[$port_name]=$group_text; fi
-done <<<"${groups-}"
-unset -v port_name group_text
+if [[ -n ${groups-} ]]; then group_of[${groups%% *}]=${groups#* }; fi
 unit_group() {
   local unit_name
   if [[ -z ${group_of[$1]-} ]]; then
