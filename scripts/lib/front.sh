@@ -215,6 +215,7 @@ judge_running() {
   if [[ -n $nginx_halfway && -n $coming ]]; then return; fi
   if [[ -z $tested || -n $brought ]]; then exec {tested}< <(nginx_test 2>&1 && printf sound); fi # what is there now
   IFS= read -rd '' -u "$tested" out || :
+  out=${out%$'\n'}
   if [[ $out == *sound ]]; then
     ok "nginx configuration"
   elif [[ -n $nginx_halfway ]]; then

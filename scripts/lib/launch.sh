@@ -40,10 +40,11 @@ $(boxes "$port" | cut -d' ' -f 1,2)"
     if slot_pid "$port"; then starttime=$start; fi
   else
     rm -f -- "$path/slots/$port.exit"
+    if [[ -n ${pause_fd-} ]]; then exec {pause_fd}>&- && pause_fd=''; fi
     # shellcheck disable=SC2016 # the inner shell expands it
     PORT=$port setsid nohup env -u LC_ALL bash -c 'ulimit -c 0; echo 1000 >/proc/self/oom_score_adj
       cd "$1" && bash .deploy-action/start; printf "%s\n" "$?" >"$2"' \
-      "$app" "$path/slots/$port" "$path/slots/$port.exit" </dev/null >>"$log" 2>&1 {step_fd}>&- {pause_fd}>&- &
+      "$app" "$path/slots/$port" "$path/slots/$port.exit" </dev/null >>"$log" 2>&1 {step_fd}>&- &
     pid=$!
     starttime "$pid" starttime || starttime=0
     write "$path/slots/$port.pid" 0644 "$pid $starttime $(</proc/sys/kernel/random/boot_id)"$'\n'
