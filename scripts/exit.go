@@ -34,6 +34,7 @@ const (
 	ExitRun                      // the command of the operation run failed
 	ExitRunBusy                  // another one runs
 	ExitCertificate              // the authority gives no certificate
+	ExitNotBegun                 // it was told not to begin; the conversation says skipped
 )
 
 // ExitNotBash is the exit code of another shell than bash that has got a script to read.
@@ -78,4 +79,5 @@ var Exits = []Exit{
 	{"EX_RUN", ExitRun},
 	{"EX_RUN_BUSY", ExitRunBusy},
 	{"EX_CERTIFICATE", ExitCertificate},
+	{"EX_NOT_BEGUN", ExitNotBegun},
 }

@@ -19,12 +19,12 @@ const Talk Verb = "talk"
 // once; see [Later] for the others. Frames follow. The loop ends when it hears nothing for as long as
 // silence.
 func Opening(silence time.Duration) []byte {
-	head := fmt.Sprintf("silence=%s\n", Seconds(silence))
+	head := fmt.Sprintf("silence=%s not_begun=%d\n", Seconds(silence), ExitNotBegun)
 	return Pack([]byte(head + loop()))
 }
 
 // seldom are the verbs that a usual deployment has no use for.
-var seldom = []Verb{Adopt, Replace, Resume, Releases, Restore, Logs, Run, Maintenance, Certificate, Remove}
+var seldom = []Verb{Adopt, Workers, Replace, Resume, Releases, Restore, Logs, Run, Maintenance, Certificate, Remove}
 
 // Later returns, by name, what a verb needs besides what is in the [Opening]. A host gets it with the
 // first such verb of a conversation.

@@ -11,7 +11,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -34,11 +33,17 @@ type conversation struct {
 func converse(t *testing.T, silence string, verbs map[string]string) *conversation {
 	t.Helper()
 	var opening strings.Builder
-	fmt.Fprintf(&opening, "{ silence=%s; declare -A part made_of\n", silence)
+	fmt.Fprintf(&opening, "{ silence=%s not_begun=%d; declare -A part made_of\n", silence, ExitNotBegun)
+	fmt.Fprintf(&opening, "part[turn]=EX_NOT_BEGUN=%d$'\\n'%s\n", ExitNotBegun,
+		shellescape.Quote("app=a\n"+read(t, "lib/base.sh")+read(t, "lib/turn.sh")+"await_turn\nset +euo pipefail\n"))
 	for name, text := range verbs {
-		fmt.Fprintf(&opening, "made_of[%[1]s]=%[1]s; part[%[1]s]=%[2]s\n", name, shellescape.Quote(text+"\n"))
+		fmt.Fprintf(&opening, "made_of[%[1]s]='turn %[1]s'; part[%[1]s]=%[2]s\n", name, shellescape.Quote(text+"\n"))
 	}
 	opening.WriteString(read(t, "lib/talk.sh") + "}\n")
+	login := filepath.Join(t.TempDir(), "login")
+	if err := os.WriteFile(login, []byte("TMOUT=1 turn_fd=0 turn=2\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	c := &conversation{Talk: remote.NewTalk(), t: t, end: make(chan struct{})}
 	c.cmd = exec.CommandContext(t.Context(), "bash", "-c", Command(Talk))
 	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
@@ -49,10 +54,12 @@ func converse(t *testing.T, silence string, verbs map[string]string) *conversati
 	for _, name := range []string{"read", "printf", "wait", "kill", "setsid"} { // a login's
 		c.cmd.Env = append(c.cmd.Env, "BASH_FUNC_"+name+"%%=() { echo theirs; }")
 	}
-	for _, name := range []string{"values", "text", "tag", "name", "line", "verb", "part", "made_of", "silence"} {
+	for _, name := range []string{
+		"values", "text", "tag", "name", "line", "verb", "part", "made_of", "silence", "turn", "turn_fd",
+	} {
 		c.cmd.Env = append(c.cmd.Env, name+"=theirs")
 	}
-	c.cmd.Env = append(append(c.cmd.Env, os.Environ()...), "SHLVL=0")
+	c.cmd.Env = append(append(c.cmd.Env, os.Environ()...), "SHLVL=0", "BASH_ENV="+login)
 	c.cmd.WaitDelay = time.Second // something of a verb's may be left, which holds both
 	c.cmd.Stdout, c.cmd.Stderr = c.Stdout(), c.Stderr()
 	if err := c.cmd.Start(); err != nil {
@@ -164,7 +171,7 @@ func TestAConversationTellsVerbsApart(t *testing.T) {
 		"name": `echo "$1 $(ps -o sid= -p $$ | tr -d ' ') $$ $(grep SigIgn /proc/self/status)" >&2
 			read -r x || echo none >&2`,
 		"quiet": `:`,
-		"env":   `env >&2`,
+		"env":   `eval "$login_environment"; env >&2`,
 		"alone": resultLine + `kill -KILL "$PPID"; result a 1`,
 	})
 	ctx := t.Context()
@@ -349,6 +356,8 @@ func TestAConversationRunsVerbsTogether(t *testing.T) {
 		"two":  resultLine + `[[ -e $dir/one ]] && echo two >&2; result n 2`,
 		"fail": resultLine + `echo no >&2; exit 9`,
 		"wait": `echo here >&2; sleep 600`,
+		"long": strings.Repeat("# as much as a pipe holds\n", 8<<10), "empty": `[[ ${turn@a}${turn_fd@a} != *x* ]]`,
+		"slow": `sleep 1.5`,
 	})
 	values := Values{"dir": dir}
 	for n, s := range c.beginAll([]string{"one", "two", "two"}, false, values) {
@@ -359,6 +368,23 @@ func TestAConversationRunsVerbsTogether(t *testing.T) {
 		if want := []string{"one", "two", "two"}[n]; words != want+"\n" ||
 			results != fmt.Sprintf("n=%d\n", min(n+1, 2)) {
 			t.Errorf("%d: %q, %q", n, results, words)
+		}
+	}
+	for range 10 { // the last is there to hear before the one in front of it has heard
+		for n, s := range c.beginAll([]string{"empty", "long", "empty", "empty"}, false, values) {
+			if err := s.Wait(t.Context()); err != nil {
+				t.Fatalf("%d: %v", n, err)
+			}
+		}
+	}
+	for _, alone := range []int{0, 1} { // one by itself that fails says nothing to those that come together next
+		for range alone {
+			_ = c.begin("fail", false, values).Wait(t.Context())
+		}
+		for n, s := range c.beginAll([]string{"empty", "slow", "empty"}, false, values) {
+			if err := s.Wait(t.Context()); err != nil {
+				t.Errorf("after one that failed, %d: %v", n, err)
+			}
 		}
 	}
 	failed := c.beginAll([]string{"one", "fail", "two", "two"}, false, values)
@@ -488,7 +514,8 @@ func TestTheOpeningHasAllVerbs(t *testing.T) {
 			t.Fatalf("%s: %v", verb, err)
 		}
 		_, got, _ := strings.Cut(strings.TrimSuffix(string(out), "T end 0\n"), "\"; }\n")
-		want := strings.TrimSuffix(strings.TrimPrefix(string(alone), "echo "+Begin+"\n{\n"), "}\n")
+		want := "unset -v turn turn_fd; \n" +
+			strings.TrimSuffix(strings.TrimPrefix(string(alone), "echo "+Begin+"\n{\n"), "}\n")
 		if got != want {
 			t.Errorf("%s: the host puts together %d bytes, want %d", verb, len(got), len(want))
 		}
@@ -533,37 +560,52 @@ func TestAConversationEndsWhatWouldComeNext(t *testing.T) {
 	t.Logf("%d of 60 were cut off in the first of two", cut)
 }
 
-// A job is told to end at any moment, also in the one between two beginnings, of who feeds a verb more
-// than a pipe holds and of the verb.
-func TestAConversationEndsAVerbAtAnyMoment(t *testing.T) {
-	c := converse(t, "60", map[string]string{"work": strings.Repeat("# as much as a pipe holds\n", 8<<10)})
-	if err := c.begin("work", false, nil).Wait(t.Context()); err != nil { // from now on only jobs are its children
-		t.Fatal(err)
-	}
-	jobs := fmt.Sprintf("/proc/%[1]d/task/%[1]d/children", c.cmd.Process.Pid)
-	for n := range 20 {
-		work := c.begin("work", false, nil)
-		tired := time.After(time.Minute)
-		for ended := false; !ended; {
-			select {
-			case <-work.Done():
-				ended = true
-			case <-tired:
-				t.Fatalf("the %dth verb does not end", n+1)
-			default:
-				children, err := os.ReadFile(jobs)
-				if err != nil {
-					t.Fatal(err)
-				}
-				for _, job := range strings.Fields(string(children)) {
-					if pid, err := strconv.Atoi(job); err == nil {
-						_ = syscall.Kill(pid, syscall.SIGUSR1)
-					}
-				}
-				time.Sleep(50 * time.Microsecond)
+// Verbs are told to end at any moment, also in the one between two beginnings, of who feeds a verb
+// more than a pipe holds and of the verb: then all end, and none that says that it was skipped has
+// begun.
+func TestAConversationEndsVerbsAtAnyMoment(t *testing.T) {
+	dir := t.TempDir()
+	long := strings.Repeat("# as much as a pipe holds\n", 8<<10)
+	c := converse(t, "60", map[string]string{"work": long + `: >"$dir/$tag"`})
+	took := time.Hour
+	for range 3 {
+		began := time.Now()
+		for _, s := range c.beginAll([]string{"work", "work", "work"}, false, Values{"dir": dir}) {
+			if err := s.Wait(t.Context()); err != nil {
+				t.Fatal(err)
 			}
 		}
+		took = min(took, time.Since(began))
 	}
+	skipped := 0
+	for n := range 60 {
+		folder := filepath.Join(dir, fmt.Sprint(n))
+		if err := os.Mkdir(folder, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		all := c.beginAll([]string{"work", "work", "work"}, false, Values{"dir": folder})
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(took*time.Duration(n)/50, cancel)
+		begun := len(all)
+		for m, s := range all {
+			err := s.Wait(ctx)
+			if errors.Is(err, remote.ErrSkipped) {
+				begun = min(begun, m)
+			} else if err == nil && begun < m {
+				t.Errorf("%d: the %dth ran to its end after the %dth was skipped", n, m, begun)
+			}
+		}
+		cancel()
+		skipped += len(all) - begun
+		did, err := os.ReadDir(folder)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(did) > begun {
+			t.Errorf("%d: %d did their work, and only %d had begun", n, len(did), begun)
+		}
+	}
+	t.Logf("%d of 180 were skipped", skipped)
 }
 
 // With the conversation what comes next ends too: only what is at work comes to its end.

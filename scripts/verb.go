@@ -79,7 +79,7 @@ func Command(verb Verb) string { return "exec bash -s -- " + string(verb) }
 type Values map[string]string
 
 var libraries = []string{
-	"lib/base.sh", "lib/step.sh", "lib/root.sh", "lib/process.sh", "lib/container.sh", "lib/socket.sh",
+	"lib/base.sh", "lib/turn.sh", "lib/step.sh", "lib/root.sh", "lib/process.sh", "lib/container.sh", "lib/socket.sh",
 	"lib/memory.sh", "lib/files.sh", "lib/probe.sh",
 }
 
@@ -188,7 +188,7 @@ func partText(part string) ([]byte, error) {
 		}
 		return out.Bytes(), nil
 	case "begin":
-		return []byte("await_lock\n"), nil
+		return []byte("await_turn\ntrap 'blame $?' EXIT\nawait_lock\n"), nil
 	case "end":
 		return []byte("keep_results\n"), nil
 	}

@@ -360,7 +360,11 @@ func TestAReadOnlyDiskIsBlamed(t *testing.T) {
 // On a host that is being shut down no release is to blame, whatever a step has met.
 func TestAHostThatGoesDownIsBlamed(t *testing.T) {
 	libraries := "app=a EX_CHECK=64 EX_LOCK_LOST=66 EX_FETCH=68 EX_RECEIVE=69 EX_BUILD=70 EX_DIED=71 EX_HALT=90\n" +
-		read(t, "lib/base.sh") + read(t, "lib/files.sh") + read(t, "lib/step.sh")
+		read(t, "lib/base.sh") + read(t, "lib/files.sh") + read(t, "lib/turn.sh") + read(t, "lib/step.sh")
+	begin, err := partText("begin")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, tt := range []struct{ state, status, want string }{
 		{"stopping", "74", "the host is being shut down or restarted\n90"},
 		{"stopping", "1", "the host is being shut down or restarted\n90"},
@@ -374,7 +378,8 @@ func TestAHostThatGoesDownIsBlamed(t *testing.T) {
 			"'; return 1; }\n" +
 			"disk() { return 1; }\nread_only() { return 1; }\nrm() { :; }\npath=/srv/a flags=/srv/a\n"
 		for name, script := range map[string]string{
-			"a step that holds the step lock": "trap leave EXIT\n", "a verb that only asks, as health and verify": "",
+			"a step that holds the step lock":             "trap leave EXIT\n",
+			"a verb that only asks, as health and verify": string(begin),
 		} {
 			// A verb is a shell of its own, whose end its traps see.
 			cmd := exec.CommandContext(t.Context(), "bash", "-c", libraries+stubs+script+"exit "+tt.status)

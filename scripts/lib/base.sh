@@ -36,6 +36,7 @@ for variable in "${variables[@]%%=*}"; do
   esac
 done
 unset -v variable variables
+unset -v TMOUT 2>/dev/null || : # what is read here has limits of its own, or none
 
 export LC_ALL=C
 umask 022

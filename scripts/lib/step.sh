@@ -85,8 +85,7 @@ leave() {
 }
 
 # blame STATUS: says what else has made a verb fail than what it has met, whether it changes anything
-# or only asks.
-trap 'blame $?' EXIT
+# or only asks. It is called at the end of each that has begun.
 blame() {
   blame_halt "$1"
   blame_disk "$1"

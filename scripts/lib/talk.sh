@@ -2,10 +2,11 @@
 # The host's side of the conversation: hears frames on standard input, and runs each verb in a
 # session of its own.
 #
-# Values: silence (seconds without a word, after which the run is gone), part (the text of each
-#         file), made_of (the files of each verb)
+# Values: silence (seconds without a word, after which the run is gone), not_begun (the exit code of a
+#         verb that was told not to), part (the text of each file), made_of (the files of each verb)
 #
-# A frame is a line, of these words:
+# A frame is a line, of these words (what follows the line is waited for without a limit: with one bash
+# asks the kernel twice for each byte, which makes 6 ms of 15 KB):
 #   part - BYTES NAME     and that many bytes: the text of a file that was not there from the beginning.
 #   verb TAG BYTES NAME   and that many bytes: the verb's values. Its standard input is empty.
 #   first TAG BYTES NAME  the same; it runs before the verb of the next frame, which does not begin
@@ -26,20 +27,25 @@ talk_main() {
   local talk_kind talk_tag talk_size talk_name talk_values IFS=$' \t\n'
   # Of the verbs that come next, one after the other; the last two are by job.
   local talk_tags=() talk_names=() talk_given=()
-  local -A talk_inputs=() talk_jobs=() talk_runs=() talk_ended=()
+  local -A talk_inputs=() talk_jobs=() talk_runs=() talk_ended=() talk_turns=()
   local talk_begun talk_words=2
+  # Where a verb that comes together with others hears that it is its turn, by its number's last bit:
+  # one may not have heard yet when the next one's shell is there to listen.
+  local talk_turn=()
   # A login's functions may have the names of what is used here, and its BASH_ENV other habits.
   while builtin read -r _ _ talk_name; do builtin unset -f "$talk_name"; done < <(builtin declare -Fx)
   set +eu
-  export LC_ALL=C          # a length is one in bytes
-  trap : PIPE              # a verb that reads no more has ended, which is told
-  trap '' TERM USR1        # what is told to end are verbs; this ends with the connection
-  exec {talk_begun}<> <(:) # who begins a verb writes here, and this reads
+  unset -v TMOUT 2>/dev/null # reads here have limits of their own, or none
+  export LC_ALL=C            # a length is one in bytes
+  trap : PIPE                # a verb that reads no more has ended, which is told
+  trap '' TERM               # what is told to end are verbs; this ends with the connection
+  exec {talk_begun}<> <(:)   # who begins a verb writes here, and this reads
+  talk_take_turns
   while read -r -t "$silence" talk_kind talk_tag talk_size talk_name; do
     case $talk_kind in
-      part) IFS= read -r -t 300 -N "$talk_size" "part[$talk_name]" || break ;;
+      part) IFS= read -r -N "$talk_size" "part[$talk_name]" || break ;;
       verb | first | hold)
-        IFS= read -r -t 300 -N "$talk_size" talk_values || break
+        IFS= read -r -N "$talk_size" talk_values || break
         talk_begin
         ;;
       feed) { printf '\n' >&"${talk_inputs[$talk_tag]}"; } 2>/dev/null ;;
@@ -67,12 +73,24 @@ talk_begin() {
   if [[ $talk_kind == first ]]; then return; fi
   talk_verbs &
   for talk_tag in "${talk_tags[@]}"; do talk_jobs[$talk_tag]=$!; done
+  if ((${#talk_tags[@]} > 1)); then
+    talk_turns["$! 0"]=${talk_turn[0]} talk_turns["$! 1"]=${talk_turn[1]}
+    talk_take_turns
+  fi
   talk_tags=() talk_names=() talk_given=()
 }
 
-# talk_compose: prints what the shell of the verb named reads.
+# talk_take_turns: sets talk_turn for the verbs that come together next.
+talk_take_turns() {
+  local talk_even talk_odd
+  exec {talk_even}<> <(:) {talk_odd}<> <(:)
+  talk_turn=("$talk_even" "$talk_odd")
+}
+
+# talk_compose [N]: prints what the shell of the verb named reads; N is its number, where it is to wait
+# for its turn.
 talk_compose() {
-  local talk_file talk_text=$talk_values
+  local talk_file talk_text="unset -v turn turn_fd; ${talk_wait:+turn=$1 turn_fd=$talk_wait}"$'\n'$talk_values
   for talk_file in ${made_of[$talk_name]}; do talk_text+=${part[$talk_file]}; done
   printf '%s\n%s' "{ LC_ALL=C; unset -v script; IFS= read -r -N ${#talk_text} script || exit; eval \"\$script\"; }" \
     "$talk_text"
@@ -96,6 +114,10 @@ talk_look() {
     if [[ -z ${talk_gone[$talk_job]-} ]]; then
       wait "$talk_job" 2>/dev/null
       talk_gone[$talk_job]=$?
+      if [[ -n ${talk_turns["$talk_job 0"]-} ]]; then
+        talk_close "${talk_turns["$talk_job 0"]}" "${talk_turns["$talk_job 1"]}"
+        unset -v 'talk_turns[$talk_job 0]' 'talk_turns[$talk_job 1]'
+      fi
       unset -v 'talk_runs[$talk_job]' 'talk_ended[$talk_job]'
     fi
     if [[ ${talk_gone[$talk_job]} != 0 ]]; then talk_tell lost; fi
@@ -111,50 +133,91 @@ talk_tell() {
 # talk_apart: a process has no part in what others are fed by: theirs would never end. What bash
 # itself says of how a verb was killed is nobody's.
 talk_apart() {
-  local talk_input
-  for talk_input in "${talk_inputs[@]}"; do exec {talk_input}>&-; done
+  talk_close "${talk_inputs[@]}" "${talk_turns[@]}"
+  if ((${#talk_tags[@]} < 2)); then # the turns are of others, who come next
+    talk_close "${talk_turn[@]}"
+    talk_turn=()
+  fi
   exec {talk_words}>&2 2>/dev/null
+}
+
+talk_close() {
+  local talk_fd
+  for talk_fd; do exec {talk_fd}>&-; done
 }
 
 # talk_hold: one verb, to its end.
 talk_hold() {
-  local talk_status talk_told='' talk_job=$BASHPID talk_words
-  trap 'talk_told=yes' USR1
+  local talk_job=$BASHPID talk_words
   talk_apart
-  (talk_shell)
-  talk_status=$?
-  talk_tell "$talk_status"
+  (
+    talk_announce "$BASHPID"
+    talk_shell
+  )
+  talk_tell "$?"
 }
 
 # talk_verbs: one after the other, to their ends, until one fails. No other begins once the
-# conversation is over, or after one that was told to end. It waits in the foreground: a signal that
-# interrupts bash's wait (5.2) at the moment in which a verb ends can lose how it has ended. Who feeds
-# the verb is no part of a pipeline: a trap between the beginnings of its two sides has bash wait for
-# the first, for ever when that writes more than a pipe holds.
+# conversation is over, or after one that was told to end. While one is at work the next one's shell
+# is started and reads what it is to do, which takes as long as many a verb's own work; then it waits
+# for its number. A number that was written for one that had been told to end is no other's.
+#
+# Nothing is trapped here: a signal that interrupts bash's wait (5.2) at the moment in which a verb
+# ends can lose how it has ended. Who feeds a verb is no part of a pipeline, which would be waited
+# for, too.
 talk_verbs() {
-  local talk_status=0 talk_told='' talk_n talk_job=$BASHPID talk_words talk_text
-  trap 'talk_told=yes' USR1
+  local talk_n talk_verb talk_ready talk_status=0 talk_job=$BASHPID talk_words
   talk_apart
+  talk_start 0
   for talk_n in "${!talk_tags[@]}"; do
-    talk_tag=${talk_tags[talk_n]} talk_name=${talk_names[talk_n]} talk_values=${talk_given[talk_n]}
-    if ((talk_n > 0)) && { [[ $talk_status != 0 || -n $talk_told ]] || ! kill -0 "$$" 2>/dev/null; }; then
-      talk_tell skipped
-      continue
+    if [[ $talk_status == 0 ]]; then
+      talk_verb=$talk_ready
+      talk_announce "$talk_verb"
+      if ((talk_n > 0)); then talk_go "$talk_n"; fi
+      if ((talk_n + 1 < ${#talk_tags[@]})); then talk_start $((talk_n + 1)); fi
+      wait "$talk_verb"
+      talk_status=$?
+      if [[ $talk_status != 0 ]]; then talk_stay "${talk_turn[@]}"; fi
+    else
+      talk_status=$not_begun
     fi
-    exec {talk_text}< <(talk_compose)
-    (talk_shell <&"$talk_text" {talk_text}<&-)
-    talk_status=$?
-    exec {talk_text}<&-
-    talk_tell "$talk_status"
+    talk_tag=${talk_tags[talk_n]}
+    if ((talk_n > 0 && talk_status == not_begun)); then talk_tell skipped; else talk_tell "$talk_status"; fi
   done
 }
 
-# talk_shell: becomes the verb's, in a session of its own, after it has told which process it is. It
-# is not deaf to signals, as what a shell runs in the background is.
+# talk_start N: sets talk_ready to the shell of the verb of that number.
+talk_start() {
+  local talk_text talk_wait=''
+  talk_name=${talk_names[$1]} talk_values=${talk_given[$1]}
+  if (($1 > 0)); then exec {talk_wait}<"/dev/fd/${talk_turn[$1 % 2]}"; fi # ends with who can write there
+  exec {talk_text}< <(talk_compose "$1")
+  talk_shell <&"$talk_text" {talk_text}<&- &
+  talk_ready=$!
+  exec {talk_text}<&-
+  if (($1 > 0)); then exec {talk_wait}<&-; fi
+}
+
+# talk_go N: it is the turn of the verb of that number.
+talk_go() {
+  if kill -0 "$$" 2>/dev/null; then printf '%s\n' "$1" >&"${talk_turn[$1 % 2]}"; else talk_stay "${talk_turn[@]}"; fi
+}
+
+# talk_stay TURN...: no other verb begins.
+talk_stay() {
+  local talk_fd
+  for talk_fd; do printf 'end\n' >&"$talk_fd"; done
+}
+
+# talk_announce PROCESS: the verb that this job is at now.
+talk_announce() { printf '%s %s\n' "$talk_job" "$1" >&"$talk_begun"; }
+
+# talk_shell: becomes the verb's, in a session of its own. It is not deaf to signals, as what a shell
+# runs in the background is.
 talk_shell() {
-  trap - INT QUIT TERM USR1 PIPE
-  printf '%s %s\n' "$talk_job" "$BASHPID" >&"$talk_begun"
+  trap - INT QUIT TERM PIPE
   exec {talk_begun}>&- 2>&"$talk_words" {talk_words}>&-
+  talk_close "${talk_turn[@]}"
   SHLVL=$((SHLVL - 1)) # as without the loop
   exec setsid bash -s -- "$talk_name"
 }
@@ -168,10 +231,14 @@ talk_listen() {
 }
 
 # talk_end: the verb that a job is at hears it once, since a second signal would cut off what it does
-# at the first. It has no group of its own yet when it is just beginning.
+# at the first. It has no group of its own yet when it is just beginning. The one that waits for its
+# turn does not begin.
 talk_end() {
   local talk_job=${talk_jobs[$talk_tag]-} talk_verb
-  if [[ -z $talk_job ]] || ! kill -USR1 "$talk_job" 2>/dev/null; then return; fi
+  if [[ -z $talk_job ]] || ! kill -0 "$talk_job" 2>/dev/null; then return; fi
+  if [[ -n ${talk_turns["$talk_job 0"]-} ]]; then
+    talk_stay "${talk_turns["$talk_job 0"]}" "${talk_turns["$talk_job 1"]}"
+  fi
   talk_listen
   talk_verb=${talk_runs[$talk_job]-}
   if [[ -z $talk_verb || $talk_verb == "${talk_ended[$talk_job]-}" ]]; then return; fi

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# A verb that was sent together with others waits for its turn, when all of its script has been read
+# and nothing of it been done.
+#
+# Values: turn and turn_fd (its number among them, and where it hears that; not set for the first)
+
+await_turn() {
+  local whose=''
+  if [[ -z ${turn_fd-} ]]; then return; fi
+  read -r -u "$turn_fd" whose || :
+  if [[ $whose != "$turn" ]]; then exit "$EX_NOT_BEGUN"; fi
+  exec {turn_fd}<&-
+}
