@@ -2,8 +2,8 @@
 # Holds a run at a place of its own: every bash that runs a verb reads this first (BASH_ENV), and a
 # hook may call it by the hook's name.
 #
-# /run/lab/armed names the place: a verb or hook, `before` (nothing of its script was read) or
-# `inside` (it is about to say its first result), and how many of that name go by first. Who is held
+# /run/lab/armed names the place: a verb or hook, `before` (it is its turn, and nothing of it is done)
+# or `inside` (it is about to say its first result), and how many of that name go by first. Who is held
 # writes its pid to /run/lab/held and waits for a line in /run/lab/go. Its names begin with lab_,
 # since what follows in the same shell is the verb.
 
@@ -22,8 +22,11 @@ lab_place() {
   if [[ $verb != "$1" ]]; then return; fi
   if ((skip > 0)); then
     printf '%s %s %s\n' "$verb" "$when" "$((skip - 1))" >/run/lab/armed
-  elif [[ $when == before || $0 == */hold.sh ]]; then
+  elif [[ $0 == */hold.sh ]]; then
     lab_hold
+  elif [[ $when == before ]]; then
+    # What stands behind the wait for its turn, see the part "begin" in scripts/verb.go.
+    trap 'if [[ $BASH_COMMAND == "trap "*" EXIT" && $BASHPID == "$$" ]]; then lab_hold; fi' DEBUG
   else
     set -T
     trap 'if [[ $BASH_COMMAND == "result "* && $BASHPID == "$$" ]]; then lab_hold; fi' DEBUG

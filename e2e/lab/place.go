@@ -10,7 +10,7 @@ import (
 type Place struct {
 	Verb   string
 	Nth    int  // of the runs of that verb in one deployment, from 0
-	Inside bool // about to say its first result; else before anything of its script is read
+	Inside bool // about to say its first result; else its turn has come, and nothing of it is done
 }
 
 // HoldScript is what a hook calls, by its own name, to be a place: Place{Verb: name, Inside: true}.

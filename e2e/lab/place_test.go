@@ -11,6 +11,7 @@ func TestPlaces(t *testing.T) {
 	const verb = `result() { printf '%s\n' "$1"; }
 		main() { echo begun; x=$(result none); bash -s -- build <<<'echo child'; ` +
 		`bash ` + HoldScript + ` hook; result first; result second; }
+		trap : EXIT
 		main "$@"`
 	if err := h.WriteFile(t.Context(), "/tmp/verb", 0o644, "root", verb); err != nil {
 		t.Fatal(err)
