@@ -357,7 +357,8 @@ func TestAConversationRunsVerbsTogether(t *testing.T) {
 		"fail": resultLine + `echo no >&2; exit 9`,
 		"wait": `echo here >&2; sleep 600`,
 		"long": strings.Repeat("# as much as a pipe holds\n", 8<<10), "empty": `[[ ${turn@a}${turn_fd@a} != *x* ]]`,
-		"slow": `sleep 1.5`,
+		"slow": `sleep 1.5`, // longer than the login's TMOUT
+		"like": fmt.Sprintf("exit %d", ExitNotBegun),
 	})
 	values := Values{"dir": dir}
 	for n, s := range c.beginAll([]string{"one", "two", "two"}, false, values) {
@@ -376,6 +377,10 @@ func TestAConversationRunsVerbsTogether(t *testing.T) {
 				t.Fatalf("%d: %v", n, err)
 			}
 		}
+	}
+	var exit *remote.ExitError
+	if err := c.begin("like", false, values).Wait(t.Context()); !errors.As(err, &exit) || exit.Code != ExitNotBegun {
+		t.Errorf("one that has begun: %v", err)
 	}
 	for _, alone := range []int{0, 1} { // one by itself that fails says nothing to those that come together next
 		for range alone {
@@ -403,7 +408,6 @@ func TestAConversationRunsVerbsTogether(t *testing.T) {
 	until(t, "begun", func() bool { _, words := ended[0].said(); return words == "here\n" })
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	var exit *remote.ExitError
 	if err := ended[0].Wait(ctx); !errors.As(err, &exit) || exit.Signal != "TERM" {
 		t.Errorf("ended: %v", err)
 	}
@@ -606,6 +610,57 @@ func TestAConversationEndsVerbsAtAnyMoment(t *testing.T) {
 		}
 	}
 	t.Logf("%d of 180 were skipped", skipped)
+}
+
+// A shell that waits for its turn goes with who would have told it, also while another verb is held.
+func TestWhoWaitsGoesWithWhoWouldCallIt(t *testing.T) {
+	c := converse(t, "60", map[string]string{
+		"hold": `echo held >&2; while read -r _; do :; done`,
+		"work": `echo "$PPID $$" >&2; exec sleep 600`,
+		"next": `:`,
+	})
+	hold := c.begin("hold", true, nil)
+	until(t, "held", func() bool { _, words := hold.said(); return words != "" })
+	both := c.beginAll([]string{"work", "next"}, false, nil)
+	var job, work int
+	until(t, "begun", func() bool {
+		_, words := both[0].said()
+		_, err := fmt.Sscan(words, &job, &work)
+		return err == nil
+	})
+	t.Cleanup(func() { _ = syscall.Kill(work, syscall.SIGKILL) })
+	command := func(pid string) string { // nothing of one that has ended
+		text, err := os.ReadFile("/proc/" + pid + "/cmdline")
+		if err != nil {
+			return ""
+		}
+		return string(text)
+	}
+	next := ""
+	until(t, "the next one's shell is there", func() bool {
+		children, err := os.ReadFile(fmt.Sprintf("/proc/%[1]d/task/%[1]d/children", job))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, pid := range strings.Fields(string(children)) {
+			if strings.HasSuffix(command(pid), "\x00next\x00") {
+				next = pid
+			}
+		}
+		return next != ""
+	})
+	if err := syscall.Kill(job, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "it is gone", func() bool {
+		c.Beat()
+		return command(next) == ""
+	})
+	select {
+	case <-hold.Done():
+		t.Error("what is held has ended, too")
+	default:
+	}
 }
 
 // With the conversation what comes next ends too: only what is at work comes to its end.
