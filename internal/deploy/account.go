@@ -21,12 +21,6 @@ func Account(in *inputs.Inputs, rep *report.Report) *cloud.Account {
 	}
 }
 
-// As has the run ask AWS as an account that something else of it asks as, too: its role is taken once.
-func (d *Deployment) As(account *cloud.Account) *Deployment {
-	d.account = account
-	return d
-}
-
 // passing tells what AWS may do the next time as SSH is told it.
 func passing(err error) error {
 	var passes *cloud.PassingError

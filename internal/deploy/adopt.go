@@ -9,7 +9,7 @@ import (
 
 // adopt writes down that a version started by hand is the active slot's: before the flag, so that a
 // version that has it is one that later runs know.
-func (d *Deployment) adopt(ctx context.Context, h *target) (string, error) {
+func (s *slots) adopt(ctx context.Context, h *target) (string, error) {
 	res, err := h.Exec(ctx, scripts.Adopt, scripts.Values{
 		"port": h.activePort(), "holders": h.Active.Process.Holders, "clone": h.Active.Process.Clone,
 	})

@@ -11,11 +11,18 @@ import (
 	"github.com/clothesme/deploy-action/scripts"
 )
 
+// asking asks hosts what they serve and run, and changes nothing.
+type asking struct {
+	*run
+	site *site
+	work *work
+}
+
 var secondsOr = regexp.MustCompile(`^[0-9]{0,12}$`)
 
 // ask asks the site; log is for the application's last lines, too.
-func (d *Deployment) ask(ctx context.Context, h *target, log bool) error {
-	res, err := h.Exec(ctx, scripts.Ask, d.askValues(h, log))
+func (as *asking) ask(ctx context.Context, h *target, log bool) error {
+	res, err := h.Exec(ctx, scripts.Ask, as.askValues(h, log))
 	if err != nil {
 		return err
 	}
@@ -26,7 +33,7 @@ func (d *Deployment) ask(ctx context.Context, h *target, log bool) error {
 	if res.Text("nginx") != "" {
 		a.Port = res.Port("nginx")
 	}
-	for _, port := range d.in.Ports {
+	for _, port := range as.in.Ports {
 		key := func(name string) string { return fmt.Sprintf("%s_%d", name, port) }
 		health := res.OneOf(key("health"), "", "right", "wrong")
 		up, _ := time.ParseDuration(res.Form(key("uptime"), secondsOr) + "s")
@@ -42,30 +49,30 @@ func (d *Deployment) ask(ctx context.Context, h *target, log bool) error {
 	return res.Err()
 }
 
-func (d *Deployment) askValues(h *target, log bool) scripts.Values {
+func (as *asking) askValues(h *target, log bool) scripts.Values {
 	return scripts.Values{
-		"active": h.activePort(), "health_host": d.in.Health.Host, "verify_host": d.verifyHost(), "site": h.site(),
-		"log": scripts.Yes(log), "list": scripts.Yes(d.op.asks), "step_id": "", "balancer": "",
+		"active": h.activePort(), "health_host": as.in.Health.Host, "verify_host": as.site.verifyHost(), "site": h.site(),
+		"log": scripts.Yes(log), "list": scripts.Yes(as.op.asks), "step_id": "", "balancer": "",
 	}
 }
 
 // askNow is a step: what the site answers is said in words that later steps, the result and a
 // failure use.
-func (d *Deployment) askNow(ctx context.Context, h *target) (string, error) {
-	if err := d.ask(ctx, h, d.in.Operation == inputs.Status && h.Active != nil); err != nil {
+func (as *asking) askNow(ctx context.Context, h *target) (string, error) {
+	if err := as.ask(ctx, h, as.in.Operation == inputs.Status && h.Active != nil); err != nil {
 		return "", err
 	}
-	d.showWorkers(h)
-	d.showJobs(h)
+	as.work.showWorkers(h)
+	as.work.showJobs(h)
 	if h.answer.Right {
-		return fmt.Sprintf("GET %s through nginx %s", d.in.Health.Path, h.answer.Said), nil
+		return fmt.Sprintf("GET %s through nginx %s", as.in.Health.Path, h.answer.Said), nil
 	}
-	line := fmt.Sprintf("the site does not answer right: GET %s for %s through nginx: %s", d.in.Health.Path,
-		d.verifyHost(), h.answer.Said)
+	line := fmt.Sprintf("the site does not answer right: GET %s for %s through nginx: %s", as.in.Health.Path,
+		as.site.verifyHost(), h.answer.Said)
 	if h.Active == nil && h.Outside == nil {
 		return "nothing was deployed yet; " + line, nil
 	}
-	d.rep.Warn("Site of "+h.Address.Name, line)
+	as.rep.Warn("Site of "+h.Address.Name, line)
 	return "the site does not answer right", nil
 }
 
@@ -77,27 +84,27 @@ func (e *downError) Error() string {
 }
 
 // isUp ends an operation that reports, after it has reported all, when the site is down.
-func (d *Deployment) isUp(_ context.Context, h *target) (string, error) {
-	if h.answer.Right || h.Active == nil && h.Outside == nil || d.in.AllowDown {
+func (as *asking) isUp(_ context.Context, h *target) (string, error) {
+	if h.answer.Right || h.Active == nil && h.Outside == nil || as.in.AllowDown {
 		return "looked", nil
 	}
-	return "", &downError{d.in.Health.Path, d.verifyHost(), h.answer.Said}
+	return "", &downError{as.in.Health.Path, as.site.verifyHost(), h.answer.Said}
 }
 
 // askAll asks all hosts that can still be asked, for a failure: what serves is said as it is then,
 // not as it was when the run began.
-func (d *Deployment) askAll(ctx context.Context, limit time.Duration) {
+func (as *asking) askAll(ctx context.Context, limit time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	var wg sync.WaitGroup
-	for _, h := range d.present() {
+	for _, h := range as.present() {
 		h.answer = nil
 		if h.Idle.Port == 0 { // it was not asked what is there, let alone changed
 			continue
 		}
 		wg.Go(func() {
-			if err := d.ask(ctx, h, false); err != nil {
-				d.rep.Debug(fmt.Sprintf("ask on %s: %v", h.Address, err))
+			if err := as.ask(ctx, h, false); err != nil {
+				as.rep.Debug(fmt.Sprintf("ask on %s: %v", h.Address, err))
 			}
 		})
 	}
@@ -122,9 +129,13 @@ func (a *answer) serving(h *target) string {
 }
 
 // restartCommand is what starts the active version again, by hand.
-func (d *Deployment) restartCommand(h *target) string {
+func (as *asking) restartCommand(h *target) string {
 	if h.Active == nil {
 		return "sudo systemctl status nginx"
 	}
-	return fmt.Sprintf("sudo systemctl restart %s@%d", d.in.App, h.Active.Port)
+	return fmt.Sprintf("sudo systemctl restart %s@%d", as.in.App, h.Active.Port)
+}
+
+func (as *asking) step() step {
+	return step{name: "ask", title: "Asking the site", each: as.askNow, within: brief}
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/clothesme/deploy-action/internal/cloud"
 	"github.com/clothesme/deploy-action/internal/cloud/s3"
@@ -17,48 +18,53 @@ import (
 	"github.com/clothesme/deploy-action/scripts"
 )
 
+// assets brings the files that the release needs from their store to the hosts.
+type assets struct {
+	*run
+	recipe *recipe
+	open   Opener
+	store  Store // nil before the step resolve
+}
+
 // S3 is the Opener that deployments use.
 func S3(ctx context.Context, account *cloud.Account, endpoint string) (Store, error) {
 	return s3.Open(ctx, account, endpoint)
 }
 
-// id names the asset's content.
-func (a asset) id() string { return a.object.ID(a.proof) }
-
-func (d *Deployment) noAssets(h *target) bool {
-	return len(d.in.Assets) == 0 || h.unchanged || !d.op.makes && !d.op.asks && !h.lacks
+func (as *assets) none(h *target) bool {
+	return len(as.in.Assets) == 0 || h.unchanged || !as.op.makes && !as.op.asks && !h.lacks
 }
 
-// lacksNoAssets is noAssets for hosts that a rollback has fetch its release.
-func (d *Deployment) lacksNoAssets(h *target) bool { return !h.lacks || d.noAssets(h) }
+// lacksNone tells the same of hosts that a rollback has fetch their release.
+func (as *assets) lacksNone(h *target) bool { return !h.lacks || as.none(h) }
 
 // resolve asks the store what the assets are now: a changed one makes another release of the same
 // commit. It asks once in a run: all hosts get the same, in a bucket that keeps versions by the
 // version that was found, whatever comes into its place meanwhile.
-func (d *Deployment) resolve(ctx context.Context) (string, error) {
-	if d.assets == nil {
+func (as *assets) resolve(ctx context.Context) (string, error) {
+	if as.recipe.assets == nil {
 		var err error
-		if d.assets, err = d.lookUpAssets(ctx); err != nil {
+		if as.recipe.assets, err = as.lookUpAssets(ctx); err != nil {
 			return "", err
 		}
 	}
 	var size int64
-	for _, a := range d.assets {
+	for _, a := range as.recipe.assets {
 		size += a.object.Size
 	}
-	for _, h := range d.hosts {
-		h.assets = slices.Clone(d.assets)
+	for _, h := range as.hosts {
+		h.assets = slices.Clone(as.recipe.assets)
 	}
-	return fmt.Sprintf("%d found, %s in all", len(d.assets), megabytes(size)), d.sameAssets()
+	return fmt.Sprintf("%d found, %s in all", len(as.recipe.assets), megabytes(size)), as.sameAssets()
 }
 
 // sameAssets refuses a rollback by which hosts that have to fetch their release would get other files
 // with it than it has on the others.
-func (d *Deployment) sameAssets() error {
+func (as *assets) sameAssets() error {
 	var lacking []*target
 	var holder *target
 	var has []string
-	for _, h := range d.present() {
+	for _, h := range as.present() {
 		if h.lacks {
 			lacking = append(lacking, h)
 			continue
@@ -73,7 +79,7 @@ func (d *Deployment) sameAssets() error {
 		return nil
 	}
 	known, same := map[string]bool{}, true
-	for _, a := range d.assets {
+	for _, a := range as.recipe.assets {
 		ids := a.object.IDs(a.SHA256)
 		same = same && slices.ContainsFunc(ids, func(id string) bool { return slices.Contains(has, id) })
 		for _, id := range ids {
@@ -92,16 +98,16 @@ func (d *Deployment) sameAssets() error {
 	}
 }
 
-func (d *Deployment) lookUpAssets(ctx context.Context) ([]asset, error) {
+func (as *assets) lookUpAssets(ctx context.Context) ([]asset, error) {
 	var err error
-	if d.store, err = d.open(ctx, d.account, d.in.S3Endpoint); err != nil {
+	if as.store, err = as.open(ctx, as.account, as.in.S3Endpoint); err != nil {
 		return nil, err
 	}
-	d.rep.Mask(d.store.Secrets(ctx)...)
-	found := make([]asset, len(d.in.Assets))
+	as.rep.Mask(as.store.Secrets(ctx)...)
+	found := make([]asset, len(as.in.Assets))
 	var errs []error
-	for i, a := range d.in.Assets {
-		found[i], err = d.find(ctx, a)
+	for i, a := range as.in.Assets {
+		found[i], err = as.find(ctx, a)
 		errs = append(errs, err)
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -109,38 +115,38 @@ func (d *Deployment) lookUpAssets(ctx context.Context) ([]asset, error) {
 	}
 	for _, a := range found {
 		if a.proof == s3.Unproved {
-			d.warnUnproved(a)
+			as.warnUnproved(a)
 		}
 		if a.object.Version != "" {
-			d.rep.Info(fmt.Sprintf("%s is version %s of %s", a.Path, a.object.Version, a))
+			as.rep.Info(fmt.Sprintf("%s is version %s of %s", a.Path, a.object.Version, a))
 		}
 	}
 	return found, nil
 }
 
-func (d *Deployment) find(ctx context.Context, a inputs.Asset) (asset, error) {
-	object, err := d.store.Find(ctx, a.Bucket, a.Key)
+func (as *assets) find(ctx context.Context, a inputs.Asset) (asset, error) {
+	object, err := as.store.Find(ctx, a.Bucket, a.Key)
 	return asset{a, object, object.Proof(a.SHA256)}, err
 }
 
-func (d *Deployment) warnUnproved(a asset) {
-	d.rep.Warn("Asset "+a.Path, fmt.Sprintf("nothing but %s vouches for %s: add sha256=<its SHA-256> to its line in "+
+func (as *assets) warnUnproved(a asset) {
+	as.rep.Warn("Asset "+a.Path, fmt.Sprintf("nothing but %s vouches for %s: add sha256=<its SHA-256> to its line in "+
 		"the input \"assets\"", s3.Unproved.By, a))
 }
 
-// fetchAssets has the host fetch what it does not have yet, and link everything into the release.
-func (d *Deployment) fetchAssets(ctx context.Context, h *target) (string, error) {
+// fetch has the host fetch what it does not have yet, and link everything into the release.
+func (as *assets) fetch(ctx context.Context, h *target) (string, error) {
 	lines := make([]string, len(h.assets))
 	for i := range h.assets {
-		res, err := d.fetchAsset(ctx, h, i)
+		res, err := as.fetchOne(ctx, h, i)
 		if err != nil {
 			return "", err
 		}
-		d.warnOfRoom(h, res)
+		as.warnOfRoom(h, res)
 		a := h.assets[i]
 		if !res.Yes("proved") && a.proof != s3.Unproved {
 			a.proof = s3.Unproved
-			d.warnUnproved(a)
+			as.warnUnproved(a)
 		}
 		switch fetched := int64(res.Int("fetched")); res.OneOf("from", "host", "clone", "store") {
 		case "host":
@@ -162,24 +168,24 @@ var errCredentialsEnded = errors.New("the AWS credentials have ended: they must 
 	"takes until here " +
 	"(role-duration-seconds of aws-actions/configure-aws-credentials)")
 
-// fetchAsset brings one asset to the host. A URL that has ended is signed again, and the download
+// fetchOne brings one asset to the host. A URL that has ended is signed again, and the download
 // goes on; an object that was replaced is looked up again, and the download starts over, once. With
 // several hosts it has to be the same then: others may have what it was.
-func (d *Deployment) fetchAsset(ctx context.Context, h *target, i int) (*scripts.Results, error) {
+func (as *assets) fetchOne(ctx context.Context, h *target, i int) (*scripts.Results, error) {
 	for again, ended := false, false; ; {
 		a := h.assets[i]
-		signed, until, err := d.store.Sign(ctx, a.object)
+		signed, until, err := as.store.Sign(ctx, a.object)
 		if err != nil {
 			return nil, err
 		}
-		if ended && !d.now().Before(until) {
+		if ended && !as.now().Before(until) {
 			return nil, errCredentialsEnded
 		}
-		d.rep.Mask(signatures(signed)...)
+		as.rep.Mask(signatures(signed)...)
 		res, err := h.Exec(ctx, scripts.Assets, scripts.Values{
 			"release": h.release, "target": a.Path, "url": signed, "etag": a.object.ETag,
 			"size":  strconv.FormatInt(a.object.Size, 10),
-			"asset": a.id(), "download": a.object.Download(), "digest": a.proof.Digest, "recipe": d.recipe(h),
+			"asset": a.id(), "download": a.object.Download(), "digest": a.proof.Digest, "recipe": as.recipe.of(h),
 			"clone": h.Clone(),
 			"last":  scripts.Yes(i == len(h.assets)-1),
 		})
@@ -190,22 +196,22 @@ func (d *Deployment) fetchAsset(ctx context.Context, h *target, i int) (*scripts
 		switch {
 		case !errors.As(err, &no):
 			return nil, err
-		case no.Code == scripts.ExitAssetRefused && !d.now().Before(until):
+		case no.Code == scripts.ExitAssetRefused && !as.now().Before(until):
 			ended = true
-			d.rep.Info(fmt.Sprintf("the signed URL of %s has ended; signing another", a.Path))
+			as.rep.Info(fmt.Sprintf("the signed URL of %s has ended; signing another", a.Path))
 		case no.Code == scripts.ExitAssetStale && !again:
 			again = true
-			now, err := d.find(ctx, a.Asset)
+			now, err := as.find(ctx, a.Asset)
 			if err != nil {
 				return nil, err
 			}
-			if was, is := a.object.ETag, now.object.ETag; was != is && len(d.hosts) > 1 {
+			if was, is := a.object.ETag, now.object.ETag; was != is && len(as.hosts) > 1 {
 				return nil, fmt.Errorf("%s was replaced in S3 during this run (ETag %s, before %s), and hosts that have "+
 					"fetched it already would have another one: run this workflow again; a bucket that keeps versions spares "+
 					"that", a, is, was)
 			}
 			h.assets[i] = now
-			d.rep.Info(fmt.Sprintf("%s is looked up again, and its download starts over", a))
+			as.rep.Info(fmt.Sprintf("%s is looked up again, and its download starts over", a))
 		default:
 			return nil, err
 		}
@@ -230,3 +236,13 @@ func signatures(signed string) []string {
 }
 
 func megabytes(bytes int64) string { return fmt.Sprintf("%.1f MB", float64(bytes)/1e6) }
+
+// Store is where assets come from.
+type Store interface {
+	Find(ctx context.Context, bucket, key string) (s3.Object, error)
+	Sign(ctx context.Context, object s3.Object) (url string, until time.Time, err error)
+	Secrets(ctx context.Context) []string
+}
+
+// Opener opens the store, once a deployment has assets.
+type Opener func(ctx context.Context, account *cloud.Account, endpoint string) (Store, error)

@@ -104,7 +104,7 @@ func TestAChangedAssetMakesAnotherRelease(t *testing.T) {
 				o := f.store.objects[a.Bucket+"/"+a.Key]
 				had.assets = append(had.assets, asset{a, o, o.Proof("")})
 			}
-			activeRecipe = (&Deployment{in: in}).recipe(&had)
+			activeRecipe = assemble(&run{in: in}).recipe.of(&had)
 			t.Cleanup(func() { activeRecipe = "other" })
 			tt.change(f.store, in)
 			result, log, err := deployTo(t, f, in)
@@ -243,7 +243,8 @@ func TestAHostThatJoinsGetsTheSameAssets(t *testing.T) {
 		then: map[string]s3.Object{"models/a": {ETag: "etag-b", MD5: "bb", Size: 3_000_000, Version: "v2"}},
 	}
 	remembered(t, fl, in)
-	activeRecipe = (&Deployment{in: in}).recipe(&target{assets: []asset{{in.Assets[0], was, was.Proof("")}}})
+	had := chosen{assets: []asset{{in.Assets[0], was, was.Proof("")}}}
+	activeRecipe = assemble(&run{in: in}).recipe.of(&target{chosen: had})
 	_, log, _, err := fl.finding(t, in, &fakeInstances{answers: []*instances.Found{foundAs(1, 2), foundAs(1, 2, 3)}})
 	if err != nil || fl.flags() != "8081 8081 8081" || len(assetCalls(fl[0])) != 1 {
 		t.Fatalf("%v, flags %s, %v\n%s", err, fl.flags(), fl[0].calls, log)

@@ -13,8 +13,8 @@ import (
 	"github.com/clothesme/deploy-action/internal/outcome"
 )
 
-// asking are targets of which each is asked a question.
-func asking(q *targets.Question, states ...targets.State) *fakeBalancers {
+// asked are targets of which each is asked a question.
+func asked(q *targets.Question, states ...targets.State) *fakeBalancers {
 	b := seen(states...)
 	for i := range b.before {
 		b.before[i].Asked = q
@@ -87,7 +87,7 @@ func TestTheSiteIsAskedAsTheLoadBalancerAsks(t *testing.T) {
 			fl, in := newFleet(t, 3), gatedInputs()
 			in.TargetTimeout = time.Minute
 			tt.prepare(fl[1])
-			_, log, err := fl.gated(t, in, asking(tt.question, targets.Healthy, tt.state, targets.Healthy))
+			_, log, err := fl.gated(t, in, asked(tt.question, targets.Healthy, tt.state, targets.Healthy))
 			if err != nil {
 				t.Fatalf("%v\n%s", err, log)
 			}
@@ -117,7 +117,7 @@ func TestAskingAsTheLoadBalancerChangesNothing(t *testing.T) {
 			fl, in := newFleet(t, 3), gatedInputs()
 			change(in)
 			fl[2].byAddress = "HTTP/1.1 302 Found"
-			b := asking(healthQuestion(), targets.Healthy, targets.Healthy, "unhealthy")
+			b := asked(healthQuestion(), targets.Healthy, targets.Healthy, "unhealthy")
 			result, log, err := fl.gated(t, in, b)
 			if err != nil || !strings.Contains(log, "::warning title=Health check of web-3::") || fl.switched() != "0 0 0" {
 				t.Errorf("%v, switched %s\n%s", err, fl.switched(), log)

@@ -86,9 +86,9 @@ func TestABadBatchTakesThoseBeforeItBack(t *testing.T) {
 
 // Hosts count that get the release: one that serves it already is in no batch.
 func TestBatchesAreOfTheHostsThatGetTheRelease(t *testing.T) {
-	d := &Deployment{in: &inputs.Inputs{
+	d := assemble(&run{in: &inputs.Inputs{
 		Batches: []inputs.Share{{Number: 1}, {Number: 34, Percent: true}, {Number: 100, Percent: true}},
-	}}
+	}})
 	for range 8 {
 		d.hosts = append(d.hosts, &target{})
 	}
@@ -96,7 +96,7 @@ func TestBatchesAreOfTheHostsThatGetTheRelease(t *testing.T) {
 		var b strings.Builder
 		for _, h := range d.hosts {
 			if !h.unchanged {
-				fmt.Fprint(&b, d.batchOf(h))
+				fmt.Fprint(&b, d.batches.batchOf(h))
 			}
 		}
 		return b.String()
@@ -412,7 +412,7 @@ func TestHostsThatServeOneCommitUnderTwoIDsDoNotDiffer(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			fleet := newFleet(t, 2)
 			in := fleet.inputs()
-			activeRecipe = cmp.Or(tt.recipe, (&Deployment{in: in}).recipe(&target{}))
+			activeRecipe = cmp.Or(tt.recipe, assemble(&run{in: in}).recipe.of(&target{}))
 			t.Cleanup(func() { activeRecipe = "other" })
 			for i, f := range fleet {
 				f.commit, f.releases["8080"] = tt.commits[i], fmt.Sprintf("2026112%dT000000Z-%.7s", i, tt.commits[i])
@@ -467,13 +467,13 @@ func TestTheIDsOfOtherHosts(t *testing.T) {
 		{"the one that this host serves", []string{a, a}, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			d := &Deployment{in: testInputs()}
+			d := assemble(&run{in: testInputs()})
 			for _, id := range tt.active {
 				h := &target{}
 				if release, other := strings.CutPrefix(id, "!"); id != "" {
 					h.Loaded = true
 					h.Active = &state.Slot{Port: 8080, Listen: state.Ours, Release: release, Commit: commits[release], Proved: true}
-					if h.Active.Recipe = d.recipe(h); other {
+					if h.Active.Recipe = d.recipe.of(h); other {
 						h.Active.Recipe = "other"
 					}
 				}
@@ -483,7 +483,7 @@ func TestTheIDsOfOtherHosts(t *testing.T) {
 			for _, id := range tt.want {
 				want = append(want, commits[id]+" "+id)
 			}
-			if got := d.known(d.hosts[0]); got != strings.Join(want, "\n") {
+			if got := d.source.known(d.hosts[0]); got != strings.Join(want, "\n") {
 				t.Errorf("got %q, want %q", got, want)
 			}
 		})
@@ -492,16 +492,16 @@ func TestTheIDsOfOtherHosts(t *testing.T) {
 
 // Each of many hosts asks about all others; what it takes to answer must not grow with their square.
 func TestHowHostsWereMadeIsWorkedOutOnce(t *testing.T) {
-	d := &Deployment{in: testInputs()}
+	d := assemble(&run{in: testInputs()})
 	for range 100 {
-		h := &target{recipeKey: aKey}
+		h := &target{found: found{recipeKey: aKey}}
 		h.Loaded = true
 		h.Active = &state.Slot{Port: 8080, Listen: state.Ours, Release: "20261122T000000Z-aaaaaaa", Proved: true}
-		h.Active.Recipe = d.recipe(h)
+		h.Active.Recipe = d.recipe.of(h)
 		d.hosts = append(d.hosts, h)
 	}
 	// The first call is not counted.
-	if n := testing.AllocsPerRun(1, func() { d.known(d.hosts[0]) }); n > 100 {
+	if n := testing.AllocsPerRun(1, func() { d.source.known(d.hosts[0]) }); n > 100 {
 		t.Errorf("%.0f allocations to answer once more for 100 hosts", n)
 	}
 }

@@ -8,13 +8,13 @@ import (
 	"github.com/clothesme/deploy-action/scripts"
 )
 
-func (d *Deployment) build(ctx context.Context, h *target) (string, error) {
-	d.goOn(h)
-	res, err := h.Exec(ctx, scripts.Build, d.building(h, h.release))
+func (s *source) build(ctx context.Context, h *target) (string, error) {
+	s.goOn(h)
+	res, err := h.Exec(ctx, scripts.Build, s.building(h, h.release))
 	if err != nil {
 		return "", err
 	}
-	d.warnOfRoom(h, res)
+	s.warnOfRoom(h, res)
 	h.works = res.Text("processes")+res.Text("timers") != ""
 	switch res.OneOf("built", "command", "venv", "reused", "nothing") {
 	case "command":
@@ -28,20 +28,20 @@ func (d *Deployment) build(ctx context.Context, h *target) (string, error) {
 	}
 }
 
-func (d *Deployment) building(h *target, release string) scripts.Values {
+func (s *source) building(h *target, release string) scripts.Values {
 	return scripts.Values{
-		"release": release, "keep": h.keep(release), "build": d.in.Build, "shared": strings.Join(d.in.Shared, " "),
-		"start_file": scripts.StartFile(d.in.Start), "environment": d.environment(),
-		"more": scripts.Yes(!d.noAssets(h)), "clone": h.Clone(),
-		"takes_socket": scripts.Yes(d.in.Strategy == inputs.InPlace), "process_lines": d.processLines(),
-		"procfile": scripts.Yes(d.in.Procfile), "job_lines": d.jobLines(),
+		"release": release, "keep": h.keep(release), "build": s.in.Build, "shared": strings.Join(s.in.Shared, " "),
+		"start_file": scripts.StartFile(s.in.Start), "environment": s.recipe.environment(),
+		"more": scripts.Yes(!s.assets.none(h)), "clone": h.Clone(),
+		"takes_socket": scripts.Yes(s.in.Strategy == inputs.InPlace), "process_lines": s.work.processLines(),
+		"procfile": scripts.Yes(s.in.Procfile), "job_lines": s.work.jobLines(),
 	}
 }
 
-func (d *Deployment) buildNext(h *target, _ string) *upcoming {
-	release := d.releaseOf(h)
+func (s *source) buildNext(h *target, _ string) *upcoming {
+	release := s.releaseOf(h)
 	if release == "" {
 		return nil
 	}
-	return &upcoming{verb: scripts.Build, own: d.building(h, release), early: true}
+	return &upcoming{verb: scripts.Build, own: s.building(h, release), early: true}
 }

@@ -18,6 +18,18 @@ import (
 	"github.com/clothesme/deploy-action/scripts"
 )
 
+// machine gets to a host, finds out what is there, and sets up what a deployment needs.
+type machine struct {
+	*run
+	choice      *choice
+	inPlace     *inPlace
+	maintenance *maintenance
+	roster      *roster
+	site        *site
+	work        *work
+	bootPoll    time.Duration // between two tries to log in to a host that may boot
+}
+
 // Commands that every deployment needs on the host; a build of ours needs more.
 const needs = "awk cmp curl flock grep nginx pgrep sed sync timeout xargs"
 
@@ -29,84 +41,84 @@ var sourceNeeds = map[string]string{inputs.Git: " git", inputs.Workspace: " gzip
 var pythonic = regexp.MustCompile(`\b(python3?|pip3?|venv|virtualenv)\b`)
 
 // check looks at all that a deployment needs, and changes nothing.
-func (d *Deployment) check(ctx context.Context, h *target) (string, error) {
-	d.goOn(h)
-	return d.examine(ctx, h, false)
+func (m *machine) check(ctx context.Context, h *target) (string, error) {
+	m.goOn(h)
+	return m.examine(ctx, h, false)
 }
 
-func (d *Deployment) checkNext(*target, string) *upcoming {
-	return &upcoming{verb: scripts.Check, own: d.checking(false), early: true}
+func (m *machine) checkNext(*target, string) *upcoming {
+	return &upcoming{verb: scripts.Check, own: m.checking(false), early: true}
 }
 
 // install brings what check found missing, once it is known that nothing else is in the way, and
 // checks again.
-func (d *Deployment) install(ctx context.Context, h *target) (string, error) {
-	return d.examineAgain(ctx, h, true)
+func (m *machine) install(ctx context.Context, h *target) (string, error) {
+	return m.examineAgain(ctx, h, true)
 }
 
 // examineAgain is for when it is known what is there.
-func (d *Deployment) examineAgain(ctx context.Context, h *target, install bool) (string, error) {
-	line, err := d.examine(ctx, h, install)
+func (m *machine) examineAgain(ctx context.Context, h *target, install bool) (string, error) {
+	line, err := m.examine(ctx, h, install)
 	if err != nil {
 		return "", err
 	}
 	h.app.TheirSite = h.TheirSite
-	return line, d.chooseTLS(h)
+	return line, m.site.chooseTLS(h)
 }
 
 // nothingToInstall: with setup "always" apt is asked for newer versions, too.
-func (d *Deployment) nothingToInstall(h *target) bool {
-	return h.coming == "" && d.in.Setup != inputs.SetupAlways
+func (m *machine) nothingToInstall(h *target) bool {
+	return h.coming == "" && m.in.Setup != inputs.SetupAlways
 }
 
 // checking are the values of check.sh.
-func (d *Deployment) checking(install bool) scripts.Values {
+func (m *machine) checking(install bool) scripts.Values {
 	need := needs
-	if d.op.tools {
-		need += sourceNeeds[d.in.Source]
+	if m.op.tools {
+		need += sourceNeeds[m.in.Source]
 	}
-	if (d.in.Build == "" || pythonic.MatchString(d.in.Build)) && d.op.tools {
+	if (m.in.Build == "" || pythonic.MatchString(m.in.Build)) && m.op.tools {
 		need += " python3"
 	}
-	if d.in.HTTPS.Mail != "" {
+	if m.in.HTTPS.Mail != "" {
 		need += certbotNeeds
 	}
 	return scripts.Values{
-		"needs": need, "clock": strconv.FormatInt(d.now().Unix(), 10),
-		"list": scripts.Yes(d.op.asks), "setup": string(d.in.Setup),
-		"may_install": d.mayInstall(install), "packages": strings.Join(d.in.Packages, " "),
-		"server_name": d.in.ServerName, "verify_host": d.verifyHost(), "nginx_include": d.in.NginxInclude,
-		"https": scripts.Yes(d.in.HTTPS.Wanted()),
+		"needs": need, "clock": strconv.FormatInt(m.now().Unix(), 10),
+		"list": scripts.Yes(m.op.asks), "setup": string(m.in.Setup),
+		"may_install": m.mayInstall(install), "packages": strings.Join(m.in.Packages, " "),
+		"server_name": m.in.ServerName, "verify_host": m.site.verifyHost(), "nginx_include": m.in.NginxInclude,
+		"https": scripts.Yes(m.in.HTTPS.Wanted()),
 	}
 }
 
-func (d *Deployment) examine(ctx context.Context, h *target, install bool) (string, error) {
-	res, err := h.Exec(ctx, scripts.Check, d.checking(install))
+func (m *machine) examine(ctx context.Context, h *target, install bool) (string, error) {
+	res, err := h.Exec(ctx, scripts.Check, m.checking(install))
 	for n := 0; res.Has(fmt.Sprintf("note_%d", n)); n++ {
-		d.warnOnce(h, "Nginx of "+h.Address.Name, res.Text(fmt.Sprintf("note_%d", n)))
+		m.warnOnce(h, "Nginx of "+h.Address.Name, res.Text(fmt.Sprintf("note_%d", n)))
 	}
 	if err != nil {
 		return "", withFaults(err, res)
 	}
 	h.rulesStand = res.Yes("rules")
 	h.systemd, h.memoryMB = res.Yes("systemd"), res.Int("memory_mb")
-	if !h.systemd && d.hasProcesses() {
+	if !h.systemd && m.work.hasProcesses() {
 		return "", errors.New("the input processes needs systemd, which runs what is beside the web process: " +
 			"leave it out, or deploy to a host whose init is systemd")
 	}
-	if !h.systemd && len(d.in.Jobs) > 0 {
+	if !h.systemd && len(m.in.Jobs) > 0 {
 		return "", errors.New("the input schedule needs systemd, whose timers start the jobs: leave it out, or deploy " +
 			"to a host whose init is systemd")
 	}
 	memory := fmt.Sprintf("%d of %d MB of memory and %s", h.memoryMB, res.Int("memory_total_mb"),
 		swapText(res.Int("swap_mb")))
 	h.app = scripts.App{
-		Name: d.in.App, User: h.Address.User, Path: d.in.Path, Ports: d.in.Ports, Include: d.in.NginxInclude,
-		ServerName: d.in.ServerName, IPv6: res.Yes("ipv6"),
+		Name: m.in.App, User: h.Address.User, Path: m.in.Path, Ports: m.in.Ports, Include: m.in.NginxInclude,
+		ServerName: m.in.ServerName, IPv6: res.Yes("ipv6"),
 		OneSocket: strings.Fields(res.OneOf("one_socket", "", "80", "443", "80 443")), Hostless: res.Yes("hostless"),
-		Folder: res.Form("site_folder", state.FolderForm), StopSecs: int(d.in.StopTimeout / time.Second),
-		NoRealIP: !res.Yes("realip"), MaxBodySize: d.in.MaxBodySize, ResponseTimeout: d.in.ResponseTimeout,
-		TrustedProxies: d.in.TrustedProxies, Guests: d.in.MaintenanceAllow, HealthPath: d.in.Health.Path,
+		Folder: res.Form("site_folder", state.FolderForm), StopSecs: int(m.in.StopTimeout / time.Second),
+		NoRealIP: !res.Yes("realip"), MaxBodySize: m.in.MaxBodySize, ResponseTimeout: m.in.ResponseTimeout,
+		TrustedProxies: m.in.TrustedProxies, Guests: m.in.MaintenanceAllow, HealthPath: m.in.Health.Path,
 	}
 	h.certificate = res.Text("certificate")
 	h.siteCertificate = res.Form("site_certificate", h.app.CertificateForm())
@@ -121,11 +133,11 @@ func (d *Deployment) examine(ctx context.Context, h *target, install bool) (stri
 		installed = "; installed " + installed
 	}
 	switch h.coming = res.Text("coming"); {
-	case h.coming != "" && (d.op.asks || d.in.DryRun):
+	case h.coming != "" && (m.op.asks || m.in.DryRun):
 		installed = "; the next deployment installs " + h.coming
 	case h.coming != "":
 		installed = "; missing, and yet to be installed: " + h.coming
-	case installed == "" && d.op.success == outcome.SetUp:
+	case installed == "" && m.op.success == outcome.SetUp:
 		installed = "; all packages are there already"
 	}
 	os, version, disk, skew := res.Text("os"), res.Text("nginx"), res.Int("disk_mb"), res.Int("skew")
@@ -133,16 +145,16 @@ func (d *Deployment) examine(ctx context.Context, h *target, install bool) (stri
 		return "", err
 	}
 	occupied := res.Text("occupied")
-	if disk < minDiskMB && occupied == "" && d.op.makes { // with releases there room can be made
+	if disk < minDiskMB && occupied == "" && m.op.makes { // with releases there room can be made
 		return "", fmt.Errorf("only %d MB of disk are free at %s, and a first release needs at least %d MB: give "+
-			"the host a bigger disk, or delete there what is not needed", disk, d.in.Path, minDiskMB)
+			"the host a bigger disk, or delete there what is not needed", disk, m.in.Path, minDiskMB)
 	}
 	if used := res.Int("disk_used"); used > fullDisk {
-		d.warnOnce(h, "Disk of "+h.Address.Name, fmt.Sprintf("the disk of %s is %d %% full at %s, with "+
-			"%d MB free (%s)", h.Address, used, d.in.Path, disk, cmp.Or(occupied, "no release is there yet")))
+		m.warnOnce(h, "Disk of "+h.Address.Name, fmt.Sprintf("the disk of %s is %d %% full at %s, with "+
+			"%d MB free (%s)", h.Address, used, m.in.Path, disk, cmp.Or(occupied, "no release is there yet")))
 	}
-	if d.op.asks && occupied != "" {
-		d.rep.Info(d.in.Path + " has " + occupied)
+	if m.op.asks && occupied != "" {
+		m.rep.Info(m.in.Path + " has " + occupied)
 	}
 	if olderThan(version, neededNginx) {
 		return "", fmt.Errorf("nginx %s is too old: keepalive_timeout in an upstream, by which an old version's "+
@@ -151,23 +163,23 @@ func (d *Deployment) examine(ctx context.Context, h *target, install bool) (stri
 	h.app.NoDryRun = olderThan(version, dryRunNginx)
 	h.app.TLS.HTTP2On = version != "" && !olderThan(version, http2Nginx)
 	if olderThan(version, keptNginx) {
-		d.warnOnce(h, "Nginx of "+h.Address.Name, fmt.Sprintf("nginx %s works, and no distribution that is still "+
+		m.warnOnce(h, "Nginx of "+h.Address.Name, fmt.Sprintf("nginx %s works, and no distribution that is still "+
 			"maintained has one older than %s: upgrade the host", version, keptNginx))
 	}
 	if skew > maxSkew || skew < -maxSkew {
-		d.warnOnce(h, "Clock of "+h.Address.Name, fmt.Sprintf("the clock of %s differs from the runner's by %d s: "+
+		m.warnOnce(h, "Clock of "+h.Address.Name, fmt.Sprintf("the clock of %s differs from the runner's by %d s: "+
 			"enable time synchronisation", h.Address, skew))
 	}
 	if !h.systemd {
-		d.warnOnce(h, "No systemd on "+h.Address.Name, "systemd is not init here: the application is started with "+
+		m.warnOnce(h, "No systemd on "+h.Address.Name, "systemd is not init here: the application is started with "+
 			"nohup and does not come back after a crash or a reboot")
 	}
 	return fmt.Sprintf("%s, %s, %.1f GB of disk free, %s%s", os, nginxText(version), float64(disk)/1024, memory,
 		installed), nil
 }
 
-func (d *Deployment) mayInstall(now bool) string {
-	if !now && !d.op.asks && !d.in.DryRun {
+func (m *machine) mayInstall(now bool) string {
+	if !now && !m.op.asks && !m.in.DryRun {
 		return "later"
 	}
 	return scripts.Yes(now)

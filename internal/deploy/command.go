@@ -10,11 +10,11 @@ import (
 
 // runCommand runs a command of the user's in the release that serves. The host ends it when this run
 // is cancelled or not heard any more, so it is not begun a second time: nobody knows how far it got.
-func (d *Deployment) runCommand(ctx context.Context, h *target) (string, error) {
+func (as *asking) runCommand(ctx context.Context, h *target) (string, error) {
 	h.release, h.commit = h.Active.Release, h.Active.Commit
 	res, err := h.Exec(ctx, scripts.Run, scripts.Values{
-		"port": h.activePort(), "release": h.release, "command": d.in.Command, "at_once": scripts.Yes(d.in.AtOnce),
-		"note": d.in.Run.Actor + " " + d.in.Run.URL(), "lock_timeout": scripts.Seconds(d.in.LockTimeout), "step_id": "",
+		"port": h.activePort(), "release": h.release, "command": as.in.Command, "at_once": scripts.Yes(as.in.AtOnce),
+		"note": as.in.Run.Actor + " " + as.in.Run.URL(), "lock_timeout": scripts.Seconds(as.in.LockTimeout), "step_id": "",
 	})
 	if res != nil && res.Has("status") {
 		h.exit = res.Int("status")

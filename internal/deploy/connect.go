@@ -12,41 +12,41 @@ import (
 	"github.com/clothesme/deploy-action/scripts"
 )
 
-func (d *Deployment) connect(ctx context.Context, h *target) (string, error) {
+func (m *machine) connect(ctx context.Context, h *target) (string, error) {
 	who, err := h.Connect(ctx)
-	for end := d.now().Add(d.in.ConnectTimeout); d.joins && unreachable(err) && d.now().Before(end); {
-		if wait(ctx, d.bootPoll) != nil || d.goes(ctx, h) { // it has just come, and may boot
+	for end := m.now().Add(m.in.ConnectTimeout); m.joins && unreachable(err) && m.now().Before(end); {
+		if wait(ctx, m.bootPoll) != nil || m.goes(ctx, h) { // it has just come, and may boot
 			break
 		}
 		who, err = h.Connect(ctx)
 	}
-	if err != nil && ctx.Err() == nil && unreachable(err) && d.goes(ctx, h) {
+	if err != nil && ctx.Err() == nil && unreachable(err) && m.goes(ctx, h) {
 		return "", fmt.Errorf("%w: %w", errLeft, err)
 	}
-	if err != nil && d.spare() > 0 && unreachable(err) {
+	if err != nil && m.roster.spare() > 0 && unreachable(err) {
 		h.unreached = &outcome.StepError{Step: "connect", Host: h.Address, Err: err}
 		return "not reachable", nil
 	}
 	if err != nil {
 		return "", err
 	}
-	if d.in.KeyInsecure {
-		d.rep.Warn("Nobody knows who "+h.Address.Name+" is", "the input \"insecure-skip-host-key-check\" is set: "+
+	if m.in.KeyInsecure {
+		m.rep.Warn("Nobody knows who "+h.Address.Name+" is", "the input \"insecure-skip-host-key-check\" is set: "+
 			"whoever sits in between can read and change everything of this deployment, its secrets included. "+
 			"Pin the host's key once you have compared it there, and remove that input: "+who)
 	}
 	if h.Address.User == "root" {
-		d.rep.Warn("The user of "+h.Address.Name, "the input \"username\" is root: the application runs as root "+
+		m.rep.Warn("The user of "+h.Address.Name, "the input \"username\" is root: the application runs as root "+
 			"there, and whoever takes it over has the host; make a user for it, "+
 			"and give that one sudo for the first run")
 	}
 	var through string
-	for _, jump := range d.in.Jumps {
+	for _, jump := range m.in.Jumps {
 		through += ", through " + jump.Host.String()
 	}
-	if d.in.ConnectEndpoint != "" {
-		through = ", through the Instance Connect Endpoint " + d.in.ConnectEndpoint
-		if d.in.ConnectEndpoint == inputs.OwnEndpoint {
+	if m.in.ConnectEndpoint != "" {
+		through = ", through the Instance Connect Endpoint " + m.in.ConnectEndpoint
+		if m.in.ConnectEndpoint == inputs.OwnEndpoint {
 			through = ", through the Instance Connect Endpoint of its network"
 		}
 	}
@@ -62,11 +62,11 @@ func loginsTake(in *inputs.Inputs) time.Duration {
 var errRestarted = errors.New("the host was restarted during this run")
 
 // notRestarted makes sure that a host which was reached anew is as this run left it.
-func (d *Deployment) notRestarted(ctx context.Context, h *target) error {
+func (m *machine) notRestarted(ctx context.Context, h *target) error {
 	if h.bootID == "" {
 		return nil
 	}
-	res, err := h.Exec(ctx, scripts.Port, d.detection())
+	res, err := h.Exec(ctx, scripts.Port, m.detection())
 	if err != nil {
 		return err
 	}
@@ -75,3 +75,6 @@ func (d *Deployment) notRestarted(ctx context.Context, h *target) error {
 	}
 	return res.Err()
 }
+
+// bootPoll is the pause between two tries to log in to a host that may boot.
+const bootPoll = time.Second

@@ -177,7 +177,7 @@ func again(t *testing.T) *inputs.Inputs {
 	t.Helper()
 	in := testInputs()
 	in.Ref = oldCommit
-	activeRecipe = (&Deployment{in: in}).recipe(&target{})
+	activeRecipe = assemble(&run{in: in}).recipe.of(&target{})
 	t.Cleanup(func() { activeRecipe = "other" })
 	return in
 }
@@ -807,7 +807,7 @@ func TestTheSiteWhenTakingBackFailsTwice(t *testing.T) {
 		{step{name: "switch", undo: fails(&remote.ExitError{Code: 9})}, d.hosts},
 	}
 	undone := d.takeBack(t.Context())
-	if got := d.failure(step{name: "verify"}, errors.New("bad"), undone).Site; got != outcome.SiteSwitched {
+	if got := d.outcomes.failure(step{name: "verify"}, errors.New("bad"), undone).Site; got != outcome.SiteSwitched {
 		t.Errorf("site %s, want %s", got, outcome.SiteSwitched)
 	}
 }

@@ -12,16 +12,16 @@ import (
 	"github.com/clothesme/deploy-action/scripts"
 )
 
-func (d *Deployment) detectNext(*target, string) *upcoming {
-	return &upcoming{verb: scripts.Port, own: d.detection(), early: true}
+func (m *machine) detectNext(*target, string) *upcoming {
+	return &upcoming{verb: scripts.Port, own: m.detection(), early: true}
 }
 
-func (d *Deployment) detect(ctx context.Context, h *target) (string, error) {
-	f, err := d.facts(ctx, h)
+func (m *machine) detect(ctx context.Context, h *target) (string, error) {
+	f, err := m.facts(ctx, h)
 	if err != nil {
 		return "", err
 	}
-	if h.Position, err = state.Decide(&f, d.in.NginxInclude); err != nil {
+	if h.Position, err = state.Decide(&f, m.in.NginxInclude); err != nil {
 		return "", err
 	}
 	h.seen, h.closedSince, h.schedule, h.groups = f.Slots, f.ClosedSince, f.Schedule, map[string]string{}
@@ -29,33 +29,33 @@ func (d *Deployment) detect(ctx context.Context, h *target) (string, error) {
 		h.groups[strconv.Itoa(int(s.Port))] = s.Group
 	}
 	if f.FailedJobs != "" {
-		d.warnOnce(h, "Jobs of "+h.Address.Name, "the last run of these jobs failed: "+f.FailedJobs+"; the operation "+
+		m.warnOnce(h, "Jobs of "+h.Address.Name, "the last run of these jobs failed: "+f.FailedJobs+"; the operation "+
 			"logs shows why, with log-of: job:NAME")
 	}
-	d.sayClosed(h)
-	if last := f.LastRepository; last != "" && !strings.EqualFold(last, d.in.Repository) {
-		d.rep.Warn("Repository of "+d.in.App, fmt.Sprintf("until now %s came from %s, and this run deploys %s: if "+
+	m.maintenance.sayClosed(h)
+	if last := f.LastRepository; last != "" && !strings.EqualFold(last, m.in.Repository) {
+		m.rep.Warn("Repository of "+m.in.App, fmt.Sprintf("until now %s came from %s, and this run deploys %s: if "+
 			"that is another application, give it a name and a folder of its own with the inputs app and path",
-			d.in.App, last, d.in.Repository))
+			m.in.App, last, m.in.Repository))
 	}
-	if err := d.canReplace(h); err != nil {
+	if err := m.inPlace.canReplace(h); err != nil {
 		return "", err
 	}
-	if err := d.hasRelease(h); err != nil {
+	if err := m.choice.hasRelease(h); err != nil {
 		return "", err
 	}
-	if err := cmp.Or(d.canSecure(h), d.chooseTLS(h)); err != nil {
+	if err := cmp.Or(m.site.canSecure(h), m.site.chooseTLS(h)); err != nil {
 		return "", err
 	}
 	h.app.TheirSite = h.TheirSite
 	for _, note := range h.Notes {
-		d.rep.Warn("State of "+h.Address.Name, note)
+		m.rep.Warn("State of "+h.Address.Name, note)
 	}
 	if h.Active == nil {
 		return fmt.Sprintf("first deployment; it goes to port %d", h.Idle.Port), nil
 	}
 	if h.memoryMB > 0 && h.Active.RSSMB > h.memoryMB {
-		d.rep.Warn("Memory of "+h.Address.Name, fmt.Sprintf("the running version uses %d MB and %d MB are free: two "+
+		m.rep.Warn("Memory of "+h.Address.Name, fmt.Sprintf("the running version uses %d MB and %d MB are free: two "+
 			"versions may not fit at once", h.Active.RSSMB, h.memoryMB))
 	}
 	return fmt.Sprintf("port %d is active with %s; port %d is idle",
@@ -67,16 +67,16 @@ func (d *Deployment) detect(ctx context.Context, h *target) (string, error) {
 const rebirth = 10 * time.Second
 
 // facts looks at the host, and again while a version is about to listen whose flag would go.
-func (d *Deployment) facts(ctx context.Context, h *target) (f state.Facts, err error) {
-	for end := d.now().Add(rebirth); ; {
-		res, err := h.Exec(ctx, scripts.Port, d.detection())
+func (m *machine) facts(ctx context.Context, h *target) (f state.Facts, err error) {
+	for end := m.now().Add(rebirth); ; {
+		res, err := h.Exec(ctx, scripts.Port, m.detection())
 		if err != nil {
 			return f, err
 		}
 		h.bootID, h.recipeKey = res.Text("boot"), res.Form("recipe_key", state.KeyForm)
-		f, err = state.ReadFacts(res, d.in.Ports, d.in.Repository)
-		f.App = d.in.App
-		if err != nil || !f.BetweenLives() || d.now().After(end) {
+		f, err = state.ReadFacts(res, m.in.Ports, m.in.Repository)
+		f.App = m.in.App
+		if err != nil || !f.BetweenLives() || m.now().After(end) {
 			return f, err
 		}
 		if err := wait(ctx, time.Second); err != nil {
@@ -86,9 +86,9 @@ func (d *Deployment) facts(ctx context.Context, h *target) (f state.Facts, err e
 }
 
 // detection are the values of port.sh.
-func (d *Deployment) detection() scripts.Values {
+func (m *machine) detection() scripts.Values {
 	return scripts.Values{
-		"nginx_include": d.in.NginxInclude, "verify_host": d.verifyHost(),
-		"repository": d.in.Repository,
+		"nginx_include": m.in.NginxInclude, "verify_host": m.site.verifyHost(),
+		"repository": m.in.Repository,
 	}
 }

@@ -9,13 +9,13 @@ import (
 	"github.com/clothesme/deploy-action/scripts"
 )
 
-func (d *Deployment) drain(ctx context.Context, h *target) (string, error) {
-	left, err := d.drainSlot(ctx, h, h.activePort(), h.idlePort(), d.in.DrainTimeout)
+func (s *slots) drain(ctx context.Context, h *target) (string, error) {
+	left, err := s.drainSlot(ctx, h, h.activePort(), h.idlePort(), s.in.DrainTimeout)
 	if err != nil {
 		return "", err
 	}
 	h.drained, h.connections, h.wasDrained = left.took, left.connections, true
-	return left.text(h.Active.Port, d.in.DrainTimeout), nil
+	return left.text(h.Active.Port, s.in.DrainTimeout), nil
 }
 
 // drained is how waiting for a slot's last requests ended.
@@ -42,13 +42,13 @@ func (l drained) text(port uint16, limit time.Duration) string {
 // drainSlot waits for the last requests on a port. Where a hand has left the flags unclear since
 // the switch they are put right first, for the port that serves in its place; a flag that somebody
 // has moved is theirs: what it is on goes on, since stop refuses it.
-func (d *Deployment) drainSlot(
+func (s *slots) drainSlot(
 	ctx context.Context, h *target, port, instead string, limit time.Duration,
 ) (left drained, err error) {
 	for again := true; ; again = false {
 		res, err := h.Exec(ctx, scripts.Drain, scripts.Values{
 			"port": port, "instead": instead, "drain_timeout": scripts.Seconds(max(limit-left.took, 0)),
-			"verify_host": d.verifyHost(), "retiring": scripts.Yes(d.op.success == outcome.Removed),
+			"verify_host": s.site.verifyHost(), "retiring": scripts.Yes(s.op.success == outcome.Removed),
 		})
 		if err != nil {
 			return left, err
@@ -63,7 +63,7 @@ func (d *Deployment) drainSlot(
 		if _, err := h.Exec(ctx, scripts.Switch, back); err != nil {
 			return left, err
 		}
-		d.rep.Warn("Flag of "+h.Address.Name, fmt.Sprintf("somebody changed what is in %s during this run; port %s "+
-			"has the flag again", d.flagDir(), instead))
+		s.rep.Warn("Flag of "+h.Address.Name, fmt.Sprintf("somebody changed what is in %s during this run; port %s "+
+			"has the flag again", s.flagDir(), instead))
 	}
 }

@@ -546,3 +546,15 @@ func (e *cutShort) Error() string {
 func (e *cutShort) Unwrap() []error { return []error{e.cause, e.outcome} }
 
 var errTimeout = errors.New("time-out")
+
+func wait(ctx context.Context, pause time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(pause):
+		return nil
+	}
+}
+
+// brief is what a step may take that waits for nothing of the user's.
+const brief = time.Minute

@@ -12,35 +12,29 @@ import (
 	"github.com/clothesme/deploy-action/internal/inputs"
 )
 
-// Parameters is where AWS keeps variables.
-type Parameters interface {
-	Below(ctx context.Context, path string) ([]parameters.Variable, error)
-	Secret(ctx context.Context, name string) ([]parameters.Variable, error)
-}
-
 func openParameters(ctx context.Context, account *cloud.Account) (Parameters, error) {
 	return parameters.Open(ctx, account)
 }
 
 // lacksNoEnvFrom is noEnvFrom for hosts that a rollback has fetch its release.
-func (d *Deployment) lacksNoEnvFrom(h *target) bool { return !h.lacks || len(d.in.EnvFrom) == 0 }
+func (r *recipe) lacksNoEnvFrom(h *target) bool { return !h.lacks || len(r.in.EnvFrom) == 0 }
 
 // noEnvFrom: hosts that join while a run is under way get what it has read.
-func (d *Deployment) noEnvFrom(*target) bool {
-	return len(d.in.EnvFrom) == 0 || d.joins || !d.op.makes && !d.op.asks && !d.op.again
+func (r *recipe) noEnvFrom(*target) bool {
+	return len(r.in.EnvFrom) == 0 || r.joins || !r.op.makes && !r.op.asks && !r.op.again
 }
 
 // readEnvFrom reads them before any host is dialled, and says all that is wrong with them at once.
 // Nothing of a value goes into an error or the log.
-func (d *Deployment) readEnvFrom(ctx context.Context) (string, error) {
-	from, err := d.openParameters(ctx, d.account)
+func (r *recipe) readEnvFrom(ctx context.Context) (string, error) {
+	from, err := r.openParameters(ctx, r.account)
 	if err != nil {
 		return "", err
 	}
 	var errs []error
 	var all []inputs.Variable
 	var names []string
-	for _, source := range d.in.EnvFrom {
+	for _, source := range r.in.EnvFrom {
 		var found []parameters.Variable
 		var err error
 		if source.Secret != "" {
@@ -51,7 +45,7 @@ func (d *Deployment) readEnvFrom(ctx context.Context) (string, error) {
 		errs = append(errs, err)
 		for _, v := range found {
 			one := inputs.Variable{Name: v.Name, Value: inputs.Secret(v.Value)}
-			d.rep.Mask(d.in.SecretsOf(one)...)
+			r.rep.Mask(r.in.SecretsOf(one)...)
 			if err := inputs.CheckVariable(v.Name); err != nil {
 				errs = append(errs, fmt.Errorf("%s: %q can't be a variable: %w", v.From, v.Name, err))
 				continue
@@ -72,11 +66,11 @@ func (d *Deployment) readEnvFrom(ctx context.Context) (string, error) {
 		return "", err
 	}
 	isGiven := func(v inputs.Variable) bool {
-		return slices.ContainsFunc(d.in.Env, func(o inputs.Variable) bool { return o.Name == v.Name })
+		return slices.ContainsFunc(r.in.Env, func(o inputs.Variable) bool { return o.Name == v.Name })
 	}
-	d.fromAWS = slices.DeleteFunc(all, isGiven)
+	r.fromAWS = slices.DeleteFunc(all, isGiven)
 	line := strings.Join(names, ", ")
-	if given := len(all) - len(d.fromAWS); given > 0 {
+	if given := len(all) - len(r.fromAWS); given > 0 {
 		line += fmt.Sprintf("; %d of them as the input env has them", given)
 	}
 	return line, nil

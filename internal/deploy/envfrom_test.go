@@ -41,7 +41,7 @@ func envFrom(t *testing.T, f *fakeHost, in *inputs.Inputs, from fakeParameters) 
 	var log bytes.Buffer
 	env := map[string]string{"GITHUB_ACTIONS": "true"}
 	d := New(in, report.New(&log, func(name string) string { return env[name] }), f.dial, f.open, time.Now())
-	d.openParameters = func(_ context.Context, account *cloud.Account) (Parameters, error) {
+	d.recipe.openParameters = func(_ context.Context, account *cloud.Account) (Parameters, error) {
 		if account.Region == "" {
 			return nil, errors.New("no AWS region")
 		}
@@ -65,14 +65,15 @@ func TestAHostThatJoinsGetsTheSameVariables(t *testing.T) {
 	fl, in := newFleet(t, 3), findInputs()
 	in.Strategy, in.AWSRegion, in.EnvFrom = inputs.BlueGreen, "eu-central-1", []inputs.EnvSource{{Parameters: "/all/"}}
 	remembered(t, fl, in)
-	had := &Deployment{in: in, fromAWS: []inputs.Variable{{Name: "A", Value: "was"}}}
-	activeRecipe = had.recipe(&target{})
+	had := assemble(&run{in: in})
+	had.recipe.fromAWS = []inputs.Variable{{Name: "A", Value: "was"}}
+	activeRecipe = had.recipe.of(&target{})
 	var log bytes.Buffer
 	d := New(in, report.New(&log, func(string) string { return "" }), fl.dial, fl[0].open, time.Now())
 	from := &fakeInstances{answers: []*instances.Found{foundAs(1, 2), foundAs(1, 2, 3)}}
-	d.openInstances = func(context.Context, *cloud.Account) (Instances, error) { return from, nil }
+	d.roster.openInstances = func(context.Context, *cloud.Account) (Instances, error) { return from, nil }
 	value := "was"
-	d.openParameters = func(context.Context, *cloud.Account) (Parameters, error) {
+	d.recipe.openParameters = func(context.Context, *cloud.Account) (Parameters, error) {
 		found := fakeParameters{"ssm:/all/": {{Name: "A", Value: value, From: "ssm:/all/A"}}}
 		value = "is"
 		return found, nil

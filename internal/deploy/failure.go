@@ -16,15 +16,15 @@ import (
 )
 
 // failure puts the four facts together. undone is what went wrong in taking back.
-func (d *Deployment) failure(s step, cause, undone error) *outcome.Failure {
+func (o *outcomes) failure(s step, cause, undone error) *outcome.Failure {
 	f := &outcome.Failure{Outcome: outcome.Failed, Step: s.name, What: outcome.Describe(cause), Err: cause}
 	var no *host.Error
 	if errors.As(cause, &no) {
 		f.Evidence = no.Evidence
 	}
-	hosts := d.staying()
+	hosts := o.staying()
 	if len(hosts) == 0 { // the last one left as it was taken back
-		hosts = d.hosts
+		hosts = o.hosts
 	}
 	at := hosts[0] // the first one on which it failed
 	sites, unsure := make([]outcome.Site, len(hosts)), (*target)(nil)
@@ -33,7 +33,7 @@ func (d *Deployment) failure(s step, cause, undone error) *outcome.Failure {
 			at = h
 		}
 		sites[i] = siteOf(h)
-		if sites[i] == outcome.SiteUnchanged && d.isAhead(h) {
+		if sites[i] == outcome.SiteUnchanged && o.isAhead(h) {
 			sites[i] = outcome.SiteAhead
 		}
 		if !h.taken && !h.left && (sites[i] == outcome.SiteUnknown || sites[i] == outcome.SiteSwitched) {
@@ -41,7 +41,7 @@ func (d *Deployment) failure(s step, cause, undone error) *outcome.Failure {
 		}
 	}
 	f.Site = outcome.SiteOf(sites)
-	if d.in.Operation == inputs.Maintenance && halfClosed(hosts) {
+	if o.in.Operation == inputs.Maintenance && halfClosed(hosts) {
 		f.Site = outcome.SiteMixed
 	}
 	if f.Site == outcome.SiteRestored && slices.ContainsFunc(hosts, (*target).restored) {
@@ -64,16 +64,16 @@ func (d *Deployment) failure(s step, cause, undone error) *outcome.Failure {
 			f.Hosts = append(f.Hosts, h.Address.String())
 		}
 	}
-	f.Next, f.Topic = d.next(s, at, cause), d.topic(s, cause)
-	if unsure != nil && d.op.live {
+	f.Next, f.Topic = o.next(s, at, cause), o.topic(s, cause)
+	if unsure != nil && o.op.live {
 		f.Next = fmt.Sprintf("see which port is active: ssh %s ls %s; then run this workflow again, it finds out "+
-			"and goes on from there", sshTarget(unsure.Address), d.flagDir())
+			"and goes on from there", sshTarget(unsure.Address), o.flagDir())
 		f.Topic = outcome.TopicLost
 	}
-	if unsure == nil && d.op.live && f.Site == outcome.SiteMixed && slices.Contains(sites, outcome.SiteAhead) {
-		f.Next += "; to bring what some hosts serve already to the others, too, " + d.bringThere()
+	if unsure == nil && o.op.live && f.Site == outcome.SiteMixed && slices.Contains(sites, outcome.SiteAhead) {
+		f.Next += "; to bring what some hosts serve already to the others, too, " + o.bringThere()
 	}
-	if d.in.Maintenance && f.Site == outcome.SiteMixed {
+	if o.in.Maintenance && f.Site == outcome.SiteMixed {
 		f.Next += "; with maintenance \"off\" it takes the page down on all of them"
 	}
 	if undone != nil {
@@ -83,11 +83,11 @@ func (d *Deployment) failure(s step, cause, undone error) *outcome.Failure {
 }
 
 // isAhead tells whether a host was left as it is since it has what this run brings, and others do not.
-func (d *Deployment) isAhead(h *target) bool {
-	return h.unchanged && (d.in.Operation == inputs.Remove ||
-		d.op.live && slices.ContainsFunc(d.staying(), func(other *target) bool {
+func (o *outcomes) isAhead(h *target) bool {
+	return h.unchanged && (o.in.Operation == inputs.Remove ||
+		o.op.live && slices.ContainsFunc(o.staying(), func(other *target) bool {
 			return !other.unchanged && other.activeRelease() != h.activeRelease() && // else that one was not healthy
-				!d.madeAlike([]*target{h, other})
+				!o.recipe.madeAlike([]*target{h, other})
 		}))
 }
 
@@ -110,35 +110,6 @@ func siteOf(h *target) outcome.Site {
 	return outcome.SiteUnchanged
 }
 
-// pageUnknown is said of a host that did not say what came of being asked for the page, or for its end.
-const pageUnknown = "whether visitors get the maintenance page is not known"
-
-// servesOf says what a host serves.
-func servesOf(h *target, site outcome.Site) string {
-	switch {
-	case h.taken:
-		return "it is in the hands of the other deployment"
-	case h.left:
-		return "it is not in service any more"
-	case h.gone:
-		return "visitors do not get it any more, and not all of it is deleted"
-	case h.leaving:
-		return "whether visitors still get it is not known"
-	case h.turning:
-		return pageUnknown
-	case site == outcome.SiteUnknown || site == outcome.SiteSwitched:
-		return "the flag on the host tells"
-	}
-	said := serving(h)
-	if !h.closedSince.IsZero() {
-		said += outcome.InMaintenance
-	}
-	if h.Active != nil && h.answer == nil {
-		said += ", as far as is known: it could not be asked"
-	}
-	return said
-}
-
 // failedOn tells whether a host has part in an error, which may join those of several.
 func failedOn(err error, h *target) bool {
 	switch err := err.(type) { //nolint:errorlint // each is looked at as it is
@@ -150,30 +121,6 @@ func failedOn(err error, h *target) bool {
 		return slices.ContainsFunc(err.Unwrap(), func(err error) bool { return failedOn(err, h) })
 	}
 	return false
-}
-
-func serving(h *target) string {
-	if h.Active == nil {
-		if h.Outside != nil {
-			return "the version that was there (" + h.Outside.Who + ") serves"
-		}
-		if h.Idle.Port == 0 {
-			return "nothing was touched"
-		}
-		return "there is no earlier release to serve"
-	}
-	if h.answer != nil {
-		return h.answer.serving(h)
-	}
-	if h.Active.Listen != state.Ours {
-		return fmt.Sprintf("nothing listened on its port %d when this run began, so it is down as it was",
-			h.Active.Port)
-	}
-	if h.ailing {
-		return fmt.Sprintf("%s on port %d serves; it did not answer the health check when this run began either",
-			h.Active.Version(), h.Active.Port)
-	}
-	return fmt.Sprintf("%s on port %d serves", h.Active.Version(), h.Active.Port)
 }
 
 // said are the host's own last lines before the reason, such as sudo's: a warning has no place of
@@ -193,7 +140,7 @@ func said(err error) string {
 const saidLines = 5
 
 // next is the remedy for what failed; remote's errors carry theirs in their own text.
-func (d *Deployment) next(s step, h *target, cause error) string {
+func (o *outcomes) next(s step, h *target, cause error) string {
 	var no *host.Error
 	var order *state.OrderError
 	var none *state.ChoiceError
@@ -210,13 +157,13 @@ func (d *Deployment) next(s step, h *target, cause error) string {
 		return none.Next
 	case errors.As(cause, &down):
 		return "see the application's last lines above; start it anew by a deployment, or with: ssh " +
-			sshTarget(h.Address) + " " + d.restartCommand(h) +
+			sshTarget(h.Address) + " " + o.asking.restartCommand(h) +
 			"; with the input \"allow-down\" the operation status reports and passes"
 	case gitServerFailed(cause):
 		return "see git's words above: its server was busy or did not answer, or the host can't reach it; run this " +
 			"workflow again once it does"
 	case errors.As(cause, &no):
-		return d.place(h).Remedy(no.Code)
+		return o.place(h).Remedy(no.Code)
 	}
 	var shell *host.ShellError
 	var https *httpsError
@@ -229,7 +176,7 @@ func (d *Deployment) next(s step, h *target, cause error) string {
 }
 
 // topic is the section of the documents that says more about a failure.
-func (d *Deployment) topic(s step, cause error) outcome.Topic {
+func (o *outcomes) topic(s step, cause error) outcome.Topic {
 	var (
 		no       *host.Error
 		order    *state.OrderError
@@ -268,9 +215,9 @@ func (d *Deployment) topic(s step, cause error) outcome.Topic {
 		return outcome.TopicNoAnswer
 	case errors.Is(cause, host.ErrGone), host.Lost(cause), errors.Is(cause, errRestarted):
 		return outcome.TopicLost
-	case d.in.Operation == inputs.Remove && ofScript != outcome.TopicOtherRun && s.name != "check":
+	case o.in.Operation == inputs.Remove && ofScript != outcome.TopicOtherRun && s.name != "check":
 		return outcome.TopicRemove
-	case d.in.Operation == inputs.Maintenance && ofScript != outcome.TopicOtherRun && s.name != "check":
+	case o.in.Operation == inputs.Maintenance && ofScript != outcome.TopicOtherRun && s.name != "check":
 		return outcome.TopicMaintenance
 	case ofScript != "":
 		return ofScript
@@ -309,10 +256,10 @@ var topicOfStep = map[string]outcome.Topic{
 }
 
 // place is what a remedy names of this run.
-func (d *Deployment) place(h *target) outcome.Place {
+func (o *outcomes) place(h *target) outcome.Place {
 	return outcome.Place{
-		SSH: sshTarget(h.Address), Path: d.in.Path, Flags: d.flagDir(), Repository: d.in.Repository,
-		LogPort: cmp.Or(h.tried, h.Idle.Port), Rollback: d.op.live && !d.op.makes, Again: d.op.again,
+		SSH: sshTarget(h.Address), Path: o.in.Path, Flags: o.flagDir(), Repository: o.in.Repository,
+		LogPort: cmp.Or(h.tried, h.Idle.Port), Rollback: o.op.live && !o.op.makes, Again: o.op.again,
 	}
 }
 
@@ -321,4 +268,19 @@ func sshTarget(h remote.Host) string {
 		return h.User + "@" + h.Name
 	}
 	return fmt.Sprintf("-p %d %s@%s", h.Port, h.User, h.Name)
+}
+
+// bringThere is how the others get the release, too. A rollback that names none goes back by one more
+// each time.
+func (o *outcomes) bringThere() string {
+	run := o.in.Run
+	switch {
+	case !o.op.makes:
+		return fmt.Sprintf("run the operation rollback again with the input \"release\": %s; hosts that serve it are "+
+			"left as they are", o.release())
+	case run.URL() == "":
+		return "run this again; hosts that serve it are left as they are"
+	}
+	return fmt.Sprintf("once this run is over, and unless a newer one is live by then: gh run rerun %s --repo %s; "+
+		"hosts that serve it are left as they are", run.ID, run.Repository)
 }

@@ -68,8 +68,8 @@ func TestAFailureNamesItsSection(t *testing.T) {
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			d := &Deployment{in: &inputs.Inputs{Operation: tt.operation}}
-			if got := d.topic(step{name: tt.step}, tt.cause); got != tt.want {
+			d := assemble(&run{in: &inputs.Inputs{Operation: tt.operation}})
+			if got := d.outcomes.topic(step{name: tt.step}, tt.cause); got != tt.want {
 				t.Errorf("the section is %q, want %q", got, tt.want)
 			}
 		})
@@ -87,7 +87,7 @@ func TestTheSiteOfAWayBackThatWasCutOffIsUnknown(t *testing.T) {
 		{&cutShort{errLate, failed}, outcome.SiteUnknown},
 		{&remote.LostError{Started: true, Err: errLate}, outcome.SiteUnknown},
 	} {
-		if got := siteOf(&target{route: routeNew, undone: tt.undone}); got != tt.want {
+		if got := siteOf(&target{course: course{route: routeNew}, fate: fate{undone: tt.undone}}); got != tt.want {
 			t.Errorf("%v: %q, want %q", tt.undone, got, tt.want)
 		}
 	}

@@ -11,28 +11,51 @@ import (
 
 	"github.com/clothesme/deploy-action/internal/inputs"
 	"github.com/clothesme/deploy-action/internal/state"
+	"github.com/clothesme/deploy-action/internal/workspace"
 	"github.com/clothesme/deploy-action/scripts"
 )
 
-func (d *Deployment) fetch(ctx context.Context, h *target) (string, error) {
-	if d.in.Source == inputs.Workspace {
-		return d.send(ctx, h)
+// source brings the code of the release to the hosts, from git or from the workspace, and builds it
+// there.
+type source struct {
+	*run
+	assets     *assets
+	recipe     *recipe
+	work       *work
+	tree       func() (*workspace.Tree, error) // walks through the workspace, once
+	hashed     func() (*workspace.Tree, error) // and hashes it, once
+	packs      packs                           // of what is sent to several hosts
+	fetches    chan struct{}                   // holds the turns that are taken
+	fetchPause time.Duration                   // before the second try
+	wanted     chan string                     // of several hosts: has the commit that one has found ref to be
+}
+
+func newSource(r *run, assets *assets, recipe *recipe, work *work) *source {
+	return &source{
+		run: r, assets: assets, recipe: recipe, work: work, fetches: make(chan struct{}, fetchesAtOnce),
+		fetchPause: firstPause, wanted: make(chan string, 1),
 	}
-	ref, err := d.oneRef(ctx, h)
+}
+
+func (s *source) fetch(ctx context.Context, h *target) (string, error) {
+	if s.in.Source == inputs.Workspace {
+		return s.send(ctx, h)
+	}
+	ref, err := s.oneRef(ctx, h)
 	if err != nil {
 		return "", err
 	}
-	expected := d.releaseOf(h) // by what was sent ahead
-	res, err := d.fetchWith(ctx, h, d.fetching(h, ref))
+	expected := s.releaseOf(h) // by what was sent ahead
+	res, err := s.fetchWith(ctx, h, s.fetching(h, ref))
 	if err != nil {
 		return "", err
 	}
-	d.warnOfRoom(h, res)
+	s.warnOfRoom(h, res)
 	h.commit = res.Form("commit", state.CommitForm)
-	if h == d.finder() {
-		d.found(h.commit)
+	if h == s.finder() {
+		s.found(h.commit)
 	}
-	h.subject = state.CutText(d.subject(h.commit, func() string { return res.Text("subject") }), maxSubject)
+	h.subject = state.CutText(s.subject(h.commit, func() string { return res.Text("subject") }), maxSubject)
 	if res.Has("unchanged") {
 		h.unchanged = res.Yes("unchanged")
 		h.release = h.Active.Release
@@ -48,25 +71,25 @@ func (d *Deployment) fetch(ctx context.Context, h *target) (string, error) {
 	return fmt.Sprintf("commit %.7s as release %s", h.commit, h.release), res.Err()
 }
 
-func (d *Deployment) fetching(h *target, ref string) scripts.Values {
-	values := d.fetchValues(h, ref)
-	values["known"] = d.known(h)
-	if ref == d.in.Run.Commit && strings.EqualFold(d.in.Repository, d.in.Run.Repository) {
-		values["branch"] = d.in.Run.Branch
+func (s *source) fetching(h *target, ref string) scripts.Values {
+	values := s.fetchValues(h, ref)
+	values["known"] = s.known(h)
+	if ref == s.in.Run.Commit && strings.EqualFold(s.in.Repository, s.in.Run.Repository) {
+		values["branch"] = s.in.Run.Branch
 	}
-	if d.servesAlready(h) {
+	if s.recipe.servesAlready(h) {
 		values["active_commit"], values["active_recipe"] = h.Active.Commit, h.Active.Recipe
 	}
 	return values
 }
 
 // fetchNext: where it takes turns, or one host finds out for the others, nothing is sent ahead.
-func (d *Deployment) fetchNext(h *target, _ string) *upcoming {
-	isName := !fullCommit.MatchString(d.in.Ref)
-	if d.in.Source != inputs.Git || len(d.present()) > fetchesAtOnce || isName && !d.isAlone(h) {
+func (s *source) fetchNext(h *target, _ string) *upcoming {
+	isName := !fullCommit.MatchString(s.in.Ref)
+	if s.in.Source != inputs.Git || len(s.present()) > fetchesAtOnce || isName && !s.isAlone(h) {
 		return nil
 	}
-	return &upcoming{verb: scripts.Fetch, own: d.fetching(h, d.in.Ref), early: true}
+	return &upcoming{verb: scripts.Fetch, own: s.fetching(h, s.in.Ref), early: true}
 }
 
 // fullCommit is what lib/ref.sh takes for one.
@@ -74,39 +97,39 @@ var fullCommit = regexp.MustCompile(`^[0-9a-f]{40}$`)
 
 // releaseOf is the release that a host gets, also before it has been fetched where its id is known by
 // then; else nothing. fetch.sh calls it the same, name_it.
-func (d *Deployment) releaseOf(h *target) string {
+func (s *source) releaseOf(h *target) string {
 	switch {
 	case h.release != "":
 		return h.release
-	case !d.op.makes || d.in.Source != inputs.Git || !fullCommit.MatchString(d.in.Ref):
+	case !s.op.makes || s.in.Source != inputs.Git || !fullCommit.MatchString(s.in.Ref):
 		return ""
-	case strings.Contains("\n"+d.known(h), "\n"+d.in.Ref+" "): // it has had that id, or not
+	case strings.Contains("\n"+s.known(h), "\n"+s.in.Ref+" "): // it has had that id, or not
 		return ""
-	case d.servesAlready(h) && h.Active.Commit == d.in.Ref && h.Active.Recipe == d.recipe(h): // unchanged
+	case s.recipe.servesAlready(h) && h.Active.Commit == s.in.Ref && h.Active.Recipe == s.recipe.of(h): // unchanged
 		return ""
 	}
-	return d.stamp() + "-" + d.in.Ref[:7]
+	return s.stamp() + "-" + s.in.Ref[:7]
 }
 
-func (d *Deployment) fetchValues(h *target, ref string) scripts.Values {
+func (s *source) fetchValues(h *target, ref string) scripts.Values {
 	return scripts.Values{
-		"git_url": strings.TrimSuffix(d.in.ServerURL, "/") + "/" + d.in.Repository + ".git",
-		"ref":     ref, "token": d.in.Token.Reveal(),
-		"stamp": d.stamp(), "recipe": d.recipe(h), "active_commit": "", "active_recipe": "",
+		"git_url": strings.TrimSuffix(s.in.ServerURL, "/") + "/" + s.in.Repository + ".git",
+		"ref":     ref, "token": s.in.Token.Reveal(),
+		"stamp": s.stamp(), "recipe": s.recipe.of(h), "active_commit": "", "active_recipe": "",
 		"branch": "", "known": "",
 	}
 }
 
 // fetchWith has a host fetch in its turn. What the git server or the way to it is to blame for is
 // tried again, since it mostly passes, in pauses that grow and differ from host to host.
-func (d *Deployment) fetchWith(ctx context.Context, h *target, values scripts.Values) (*scripts.Results, error) {
-	for try, pause := 1, d.fetchPause; ; try, pause = try+1, 3*pause {
-		res, err := d.fetchInTurn(ctx, h, values)
+func (s *source) fetchWith(ctx context.Context, h *target, values scripts.Values) (*scripts.Results, error) {
+	for try, pause := 1, s.fetchPause; ; try, pause = try+1, 3*pause {
+		res, err := s.fetchInTurn(ctx, h, values)
 		if try == fetchTries || !gitServerFailed(err) {
 			return res, err
 		}
 		rest := pause/2 + rand.N(pause)
-		d.rep.Info(fmt.Sprintf("%s: trying again in %s, %d of %d", h.Address.Name, rest.Round(100*time.Millisecond), try+1,
+		s.rep.Info(fmt.Sprintf("%s: trying again in %s, %d of %d", h.Address.Name, rest.Round(100*time.Millisecond), try+1,
 			fetchTries))
 		if err := wait(ctx, rest); err != nil {
 			return nil, err
@@ -122,10 +145,10 @@ const (
 	firstPause    = 2 * time.Second
 )
 
-func (d *Deployment) fetchInTurn(ctx context.Context, h *target, values scripts.Values) (*scripts.Results, error) {
+func (s *source) fetchInTurn(ctx context.Context, h *target, values scripts.Values) (*scripts.Results, error) {
 	select {
-	case d.fetches <- struct{}{}:
-		defer func() { <-d.fetches }()
+	case s.fetches <- struct{}{}:
+		defer func() { <-s.fetches }()
 		return h.Exec(ctx, scripts.Fetch, values)
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
@@ -134,38 +157,26 @@ func (d *Deployment) fetchInTurn(ctx context.Context, h *target, values scripts.
 
 // oneRef is what a host is to fetch: the same commit as the others, although the branch may move
 // meanwhile. One finds out.
-func (d *Deployment) oneRef(ctx context.Context, h *target) (string, error) {
-	if h == d.finder() || fullCommit.MatchString(d.in.Ref) { // one in full needs no finding out
-		return d.in.Ref, nil
+func (s *source) oneRef(ctx context.Context, h *target) (string, error) {
+	if h == s.finder() || fullCommit.MatchString(s.in.Ref) { // one in full needs no finding out
+		return s.in.Ref, nil
 	}
 	select {
-	case commit := <-d.wanted:
-		d.found(commit) // for the next one
+	case commit := <-s.wanted:
+		s.found(commit) // for the next one
 		return commit, nil
 	case <-ctx.Done():
 		return "", context.Cause(ctx)
 	}
 }
 
-// finder is the host that finds out: one that serves the newest release, since others may get that
-// from a run that the first hosts have no part in.
-func (d *Deployment) finder() *target {
-	newest := d.first
-	for _, h := range d.present() {
-		if h.activeRelease() > newest.activeRelease() {
-			newest = h
-		}
-	}
-	return newest
-}
-
 // known are the ids under which other hosts serve a commit that was made as this run makes it, so
 // that one which gets it later has it under the same: that of most of them.
-func (d *Deployment) known(h *target) string {
+func (s *source) known(h *target) string {
 	votes := map[string]int{}
 	best := map[string]string{} // by commit
-	for _, other := range d.hosts {
-		if other == h || !d.servesAlready(other) || !d.alike(other) {
+	for _, other := range s.hosts {
+		if other == h || !s.recipe.servesAlready(other) || !s.alike(other) {
 			continue
 		}
 		id, commit := other.Active.Release, other.Active.Commit
@@ -185,24 +196,24 @@ func (d *Deployment) known(h *target) string {
 
 // alike tells whether the active release is made as this run makes one. All hosts ask that about all
 // others, and a recipe takes its time: it is worked out once.
-func (d *Deployment) alike(h *target) bool {
-	h.alike.Do(func() { h.isAlike = h.Active.Recipe == d.recipe(h) })
+func (s *source) alike(h *target) bool {
+	h.alike.Do(func() { h.isAlike = h.Active.Recipe == s.recipe.of(h) })
 	return h.isAlike
 }
 
 // found tells the others; who finds out may do so twice, when its connection was lost.
-func (d *Deployment) found(commit string) {
+func (s *source) found(commit string) {
 	select {
-	case d.wanted <- commit:
+	case s.wanted <- commit:
 	default:
 	}
 }
 
 // subject is the first line of a commit's message: as the event of this run has it, since a pull
 // request's title says more than the message of its merge; else as git says.
-func (d *Deployment) subject(commit string, git func() string) string {
-	if commit == d.in.Run.Commit && d.in.Run.Subject != "" {
-		return d.in.Run.Subject
+func (s *source) subject(commit string, git func() string) string {
+	if commit == s.in.Run.Commit && s.in.Run.Subject != "" {
+		return s.in.Run.Subject
 	}
 	return git()
 }

@@ -6,7 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/clothesme/deploy-action/internal/cloud"
 	"github.com/clothesme/deploy-action/internal/cloud/instances"
@@ -14,6 +17,18 @@ import (
 	"github.com/clothesme/deploy-action/internal/outcome"
 	"github.com/clothesme/deploy-action/remote"
 )
+
+// roster is who takes part: the hosts that AWS finds, those that are left out, and those that leave.
+type roster struct {
+	*run
+	outcomes      *outcomes
+	openInstances func(context.Context, *cloud.Account) (Instances, error)
+	private       map[string]string // of found hosts, by their instances' ids: the address in their network
+	heldBy        map[string]string // likewise, of those that wait for their launch to be completed: the group
+	listed        listing           // of those that are found, when it was last asked for since
+	// by what the run before has found its hosts, in the pass for those that came
+	foundBy []inputs.Instances
+}
 
 // Instances is where AWS knows machines.
 type Instances interface {
@@ -33,12 +48,12 @@ func openInstances(ctx context.Context, account *cloud.Account) (Instances, erro
 
 // findHosts finds those of the input instances. It is done before any step, since what is done depends
 // on which hosts there are.
-func (d *Deployment) findHosts(ctx context.Context) error {
-	find := step{name: "find", title: "Finding the hosts", once: d.list, within: brief}
-	group, began := d.rep.Step(find.title), d.now()
+func (r *roster) findHosts(ctx context.Context) error {
+	find := step{name: "find", title: "Finding the hosts", once: r.list, within: brief}
+	group, began := r.rep.Step(find.title), r.now()
 	line, err := within(ctx, find, remote.Host{}, find.once)
-	d.timeline = append(d.timeline, outcome.Span{
-		Section: prepare.String(), Name: find.name, Start: began, End: d.now(), Failed: err != nil,
+	r.timeline = append(r.timeline, outcome.Span{
+		Section: prepare.String(), Name: find.name, Start: began, End: r.now(), Failed: err != nil,
 	})
 	if err != nil {
 		group.Fail(find.name + ": " + outcome.Headline([]error{err}))
@@ -48,20 +63,20 @@ func (d *Deployment) findHosts(ctx context.Context) error {
 	return nil
 }
 
-func (d *Deployment) list(ctx context.Context) (string, error) {
-	found, err := d.lookUp(ctx, d.in.Instances)
+func (r *roster) list(ctx context.Context) (string, error) {
+	found, err := r.lookUp(ctx, r.in.Instances)
 	if err != nil {
 		return "", err
 	}
 	for _, warning := range found.Warnings {
-		d.rep.Warn("Instances", warning)
+		r.rep.Warn("Instances", warning)
 	}
 	var hosts []remote.Host
 	var names []string
 	var errs []error
 	for n, i := range found.Instances {
-		d.knows(i)
-		host, err := d.hostOf(i)
+		r.knows(i)
+		host, err := r.hostOf(i)
 		errs = append(errs, err)
 		hosts = append(hosts, host)
 		if n < mostNames || len(found.Instances) == mostNames+1 {
@@ -74,35 +89,35 @@ func (d *Deployment) list(ctx context.Context) (string, error) {
 	if err := errors.Join(errs...); err != nil {
 		return "", err
 	}
-	if err := d.in.Found(hosts); err != nil {
+	if err := r.in.Found(hosts); err != nil {
 		return "", fmt.Errorf("%w (instances were found: %s)", err, strings.Join(found.By, ", "))
 	}
-	d.takeOn()
-	if d.changes() {
-		d.saveHosts(d.in.Hosts)
+	r.takeOn()
+	if r.changes() {
+		r.saveHosts(r.in.Hosts)
 	}
 	return fmt.Sprintf("%s; %s", strings.Join(found.By, ", "), strings.Join(names, ", ")), nil
 }
 
-func (d *Deployment) saveHosts(hosts []remote.Host) {
+func (r *roster) saveHosts(hosts []remote.Host) {
 	text, _ := json.Marshal(hosts) // it has texts and numbers alone
-	d.save(StateHosts, string(text))
+	r.save(StateHosts, string(text))
 }
 
 // knows keeps of an instance what no address of a host has.
-func (d *Deployment) knows(i instances.Instance) {
-	if d.private == nil {
-		d.private, d.heldBy = map[string]string{}, map[string]string{}
+func (r *roster) knows(i instances.Instance) {
+	if r.private == nil {
+		r.private, r.heldBy = map[string]string{}, map[string]string{}
 	}
-	d.private[i.ID] = i.Private
+	r.private[i.ID] = i.Private
 	if i.HeldBy != "" {
-		d.heldBy[i.ID] = i.HeldBy
+		r.heldBy[i.ID] = i.HeldBy
 	}
 }
 
 // lookUp asks AWS for what lines of the input instances name.
-func (d *Deployment) lookUp(ctx context.Context, wanted []inputs.Instances) (*instances.Found, error) {
-	from, err := d.openInstances(ctx, d.account)
+func (r *roster) lookUp(ctx context.Context, wanted []inputs.Instances) (*instances.Found, error) {
+	from, err := r.openInstances(ctx, r.account)
 	if err != nil {
 		return nil, err
 	}
@@ -114,19 +129,19 @@ func (d *Deployment) lookUp(ctx context.Context, wanted []inputs.Instances) (*in
 }
 
 // hostOf says where an instance is logged in to.
-func (d *Deployment) hostOf(i instances.Instance) (remote.Host, error) {
+func (r *roster) hostOf(i instances.Instance) (remote.Host, error) {
 	ipv6 := ""
 	if len(i.IPv6) > 0 {
 		ipv6 = i.IPv6[0]
 	}
 	auto := cmp.Or(i.Public, i.Private, ipv6)
-	if d.in.ConnectEndpoint != "" {
+	if r.in.ConnectEndpoint != "" {
 		auto = cmp.Or(i.Private, ipv6)
 	}
 	address := map[inputs.Address]string{
 		inputs.AddressAuto: auto, inputs.AddressPublic: i.Public,
 		inputs.AddressPrivate: i.Private, inputs.AddressIPv6: ipv6,
-	}[d.in.Address]
+	}[r.in.Address]
 	if address == "" {
 		var has []string
 		for _, a := range [][2]string{{"public", i.Public}, {"private", i.Private}, {"ipv6", ipv6}} {
@@ -135,19 +150,19 @@ func (d *Deployment) hostOf(i instances.Instance) (remote.Host, error) {
 			}
 		}
 		return remote.Host{}, fmt.Errorf("instance %s has no address of the kind %q that the input \"address\" asks for; "+
-			"what it has is %s: correct that input, or give it one", i.ID, d.in.Address, cmp.Or(strings.Join(has, ", "), "none"))
+			"what it has is %s: correct that input, or give it one", i.ID, r.in.Address, cmp.Or(strings.Join(has, ", "), "none"))
 	}
-	return d.in.FoundHost(i.ID, address), nil
+	return r.in.FoundHost(i.ID, address), nil
 }
 
 // notFound is the end of a run that does not know its hosts.
-func (d *Deployment) notFound(err error) (*outcome.Result, error) {
+func (r *roster) notFound(err error) (*outcome.Result, error) {
 	f := outcome.Refuse(err)
 	f.Step, f.What = "find", outcome.Describe(err)
 	if errors.Is(err, context.Canceled) {
 		f.Next = "run this workflow again when it suits"
 	}
-	return d.result(f.Outcome), f
+	return r.outcomes.result(f.Outcome), f
 }
 
 // Resume puts the hosts that a run has saved in the place of those that it had to find, for the post
@@ -162,4 +177,57 @@ func Resume(in *inputs.Inputs, saved string) error {
 	}
 	in.Hosts, in.Instances = nil, nil
 	return in.Found(hosts)
+}
+
+// isNamed tells a line that finds one instance by its id: no other one can come by it.
+func isNamed(line inputs.Instances) bool { return line.ID != "" }
+
+// since are the instances that came after the hosts were found, and the hosts that went, as they are
+// found by anything but their own ids.
+func since(in *inputs.Inputs, now []instances.Instance) (came []instances.Instance, gone []remote.Host) {
+	for _, i := range now {
+		if !slices.ContainsFunc(in.Hosts, func(h remote.Host) bool {
+			return h.Alias == i.ID || h.Alias == "" && slices.Contains(append([]string{i.Public, i.Private}, i.IPv6...), h.Name)
+		}) {
+			came = append(came, i)
+		}
+	}
+	for _, h := range in.Hosts {
+		byName := h.Alias == "" ||
+			slices.ContainsFunc(in.Instances, func(line inputs.Instances) bool { return line.ID == h.Alias })
+		if !byName && !slices.ContainsFunc(now, func(i instances.Instance) bool { return i.ID == h.Alias }) {
+			gone = append(gone, h)
+		}
+	}
+	return came, gone
+}
+
+func namesOfInstances(all []instances.Instance) string {
+	var names []string
+	for n, i := range all {
+		if n == mostNames {
+			names = append(names, fmt.Sprintf("%d more", len(all)-mostNames))
+			break
+		}
+		names = append(names, fmt.Sprintf("%s (%s)", i.ID, i.Zone))
+	}
+	return strings.Join(names, ", ")
+}
+
+// isFree tells whether no hook holds a host at its launch.
+func (r *roster) isFree(h *target) bool { return r.heldBy[h.Address.Alias] == "" }
+
+func (r *roster) with(ctx context.Context, do func(Instances) error) error {
+	from, err := r.openInstances(ctx, r.account)
+	if err != nil {
+		return err
+	}
+	return do(from)
+}
+
+// listing is what AWS has said of the hosts, and when.
+type listing struct {
+	mu   sync.Mutex
+	at   time.Time
+	gone []remote.Host
 }

@@ -117,8 +117,8 @@ func (fl fakeFleet) finding(
 		f.cancel = cancel
 	}
 	d := New(in, report.New(&text, func(name string) string { return env[name] }), fl.dial, fl[0].open, time.Now())
-	d.patience, d.holdEvery, d.bootPoll = 200*time.Millisecond, 20*time.Millisecond, time.Millisecond
-	d.openInstances = func(context.Context, *cloud.Account) (Instances, error) { return from, nil }
+	d.patience, d.launches.holdEvery, d.machine.bootPoll = 200*time.Millisecond, 20*time.Millisecond, time.Millisecond
+	d.roster.openInstances = func(context.Context, *cloud.Account) (Instances, error) { return from, nil }
 	result, err = d.Run(ctx)
 	saved, _ := os.ReadFile(file)
 	return result, text.String(), string(saved), err

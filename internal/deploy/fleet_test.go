@@ -335,7 +335,7 @@ func TestAFailureNamesEachHostOnWhichItFailed(t *testing.T) {
 	)
 	d := New(fleet.inputs(), report.New(&bytes.Buffer{}, func(string) string { return "" }), fleet.dial, nil,
 		time.Now())
-	f := d.failure(step{name: "verify"}, fmt.Errorf("run: %w", both), nil)
+	f := d.outcomes.failure(step{name: "verify"}, fmt.Errorf("run: %w", both), nil)
 	if got := strings.Join(f.Hosts, " "); got != "ubuntu@web-1 ubuntu@web-3" {
 		t.Errorf("it failed on %s", got)
 	}
@@ -380,7 +380,7 @@ func TestHooksRunOnTheFirstHostOrOnAll(t *testing.T) {
 		in.BeforeStart, in.AfterSwitch, in.BeforeStartOn, in.AfterSwitchOn = "migrate", "warm-up", tt.before, tt.after
 		if tt.serves >= 0 {
 			fleet[tt.serves].commit = newCommit
-			activeRecipe = (&Deployment{in: in}).recipe(&target{})
+			activeRecipe = assemble(&run{in: in}).recipe.of(&target{})
 		}
 		if _, log, err := fleet.deploy(t, in); err != nil {
 			t.Errorf("%v\n%s", err, log)
@@ -465,7 +465,7 @@ func TestNoRollbackGoesToWhatAllHaveGoneBackFrom(t *testing.T) {
 		}
 		if tt.has {
 			fleet[2].commit, fleet[2].releases["8080"] = newCommit, "20261123T000000Z-bbbbbbb"
-			activeRecipe = (&Deployment{in: in}).recipe(&target{})
+			activeRecipe = assemble(&run{in: in}).recipe.of(&target{})
 			t.Cleanup(func() { activeRecipe = "other" })
 		}
 		_, log, err := fleet.deploy(t, in)
@@ -771,7 +771,7 @@ func TestABuildThatWasSentAheadIsDoneOnce(t *testing.T) {
 	fl := newFleet(t, 2)
 	in := fl.inputs()
 	before := activeRecipe
-	activeRecipe = (&Deployment{in: in}).recipe(&target{})
+	activeRecipe = assemble(&run{in: in}).recipe.of(&target{})
 	t.Cleanup(func() { activeRecipe = before })
 	for _, f := range fl {
 		f.commit, f.releases["8080"] = newCommit, "20261122T000000Z-bbbbbbb"

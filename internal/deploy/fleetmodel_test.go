@@ -73,7 +73,7 @@ func newFleetModel(t *testing.T, seed uint64) *fleetModel {
 		m.ahead = r.IntN(len(m.fleet))
 		f := m.fleet[m.ahead]
 		f.commit, f.releases["8080"] = newCommit, "20261123T000000Z-bbbbbbb"
-		activeRecipe = (&Deployment{in: m.in}).recipe(&target{})
+		activeRecipe = assemble(&run{in: m.in}).recipe.of(&target{})
 		t.Cleanup(func() { activeRecipe = "other" })
 		m.story = append(m.story, fmt.Sprintf("web-%d has it already", m.ahead+1))
 	}

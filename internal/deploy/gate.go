@@ -11,6 +11,17 @@ import (
 	"github.com/clothesme/deploy-action/internal/cloud/targets"
 )
 
+// traffic is what load balancers send to the hosts.
+type traffic struct {
+	*run
+	asking        *asking
+	roster        *roster
+	site          *site
+	openBalancers func(context.Context, *cloud.Account) (Balancers, error)
+	balancers     Balancers     // nil before the step targets
+	targetPoll    time.Duration // between two questions
+}
+
 // Balancers are where AWS says how its load balancers see the hosts.
 type Balancers interface {
 	Of(ctx context.Context, groups []string) ([]targets.Target, error)
@@ -28,23 +39,23 @@ func openBalancers(ctx context.Context, account *cloud.Account) (Balancers, erro
 
 // readTargets finds out which hosts the load balancer sends visitors to before anything is touched.
 // It is those that have to be as good afterwards; what it says of the others means nothing.
-func (d *Deployment) readTargets(ctx context.Context) (string, error) {
-	from, err := d.openBalancers(ctx, d.account)
+func (tr *traffic) readTargets(ctx context.Context) (string, error) {
+	from, err := tr.openBalancers(ctx, tr.account)
 	if err != nil {
 		return "", err
 	}
-	all, err := from.Of(ctx, d.in.TargetGroups)
+	all, err := from.Of(ctx, tr.in.TargetGroups)
 	if err != nil {
 		return "", err
 	}
-	d.balancers = from
+	tr.balancers = from
 	healthy, left := 0, []string{}
 	known := false
-	for _, h := range d.present() {
+	for _, h := range tr.present() {
 		h.targets = nil
-		mine := slices.DeleteFunc(slices.Clone(all), func(t targets.Target) bool { return !d.isOf(t, h) })
+		mine := slices.DeleteFunc(slices.Clone(all), func(t targets.Target) bool { return !tr.isOf(t, h) })
 		h.registered = mine
-		if len(mine) == 0 && !d.isFree(h) {
+		if len(mine) == 0 && !tr.roster.isFree(h) {
 			known = true // its group puts it into them once it is let in
 			continue
 		}
@@ -64,20 +75,20 @@ func (d *Deployment) readTargets(ctx context.Context) (string, error) {
 	}
 	if !known {
 		return "", fmt.Errorf("none of the hosts is in %s: name the groups that they are in in the input "+
-			"\"target-group\"", strings.Join(d.in.TargetGroups, ", "))
+			"\"target-group\"", strings.Join(tr.in.TargetGroups, ", "))
 	}
 	if len(left) > 0 {
-		d.rep.Warn("Not waited for", "what the load balancer says of these is not waited for after the switch: "+
+		tr.rep.Warn("Not waited for", "what the load balancer says of these is not waited for after the switch: "+
 			strings.Join(left, "; "))
 	}
-	d.compareIdle(ctx, all)
+	tr.compareIdle(ctx, all)
 	return fmt.Sprintf("%d targets are healthy", healthy), nil
 }
 
 // isOf tells whether a target is a host: it is named by an instance's id, or by the address that the
 // host has in its network or was given by.
-func (d *Deployment) isOf(t targets.Target, h *target) bool {
-	return t.ID == h.Address.Alias || t.ID == h.Address.Name || t.ID == d.private[h.Address.Alias]
+func (tr *traffic) isOf(t targets.Target, h *target) bool {
+	return t.ID == h.Address.Alias || t.ID == h.Address.Name || t.ID == tr.roster.private[h.Address.Alias]
 }
 
 func seenAs(t targets.Target) string {
@@ -95,31 +106,31 @@ const targetPoll = 3 * time.Second
 
 // gate waits until the load balancer sends visitors to a host as before. A target that is being taken
 // out meanwhile is nobody's to wait for: that is the group's business.
-func (d *Deployment) gate(ctx context.Context, h *target) (string, error) {
-	deadline := d.now().Add(d.in.TargetTimeout)
+func (tr *traffic) gate(ctx context.Context, h *target) (string, error) {
+	deadline := tr.now().Add(tr.in.TargetTimeout)
 	var said []string
 	for _, t := range h.targets {
 		for {
-			now, err := d.balancers.Again(ctx, t)
+			now, err := tr.balancers.Again(ctx, t)
 			switch {
 			case ctx.Err() != nil:
 				return "", context.Cause(ctx)
 			case err == nil && now.State == targets.Healthy:
 				said = append(said, t.Group)
 			case err == nil && slices.Contains(unwatched, now.State):
-				d.rep.Warn("Not waited for", seenAs(now)+": it was healthy before, and is not waited for any more")
-			case d.now().Before(deadline):
-				if err := wait(ctx, d.targetPoll); err != nil {
+				tr.rep.Warn("Not waited for", seenAs(now)+": it was healthy before, and is not waited for any more")
+			case tr.now().Before(deadline):
+				if err := wait(ctx, tr.targetPoll); err != nil {
 					return "", err
 				}
 				continue
 			case err != nil: // unknown is not healthy
 				return "", fmt.Errorf("%s was healthy before, and AWS does not say for %s how it is now: %w", t,
-					d.in.TargetTimeout, err)
+					tr.in.TargetTimeout, err)
 			default:
 				return "", fmt.Errorf("%s, %s after the release went live there, and was healthy before: see what the load "+
 					"balancer asks the hosts for, and what that answers; or give it longer in the input \"target-timeout\"",
-					seenAs(now), d.in.TargetTimeout)
+					seenAs(now), tr.in.TargetTimeout)
 			}
 			break
 		}
@@ -132,13 +143,4 @@ func (d *Deployment) gate(ctx context.Context, h *target) (string, error) {
 
 func hasNoTargets(h *target) bool { return len(h.targets) == 0 }
 
-func (d *Deployment) noTargetGroups(*target) bool { return len(d.in.TargetGroups) == 0 }
-
-func wait(ctx context.Context, pause time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-time.After(pause):
-		return nil
-	}
-}
+func (tr *traffic) noTargetGroups(*target) bool { return len(tr.in.TargetGroups) == 0 }

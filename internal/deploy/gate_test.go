@@ -94,9 +94,9 @@ func (fl fakeFleet) gatedAs(
 		}
 	}
 	from := &fakeInstances{answers: found}
-	d.openInstances = func(context.Context, *cloud.Account) (Instances, error) { return from, nil }
-	d.openBalancers = func(context.Context, *cloud.Account) (Balancers, error) { return b, nil }
-	d.targetPoll = time.Millisecond
+	d.roster.openInstances = func(context.Context, *cloud.Account) (Instances, error) { return from, nil }
+	d.traffic.openBalancers = func(context.Context, *cloud.Account) (Balancers, error) { return b, nil }
+	d.traffic.targetPoll = time.Millisecond
 	result, err := d.Run(ctx)
 	return result, text.String(), err
 }

@@ -14,40 +14,44 @@ import (
 	"github.com/clothesme/deploy-action/internal/inputs"
 )
 
-// isFree tells whether no hook holds a host at its launch.
-func (d *Deployment) isFree(h *target) bool { return d.heldBy[h.Address.Alias] == "" }
+// launches tells the launch hooks of groups that instances are at work, and lets them into service.
+type launches struct {
+	*run
+	roster    *roster
+	holdEvery time.Duration // between two words to a launch hook
+}
 
 // holdOn has the hooks of hosts at their launch hold them until the run is over, which may take longer
 // than they would, and says what is wrong with these hooks.
-func (d *Deployment) holdOn(ctx context.Context) (stop func()) {
-	if len(d.heldBy) == 0 || !d.changes() {
+func (l *launches) holdOn(ctx context.Context) (stop func()) {
+	if len(l.roster.heldBy) == 0 || !l.changes() {
 		return func() {}
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	over := make(chan struct{})
 	go func() {
 		defer close(over)
-		d.keepHeld(ctx)
+		l.keepHeld(ctx)
 	}()
 	return func() { cancel(); <-over }
 }
 
 // keepHeld tells hooks again and again that their instances are still at work. A hook that AWS does not
 // tell yet is asked for again, since it waits all the same.
-func (d *Deployment) keepHeld(ctx context.Context) {
+func (l *launches) keepHeld(ctx context.Context) {
 	hooks, said := map[string]instances.Hook{}, map[string]bool{}
 	for pause := time.Duration(0); wait(ctx, pause) == nil; {
-		pause = d.holdEvery
-		for id, group := range d.heldBy {
-			hook, err := d.launchHook(ctx, group, hooks)
+		pause = l.holdEvery
+		for id, group := range l.roster.heldBy {
+			hook, err := l.launchHook(ctx, group, hooks)
 			if err == nil {
 				pause = min(pause, hook.For/3)
-				err = d.with(ctx, func(from Instances) error { return from.Hold(ctx, hook, id) })
+				err = l.roster.with(ctx, func(from Instances) error { return from.Hold(ctx, hook, id) })
 			} else {
-				pause = min(pause, d.holdEvery/6)
+				pause = min(pause, l.holdEvery/6)
 			}
 			if err != nil && ctx.Err() == nil && !said[group] {
-				said[group] = d.notHeld(group, id, err)
+				said[group] = l.notHeld(group, id, err)
 			}
 		}
 	}
@@ -55,13 +59,13 @@ func (d *Deployment) keepHeld(ctx context.Context) {
 
 // notHeld says why a hook does not hear of a run: who lets the instance in meets the same, unless it is a
 // right that is lacking, which matters once a run takes longer than the hook waits.
-func (d *Deployment) notHeld(group, id string, err error) (said bool) {
+func (l *launches) notHeld(group, id string, err error) (said bool) {
 	var no *query.Error
 	if !errors.As(err, &no) || no.Status != http.StatusForbidden {
-		d.rep.Debug(fmt.Sprintf("hold %s: %v", id, err))
+		l.rep.Debug(fmt.Sprintf("hold %s: %v", id, err))
 		return false
 	}
-	d.rep.Warn("Launch hook", fmt.Sprintf("that of the group %s can't be told that a run is at work on %s, and decides "+
+	l.rep.Warn("Launch hook", fmt.Sprintf("that of the group %s can't be told that a run is at work on %s, and decides "+
 		"when its time is over, be the run through or not: %v", group, id, err))
 	return true
 }
@@ -73,37 +77,29 @@ const holdEvery = time.Minute
 
 // launchHook is the hook of a group that waits for this run, which is asked for until it is known. What is
 // wrong with it is said once.
-func (d *Deployment) launchHook(
+func (l *launches) launchHook(
 	ctx context.Context, group string, known map[string]instances.Hook,
 ) (instances.Hook, error) {
 	if hook, ok := known[group]; ok {
 		return hook, nil
 	}
-	hook, err := d.hookOf(ctx, group)
+	hook, err := l.hookOf(ctx, group)
 	if err != nil {
 		return hook, err
 	}
 	if hook.LetsGo {
-		d.rep.Warn("Launch hook", fmt.Sprintf("%s of the group %s lets an instance go into service %s after its launch "+
+		l.rep.Warn("Launch hook", fmt.Sprintf("%s of the group %s lets an instance go into service %s after its launch "+
 			"although no deployment has succeeded there: set its default result to ABANDON", hook.Name, group, hook.For))
 	}
 	known[group] = hook
 	return hook, nil
 }
 
-func (d *Deployment) with(ctx context.Context, do func(Instances) error) error {
-	from, err := d.openInstances(ctx, d.account)
-	if err != nil {
-		return err
-	}
-	return do(from)
-}
-
 // hookOf finds the hook that waits for deployments: the only one at a group's launches, or the one
 // that is named so; others wait for something else.
-func (d *Deployment) hookOf(ctx context.Context, group string) (hook instances.Hook, err error) {
+func (l *launches) hookOf(ctx context.Context, group string) (hook instances.Hook, err error) {
 	var hooks []instances.Hook
-	err = d.with(ctx, func(from Instances) (err error) {
+	err = l.roster.with(ctx, func(from Instances) (err error) {
 		hooks, err = from.Hooks(ctx, group)
 		return err
 	})
@@ -132,12 +128,12 @@ const hookName = "deploy-action"
 
 // letIn has the group put a host into service that its hook has held: the release is proved on all
 // hosts. A host that has it from its image is as good. Its load balancer registers it then.
-func (d *Deployment) letIn(ctx context.Context, h *target) (string, error) {
-	hook, err := d.hookOf(ctx, d.heldBy[h.Address.Alias])
+func (l *launches) letIn(ctx context.Context, h *target) (string, error) {
+	hook, err := l.hookOf(ctx, l.roster.heldBy[h.Address.Alias])
 	if err == nil {
-		err = d.with(ctx, func(from Instances) error { return from.LetGo(ctx, hook, h.Address.Alias) })
+		err = l.roster.with(ctx, func(from Instances) error { return from.LetGo(ctx, hook, h.Address.Alias) })
 	}
-	if d.isDecided(ctx, h, err) {
+	if l.isDecided(ctx, h, err) {
 		return "it is not held any more", nil
 	}
 	if err != nil {
@@ -149,13 +145,13 @@ func (d *Deployment) letIn(ctx context.Context, h *target) (string, error) {
 
 // isDecided tells whether AWS refuses to let a host in because no hook holds it any more, as when another
 // run has let it in meanwhile, or this one has and the answer was lost.
-func (d *Deployment) isDecided(ctx context.Context, h *target, err error) bool {
+func (l *launches) isDecided(ctx context.Context, h *target, err error) bool {
 	var no *query.Error
 	if !errors.As(err, &no) || no.Code != "ValidationError" {
 		return false
 	}
-	group := d.heldBy[h.Address.Alias]
-	now, err := d.lookUp(ctx, []inputs.Instances{{Text: "asg=" + group, Group: group}})
+	group := l.roster.heldBy[h.Address.Alias]
+	now, err := l.roster.lookUp(ctx, []inputs.Instances{{Text: "asg=" + group, Group: group}})
 	return err == nil && !slices.ContainsFunc(now.Instances, func(i instances.Instance) bool {
 		return i.ID == h.Address.Alias && i.HeldBy != ""
 	})

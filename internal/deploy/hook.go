@@ -8,23 +8,23 @@ import (
 	"github.com/clothesme/deploy-action/scripts"
 )
 
-func (d *Deployment) beforeStart(ctx context.Context, h *target) (string, error) {
-	return d.hookOn(ctx, h, d.in.BeforeStartOn, "before-start", d.in.BeforeStart)
+func (s *slots) beforeStart(ctx context.Context, h *target) (string, error) {
+	return s.hookOn(ctx, h, s.in.BeforeStartOn, "before-start", s.in.BeforeStart)
 }
 
-func (d *Deployment) afterSwitch(ctx context.Context, h *target) (string, error) {
-	return d.hookOn(ctx, h, d.in.AfterSwitchOn, "after-switch", d.in.AfterSwitch)
+func (s *slots) afterSwitch(ctx context.Context, h *target) (string, error) {
+	return s.hookOn(ctx, h, s.in.AfterSwitchOn, "after-switch", s.in.AfterSwitch)
 }
 
 // hookOn runs a command on the first of the hosts that it is for, or on all.
-func (d *Deployment) hookOn(ctx context.Context, h *target, on inputs.On, name, command string) (string, error) {
-	if on == inputs.OnFirst && h != d.first {
-		return "left to " + d.first.Address.Name, nil
+func (s *slots) hookOn(ctx context.Context, h *target, on inputs.On, name, command string) (string, error) {
+	if on == inputs.OnFirst && h != s.first {
+		return "left to " + s.first.Address.Name, nil
 	}
-	return d.hook(ctx, h, name, command)
+	return s.hook(ctx, h, name, command)
 }
 
-func (d *Deployment) hook(ctx context.Context, h *target, name, command string) (string, error) {
+func (s *slots) hook(ctx context.Context, h *target, name, command string) (string, error) {
 	res, err := h.Exec(ctx, scripts.Hook, scripts.Values{
 		"release": h.release, "port": h.idlePort(), "name": name, "command": command,
 	})

@@ -147,8 +147,8 @@ func (fl fakeFleet) imaging(
 		if from.came != nil {
 			found.answers = append(found.answers, from.came)
 		}
-		d.openInstances = func(context.Context, *cloud.Account) (Instances, error) { return found, nil }
-		d.openImages = func(context.Context, *cloud.Account) (Images, error) { return from, from.fails["open"] }
+		d.roster.openInstances = func(context.Context, *cloud.Account) (Instances, error) { return found, nil }
+		d.imaging.openImages = func(context.Context, *cloud.Account) (Images, error) { return from, from.fails["open"] }
 		result, err = d.Run(ctx)
 		log = text.String()
 	})

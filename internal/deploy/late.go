@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"time"
-
-	"github.com/clothesme/deploy-action/internal/host"
-	"github.com/clothesme/deploy-action/remote"
 )
 
 // The runner sends SIGINT, SIGTERM 7.5 s later, and SIGKILL 2.5 s after that (actions/runner
@@ -83,13 +80,4 @@ func (n *notice) halve(ctx context.Context, end context.CancelCauseFunc) {
 		case <-ctx.Done():
 		}
 	}()
-}
-
-// reach dials a host, and hangs up when it is too late to wait for it: what it was asked then ends.
-func (d *Deployment) reach(ctx context.Context, at remote.Host) (host.Shell, error) {
-	shell, err := d.dial(ctx, at)
-	if err == nil {
-		context.AfterFunc(d.notice.late, func() { _ = shell.Close() })
-	}
-	return shell, err
 }

@@ -12,12 +12,12 @@ var errNoneLive = errors.New("the input \"ref\" is live, and no host serves a co
 
 // chooseLive has the input ref mean the commit that most hosts serve, of equally many the one of the
 // first of them: it is what a host gets that joins them, whatever the branch has by now.
-func (d *Deployment) chooseLive(context.Context) (string, error) {
+func (c *choice) chooseLive(context.Context) (string, error) {
 	var commits []string // of the hosts, in their order
 	votes := map[string]int{}
-	voters := d.voters()
+	voters := c.voters()
 	for _, h := range voters {
-		if d.servesAlready(h) && len(h.Active.Commit) == 40 {
+		if c.recipe.servesAlready(h) && len(h.Active.Commit) == 40 {
 			commits = append(commits, h.Active.Commit)
 			votes[h.Active.Commit]++
 		}
@@ -31,9 +31,9 @@ func (d *Deployment) chooseLive(context.Context) (string, error) {
 	if most == "" {
 		return "", errNoneLive
 	}
-	d.in.Ref = most
+	c.in.Ref = most
 	line := fmt.Sprintf("commit %.7s, which %d of %d hosts serve", most, votes[most], len(voters))
-	if held := len(d.present()) - len(voters); held > 0 {
+	if held := len(c.present()) - len(voters); held > 0 {
 		line += fmt.Sprintf("; what %d serve that are held at their launch does not count", held)
 	}
 	return line, nil
@@ -41,19 +41,19 @@ func (d *Deployment) chooseLive(context.Context) (string, error) {
 
 // voters are the hosts that tell what is live. Those that a hook holds have what their image has, which
 // no visitor gets; they count where no other host serves anything.
-func (d *Deployment) voters() []*target {
+func (c *choice) voters() []*target {
 	var free []*target
 	serves := false
-	for _, h := range d.present() {
-		if d.isFree(h) {
+	for _, h := range c.present() {
+		if c.roster.isFree(h) {
 			free = append(free, h)
-			serves = serves || d.servesAlready(h)
+			serves = serves || c.recipe.servesAlready(h)
 		}
 	}
 	if !serves {
-		return d.present()
+		return c.present()
 	}
 	return free
 }
 
-func (d *Deployment) namesCommit(*target) bool { return !d.in.RefLive || !d.op.makes }
+func (c *choice) namesCommit(*target) bool { return !c.in.RefLive || !c.op.makes }

@@ -16,22 +16,28 @@ import (
 	"github.com/clothesme/deploy-action/scripts"
 )
 
-func (d *Deployment) takeLock(ctx context.Context, h *target) (string, error) {
-	d.goOn(h)
-	line, err := d.lock(ctx, h, d.in.LockTimeout)
-	if err == nil && !d.sendsNothing(h) {
+// locking takes the hosts' deploy locks.
+type locking struct {
+	*run
+	roster *roster
+}
+
+func (l *locking) take(ctx context.Context, h *target) (string, error) {
+	l.goOn(h)
+	line, err := l.lock(ctx, h, l.in.LockTimeout)
+	if err == nil && !l.sendsNothing(h) {
 		h.PrepareFiles()
 	}
 	return line, err
 }
 
-func (d *Deployment) lock(ctx context.Context, h *target, limit time.Duration) (string, error) {
-	taken, err := h.TakeLock(ctx, d.in.Run.Actor+" "+d.in.Run.URL(), limit)
+func (l *locking) lock(ctx context.Context, h *target, limit time.Duration) (string, error) {
+	taken, err := h.TakeLock(ctx, l.in.Run.Actor+" "+l.in.Run.URL(), limit)
 	h.machine = cmp.Or(taken.Machine, h.machine)
 	if err == nil && taken.Open {
-		d.rep.Warn("Deploy root of "+h.Address.Name, fmt.Sprintf("everybody on %s may read %s, and it stays so "+
+		l.rep.Warn("Deploy root of "+h.Address.Name, fmt.Sprintf("everybody on %s may read %s, and it stays so "+
 			"since nginx's configuration names files in it: give it to nginx's group, "+
-			"sudo chgrp www-data %[2]s && sudo chmod 0750 %[2]s", h.Address, d.in.Path))
+			"sudo chgrp www-data %[2]s && sudo chmod 0750 %[2]s", h.Address, l.in.Path))
 	}
 	if err == nil && taken.Waited >= time.Second {
 		return fmt.Sprintf("held, after waiting %s", taken.Waited.Round(time.Second)), nil
@@ -39,16 +45,16 @@ func (d *Deployment) lock(ctx context.Context, h *target, limit time.Duration) (
 	return "held", err
 }
 
-// takeLocks takes the locks of several hosts.
-func (d *Deployment) takeLocks(ctx context.Context) (string, error) {
-	began := d.now()
-	for _, h := range d.present() {
-		d.goOn(h)
+// takeAll takes the locks of several hosts.
+func (l *locking) takeAll(ctx context.Context) (string, error) {
+	began := l.now()
+	for _, h := range l.present() {
+		l.goOn(h)
 	}
-	waited, err := lockAll(d.present(), locks[*target]{
+	waited, err := lockAll(l.present(), locks[*target]{
 		try: func(hosts []*target) ([]*target, error) {
-			busy, err := d.tryLocks(ctx, hosts)
-			return busy, cmp.Or(err, state.SameMachine(d.machines()))
+			busy, err := l.tryLocks(ctx, hosts)
+			return busy, cmp.Or(err, state.SameMachine(l.machines()))
 		},
 		compare: func(a, b *target) int { return strings.Compare(a.machine, b.machine) },
 		release: func(h *target) error {
@@ -61,26 +67,26 @@ func (d *Deployment) takeLocks(ctx context.Context) (string, error) {
 			return nil
 		},
 		wait: func(h *target) error {
-			s := d.locking(max(0, d.in.LockTimeout-d.now().Sub(began)))
-			_, err := d.on(ctx, h, s)
-			return d.unlessLeft(s, h, err)
+			s := l.step(max(0, l.in.LockTimeout-l.now().Sub(began)))
+			_, err := l.on(ctx, h, s)
+			return l.roster.unlessLeft(s, h, err)
 		},
 	})
 	if err != nil {
 		return "", err
 	}
-	held := d.present()
+	held := l.present()
 	for _, h := range held {
 		if waited > 0 { // what was sent along is from before that
 			h.DropAhead()
 		}
-		if !d.sendsNothing(h) {
+		if !l.sendsNothing(h) {
 			h.PrepareFiles()
 		}
 	}
 	if waited > 0 {
 		return fmt.Sprintf("held on %d hosts, after waiting %s for other runs", len(held),
-			d.now().Sub(began).Round(time.Second)), nil
+			l.now().Sub(began).Round(time.Second)), nil
 	}
 	return fmt.Sprintf("held on %d hosts", len(held)), nil
 }
@@ -123,15 +129,15 @@ func lockAll[H comparable](hosts []H, l locks[H]) (waited int, err error) {
 }
 
 // tryLocks tries locks without waiting; busy are the hosts where another run has it.
-func (d *Deployment) tryLocks(ctx context.Context, hosts []*target) (busy []*target, err error) {
+func (l *locking) tryLocks(ctx context.Context, hosts []*target) (busy []*target, err error) {
 	var wg sync.WaitGroup
 	errs := make([]error, len(hosts))
 	for i, h := range hosts {
-		wg.Go(func() { _, errs[i] = d.on(ctx, h, d.locking(0)) })
+		wg.Go(func() { _, errs[i] = l.on(ctx, h, l.step(0)) })
 	}
 	wg.Wait()
 	for i, h := range hosts {
-		errs[i] = d.unlessLeft(d.locking(0), h, errs[i])
+		errs[i] = l.roster.unlessLeft(l.step(0), h, errs[i])
 		if host.Refused(errs[i], scripts.ExitLockBusy) {
 			busy, errs[i] = append(busy, h), nil
 		}
@@ -139,16 +145,16 @@ func (d *Deployment) tryLocks(ctx context.Context, hosts []*target) (busy []*tar
 	return busy, errors.Join(errs...)
 }
 
-func (d *Deployment) locking(limit time.Duration) step {
+func (l *locking) step(limit time.Duration) step {
 	return step{name: "lock", within: limit + brief, each: func(ctx context.Context, h *target) (string, error) {
-		return d.lock(ctx, h, limit)
+		return l.lock(ctx, h, limit)
 	}}
 }
 
 // machines are the hosts' machines, by their addresses.
-func (d *Deployment) machines() [][2]string {
+func (l *locking) machines() [][2]string {
 	var all [][2]string
-	for _, h := range d.present() {
+	for _, h := range l.present() {
 		all = append(all, [2]string{h.Address.String(), h.machine})
 	}
 	return all

@@ -10,10 +10,10 @@ import (
 
 // logs shows the last lines of logs, those of the slot that serves and of nginx's site, in the log
 // of the run. It takes no lock: a deployment may go on meanwhile.
-func (d *Deployment) logs(ctx context.Context, h *target) (string, error) {
-	wanted := d.in.Logs
+func (as *asking) logs(ctx context.Context, h *target) (string, error) {
+	wanted := as.in.Logs
 	values := scripts.Values{
-		"port": h.activePort(), "nginx_include": d.in.NginxInclude, "server_name": d.in.ServerName,
+		"port": h.activePort(), "nginx_include": as.in.NginxInclude, "server_name": as.in.ServerName,
 		"of": strings.Join(wanted.Of, " "), "lines": fmt.Sprint(wanted.Lines), "since": "", "ago": "",
 		"filter": wanted.Filter, "filter_kind": "", "step_id": "",
 	}

@@ -5,7 +5,6 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -14,38 +13,36 @@ import (
 	"github.com/clothesme/deploy-action/scripts"
 )
 
+// maintenance puts a page up in the site's place.
+type maintenance struct {
+	*run
+	site *site
+}
+
 // plainPage is what visitors get without an input maintenance-page.
 //
 //go:embed maintenance.html
 var plainPage string
 
-// maintenanceSteps never write the site: this run need not have the inputs that it was written by.
-func maintenanceSteps(d *Deployment, deployment []step) []step {
-	return slices.Concat(
-		only(deployment, "connect", "lock", "detect"),
-		prepare.of([]step{{name: "maintenance", title: d.maintenanceTitle(), each: d.maintain, within: brief}}),
-		only(deployment, "unlock"),
-	)
-}
-
-func (d *Deployment) maintenanceTitle() string {
-	if d.in.Maintenance {
+func (m *maintenance) title() string {
+	if m.in.Maintenance {
 		return "Putting the maintenance page up"
 	}
 	return "Taking the maintenance page down"
 }
 
 // maintain puts the page up, or takes it down.
-func (d *Deployment) maintain(ctx context.Context, h *target) (string, error) {
-	app := scripts.App{Name: d.in.App, Guests: d.in.MaintenanceAllow, HealthPath: d.in.Health.Path}
+func (m *maintenance) maintain(ctx context.Context, h *target) (string, error) {
+	app := scripts.App{Name: m.in.App, Guests: m.in.MaintenanceAllow, HealthPath: m.in.Health.Path}
 	door := "open"
-	if d.in.Maintenance {
+	if m.in.Maintenance {
 		door = "closed"
 	}
 	h.turning = true
 	res, err := h.Exec(ctx, scripts.Maintenance, scripts.Values{
-		"door": door, "page": d.in.MaintenancePage, "plain_page": strings.TrimSpace(plainPage), "active": h.activePort(),
-		"entry_file": app.EntryFile(), "entry": app.EntryConf(), "entry_id": app.EntryID(), "verify_host": d.verifyHost(),
+		"door": door, "page": m.in.MaintenancePage, "plain_page": strings.TrimSpace(plainPage), "active": h.activePort(),
+		"entry_file": app.EntryFile(), "entry": app.EntryConf(), "entry_id": app.EntryID(),
+		"verify_host": m.site.verifyHost(),
 	})
 	var no *host.Error
 	h.turning = err != nil && (!errors.As(err, &no) || ctx.Err() != nil)
@@ -53,10 +50,10 @@ func (d *Deployment) maintain(ctx context.Context, h *target) (string, error) {
 		return "", err
 	}
 	// A repeated attempt finds done what one had done that was cut off: detection has told what was before.
-	h.unchanged = !res.Yes("changed") && h.closedSince.IsZero() != d.in.Maintenance
+	h.unchanged = !res.Yes("changed") && h.closedSince.IsZero() != m.in.Maintenance
 	h.reloaded = res.Yes("reloaded")
 	switch {
-	case !d.in.Maintenance:
+	case !m.in.Maintenance:
 		h.closedSince = time.Time{}
 		if h.unchanged {
 			return "visitors get the application already", res.Err()
@@ -65,15 +62,15 @@ func (d *Deployment) maintain(ctx context.Context, h *target) (string, error) {
 	case h.unchanged:
 		return "visitors get that page already", res.Err()
 	case h.closedSince.IsZero():
-		h.closedSince = d.now()
+		h.closedSince = m.now()
 	}
-	if path, _, _ := strings.Cut(d.in.Health.Path, "?"); path == "/" {
-		d.rep.Warn("Maintenance of "+h.Address.Name, "the health path is /, which gets through for everyone, and which "+
+	if path, _, _ := strings.Cut(m.in.Health.Path, "?"); path == "/" {
+		m.rep.Warn("Maintenance of "+h.Address.Name, "the health path is /, which gets through for everyone, and which "+
 			"visitors ask for too: give the application another one, and name it with the input \"health-path\"")
 	}
 	line := "visitors get status 503 and that page; the health path"
-	if len(d.in.MaintenanceAllow) > 0 {
-		line += " and " + strings.Join(d.in.MaintenanceAllow, ", ")
+	if len(m.in.MaintenanceAllow) > 0 {
+		line += " and " + strings.Join(m.in.MaintenanceAllow, ", ")
 	}
 	line += " get through"
 	if h.reloaded {
@@ -95,11 +92,11 @@ func halfClosed(hosts []*target) bool {
 }
 
 // sayClosed: a run that does not end the maintenance says that it goes on.
-func (d *Deployment) sayClosed(h *target) {
-	if h.closedSince.IsZero() || d.op.success == outcome.Maintenance {
+func (m *maintenance) sayClosed(h *target) {
+	if h.closedSince.IsZero() || m.op.success == outcome.Maintenance {
 		return
 	}
-	d.warnOnce(h, "Maintenance of "+h.Address.Name, fmt.Sprintf("the site is in maintenance since %s UTC: visitors get "+
+	m.warnOnce(h, "Maintenance of "+h.Address.Name, fmt.Sprintf("the site is in maintenance since %s UTC: visitors get "+
 		"status 503, and this run leaves that so; operation \"maintenance\" with maintenance \"off\" ends it",
 		h.closedSince.UTC().Format(time.DateTime)))
 }

@@ -16,9 +16,9 @@ type earlier struct {
 	proved time.Time // its release had proved itself by then
 }
 
-func (d *Deployment) leaves() earlier {
-	left := earlier{map[remote.Host]*target{}, d.proved}
-	for _, h := range d.present() {
+func (c *choice) leaves() earlier {
+	left := earlier{map[remote.Host]*target{}, c.proved}
+	for _, h := range c.present() {
 		left.hosts[h.Address] = h
 	}
 	return left
@@ -42,14 +42,14 @@ func (e *newerError) Error() string {
 // unlessNewer refuses to go on, now that the locks are held again, where another run has changed the
 // fleet since the run before gave them back. The order of runs does not tell: a rollback, and what
 // somebody has started by hand, may follow any.
-func (d *Deployment) unlessNewer() error {
-	if !d.joins {
+func (c *choice) unlessNewer() error {
+	if !c.joins {
 		return nil
 	}
-	for _, h := range d.present() {
-		h.assets = slices.Clone(d.assets) // which are known from the run before, and part of a recipe
+	for _, h := range c.present() {
+		h.assets = slices.Clone(c.recipe.assets) // which are known from the run before, and part of a recipe
 	}
-	changed := slices.DeleteFunc(d.present(), func(h *target) bool { return !d.before.changed(d, h) })
+	changed := slices.DeleteFunc(c.present(), func(h *target) bool { return !c.before.changed(c, h) })
 	if len(changed) == 0 {
 		return nil
 	}
@@ -58,11 +58,11 @@ func (d *Deployment) unlessNewer() error {
 
 // changed tells of a host whether another run has put something else live there since. What a hand has
 // changed, and an older version that stands in, is put right as ever.
-func (e earlier) changed(d *Deployment, h *target) bool {
+func (e earlier) changed(c *choice, h *target) bool {
 	before := e.hosts[h.Address]
 	switch {
 	case before == nil: // it came since, with what its image has, or what another run has put there
-		return h.Active != nil && !h.Active.By.Time.Before(e.proved.Truncate(time.Second)) && !e.left(d, h)
+		return h.Active != nil && !h.Active.By.Time.Before(e.proved.Truncate(time.Second)) && !e.left(c, h)
 	case h.Active == nil: // it was removed
 		return true
 	case h.Active.Release == before.release, h.Active.By.Time.IsZero():
@@ -74,8 +74,8 @@ func (e earlier) changed(d *Deployment, h *target) bool {
 }
 
 // left tells whether a host that came since serves what the run has left on others.
-func (e earlier) left(d *Deployment, h *target) bool {
-	alike := !d.op.makes || h.Active.Recipe == d.recipe(h)
+func (e earlier) left(c *choice, h *target) bool {
+	alike := !c.op.makes || h.Active.Recipe == c.recipe.of(h)
 	for _, other := range e.hosts {
 		if h.Active.Release == other.release || h.Active.Commit == other.commit && alike {
 			return true

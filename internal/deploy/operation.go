@@ -2,28 +2,50 @@ package deploy
 
 import (
 	"slices"
-	"time"
 
 	"github.com/clothesme/deploy-action/internal/host"
 	"github.com/clothesme/deploy-action/internal/inputs"
 	"github.com/clothesme/deploy-action/internal/outcome"
 )
 
-var operations = map[inputs.Operation]operation{
+// procedure is an operation, and how it goes.
+type procedure struct {
+	operation
+	steps func(d *Deployment, deployment []step) []step // those of a whole deployment among them
+}
+
+var operations = map[inputs.Operation]procedure{
 	inputs.Deploy: {
-		steps: whole, success: outcome.Deployed, live: true, makes: true, tools: true, history: true,
+		operation{success: outcome.Deployed, live: true, makes: true, tools: true, history: true}, whole,
 	},
 	inputs.Restart: {
-		steps: whole, success: outcome.Restarted, live: true, again: true, needs: true, history: true,
+		operation{success: outcome.Restarted, live: true, again: true, needs: true, history: true}, whole,
 	},
-	inputs.Rollback:    {steps: whole, success: outcome.RolledBack, live: true, history: true},
-	inputs.Setup:       {steps: setupSteps, success: outcome.SetUp, tools: true},
-	inputs.Check:       {steps: checkSteps, success: outcome.Unchanged, tools: true, asks: true},
-	inputs.Status:      {steps: statusSteps, success: outcome.Unchanged, asks: true},
-	inputs.Logs:        {steps: logSteps, success: outcome.Unchanged, asks: true},
-	inputs.RunIt:       {steps: commandSteps, success: outcome.Ran, needs: true},
-	inputs.Maintenance: {steps: maintenanceSteps, success: outcome.Maintenance, asks: false},
-	inputs.Tidy:        {steps: tidySteps, success: outcome.Deployed, history: true},
+	inputs.Rollback:    {operation{success: outcome.RolledBack, live: true, history: true}, whole},
+	inputs.Setup:       {operation{success: outcome.SetUp, tools: true}, setupSteps},
+	inputs.Check:       {operation{success: outcome.Unchanged, tools: true, asks: true}, checkSteps},
+	inputs.Status:      {operation{success: outcome.Unchanged, asks: true}, statusSteps},
+	inputs.Logs:        {operation{success: outcome.Unchanged, asks: true}, logSteps},
+	inputs.RunIt:       {operation{success: outcome.Ran, needs: true}, commandSteps},
+	inputs.Maintenance: {operation{success: outcome.Maintenance}, maintenanceSteps},
+	inputs.Tidy:        {operation{success: outcome.Deployed, history: true}, tidySteps},
+}
+
+// What the operation remove is: with its confirmation, and without.
+var (
+	removes   = procedure{operation{success: outcome.Removed}, removeSteps}
+	listsOnly = procedure{operation{success: outcome.Unchanged, asks: true}, removeListSteps}
+)
+
+// operationOf is what a run with these inputs does.
+func operationOf(in *inputs.Inputs) procedure {
+	switch {
+	case in.Operation != inputs.Remove:
+		return operations[in.Operation]
+	case in.Confirmed && !in.DryRun:
+		return removes
+	}
+	return listsOnly
 }
 
 func whole(_ *Deployment, deployment []step) []step { return deployment }
@@ -31,42 +53,42 @@ func whole(_ *Deployment, deployment []step) []step { return deployment }
 func setupSteps(d *Deployment, deployment []step) []step {
 	before := only(deployment, "connect", "lock", "check", "detect", "plan", "install", "setup", "adopt", "heal", "settle")
 	return append(before, prepare.of([]step{ // no new version is live at its end, so a failure is one to the last
-		d.securing(prepare),
-		{name: "site", title: "Setting up the nginx site", each: d.setUpSite, within: brief},
-		d.securing(retire),
+		d.site.securing(prepare),
+		{name: "site", title: "Setting up the nginx site", each: d.machine.setUpSite, within: brief},
+		d.site.securing(retire),
 		{name: "unlock", title: "Releasing the deploy lock", each: unlock, within: 2 * host.Heartbeat},
 	})...)
 }
 
 func checkSteps(d *Deployment, deployment []step) []step {
 	return append(only(deployment, "env-from", "connect", "check", "detect", "resolve", "targets", "balancer",
-		"templates"), d.asking())
+		"templates"), d.asking.step())
 }
 
 func statusSteps(d *Deployment, deployment []step) []step {
 	return append(only(deployment, "connect", "detect"), prepare.of([]step{
-		d.asking(),
-		{name: "status", title: "Listing releases", each: d.status, within: brief},
-		{name: "up", title: "Looking whether the site is up", each: d.isUp, within: brief},
+		d.asking.step(),
+		{name: "status", title: "Listing releases", each: d.asking.status, within: brief},
+		{name: "up", title: "Looking whether the site is up", each: d.asking.isUp, within: brief},
 	})...)
 }
 
 func logSteps(d *Deployment, deployment []step) []step {
 	return append(only(deployment, "connect", "detect"), prepare.of([]step{
-		{name: "logs", title: "Reading the logs", each: d.logs, within: 10 * brief},
+		{name: "logs", title: "Reading the logs", each: d.asking.logs, within: 10 * brief},
 	})...)
 }
 
 func commandSteps(d *Deployment, deployment []step) []step {
 	return append(only(deployment, "connect", "detect"), prepare.of([]step{
-		{name: "run", title: "Running the command", each: d.runCommand, final: true, within: d.in.Timeout},
+		{name: "run", title: "Running the command", each: d.asking.runCommand, final: true, within: d.in.Timeout},
 	})...)
 }
 
 func tidySteps(d *Deployment, deployment []step) []step {
 	steps := slices.Concat(
 		only(deployment, "connect", "lock", "detect", "heal", "settle"),
-		[]step{d.asking()},
+		[]step{d.asking.step()},
 		retire.of([]step{
 			{name: "record", title: "Recording what became of the deployment", each: d.recordCutOff, within: brief},
 		}),
@@ -91,10 +113,6 @@ func planSteps(deployment []step) []step {
 		"templates", "plan")
 }
 
-func (d *Deployment) asking() step {
-	return step{name: "ask", title: "Asking the site", each: d.askNow, within: brief}
-}
-
 // only picks steps by their names.
 func only(all []step, names ...string) []step {
 	var picked []step
@@ -106,5 +124,43 @@ func only(all []step, names ...string) []step {
 	return picked
 }
 
-// brief is what a step may take that waits for nothing of the user's.
-const brief = time.Minute
+// removeSteps: each leaves less, nothing is taken back, and each repeats what one that was cut off
+// has not done. Visitors are the first who don't get to the application, and what says that it is
+// this action's goes last.
+func removeSteps(d *Deployment, deployment []step) []step {
+	return append(only(deployment, "connect", "lock"), prepare.of([]step{
+		{name: "detect", title: "Detecting what runs", each: d.removal.detectToRemove, within: brief},
+		{name: "list", title: "Listing what goes", each: d.removal.listRemoval, within: brief},
+		{name: "site", title: "Taking the site away", each: d.removal.removeSite, unless: isUnchanged, within: brief},
+		{
+			name: "drain", title: "Draining what runs", each: d.removal.drainAll, unless: isUnchanged,
+			within: 2*d.in.DrainTimeout + brief,
+		},
+		{
+			name: "stop", title: "Stopping what runs", each: d.removal.stopAll, unless: isUnchanged,
+			within: 4*d.in.StopTimeout + brief,
+		},
+		{
+			name: "files", title: "Deleting services and rules", each: d.removal.removeFiles, unless: isUnchanged,
+			within: 4*d.in.StopTimeout + brief,
+		},
+		{name: "root", title: "Deleting releases", each: d.removal.removeRoot, final: true, within: d.in.Timeout},
+		{name: "unlock", title: "Releasing the deploy lock", each: unlock, within: 2 * host.Heartbeat},
+	})...)
+}
+
+func removeListSteps(d *Deployment, deployment []step) []step {
+	return append(only(deployment, "connect"), prepare.of([]step{
+		{name: "detect", title: "Detecting what runs", each: d.removal.detectToRemove, within: brief},
+		{name: "list", title: "Listing what would go", each: d.removal.listRemoval, within: brief},
+	})...)
+}
+
+// maintenanceSteps never write the site: this run need not have the inputs that it was written by.
+func maintenanceSteps(d *Deployment, deployment []step) []step {
+	return slices.Concat(
+		only(deployment, "connect", "lock", "detect"),
+		prepare.of([]step{{name: "maintenance", title: d.maintenance.title(), each: d.maintenance.maintain, within: brief}}),
+		only(deployment, "unlock"),
+	)
+}

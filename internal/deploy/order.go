@@ -10,18 +10,21 @@ import (
 	"github.com/clothesme/deploy-action/internal/state"
 )
 
+// order is this run's place among all runs.
+type order struct{ *run }
+
 // by is this run, for the mark of the release that it puts live. One that is started again stays
 // where it is in the order of runs: a push that waits may still come after it.
-func (d *Deployment) by(h *target) string {
-	if d.op.again {
+func (o *order) by(h *target) string {
+	if o.op.again {
 		return ""
 	}
-	run := d.in.Run
+	run := o.in.Run
 	past := state.Past{
-		Time: d.now().UTC().Truncate(time.Second), Release: h.release, Actor: run.Actor, Run: run.URL(), RunID: run.ID,
+		Time: o.now().UTC().Truncate(time.Second), Release: h.release, Actor: run.Actor, Run: run.URL(), RunID: run.ID,
 		RunNo: run.Number, Workflow: run.Workflow,
 	}
-	if d.in.Operation == inputs.Rollback {
+	if o.in.Operation == inputs.Rollback {
 		past.Back = run.Attempt
 	}
 	line, err := json.Marshal(past)
@@ -34,11 +37,11 @@ func (d *Deployment) by(h *target) string {
 // inOrder refuses to put an older commit live over a newer one: runs that wait for the lock get it
 // in no order, and one whose runner hung may come late. GitHub gives runs ids that only grow, and
 // numbers those of a workflow.
-func (d *Deployment) inOrder(_ context.Context, h *target) (string, error) {
+func (o *order) inOrder(_ context.Context, h *target) (string, error) {
 	if h.Active == nil {
 		return "nothing was deployed before", nil
 	}
-	if h.Active.By.NewerThan(d.in.Run) {
+	if h.Active.By.NewerThan(o.in.Run) {
 		return "", &state.OrderError{Last: h.Active.By}
 	}
 	if h.Active.By.RunNo == "" {
@@ -48,8 +51,8 @@ func (d *Deployment) inOrder(_ context.Context, h *target) (string, error) {
 }
 
 // anyOrder: who starts a run by hand, or an old one again, means just that commit.
-func (d *Deployment) anyOrder(*target) bool {
-	run := d.in.Run
-	return d.in.AllowOlder || d.in.RefLive || !d.op.makes ||
+func (o *order) anyOrder(*target) bool {
+	run := o.in.Run
+	return o.in.AllowOlder || o.in.RefLive || !o.op.makes ||
 		run.Event == "workflow_dispatch" || run.Attempt != "" && run.Attempt != "1"
 }

@@ -148,3 +148,6 @@ func (r *packReader) Read(b []byte) (int, error) {
 	r.at += int64(n)
 	return n, err
 }
+
+// spare is what must be left of the disk after the release is there, in bytes.
+const spare = 64 << 20

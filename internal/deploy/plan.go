@@ -12,26 +12,35 @@ import (
 	"github.com/clothesme/deploy-action/internal/report"
 )
 
+// plan says what a run is to do.
+type plan struct {
+	*run
+	batches *batches
+	recipe  *recipe
+	site    *site
+	work    *work
+}
+
 // intent is the log's first sentence.
-func (d *Deployment) intent() string {
-	in := d.in
+func (p *plan) intent() string {
+	in := p.in
 	var targets []string
-	for i, h := range d.hosts {
-		if i == mostNames && len(d.hosts) > mostNames+1 {
-			targets = append(targets, fmt.Sprintf("%d more", len(d.hosts)-mostNames))
+	for i, h := range p.hosts {
+		if i == mostNames && len(p.hosts) > mostNames+1 {
+			targets = append(targets, fmt.Sprintf("%d more", len(p.hosts)-mostNames))
 			break
 		}
 		targets = append(targets, h.Address.String())
 	}
 	what := string(in.Operation) + " of " + in.App
 	switch {
-	case d.op.makes && in.Source == inputs.Workspace:
+	case p.op.makes && in.Source == inputs.Workspace:
 		what += " from the workspace"
-	case d.op.makes:
+	case p.op.makes:
 		what += fmt.Sprintf(": %s at %s", in.Repository, shortCommit(in.Ref))
 	case in.Release != "":
 		what += " to " + in.Release
-	case in.Operation == inputs.Remove && d.op.asks:
+	case in.Operation == inputs.Remove && p.op.asks:
 		what += ", a list of what would go"
 	case in.Operation == inputs.Maintenance:
 		what += ": " + map[bool]string{true: "on", false: "off"}[in.Maintenance]
@@ -42,21 +51,21 @@ func (d *Deployment) intent() string {
 	if in.Run.Actor != "" {
 		what += ", started by " + in.Run.Actor
 	}
-	return what + ", on " + strings.Join(targets, ", ") + d.batchesText()
+	return what + ", on " + strings.Join(targets, ", ") + p.batches.text()
 }
 
-// showPlan says what is about to be done to this host, by what detection found; a dry run ends with
+// show says what is about to be done to this host, by what detection found; a dry run ends with
 // it.
-func (d *Deployment) showPlan(_ context.Context, h *target) (string, error) {
-	return d.tellPlan(h.Address.String(), d.planHTTPS(h, d.plan(h))), nil
+func (p *plan) show(_ context.Context, h *target) (string, error) {
+	return p.tellPlan(h.Address.String(), p.site.planHTTPS(h, p.of(h))), nil
 }
 
-// showPlans is showPlan for many hosts: the plan of several is shown once.
-func (d *Deployment) showPlans(context.Context) (string, error) {
+// showAll is show for many hosts: the plan of several is shown once.
+func (p *plan) showAll(context.Context) (string, error) {
 	var plans [][]string
 	var whose [][]*target
-	for _, h := range d.present() {
-		plan := d.planHTTPS(h, d.plan(h))
+	for _, h := range p.present() {
+		plan := p.site.planHTTPS(h, p.of(h))
 		at := slices.IndexFunc(plans, func(other []string) bool { return slices.Equal(plan, other) })
 		if at < 0 {
 			at, plans, whose = len(plans), append(plans, plan), append(whose, nil)
@@ -65,7 +74,7 @@ func (d *Deployment) showPlans(context.Context) (string, error) {
 	}
 	said := ""
 	for i, plan := range plans {
-		said = d.tellPlan(namesOf(whose[i]), plan)
+		said = p.tellPlan(namesOf(whose[i]), plan)
 	}
 	if len(plans) > 1 {
 		return fmt.Sprintf("%d plans", len(plans)), nil
@@ -73,18 +82,18 @@ func (d *Deployment) showPlans(context.Context) (string, error) {
 	return said, nil
 }
 
-func (d *Deployment) tellPlan(who string, plan []string) string {
+func (p *plan) tellPlan(who string, plan []string) string {
 	lines := []string{"plan for " + who + ":"}
 	details := "\nPlan for " + report.MarkdownCode(who) + ":\n\n"
 	for n, line := range plan {
 		lines = append(lines, fmt.Sprintf("  %d. %s", n+1, line))
 		details += fmt.Sprintf("%d. %s\n", n+1, report.MarkdownText(line))
 	}
-	if !d.in.DryRun {
-		d.tell(lines, "")
+	if !p.in.DryRun {
+		p.tell(lines, "")
 		return things(len(plan)) + " to do"
 	}
-	d.tell(lines, details)
+	p.tell(lines, details)
 	return things(len(plan)) + " to do, none done"
 }
 
@@ -105,8 +114,8 @@ func shortCommit(ref string) string {
 
 // plan lists in plain words what a deployment does to a host in this position. It is pure:
 // detection has gathered all it needs.
-func (d *Deployment) plan(h *target) []string {
-	in := d.in
+func (p *plan) of(h *target) []string {
+	in := p.in
 	var lines []string
 	add := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
 	if h.coming != "" {
@@ -116,12 +125,12 @@ func (d *Deployment) plan(h *target) []string {
 		add("run in %s, with its environment: %s", h.Active.Version(), firstLine(in.Command))
 		return lines
 	}
-	if d.servesAlready(h) && d.op.makes && in.Ref == h.Active.Commit && d.recipe(h) == h.Active.Recipe {
+	if p.recipe.servesAlready(h) && p.op.makes && in.Ref == h.Active.Commit && p.recipe.of(h) == h.Active.Recipe {
 		add("leave everything as it is if %s is healthy: it already serves commit %.7s, made the same way",
 			h.Active.Release, in.Ref)
 		return lines
 	}
-	if d.op.success == outcome.SetUp {
+	if p.op.success == outcome.SetUp {
 		add("install what is missing of the commands that a deployment needs and of these packages: %s",
 			cmp.Or(strings.Join(in.Packages, " "), "none"))
 		add("make the folders in %s and the flag's folder, the service %s@, and the rules for sudo, where they are "+
@@ -133,9 +142,9 @@ func (d *Deployment) plan(h *target) []string {
 		add("drain and stop what an earlier run left on port %d", h.Idle.Port)
 	}
 	switch {
-	case d.op.again && h.Active != nil:
-		add("start %s again, with %s", h.Active.Version(), d.environmentText())
-	case !d.op.makes:
+	case p.op.again && h.Active != nil:
+		add("start %s again, with %s", h.Active.Version(), p.recipe.environmentText())
+	case !p.op.makes:
 		add("choose the release: %s", cmp.Or(in.Release, "the newest that is older than the active one and has "+
 			"served before"))
 	default:
@@ -148,18 +157,18 @@ func (d *Deployment) plan(h *target) []string {
 			"while it is unchanged"))
 	}
 	switch {
-	case in.BeforeStart == "" || d.op.again:
-	case !d.op.makes:
+	case in.BeforeStart == "" || p.op.again:
+	case !p.op.makes:
 		add("run before-start if that release has never served: %s", firstLine(in.BeforeStart))
 	default:
 		add("run before-start: %s", firstLine(in.BeforeStart))
 	}
 	start := firstLine(in.Start)
-	if !d.op.makes {
+	if !p.op.makes {
 		start = "as it was deployed"
 	}
 	if in.Strategy == inputs.InPlace {
-		return append(lines, d.planReplacement(h, start)...)
+		return append(lines, p.planReplacement(h, start)...)
 	}
 	add("start it on port %d: %s", h.Idle.Port, start)
 	add("ask GET %s there until it answers with status %d, for %s at most", in.Health.Path, in.Health.Status,
@@ -176,7 +185,7 @@ func (d *Deployment) plan(h *target) []string {
 			h.Idle.Port)
 	}
 	add("ask through nginx until the answer comes from port %d, and on for %s", h.Idle.Port, in.WatchFor)
-	lines = append(append(lines, d.planWorkers(h)...), d.planJobs(h)...)
+	lines = append(append(lines, p.work.planWorkers(h)...), p.work.planJobs(h)...)
 	if in.AfterSwitch != "" {
 		add("run after-switch: %s", firstLine(in.AfterSwitch))
 	}
@@ -188,8 +197,8 @@ func (d *Deployment) plan(h *target) []string {
 }
 
 // planReplacement is the rest of the plan for one version at a time.
-func (d *Deployment) planReplacement(h *target, start string) []string {
-	in := d.in
+func (p *plan) planReplacement(h *target, start string) []string {
+	in := p.in
 	var lines []string
 	add := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
 	if !h.Loaded {
@@ -208,18 +217,12 @@ func (d *Deployment) planReplacement(h *target, start string) []string {
 	add("ask GET %s there until it answers with status %d, for %s at most; else %s", in.Health.Path, in.Health.Status,
 		in.Health.Timeout, back)
 	add("ask through nginx until the answer comes from port %d, and on for %s", h.Idle.Port, in.WatchFor)
-	lines = append(append(lines, d.planWorkers(h)...), d.planJobs(h)...)
+	lines = append(append(lines, p.work.planWorkers(h)...), p.work.planJobs(h)...)
 	if in.AfterSwitch != "" {
 		add("run after-switch: %s", firstLine(in.AfterSwitch))
 	}
 	add("delete all but the %d newest releases that have served, the active one and the one before it", in.KeepReleases)
 	return lines
-}
-
-// servesAlready tells whether the active release is there to be left alone: one that does not serve
-// is not.
-func (d *Deployment) servesAlready(h *target) bool {
-	return h.Active != nil && h.Active.Serves() && h.Active.Proved && h.Loaded && !h.ailing
 }
 
 func firstLine(s string) string {

@@ -69,9 +69,9 @@ func TestPlan(t *testing.T) {
 			if tt.change != nil {
 				tt.change(in)
 			}
-			d := &Deployment{in: in, op: operations[in.Operation]}
-			active.Recipe = d.recipe(&target{})
-			got := strings.Join(d.plan(&target{Position: tt.position}), "\n")
+			d := assemble(&run{in: in, op: operations[in.Operation].operation})
+			active.Recipe = d.recipe.of(&target{})
+			got := strings.Join(d.plan.of(&target{Position: tt.position}), "\n")
 			rest := got
 			for _, want := range tt.want {
 				_, after, found := strings.Cut(rest, want)
@@ -120,14 +120,14 @@ func TestNothingIsInstalledBeforeAllElseIsRight(t *testing.T) {
 // What is missing and can be installed is the next deployment's to install, and no reason not to
 // look on.
 func TestWhatIsMissingIsPartOfThePlan(t *testing.T) {
-	d := &Deployment{in: testInputs(), op: operations[inputs.Deploy]}
+	d := assemble(&run{in: testInputs(), op: operations[inputs.Deploy].operation})
 	active := &state.Slot{
 		Port: 8080, Flag: true, Listen: state.Ours, PID: 7, Release: "20261122T000000Z-bbbbbbb",
 		Commit: d.in.Ref, Proved: true,
 	}
-	serving := &target{coming: "ffmpeg", Position: state.Position{Active: active, Loaded: true}}
-	serving.Active.Recipe = d.recipe(serving)
-	if got := strings.Join(d.plan(serving), "\n"); !strings.HasPrefix(got,
+	serving := &target{found: found{coming: "ffmpeg"}, Position: state.Position{Active: active, Loaded: true}}
+	serving.Active.Recipe = d.recipe.of(serving)
+	if got := strings.Join(d.plan.of(serving), "\n"); !strings.HasPrefix(got,
 		"install ffmpeg\nleave everything as it is") {
 		t.Errorf("plan for a release that serves already:\n%s", got)
 	}

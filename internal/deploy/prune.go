@@ -11,8 +11,11 @@ import (
 	"github.com/clothesme/deploy-action/scripts"
 )
 
+// pruning deletes old releases.
+type pruning struct{ *run }
+
 // prune also ends a run that failed, or failures in a row would fill the disk.
-func (d *Deployment) prune(ctx context.Context, h *target) (string, error) {
+func (p *pruning) prune(ctx context.Context, h *target) (string, error) {
 	res, err := h.Exec(ctx, scripts.Prune, scripts.Values{
 		"live": scripts.Yes(h.route == routeNew),
 	})
@@ -20,7 +23,7 @@ func (d *Deployment) prune(ctx context.Context, h *target) (string, error) {
 		return "", err
 	}
 	if stuck := strings.TrimSpace(res.Text("stuck")); stuck != "" {
-		d.rep.Warn("Could not delete", fmt.Sprintf("%s on %s: the user %s may not delete it; it takes room until "+
+		p.rep.Warn("Could not delete", fmt.Sprintf("%s on %s: the user %s may not delete it; it takes room until "+
 			"somebody does", stuck, h.Address.Name, h.Address.User))
 	}
 	return fmt.Sprintf("%d old release(s) deleted", res.Int("pruned")), res.Err()
@@ -29,14 +32,14 @@ func (d *Deployment) prune(ctx context.Context, h *target) (string, error) {
 // goneFrom is the release from which a rollback has gone back to an older one, or this run from its
 // own that this host may have marked as proved, when another one could not; empty otherwise. Hosts
 // that had the latter before this run go on serving it.
-func (d *Deployment) goneFrom(h *target) string {
+func (p *pruning) goneFrom(h *target) string {
 	if h.marked && h.route == routeBack && !h.served && h.release != h.activeRelease() {
-		if slices.ContainsFunc(d.staying(), isUnchanged) {
+		if slices.ContainsFunc(p.staying(), isUnchanged) {
 			return ""
 		}
 		return h.release
 	}
-	if d.in.Operation != inputs.Rollback || h.route != routeNew || h.Active == nil {
+	if p.in.Operation != inputs.Rollback || h.route != routeNew || h.Active == nil {
 		return ""
 	}
 	find := func(id string) int {
@@ -48,5 +51,3 @@ func (d *Deployment) goneFrom(h *target) string {
 	}
 	return h.releases[from].ID
 }
-
-func (d *Deployment) flagDir() string { return scripts.App{Name: d.in.App}.FlagDir() }

@@ -19,7 +19,7 @@ const aKey = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 func TestARecipeTellsNothingOfEnv(t *testing.T) {
 	recipe := func(key, pin string) string {
 		in := &inputs.Inputs{Env: []inputs.Variable{{Name: "PIN", Value: inputs.Secret(pin)}}}
-		return (&Deployment{in: in}).recipe(&target{recipeKey: key})
+		return assemble(&run{in: in}).recipe.of(&target{found: found{recipeKey: key}})
 	}
 	one := recipe(aKey, "271828")
 	if !regexp.MustCompile(`^[0-9a-f]{64}$`).MatchString(one) || one != recipe(aKey, "271828") {
@@ -40,12 +40,12 @@ func TestARecipeTellsNothingOfEnv(t *testing.T) {
 // of the same commit is unchanged.
 func TestOldRecipesGetTheHostsKey(t *testing.T) {
 	env := []inputs.Variable{{Name: "PIN", Value: "271828"}}
-	d := &Deployment{in: &inputs.Inputs{Repository: "acme/shop", Env: env}}
+	d := assemble(&run{in: &inputs.Inputs{Repository: "acme/shop", Env: env}})
 	path := t.TempDir()
 	file := func(release string) string {
 		return filepath.Join(path, "releases", release, ".deploy-action", "recipe")
 	}
-	for release, text := range map[string]string{"old": d.recipe(&target{}), "other": "0123456789abcdef"} {
+	for release, text := range map[string]string{"old": d.recipe.of(&target{}), "other": "0123456789abcdef"} {
 		if err := os.MkdirAll(filepath.Dir(file(release)), 0o700); err != nil {
 			t.Fatal(err)
 		}
@@ -72,7 +72,7 @@ func TestOldRecipesGetTheHostsKey(t *testing.T) {
 		if !state.KeyForm.MatchString(key) || key == "" {
 			t.Fatalf("key %q", key)
 		}
-		if got, want := read(file("old")), d.recipe(&target{recipeKey: key}); got != want {
+		if got, want := read(file("old")), d.recipe.of(&target{found: found{recipeKey: key}}); got != want {
 			t.Errorf("recipe %s, want %s", got, want)
 		}
 	}

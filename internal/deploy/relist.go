@@ -28,7 +28,7 @@ func (d *Deployment) listAgain(ctx context.Context) []outcome.HostResult {
 	_ = d.do(ctx, step{ // which never fails
 		phase: retire, name: "relist", title: "Listing the hosts again", within: brief,
 		once: func(ctx context.Context) (string, error) {
-			now, err := d.lookUp(ctx, lines)
+			now, err := d.roster.lookUp(ctx, lines)
 			if err != nil {
 				d.rep.Warn("Not listed again", "the new version is live; whether hosts came while this run was under way is "+
 					"not known: "+outcome.Describe(err))
@@ -51,7 +51,7 @@ func (d *Deployment) listAgain(ctx context.Context) []outcome.HostResult {
 	case err != nil:
 		d.rep.Warn("Came meanwhile", fmt.Sprintf("%s: found only after this run had its hosts, and did not get %s: %s; "+
 			"visitors get there what the image has; %s", namesOfInstances(came), d.release(), outcome.Describe(err),
-			d.bringThere()))
+			d.outcomes.bringThere()))
 	}
 	return joined
 }
@@ -79,7 +79,7 @@ func (d *Deployment) join(
 	}
 	stayed := len(hosts)
 	for _, i := range came {
-		host, err := d.hostOf(i)
+		host, err := d.roster.hostOf(i)
 		if err != nil {
 			return nil, err
 		}
@@ -97,19 +97,11 @@ func (d *Deployment) join(
 	if d.op.makes && in.Source != inputs.Workspace {
 		in.Ref, in.RefLive = d.present()[0].commit, false
 	}
-	d.saveHosts(in.Hosts)
+	d.roster.saveHosts(in.Hosts)
 	d.hangUp() // each host is dialled anew, and what leads to them may take few connections at a time
-	j := New(&in, d.rep, d.dial, d.open, d.begin)
-	j.account, j.openParameters, j.openInstances, j.openBalancers = d.account, d.openParameters, d.openInstances,
-		d.openBalancers
-	// With others it would be another release.
-	j.fromAWS, j.store, j.assets = d.fromAWS, d.store, d.assets
-	j.joins, j.before, j.foundBy = true, d.leaves(), d.in.Instances
-	j.op.history = false // of the hosts that have it, a failure of the others says nothing
-	j.targetPoll, j.bootPoll, j.patience, j.untidy = d.targetPoll, d.bootPoll, d.patience, d.untidy
-	j.private, j.heldBy = maps.Clone(d.private), map[string]string{}
+	j := d.follower(&in)
 	for _, i := range came {
-		j.knows(i)
+		j.roster.knows(i)
 	}
 	result, err := j.Run(ctx)
 	d.timeline, d.untidy = append(d.timeline, j.timeline...), j.untidy
@@ -121,38 +113,25 @@ func (d *Deployment) join(
 	return result.Hosts[len(result.Hosts)-len(d.joined):], nil
 }
 
+// follower is a run after this one, over hosts that came. It asks AWS as this one does, and what a
+// release is made of is as this one has it: with anything else it would be another release.
+func (d *Deployment) follower(in *inputs.Inputs) *Deployment {
+	j := New(in, d.rep, d.dial, d.assets.open, d.begin)
+	j.account, j.patience, j.untidy = d.account, d.patience, d.untidy
+	j.joins, j.choice.before = true, d.choice.leaves()
+	j.op.history = false // of the hosts that have it, a failure of the others says nothing
+	j.recipe.openParameters, j.recipe.fromAWS = d.recipe.openParameters, d.recipe.fromAWS
+	j.recipe.assets, j.assets.store = d.recipe.assets, d.assets.store
+	j.roster.openInstances, j.roster.foundBy = d.roster.openInstances, d.in.Instances
+	j.roster.private, j.roster.heldBy = maps.Clone(d.roster.private), map[string]string{}
+	j.traffic.openBalancers, j.traffic.targetPoll = d.traffic.openBalancers, d.traffic.targetPoll
+	j.machine.bootPoll = d.machine.bootPoll
+	return j
+}
+
 // joinConnect is how long a host that has just come is waited for: it may still boot. Each try to log
 // in has the time of the input connect-timeout, and the next one comes after bootPoll.
-const (
-	joinConnect = 2 * time.Minute
-	bootPoll    = time.Second
-)
-
-// release is the one that this run has put live.
-func (d *Deployment) release() string { return d.present()[0].release }
-
-// isNamed tells a line that finds one instance by its id: no other one can come by it.
-func isNamed(line inputs.Instances) bool { return line.ID != "" }
-
-// since are the instances that came after the hosts were found, and the hosts that went, as they are
-// found by anything but their own ids.
-func since(in *inputs.Inputs, now []instances.Instance) (came []instances.Instance, gone []remote.Host) {
-	for _, i := range now {
-		if !slices.ContainsFunc(in.Hosts, func(h remote.Host) bool {
-			return h.Alias == i.ID || h.Alias == "" && slices.Contains(append([]string{i.Public, i.Private}, i.IPv6...), h.Name)
-		}) {
-			came = append(came, i)
-		}
-	}
-	for _, h := range in.Hosts {
-		byName := h.Alias == "" ||
-			slices.ContainsFunc(in.Instances, func(line inputs.Instances) bool { return line.ID == h.Alias })
-		if !byName && !slices.ContainsFunc(now, func(i instances.Instance) bool { return i.ID == h.Alias }) {
-			gone = append(gone, h)
-		}
-	}
-	return came, gone
-}
+const joinConnect = 2 * time.Minute
 
 func (d *Deployment) tellSince(came []instances.Instance, gone []remote.Host) string {
 	var said []string
@@ -172,31 +151,4 @@ func (d *Deployment) tellSince(came []instances.Instance, gone []remote.Host) st
 		return "the same as before"
 	}
 	return strings.Join(said, ", ")
-}
-
-func namesOfInstances(all []instances.Instance) string {
-	var names []string
-	for n, i := range all {
-		if n == mostNames {
-			names = append(names, fmt.Sprintf("%d more", len(all)-mostNames))
-			break
-		}
-		names = append(names, fmt.Sprintf("%s (%s)", i.ID, i.Zone))
-	}
-	return strings.Join(names, ", ")
-}
-
-// bringThere is how the others get the release, too. A rollback that names none goes back by one more
-// each time.
-func (d *Deployment) bringThere() string {
-	run := d.in.Run
-	switch {
-	case !d.op.makes:
-		return fmt.Sprintf("run the operation rollback again with the input \"release\": %s; hosts that serve it are "+
-			"left as they are", d.release())
-	case run.URL() == "":
-		return "run this again; hosts that serve it are left as they are"
-	}
-	return fmt.Sprintf("once this run is over, and unless a newer one is live by then: gh run rerun %s --repo %s; "+
-		"hosts that serve it are left as they are", run.ID, run.Repository)
 }

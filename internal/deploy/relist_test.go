@@ -359,7 +359,7 @@ func (f *fakeHost) puts(release string, at time.Duration) {
 // remembered has hosts say afterwards what a run has put live.
 func remembered(t *testing.T, fl fakeFleet, in *inputs.Inputs) {
 	t.Helper()
-	activeRecipe = (&Deployment{in: in}).recipe(&target{})
+	activeRecipe = assemble(&run{in: in}).recipe.of(&target{})
 	t.Cleanup(func() { activeRecipe = "other" })
 	for _, f := range fl {
 		f.does = func(verb scripts.Verb, _ scripts.Values) {
@@ -378,18 +378,18 @@ func TestWhatCameIsComparedWithItsAssets(t *testing.T) {
 	put := time.Now()
 	for _, also := range []bool{true, false} {
 		slot := state.Slot{Release: "20261124T000000Z-bbbbbbb", Commit: newCommit, By: state.Past{Time: put}}
-		slot.Recipe = (&Deployment{in: in}).recipe(&target{assets: assets})
+		slot.Recipe = assemble(&run{in: in}).recipe.of(&target{chosen: chosen{assets: assets}})
 		if !also {
-			slot.Recipe = (&Deployment{in: in}).recipe(&target{})
+			slot.Recipe = assemble(&run{in: in}).recipe.of(&target{})
 		}
 		came := &target{Host: &host.Host{Address: remote.Host{Name: "web-2"}}}
 		came.Active = &slot
-		d := &Deployment{in: in, op: operations[inputs.Deploy], joins: true, assets: assets}
-		d.hosts = []*target{came}
-		d.before = earlier{map[remote.Host]*target{
-			{Name: "web-1"}: {release: "20261123T000000Z-bbbbbbb", commit: newCommit},
+		d := assemble(&run{in: in, op: operations[inputs.Deploy].operation, joins: true})
+		d.hosts, d.recipe.assets = []*target{came}, assets
+		d.choice.before = earlier{map[remote.Host]*target{
+			{Name: "web-1"}: {chosen: chosen{release: "20261123T000000Z-bbbbbbb", commit: newCommit}},
 		}, put}
-		if err := d.unlessNewer(); (err == nil) != also {
+		if err := d.choice.unlessNewer(); (err == nil) != also {
 			t.Errorf("with the assets: %t; %v", also, err)
 		}
 	}

@@ -6,92 +6,49 @@ import (
 	"strings"
 
 	"github.com/clothesme/deploy-action/internal/host"
-	"github.com/clothesme/deploy-action/internal/inputs"
-	"github.com/clothesme/deploy-action/internal/outcome"
 	"github.com/clothesme/deploy-action/internal/report"
 	"github.com/clothesme/deploy-action/internal/state"
 	"github.com/clothesme/deploy-action/scripts"
 )
 
-// removal and removalList are what the operation remove is: with its confirmation, and without.
-var (
-	removal     = operation{steps: removeSteps, success: outcome.Removed}
-	removalList = operation{steps: removeListSteps, success: outcome.Unchanged, asks: true}
-)
-
-// operationOf is what a run with these inputs does.
-func operationOf(in *inputs.Inputs) operation {
-	switch {
-	case in.Operation != inputs.Remove:
-		return operations[in.Operation]
-	case in.Confirmed && !in.DryRun:
-		return removal
-	}
-	return removalList
-}
-
-// removeSteps: each leaves less, nothing is taken back, and each repeats what one that was cut off
-// has not done. Visitors are the first who don't get to the application, and what says that it is
-// this action's goes last.
-func removeSteps(d *Deployment, deployment []step) []step {
-	return append(only(deployment, "connect", "lock"), prepare.of([]step{
-		{name: "detect", title: "Detecting what runs", each: d.detectToRemove, within: brief},
-		{name: "list", title: "Listing what goes", each: d.listRemoval, within: brief},
-		{name: "site", title: "Taking the site away", each: d.removeSite, unless: isUnchanged, within: brief},
-		{
-			name: "drain", title: "Draining what runs", each: d.drainAll, unless: isUnchanged,
-			within: 2*d.in.DrainTimeout + brief,
-		},
-		{
-			name: "stop", title: "Stopping what runs", each: d.stopAll, unless: isUnchanged,
-			within: 4*d.in.StopTimeout + brief,
-		},
-		{
-			name: "files", title: "Deleting services and rules", each: d.removeFiles, unless: isUnchanged,
-			within: 4*d.in.StopTimeout + brief,
-		},
-		{name: "root", title: "Deleting releases", each: d.removeRoot, final: true, within: d.in.Timeout},
-		{name: "unlock", title: "Releasing the deploy lock", each: unlock, within: 2 * host.Heartbeat},
-	})...)
-}
-
-func removeListSteps(d *Deployment, deployment []step) []step {
-	return append(only(deployment, "connect"), prepare.of([]step{
-		{name: "detect", title: "Detecting what runs", each: d.detectToRemove, within: brief},
-		{name: "list", title: "Listing what would go", each: d.listRemoval, within: brief},
-	})...)
+// removal takes an application off its hosts.
+type removal struct {
+	*run
+	machine *machine
+	site    *site
+	slots   *slots
 }
 
 // detectToRemove is detect for who wants no deployment: what stands in the way of one does not stand
 // in the way of this, since nothing that is not this application's is touched. But the ports must be
 // those that it has.
-func (d *Deployment) detectToRemove(ctx context.Context, h *target) (string, error) {
-	res, err := h.Exec(ctx, scripts.Port, d.detection())
+func (r *removal) detectToRemove(ctx context.Context, h *target) (string, error) {
+	res, err := h.Exec(ctx, scripts.Port, r.machine.detection())
 	if err != nil {
 		return "", err
 	}
 	h.bootID = res.Text("boot")
-	f, err := state.ReadFacts(res, d.in.Ports, d.in.Repository)
+	f, err := state.ReadFacts(res, r.in.Ports, r.in.Repository)
 	if err != nil {
 		return "", err
 	}
-	f.App, h.seen, h.closedSince = d.in.App, f.Slots, f.ClosedSince
+	f.App, h.seen, h.closedSince = r.in.App, f.Slots, f.ClosedSince
 	if len(f.Strays) > 0 {
 		return "", &state.ChoiceError{
-			Cause: fmt.Errorf("%s runs on port %s on this host, which is not one of the input ports", d.in.App,
+			Cause: fmt.Errorf("%s runs on port %s on this host, which is not one of the input ports", r.in.App,
 				strings.Join(f.Strays, " and ")),
 			Next: "set the input \"ports\" as the deployments of this application have it, and run this workflow again",
 		}
 	}
-	if h.Position, err = state.Decide(&f, d.in.NginxInclude); err != nil {
-		d.rep.Info(h.Address.Name + ": a deployment would be refused: " + strings.ReplaceAll(err.Error(), "\n", "; "))
+	if h.Position, err = state.Decide(&f, r.in.NginxInclude); err != nil {
+		r.rep.Info(h.Address.Name + ": a deployment would be refused: " + strings.ReplaceAll(err.Error(), "\n", "; "))
 	}
 	for i, s := range h.seen { // if it can't be told which one is active, neither is
 		if h.Idle.Port == 0 && h.Active == nil {
 			h.Idle = h.seen[i]
 		}
 		if s.Adopted {
-			d.rep.Warn("Not this action's on "+h.Address.Name, fmt.Sprintf("%s on port %d was started by hand, and goes "+
+			r.rep.Warn("Not this action's on "+h.Address.Name, fmt.Sprintf("%s on port %d was started by hand, and goes "+
 				"on", s.Version(), s.Port))
 		}
 	}
@@ -100,7 +57,7 @@ func (d *Deployment) detectToRemove(ctx context.Context, h *target) (string, err
 		runs = append(runs, fmt.Sprintf("%s on port %d", s.Version(), s.Port))
 	}
 	if len(runs) == 0 {
-		return "nothing of " + d.in.App + " runs", nil
+		return "nothing of " + r.in.App + " runs", nil
 	}
 	return strings.Join(runs, " and ") + " runs", nil
 }
@@ -116,16 +73,16 @@ func (h *target) ours() []state.Slot {
 	return slots
 }
 
-func (d *Deployment) removing(part string) scripts.Values {
+func (r *removal) removing(part string) scripts.Values {
 	return scripts.Values{
-		"part": part, "sure": scripts.Yes(!d.op.asks), "shared_too": scripts.Yes(d.in.RemoveShared),
-		"nginx_include": d.in.NginxInclude, "verify_host": d.verifyHost(),
+		"part": part, "sure": scripts.Yes(!r.op.asks), "shared_too": scripts.Yes(r.in.RemoveShared),
+		"nginx_include": r.in.NginxInclude, "verify_host": r.site.verifyHost(),
 	}
 }
 
 // listRemoval says what goes, or would, as the host has it now.
-func (d *Deployment) listRemoval(ctx context.Context, h *target) (string, error) {
-	values := d.removing("list")
+func (r *removal) listRemoval(ctx context.Context, h *target) (string, error) {
+	values := r.removing("list")
 	values["step_id"] = ""
 	res, err := h.Exec(ctx, scripts.Remove, values)
 	if err != nil {
@@ -140,22 +97,22 @@ func (d *Deployment) listRemoval(ctx context.Context, h *target) (string, error)
 			details += "- " + what + " " + report.MarkdownText(line) + "\n"
 		}
 	}
-	say(map[bool]string{true: "would go:", false: "goes:"}[d.op.asks], goes)
+	say(map[bool]string{true: "would go:", false: "goes:"}[r.op.asks], goes)
 	say("stays:", stays)
 	h.unchanged = len(goes) == 0
 	if h.unchanged {
-		details += "nothing of " + d.in.App + "\n"
+		details += "nothing of " + r.in.App + "\n"
 	}
-	if !d.op.asks {
+	if !r.op.asks {
 		details = ""
 	}
-	d.tell(lines, details)
+	r.tell(lines, details)
 	switch {
 	case h.unchanged:
-		return "nothing of " + d.in.App + " is on this host", res.Err()
-	case d.op.asks:
+		return "nothing of " + r.in.App + " is on this host", res.Err()
+	case r.op.asks:
 		return fmt.Sprintf("%s would go, and nothing is changed; the input confirm with the name %s takes it off the "+
-			"host", things(len(goes)), d.in.App), res.Err()
+			"host", things(len(goes)), r.in.App), res.Err()
 	}
 	return things(len(goes)) + " to go", res.Err()
 }
@@ -169,9 +126,9 @@ func numbered(res *scripts.Results, key string) []string {
 	return all
 }
 
-func (d *Deployment) removeSite(ctx context.Context, h *target) (string, error) {
+func (r *removal) removeSite(ctx context.Context, h *target) (string, error) {
 	h.leaving = true
-	res, err := h.Exec(ctx, scripts.Remove, d.removing("site"))
+	res, err := h.Exec(ctx, scripts.Remove, r.removing("site"))
 	if err != nil {
 		h.leaving = host.Lost(err)
 		return "", err
@@ -184,37 +141,37 @@ func (d *Deployment) removeSite(ctx context.Context, h *target) (string, error) 
 }
 
 // drainAll: what nginx had accepted before its reload comes to its end.
-func (d *Deployment) drainAll(ctx context.Context, h *target) (string, error) {
+func (r *removal) drainAll(ctx context.Context, h *target) (string, error) {
 	var lines []string
 	for _, s := range h.ours() {
-		left, err := d.drainSlot(ctx, h, fmt.Sprint(s.Port), "", d.in.DrainTimeout)
+		left, err := r.slots.drainSlot(ctx, h, fmt.Sprint(s.Port), "", r.in.DrainTimeout)
 		if err != nil {
 			return "", err
 		}
 		h.drained += left.took
 		h.connections += left.connections
-		lines = append(lines, left.text(s.Port, d.in.DrainTimeout))
+		lines = append(lines, left.text(s.Port, r.in.DrainTimeout))
 	}
 	return strings.Join(append(lines, "done"), "; "), nil
 }
 
-func (d *Deployment) stopAll(ctx context.Context, h *target) (string, error) {
+func (r *removal) stopAll(ctx context.Context, h *target) (string, error) {
 	for _, s := range h.ours() {
-		if err := d.stopSlot(ctx, h, fmt.Sprint(s.Port), ""); err != nil {
+		if err := r.slots.stopSlot(ctx, h, fmt.Sprint(s.Port), ""); err != nil {
 			return "", err
 		}
 	}
 	return "nothing of it runs", nil
 }
 
-func (d *Deployment) removeFiles(ctx context.Context, h *target) (string, error) {
-	_, err := h.Exec(ctx, scripts.Remove, d.removing("files"))
+func (r *removal) removeFiles(ctx context.Context, h *target) (string, error) {
+	_, err := h.Exec(ctx, scripts.Remove, r.removing("files"))
 	return "the services, the rules and the flag are gone", err
 }
 
 // removeRoot is not begun a second time when the connection is lost: the lock goes with it.
-func (d *Deployment) removeRoot(ctx context.Context, h *target) (string, error) {
-	res, err := h.Exec(ctx, scripts.Remove, d.removing("root"))
+func (r *removal) removeRoot(ctx context.Context, h *target) (string, error) {
+	res, err := h.Exec(ctx, scripts.Remove, r.removing("root"))
 	if host.Lost(err) && ctx.Err() == nil {
 		return "", fmt.Errorf("the connection was lost while the last of it was deleted, and how far that got is not "+
 			"known: %w", err)
@@ -223,12 +180,12 @@ func (d *Deployment) removeRoot(ctx context.Context, h *target) (string, error) 
 		return "", err
 	}
 	if stuck := strings.TrimSpace(res.Text("stuck")); stuck != "" {
-		d.rep.Warn("Could not delete", fmt.Sprintf("%s on %s: the user %s may not delete it", stuck, h.Address.Name,
+		r.rep.Warn("Could not delete", fmt.Sprintf("%s on %s: the user %s may not delete it", stuck, h.Address.Name,
 			h.Address.User))
 	}
 	stays := numbered(res, "stay")
 	if len(stays) == 0 {
-		return d.in.Path + " is gone", res.Err()
+		return r.in.Path + " is gone", res.Err()
 	}
 	return "left: " + strings.Join(stays, ", "), res.Err()
 }

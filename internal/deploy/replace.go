@@ -11,9 +11,18 @@ import (
 	"github.com/clothesme/deploy-action/scripts"
 )
 
+// inPlace puts the new version in the place of the old one, on hosts that have no room for both.
+type inPlace struct {
+	*run
+	recipe  *recipe
+	site    *site
+	slots   *slots
+	workers *workers
+}
+
 // canReplace refuses the strategy in-place where the old version could not be had back.
-func (d *Deployment) canReplace(h *target) error {
-	if d.in.Strategy != inputs.InPlace || !d.op.live {
+func (i *inPlace) canReplace(h *target) error {
+	if i.in.Strategy != inputs.InPlace || !i.op.live {
 		return nil
 	}
 	if !h.systemd {
@@ -31,15 +40,15 @@ func (d *Deployment) canReplace(h *target) error {
 // replace is start, health, switch, drain and stop at once, for hosts that bear one version at a
 // time. The host goes through it by itself, and back to the old version when the new one is bad,
 // whatever becomes of this run.
-func (d *Deployment) replace(ctx context.Context, h *target) (string, error) {
-	d.saveRelease(h, h.release)
-	if err := d.putSite(ctx, h, h.trial()); err != nil {
+func (i *inPlace) replace(ctx context.Context, h *target) (string, error) {
+	i.saveRelease(h, h.release)
+	if err := i.site.putSite(ctx, h, h.trial()); err != nil {
 		return "", err
 	}
 	h.route, h.routed, h.tried = routeMaybe, true, h.Idle.Port
 	h.resumed = false // by a first try, whose connection was lost
-	values := d.replacing(h.idlePort(), h.activePort(), "")
-	values["release"], values["environment"] = h.release, d.renewed()
+	values := i.replacing(h.idlePort(), h.activePort(), "")
+	values["release"], values["environment"] = h.release, i.recipe.renewed()
 	if h.Active != nil {
 		values["back"] = h.Active.Release
 	}
@@ -67,21 +76,21 @@ func (d *Deployment) replace(ctx context.Context, h *target) (string, error) {
 	}
 	h.drained, h.connections, h.wasDrained, h.retired = left.took, left.connections, true, true
 	return fmt.Sprintf("%s was stopped (%s), and pid %s answers right at the socket of port %s", h.Active.Version(),
-		left.text(h.Active.Port, d.in.DrainTimeout), h.pid, h.idlePort()), res.Err()
+		left.text(h.Active.Port, i.in.DrainTimeout), h.pid, h.idlePort()), res.Err()
 }
 
 // replacing are the values of a replacement: the port with the socket, the other one, and what to
 // go back to.
-func (d *Deployment) replacing(port, from, back string) scripts.Values {
+func (i *inPlace) replacing(port, from, back string) scripts.Values {
 	return scripts.Values{
-		"port": port, "from": from, "back": back, "drain_timeout": scripts.Seconds(d.in.DrainTimeout),
-		"stop_timeout": scripts.Seconds(d.in.StopTimeout), "verify_host": d.verifyHost(),
-		"health_host": d.in.Health.Host, "health_timeout": scripts.Seconds(d.in.Health.Timeout),
+		"port": port, "from": from, "back": back, "drain_timeout": scripts.Seconds(i.in.DrainTimeout),
+		"stop_timeout": scripts.Seconds(i.in.StopTimeout), "verify_host": i.site.verifyHost(),
+		"health_host": i.in.Health.Host, "health_timeout": scripts.Seconds(i.in.Health.Timeout),
 	}
 }
 
 // replaceBack is replace's undo.
-func (d *Deployment) replaceBack(ctx context.Context, h *target) error {
+func (i *inPlace) replaceBack(ctx context.Context, h *target) error {
 	switch {
 	case h.resumed: // by the host itself, or a moment ago
 	case h.Active == nil:
@@ -95,7 +104,7 @@ func (d *Deployment) replaceBack(ctx context.Context, h *target) error {
 			h.route = routeOld
 		}
 	default:
-		res, err := h.Exec(ctx, scripts.Resume, d.replacing(h.idlePort(), h.activePort(), h.Active.Release))
+		res, err := h.Exec(ctx, scripts.Resume, i.replacing(h.idlePort(), h.activePort(), h.Active.Release))
 		if err != nil && res.Has("started") {
 			h.route = routeMaybe // the new version may be gone, and the old one is not well
 		}
@@ -116,14 +125,14 @@ func (d *Deployment) replaceBack(ctx context.Context, h *target) error {
 		h.resumed = true
 	}
 	h.retired = false
-	if _, err := h.Exec(ctx, scripts.Restore, scripts.Values{"release": d.keepAs(h)}); err != nil {
+	if _, err := h.Exec(ctx, scripts.Restore, scripts.Values{"release": i.site.keepAs(h)}); err != nil {
 		return err
 	}
 	if h.Active == nil {
-		return d.stopSlot(ctx, h, h.idlePort(), "")
+		return i.slots.stopSlot(ctx, h, h.idlePort(), "")
 	}
 	if h.hasWork() { // the release may serve on another port now
-		return d.putWorkersRight(ctx, h)
+		return i.workers.putWorkersRight(ctx, h)
 	}
 	return nil
 }

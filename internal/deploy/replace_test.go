@@ -11,7 +11,7 @@ import (
 	"github.com/clothesme/deploy-action/scripts"
 )
 
-func inPlace() *inputs.Inputs {
+func inPlaceInputs() *inputs.Inputs {
 	in := testInputs()
 	in.Strategy = inputs.InPlace
 	return in
@@ -19,7 +19,7 @@ func inPlace() *inputs.Inputs {
 
 func TestOneVersionAtATime(t *testing.T) {
 	f := newFakeHost(t)
-	result, log, err := deployTo(t, f, inPlace())
+	result, log, err := deployTo(t, f, inPlaceInputs())
 	if err != nil {
 		t.Fatalf("Run: %v\n%s", err, log)
 	}
@@ -50,7 +50,7 @@ func TestAReplacementIsTakenBack(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			f := newFakeHost(t)
 			f.faults[tt.fault] = fault{kind: "error", code: scripts.ExitUnhealthy, words: "answered 500"}
-			result, log, err := deployTo(t, f, inPlace())
+			result, log, err := deployTo(t, f, inPlaceInputs())
 			if err == nil || result.Outcome != outcome.Restored ||
 				!strings.Contains(err.Error(), "site: restored; "+old+" on port 8081 serves") ||
 				!strings.Contains(err.Error(), "answered 500") || !strings.Contains(err.Error(), "/logs/8081.log") {
@@ -70,7 +70,7 @@ func TestAReplacementIsTakenBack(t *testing.T) {
 func TestAReplacementGoesBackSlowly(t *testing.T) {
 	f := newFakeHost(t)
 	f.faults[scripts.Replace] = fault{kind: "slow-back"}
-	result, log, err := deployTo(t, f, inPlace())
+	result, log, err := deployTo(t, f, inPlaceInputs())
 	if err == nil || result.Outcome != outcome.Restored ||
 		!strings.Contains(err.Error(), "site: restored; 20261122T000000Z-aaaaaaa on port 8080 serves") {
 		t.Errorf("%s, %v\n%s", result.Outcome, err, log)
@@ -82,7 +82,7 @@ func TestAReplacementThatTheOldVersionDoesNotSurvive(t *testing.T) {
 	f := newFakeHost(t)
 	f.faults[scripts.Verify] = fault{kind: "error", code: scripts.ExitUnhealthy, words: "answered 500"}
 	f.faults[scripts.Resume] = fault{kind: "error", code: scripts.ExitUnhealthy, words: "no such column"}
-	result, log, err := deployTo(t, f, inPlace())
+	result, log, err := deployTo(t, f, inPlaceInputs())
 	if err == nil || !strings.Contains(err.Error(), "taking it back failed too: replace: no such column") ||
 		!strings.Contains(err.Error(), "site: unknown") {
 		t.Fatalf("%v\n%s", err, log)
@@ -97,7 +97,7 @@ func TestAReplacementThatDoesNotBegin(t *testing.T) {
 	for _, verb := range []scripts.Verb{scripts.Site, scripts.Replace} {
 		f := newFakeHost(t)
 		f.faults[verb] = fault{kind: "error", code: scripts.ExitCheck, words: "no rights"}
-		result, log, err := deployTo(t, f, inPlace())
+		result, log, err := deployTo(t, f, inPlaceInputs())
 		if err == nil || result.Outcome != outcome.Failed ||
 			!strings.Contains(err.Error(), "site: unchanged; 20261122T000000Z-aaaaaaa on port 8080 serves") {
 			t.Errorf("%s: Run: %v\n%s", verb, err, log)
@@ -114,7 +114,7 @@ func TestAFirstReplacementIsTakenBack(t *testing.T) {
 		f.flag, f.loaded = "", false
 		clear(f.running)
 		f.faults[verb] = fault{kind: "error", code: scripts.ExitUnhealthy, words: "answered 500"}
-		result, log, err := deployTo(t, f, inPlace())
+		result, log, err := deployTo(t, f, inPlaceInputs())
 		if err == nil || result.Outcome != outcome.Failed || f.flag != "" || len(f.running) > 0 {
 			t.Errorf("%s: Run: %v, flag %q, running %v\n%s", verb, err, f.flag, f.running, log)
 		}
@@ -124,7 +124,7 @@ func TestAFirstReplacementIsTakenBack(t *testing.T) {
 func TestOneVersionAtATimeIsRefused(t *testing.T) {
 	f := newFakeHost(t)
 	f.byHand, f.loaded, f.flag = "8080", false, ""
-	if _, log, err := deployTo(t, f, inPlace()); err == nil ||
+	if _, log, err := deployTo(t, f, inPlaceInputs()); err == nil ||
 		!strings.Contains(err.Error(), "was started by hand, and could not be started again") ||
 		!f.running["8080"] {
 		t.Errorf("Run: %v\n%s", err, log)
@@ -148,7 +148,7 @@ func TestADeploymentGoesOnWhereTheOldVersionIsUnwell(t *testing.T) {
 			f.releases["8080"], f.proved["8080"], f.sockets["8081"] = "20261122T000000Z-aaaaaaa", true, true
 			f.flag, f.running["8081"], f.releases["8081"] = "8081", true, "20261122T000000Z-ccccccc"
 			f.faults[scripts.Resume] = tt.fault
-			_, log, err := deployTo(t, f, inPlace())
+			_, log, err := deployTo(t, f, inPlaceInputs())
 			if (err != nil) != tt.fails || f.ran("replace") == tt.fails {
 				t.Fatalf("Run: %v, calls %v\n%s", err, f.calls, log)
 			}

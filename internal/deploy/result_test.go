@@ -106,7 +106,7 @@ func TestWhatIsSaidWhereOneHostHasTheReleaseAlready(t *testing.T) {
 			if tt.do != nil {
 				tt.do(in)
 			}
-			activeRecipe = (&Deployment{in: in}).recipe(&target{})
+			activeRecipe = assemble(&run{in: in}).recipe.of(&target{})
 			t.Cleanup(func() { activeRecipe = "other" })
 			for i, f := range fleet {
 				if i == 0 || tt.ailing {

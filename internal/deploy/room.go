@@ -7,10 +7,10 @@ import (
 )
 
 // warnOfRoom says that older releases had to go for a new one.
-func (d *Deployment) warnOfRoom(h *target, res *scripts.Results) {
+func (r *run) warnOfRoom(h *target, res *scripts.Results) {
 	if res.Has("kept") {
-		d.rep.Warn("Disk of "+h.Address.Name, fmt.Sprintf("the disk has no room for %d releases besides a new one: "+
+		r.rep.Warn("Disk of "+h.Address.Name, fmt.Sprintf("the disk has no room for %d releases besides a new one: "+
 			"all but %d that have served were deleted; a bigger disk has room for more to roll back to",
-			d.in.KeepReleases, res.Int("kept")))
+			r.in.KeepReleases, res.Int("kept")))
 	}
 }

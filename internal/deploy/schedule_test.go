@@ -156,7 +156,7 @@ func TestJobsAreInTheRecipe(t *testing.T) {
 	recipe := func(jobs ...inputs.Job) string {
 		in := testInputs()
 		in.Jobs = jobs
-		return (&Deployment{in: in}).recipe(&target{})
+		return assemble(&run{in: in}).recipe.of(&target{})
 	}
 	a := inputs.Job{Name: "a", Command: "x", When: []string{"*-*-* 03:00:00 UTC"}}
 	other, later := a, a

@@ -22,21 +22,21 @@ const certbotNeeds = " certbot"
 // certificate that it has serves until there is another one, and the site is plain HTTP before it
 // has any. What certbot has got, it goes on to renew, whether the site shows it or not: so the site
 // answers for it.
-func (d *Deployment) chooseTLS(h *target) error {
-	in := d.in.HTTPS
+func (s *site) chooseTLS(h *target) error {
+	in := s.in.HTTPS
 	h.app.TLS = scripts.TLS{
 		Challenges: in.Mail != "" || scripts.IsACMEID(h.certificate), HSTS: in.HSTS, HTTP2On: h.app.TLS.HTTP2On,
 	}
 	switch {
 	case in.Certificate != "":
-		h.app.TLS.Certificate = h.app.OwnCertificate(d.certificateID())
+		h.app.TLS.Certificate = h.app.OwnCertificate(s.certificateID())
 	case in.Mail != "":
 		h.app.TLS.Certificate = h.siteCertificate
 	case h.siteCertificate == "", h.SiteBack != "": // what a run that was cut off wrote is judged when it is gone
 	case in.Off:
-		d.warnOnce(h, "HTTPS of "+h.Address.Name, "the site has been reached by HTTPS, and is plain HTTP from now on: "+
+		s.warnOnce(h, "HTTPS of "+h.Address.Name, "the site has been reached by HTTPS, and is plain HTTP from now on: "+
 			"who comes to its address with https:// finds nothing any more")
-	case d.op.live || d.op.success == outcome.SetUp:
+	case s.op.live || s.op.success == outcome.SetUp:
 		return &httpsError{errors.New("the site of this host is reached by HTTPS, and this run has neither the input " +
 			"https nor tls-certificate: give it what its deployments had, or https: off, if it is to be plain HTTP again")}
 	}
@@ -46,68 +46,68 @@ func (d *Deployment) chooseTLS(h *target) error {
 const http2Nginx = "1.25.1" // nginx.org/en/docs/http/ngx_http_v2_module.html#http2
 
 // certificateID names the certificate that the site is to have, empty for none.
-func (d *Deployment) certificateID() string {
-	switch in := d.in.HTTPS; {
+func (s *site) certificateID() string {
+	switch in := s.in.HTTPS; {
 	case in.Certificate != "":
 		return scripts.OwnID(in.Certificate)
 	case in.Mail != "":
-		return scripts.ACMEID(in.Server, d.in.ServerName)
+		return scripts.ACMEID(in.Server, s.in.ServerName)
 	}
 	return ""
 }
 
 // canSecure refuses HTTPS where the server block is the user's, and so its certificate.
-func (d *Deployment) canSecure(h *target) error {
-	if !h.TheirSite || !d.in.HTTPS.Wanted() {
+func (s *site) canSecure(h *target) error {
+	if !h.TheirSite || !s.in.HTTPS.Wanted() {
 		return nil
 	}
 	return &httpsError{fmt.Errorf("the inputs https and tls-certificate are for the site that this action writes, and "+
 		"on this host a server block of your own includes %s: leave them out, and give that block its certificate, as "+
-		"docs/https.md says", d.in.NginxInclude)}
+		"docs/https.md says", s.in.NginxInclude)}
 }
 
 // httpsError is about inputs of HTTPS that do not fit the host; it carries its remedy.
 type httpsError struct{ error }
 
 // hasOwn tells whether the host has the certificate that the user gives, or is to get one itself.
-func (d *Deployment) hasOwn(h *target) bool {
-	return d.in.HTTPS.Certificate == "" || h.certificate == d.certificateID()
+func (s *site) hasOwn(h *target) bool {
+	return s.in.HTTPS.Certificate == "" || h.certificate == s.certificateID()
 }
 
 // putCertificate puts the user's own certificate where the site will find it.
-func (d *Deployment) putCertificate(ctx context.Context, h *target) (string, error) {
-	if _, err := h.Exec(ctx, scripts.Certificate, d.certificateValues(h)); err != nil {
+func (s *site) putCertificate(ctx context.Context, h *target) (string, error) {
+	if _, err := h.Exec(ctx, scripts.Certificate, s.certificateValues(h)); err != nil {
 		return "", err
 	}
-	h.certificate, h.changed = d.certificateID(), true
+	h.certificate, h.changed = s.certificateID(), true
 	return "the certificate and its key are on the host", nil
 }
 
-func (d *Deployment) certificateValues(h *target) scripts.Values {
-	in := d.in.HTTPS
+func (s *site) certificateValues(h *target) scripts.Values {
+	in := s.in.HTTPS
 	return scripts.Values{
-		"certificate_id": d.certificateID(), "tls_certificate": in.Certificate, "tls_key": in.Key.Reveal(),
-		"site_names": d.in.ServerName, "mail": in.Mail, "acme_server": in.Server, "site_file": h.app.SiteFile(),
+		"certificate_id": s.certificateID(), "tls_certificate": in.Certificate, "tls_key": in.Key.Reveal(),
+		"site_names": s.in.ServerName, "mail": in.Mail, "acme_server": in.Server, "site_file": h.app.SiteFile(),
 	}
 }
 
 // isSecure tells whether the site has the certificate that is asked for, or is to have none that
 // the host gets itself.
-func (d *Deployment) isSecure(h *target) bool {
-	return d.in.HTTPS.Mail == "" ||
-		h.certificate == d.certificateID() && h.app.TLS.Certificate == h.app.ACMECertificate()
+func (s *site) isSecure(h *target) bool {
+	return s.in.HTTPS.Mail == "" ||
+		h.certificate == s.certificateID() && h.app.TLS.Certificate == h.app.ACMECertificate()
 }
 
 // secure has the host get a certificate, with the site as it is answering what the authority asks,
 // and then has nginx load the site with it. Until then, and where none can be had, the site stays as
 // it is.
-func (d *Deployment) secure(ctx context.Context, h *target) (string, error) {
+func (s *site) secure(ctx context.Context, h *target) (string, error) {
 	before := h.app.TLS
-	certificate := host.Asked{Verb: scripts.Certificate, Own: d.certificateValues(h), Results: new(scripts.Results)}
+	certificate := host.Asked{Verb: scripts.Certificate, Own: s.certificateValues(h), Results: new(scripts.Results)}
 	var asIs, with scripts.Results
-	site := d.siteFor(h, d.keepAs(h)+"-http", "", &asIs) // an unchanged release has left it to this step
+	site := s.siteFor(h, s.keepAs(h)+"-http", "", &asIs) // an unchanged release has left it to this step
 	h.app.TLS.Certificate = h.app.ACMECertificate()
-	err := h.ExecAll(ctx, site, certificate, d.siteFor(h, d.keepAs(h)+"-https", "", &with))
+	err := h.ExecAll(ctx, site, certificate, s.siteFor(h, s.keepAs(h)+"-https", "", &with))
 	if err != nil {
 		h.app.TLS = before
 		stays := "the site stays plain HTTP until the next deployment"
@@ -121,51 +121,51 @@ func (d *Deployment) secure(ctx context.Context, h *target) (string, error) {
 		return "", err
 	}
 	reloaded := h.reloaded || asIs.Yes("reloaded")
-	if err := d.sited(h, &with); err != nil {
+	if err := s.sited(h, &with); err != nil {
 		return "", err
 	}
-	h.reloaded, h.certificate, h.changed = h.reloaded || reloaded, d.certificateID(), true
+	h.reloaded, h.certificate, h.changed = h.reloaded || reloaded, s.certificateID(), true
 	return "visitors reach the site by HTTPS, and certbot renews the certificate", nil
 }
 
 // planHTTPS adds what is done for certificates to a plan.
-func (d *Deployment) planHTTPS(h *target, lines []string) []string {
-	if !d.hasOwn(h) {
+func (s *site) planHTTPS(h *target, lines []string) []string {
+	if !s.hasOwn(h) {
 		lines = append([]string{"put the certificate of tls-certificate and its key in place"}, lines...)
 	}
-	if !d.isSecure(h) {
+	if !s.isSecure(h) {
 		lines = append(lines, fmt.Sprintf("get a certificate for %s from %s, and have nginx load the site with it; where "+
-			"there is none to be had, leave it as it is", d.in.ServerName, d.in.HTTPS.Server))
+			"there is none to be had, leave it as it is", s.in.ServerName, s.in.HTTPS.Server))
 	}
 	return lines
 }
 
 // securing are the steps that see to certificates: before the site is written, and when it answers.
-func (d *Deployment) securing(p phase) step {
+func (s *site) securing(p phase) step {
 	if p == prepare {
 		return step{
-			name: "certificate", title: "Putting the certificate in place", each: d.putCertificate, unless: d.hasOwn,
+			name: "certificate", title: "Putting the certificate in place", each: s.putCertificate, unless: s.hasOwn,
 			within: brief,
 		}
 	}
 	return step{
-		name: "secure", title: "Getting the certificate", each: d.secure, unless: d.isSecure, within: obtaining,
+		name: "secure", title: "Getting the certificate", each: s.secure, unless: s.isSecure, within: obtaining,
 	}
 }
 
 // overTLS tells whether visitors reach the site by HTTPS, as far as this run knows.
-func (d *Deployment) overTLS() bool {
-	if len(d.hosts) == 0 || d.hosts[0].app.Name == "" { // this operation does not look
-		return d.in.HTTPS.Wanted()
+func (s *site) overTLS() bool {
+	if len(s.hosts) == 0 || s.hosts[0].app.Name == "" { // this operation does not look
+		return s.in.HTTPS.Wanted()
 	}
-	h := d.hosts[0]
+	h := s.hosts[0]
 	return h.app.TLS.Certificate != ""
 }
 
 // httpsRecipe are the parts of the recipe that HTTPS has: none without.
-func (d *Deployment) httpsRecipe() []string {
-	if !d.in.HTTPS.Wanted() {
+func (s *site) httpsRecipe() []string {
+	if !s.in.HTTPS.Wanted() {
 		return nil
 	}
-	return []string{"https", d.certificateID(), d.in.HTTPS.HSTS}
+	return []string{"https", s.certificateID(), s.in.HTTPS.HSTS}
 }

@@ -21,25 +21,25 @@ import (
 
 // shares reports whether releases may have files in common. A build command may write to any file
 // of its release, and must not by that write to the release that serves.
-func (d *Deployment) shares() bool { return d.in.Build == "" }
+func (s *source) shares() bool { return s.in.Build == "" }
 
 // readAhead begins to read the workspace, which takes its time while the host has the word.
-func (d *Deployment) readAhead(ctx context.Context) {
-	d.tree = sync.OnceValues(func() (*workspace.Tree, error) {
+func (s *source) readAhead(ctx context.Context) {
+	s.tree = sync.OnceValues(func() (*workspace.Tree, error) {
 		return workspace.Read(ctx, workspace.Options{
-			Workspace: d.in.Workspace, Path: d.in.WorkspacePath, Exclude: d.in.Exclude, ReadOnly: d.shares(),
+			Workspace: s.in.Workspace, Path: s.in.WorkspacePath, Exclude: s.in.Exclude, ReadOnly: s.shares(),
 			Memory: keptContents,
 		})
 	})
-	d.hashed = sync.OnceValues(func() (*workspace.Tree, error) {
-		tree, err := d.tree()
+	s.hashed = sync.OnceValues(func() (*workspace.Tree, error) {
+		tree, err := s.tree()
 		if err != nil {
 			return nil, err
 		}
 		return tree, tree.Hash(ctx)
 	})
-	if !d.sendsNothing(nil) {
-		go func() { _, _ = d.hashed() }()
+	if !s.sendsNothing(nil) {
+		go func() { _, _ = s.hashed() }()
 	}
 }
 
@@ -50,18 +50,18 @@ const keptContents = 16 << 20
 
 // readCheckout looks at what there is to send. What can't be stops the run here, before the host is
 // touched.
-func (d *Deployment) readCheckout(context.Context) (string, error) {
-	tree, err := d.tree()
+func (s *source) readCheckout(context.Context) (string, error) {
+	tree, err := s.tree()
 	if err != nil {
 		return "", err
 	}
 	if len(tree.Skipped) > 0 {
-		d.rep.Warn("Not sent",
+		s.rep.Warn("Not sent",
 			"sockets, pipes and devices are not part of a release: "+strings.Join(tree.Skipped[:min(5,
 				len(tree.Skipped))], ", "))
 	}
 	if len(tree.Secrets) > 0 {
-		d.rep.Warn("Secrets in the workspace", fmt.Sprintf("%s: by its name such a file holds secrets, and it becomes "+
+		s.rep.Warn("Secrets in the workspace", fmt.Sprintf("%s: by its name such a file holds secrets, and it becomes "+
 			"part of the release; leave it out with the input \"exclude\", and give the application what it needs "+
 			"by the input \"env\"",
 			strings.Join(tree.Secrets[:min(5, len(tree.Secrets))], ", ")))
@@ -71,44 +71,44 @@ func (d *Deployment) readCheckout(context.Context) (string, error) {
 
 // send makes a release of the runner's checkout: what the host has of it already stays there, the
 // rest goes over as one stream.
-func (d *Deployment) send(ctx context.Context, h *target) (string, error) {
-	tree, err := d.hashed()
+func (s *source) send(ctx context.Context, h *target) (string, error) {
+	tree, err := s.hashed()
 	if err != nil {
 		return "", err
 	}
 	h.commit = tree.ID
-	subject := d.subject(d.in.Run.Commit, func() string { return workspace.Subject(d.in.Workspace) })
+	subject := s.subject(s.in.Run.Commit, func() string { return workspace.Subject(s.in.Workspace) })
 	h.subject = state.CutText(subject, maxSubject)
-	if d.servesAlready(h) && h.Active.Commit == tree.ID && h.Active.Recipe == d.recipe(h) {
+	if s.recipe.servesAlready(h) && h.Active.Commit == tree.ID && h.Active.Recipe == s.recipe.of(h) {
 		h.unchanged, h.release = true, h.Active.Release
 		return fmt.Sprintf("release %s already serves this checkout, made the same way", h.release), nil
 	}
 	joined := ""
-	for line := range strings.Lines(d.known(h)) {
+	for line := range strings.Lines(s.known(h)) {
 		if commit, id, _ := strings.Cut(strings.TrimSpace(line), " "); commit == tree.ID {
 			joined = id
 		}
 	}
-	o, change, err := d.offer(ctx, h, tree, joined)
+	o, change, err := s.offer(ctx, h, tree, joined)
 	if err != nil {
 		return "", err
 	}
-	if err := d.fits(o, change); err != nil {
-		if err := d.makeRoom(ctx, h, change); err != nil {
+	if err := s.fits(o, change); err != nil {
+		if err := s.makeRoom(ctx, h, change); err != nil {
 			return "", err
 		}
-		if o, change, err = d.offer(ctx, h, tree, joined); err != nil { // what it was based on may be gone
+		if o, change, err = s.offer(ctx, h, tree, joined); err != nil { // what it was based on may be gone
 			return "", err
 		}
-		if err := d.fits(o, change); err != nil {
+		if err := s.fits(o, change); err != nil {
 			return "", err
 		}
 	}
-	h.release = d.stamp() + "-" + tree.ID[:7]
+	h.release = s.stamp() + "-" + tree.ID[:7]
 	if joined != "" && !o.taken {
 		h.release = joined
 	}
-	sent, res, err := d.transfer(ctx, h, tree, o, change)
+	sent, res, err := s.transfer(ctx, h, tree, o, change)
 	if err != nil {
 		return "", err
 	}
@@ -130,7 +130,7 @@ type offered struct {
 
 // offer asks a host what it has of the checkout, and says what that leaves to be sent. It may be sent under
 // an id that other hosts have it by.
-func (d *Deployment) offer(
+func (s *source) offer(
 	ctx context.Context, h *target, tree *workspace.Tree, id string,
 ) (*offered, *workspace.Change, error) {
 	active := ""
@@ -212,44 +212,41 @@ func (c *capped) Write(p []byte) (int, error) {
 	return c.w.Write(p)
 }
 
-// spare is what must be left of the disk after the release is there, in bytes.
-const spare = 64 << 20
-
 // makeRoom has the host delete what no release needs and, if that is not enough, older releases.
-func (d *Deployment) makeRoom(ctx context.Context, h *target, c *workspace.Change) error {
-	res, err := h.Exec(ctx, scripts.Room, scripts.Values{"need_kb": strconv.FormatInt(d.needs(c)>>10, 10)})
+func (s *source) makeRoom(ctx context.Context, h *target, c *workspace.Change) error {
+	res, err := h.Exec(ctx, scripts.Room, scripts.Values{"need_kb": strconv.FormatInt(s.needs(c)>>10, 10)})
 	if err != nil {
 		return err
 	}
-	d.warnOfRoom(h, res)
+	s.warnOfRoom(h, res)
 	return res.Err()
 }
 
 // needs is what a release takes on the host besides what is there, in bytes.
-func (d *Deployment) needs(c *workspace.Change) int64 {
+func (s *source) needs(c *workspace.Change) int64 {
 	need := c.Bytes + int64(c.Entries)*4096 + spare
-	if !d.shares() {
+	if !s.shares() {
 		need += c.Kept
 	}
 	return need
 }
 
 // fits compares what is needed with what is free.
-func (d *Deployment) fits(o *offered, c *workspace.Change) error {
-	if need := d.needs(c); o.free < need {
+func (s *source) fits(o *offered, c *workspace.Change) error {
+	if need := s.needs(c); o.free < need {
 		return fmt.Errorf("only %d MB of disk are free at %s, with all deleted that no release needs, and sending "+
 			"needs %d MB: give the host a bigger disk, or send less with the input \"exclude\"",
-			o.free>>20, d.in.Path, need>>20)
+			o.free>>20, s.in.Path, need>>20)
 	}
 	if o.inodes > 0 && o.inodes < int64(c.Entries)+1000 {
 		return fmt.Errorf("the file system of %s takes only %d more files, and %d are to be sent: delete what is "+
-			"not needed, or send less with the input \"exclude\"", d.in.Path, o.inodes, c.Entries)
+			"not needed, or send less with the input \"exclude\"", s.in.Path, o.inodes, c.Entries)
 	}
 	return nil
 }
 
 // transfer has the host unpack the stream while it arrives. When one side fails the other stops.
-func (d *Deployment) transfer(
+func (s *source) transfer(
 	ctx context.Context, h *target, tree *workspace.Tree, o *offered, change *workspace.Change,
 ) (int64, *scripts.Results, error) {
 	compressed, err := tree.Shrinks(change)
@@ -270,7 +267,7 @@ func (d *Deployment) transfer(
 		case <-ctx.Done():
 			return
 		}
-		sent, unsent = d.upload(ctx, h, o.transfer+"/stream", change, change.ID()+scripts.Yes(compressed), func(
+		sent, unsent = s.upload(ctx, h, o.transfer+"/stream", change, change.ID()+scripts.Yes(compressed), func(
 			ctx context.Context, w io.Writer,
 		) error {
 			err := tree.Pack(ctx, w, change, compressed)
@@ -286,8 +283,8 @@ func (d *Deployment) transfer(
 	}()
 	err = h.ExecInto(ctx, &res, scripts.Receive, scripts.Values{
 		"step_id":  "",
-		"transfer": o.transfer, "base": o.base, "identity": tree.ID, "share": scripts.Yes(d.shares()),
-		"compressed": scripts.Yes(compressed), "release": h.release, "recipe": d.recipe(h), "sha": d.in.Run.SHA,
+		"transfer": o.transfer, "base": o.base, "identity": tree.ID, "share": scripts.Yes(s.shares()),
+		"compressed": scripts.Yes(compressed), "release": h.release, "recipe": s.recipe.of(h), "sha": s.in.Run.SHA,
 	})
 	if err != nil {
 		cancel(err)
@@ -311,17 +308,17 @@ type unreadError struct{ error }
 func (e *unreadError) Unwrap() error { return e.error }
 
 // upload streams a change to the host; name names what is in the stream.
-func (d *Deployment) upload(
+func (s *source) upload(
 	ctx context.Context, h *target, path string, change *workspace.Change, name string, pack packer,
 ) (int64, error) {
-	if len(d.hosts) == 1 || !d.packs.roomFor(change.Size()) {
+	if len(s.hosts) == 1 || !s.packs.roomFor(change.Size()) {
 		return uploadOne(ctx, h, path, pack)
 	}
-	made, err := d.packs.open(ctx, name, pack)
+	made, err := s.packs.open(ctx, name, pack)
 	if err != nil {
 		return 0, err
 	}
-	defer d.packs.leave(name)
+	defer s.packs.leave(name)
 	counted := &counter{r: made.reader()}
 	err = h.Upload(ctx, path, counted)
 	return counted.n.Load(), err

@@ -123,7 +123,7 @@ func TestSendNothingWhenTheCheckoutServes(t *testing.T) {
 	tree := hashed(t, in)
 	f := newFakeHost(t)
 	f.commit = tree.ID
-	activeRecipe = (&Deployment{in: in}).recipe(&target{})
+	activeRecipe = assemble(&run{in: in}).recipe.of(&target{})
 	t.Cleanup(func() { activeRecipe = "other" })
 	result, log, err := deployTo(t, f, in)
 	if err != nil || result.Outcome != outcome.Unchanged || f.ran("offer") {
@@ -136,7 +136,7 @@ func TestSendNothingWhenTheCheckoutServes(t *testing.T) {
 func TestSendUnderTheIDOfTheOthers(t *testing.T) {
 	in := checkout(t, map[string]string{"a": "1"})
 	tree := hashed(t, in)
-	activeRecipe = (&Deployment{in: in}).recipe(&target{})
+	activeRecipe = assemble(&run{in: in}).recipe.of(&target{})
 	t.Cleanup(func() { activeRecipe = "other" })
 	const theirs, before = "20261122T000000Z-aaaaaaa", "20261121T000000Z-9999999"
 	for _, has := range []string{before, theirs} {

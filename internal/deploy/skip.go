@@ -12,11 +12,11 @@ import (
 
 // spare is how many hosts may be left out since nobody gets through to them. The post step tidies
 // those that it can.
-func (d *Deployment) spare() int {
-	if d.in.Operation == inputs.Tidy {
-		return len(d.hosts) - 1
+func (r *roster) spare() int {
+	if r.in.Operation == inputs.Tidy {
+		return len(r.hosts) - 1
 	}
-	return d.in.SkipUnreachable.AtMost(len(d.hosts) + len(d.skipped))
+	return r.in.SkipUnreachable.AtMost(len(r.hosts) + len(r.skipped))
 }
 
 // unreachable tells a host that does not answer from one that refuses, or is not who it should be. A
@@ -36,39 +36,42 @@ func unreachable(err error) bool {
 func isReached(h *target) bool { return h.unreached == nil }
 
 // skip leaves the hosts that were not reachable out of the run, or ends it where they are too many.
-func (d *Deployment) skip(context.Context) (string, error) {
+func (r *roster) skip(context.Context) (string, error) {
 	var reached, skipped []*target
-	for _, h := range d.hosts {
+	for _, h := range r.hosts {
 		if isReached(h) {
 			reached = append(reached, h)
 		} else {
 			skipped = append(skipped, h)
 		}
 	}
-	if len(skipped) > d.spare() {
+	if len(skipped) > r.spare() {
 		errs := make([]error, len(skipped))
 		for i, h := range skipped {
 			errs[i] = h.unreached
-			if d.in.Operation != inputs.Tidy {
+			if r.in.Operation != inputs.Tidy {
 				errs[i] = &outcome.StepError{Step: "connect", Host: h.Address, Err: fmt.Errorf("%w (%d of %d hosts are not "+
 					"reachable, and the input \"skip-unreachable\" lets %d be left out)", h.unreached.Err, len(skipped),
-					len(d.hosts), d.spare())}
+					len(r.hosts), r.spare())}
 			}
 		}
 		return "", errors.Join(errs...)
 	}
 	for _, h := range skipped {
 		title := "Left out: " + h.Address.Name
-		if d.in.Operation == inputs.Tidy {
+		if r.in.Operation == inputs.Tidy {
 			title = leftToNext
 		}
-		d.rep.Warn(title, h.unreached.Error())
+		r.rep.Warn(title, h.unreached.Error())
 	}
-	d.hosts, d.skipped = reached, append(d.skipped, skipped...)
-	if len(d.in.Jobs) > 0 && len(skipped) > 0 {
-		d.rep.Warn("Jobs", fmt.Sprintf("if the jobs of the input schedule were started by %s until now, they still are, "+
+	r.hosts, r.skipped = reached, append(r.skipped, skipped...)
+	if len(r.in.Jobs) > 0 && len(skipped) > 0 {
+		r.rep.Warn("Jobs", fmt.Sprintf("if the jobs of the input schedule were started by %s until now, they still are, "+
 			"as its version has them, and by %s too: the next run that reaches it puts that right", namesOf(skipped),
 			reached[0].Address.Name))
 	}
 	return fmt.Sprintf("%s left out; %d hosts go on", namesOf(skipped), len(reached)), nil
 }
+
+// leftToNext is the title of what is said of hosts that are not tidied up.
+const leftToNext = "Left to the next deployment"

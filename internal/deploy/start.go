@@ -9,10 +9,10 @@ import (
 	"github.com/clothesme/deploy-action/scripts"
 )
 
-func (d *Deployment) start(ctx context.Context, h *target) (string, error) {
-	d.saveRelease(h, h.release)
-	d.goOn(h)
-	res, err := h.Exec(ctx, scripts.Start, d.starting(h, h.release))
+func (s *slots) start(ctx context.Context, h *target) (string, error) {
+	s.saveRelease(h, h.release)
+	s.goOn(h)
+	res, err := h.Exec(ctx, scripts.Start, s.starting(h, h.release))
 	if err != nil {
 		return "", err
 	}
@@ -22,33 +22,33 @@ func (d *Deployment) start(ctx context.Context, h *target) (string, error) {
 	return fmt.Sprintf("%s on port %s, pid %s", h.release, h.idlePort(), h.pid), res.Err()
 }
 
-func (d *Deployment) starting(h *target, release string) scripts.Values {
+func (s *slots) starting(h *target, release string) scripts.Values {
 	return scripts.Values{
-		"port": h.idlePort(), "release": release, "active": h.activePort(), "environment": d.renewed(),
+		"port": h.idlePort(), "release": release, "active": h.activePort(), "environment": s.recipe.renewed(),
 	}
 }
 
 // startNext: one of several hosts starts nothing before all have it built.
-func (d *Deployment) startNext(h *target, _ string) *upcoming {
-	release := d.releaseOf(h)
-	if release == "" || !d.isAlone(h) {
+func (s *slots) startNext(h *target, _ string) *upcoming {
+	release := s.source.releaseOf(h)
+	if release == "" || !s.isAlone(h) {
 		return nil
 	}
-	d.saveRelease(h, release)
-	return &upcoming{verb: scripts.Start, own: d.starting(h, release)}
+	s.saveRelease(h, release)
+	return &upcoming{verb: scripts.Start, own: s.starting(h, release)}
 }
 
 // stopNew is start's undo. A version that may have been switched to may still be answering
 // requests: it is drained like an old one.
-func (d *Deployment) stopNew(ctx context.Context, h *target) error {
+func (s *slots) stopNew(ctx context.Context, h *target) error {
 	if h.routed {
-		limit := d.in.DrainTimeout
+		limit := s.in.DrainTimeout
 		if deadline, ok := ctx.Deadline(); ok {
 			limit = min(limit, time.Until(deadline)/2)
 		}
-		if _, err := d.drainSlot(ctx, h, h.idlePort(), "", limit); err != nil {
+		if _, err := s.drainSlot(ctx, h, h.idlePort(), "", limit); err != nil {
 			return err
 		}
 	}
-	return d.stopSlot(ctx, h, h.idlePort(), "")
+	return s.stopSlot(ctx, h, h.idlePort(), "")
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/clothesme/deploy-action/internal/outcome"
 	"github.com/clothesme/deploy-action/internal/report"
@@ -17,7 +16,7 @@ import (
 const statusHistory = 10
 
 // status lists slots, releases and the last deployments, in the log and in the summary.
-func (d *Deployment) status(ctx context.Context, h *target) (string, error) {
+func (as *asking) status(ctx context.Context, h *target) (string, error) {
 	res, err := h.Exec(ctx, scripts.Releases, scripts.Values{"history": fmt.Sprint(statusHistory), "list": "yes"})
 	if err != nil {
 		return "", err
@@ -44,7 +43,7 @@ func (d *Deployment) status(ctx context.Context, h *target) (string, error) {
 	}
 	var lines []string
 	var details string
-	if len(d.hosts) > 1 {
+	if len(as.hosts) > 1 {
 		lines = []string{h.Address.String() + ":"}
 		details = "\n#### " + report.MarkdownCode(h.Address.String()) + "\n"
 	}
@@ -52,11 +51,11 @@ func (d *Deployment) status(ctx context.Context, h *target) (string, error) {
 		lines = append(lines, g.Text()...)
 		details += "\n" + g.Markdown()
 	}
-	d.tell(lines, details)
+	as.tell(lines, details)
 	if len(releases) == 0 {
-		return "no release in " + d.in.Path, res.Err()
+		return "no release in " + as.in.Path, res.Err()
 	}
-	line := fmt.Sprintf("%d releases in %s", len(releases), d.in.Path)
+	line := fmt.Sprintf("%d releases in %s", len(releases), as.in.Path)
 	if res.Has("sizes") {
 		line += "; " + res.Text("sizes")
 	}
@@ -79,20 +78,6 @@ func healthText(a slotAnswer) string {
 		return "wrong"
 	}
 	return "-"
-}
-
-// uptimeText says how long something has run, in two units at most.
-func uptimeText(d time.Duration) string {
-	days, hours, minutes := d/(24*time.Hour), d/time.Hour%24, d/time.Minute%60
-	switch {
-	case d == 0:
-		return ""
-	case days > 0:
-		return fmt.Sprintf("%dd%dh", days, hours)
-	case hours > 0:
-		return fmt.Sprintf("%dh%dm", hours, minutes)
-	}
-	return d.String()
 }
 
 // shown is what a slot has, in the table's column of releases.
@@ -122,11 +107,4 @@ func nonZero(n int) string {
 		return ""
 	}
 	return fmt.Sprint(n)
-}
-
-func memoryText(n int) string {
-	if n == 0 {
-		return ""
-	}
-	return fmt.Sprintf("%d MB", n)
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/clothesme/deploy-action/scripts"
 )
 
-func (d *Deployment) stop(ctx context.Context, h *target) (string, error) {
-	if err := d.stopSlot(ctx, h, h.activePort(), h.idlePort()); err != nil {
+func (s *slots) stop(ctx context.Context, h *target) (string, error) {
+	if err := s.stopSlot(ctx, h, h.activePort(), h.idlePort()); err != nil {
 		return "", err
 	}
 	h.retired = true
@@ -18,13 +18,13 @@ func (d *Deployment) stop(ctx context.Context, h *target) (string, error) {
 
 // stopSlot stops what runs on a port, once something listens on the one that serves in its place,
 // if there is one. Flags that a hand has changed at the last moment are looked at once more.
-func (d *Deployment) stopSlot(ctx context.Context, h *target, port, instead string) error {
-	values := scripts.Values{"port": port, "stop_timeout": scripts.Seconds(d.in.StopTimeout), "instead": instead}
+func (s *slots) stopSlot(ctx context.Context, h *target, port, instead string) error {
+	values := scripts.Values{"port": port, "stop_timeout": scripts.Seconds(s.in.StopTimeout), "instead": instead}
 	_, err := h.Exec(ctx, scripts.Stop, values)
 	if instead == "" || !flagged(err) {
 		return err
 	}
-	if _, err := d.drainSlot(ctx, h, port, instead, d.in.DrainTimeout); err != nil {
+	if _, err := s.drainSlot(ctx, h, port, instead, s.in.DrainTimeout); err != nil {
 		return err
 	}
 	_, err = h.Exec(ctx, scripts.Stop, values)

@@ -13,15 +13,15 @@ import (
 
 // switchOver sends new requests to the new slot: by the rename alone, but for the first time or
 // when the site's own files changed.
-func (d *Deployment) switchOver(ctx context.Context, h *target) (string, error) {
+func (s *slots) switchOver(ctx context.Context, h *target) (string, error) {
 	h.route, h.routed = routeMaybe, true
-	next := []upcoming{{"verify", scripts.Verify, d.verification(h), true}}
+	next := []upcoming{{"verify", scripts.Verify, s.verification(h), true}}
 	if !h.hasWork() && hasNoTargets(h) { // what has to be proved or taken back first, by a step of its own
-		next = append(next, d.markNext(h))
+		next = append(next, s.markNext(h))
 	}
-	d.ahead(h, next...)
+	s.ahead(h, next...)
 	var site, flag scripts.Results
-	err := h.ExecAll(ctx, d.siteFor(h, d.keepAs(h), h.trial(), &site), host.Asked{
+	err := h.ExecAll(ctx, s.site.siteFor(h, s.site.keepAs(h), h.trial(), &site), host.Asked{
 		Verb: scripts.Switch, Results: &flag, Own: scripts.Values{
 			"from": h.activePort(), "to": h.idlePort(), "groups": h.groupsOf(h.activePort()),
 		},
@@ -32,7 +32,7 @@ func (d *Deployment) switchOver(ctx context.Context, h *target) (string, error) 
 		return "", err
 	}
 	if err == nil || site.Has("reloaded") {
-		err = cmp.Or(err, d.sited(h, &site))
+		err = cmp.Or(err, s.site.sited(h, &site))
 	}
 	if err != nil {
 		return "", err
@@ -49,7 +49,7 @@ func (d *Deployment) switchOver(ctx context.Context, h *target) (string, error) 
 // switchBack is switch's undo: the rename the other way, then the nginx files as they were. Both
 // verbs say "already" when there is nothing to take back, so what is not known of an interrupted
 // switch does not matter.
-func (d *Deployment) switchBack(ctx context.Context, h *target) error {
+func (s *slots) switchBack(ctx context.Context, h *target) error {
 	res, err := h.Exec(ctx, scripts.Switch, scripts.Values{"from": h.idlePort(), "to": h.activePort()})
 	if err != nil {
 		return err
@@ -61,7 +61,7 @@ func (d *Deployment) switchBack(ctx context.Context, h *target) error {
 	case h.route == routeMaybe:
 		h.route = routeOld
 	}
-	if _, err := h.Exec(ctx, scripts.Restore, scripts.Values{"release": d.keepAs(h)}); err != nil {
+	if _, err := h.Exec(ctx, scripts.Restore, scripts.Values{"release": s.site.keepAs(h)}); err != nil {
 		return err
 	}
 	return res.Err()

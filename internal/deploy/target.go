@@ -2,13 +2,13 @@ package deploy
 
 import (
 	"fmt"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
+	"github.com/clothesme/deploy-action/internal/cloud/s3"
 	"github.com/clothesme/deploy-action/internal/cloud/targets"
 	"github.com/clothesme/deploy-action/internal/host"
+	"github.com/clothesme/deploy-action/internal/inputs"
 	"github.com/clothesme/deploy-action/internal/outcome"
 	"github.com/clothesme/deploy-action/internal/state"
 	"github.com/clothesme/deploy-action/scripts"
@@ -18,69 +18,86 @@ import (
 // a time writes to it.
 type target struct {
 	*host.Host
-	unreached *outcome.StepError // why it is left out, of a host that is
-	machine   string             // names this boot of this machine, as the lock found it
-	bootID    string             // as detection found it: what is known of the host is from then
-	app       scripts.App
-	systemd   bool
+	state.Position
+	found
+	chosen
+	course
+	fate
+	alike   sync.Once
+	isAlike bool // see source.alike
+}
+
+// found is what a host has and runs, as it has said so before anything was changed.
+type found struct {
+	machine string // names this boot of this machine, as the lock found it
+	bootID  string // as detection found it: what is known of the host is from then
+	app     scripts.App
+	systemd bool
 	// what names the certificate that is there, and the files of the one that the site has
 	certificate, siteCertificate string
 
-	recipeKey string // by which this host tells recipes; empty before its first deployment
-	alike     sync.Once
-	isAlike   bool // see Deployment.alike
-	memoryMB  int  // free; 0 where nobody has asked
-	warned    []string
-	// the rules for sudo stood, as check.sh asked last
-	rulesStand bool
-	groups     map[string]string // by port: its unit's, as lib/process.sh keeps it
-	coming     string            // packages that are missing, and that a deployment would install
-	seen       [2]state.Slot     // as detection found them
-	answer     *answer           // of the site, the last time that it was asked
-	state.Position
+	recipeKey   string            // by which this host tells recipes; empty before its first deployment
+	memoryMB    int               // free; 0 where nobody has asked
+	rulesStand  bool              // those for sudo, as check.sh asked last
+	groups      map[string]string // by port: its unit's, as lib/process.sh keeps it
+	coming      string            // packages that are missing, and that a deployment would install
+	seen        [2]state.Slot     // as detection found them
+	answer      *answer           // of the site, the last time that it was asked
+	registered  []targets.Target  // in the groups, as they were before
+	targets     []targets.Target  // those of them that have to be healthy again
+	schedule    string            // the timers that detection found set
+	closedSince time.Time         // zero while the site is not in maintenance
+	releases    []state.Release   // that a rollback may go to; nil before it has asked
+	history     []state.Past      // newest first, this run's own line among them
+}
 
+// chosen is the release that a host is to serve.
+type chosen struct {
 	commit, release string
 	subject         string // of the commit; empty where nobody knows it
 	assets          []asset
-	registered      []targets.Target // in the groups, as they were before
-	targets         []targets.Target // those of them that have to be healthy again
 	unchanged       bool
-	failed          bool   // the run did on it, or another run has it
-	works           bool   // the release has processes beside the one that serves, or jobs
-	schedule        string // the timers that detection found set
-	lacks           bool   // a rollback goes to a release that is not here, but on other hosts
-	served          bool   // the release that a rollback has chosen was live before
-	ailing          bool   // the active release is the one that was asked for, and not healthy
-	pid, starttime  string // of the new process
-	logOffset       string
+	works           bool // it has processes beside the one that serves, or jobs
+	lacks           bool // a rollback goes to it, and it is not here, but on other hosts
+	served          bool // a rollback goes to it, and it was live before
+	ailing          bool // the active release is the one that was asked for, and not healthy
+}
 
-	exit        int       // with which the command of the operation run has ended
-	closedSince time.Time // zero while the site is not in maintenance
-	turning     bool      // whether it is, is being changed, or nobody has heard what came of that
-	leaving     bool      // its site may be gone: it is removed
-	gone        bool      // it is
-	changed     bool      // something was installed or written in setting up
-	reloaded    bool      // this deployment made nginx reload
-	undoing     bool      // what was done is being taken back
-	undone      error     // why that failed
-	taken       bool      // another run has the deploy lock
-	lost        bool      // nobody reaches it any more, and the new version was proved by then
-	left        bool      // nobody reaches it any more, and AWS is ending it
-	waitedFor   bool      // in vain, when its connection was lost last
-	route       route     // where requests go now
-	routed      bool      // requests may have gone to the new slot at some time
-	tried       uint16    // the port of a replacement; it is the active one when the old version was started again there
-	resumed     bool      // a replacement was taken back: the release of before was started again
-	switchedAt  time.Time
-	live        time.Duration // from the run's start to the first proved answer through nginx
-	boot        time.Duration // the application's own share of it
-	wasDrained  bool          // the old version, and how that went:
-	drained     time.Duration
-	connections int  // open ones that the drain time-out ended
-	marked      bool // as proved, or it was to be
-	retired     bool
-	releases    []state.Release // that a rollback may go to; nil before it has asked
-	history     []state.Past    // newest first, this run's own line among them
+// course is how far a host is on the way to that.
+type course struct {
+	pid, starttime string // of the new process
+	logOffset      string
+	changed        bool   // something was installed or written in setting up
+	reloaded       bool   // this deployment made nginx reload
+	route          route  // where requests go now
+	routed         bool   // requests may have gone to the new slot at some time
+	tried          uint16 // the port of a replacement; it is the active one when the old version was started again there
+	resumed        bool   // a replacement was taken back: the release of before was started again
+	undoing        bool   // what was done is being taken back
+	turning        bool   // whether it is in maintenance is being changed, or nobody has heard what came of that
+	leaving        bool   // its site may be gone: it is removed
+	gone           bool   // it is
+	exit           int    // with which the command of the operation run has ended
+	switchedAt     time.Time
+	live           time.Duration // from the run's start to the first proved answer through nginx
+	boot           time.Duration // the application's own share of it
+	wasDrained     bool          // the old version, and how that went:
+	drained        time.Duration
+	connections    int  // open ones that the drain time-out ended
+	marked         bool // as proved, or it was to be
+	retired        bool
+}
+
+// fate is what keeps a host from taking part to the end.
+type fate struct {
+	unreached *outcome.StepError // why it is left out, of a host that is
+	failed    bool               // the run did on it, or another run has it
+	undone    error              // why what was done could not be taken back
+	taken     bool               // another run has the deploy lock
+	lost      bool               // nobody reaches it any more, and the new version was proved by then
+	left      bool               // nobody reaches it any more, and AWS is ending it
+	waitedFor bool               // in vain, when its connection was lost last
+	warned    []string           // what was said of it
 }
 
 // route is where this run has sent requests.
@@ -140,40 +157,36 @@ func (h *target) groupsOf(port string) string {
 	return port + " " + h.groups[port]
 }
 
-// warnOnce leaves out what was said of the host before.
-func (d *Deployment) warnOnce(h *target, title, text string) {
-	if !slices.Contains(h.warned, text) {
-		h.warned = append(h.warned, text)
-		d.rep.Warn(title, text)
-	}
+// asset is a file that the release needs, as it is in the store now.
+type asset struct {
+	inputs.Asset
+	object s3.Object
+	proof  s3.Proof
 }
 
-// tell prints lines of one host's together, so that no other host's come in between, and keeps
-// details for the summary. Hosts may be told of at once.
-func (d *Deployment) tell(lines []string, details string) {
-	d.told.Lock()
-	defer d.told.Unlock()
-	if len(lines) > 0 {
-		d.rep.Info(strings.Join(lines, "\n"))
-	}
-	d.details += details
+func isUnchanged(h *target) bool { return h.unchanged }
+
+func nothingToAdopt(h *target) bool { return !h.Adopt }
+
+func nothingToHeal(h *target) bool { return h.Heal == nil && h.SiteBack == "" }
+
+func idleIsClear(h *target) bool { return !h.Idle.Runs() }
+
+func nothingToRetire(h *target) bool { return h.unchanged || h.Active == nil || h.retired }
+
+// id names the asset's content.
+func (a asset) id() string { return a.object.ID(a.proof) }
+
+func workersSettled(h *target) bool {
+	return h.Idle.Workers == "" && (h.Active == nil || h.Active.Workers == h.Active.OwnWorkers())
 }
 
-// answer is what the site said to a request that was made at some moment, as a visitor would make
-// it.
-type answer struct {
-	Right bool
-	Said  string // what came, for people
-	Port  uint16 // that nginx names, 0 when it names none
-	Slots map[uint16]slotAnswer
-
-	Workers []worker // where they are asked for
-	Jobs    []job
+// hasWork tells whether there are workers to be started or ended, or timers to be set or taken away.
+func (h *target) hasWork() bool {
+	return h.works || h.schedule != "" || h.hasWorkers()
 }
 
-// slotAnswer is what a slot itself said then.
-type slotAnswer struct {
-	Listens, Right bool
-	Uptime         time.Duration // of its main process, 0 when there is none
-	Restarts       string        // by systemd, since somebody started it; empty where it is not known
+// hasWorkers tells whether there are any that a release of before has.
+func (h *target) hasWorkers() bool {
+	return h.Idle.Workers != "" || h.Active != nil && (h.Active.Workers != "" || h.Active.Processes != "")
 }

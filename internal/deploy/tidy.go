@@ -52,7 +52,7 @@ func (d *Deployment) Tidy(ctx context.Context, saved func(name string) string) e
 	if len(d.skipped) > 0 {
 		did += fmt.Sprintf(" %d of %d hosts", len(d.hosts), len(lines))
 	}
-	if len(serve) > 1 && !d.serveAlike(d.hosts) {
+	if len(serve) > 1 && !d.recipe.serveAlike(d.hosts) {
 		// what to do comes first, as a warning of very many hosts is cut
 		d.rep.Warn("Not all hosts serve the same", "run this workflow again\n"+strings.Join(lines, "\n"))
 		did += ". Not all hosts serve the same: run this workflow again"
@@ -60,9 +60,6 @@ func (d *Deployment) Tidy(ctx context.Context, saved func(name string) string) e
 	return d.rep.Summary("### Deployment: cut off\n\nThe run was ended before it was through; " + did + ".\n\n" +
 		d.details)
 }
-
-// leftToNext is the title of what is said of hosts that are not tidied up.
-const leftToNext = "Left to the next deployment"
 
 // dropFailed leaves hosts that can't be tidied up to the next deployment, so that the others are;
 // false when none is left.
@@ -94,7 +91,7 @@ func (d *Deployment) recordCutOff(ctx context.Context, h *target) (string, error
 	if h.Active != nil && h.Active.Proved && h.Active.Release == release && h.activePort() == port {
 		how, h.commit = outcome.Deployed, h.Active.Commit // it died while the old version was being retired
 	}
-	if err := d.record(ctx, h, how, "the run was ended before it was through"); err != nil {
+	if err := d.outcomes.record(ctx, h, how, "the run was ended before it was through"); err != nil {
 		return "", err
 	}
 	return fmt.Sprintf("as %s", how), nil

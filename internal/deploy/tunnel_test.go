@@ -78,8 +78,10 @@ func TestByWhichAddressATunnelLeads(t *testing.T) {
 		{inputs.OwnEndpoint, inputs.AddressAuto, "10.0.0.7"},
 		{inputs.OwnEndpoint, inputs.AddressIPv6, "2001:db8::7"},
 	} {
-		d := &Deployment{in: &inputs.Inputs{ConnectEndpoint: tt.by, Address: tt.address, Username: "ubuntu", Port: 22}}
-		if host, err := d.hostOf(of); err != nil || host.Name != tt.want {
+		d := assemble(&run{
+			in: &inputs.Inputs{ConnectEndpoint: tt.by, Address: tt.address, Username: "ubuntu", Port: 22},
+		})
+		if host, err := d.roster.hostOf(of); err != nil || host.Name != tt.want {
 			t.Errorf("through %q by %s: %v, %v", tt.by, tt.address, host, err)
 		}
 	}

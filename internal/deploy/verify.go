@@ -15,30 +15,30 @@ import (
 const settle = 10 * time.Second
 
 // verification are the values of verify.sh.
-func (d *Deployment) verification(h *target) scripts.Values {
-	return d.process(h, scripts.Values{
-		"verify_host": d.verifyHost(), "site": h.site(), "nginx_include": d.in.NginxInclude,
-		"settle": scripts.Millis(settle), "watch_for": scripts.Millis(d.in.WatchFor),
+func (s *slots) verification(h *target) scripts.Values {
+	return s.process(h, scripts.Values{
+		"verify_host": s.site.verifyHost(), "site": h.site(), "nginx_include": s.in.NginxInclude,
+		"settle": scripts.Millis(settle), "watch_for": scripts.Millis(s.in.WatchFor),
 	})
 }
 
-func (d *Deployment) verify(ctx context.Context, h *target) (string, error) {
-	if d.in.Strategy == inputs.InPlace && !h.hasWork() && hasNoTargets(h) { // else they were sent along with the switch
-		d.ahead(h, d.markNext(h))
+func (s *slots) verify(ctx context.Context, h *target) (string, error) {
+	if s.in.Strategy == inputs.InPlace && !h.hasWork() && hasNoTargets(h) { // else they were sent along with the switch
+		s.ahead(h, s.markNext(h))
 	}
 	var live time.Time
-	res, err := h.Exec(ctx, scripts.Verify, d.verification(h))
+	res, err := h.Exec(ctx, scripts.Verify, s.verification(h))
 	if live = res.At("live"); !live.IsZero() {
-		h.live = live.Sub(d.begin)
+		h.live = live.Sub(s.begin)
 	}
 	if err != nil {
 		return "", err
 	}
 	if denied := res.Form("denied", state.StatusOr); denied != "" {
-		d.rep.Warn("Access to "+h.Address.Name, fmt.Sprintf("nginx answers GET %s with status %s: it asks visitors "+
+		s.rep.Warn("Access to "+h.Address.Name, fmt.Sprintf("nginx answers GET %s with status %s: it asks visitors "+
 			"for a password, lets in certain addresses only, or limits how often one may ask; "+
-			"the application was asked past that, and is right", d.in.Health.Path, denied))
+			"the application was asked past that, and is right", s.in.Health.Path, denied))
 	}
 	return fmt.Sprintf("%d right answers through nginx, all from port %s, over %s", res.Int("probes"), h.idlePort(),
-		d.in.WatchFor), res.Err()
+		s.in.WatchFor), res.Err()
 }

@@ -271,7 +271,7 @@ func TestProcessesAreInTheRecipe(t *testing.T) {
 	recipe := func(change func(in *inputs.Inputs)) string {
 		in := testInputs()
 		change(in)
-		return (&Deployment{in: in}).recipe(&target{})
+		return assemble(&run{in: in}).recipe.of(&target{})
 	}
 	seen := map[string]string{}
 	for name, change := range map[string]func(in *inputs.Inputs){
