@@ -39,7 +39,7 @@ func (b *batches) batchOf(h *target) int {
 	return 0
 }
 
-// batchesText says how many hosts each batch has when all get the release; nothing where there is one.
+// text says how many hosts each batch has when all get the release; nothing where there is one.
 func (b *batches) text() string {
 	var sizes []string
 	before := 0

@@ -112,7 +112,7 @@ func shortCommit(ref string) string {
 	return ref
 }
 
-// plan lists in plain words what a deployment does to a host in this position. It is pure:
+// of lists in plain words what a deployment does to a host in this position. It is pure:
 // detection has gathered all it needs.
 func (p *plan) of(h *target) []string {
 	in := p.in

@@ -24,7 +24,7 @@ func (w *workers) nothingToSettle(h *target) bool {
 	return workersSettled(h) && h.schedule == w.work.wantedTimers(h)
 }
 
-// workers ends those of the old release, and starts those of the new one; unless they may overlap in
+// change ends those of the old release, and starts those of the new one; unless they may overlap in
 // that order, so that two versions never work at once.
 func (w *workers) change(ctx context.Context, h *target) (string, error) {
 	w.ahead(h, w.slots.markNext(h))
