@@ -10,22 +10,19 @@ halt() {
   local port=$1 instead=$2 begin end owner pids=()
   now_ms
   begin=$ms
-  if [[ -e $flags/$port ]]; then die "$EX_FLAG" "the flag $flags/$port makes port $port the active slot; it is not \
-stopped"; fi
-  if [[ -n $instead ]]; then
-    [[ -e $flags/$instead ]] \
-      || die "$EX_FLAG" "no flag is in $flags, and nginx may turn to port $port without one; it is not stopped"
-    served_instead
-  fi
+  spare_active
+  if [[ -n $instead ]]; then served_instead; fi
   stand_down "$port"
   members "$port"
   if ((${#pids[@]} > 0)); then result stopped yes; else result stopped already; fi
   now_ms
   end=$((ms + stop_timeout * 1000))
+  spare_active
   if [[ -e $path/slots/$port.adopted ]]; then stop_adopted; fi
   if has_systemd; then
     close_socket "$port"
     unit disable "$port"
+    spare_active enable
     unit stop "$port"
     unit reset-failed "$port" 2>/dev/null || :
     end_boxes "$port" || die "$EX_STOP" "a container of slot $port could not be ended: \
@@ -44,6 +41,16 @@ $(boxes "$port" | cut -d' ' -f 1,2)"
   ((${#pids[@]} == 0)) || die "$EX_STOP" "slot $port still runs: pid ${pids[*]} "
   now_ms
   result stop_ms "$((ms - begin))"
+}
+
+# spare_active [VERB]: ends the step where requests go to the slot, or may; systemd is told VERB of it
+# before. What was right a moment ago need not be: a hand may be at the flags.
+spare_active() {
+  if [[ ! -e $flags/$port && (-z $instead || -e $flags/$instead) ]]; then return; fi
+  if (($# > 0)); then unit "$1" "$port"; fi
+  if [[ -e $flags/$port ]]; then die "$EX_FLAG" "the flag $flags/$port makes port $port the active slot; it is not \
+stopped"; fi
+  die "$EX_FLAG" "no flag is in $flags, and nginx may turn to port $port without one; it is not stopped"
 }
 
 # signal_all NAME: to each process pids.
