@@ -94,15 +94,18 @@ func TestATransferThatIsEndedTwiceLeavesNothing(t *testing.T) {
 	}
 }
 
-// hasPaused tells whether a shell has the file that it waits with, see pause in lib/base.sh.
+// hasPaused tells whether a shell has the pipe that it waits with, see pause in lib/base.sh. The lock
+// of steps is open before that, and no pipe.
 func hasPaused(t *testing.T, pid int) bool {
 	t.Helper()
-	files, err := os.ReadDir(filepath.Join("/proc", strconv.Itoa(pid), "fd"))
+	dir := filepath.Join("/proc", strconv.Itoa(pid), "fd")
+	files, err := os.ReadDir(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, f := range files {
-		if n, _ := strconv.Atoi(f.Name()); n >= 10 && n < 255 {
+		at, _ := os.Readlink(filepath.Join(dir, f.Name()))
+		if n, _ := strconv.Atoi(f.Name()); n >= 10 && n < 255 && strings.HasPrefix(at, "pipe:") {
 			return true
 		}
 	}
