@@ -1,9 +1,7 @@
 package scripts
 
 import (
-	"bytes"
 	"cmp"
-	"os/exec"
 	"strings"
 	"testing"
 )
@@ -30,6 +28,10 @@ func TestASlotThatGetsTheFlagWhileItIsStoppedIsKept(t *testing.T) {
 			calls: kept, says: own,
 		},
 		{
+			name: "while it is disabled, and systemd does not take that back", instead: "8080", when: "disable",
+			hand: `touch "$flags/8081"; refuses=enable`, code: ExitFlag, calls: kept, says: own,
+		},
+		{
 			name: "the other flag goes while it is disabled", instead: "8080", when: "disable", hand: `rm "$flags/8080"`,
 			code: ExitFlag, calls: kept, says: none,
 		},
@@ -45,14 +47,10 @@ func TestASlotThatGetsTheFlagWhileItIsStoppedIsKept(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := t.TempDir()
 			bash(t, "cd "+quote(dir)+"; mkdir slots flags; touch flags/8080; echo t >.lock.holder")
-			text, err := Compose(Stop, Values{
+			out, code := runWith(t, Stop, Values{
 				"app": "shop", "path": dir, "lock_token": "t", "step_id": "", "undo": "no", "ports": "8080 8081", "processes": "",
 				"port": "8081", "instead": tt.instead, "stop_timeout": "1",
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			text = bytes.Replace(text, []byte("main \"$@\" </dev/null\n"), []byte(`
+			}, `
 flags=$path/flags
 hand() { if [[ $1 == '`+tt.when+`' ]]; then `+cmp.Or(tt.hand, ":")+`; fi; }
 has_systemd() { return 0; }
@@ -63,14 +61,15 @@ stand_down() { hand stand_down; }
 end_boxes() { :; }
 end_workers() { :; }
 close_socket() { :; }
-unit() { printf '%s,' "$1" >>"$path/calls"; if [[ $1 == stop ]]; then runs=no; fi; hand "$1"; }
+unit() {
+  printf '%s,' "$1" >>"$path/calls"
+  if [[ $1 == stop ]]; then runs=no; fi
+  hand "$1"
+  [[ $1 != "${refuses-}" ]]
+}
 hand main
-main "$@" </dev/null
-`), 1)
-			cmd := exec.CommandContext(t.Context(), "bash", "-s")
-			cmd.Stdin = bytes.NewReader(text)
-			out, _ := cmd.CombinedOutput()
-			if code := cmd.ProcessState.ExitCode(); code != tt.code || !strings.Contains(string(out), tt.says) {
+`)
+			if code != tt.code || !strings.Contains(out, tt.says) {
 				t.Errorf("exit code %d, want %d and %q:\n%s", code, tt.code, tt.says, out)
 			}
 			calls := bash(t, "cat "+quote(dir+"/calls")+" 2>/dev/null || :")

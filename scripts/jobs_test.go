@@ -1,7 +1,6 @@
 package scripts
 
 import (
-	"bytes"
 	"maps"
 	"os"
 	"os/exec"
@@ -88,11 +87,7 @@ func TestTimersChangeInOrder(t *testing.T) {
 				"port": "8081", "other": "8080", "overlap": "no", "trial": "yes", "watch_for": "0", "carries": "yes",
 			}
 			maps.Copy(values, tt.values)
-			text, err := Compose(Workers, values)
-			if err != nil {
-				t.Fatal(err)
-			}
-			text = bytes.Replace(text, []byte("main \"$@\" </dev/null\n"), []byte(`
+			out, code := runWith(t, Workers, values, `
 gone=' '
 gone() { gone+="$* "; }
 up() { touch "${@/#/$path/up/}"; }
@@ -109,12 +104,8 @@ systemctl() {
   esac
   printf '%s %s,' "$verb" "$unit" >>"$path/calls"
 }
-main "$@" </dev/null
-`), 1)
-			cmd := exec.CommandContext(t.Context(), "bash", "-s")
-			cmd.Stdin = bytes.NewReader(text)
-			out, _ := cmd.CombinedOutput()
-			if code := cmd.ProcessState.ExitCode(); code != tt.code || !strings.Contains(string(out), tt.says) {
+`)
+			if code != tt.code || !strings.Contains(out, tt.says) {
 				t.Errorf("exit code %d, want %d and %q:\n%s", code, tt.code, tt.says, out)
 			}
 			calls, _ := os.ReadFile(filepath.Join(dir, "calls"))

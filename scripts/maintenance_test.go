@@ -1,10 +1,8 @@
 package scripts
 
 import (
-	"bytes"
 	"cmp"
 	"maps"
-	"os/exec"
 	"strings"
 	"testing"
 )
@@ -64,12 +62,8 @@ func TestThePageIsSeenOrWhatWasComesBack(t *testing.T) {
 				"entry": "all", "entry_id": "all", "verify_host": "shop.example",
 			}
 			maps.Copy(values, tt.values)
-			text, err := Compose(Maintenance, values)
-			if err != nil {
-				t.Fatal(err)
-			}
 			// The first look is that of the site.
-			text = bytes.Replace(text, []byte("main \"$@\" </dev/null\n"), []byte("sees="+tt.sees+`
+			out, code := runWith(t, Maintenance, values, "sees="+tt.sees+`
 flags=$path closed_by=$path/page looks=-1
 routed() {
   chosen=http://shop_8080 terms=$(<"$entry_file") closed=open looks=$((looks + 1))
@@ -81,12 +75,8 @@ nginx_test() { :; }
 nginx_reload() { :; }
 past() { ((looks > 5)); }
 pause() { :; }
-main "$@" </dev/null
-`), 1)
-			cmd := exec.CommandContext(t.Context(), "bash", "-s")
-			cmd.Stdin = bytes.NewReader(text)
-			out, _ := cmd.CombinedOutput()
-			if code := cmd.ProcessState.ExitCode(); code != tt.code || !strings.Contains(string(out), tt.says) {
+`)
+			if code != tt.code || !strings.Contains(out, tt.says) {
 				t.Errorf("exit code %d, want %d and %q:\n%s", code, tt.code, tt.says, out)
 			}
 			got := bash(t, "cd "+quote(dir)+`; for file in page*; do

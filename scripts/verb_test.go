@@ -443,3 +443,17 @@ func TestAHostThatIsShutDownIsBlamed(t *testing.T) {
 		}
 	}
 }
+
+// runWith runs a verb, with what stands in for what the host has, and returns all that it prints.
+func runWith(t *testing.T, verb Verb, values Values, host string) (out string, code int) {
+	t.Helper()
+	const last = "main \"$@\" </dev/null\n"
+	text, err := Compose(verb, values)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), "bash", "-s")
+	cmd.Stdin = strings.NewReader(strings.Replace(string(text), last, host+last, 1))
+	said, _ := cmd.CombinedOutput()
+	return string(said), cmd.ProcessState.ExitCode()
+}

@@ -47,7 +47,7 @@ $(boxes "$port" | cut -d' ' -f 1,2)"
 # before. What was right a moment ago need not be: a hand may be at the flags.
 spare_active() {
   if [[ ! -e $flags/$port && (-z $instead || -e $flags/$instead) ]]; then return; fi
-  if (($# > 0)); then unit "$1" "$port"; fi
+  if (($# > 0)); then unit "$1" "$port" || :; fi # which says why not, and hides no reason
   if [[ -e $flags/$port ]]; then die "$EX_FLAG" "the flag $flags/$port makes port $port the active slot; it is not \
 stopped"; fi
   die "$EX_FLAG" "no flag is in $flags, and nginx may turn to port $port without one; it is not stopped"
