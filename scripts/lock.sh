@@ -46,7 +46,7 @@ main() {
   result machine "$boot$machine"
   listen <&0 >/dev/null 2>&1 & # before the lock's file is open: it has no part in the lock
   listener=$!
-  trap 'status=$?; hush; blame "$status"' EXIT
+  trap 'status=$? || :; hush; blame "$status"' EXIT # see leave
   fit_root
   make_path
   if [[ ! -w $path ]]; then

@@ -95,7 +95,8 @@ func TestATransferThatIsEndedTwiceLeavesNothing(t *testing.T) {
 }
 
 // hasPaused tells whether a shell has the pipe that it waits with, see pause in lib/base.sh. The lock
-// of steps is open before that, and no pipe.
+// of steps is open before that, and no pipe; a command's standard error that is kept is not open for
+// reading.
 func hasPaused(t *testing.T, pid int) bool {
 	t.Helper()
 	dir := filepath.Join("/proc", strconv.Itoa(pid), "fd")
@@ -105,7 +106,9 @@ func hasPaused(t *testing.T, pid int) bool {
 	}
 	for _, f := range files {
 		at, _ := os.Readlink(filepath.Join(dir, f.Name()))
-		if n, _ := strconv.Atoi(f.Name()); n >= 10 && n < 255 && strings.HasPrefix(at, "pipe:") {
+		info, err := f.Info()
+		n, _ := strconv.Atoi(f.Name())
+		if err == nil && info.Mode().Perm()&0o600 == 0o600 && n >= 10 && n < 255 && strings.HasPrefix(at, "pipe:") {
 			return true
 		}
 	}

@@ -188,7 +188,7 @@ func partText(part string) ([]byte, error) {
 		}
 		return out.Bytes(), nil
 	case "begin":
-		return []byte("await_turn\ntrap 'blame $?' EXIT\nawait_lock\n"), nil
+		return []byte("await_turn\ntrap 'status=$? || :; blame \"$status\"' EXIT\nawait_lock\n"), nil
 	case "end":
 		return []byte("keep_results\n"), nil
 	}

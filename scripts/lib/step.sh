@@ -75,8 +75,10 @@ end_cut_off() {
   fi
 }
 
+# leave: what a step does at its end, whatever that is. Where SIGTERM meets a shell that has just
+# forked, bash adds that child's end to the first command of the trap, which must not end it.
 leave() {
-  local status=$?
+  local status=$? || :
   trap '' TERM # whoever ends it once more, as the next step does, has not to cut off what is taken away here
   # What can't be taken away hides no reason.
   if declare -F cleanup >/dev/null; then cleanup || :; fi
