@@ -102,7 +102,7 @@ func TestAGroupBehindALoadBalancer(t *testing.T) {
 			text += "\n" + fmt.Sprintf(refusalsTable, strings.Join(g.rows, "\n"))
 		}
 		if err := os.WriteFile( //nolint:gosec // a document
-			filepath.Join(world.Shared.Root, "docs/proof/group.md"), []byte(text), 0o644); err != nil {
+			filepath.Join(world.Shared.Root, "docs/proof/group.md"), []byte(world.Wrapped(text)), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -317,7 +317,7 @@ print(ec2.describe_launch_templates()["LaunchTemplates"][0]["LaunchTemplateId"])
 			all.took[len(all.took)-1].Seconds(), len(rows), world.Thousands(requests),
 			world.ActionBuild(t), strings.Join(rows, "\n"))
 		if err := os.WriteFile( //nolint:gosec // a document
-			filepath.Join(world.Shared.Root, "docs/proof/launch-image.md"), []byte(text), 0o644); err != nil {
+			filepath.Join(world.Shared.Root, "docs/proof/launch-image.md"), []byte(world.Wrapped(text)), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -216,7 +216,7 @@ func TestManyHostsThroughOneBastion(t *testing.T) {
 	}
 	if *scaleReport {
 		file := filepath.Join(world.Shared.Root, "docs/proof/scale.md")
-		if err := os.WriteFile(file, []byte(table+scaleFoot), 0o644); err != nil { //nolint:gosec // a document
+		if err := os.WriteFile(file, []byte(world.Wrapped(table+scaleFoot)), 0o644); err != nil { //nolint:gosec // a document
 			t.Fatal(err)
 		}
 	}

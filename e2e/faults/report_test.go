@@ -58,7 +58,8 @@ func keep(name string, value any, reportFile, report string) error {
 	keeping.Lock()
 	defer keeping.Unlock()
 	file := filepath.Join(cache, "deploy-action", name)
-	return errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), replace(file, text), replace(reportFile, []byte(report)))
+	return errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), replace(file, text),
+		replace(reportFile, []byte(world.Wrapped(report))))
 }
 
 // replace writes a file that is whole whenever the run is ended.
@@ -114,7 +115,7 @@ and how often: *dead* is a runner that was killed, `+
 Where one run deploys to several hosts, [another table](fleet-faults.md) says what a fault of one of them does to all.
 
 | the fault | trials | requests | lost | impossible, at most | healed |`, world.Thousands(tried), seen,
-		max(len(places), number(`at one of (\d+) places`, string(old))), world.Thousands(requests), 100*tried/all)
+		max(len(places), number(`at\s+one\s+of\s+(\d+)\s+places`, string(old))), world.Thousands(requests), 100*tried/all)
 	for s := range stages {
 		b.WriteString(" " + s.String() + " |")
 	}

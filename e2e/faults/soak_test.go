@@ -68,7 +68,7 @@ func TestSoak(t *testing.T) {
 		text := s.sum.report()
 		t.Log(text)
 		if *soakReport {
-			if err := replace(soakFile, []byte(text)); err != nil {
+			if err := replace(soakFile, []byte(world.Wrapped(text))); err != nil {
 				t.Error(err)
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/clothesme/deploy-action/e2e/lab"
 )
@@ -66,6 +67,39 @@ func Thousands(n int) string {
 		text = text[:i] + "," + text[i:]
 	}
 	return text
+}
+
+// Wrapped is a document in Markdown whose paragraphs end their lines at 120 columns. Tables, headings,
+// comments, and lists, which quote what runs say, stay as they are.
+func Wrapped(text string) string {
+	paragraphs := strings.SplitAfter(text, "\n\n")
+	for i, paragraph := range paragraphs {
+		words := strings.TrimRight(paragraph, "\n")
+		if strings.IndexAny(words, "|#-< ") != 0 {
+			paragraphs[i] = wrapped(words) + paragraph[len(words):]
+		}
+	}
+	return strings.Join(paragraphs, "")
+}
+
+// wrapped is a paragraph with as many words in each line as fit there.
+func wrapped(paragraph string) string {
+	const most = 120
+	var b strings.Builder
+	width := 0
+	for word := range strings.FieldsSeq(paragraph) {
+		n := utf8.RuneCountInString(word)
+		if width > 0 && width+1+n > most {
+			b.WriteByte('\n')
+			width = 0
+		} else if width > 0 {
+			b.WriteByte(' ')
+			width++
+		}
+		b.WriteString(word)
+		width += n
+	}
+	return b.String()
 }
 
 // Footprint is what a host has in use, the system's own logs aside.
