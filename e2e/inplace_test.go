@@ -234,6 +234,32 @@ func TestARunnerThatDiesDuringAReplacement(t *testing.T) {
 	w.EndLoad()
 }
 
+// A job is cancelled while a replacement is on probation, and the version before takes longer to boot
+// than a cancelled run has: it is there again without another run, and nobody has waited in vain.
+func TestACancelledReplacementGoesBack(t *testing.T) {
+	w := world.New(t, lab.HostOptions{})
+	good := w.Deploy(w.Commit(map[string]string{"BROKEN": "slow-boot=12"}), inPlace(nil)).Outputs["release"]
+	w.UnderPatientLoad(load.DefaultMix)
+	running, err := w.Runner.Start(w.Ctx, w.Job(w.Commit(nil), inPlace(map[string]string{"watch-for": "2m"})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Exec("timeout 120 bash -c 'until [[ $(curl -fs -m 30 -D - -o /dev/null http://127.0.0.1/version) " +
+		"!= *" + good + "* ]]; do sleep 0.1; done'")
+	if err := running.Cancel(); err != nil {
+		t.Fatal(err)
+	}
+	run, err := running.Wait()
+	if err != nil {
+		t.Fatal(err)
+	}
+	world.Failed(t, run, "failed",
+		"taking it back failed too: replace: it did not end in the time that a cancelled run has")
+	w.Exec("timeout 60 curl -fs http://127.0.0.1/health")
+	w.Serves(good)
+	w.EndLoad()
+}
+
 // The runner dies at any moment of a replacement, the next run takes it back, and uploads outlive
 // the time for draining: some come when a version has been told to end, and takes nothing any more.
 // What the runner has begun on the host goes on until the next run is there, so that each state

@@ -16,6 +16,9 @@ var (
 	ErrNoExitStatus = errors.New("the session ended without an exit status")
 	// ErrClosed is inside whatever was cut short by this side's Close.
 	ErrClosed = errors.New("closed here")
+	// ErrLeave is wrapped by the cause of a context that ends the wait for a [Turn] and not the turn.
+	// It is inside the [LostError] of that, too.
+	ErrLeave = errors.New("it goes on on the host")
 	// ErrKeepalive is inside a [LostError] when the host stopped answering.
 	ErrKeepalive = errors.New("the host stopped answering keepalives")
 )

@@ -322,12 +322,18 @@ func (u *Turn) Done() <-chan struct{} { return u.done }
 
 // Wait returns how the turn ended, as [Client.Run] does for a command. When ctx ends first the turn
 // is told to end, and is not waited for much longer; not at all where the host has been silent since
-// another one was.
+// another one was. Where the cause is an [ErrLeave] it is not told, and goes on.
 func (u *Turn) Wait(ctx context.Context) error {
 	select {
 	case <-u.done:
 		return u.err
 	case <-ctx.Done():
+	}
+	if errors.Is(context.Cause(ctx), ErrLeave) {
+		u.talk.mu.Lock()
+		defer u.talk.mu.Unlock()
+		u.left = true
+		return interrupted(ctx, &LostError{Started: true, Err: ErrLeave})
 	}
 	grace := time.After(u.talk.grace())
 	for waits := true; waits; {

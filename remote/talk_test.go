@@ -3,6 +3,7 @@ package remote
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -143,5 +144,41 @@ func TestWhoWaitsHasTheWords(t *testing.T) {
 	say("checking\n")
 	if words[0].String() != "waiting\n" || words[1].String() != "checking\n" {
 		t.Errorf("%q and %q", words[0].String(), words[1].String())
+	}
+}
+
+// A turn is told to end when nobody waits for it any more, unless it is to go on.
+func TestATurnIsLeftAtWork(t *testing.T) {
+	for _, tt := range []struct {
+		cause error
+		told  bool
+	}{{fmt.Errorf("no time: %w", ErrLeave), false}, {errors.New("cancelled"), true}} {
+		talk := NewTalk()
+		in := bufio.NewReader(talk.Stdin())
+		var results, words bytes.Buffer
+		turns, err := talk.Begin(Work{
+			Name: "say", Results: &results, Words: &words, Text: func(string) ([]byte, error) { return nil, nil },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		tag, _ := frame(t, in)
+		ctx, cancel := context.WithCancelCause(t.Context())
+		cancel(tt.cause)
+		talk.mute = true // a host that answers no more has no time to end it in
+		err = turns[0].Wait(ctx)
+		var lost *LostError
+		if !errors.Is(err, tt.cause) || !errors.As(err, &lost) || errors.Is(lost.Err, ErrLeave) == tt.told {
+			t.Errorf("%v: %v", tt.cause, err)
+		}
+		talk.Beat()
+		line, err := in.ReadString('\n')
+		if told := line == "end "+tag+"\n"; err != nil || told != tt.told {
+			t.Errorf("%v: it hears %q, %v", tt.cause, line, err)
+		}
+		_, err = fmt.Fprintf(talk.Stdout(), "%s late=1\n", tag)
+		if err != nil || strings.Contains(results.String(), "late") {
+			t.Errorf("results %q, %v", &results, err)
+		}
 	}
 }

@@ -265,7 +265,7 @@ func (d *Deployment) fail(ctx context.Context, s step, cause error) (*outcome.Re
 	prunes := !cancelled && !errors.As(cause, &newer)
 	var wg sync.WaitGroup
 	for _, h := range d.present() {
-		if h.Locked() && h.Idle.Port != 0 {
+		if h.Locked() && h.Idle.Port != 0 && !h.atWork {
 			wg.Go(func() { d.leaveFailed(ctx, h, f, prunes) })
 		}
 	}

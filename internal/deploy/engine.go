@@ -322,6 +322,7 @@ const mostNames = 5
 func (e *engine) on(ctx context.Context, h *target, s step) (line string, err error) {
 	for {
 		line, err = e.try(ctx, h, s)
+		h.atWork = h.atWork || host.AtWork(err)
 		if ctx.Err() != nil || s.final || errors.Is(err, errDeadline) || !h.Disconnected(err) {
 			return line, err
 		}
@@ -485,7 +486,7 @@ func (e *engine) takeBack(ctx context.Context) error {
 	for len(e.undos) > 0 {
 		u := e.undos[len(e.undos)-1]
 		e.undos = e.undos[:len(e.undos)-1]
-		u.hosts = slices.DeleteFunc(u.hosts, func(h *target) bool { return h.taken || h.left })
+		u.hosts = slices.DeleteFunc(u.hosts, func(h *target) bool { return h.taken || h.left || h.atWork })
 		if len(u.hosts) == 0 {
 			continue
 		}

@@ -384,6 +384,10 @@ func (s *fakeShell) run(ctx context.Context, verb scripts.Verb, v scripts.Values
 			return context.Cause(ctx)
 		case "hang": // for as long as it may
 			<-ctx.Done()
+			if errors.Is(context.Cause(ctx), host.ErrLeave) {
+				return fmt.Errorf("command stopped: %w (%w)", context.Cause(ctx),
+					&remote.LostError{Started: true, Err: host.ErrLeave})
+			}
 			return context.Cause(ctx)
 		case "gone-after", "lost-after", "cut-off":
 			f.gone = bad.kind == "gone-after"

@@ -81,7 +81,7 @@ func (he *healing) siteBack(ctx context.Context, h *target) (string, error) {
 
 func (he *healing) healFlag(ctx context.Context, h *target) (string, error) {
 	if h.Heal.Back != "" {
-		res, err := h.Exec(ctx, scripts.Resume, he.inPlace.replacing(h.Heal.From, h.Heal.To, h.Heal.Back))
+		res, err := he.inPlace.resume(ctx, h, h.Heal.From, h.Heal.To, h.Heal.Back)
 		if err != nil && isUnwell(err) && res.Has("started") {
 			h.changed, h.ailing = true, true
 			h.servesOn(res.Port("started"))

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/clothesme/deploy-action/internal/host"
 )
 
 // The runner sends SIGINT, SIGTERM 7.5 s later, and SIGKILL 2.5 s after that (actions/runner
@@ -44,7 +46,25 @@ func (n *notice) from(ctx context.Context) (stop func() bool) {
 	})
 }
 
-var errLate = errors.New("it did not end in the time that a cancelled run has")
+// errLate lets a host go on with what takes something back: cut off, a release that is just being
+// started again would serve nobody until the next run.
+var errLate = &leftAtWork{errors.New("it did not end in the time that a cancelled run has")}
+
+// leftAtWork is why nobody waits any more for what a host goes on with.
+type leftAtWork struct{ error }
+
+func (l *leftAtWork) Unwrap() error        { return l.error }
+func (l *leftAtWork) Is(target error) bool { return target == host.ErrLeave }
+
+// lasting returns a context for what a host goes on with when ctx ends, whatever the reason.
+func lasting(ctx context.Context) (context.Context, context.CancelFunc) {
+	long, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	if ctx.Err() != nil { // nothing has begun
+		cancel(context.Cause(ctx))
+	}
+	stop := context.AfterFunc(ctx, func() { cancel(&leftAtWork{context.Cause(ctx)}) })
+	return long, func() { stop(); cancel(nil) }
+}
 
 // after returns a context for what is done although ctx is over. It ends after limit, and so long
 // after the notice, be that to come.

@@ -115,6 +115,60 @@ func TestACancelledRunSaysItsLastWordsInTime(t *testing.T) {
 	}
 }
 
+// What puts a host right and needs more time than a cancelled run has goes on there: no other step, which
+// would end it, is asked for.
+func TestAHostGoesOnWithThat(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		host func(f *fakeHost)
+		says []string
+	}{
+		{
+			name: "as a replacement is taken back", host: func(f *fakeHost) { f.faults[scripts.Verify] = fault{kind: "cancel"} },
+			says: []string{"taking it back failed too: replace: " + errLate.Error(), "site: unknown"},
+		},
+		{
+			name: "as one that was cut off is", host: func(f *fakeHost) {
+				delete(f.running, "8080")
+				f.releases["8080"], f.proved["8080"], f.sockets["8081"] = "20261122T000000Z-aaaaaaa", true, true
+				f.flag, f.running["8081"], f.releases["8081"] = "8081", true, "20261122T000000Z-ccccccc"
+				f.does = func(verb scripts.Verb, _ scripts.Values) {
+					if verb == scripts.Resume {
+						f.cancel()
+					}
+				}
+			},
+			says: []string{"heal: cancelled: context canceled"},
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFakeHost(t)
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				f.cancel, f.faults[scripts.Resume] = cancel, fault{kind: "hang"}
+				tt.host(f)
+				_, err := New(inPlaceInputs(), report.New(io.Discard, func(string) string { return "" }), f.dial,
+					f.open, time.Now()).Run(ctx)
+				for _, want := range tt.says {
+					if err == nil || !strings.Contains(err.Error(), want) {
+						t.Errorf("Run: %v; want %q", err, want)
+					}
+				}
+				_, then, found := strings.Cut(strings.Join(f.calls, " "), "resume")
+				for _, call := range strings.Fields(then) {
+					if !lockless[scripts.Verb(call)] {
+						t.Errorf("%s is asked for, too", call)
+					}
+				}
+				if !found {
+					t.Errorf("calls %q", f.calls)
+				}
+			})
+		})
+	}
+}
+
 // A run that fails and is cancelled only then has no more time than another.
 func TestATakeBackThatIsCancelledEndsInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

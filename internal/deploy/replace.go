@@ -89,6 +89,14 @@ func (i *inPlace) replacing(port, from, back string) scripts.Values {
 	}
 }
 
+// resume has the version before serve again. The host goes on with that when this run can't wait for
+// it: cut off, neither version would serve until the next run.
+func (i *inPlace) resume(ctx context.Context, h *target, port, from, back string) (*scripts.Results, error) {
+	ctx, cancel := lasting(ctx)
+	defer cancel()
+	return h.Exec(ctx, scripts.Resume, i.replacing(port, from, back))
+}
+
 // replaceBack is replace's undo.
 func (i *inPlace) replaceBack(ctx context.Context, h *target) error {
 	switch {
@@ -104,7 +112,7 @@ func (i *inPlace) replaceBack(ctx context.Context, h *target) error {
 			h.route = routeOld
 		}
 	default:
-		res, err := h.Exec(ctx, scripts.Resume, i.replacing(h.idlePort(), h.activePort(), h.Active.Release))
+		res, err := i.resume(ctx, h, h.idlePort(), h.activePort(), h.Active.Release)
 		if err != nil && res.Has("started") {
 			h.route = routeMaybe // the new version may be gone, and the old one is not well
 		}

@@ -94,6 +94,7 @@ type fate struct {
 	failed    bool               // the run did on it, or another run has it
 	undone    error              // why what was done could not be taken back
 	taken     bool               // another run has the deploy lock
+	atWork    bool               // it goes on taking something back, for which this run has no time
 	lost      bool               // nobody reaches it any more, and the new version was proved by then
 	left      bool               // nobody reaches it any more, and AWS is ending it
 	waitedFor bool               // in vain, when its connection was lost last

@@ -34,6 +34,17 @@ func exitedWith(err error, code int) bool {
 // Overtaken reports whether the deploy lock was not this run's any more.
 func Overtaken(err error) bool { return Refused(err, scripts.ExitLockLost) }
 
+// ErrLeave is wrapped by the cause of a context that ends the wait for what a host is asked to do, and
+// lets it go on there.
+var ErrLeave = remote.ErrLeave
+
+// AtWork reports whether the host goes on with what was asked of it, and nobody waits for that. Whatever
+// else is asked under the step lock would end it.
+func AtWork(err error) bool {
+	var lost *remote.LostError
+	return errors.As(err, &lost) && errors.Is(lost.Err, ErrLeave)
+}
+
 // Lost reports whether the host did not answer: what the step has done there is not known.
 func Lost(err error) bool {
 	var lost *remote.LostError
