@@ -244,8 +244,8 @@ func TestACancelledReplacementGoesBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.Exec("timeout 120 bash -c 'until [[ $(curl -fs -m 30 -D - -o /dev/null http://127.0.0.1/version) " +
-		"!= *" + good + "* ]]; do sleep 0.1; done'")
+	w.Exec("timeout 120 bash -c 'until new=$(curl -fs -m 30 -D - -o /dev/null http://127.0.0.1/version) " +
+		"&& [[ $new != *" + good + "* ]]; do sleep 0.1; done'")
 	if err := running.Cancel(); err != nil {
 		t.Fatal(err)
 	}
