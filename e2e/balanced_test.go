@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"math"
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -101,10 +99,7 @@ func TestAGroupBehindALoadBalancer(t *testing.T) {
 		if *groupRefusals {
 			text += "\n" + fmt.Sprintf(refusalsTable, strings.Join(g.rows, "\n"))
 		}
-		if err := os.WriteFile( //nolint:gosec // a document
-			filepath.Join(world.Shared.Root, "docs/proof/group.md"), []byte(world.Wrapped(text)), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		world.Prove(t, "group.md", text)
 	}
 }
 

@@ -9,8 +9,6 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -316,10 +314,7 @@ print(ec2.describe_launch_templates()["LaunchTemplates"][0]["LaunchTemplateId"])
 		text := fmt.Sprintf(imageTable, len(all.took), all.took[0].Seconds(), all.took[len(all.took)/2].Seconds(),
 			all.took[len(all.took)-1].Seconds(), len(rows), world.Thousands(requests),
 			world.ActionBuild(t), strings.Join(rows, "\n"))
-		if err := os.WriteFile( //nolint:gosec // a document
-			filepath.Join(world.Shared.Root, "docs/proof/launch-image.md"), []byte(world.Wrapped(text)), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		world.Prove(t, "launch-image.md", text)
 	}
 }
 

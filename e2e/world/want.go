@@ -2,6 +2,8 @@ package world
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -67,6 +69,15 @@ func Thousands(n int) string {
 		text = text[:i] + "," + text[i:]
 	}
 	return text
+}
+
+// Prove writes a page of docs/proof.
+func Prove(tb testing.TB, page, text string) {
+	tb.Helper()
+	file := filepath.Join(Shared.Root, "docs/proof", page)
+	if err := os.WriteFile(file, []byte(Wrapped(text)), 0o644); err != nil { //nolint:gosec // a document
+		tb.Fatal(err)
+	}
 }
 
 // Wrapped is a document in Markdown whose paragraphs end their lines at 120 columns. Tables, headings,
