@@ -62,6 +62,20 @@ func builds(all []string) string {
 	return strings.Join(slices.Compact(all), ", ")
 }
 
+// programs are those that were tried, and by the name of which commit each goes.
+type programs map[string]string
+
+// name is the first commit that a program was tried of: what changes tests or docs alone makes the same again.
+func (p programs) name(image, build string) string {
+	if image == "" { // kept by an earlier version of this suite
+		return build
+	}
+	if p[image] == "" {
+		p[image] = build
+	}
+	return p[image]
+}
+
 const earlierTable = written(`
 | a | 3 | 1,000 | 0 | 0 | 3 | dead | - | - | - | by 1111111 |
 | a, too | 1 | 10 | 0 | 0 | 1 | dead | - | - | - | by 1111111 |
@@ -94,6 +108,31 @@ func TestWhatATableSaysAlready(t *testing.T) {
 	}
 	if cell := builds([]string{"2222222", "", "1111111+", "2222222"}); cell != "1111111+, 2222222, unknown" {
 		t.Errorf("the builds are %q", cell)
+	}
+}
+
+// A program that two commits make has one name in the table, so that it shows what was tried of one and the same.
+func TestAProgramHasOneName(t *testing.T) {
+	first, second := faults()[0].name, faults()[1].name
+	report := reportOf([]row{
+		{Fault: first, Place: "before lock", Said: "dead", Image: "a", Build: "2222222"},
+		{Fault: second, Place: "before lock", Said: "dead", Image: "a", Build: "1111111"},
+		{Fault: second, Place: "before start", Said: "dead", Image: "b", Build: "3333333"},
+	}, "")
+	for fault, want := range map[string]string{first: " | 2222222 |", second: " | 2222222, 3333333 |"} {
+		if line := written(report).line(fault); !strings.HasSuffix(line, want) {
+			t.Errorf("the builds are not %q in %q", want, line)
+		}
+	}
+	fleet := fleetFaults()[0].name
+	report = fleetRows{
+		{Fault: fleet, Host: positions[0], Place: "prepare", Image: "a", Build: "2222222"},
+		{Fault: fleet, Host: positions[1], Place: "prepare", Image: "a", Build: "1111111"},
+	}.report(&overlapFigures{}, "")
+	for _, position := range positions[:2] {
+		if line := written(report).line(fleet + " | " + position); !strings.HasSuffix(line, " | 2222222 |") {
+			t.Errorf("the build is not 2222222 in %q", line)
+		}
 	}
 }
 

@@ -36,6 +36,11 @@ func (rows fleetRows) keep() error {
 // report is the suite's result for people.
 func (rows fleetRows) report(overlap *overlapFigures, old written) string {
 	var lines strings.Builder
+	rows = slices.Clone(rows)
+	programs := programs{}
+	for i, r := range rows {
+		rows[i].Build = programs.name(r.Image, r.Build)
+	}
 	requests, tried, stays := 0, 0, map[string]bool{}
 	for _, f := range fleetFaults() {
 		for _, position := range positions {

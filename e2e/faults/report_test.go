@@ -71,6 +71,11 @@ func replace(file string, text []byte) error {
 // the next run did.
 func reportOf(rows []row, old written) string {
 	var b strings.Builder
+	rows = slices.Clone(rows)
+	programs := programs{}
+	for i, r := range rows {
+		rows[i].Build = programs.name(r.Image, r.Build)
+	}
 	places := map[string]bool{}
 	for _, r := range rows {
 		places[r.Place] = true
@@ -173,7 +178,8 @@ Where one run deploys to several hosts, [another table](fleet-faults.md) says wh
 const notAsItMust = "Not as it must be"
 
 // theBuild explains a column.
-const theBuild = `The build is the commit that was tried, with + where files were another than it has. ` +
+const theBuild = `The build is the commit that was tried, with + where files were another than it has; ` +
+	`of several with the same program the first. ` +
 	`"By" one is what was written down before builds were: the
 row stands like that since this commit, and was tried with it or an earlier one. ` +
 	`A row that is tried anew takes the place of one with no more trials, and where it has all places of today, of any.`
