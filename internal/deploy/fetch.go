@@ -24,6 +24,7 @@ type source struct {
 	work       *work
 	tree       func() (*workspace.Tree, error) // walks through the workspace, once
 	hashed     func() (*workspace.Tree, error) // and hashes it, once
+	isHashed   <-chan struct{}                 // closed when that has ended; nil where nothing is sent
 	packs      packs                           // of what is sent to several hosts
 	fetches    chan struct{}                   // holds the turns that are taken
 	fetchPause time.Duration                   // before the second try
@@ -85,8 +86,11 @@ func (s *source) fetching(h *target, ref string) scripts.Values {
 
 // fetchNext: where it takes turns, or one host finds out for the others, nothing is sent ahead.
 func (s *source) fetchNext(h *target, _ string) *upcoming {
+	if s.in.Source == inputs.Workspace {
+		return s.offerNext(h)
+	}
 	isName := !fullCommit.MatchString(s.in.Ref)
-	if s.in.Source != inputs.Git || len(s.present()) > fetchesAtOnce || isName && !s.isAlone(h) {
+	if len(s.present()) > fetchesAtOnce || isName && !s.isAlone(h) {
 		return nil
 	}
 	return &upcoming{verb: scripts.Fetch, own: s.fetching(h, s.in.Ref), early: true}

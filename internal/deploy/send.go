@@ -39,7 +39,12 @@ func (s *source) readAhead(ctx context.Context) {
 		return tree, tree.Hash(ctx)
 	})
 	if !s.sendsNothing(nil) {
-		go func() { _, _ = s.hashed() }()
+		ended := make(chan struct{})
+		s.isHashed = ended
+		go func() {
+			defer close(ended)
+			_, _ = s.hashed()
+		}()
 	}
 }
 
@@ -79,16 +84,11 @@ func (s *source) send(ctx context.Context, h *target) (string, error) {
 	h.commit = tree.ID
 	subject := s.subject(s.in.Run.Commit, func() string { return workspace.Subject(s.in.Workspace) })
 	h.subject = state.CutText(subject, maxSubject)
-	if s.recipe.servesAlready(h) && h.Active.Commit == tree.ID && h.Active.Recipe == s.recipe.of(h) {
+	if s.isServed(h, tree) {
 		h.unchanged, h.release = true, h.Active.Release
 		return fmt.Sprintf("release %s already serves this checkout, made the same way", h.release), nil
 	}
-	joined := ""
-	for line := range strings.Lines(s.known(h)) {
-		if commit, id, _ := strings.Cut(strings.TrimSpace(line), " "); commit == tree.ID {
-			joined = id
-		}
-	}
+	joined := s.joins(h, tree)
 	o, change, err := s.offer(ctx, h, tree, joined)
 	if err != nil {
 		return "", err
@@ -121,6 +121,42 @@ func (s *source) send(ctx context.Context, h *target) (string, error) {
 	return line, res.Err()
 }
 
+func (s *source) isServed(h *target, tree *workspace.Tree) bool {
+	return s.recipe.servesAlready(h) && h.Active.Commit == tree.ID && h.Active.Recipe == s.recipe.of(h)
+}
+
+// joins returns the id that other hosts have the checkout by, or nothing. It stays what the host was
+// asked about first: what an offer says is of that id.
+func (s *source) joins(h *target, tree *workspace.Tree) string {
+	if h.joins == nil {
+		h.joins = new(string)
+		for line := range strings.Lines(s.known(h)) {
+			if commit, id, _ := strings.Cut(strings.TrimSpace(line), " "); commit == tree.ID {
+				*h.joins = id
+			}
+		}
+	}
+	return *h.joins
+}
+
+// offerNext: what is sent before it does not wait for a checkout that is still being read.
+func (s *source) offerNext(h *target) *upcoming {
+	select {
+	case <-s.isHashed:
+	default:
+		return nil
+	}
+	tree, err := s.hashed()
+	if err != nil || s.isServed(h, tree) {
+		return nil
+	}
+	return &upcoming{verb: scripts.Offer, own: offering(h, s.joins(h, tree)), early: true}
+}
+
+func offering(h *target, id string) scripts.Values {
+	return scripts.Values{"active": h.activeRelease(), "known": id, "step_id": ""}
+}
+
 // offered is what a host has of a checkout, and room for.
 type offered struct {
 	transfer, base string
@@ -133,11 +169,7 @@ type offered struct {
 func (s *source) offer(
 	ctx context.Context, h *target, tree *workspace.Tree, id string,
 ) (*offered, *workspace.Change, error) {
-	active := ""
-	if h.Active != nil {
-		active = h.Active.Release
-	}
-	res, err := h.Exec(ctx, scripts.Offer, scripts.Values{"active": active, "known": id, "step_id": ""})
+	res, err := h.Exec(ctx, scripts.Offer, offering(h, id))
 	if err != nil {
 		return nil, nil, err
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/clothesme/deploy-action/internal/inputs"
 	"github.com/clothesme/deploy-action/internal/outcome"
+	"github.com/clothesme/deploy-action/internal/state"
 	"github.com/clothesme/deploy-action/internal/workspace"
 	"github.com/clothesme/deploy-action/scripts"
 )
@@ -158,6 +159,54 @@ func TestSendUnderTheIDOfTheOthers(t *testing.T) {
 				t.Errorf("where web-3 has %s, web-%d got %s as %s", has, i+1, h.Commit, h.Release)
 			}
 		}
+	}
+}
+
+// What a host has of a checkout is asked along with the setting up. What receives it and what builds it are
+// questions of their own: a connection may be lost while it is received, and it is received anew then.
+func TestACheckoutIsTwoQuestionsMoreThanACommit(t *testing.T) {
+	asked := map[string]int{}
+	for _, in := range []*inputs.Inputs{testInputs(), checkout(t, map[string]string{"a": "1"})} {
+		f := newFakeHost(t)
+		f.disk = 1 << 20
+		f.faults[scripts.Check] = fault{kind: "lost-before"} // meanwhile the checkout is read
+		_, log, err := deployTo(t, f, in)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, log)
+		}
+		asked[in.Source] = f.asked
+	}
+	if asked[inputs.Workspace] != asked[inputs.Git]+2 {
+		t.Errorf("the host was asked so often: %v", asked)
+	}
+}
+
+// A checkout that is still being read, and one that serves already, are not asked for ahead.
+func TestWhatIsNotOfferedAhead(t *testing.T) {
+	in := checkout(t, map[string]string{"a": "1"})
+	d := assemble(&run{in: in})
+	tree := hashed(t, in)
+	d.source.hashed = func() (*workspace.Tree, error) { return tree, nil }
+	h := &target{}
+	if d.source.offerNext(h) != nil {
+		t.Error("it is asked for before the checkout has been read")
+	}
+	read := make(chan struct{})
+	close(read)
+	d.source.isHashed = read
+	if d.source.offerNext(h) == nil {
+		t.Error("it is not asked for")
+	}
+	h.Active = &state.Slot{
+		Listen: state.Ours, Release: "20261122T000000Z-aaaaaaa", Commit: tree.ID, Recipe: d.source.recipe.of(h),
+	}
+	h.Active.Proved, h.Loaded = true, true
+	if d.source.offerNext(h) != nil {
+		t.Error("it is asked for although it serves")
+	}
+	d.source.hashed = func() (*workspace.Tree, error) { return nil, io.ErrUnexpectedEOF }
+	if h.Active = nil; d.source.offerNext(h) != nil {
+		t.Error("it is asked for although it could not be read")
 	}
 }
 

@@ -54,7 +54,8 @@ type found struct {
 // chosen is the release that a host is to serve.
 type chosen struct {
 	commit, release string
-	subject         string // of the commit; empty where nobody knows it
+	subject         string  // of the commit; empty where nobody knows it
+	joins           *string // the id that others have a checkout by; nil before anybody has looked
 	assets          []asset
 	unchanged       bool
 	works           bool // it has processes beside the one that serves, or jobs
