@@ -37,7 +37,7 @@ func TestFaults(t *testing.T) {
 			for next, found := l.next(sieges); found; next, found = l.next(sieges) {
 				f, p, host := next.fault, next.place, next.fault.kind()
 				if sieges[host] == nil && !f.first {
-					sieges[host] = newSiege(t, f.host, f.inPlace)
+					sieges[host] = newSiege(t, f.host, f.always())
 				}
 				if !t.Run(f.name+", "+p.String(), func(t *testing.T) {
 					s := sieges[host]
@@ -84,6 +84,6 @@ func (f fault) chosen(nth int) []place {
 // anywhere are the places where a fault means something.
 func (f fault) anywhere() []place {
 	return slices.DeleteFunc(places(), func(p place) bool {
-		return f.at != nil && !f.at(p) || p.step == "replace" && !f.inPlace
+		return f.at != nil && !f.at(p) || p.step == "replace" && !f.inPlace || p.sent && !f.sent
 	})
 }

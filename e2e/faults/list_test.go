@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/clothesme/deploy-action/e2e/lab"
@@ -32,6 +33,7 @@ type fault struct {
 	mended  bool              // the next run reloads nginx to mend it
 	first   bool              // the host was never deployed to, and each trial has one of its own
 	inPlace bool              // one version runs at a time, and visitors wait meanwhile
+	sent    bool              // the release comes from the runner's workspace
 	again   bool              // the next run has the same inputs
 	healed  func(x *trial, next *lab.Result)
 	telling []string // the places that every test run takes
@@ -171,7 +173,38 @@ func slow(delay time.Duration, rate int64) func(*trial) error {
 func resetAll(x *trial) error { x.link.Reset(); return nil }
 
 // faults are all that the suite knows, in the order of the report.
-func faults() []fault { return append(withTwoVersions(), withOne()...) }
+func faults() []fault { return slices.Concat(withTwoVersions(), withOne(), fromWorkspace()) }
+
+// fromWorkspace are those that may come while the runner sends the release. Without assets and hooks what
+// starts it goes along with what builds it.
+func fromWorkspace() []fault {
+	telling := map[string][]string{
+		"runner killed": {"inside receive"}, "job cancelled": nil, "a step hangs until the run's time is over": nil,
+		"connection reset": {"before build"}, "black hole, both ways": {"inside receive"}, "power cut": nil,
+	}
+	var all []fault
+	for _, f := range withTwoVersions() {
+		if told, found := telling[f.name]; found {
+			f.name, f.sent, f.telling = "workspace, "+f.name, true, told
+			f.at = func(p place) bool {
+				return slices.Contains([]string{"setup", "offer", "receive", "build", "start", "health"}, p.step)
+			}
+			all = append(all, f)
+		}
+	}
+	return all
+}
+
+// always are the inputs of every run on a fault's host.
+func (f fault) always() map[string]string {
+	switch {
+	case f.inPlace:
+		return map[string]string{"strategy": "in-place"}
+	case f.sent:
+		return map[string]string{"source": "workspace", "assets": "", "before-start": "", "after-switch": ""}
+	}
+	return nil
+}
 
 // withOne are those that may come while visitors wait for a version, or meet one that has not
 // proved itself.

@@ -22,6 +22,7 @@ type place struct {
 	step   string
 	stage  stage
 	inside bool // the step is at work; else the one before it has just ended
+	sent   bool // it is passed when the release comes from the runner's workspace
 	left   bool // it is passed when a version that a cut-off run left is still up on the idle slot
 	held   lab.Place
 }
@@ -55,6 +56,8 @@ func places() []place {
 		{"setup", preparing, lab.Place{Verb: "setup"}},
 		{"clear", preparing, lab.Place{Verb: "drain"}},
 		{"fetch", preparing, lab.Place{Verb: "fetch"}},
+		{"offer", preparing, lab.Place{Verb: "offer"}}, // these two in place of fetch, from a workspace
+		{"receive", preparing, lab.Place{Verb: "receive"}},
 		{"build", preparing, lab.Place{Verb: "build"}},
 		{"assets", preparing, lab.Place{Verb: "assets"}},
 		{"before-start", preparing, lab.Place{Verb: "hook"}},
@@ -80,8 +83,9 @@ func places() []place {
 		case "clear":
 			inside = lab.Place{Verb: "stop", Inside: true}
 		}
-		left := s.step == "clear"
-		all = append(all, place{s.step, s.stage, false, left, s.held}, place{s.step, s.stage, true, left, inside})
+		sent, left := s.step == "offer" || s.step == "receive", s.step == "clear"
+		all = append(all, place{s.step, s.stage, false, sent, left, s.held},
+			place{s.step, s.stage, true, sent, left, inside})
 	}
 	return append(all, after)
 }

@@ -122,7 +122,7 @@ func (l *list) next(has map[string]*siege) (todo, bool) {
 }
 
 // kind is what a fault wants its host to be.
-func (f fault) kind() string { return fmt.Sprint(f.host, f.inPlace) }
+func (f fault) kind() string { return fmt.Sprint(f.host, f.inPlace, f.sent) }
 
 // record keeps a trial, in the place of an earlier one of the same fault at the same place.
 func (l *list) record(x *trial) error {

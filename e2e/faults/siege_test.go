@@ -2,7 +2,10 @@ package faults
 
 import (
 	"crypto/rand"
+	"errors"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -22,12 +25,10 @@ type siege struct {
 
 // newSiege makes a host with both slots used once, so that every deployment to come is like the
 // ones that users make.
-func newSiege(t *testing.T, options lab.HostOptions, inPlace bool) *siege {
+func newSiege(t *testing.T, options lab.HostOptions, with map[string]string) *siege {
 	t.Helper()
 	s := newHost(t, options)
-	if inPlace {
-		s.with = map[string]string{"strategy": "in-place"}
-	}
+	s.with = with
 	for range 2 {
 		if result := s.Run(s.Job(s.Commit(nil), nil)); result.ExitCode != 0 {
 			t.Fatal(result.Log())
@@ -87,7 +88,29 @@ func (s *siege) Job(sha string, with map[string]string) lab.Job {
 	}
 	maps.Copy(inputs, s.with)
 	maps.Copy(inputs, with)
+	if inputs["source"] == "workspace" {
+		s.checkOut(sha)
+	}
 	job := s.World.Job(sha, inputs)
 	job.Env = s.s3.Env()
 	return job
+}
+
+// checkOut has the runner's workspace be a commit, as actions/checkout does. Its name is in a file, since
+// commits may have the same files, which would be one release.
+func (s *siege) checkOut(sha string) {
+	s.T.Helper()
+	entries, err := os.ReadDir(s.Runner.Workspace)
+	for _, e := range entries {
+		err = errors.Join(err, os.RemoveAll(filepath.Join(s.Runner.Workspace, e.Name())))
+	}
+	if err == nil {
+		_, err = s.Repo.Git(s.Ctx, "", "--work-tree="+s.Runner.Workspace, "checkout", "--quiet", "--force", sha, "--", ".")
+	}
+	if err == nil {
+		err = os.WriteFile(filepath.Join(s.Runner.Workspace, "COMMIT"), []byte(sha), 0o644) //nolint:gosec // a checkout's mode
+	}
+	if err != nil {
+		s.T.Fatal(err)
+	}
 }

@@ -54,7 +54,7 @@ func TestSoak(t *testing.T) {
 		s.seed)
 	s.random = rand.New(rand.NewPCG(s.seed, 0)) //nolint:gosec // draws faults
 	for _, f := range faults() {
-		if f.host.Tmpfs == nil && !f.first && !f.inPlace { // those hosts have no long life
+		if f.host.Tmpfs == nil && !f.first && !f.inPlace && !f.sent { // those hosts have no long life
 			for _, p := range f.anywhere() {
 				s.drawn = append(s.drawn, todo{f, p})
 			}
@@ -80,7 +80,7 @@ func TestSoak(t *testing.T) {
 	for n := range hosts {
 		t.Run(fmt.Sprintf("host %d", n+1), func(t *testing.T) {
 			h := &soaked{
-				siege: newSiege(t, lab.HostOptions{}, false), soak: s,
+				siege: newSiege(t, lab.HostOptions{}, nil), soak: s,
 				warm: min(max(*soakDeployments/hosts/5, 4), 20),
 			}
 			h.with = map[string]string{"keep-releases": "2"}
