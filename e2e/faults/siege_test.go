@@ -108,7 +108,8 @@ func (s *siege) checkOut(sha string) {
 		_, err = s.Repo.Git(s.Ctx, "", "--work-tree="+s.Runner.Workspace, "checkout", "--quiet", "--force", sha, "--", ".")
 	}
 	if err == nil {
-		err = os.WriteFile(filepath.Join(s.Runner.Workspace, "COMMIT"), []byte(sha), 0o644) //nolint:gosec // a checkout's mode
+		name := filepath.Join(s.Runner.Workspace, "COMMIT")
+		err = os.WriteFile(name, []byte(sha), 0o644) //nolint:gosec // a checkout's mode
 	}
 	if err != nil {
 		s.T.Fatal(err)
