@@ -494,7 +494,7 @@ func TestAWaiterThatTheHostHasGivenUpComesBack(t *testing.T) {
 	f.faults[scripts.Lock] = fault{kind: "killed"}
 	_, log, err := deployTo(t, f, testInputs())
 	if err != nil || f.flag != "8081" || f.dials != 2 || !strings.Contains(log,
-		"the host heard nothing of this run for") {
+		"the host did not hear this run any more") {
 		t.Errorf("err %v, flag %s, %d dials\n%s", err, f.flag, f.dials, log)
 	}
 }

@@ -3,7 +3,6 @@ package host
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"time"
 
@@ -95,9 +94,7 @@ func (h *Host) takeLock(ctx context.Context, note string, limit time.Duration, r
 			err := session.Wait()
 			var exit *remote.ExitError
 			if errors.As(err, &exit) && exit.Signal != "" { // the host has ended it
-				return Taken{}, &remote.LostError{
-					Started: true, Err: fmt.Errorf("the host heard nothing of this run for %s", silence),
-				}
+				return Taken{}, &remote.LostError{Started: true, Err: errors.New("the host did not hear this run any more")}
 			}
 			return Taken{Machine: results.Text("machine")}, last.explain(scripts.Lock, err)
 		case <-ctx.Done():
