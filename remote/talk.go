@@ -44,6 +44,7 @@ type Turn struct {
 	tag            string
 	held           bool
 	after          *Turn // it begins when that one has ended well; nil for at once
+	together       *together
 	behind         *Turn // it says nothing before that one is ready; nil for none
 	ready          bool  // of one that is held: see Ready
 	results, words io.Writer
@@ -53,6 +54,9 @@ type Turn struct {
 	done          chan struct{}
 	err           error
 }
+
+// together is what turns share that are done one after the other.
+type together struct{ told bool } // one of them was told to end, and with it those that have not begun
 
 // Work is what a turn is to do.
 type Work struct {
@@ -118,7 +122,7 @@ func (t *Talk) Done() <-chan struct{} { return t.over }
 // Beat tells the host that this side is there.
 func (t *Talk) Beat() { t.in.put("beat\n") }
 
-// ErrSkipped is why a turn was not begun: the one before it has failed.
+// ErrSkipped is why a turn was not begun: the one before it has failed, or was told to end.
 var ErrSkipped = errors.New("not begun")
 
 // Begin sends pieces of work, and does not wait. They are done one after the other, and none after
@@ -127,10 +131,11 @@ func (t *Talk) Begin(works ...Work) ([]*Turn, error) {
 	var frames strings.Builder
 	var turns []*Turn
 	var after *Turn
+	share := new(together)
 	for n, w := range works {
 		turn := &Turn{
-			talk: t, tag: rand.Text(), held: w.Hold, after: after, behind: w.Behind, results: w.Results, words: w.Words,
-			done: make(chan struct{}),
+			talk: t, tag: rand.Text(), held: w.Hold, after: after, together: share, behind: w.Behind,
+			results: w.Results, words: w.Words, done: make(chan struct{}),
 		}
 		text, err := w.Text(turn.tag)
 		if err != nil {
@@ -205,7 +210,7 @@ func (t *Talk) result(line string) {
 			continue
 		}
 		if end, ended := strings.CutPrefix(text, "end "); ended {
-			turn.ended, turn.err = true, endOf(end)
+			turn.ended, turn.err = true, turn.endOf(end)
 			t.finish(turn)
 		} else if !turn.left {
 			_, _ = io.WriteString(turn.results, text+"\n")
@@ -214,10 +219,13 @@ func (t *Talk) result(line string) {
 	}
 }
 
-// endOf reads how a turn has ended: a status as a shell has it, or that nobody there knows it.
-func endOf(text string) error {
+// endOf reads how the turn has ended: a status as a shell has it, or that nobody there knows it. One that is
+// skipped behind one that has ended well would have begun, had the loop been there to see to that.
+func (u *Turn) endOf(text string) error {
 	status, err := strconv.Atoi(text)
 	switch {
+	case text == "skipped" && u.after != nil && u.after.ended && u.after.err == nil && !u.together.told:
+		return &LostError{Err: errors.New("the host ended the conversation")}
 	case text == "skipped":
 		return ErrSkipped
 	case err != nil || status < 0 || status > 255:
@@ -335,7 +343,7 @@ func (u *Turn) Wait(ctx context.Context) error {
 		u.left = true
 		return interrupted(ctx, &LostError{Started: true, Err: ErrLeave})
 	}
-	grace := time.After(u.talk.grace())
+	grace := time.After(u.talk.grace(u))
 	for waits := true; waits; {
 		u.talk.in.put("end " + u.tag + "\n") // over and over: one that is just beginning may miss it
 		select {
@@ -356,10 +364,11 @@ func (u *Turn) Wait(ctx context.Context) error {
 
 const endAgain = 100 * time.Millisecond
 
-// grace is how long a turn has to end that is told to.
-func (t *Talk) grace() time.Duration {
+// grace is how long a turn has to end that is told to from now on.
+func (t *Talk) grace(u *Turn) time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	u.together.told = true
 	if t.mute {
 		return 0
 	}

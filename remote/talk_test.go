@@ -182,3 +182,60 @@ func TestATurnIsLeftAtWork(t *testing.T) {
 		}
 	}
 }
+
+// A turn whose turn it was, and which the host skipped nevertheless, is lost: whoever was to tell it to begin is
+// gone. One behind a turn that has failed, or was told to end, is skipped.
+func TestWhatIsSkippedForNoReasonIsLost(t *testing.T) {
+	for _, tt := range []struct {
+		name, first string
+		told        bool
+		lost        bool
+	}{
+		{"the first one has ended well", "0", false, true},
+		{"the first one has failed", "1", false, false},
+		{"the first one was told to end, and has ended well", "0", true, false},
+		{"nobody knows how the first one did", "lost", false, false},
+	} {
+		talk := NewTalk()
+		in := bufio.NewReader(talk.Stdin())
+		work := Work{
+			Name: "say", Results: io.Discard, Words: io.Discard, Text: func(string) ([]byte, error) { return nil, nil },
+		}
+		turns, err := talk.Begin(work, work, work)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ends := []string{tt.first, "skipped", "skipped"}
+		var tags []string
+		for range turns {
+			tag, _ := frame(t, in)
+			tags = append(tags, tag)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		waited := make(chan error, 1)
+		if tt.told {
+			cancel()
+			go func() { waited <- turns[0].Wait(ctx) }()
+			if line, err := in.ReadString('\n'); err != nil || line != "end "+tags[0]+"\n" {
+				t.Fatalf("%s: it hears %q, %v", tt.name, line, err)
+			}
+		}
+		for n, tag := range tags {
+			_, _ = fmt.Fprintf(talk.Stdout(), "%s end %s\n", tag, ends[n])
+			_, _ = fmt.Fprintf(talk.Stderr(), "%s\n", tag)
+		}
+		if tt.told {
+			if err := <-waited; !errors.Is(err, context.Canceled) {
+				t.Errorf("%s: %v", tt.name, err)
+			}
+		}
+		var lost *LostError
+		if err := turns[1].Wait(t.Context()); errors.As(err, &lost) != tt.lost || errors.Is(err, ErrSkipped) == tt.lost {
+			t.Errorf("%s: the second: %v", tt.name, err)
+		}
+		if err := turns[2].Wait(t.Context()); !errors.Is(err, ErrSkipped) {
+			t.Errorf("%s: the third: %v", tt.name, err)
+		}
+		cancel()
+	}
+}

@@ -17,9 +17,16 @@
 # listen: ends this session at once when the run is not heard any more before it is told that it has
 # the lock, whatever this process is at.
 listen() {
-  while IFS= read -r -t "$beat" _ && [[ -e /proc/$$ ]]; do :; done
+  while beats && [[ -e /proc/$$ ]]; do :; done
   kill -KILL "$$" # first: it starts nothing more
   session "$$" | xargs -r kill -KILL --
+}
+
+# beats: the run is heard. bash (5.2) holds a limit against the machine's clock behind each byte, and that
+# may be set while one is waited for: a byte that has come is no silence.
+beats() {
+  local byte=''
+  IFS= read -r -N 1 -t "$beat" byte || [[ -n $byte ]]
 }
 
 # hush: the listener holds the connection's channel open, so it must not outlive this process.
@@ -75,7 +82,7 @@ main() {
   result waited "$((ms - begin))"
   hush # before the run hears of it: who hangs up then has the lock end in its own way
   result locked yes
-  while IFS= read -r -t "$beat" _; do :; done
+  while beats; do :; done
   rm -f -- "$path/.lock.holder"
   if [[ -e $path/.lock.last ]]; then # the application is removed; who waits for this lock makes another one
     rm -rf -- "$path"/.lock.*

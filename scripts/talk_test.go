@@ -772,3 +772,41 @@ func TestWhatIsSeldomNeededGoesOverWhenItIs(t *testing.T) {
 		}
 	}
 }
+
+// A line may come in parts. After a part and silence nothing more is waited for, and nothing of it is
+// done.
+func TestALineMayComeInParts(t *testing.T) {
+	t.Parallel()
+	const verb = "tag=T"
+	whole := fmt.Sprintf("verb T %d x\n%s", len(verb), verb)
+	for cut := 1; cut < len(whole)-len(verb); cut++ {
+		for _, comes := range []bool{true, false} {
+			cmd := exec.CommandContext(t.Context(), "bash", "-s")
+			in, err := cmd.StdinPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			var out bytes.Buffer
+			cmd.Stdout = &out
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			silence := map[bool]string{true: "60", false: "0.2"}[comes]
+			if _, err = io.WriteString(in, "{ silence="+silence+" not_begun=9; declare -A part made_of\n"+
+				"made_of[x]=x; part[x]=$'\\necho ran\\n'\n"+read(t, "lib/talk.sh")+"}\n"+whole[:cut]); err != nil {
+				t.Fatal(err)
+			}
+			if comes {
+				time.Sleep(10 * time.Millisecond) // for the first part to be read alone, most times
+				_, err = io.WriteString(in, whole[cut:])
+				err = errors.Join(err, in.Close())
+			}
+			if err = errors.Join(err, cmd.Wait()); err != nil {
+				t.Errorf("%v: %q", err, out.String())
+			}
+			if ran := strings.Contains(out.String(), "ran"); ran != comes {
+				t.Errorf("of %q came %q, its rest: %t; it said %q", whole, whole[:cut], comes, out.String())
+			}
+		}
+	}
+}

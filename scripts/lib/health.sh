@@ -33,16 +33,18 @@ wait_healthy() {
 # asked URL HOST: probe, which the death of the process ends: at a socket of systemd's the question
 # waits for the next one.
 asked() {
-  local answer code=1
+  local answer code='' part=''
   exec {answer}< <(
     code=0
     probe "$@" || code=$?
     printf '%s\n%s' "$code" "$said"
   )
-  until read -rt 0.1 -u "$answer" code; do
-    (($? > 128)) || break # more than 128: it takes longer
+  until read -rt 0.1 -u "$answer" part; do
+    (($? > 128)) || break # more than 128: it takes longer, or the machine's clock was set
+    code+=$part
     runs "$pid" "$starttime" || died
   done
+  code+=$part
   IFS= read -rd '' -u "$answer" said || :
   exec {answer}<&-
   return "${code:-1}" # one that was ended has said nothing

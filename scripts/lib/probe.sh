@@ -71,9 +71,10 @@ ask_nginx() {
 
 # ask_plainly URL [BODY]: the same over a connection of bash's own, which takes no process: a drain
 # asks ten times a second. Sets out to the answer; fails where that is not enough, or nobody
-# listens.
+# listens. bash (5.2) holds a limit against the machine's clock behind each byte, and that may be set
+# meanwhile: what has come by then is the beginning of a line. With -N it would be the next read's.
 ask_plainly() {
-  local to head=GET
+  local to end ms part how head=GET
   [[ ${#way[@]} == 0 && $1 =~ ^http://([0-9.]+)(:([0-9]+))?(/.*)$ ]] || return
   if (($# > 1)); then head=POST; fi
   head+=" ${BASH_REMATCH[4]} HTTP/1.1"$'\r\n'"Host: $as"$'\r\n'
@@ -84,7 +85,18 @@ ask_plainly() {
   printf '%s\r\n%s' "$head" "${2-}" 1>&"$to" 2>/dev/null || :
   # shellcheck disable=SC2064 # it is known now
   trap "${on_pipe--}" PIPE
-  IFS= read -r -t 5 -N 8192 -u "$to" out || :
+  now_ms
+  end=$((ms + 5000))
+  while ((${#out} < 8192)); do
+    part='' how=0
+    IFS= read -r -t 5 -n 8192 -u "$to" part || how=$?
+    out+=$part
+    if ((how == 0)); then
+      out+=$'\n'
+    elif ((how <= 128)) || [[ -z $part ]] || past "$end"; then
+      break
+    fi
+  done
   exec {to}>&-
   plain
 }

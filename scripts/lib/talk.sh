@@ -41,7 +41,7 @@ talk_main() {
   trap '' TERM               # what is told to end are verbs; this ends with the connection
   exec {talk_begun}<> <(:)   # who begins a verb writes here, and this reads
   talk_take_turns
-  while read -r -t "$silence" talk_kind talk_tag talk_size talk_name; do
+  while talk_hear; do
     case $talk_kind in
       part) IFS= read -r -N "$talk_size" "part[$talk_name]" || break ;;
       verb | first | hold)
@@ -56,6 +56,15 @@ talk_main() {
     esac
   done
   exit 0 # what is left is not read as commands
+}
+
+# talk_hear: the next frame's line. bash (5.2) holds a limit against the machine's clock behind each byte,
+# and that may be set while one is waited for: a byte that has come is no silence.
+talk_hear() {
+  local talk_first=''
+  IFS= read -r -N 1 -t "$silence" talk_first || [[ -n $talk_first ]] || return 1
+  read -r -t "$silence" talk_kind talk_tag talk_size talk_name || return 1
+  talk_kind=$talk_first$talk_kind
 }
 
 # talk_begin: runs the verb named, and those before it, beside what is told next. Each one's shell

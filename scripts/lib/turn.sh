@@ -7,7 +7,9 @@
 await_turn() {
   local whose=''
   if [[ -z ${turn_fd-} ]]; then return; fi
-  read -r -u "$turn_fd" whose || :
+  until read -r -u "$turn_fd" whose; do # a limit that a login has set for all, and nobody can take back, is none here
+    (($? > 128)) || break
+  done
   if [[ $whose != "$turn" ]]; then exit "$EX_NOT_BEGUN"; fi
   exec {turn_fd}<&-
 }
