@@ -35,6 +35,7 @@ type fault struct {
 	inPlace bool              // one version runs at a time, and visitors wait meanwhile
 	sent    bool              // the release comes from the runner's workspace
 	again   bool              // the next run has the same inputs
+	stays   bool              // the connection
 	healed  func(x *trial, next *lab.Result)
 	telling []string // the places that every test run takes
 }
@@ -92,17 +93,25 @@ func firstTime(p place) bool {
 }
 
 // ownClock gives what the run starts on the host a clock of its own, which jumps by what
-// /run/lab-clock says. The kernel's, bash's own and the files' times stay the machine's.
+// /run/lab-clock says. The kernel's and the files' times stay the machine's. A bash has it only where
+// somebody who already has it has made what they share.
 func ownClock(x *trial) error {
-	return on(`ls /usr/lib*/*/faketime/libfaketime.so.1; rm -f /run/lab-clock
-		echo 'SetEnv BASH_ENV=` + lab.HoldScript + ` LD_PRELOAD=/usr/$LIB/faketime/libfaketime.so.1 ` +
-		`FAKETIME_TIMESTAMP_FILE=/run/lab-clock FAKETIME_NO_CACHE=1 DONT_FAKE_MONOTONIC=1 NO_FAKE_STAT=1' ` +
-		`>/etc/ssh/sshd_config.d/70-lab.conf
-		systemctl reload ssh`)(x)
+	return on(machinesClock + `
+		library=$(echo /usr/lib/*/faketime/libfaketime.so.1)
+		systemd-run --quiet --unit=lab-clock-first --uid=ubuntu env LD_PRELOAD="$library" \
+			FAKETIME_TIMESTAMP_FILE=/run/lab-clock sleep infinity
+		until shared=$(basename /dev/shm/faketime_shm_*) && [[ -e /dev/shm/sem.${shared/shm/sem} ]]; do sleep 0.05; done
+		echo "SetEnv BASH_ENV=` + lab.HoldScript + ` LD_PRELOAD=$library FAKETIME_TIMESTAMP_FILE=/run/lab-clock` +
+		` FAKETIME_NO_CACHE=1 DONT_FAKE_MONOTONIC=1 NO_FAKE_STAT=1 \"FAKETIME_SHARED=/${shared/shm/sem} /$shared\"" \
+			>/etc/ssh/sshd_config.d/70-lab.conf
+		sshd -t; systemctl reload ssh`)(x)
 }
 
+const machinesClock = `systemctl stop lab-clock-first 2>/dev/null || :
+	rm -f /run/lab-clock /dev/shm/*faketime*`
+
 func machineClock(x *trial) error {
-	return errors.Join(x.Host.MakePlaces(x.Ctx), on("rm -f /run/lab-clock")(x))
+	return errors.Join(x.Host.MakePlaces(x.Ctx), on(machinesClock)(x))
 }
 
 // cancel asks as the runner does, and no more: the third signal, which ends what shows the log, would
@@ -300,6 +309,10 @@ func withTwoVersions() []fault {
 		},
 		{name: "20 KB/s", come: slow(0, 20<<10), lift: slow(0, 0), at: anyOf(before("lock"), before("switch"))},
 		{name: "sshd restarted", come: on("systemctl restart ssh"), telling: []string{"inside fetch"}},
+		{
+			name: "the host's end of the conversation killed", at: underWay, telling: []string{"inside start"},
+			come: on("pkill -KILL -o -f '^bash -s -- talk$'"), // the first alone: others have begun verbs, and stay
+		},
 		// The host.
 		{
 			name: "host rebooted", says: halt, impossible: "all while it is down", closes: true,
@@ -350,12 +363,20 @@ func withTwoVersions() []fault {
 			lift: func(x *trial) error { return x.Host.LimitMemory(x.Ctx, "8g") },
 		},
 		{
-			name: "clock a day ahead", before: ownClock, come: on("echo +1d >/run/lab-clock"), lift: machineClock,
+			name: "clock a day ahead", stays: true, before: ownClock, come: on("echo +1d >/run/lab-clock"), lift: machineClock,
 			at: underWay, telling: []string{"before fetch", "inside switch"},
 		},
 		{
-			name: "clock a day back", before: ownClock, come: on("echo -1d >/run/lab-clock"), lift: machineClock,
+			name: "clock a day back", stays: true, before: ownClock, come: on("echo -1d >/run/lab-clock"), lift: machineClock,
 			at: underWay, telling: []string{"inside lock", "before prune"},
+		},
+		{
+			name: "clock an hour ahead ten times a second", before: ownClock, lift: func(x *trial) error {
+				return errors.Join(on("systemctl stop lab-clock")(x), machineClock(x))
+			},
+			come: on(`systemd-run --unit=lab-clock bash -c 'for ((n = 1; ; n++)); do
+				echo "+${n}h" >/run/lab-clock.new; mv /run/lab-clock.new /run/lab-clock; sleep 0.1; done'`),
+			at: before("lock"), telling: []string{"before lock"}, stays: true,
 		},
 		// nginx.
 		{

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/http"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -231,6 +232,9 @@ func (x *trial) judge(result *lab.Result) {
 			if x.fault.says == "" || !regexp.MustCompile(x.fault.says).MatchString(said) {
 				x.T.Errorf("the run's word does not name the cause, %q:\n%s", x.fault.says, said)
 			}
+		}
+		if x.fault.stays && strings.Contains(result.Log(), "dialling again") {
+			x.T.Error("the run has lost its connection")
 		}
 		x.T.Logf("%s: %s\n%s", x.place, x.row.Said, said)
 		if x.T.Failed() {
