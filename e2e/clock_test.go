@@ -89,8 +89,6 @@ then: 1
 // The host's clock may be set while a run waits for something, as by the first answer of a time server. What
 // comes then is no silence, and all of it counts.
 func TestWhatComesWhenTheClockIsSet(t *testing.T) {
-	t.Parallel()
-	world.Turn(t)
 	w := world.New(t, lab.HostOptions{})
 	var script strings.Builder
 	script.WriteString("set -euo pipefail\n")
