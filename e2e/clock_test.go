@@ -19,7 +19,8 @@ var clockFunctions = map[string][]string{
 }
 
 // clockScript waits for what comes right after the clock was set, each time ahead of the last, and prints
-// what has come. Where bash holds its limits against the clock (5.0 to 5.2) each is over by then.
+// what has come. Where bash holds its limits against the clock (5.2) each is over by then. The pauses give
+// who waits the time to begin with it: without them nothing could fail.
 const clockScript = `
 hours=0 way=() as=shop on_pipe='' pid=1 starttime=1
 set_clock() { hours=$((hours + 1)); echo "+${hours}h" >/run/lab-clock.new; mv /run/lab-clock.new /run/lab-clock; }
@@ -37,8 +38,16 @@ while beats; do count=$((count + 1)); done < <(
 said beats "$count"
 
 hours=10 silence=20
-while talk_hear; do said heard "$talk_kind" "$talk_tag" "$talk_size" "$talk_name"; done < <(
-	for line in beat 'feed T' 'verb T 3 x'; do sleep 0.1; set_clock; printf '%s\n' "$line"; done
+while talk_hear; do
+	said heard "$talk_kind" "$talk_tag" "$talk_size" "$talk_name"
+	: >"/run/heard-$talk_kind"
+done < <(
+	for line in beat 'feed T' 'verb T 3 x'; do
+		sleep 0.1
+		set_clock
+		printf '%s\n' "$line"
+		until [[ -e /run/heard-${line%% *} ]]; do sleep 0.05; done # in the midst of a line it would end it
+	done
 )
 
 hours=20
@@ -59,7 +68,8 @@ def set_clock(hours):
 s = socket.create_server(("127.0.0.1", 0))
 print(s.getsockname()[1])
 c, _ = s.accept()
-c.recv(4096)
+asked = b""
+while b"\r\n\r\n" not in asked: asked += c.recv(4096) # what is not read resets the connection
 for hours, text in (31, "HTTP/1.1 200 OK\r\n"), (32, "X: y\r\n\r\nal"), (33, "l\nof it"):
     time.sleep(0.1)
     set_clock(hours)

@@ -810,3 +810,18 @@ func TestALineMayComeInParts(t *testing.T) {
 		}
 	}
 }
+
+// A login may set a limit for all reads that nobody can take back. A verb whose turn comes later than that
+// is still begun.
+func TestALoginsLimitEndsNoWaitForATurn(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ comes, want string }{
+		{"sleep 1.5; echo 1", "begun\n"}, {"sleep 1.5; echo end", ""}, {"sleep 1.5", ""},
+	} {
+		out, err := exec.CommandContext(t.Context(), "bash", "-c", "readonly TMOUT=1 EX_NOT_BEGUN=9; set -euo pipefail\n"+
+			read(t, "lib/turn.sh")+"turn=1; exec {turn_fd}< <("+tt.comes+"); await_turn; echo begun").Output()
+		if string(out) != tt.want || (err == nil) != (tt.want != "") {
+			t.Errorf("%s: %q, %v", tt.comes, out, err)
+		}
+	}
+}

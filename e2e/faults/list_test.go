@@ -35,7 +35,7 @@ type fault struct {
 	inPlace bool              // one version runs at a time, and visitors wait meanwhile
 	sent    bool              // the release comes from the runner's workspace
 	again   bool              // the next run has the same inputs
-	stays   bool              // the connection
+	stays   bool              // the run keeps its connection to its end
 	healed  func(x *trial, next *lab.Result)
 	telling []string // the places that every test run takes
 }
@@ -97,7 +97,7 @@ func firstTime(p place) bool {
 // somebody who already has it has made what they share.
 func ownClock(x *trial) error {
 	return on(machinesClock + `
-		library=$(echo /usr/lib/*/faketime/libfaketime.so.1)
+		library=$(ls /usr/lib/*/faketime/libfaketime.so.1)
 		systemd-run --quiet --unit=lab-clock-first --uid=ubuntu env LD_PRELOAD="$library" \
 			FAKETIME_TIMESTAMP_FILE=/run/lab-clock sleep infinity
 		until shared=$(basename /dev/shm/faketime_shm_*) && [[ -e /dev/shm/sem.${shared/shm/sem} ]]; do sleep 0.05; done
