@@ -21,8 +21,8 @@ const farAway = 90 * time.Millisecond
 // distance, in turns. What the delay adds, divided by what a question and its answer take, is how
 // many round trips a run waits for. The medians of the near rounds are the action's own time, the
 // application's boot among it. What the host has to do is counted by its process numbers, threads
-// among them, and by the processors' time of its control group, less what systemd and the
-// application take for a start of it.
+// among them, and by the processors' time of its own control group, of which no other container is
+// part, less what systemd and the application take for a start of it.
 func BenchmarkFarAway(b *testing.B) {
 	w, _, job := benchHost(b)
 	link, err := world.Shared.Lab.Link(w.Ctx, w.Host)
@@ -159,11 +159,14 @@ type used struct {
 
 func (c *checkout) used() (u used) {
 	c.T.Helper()
-	out := c.Exec(`bash -c 'echo $BASHPID'; cd /sys/fs/cgroup
-if [ -e cpu.stat ]; then awk '/usage_usec/ { print $2 / 1e6 }' cpu.stat
-else awk '{ print $1 / 1e9; exit }' cpuacct/cpuacct.usage; fi`)
-	if _, err := fmt.Sscan(out, &u.processes, &u.cpu); err != nil {
-		c.T.Fatalf("%v: %s", err, out)
+	var micros int64
+	out := c.Exec(`bash -c 'echo $BASHPID'; group=$(sed -n 's,^0::\(.*\)/init.scope$,\1,p' /proc/1/cgroup)
+for file in /sys/fs/cgroup$group/cpu.stat /sys/fs/cgroup/unified$group/cpu.stat; do
+  if sed -n 's/^usage_usec //p' $file 2>/dev/null | grep .; then break; fi
+done`)
+	if _, err := fmt.Sscan(out, &u.processes, &micros); err != nil {
+		c.T.Fatalf("what the host's own control group has used: %v: %s", err, out)
 	}
+	u.cpu = time.Duration(micros * int64(time.Microsecond)).Seconds()
 	return u
 }

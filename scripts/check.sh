@@ -22,11 +22,8 @@ main() {
   local built='' free kb inodes percent now package
   judge_nginx
   judge_port
-  judge_place
-  judge_reading "$nginx_include" "$site_folder/$app.conf"
-  judge_rights "$nginx_include" "$site_folder/$app.conf" /etc/nginx/nginx.conf "/etc/systemd/system/$app@.service" \
+  judge_access "$nginx_include" "$site_folder/$app.conf" /etc/nginx/nginx.conf "/etc/systemd/system/$app@.service" \
     "$rules_file" "/var/lib/deploy-action/$app/maintenance.conf"
-  judge_texts
   # On a host that has to be put right first nothing is installed.
   if ((${#faults[@]} > 0)) && [[ $may_install == yes ]]; then may_install=no; fi
   install_missing
@@ -74,8 +71,7 @@ commands; after one run with operation: setup that can go again")
     die "$EX_CHECK" "this host is not fit for a deployment yet"
   fi
 
-  # shellcheck source=/dev/null
-  result os "$(. /etc/os-release 2>/dev/null && printf '%s' "${PRETTY_NAME:-unknown}")"
+  os
   if has_systemd; then result systemd yes; else result systemd no; fi
   if [[ -e /proc/net/if_inet6 ]]; then result ipv6 yes; else result ipv6 no; fi
   tell_site

@@ -207,7 +207,7 @@ func TestAllThatNginxReadsIsRootsWhereTheUserIsNot(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			got := asNobody(t, "app=a ports= rows=$'"+tt.rows+"'\n"+read(t, "lib/base.sh")+read(t, "lib/rights.sh")+
 				"\nrules_stand() { :; }; free_root() { false; }\n"+tt.otherwise+
-				"\nfaults=()\njudge_texts\nprintf '%s\\n' \"${faults[@]}\"")
+				"\nfaults=()\nnginx_reads\njudge_texts\nprintf '%s\\n' \"${faults[@]}\"")
 			if !strings.Contains(got, tt.want) || (tt.want == "") != (got == "") {
 				t.Errorf("said %q, want %q", got, tt.want)
 			}

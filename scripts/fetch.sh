@@ -12,7 +12,7 @@
 # Exits:  EX_FETCH when git can't have the commit
 
 main() {
-  local commit subject want release partial serving kb inodes percent
+  local commit message job want release partial serving kb inodes percent
   own_lock
   expendable
   url=$git_url mirror=$path/repo.git
@@ -28,10 +28,9 @@ main() {
     bring "$commit"
   fi
   result commit "$commit"
-  subject=$(in_mirror log -1 --format=%s "$commit") || subject=''
-  subject=${subject:0:400}
-  result subject "${subject//[$'\r\n']/}"
+  exec {message}< <(in_mirror log -1 --format=%s "$commit")
   if [[ $commit == "$active_commit" && $recipe == "$active_recipe" ]]; then
+    tell_subject
     result unchanged yes
     return
   fi
@@ -47,14 +46,29 @@ main() {
   mkdir -- "$partial"
   : >"$objects"
   checkout "$commit" "$partial" & # a job of its own can fail without ending this one
-  if ! wait "$!"; then again; fi
+  job=$!
+  tell_subject
+  if ! wait "$job"; then again; fi
   if [[ -e $partial/.deploy-action || -L $partial/.deploy-action ]]; then rm -rf -- "$partial/.deploy-action"; fi
   mkdir -- "$partial/.deploy-action"
   printf '%s\n' "$commit" >"$partial/.deploy-action/commit"
   lay "$partial/.deploy-action/recipe" 0600 "$recipe"$'\n'
-  mv -fT -- "$objects" "$partial/.deploy-action/objects"
+  if [[ -s $objects ]]; then
+    mv -fT -- "$objects" "$partial/.deploy-action/objects"
+  else
+    : >"$partial/.deploy-action/objects"
+  fi
   mv -T -- "$partial" "$path/releases/$release"
   result release "$release"
+}
+
+# tell_subject: the result of that name, which is asked for while other things are done.
+tell_subject() {
+  local subject=''
+  IFS= read -r -u "$message" subject || :
+  exec {message}<&-
+  subject=${subject:0:400}
+  result subject "${subject//$'\r'/}"
 }
 
 # name_it: sets release, to that of other hosts unless this one has had it before: what is complete

@@ -18,7 +18,8 @@ main() {
 # as_started: sets pid, starttime and log_offset to what the step before has found out. On a full
 # disk its results may not have been kept.
 as_started() {
-  local key value start line begin kept=$path/.lock.steps/$started
+  local key value start line begin kept
+  results_of "$started"
   pid='' starttime='' log_offset=''
   if [[ -r $kept ]]; then
     while IFS='=' read -r key value; do

@@ -44,7 +44,8 @@ make_path() {
 }
 
 main() {
-  local begin last leader open boot machine='' where utc
+  local begin last leader open boot machine='' where number group
+  local -A modes=()
   now_ms
   begin=$ms
   read -r boot </proc/sys/kernel/random/boot_id
@@ -60,20 +61,18 @@ main() {
     if read_only "$path"; then exit 1; fi # blame_disk has the words
     die "$EX_CHECK" "the deploy root $path is not writable for $me"
   fi
-  close_root
   take_lock
+  look_at_root
+  close_root
   read -r last <"$path/.lock" || :
   if [[ $resume == yes && ${last%-*} != "${lock_token%-*}" ]]; then
     die "$EX_LOCK_LOST" "another deployment had the lock while the connection was lost; what it did is not touched"
   fi
   printf '%s\n' "$lock_token" >"$path/.lock" # who had it last
-  utc_now
-  write "$path/.lock.holder" 0600 "$lock_token"$'\n'"$lock_note, since $utc"$'\n'
+  name_holder
   end_cut_off # before anybody looks at what it leaves, or takes it away
   if [[ $resume == no ]]; then
-    if [[ -e $path/.lock.steps || -L $path/.lock.steps ]]; then rm -rf -- "$path/.lock.steps" "$path/.lock.results"; fi
-    mkdir -m 0700 -- "$path/.lock.steps"
-    close_step
+    make_steps
     recipe_keys
     { : >"$path/.lock.steps/.$lock_token"; } 2>/dev/null || : # for what was sent along with this
   fi
@@ -82,6 +81,7 @@ main() {
   result waited "$((ms - begin))"
   hush # before the run hears of it: who hangs up then has the lock end in its own way
   result locked yes
+  if [[ $resume == no ]]; then drop_steps; fi
   while beats; do :; done
   rm -f -- "$path/.lock.holder"
   if [[ -e $path/.lock.last ]]; then # the application is removed; who waits for this lock makes another one

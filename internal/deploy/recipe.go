@@ -31,7 +31,7 @@ type Parameters interface {
 
 // of names how a release is made, apart from its commit: two deployments that agree in both are
 // the same. It is told by a key of the host's: values of env are in it, and whoever reads it must
-// not be able to find them by trying. recipe_keys in scripts/lib/files.sh makes the same of those
+// not be able to find them by trying. recipe_keys in scripts/lib/hold.sh makes the same of those
 // that were written without a key.
 func (r *recipe) of(h *target) string {
 	parts := []string{

@@ -8,8 +8,17 @@
 # chosen (name, wildcard, regex, default, first), and its listens and names. ADDRESS is as rows have
 # it. What a regular expression fits is not known here: it stands for maybe.
 chosen() {
-  found=()
-  IFS=$'\t' read -ra found < <(awk -F '\t' -v OFS='\t' -v address="$1" -v asked="$2" '
+  local question=$'\n'"$1 $2"$'\t' all=$'\n'${choice-}
+  if [[ $all != *"$question"* ]]; then all=$'\n'$(choices "$1"$'\t'"$2"); fi
+  all=${all#*"$question"}
+  IFS=$'\t' read -ra found <<<"${all%%$'\n'*}"
+}
+
+# choices PAIRS: prints the same for each of the lines "ADDRESS\tNAME", behind "ADDRESS NAME" and a
+# tab, its words separated by tabs. Who keeps that in choice spares chosen a process for each of
+# them.
+choices() {
+  awk -F '\t' -v OFS='\t' '
     function listens(i, a,   n, parts, k) {
       n = split(L[i], parts, " ")
       for (k = 1; k <= n; k++) if (parts[k] == a || index(parts[k], a "/") == 1) return parts[k]
@@ -30,9 +39,8 @@ chosen() {
       if (best) return best
       return listens(i, group) ~ /\/default/ ? 10000 : 1
     }
-    BEGIN { asked = tolower(asked); port = address; sub(/.*:/, "", port) }
-    $1 == "server" { n++; P[n] = $2 ":" $3; O[n] = $4; L[n] = $5; N[n] = $6 }
-    END {
+    function choose(address, name,   port, pass, i, r, most, found, by) {
+      asked = tolower(name); port = address; sub(/.*:/, "", port)
       group = address
       for (pass = 1; pass <= 3 && !found; pass++) {
         for (i = 1; i <= n; i++) if (listens(i, group) != "") { r = rank(i); if (r > most) { most = r; found = i } }
@@ -40,8 +48,12 @@ chosen() {
       }
       by = (most >= 90000) ? "name" : (most >= 30000) ? "wildcard" : (most >= 20000) ? "regex" \
         : (most >= 10000) ? "default" : "first"
-      if (found) print P[found], O[found], by, L[found], N[found]
-    }' <<<"$rows") || :
+      if (found) print address " " name, P[found], O[found], by, L[found], N[found]
+      else print address " " name, ""
+    }
+    !table { if ($0 == "") table = 1; else { q++; A[q] = $1; W[q] = $2 }; next }
+    $1 == "server" { n++; P[n] = $2 ":" $3; O[n] = $4; L[n] = $5; N[n] = $6 }
+    END { for (k = 1; k <= q; k++) choose(A[k], W[k]) }' <<<"$1"$'\n\n'"$rows"
 }
 
 # block PLACE OURS HOW LISTENS NAMES: a server block, for people.

@@ -81,8 +81,11 @@ as_root() {
 
 # root_path COMMAND: sets file to where it lies in the folders that are root's; fails when it is in
 # none. A login user's own PATH has no say in what root runs.
+declare -A root_paths=() # where it was found before
 root_path() {
   local folder
+  file=${root_paths[$1]-}
+  if [[ -n $file ]]; then return; fi
   file=$1
   if [[ $1 == */* ]]; then
     [[ -f $1 && -x $1 ]]
@@ -90,7 +93,10 @@ root_path() {
   fi
   for folder in /usr/local/sbin /usr/local/bin /usr/sbin /usr/bin /sbin /bin; do
     file=$folder/$1
-    if [[ -f $file && -x $file ]]; then return; fi
+    if [[ -f $file && -x $file ]]; then
+      root_paths[$1]=$file
+      return
+    fi
   done
   return 1
 }

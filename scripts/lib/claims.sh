@@ -6,19 +6,23 @@
 # claims: sets claims to "PORT APP" of each, a line each, by the site as it was written last and by the
 # rules for sudo, both of which all may read.
 claims() {
-  local file other line port
+  local file other line port lines
   claims=''
   for file in /var/lib/deploy-action/*/site.conf /var/lib/deploy-action/*/sudoers; do
     [[ -r $file ]] || continue
     other=${file%/*} other=${other##*/}
-    while IFS= read -r line || [[ -n $line ]]; do
+    mapfile -t lines <"$file"
+    port=none
+    for line in "${lines[@]}"; do
+      if [[ $line != *127.0.0.1:* && $line != *"$other"@*.service ]]; then continue; fi
+      if [[ $line == *"$other@$port.service" ]]; then continue; fi # as the line before
       port=''
       if [[ $line =~ ^[[:blank:]]*server\ 127\.0\.0\.1:([0-9]+)[\ \;] ]]; then port=${BASH_REMATCH[1]}; fi
       if [[ $line =~ \ "$other"@([0-9]+)\.service$ ]]; then port=${BASH_REMATCH[1]}; fi
       if [[ -n $port && $'\n'$claims$'\n' != *$'\n'"$port $other"$'\n'* ]]; then
         claims+=${claims:+$'\n'}"$port $other"
       fi
-    done <"$file"
+    done
   done
 }
 

@@ -66,47 +66,13 @@ their own: choose another one with the input path"
 # runs_in: sets theirs to the deploy root that a version of the application runs from by its service,
 # if it is another one.
 runs_in() {
-  local unit=/etc/systemd/system/$app@.service line folder=''
+  local unit=/etc/systemd/system/$app@.service there folder='' line=$'\n'
   written_by_us "$unit" || return 0
-  while IFS= read -r line; do
-    if [[ $line =~ ^WorkingDirectory=(/.*)/slots/%i$ ]]; then folder=${BASH_REMATCH[1]}; fi
-  done <"$unit"
+  content "$unit"
+  if [[ $'\n'$there$'\n' =~ ${line}WorkingDirectory=(/[^$line]*)/slots/%i$line ]]; then folder=${BASH_REMATCH[1]}; fi
   if [[ $folder != "$path" && -n $(systemctl list-units --plain --no-legend "$app@*.service" </dev/null) ]]; then
     theirs=$folder
   fi
-}
-
-# close_root: what is in the deploy root is nobody else's on the host: releases, logs, the mirror,
-# what is shared. A group that an administrator has given it may read; the user's own does where it
-# has the user's name, and so nobody else in it. Where nginx is configured to read files of a
-# release it would not find them any more, and the folder stays as it is: then open is set.
-close_root() {
-  local mode number group mask=0027
-  open=no
-  read -r mode number group < <(stat -Lc '%a %g %G' -- "$path")
-  if [[ $number == "${GROUPS[0]}" && $group != "$me" ]]; then mask=0077; fi
-  if (((8#$mode & 8#$mask) == 0)); then return; fi
-  if grep -rsqF -- "$path/" /etc/nginx; then
-    open=yes
-    return
-  fi
-  chmod "$(printf '%o' $((8#$mode & ~8#$mask)))" -- "$path" || say "$path can't be closed to others"
-}
-
-# recipe_keys: recipes are told by a key of this host's, which only its user can read: whoever knew
-# one could else find the values of env by trying, and those of earlier versions are made such. It
-# changes nothing of what they say.
-recipe_keys() {
-  local file text
-  if [[ ! -s $path/.recipe-key ]]; then
-    write "$path/.recipe-key" 0600 "$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')"
-  fi
-  for file in "$path"/releases/*/.deploy-action/recipe; do
-    if read -r text 2>/dev/null <"$file" && [[ $text =~ ^[0-9a-f]{16}$ ]]; then
-      text=$(cat -- "$path/.recipe-key" - <<<"$text" | sha256sum)
-      write "$file" 0600 "${text%% *}"$'\n'
-    fi
-  done
 }
 
 # root_owner: sets owner to the application whose the deploy root is, by its mark, or by the service
@@ -202,10 +168,9 @@ stand_by() {
   if [[ $owner != ours ]]; then return; fi
   adopted "$1"
   pid=${pids[0]-}
-  if [[ -z $pid ]]; then
-    proved "$1" && slot_pid "$1" || return 0
-  fi
+  if [[ -z $pid ]]; then proved "$1" || return 0; fi
   if [[ -O $life ]] && : >"$life/stands"; then return; fi
+  if [[ -z $pid ]]; then slot_pid "$1" || return 0; fi
   ln -sfnT -- "/proc/$pid/stat" "$flags/.standby-$1" 2>/dev/null || :
 }
 
@@ -260,7 +225,8 @@ seal() {
 # survives a power cut.
 mark_complete() {
   sync -f .
-  write .deploy-action/complete 0644 ''
+  lay .deploy-action/complete 0644 ''
+  sync .deploy-action/complete
 }
 
 # proved PORT: has its release come through its probation, also this time?

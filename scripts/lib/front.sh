@@ -9,15 +9,17 @@
 # site from, one_socket (the ports to which IPv4 comes by a socket of IPv6), and hostless (yes: a block
 # that includes the file has a location that says no Host).
 judge_nginx() {
-  local address six=() came found port
+  local address six=() came found port asked=() choice=''
   site_folder=/etc/nginx/conf.d one_socket='' hostless=no rows='' tested=''
+  ask_ahead
   found nginx || return 0
   if [[ -n $nginx_ignored ]]; then
     faults+=("nginx was started with $nginx_ignored, and others than root may write there, or it is no whole path: \
 that can't be given to a command that root runs; start nginx with a file that is root's, in folders that are")
   fi
-  look_at_nginx
+  know_nginx
   test_nginx
+  look_at_nginx
   judge_modules
   [[ $'\n'$rows == *$'\nhttp\t'* ]] || return 0
   find_folder
@@ -39,9 +41,11 @@ that can't be given to a command that root runs; start nginx with a file that is
   judge_names
   with_ours
   for address in '*:80' "${six[@]}" $came; do
-    ours_answers "$address"
-    if [[ $https == yes ]]; then ours_answers "${address%:80}:443"; fi
+    asked+=("$address")
+    if [[ $https == yes ]]; then asked+=("${address%:80}:443"); fi
   done
+  choose "${asked[@]}"
+  for address in "${asked[@]}"; do ours_answers "$address"; done
   notes_on_others
   if [[ $rows == *$'\tyes\t'*:443[/[:space:]]* ]]; then judge_certificate; fi
 }
@@ -138,6 +142,15 @@ with_our() {
   [[ " $one_socket " == *" $1 "* ]] || listens="*:$1$default"
   if ((${#six[@]} > 0)); then listens+=" [::]:$1$default"; fi
   rows+=$'\nserver\t'$site_folder/$app.conf$'\t1\tyes\t'${listens# }$'\t'$server_name
+}
+
+# choose ADDRESS...: sets choice to what ours_answers asks of them.
+choose() {
+  local address name pairs=''
+  for address in "$@"; do
+    for name in ${server_name/#_/nobody.invalid}; do pairs+=$address$'\t'${name/#\*./www.}$'\n'; done
+  done
+  choice=$(choices "${pairs%$'\n'}")
 }
 
 # ours_answers ADDRESS: does the site get what comes there, with its names? Without a name it gets
@@ -258,7 +271,7 @@ listen elsewhere")
 # tell_site: where the site goes and what it listens on, what certificate is there, which one the site
 # has, as its file says, and whether the rules for sudo stand, as far as that was asked (rules: yes, no).
 tell_site() {
-  local line shown='' ours=no
+  local line there shown=''
   result site_folder "$site_folder"
   result one_socket "$one_socket"
   result hostless "$hostless"
@@ -266,14 +279,13 @@ tell_site() {
   first_line "/var/lib/deploy-action/$app/certificate" || :
   line=${line:0:64}
   result certificate "${line//[!a-z0-9-]/}"
-  if [[ -r $site_folder/$app.conf ]]; then
-    while IFS= read -r line; do
-      if [[ $line == '# Written by deploy-action'* ]]; then ours=yes; fi
-      if [[ $ours == yes && $line == '    ssl_certificate '* ]]; then
-        shown=$line
-        break
-      fi
-    done <"$site_folder/$app.conf"
+  content "$site_folder/$app.conf"
+  there=$'\n'$there
+  if [[ $there == *$'\n# Written by deploy-action'* ]]; then
+    there=${there#*$'\n# Written by deploy-action'}
+    if [[ $there == *$'\n    ssl_certificate '* ]]; then
+      shown=${there#*$'\n    ssl_certificate '} shown="    ssl_certificate ${shown%%$'\n'*}"
+    fi
   fi
   if [[ $shown =~ ^\ {4}ssl_certificate\ ([A-Za-z0-9/_.-]+)\;$ ]]; then shown=${BASH_REMATCH[1]}; fi
   shown=${shown%.pem}

@@ -66,10 +66,11 @@ bring() {
 
 # checkout COMMIT FOLDER: its files, those of git-lfs too, without a repository.
 checkout() {
-  local lfs count=0 smudge=(-c filter.lfs.smudge= -c filter.lfs.process= -c filter.lfs.required=false)
+  local lfs count=0 modules smudge=(-c filter.lfs.smudge= -c filter.lfs.process= -c filter.lfs.required=false)
   export GIT_INDEX_FILE=$mirror/deploy.index
-  rm -f -- "$GIT_INDEX_FILE"
-  in_mirror read-tree "$1"
+  in_mirror read-tree "$1" # it takes the place of what is there
+  # While files are written. Of all files bash would read byte by byte.
+  exec {modules}< <(in_mirror ls-files --stage -z | grep -za '^160000 ')
   if [[ -n $(in_mirror ls-files -- ':(glob)**/.gitattributes') ]]; then
     count=$(in_mirror ls-files -z | git --git-dir="$mirror" check-attr --cached -z --stdin filter \
       | sed -zn '3~3p' | grep -cxz lfs || :)
@@ -88,13 +89,13 @@ apt-get install -y git-lfs"
   submodules "$1" "$2"
 }
 
-# submodules COMMIT FOLDER: each at the very commit that this one names. The index is still the
-# commit's.
+# submodules COMMIT FOLDER: each at the very commit that this one names, by its index.
 submodules() {
   local entry
-  while IFS= read -r -d '' entry; do
+  while IFS= read -r -d '' -u "$modules" entry; do
     submodule "$1" "${entry#*$'\t'}" "${entry:7:40}" "$2/${entry#*$'\t'}"
-  done < <(in_mirror ls-files --stage -z | grep -za '^160000 ') # of all files bash would read byte by byte
+  done
+  exec {modules}<&-
 }
 
 # submodule COMMIT FOLDER ITS-COMMIT TARGET: what .gitmodules of a commit has in a folder.

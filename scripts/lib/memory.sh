@@ -13,7 +13,7 @@ on_trial() {
   local kills mb
   oom_kills
   memory_mb available
-  write "$path/slots/$1.trial" 0644 "$kills $mb"$'\n'
+  lay "$path/slots/$1.trial" 0644 "$kills $mb"$'\n' # nobody reads it before the version is started
 }
 
 # protect PORT: what serves is as any other service from now on. A process may go back to where root
@@ -63,17 +63,20 @@ named() {
   done
 }
 
-# memory_mb WHAT: sets mb to the total, what is available, or swap. A container's own limit counts
-# where it is smaller.
+# memory_mb WHAT [known]: sets mb to the total, what is available, or swap. A container's own limit
+# counts where it is smaller; limits may be known already.
 memory_mb() {
-  local kb=0 one limit used cache limits=()
+  local kb=0 one limit used cache
   case $1 in
     total) meminfo MemTotal ;;
     available) meminfo MemAvailable ;;
     swap) meminfo SwapTotal ;;
   esac
   if [[ $1 != swap ]]; then
-    memory_limits
+    if [[ ${2-} != known ]]; then
+      local limits
+      memory_limits
+    fi
     for one in "${limits[@]}"; do
       read -r limit used cache <<<"$one"
       if [[ $1 == available ]]; then limit=$((limit - used + cache)); fi
@@ -85,10 +88,11 @@ memory_mb() {
 
 # memory_results: prints the results memory_mb (what is free), memory_total_mb and swap_mb.
 memory_results() {
-  local mb
-  memory_mb available
+  local mb limits
+  memory_limits
+  memory_mb available known
   result memory_mb "$mb"
-  memory_mb total
+  memory_mb total known
   result memory_total_mb "$mb"
   memory_mb swap
   result swap_mb "$mb"

@@ -54,8 +54,32 @@ includes() {
   done
 }
 
+# ask_ahead: begins to ask what know_nginx wants to know, while something else is done.
+ask_ahead() {
+  local file
+  if [[ -z ${built-} && -z ${version_fd-} ]] && root_path nginx; then exec {version_fd}< <(nginx -V 2>&1 </dev/null); fi
+  if ((EUID > 0)); then ask_rules; fi
+}
+
+# know_nginx: sets nginx, standing and built.
+know_nginx() {
+  ask_ahead
+  find_nginx
+  if ((EUID > 0)); then rules_stand || :; fi # which is asked once
+  built_in
+}
+
 # built_in: sets built, once, to what nginx says of its version and of how it was built.
-built_in() { if [[ -z ${built-} ]]; then built=$("${nginx[0]}" -V 2>&1 </dev/null) || :; fi; }
+built_in() {
+  if [[ -n ${built-} ]]; then return; fi
+  if [[ -n ${version_fd-} && ${nginx[0]} == nginx ]]; then
+    IFS= read -rd '' -u "$version_fd" built || :
+    exec {version_fd}<&-
+    version_fd=''
+  else
+    built=$("${nginx[0]}" -V 2>&1 </dev/null) || :
+  fi
+}
 
 # nginx_conf: sets conf to the path of its main file, as it was started or built. Needs built.
 nginx_conf() {
@@ -198,13 +222,7 @@ nginx_rows() {
 
 # look_at_nginx: sets rows to what nginx_rows says of the configuration on this host.
 look_at_nginx() {
-  local version
-  find_nginx
-  # While sudo is asked.
-  exec {version}< <("${nginx[0]}" -V 2>&1 </dev/null)
-  if ((EUID > 0)); then rules_stand || :; fi # which is asked once
-  if [[ -z ${built-} ]]; then IFS= read -rd '' -u "$version" built || :; fi
-  exec {version}<&-
+  know_nginx
   rows=$(nginx_texts | nginx_rows)
 }
 

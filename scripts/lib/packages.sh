@@ -309,3 +309,11 @@ judge_python() {
     faults+=("python3 has no venv module$(how_to_install "python${python%% *}-venv")")
   fi
 }
+
+# os: prints the result of that name, for people.
+os() {
+  local there name=unknown said=$'\nPRETTY_NAME=["\']?([^"\'\n]*)'
+  content /etc/os-release
+  if [[ $'\n'$there =~ $said ]]; then name=${BASH_REMATCH[1]}; fi
+  result os "$name"
+}

@@ -3,14 +3,43 @@
 #
 # Values: path, rows (what nginx reads)
 
-# exposed FILE MEANT: sets where to the first of it and the folders on the way, by its name and by what
-# links make of it (MEANT), in which this user may put something in its place; fails when only others
-# may. In a folder such as /tmp nobody takes away what is another's.
+# judge_access FILE...: all that follows, of the files that this action writes.
+judge_access() {
+  local reads
+  nginx_reads
+  follow "$path" "$@" "${reads[@]}"
+  judge_place
+  judge_reading "$nginx_include" "$site_folder/$app.conf"
+  judge_rights "$@"
+  judge_texts
+}
+
+# follow FILE...: sets leads, by each, to what links make of it. One process for all of them, which is
+# spared where each was followed before.
+declare -A leads=()
+follow() {
+  local file ends=() n=0 known=yes
+  for file in "$@"; do
+    if [[ -z ${leads[$file]-} ]]; then known=no; fi
+  done
+  if [[ $known == yes ]] || ((EUID == 0)); then return; fi
+  mapfile -d '' -t ends < <(readlink -zm -- "$@")
+  for file in "$@"; do
+    leads[$file]=${ends[n]-}
+    n=$((n + 1))
+  done
+}
+
+# exposed FILE MEANT: sets where to the first of it and the folders on the way, by its name and by
+# what links make of it (MEANT), in which this user may put something in its place; fails when only
+# others may. In a folder such as /tmp nobody takes away what is another's. Ways meet: what was
+# looked at, from there to the root, is not looked at again.
+declare -A looked_at=()
 exposed() {
   local at way above
   for way in "$@"; do
     at=$way
-    while [[ $at != / ]]; do
+    while [[ $at == /* && $at != / && -z ${looked_at[$at]-} ]]; do
       above=${at%/*} above=${above:-/}
       if [[ -O $at && ! -L $at ]] || [[ -f $at && -w $at ]]; then
         where=$at
@@ -19,7 +48,7 @@ exposed() {
         where=$above
         return
       fi
-      at=$above
+      looked_at[$at]=yes at=$above
     done
   done
   return 1
@@ -29,30 +58,35 @@ exposed() {
 # whoever took over the application would be root by it, however few commands sudo lets the user
 # run.
 judge_rights() {
-  local file where seen=' ' meant=() n=0
+  local file where seen=' '
   if ((EUID == 0)); then return; fi
-  mapfile -d '' -t meant < <(readlink -zm -- "$@")
+  follow "$@"
   for file in "$@"; do
-    n=$((n + 1))
-    if ! exposed "$file" "${meant[n - 1]-}" || [[ $seen == *" $where "* ]]; then continue; fi
+    if ! exposed "$file" "${leads[$file]-}" || [[ $seen == *" $where "* ]]; then continue; fi
     seen+="$where "
     faults+=("$me may write to $where, and root reads configuration there ($file), so the application could become\
  root: sudo chown root:root $where && sudo chmod go-w $where, or choose a place that is root's")
   done
 }
 
-# judge_texts: the same of all that nginx reads, by rows, where this user has nothing but the rules: it
+# nginx_reads: sets reads to all that nginx reads, by rows, where this user has nothing but the rules: it
 # may have nginx read again, and a log goes wherever the configuration says.
-judge_texts() {
-  local kind file pattern all=() before=("${faults[@]}")
+nginx_reads() {
+  local kind file pattern
+  reads=()
   if ((EUID == 0)) || ! rules_stand; then return; fi
   while IFS=$'\t' read -r kind file _ _ _ pattern _; do
     case $kind in
-      file) all+=("$file") ;;
-      include) all+=("$pattern") ;;
+      file) reads+=("$file") ;;
+      include) reads+=("$pattern") ;;
     esac
   done <<<"$rows"
-  judge_rights "${all[@]}"
+}
+
+# judge_texts: judge_rights of these.
+judge_texts() {
+  local before=("${faults[@]}")
+  judge_rights "${reads[@]}"
   if ((${#faults[@]} > ${#before[@]})) && free_root; then faults=("${before[@]}"); fi
 }
 
@@ -85,7 +119,8 @@ chmod a+rx $at, or, for $me alone, sudo setfacl -m u:$me:rx $at")
 judge_place() {
   local at=$path way=() owner mode name
   if ((EUID == 0)); then return; fi
-  for at in "$path" "$(realpath -m -- "$path")"; do
+  follow "$path"
+  for at in "$path" "${leads[$path]-}"; do
     while [[ -n $at ]]; do
       if [[ -e $at && " ${way[*]} " != *" $at "* ]]; then way+=("$at"); fi
       at=${at%/*}

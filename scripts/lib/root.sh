@@ -194,12 +194,34 @@ rules_stand() {
   local rules_text
   if [[ -z ${standing-} ]]; then
     standing=no
-    if [[ ${rules_known-} == yes ]] || { rules && has_text "$rules_copy" "$rules_text" \
-      && as_root cmp -s -- "$rules_file" "$rules_copy" 2>/dev/null </dev/null; }; then
+    if [[ ${rules_known-} == yes ]] || { rules && has_text "$rules_copy" "$rules_text" && rules_agree; }; then
       standing=yes
     fi
   fi
   [[ $standing == yes ]]
+}
+
+# rules_agree: are they what was written last? That was asked already, or is now.
+rules_agree() {
+  local agree=''
+  if [[ -z ${rules_fd-} ]]; then
+    as_root cmp -s -- "$rules_file" "$rules_copy" 2>/dev/null </dev/null
+    return
+  fi
+  read -r -u "$rules_fd" agree || :
+  exec {rules_fd}<&-
+  rules_fd=''
+  [[ $agree == yes ]]
+}
+
+# ask_rules: begins to ask that, while something else is done, where the rules of before allow it.
+ask_rules() {
+  local there
+  if [[ -n ${standing-}${rules_fd-} || ${rules_known-} == yes ]]; then return; fi
+  content "$rules_copy"
+  if [[ $there == *$'\n'"$me ALL=(root) NOPASSWD: "*"/cmp -s -- $rules_file $rules_copy"* ]]; then
+    exec {rules_fd}< <(as_root cmp -s -- "$rules_file" "$rules_copy" 2>/dev/null </dev/null && printf 'yes\n')
+  fi
 }
 
 # rules_have_a_place: on a host whose sudo is like Debian's.

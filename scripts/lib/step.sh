@@ -9,7 +9,8 @@
 # work beside another. Each leads a session of its own, as sshd starts it, holds the step lock, and
 # leaves its name while it works.
 own_lock() {
-  local leader earlier=()
+  local leader earlier=() kept
+  results_of "$step_id"
   holds_lock
   end_cut_off
   umask 077
@@ -20,8 +21,8 @@ own_lock() {
   fi
   flock -w 10 "$step_fd" \
     || die "$EX_STEP_BUSY" "a step that was cut off still runs on this host: pid ${leader:-unknown}"
-  if [[ -n $step_id && -s $path/.lock.steps/$step_id ]]; then
-    mapfile -t earlier <"$path/.lock.steps/$step_id"
+  if [[ -n $step_id && -s $kept ]]; then
+    mapfile -t earlier <"$kept"
     if [[ ${earlier[-1]} == . ]]; then
       holds_lock
       unset -v 'earlier[-1]'
@@ -43,19 +44,11 @@ note_step() {
   starttime "$$"
   read -r boot </proc/sys/kernel/random/boot_id
   printf '%s %s %s\n' "$$" "$began" "$boot" >"$path/.lock.leader" || return
-  if [[ -n $step_id ]]; then exec {results_fd}>"$path/.lock.steps/$step_id"; fi
+  if [[ -n $step_id ]]; then exec {results_fd}>"$kept"; fi
 }
 
-# close_step: files that others could open, as earlier versions made them, somebody may hold for ever:
-# new ones take their places. Called before the first step of a run, when nothing of an earlier one
-# is at work.
-close_step() {
-  local file old=()
-  for file in "$path"/.lock.{step,leader}; do
-    if [[ -e $file || -L $file ]]; then old+=("$file"); fi
-  done
-  if ((${#old[@]} > 0)) && [[ -n $(find "${old[@]}" -maxdepth 0 -perm /077) ]]; then rm -f -- "${old[@]}"; fi
-}
+# results_of STEP: sets kept to the file of its results, which no other run's is.
+results_of() { kept=$path/.lock.steps/${lock_token%-*}.$1; }
 
 # end_cut_off: ends what a cut-off step left running; sets leader. Who holds the deploy lock may do
 # that, since the run that started it is gone or has given it up.
