@@ -205,8 +205,8 @@ func TestAllThatNginxReadsIsRootsWhereTheUserIsNot(t *testing.T) {
 		{"of a user who has no rules", "file\t" + own, "rules_stand() { false; }", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got := asNobody(t, "app=a ports= rows=$'"+tt.rows+"'\n"+read(t, "lib/base.sh")+read(t, "lib/rights.sh")+
-				"\nrules_stand() { :; }; free_root() { false; }\n"+tt.otherwise+
+			got := asNobody(t, "app=a ports= rows=$'"+tt.rows+"'\n"+read(t, "lib/base.sh")+read(t, "lib/nginx.sh")+
+				read(t, "lib/rights.sh")+"\nrules_stand() { :; }; free_root() { false; }\n"+tt.otherwise+
 				"\nfaults=()\nnginx_reads\njudge_texts\nprintf '%s\\n' \"${faults[@]}\"")
 			if !strings.Contains(got, tt.want) || (tt.want == "") != (got == "") {
 				t.Errorf("said %q, want %q", got, tt.want)

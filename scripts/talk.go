@@ -20,7 +20,7 @@ const Talk Verb = "talk"
 // silence.
 func Opening(silence time.Duration) []byte {
 	head := fmt.Sprintf("silence=%s not_begun=%d\n", Seconds(silence), ExitNotBegun)
-	return Pack([]byte(head + loop()))
+	return Pack([]byte(head + loop() + texts()))
 }
 
 // seldom are the verbs that a usual deployment has no use for.
@@ -34,11 +34,7 @@ func Later(verb Verb) map[string][]byte {
 		if slices.Contains(opened(), part) {
 			continue
 		}
-		text, err := partText(part)
-		if err != nil {
-			panic(fmt.Sprintf("scripts: %v", err)) // it is embedded
-		}
-		later[part] = text
+		later[part] = mustPartText(part)
 	}
 	return later
 }
@@ -55,23 +51,45 @@ var opened = sync.OnceValue(func() []string {
 	return slices.Compact(all)
 })
 
+// between separates the loop and the parts that stand behind it.
+const between = "\x1e"
+
+// loop takes the parts from behind itself: bash takes three times as long about texts in quotes. It
+// comes to none of what is there, since the loop never returns.
 var loop = sync.OnceValue(func() string {
 	var out bytes.Buffer
-	fmt.Fprintf(&out, "echo %s\nunset -v part made_of\ndeclare -A part made_of\n", Begin)
+	fmt.Fprintf(&out, "echo %s\nexport LC_ALL=C\nunset -v part made_of talk_texts\ndeclare -A part made_of\n", Begin)
+	out.WriteString("talk_split() { local IFS=$'\\036' -; set -f; talk_texts=($script); unset -v script; }; talk_split\n")
 	for _, verb := range Verbs {
 		fmt.Fprintf(&out, "made_of[%s]=%s\n", verb, shellescape.Quote(strings.Join(parts(verb), " ")))
 	}
-	for _, part := range opened() {
-		text, err := partText(part)
-		if err != nil {
-			panic(fmt.Sprintf("scripts: %v", err)) // it is embedded
-		}
-		fmt.Fprintf(&out, "part[%s]=%s\n", part, shellescape.Quote(string(text)))
+	for n, part := range opened() {
+		fmt.Fprintf(&out, "part[%s]=${talk_texts[%d]}\n", part, n+1)
 	}
+	out.WriteString("unset -v talk_texts\n")
 	text, err := bareFile("lib/talk.sh")
 	if err != nil {
-		panic(fmt.Sprintf("scripts: %v", err))
+		panic(fmt.Sprintf("scripts: %v", err)) // it is embedded
 	}
 	out.Write(text)
 	return out.String()
 })
+
+// texts are those of the parts, and something behind the last one that keeps its line break.
+var texts = sync.OnceValue(func() string {
+	var out strings.Builder
+	for _, part := range opened() {
+		out.WriteString(between)
+		out.Write(mustPartText(part))
+	}
+	return out.String() + between + "."
+})
+
+// mustPartText is that of a part that is embedded.
+func mustPartText(part string) []byte {
+	text, err := partText(part)
+	if err != nil {
+		panic(fmt.Sprintf("scripts: %v", err)) // it is embedded
+	}
+	return text
+}

@@ -491,6 +491,9 @@ func TestWhatIsNoFrameEndsTheConversation(t *testing.T) {
 
 // What the host puts together is what stands alone elsewhere.
 func TestTheOpeningHasAllVerbs(t *testing.T) {
+	if n := strings.Count(loop()+texts(), between); n != len(opened())+1 {
+		t.Errorf("%d parts are told from each other by %d separators", len(opened()), n)
+	}
 	for _, verb := range Verbs {
 		values := Values{"app": "shop", "tag": "T"}
 		alone, err := Compose(verb, values)
@@ -506,7 +509,8 @@ func TestTheOpeningHasAllVerbs(t *testing.T) {
 		for part, text := range Later(verb) {
 			later += "part[" + part + "]=" + shellescape.Quote(string(text)) + "\n"
 		}
-		script := strings.TrimSuffix(loop(), "talk_main\n") + "\n" + later +
+		script := "script=" + shellescape.Quote(loop()+texts()) + "\n" + strings.TrimSuffix(loop(), "talk_main\n") +
+			"\n" + later +
 			"talk_shell() { cat; }\ntalk_name=" + string(verb) +
 			" talk_kind=verb talk_tag=T talk_values=" +
 			shellescape.Quote(string(text)) + "\ndeclare -A talk_jobs talk_inputs; talk_tags=() talk_names=() " +

@@ -100,7 +100,8 @@ not renew (sudo certbot renew --dry-run); else give a new one with tls-certifica
 # find_folder: where nginx.conf reads sites from. That of a site that is there, the usual one, or
 # the first that would take its name.
 find_folder() {
-  local kind file line level pattern folder folders=() at=''
+  local kind file line level pattern folder folders=() at='' like
+  rows_like $'@(http|include\t*\thttp)\t*'
   while IFS=$'\t' read -r kind file line _ level pattern _; do
     if [[ $kind == http ]]; then at=${at:-$file:$line}; fi
     if [[ $kind != include || $level != http ]]; then continue; fi
@@ -109,7 +110,7 @@ find_folder() {
     if [[ $folder != *[*?[]* && $app.conf == ${pattern##*/} && $app.upstreams.conf == ${pattern##*/} ]]; then
       folders+=("$folder")
     fi
-  done <<<"$rows"
+  done <<<"$like"
   for folder in "${folders[@]}"; do
     for file in "$folder/$app.conf" "$folder/$app.upstreams.conf"; do
       if [[ -r $file && $'\n'$(<"$file") == *$'\n# Written by deploy-action for '"$app"[.\;]* ]]; then
@@ -134,10 +135,9 @@ with_ours() {
 }
 
 with_our() {
-  local line default='' listens=''
-  while IFS= read -r line; do
-    if [[ "$line " == $'server\t'*$'\tyes\t'*:"$1"[/[:space:]]* ]]; then return; fi
-  done <<<"$rows"
+  local default='' listens='' like
+  rows_like $'server\t*\tyes\t*:'"$1@(|[/[:space:]]*)"
+  if [[ -n $like ]]; then return; fi
   [[ $server_name != _ ]] || default=/default
   [[ " $one_socket " == *" $1 "* ]] || listens="*:$1$default"
   if ((${#six[@]} > 0)); then listens+=" [::]:$1$default"; fi
@@ -195,7 +195,8 @@ includes $nginx_include: set the input server-name to a name of the latter")
 # notes_on_others: what does no harm that could be proved, and what the owner should know all the
 # same.
 notes_on_others() {
-  local kind place line ours listens names one port
+  local kind place line ours listens names one port like
+  rows_like $'server\t*\tno\t*'
   while IFS=$'\t' read -r kind place line ours listens names; do
     [[ $kind == server && $ours == no ]] || continue
     for one in $listens; do
@@ -211,7 +212,7 @@ get through a balancer that speaks it, and directly not at all")
 answered there, and not by $app") ;;
       esac
     done
-  done <<<"$rows"
+  done <<<"$like"
 }
 
 # test_nginx: has nginx test its configuration, where that is known to be allowed, while all else is

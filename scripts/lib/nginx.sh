@@ -226,11 +226,26 @@ look_at_nginx() {
   rows=$(nginx_texts | nginx_rows)
 }
 
+# rows_like PATTERN: sets like to those that are so. A text behind <<< is a pipe, which bash reads byte by
+# byte, and most rows are of no use to who looks for some.
+rows_like() {
+  local IFS=$'\n' - line split
+  set -f
+  # shellcheck disable=SC2206 # into lines
+  split=($rows)
+  like=''
+  for line in "${split[@]}"; do
+    # shellcheck disable=SC2053 # a pattern it is
+    if [[ $line == $1 ]]; then like+=${like:+$'\n'}$line; fi
+  done
+}
+
 # levels: sets including to the places of the server blocks of others that include the file,
 # blank-separated.
 levels() {
-  local kind file line ours level pattern place
+  local kind file line ours level pattern place like
   including=''
+  rows_like $'include\t*\tno\t*'
   while IFS=$'\t' read -r kind file line ours level pattern place; do
     # shellcheck disable=SC2053 # a pattern it is
     [[ $kind == include && $ours == no && $nginx_include == $pattern ]] || continue
@@ -241,5 +256,5 @@ level") ;;
       *) faults+=("$file:$line includes $nginx_include inside ${level##*/}: it must be included at server level, \
 beside the locations") ;;
     esac
-  done <<<"$rows"
+  done <<<"$like"
 }

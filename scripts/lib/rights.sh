@@ -72,15 +72,16 @@ judge_rights() {
 # nginx_reads: sets reads to all that nginx reads, by rows, where this user has nothing but the rules: it
 # may have nginx read again, and a log goes wherever the configuration says.
 nginx_reads() {
-  local kind file pattern
+  local kind file pattern like
   reads=()
   if ((EUID == 0)) || ! rules_stand; then return; fi
+  rows_like $'@(file|include)\t*'
   while IFS=$'\t' read -r kind file _ _ _ pattern _; do
     case $kind in
       file) reads+=("$file") ;;
       include) reads+=("$pattern") ;;
     esac
-  done <<<"$rows"
+  done <<<"$like"
 }
 
 # judge_texts: judge_rights of these.

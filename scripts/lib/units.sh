@@ -105,7 +105,9 @@ input app"
   # A running version restarts by this file: it must not be led to another folder or user before the
   # new one has proved itself.
   [[ -e $1 ]] || return 0
-  identity "$(<"$1")"
+  theirs=$(<"$1")
+  if [[ $theirs == "${template%$'\n'}" ]]; then return; fi # as it usually is
+  identity "$theirs"
   theirs=$identity
   identity "$template"
   if [[ $theirs != "$identity" && -n $(systemctl list-units --plain --no-legend "$app@*.service" </dev/null) ]]; then
