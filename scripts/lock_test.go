@@ -397,6 +397,32 @@ func TestAStepIsEndedBeforeItsResultsAreTakenAway(t *testing.T) {
 	}
 }
 
+// A run finds no results but its own, which it has none of yet; those of others go.
+func TestResultsOfOtherRunsAreNobodys(t *testing.T) {
+	for _, tt := range []struct {
+		name, before string
+	}{
+		{"of runs that were cut off", "install -d -m 0700 .lock.steps"},
+		{"where others may look", "install -d -m 0755 .lock.steps"},
+		{"behind a link", "mkdir -m 0700 there; ln -s there .lock.steps"},
+		{"a file", ": >.lock.steps"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			bash(t, "cd "+quote(dir)+"; : >.lock; printf 'x\\n' >.lock.holder; : >.lock.results; "+tt.before+
+				"\nif [[ -d .lock.steps ]]; then touch .lock.steps/{7-a-1,t.7-a-1,u.7-a-1,tt.7-a-1,.t-3,.u-0}; fi")
+			if said := takeLock(t, dir); !strings.Contains(said, "locked=yes") {
+				t.Fatalf("the lock was not taken: %s", said)
+			}
+			out := bash(t, "cd "+quote(dir)+"; stat -c '%a %F' .lock.steps; ls -A .lock.steps .lock.results there 2>&1 || :")
+			if !strings.HasPrefix(out, "700 directory\n") || !strings.Contains(out, "\n.t-0\n") ||
+				strings.Contains(out, "-a-1") != strings.HasPrefix(tt.name, "behind") || strings.Contains(out, "\n.lock.results") {
+				t.Errorf("there is %s", out)
+			}
+		})
+	}
+}
+
 // What was sent along with what takes the lock begins once that is held, and not under another run's:
 // soon it ends then, without a word, and the run asks again.
 func TestWhatIsSentAlongWithTheLockWaitsForIt(t *testing.T) {

@@ -362,6 +362,93 @@ func TestWhatAProbeHears(t *testing.T) {
 	}
 }
 
+// An application is asked over a connection of bash's own, in one piece, and curl only where the answer
+// is no plain one; what is right or wrong is the same.
+func TestAnApplicationIsAskedPlainly(t *testing.T) {
+	const ok = "HTTP/1.1 200 OK\r\n"
+	for _, tt := range []struct{ name, path, answer, want string }{
+		{"with a length", "/a", ok + "Content-Length: 7\r\n\r\nhealthy", "0 answered 200"},
+		{"with a length in other letters", "/a?b=c", ok + "content-length:7\r\n\r\nhealthy", "0 answered 200"},
+		{"to the end", "/a", ok + "\r\nhealthy\n\n", "0 answered 200"},
+		{"of a server of before", "/a", "HTTP/1.0 200 OK\n\nhealthy", "0 answered 200"},
+		{"NUL", "/a", ok + "Content-Length: 9\r\n\r\nheal\x00thy\x00", "0 answered 200"},
+		{"wrong status", "/a", "HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n", `1 answered 503 ""`},
+		{"wrong body", "/a", ok + "Content-Length: 4\r\n\r\nill\n", `1 answered 200 "ill"`},
+		{"no body", "/a", "HTTP/1.1 204 No\r\n\r\n", `1 answered 204 ""`},
+		{"in pieces", "/a", ok + "Transfer-Encoding: chunked\r\n\r\n7\r\nhealthy\r\n0\r\n\r\n", "curl curl"},
+		{"cut off", "/a", ok + "Content-Length: 20\r\n\r\nhealthy", "curl curl"},
+		{"cut off in its head", "/a", ok + "A: b\r\n", "curl curl"},
+		{"on the way to another protocol", "/a", "HTTP/1.1 101 No\r\n\r\n", "curl curl"},
+		{"a hint before", "/a", "HTTP/1.1 103 Early\r\n\r\n" + ok + "\r\nhealthy", "curl curl"},
+		{"another protocol's", "/a", "SSH-2.0-OpenSSH_9.2\r\n", "curl curl"},
+		{"long", "/a", ok + "\r\nhealthy" + strings.Repeat("y", 1<<20), "curl curl"},
+		{"a length that is none", "/a", ok + "Content-Length: 7, 7\r\n\r\nhealthy", "curl curl"},
+		{"a path that curl makes another one of", "/a/../b", "", "curl curl"},
+		{"nobody", "/a", "nobody", "curl curl"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			server, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = server.Close() }()
+			address := server.Addr().String()
+			asked := make(chan string, 1)
+			if tt.answer == "nobody" {
+				address = fmt.Sprintf("127.0.0.1:%d", spare(t))
+			} else {
+				go func() {
+					for {
+						conn, err := server.Accept()
+						if err != nil {
+							return
+						}
+						request := make([]byte, 1<<10)
+						n, _ := conn.Read(request) // once
+						asked <- string(request[:n])
+						_, _ = io.WriteString(conn, tt.answer)
+						if !strings.Contains(tt.answer, "ontent-") || strings.Contains(tt.name, "cut off") {
+							_ = conn.Close()
+						} // else it is kept open, as some do whatever they are told
+					}
+				}()
+			}
+			out := bash(t, "app=a health_status=200 health_body=healthy\n"+read(t, "lib/base.sh")+read(t, "lib/probe.sh")+
+				"curl() { echo HTTP/1.1 curl; }\nprobe http://"+address+tt.path+
+				" shop.example && failed=0 || failed=1\nif [[ $said == *curl* ]]; then said=curl failed=curl; fi\n"+
+				"printf '%s %s' \"$failed\" \"$said\"")
+			if out != tt.want {
+				t.Errorf("it says %q, want %q", out, tt.want)
+			}
+			const want = " HTTP/1.1\r\nHost: shop.example\r\nUser-Agent: deploy-action\r\nAccept: */*\r\n" +
+				"Connection: close\r\n\r\n"
+			if tt.answer == "nobody" || tt.answer == "" {
+				return
+			}
+			if got := <-asked; got != "GET "+tt.path+want {
+				t.Errorf("it asks %q, want %q", got, "GET "+tt.path+want)
+			}
+		})
+	}
+}
+
+// An application that does not answer in time is not asked again, and one whose answers are no plain
+// ones is asked by curl from then on.
+func TestWhoIsNotAskedTwice(t *testing.T) {
+	script := "app=a health_status=200 health_body=\n" + read(t, "lib/base.sh") + read(t, "lib/probe.sh")
+	out := bash(t, script+"curl() { echo asked by curl; }\nwhole_answer() { sleep 600; }\n"+
+		"looks=0; past() { ((looks++)); }\nprobe http://127.0.0.1/a b || printf '%s' \"$said\"")
+	if out != "no answer within 5 s" {
+		t.Errorf("it says %q", out)
+	}
+	out = bash(t, script+"curl() { printf 'HTTP/1.1 200 OK\\r\\n\\r\\n'; }\nwhole_answer() { echo plain >&2; exit 2; }\n"+
+		"exec 2>&1; probe_plainly http://127.0.0.1/a b || printf '%s' \"$only_curl\"; whole_answer() { exit 9; }\n"+
+		"probe http://127.0.0.1/a b; printf ' %s' \"$said\"")
+	if out != "yes answered 200" {
+		t.Errorf("it says %q", out)
+	}
+}
+
 // What asks may be ended, as the kernel does on a host that is short of memory: that is no answer.
 func TestAQuestionThatIsEndedHasNoAnswer(t *testing.T) {
 	out := bash(t, "app=a\n"+read(t, "lib/base.sh")+read(t, "lib/health.sh")+`pid=1 starttime=1

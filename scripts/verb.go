@@ -171,28 +171,43 @@ func Assign(verb Verb, values Values) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// parts are what a verb's script consists of, besides its values: files, and between them what has
-// no file.
+// parts are what a verb's script consists of, besides its values: what it needs of its files, and
+// between them what has no file.
 func parts(verb Verb) []string {
-	files := sources(verb)
-	last := len(files) - 1 // the verb's own, whose last line calls main
-	return slices.Concat([]string{"exits"}, files[:last], []string{"begin"}, files[last:], []string{"end"})
+	of := partitioned().of[verb]
+	if len(of) == 0 {
+		return []string{string(verb)} // there is none
+	}
+	last := len(of) - 1 // the verb's own file, whose last line calls main
+	return slices.Concat([]string{"exits"}, of[:last], []string{"begin"}, of[last:], []string{"end"})
 }
 
 func partText(part string) ([]byte, error) {
+	text, found := partitioned().text[part]
+	if !found {
+		text = ofNoFile(part)
+	}
+	if text == nil {
+		return nil, fmt.Errorf("no part %s", part)
+	}
+	return text, nil
+}
+
+// ofNoFile is the text of a part that has no file; nil for another.
+func ofNoFile(part string) []byte {
 	switch part {
 	case "exits":
 		var out bytes.Buffer
 		for _, exit := range Exits {
 			fmt.Fprintf(&out, "readonly %s=%d\n", exit.Name, exit.Code)
 		}
-		return out.Bytes(), nil
+		return out.Bytes()
 	case "begin":
-		return []byte("await_turn\ntrap 'status=$? || :; blame \"$status\"' EXIT\nawait_lock\n"), nil
+		return []byte("await_turn\ntrap 'status=$? || :; blame \"$status\"' EXIT\nawait_lock\n")
 	case "end":
-		return []byte("keep_results\n"), nil
+		return []byte("keep_results\n")
 	}
-	return bareFile(part)
+	return nil
 }
 
 var bareFiles sync.Map // by name; each is read over and over

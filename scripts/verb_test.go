@@ -72,10 +72,23 @@ func TestComposedScriptsPassShellcheck(t *testing.T) {
 					values[name] = "x"
 				}
 			}
-			text, err := Compose(verb, values)
+			text, err := Assign(verb, values)
 			if err != nil {
 				t.Fatal(err)
 			}
+			text = append([]byte("echo "+Begin+"\n"), text...)
+			text = append(text, ofNoFile("exits")...)
+			for _, file := range sources(verb) { // whole, in the order in which people read them
+				if file == string(verb)+".sh" {
+					text = append(text, ofNoFile("begin")...)
+				}
+				more, err := bareFile(file)
+				if err != nil {
+					t.Fatal(err)
+				}
+				text = append(text, more...)
+			}
+			text = append(text, ofNoFile("end")...)
 			// What one verb does not use of the shared part is no fault of its own.
 			cmd := exec.CommandContext(t.Context(), "shellcheck", "--shell=bash", "--exclude=SC2034,SC2317",
 				"--format=gcc", "-")
