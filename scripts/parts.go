@@ -59,7 +59,7 @@ func chunks(file string) ([]chunk, error) {
 		}
 	}
 	if open {
-		return nil, fmt.Errorf("%s: a function has no end", file)
+		return nil, fmt.Errorf("bug in deploy-action: %s: a function has no end", file)
 	}
 	return all, nil
 }
