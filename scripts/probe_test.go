@@ -365,7 +365,7 @@ func TestWhatAProbeHears(t *testing.T) {
 // An application is asked over a connection of bash's own, in one piece, and curl only where the answer
 // is no plain one; what is right or wrong is the same.
 func TestAnApplicationIsAskedPlainly(t *testing.T) {
-	const ok = "HTTP/1.1 200 OK\r\n"
+	const ok, chunked = "HTTP/1.1 200 OK\r\n", "Transfer-Encoding: chunked\r\n\r\n"
 	for _, tt := range []struct{ name, path, answer, want string }{
 		{"with a length", "/a", ok + "Content-Length: 7\r\n\r\nhealthy", "0 answered 200"},
 		{"with a length in other letters", "/a?b=c", ok + "content-length:7\r\n\r\nhealthy", "0 answered 200"},
@@ -375,9 +375,20 @@ func TestAnApplicationIsAskedPlainly(t *testing.T) {
 		{"wrong status", "/a", "HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n", `1 answered 503 ""`},
 		{"wrong body", "/a", ok + "Content-Length: 4\r\n\r\nill\n", `1 answered 200 "ill"`},
 		{"no body", "/a", "HTTP/1.1 204 No\r\n\r\n", `1 answered 204 ""`},
-		{"in pieces", "/a", ok + "Transfer-Encoding: chunked\r\n\r\n7\r\nhealthy\r\n0\r\n\r\n", "curl curl"},
+		{"in pieces", "/a", ok + chunked + "4\r\nheal\r\n3;x=y\r\nthy\r\n0\r\nA: b\r\n\r\n", "0 answered 200"},
+		{"in pieces that are none", "/a", ok + chunked + "x\r\nhealthy\r\n0\r\n\r\n", "curl curl"},
+		{"in pieces, cut off", "/a", ok + chunked + "7\r\nhealthy\r\n", "curl curl"},
+		{
+			"in large pieces", "/a",
+			ok + chunked + "7\r\nhealthy\r\nfff0\r\n" + strings.Repeat("y", 0xfff0) + "\r\n0\r\n\r\n", "curl curl",
+		},
+		{"in another coding", "/a", ok + "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", "curl curl"},
 		{"cut off", "/a", ok + "Content-Length: 20\r\n\r\nhealthy", "curl curl"},
 		{"cut off in its head", "/a", ok + "A: b\r\n", "curl curl"},
+		{
+			"a line of a head that is too long", "/a",
+			ok + strings.Repeat("a", 4095) + "\r\nContent-Length: 0\r\n\r\n", "curl curl",
+		},
 		{"on the way to another protocol", "/a", "HTTP/1.1 101 No\r\n\r\n", "curl curl"},
 		{"a hint before", "/a", "HTTP/1.1 103 Early\r\n\r\n" + ok + "\r\nhealthy", "curl curl"},
 		{"another protocol's", "/a", "SSH-2.0-OpenSSH_9.2\r\n", "curl curl"},
@@ -406,8 +417,11 @@ func TestAnApplicationIsAskedPlainly(t *testing.T) {
 						request := make([]byte, 1<<10)
 						n, _ := conn.Read(request) // once
 						asked <- string(request[:n])
-						_, _ = io.WriteString(conn, tt.answer)
-						if !strings.Contains(tt.answer, "ontent-") || strings.Contains(tt.name, "cut off") {
+						// None is hung up on, not even one that curl is to hear again.
+						if _, err := io.WriteString(conn, tt.answer); err != nil && tt.name != "long" {
+							t.Errorf("the answer: %v", err)
+						}
+						if !strings.Contains(tt.answer, "ontent-") && tt.name != "in pieces" || strings.Contains(tt.name, "cut off") {
 							_ = conn.Close()
 						} // else it is kept open, as some do whatever they are told
 					}
@@ -436,16 +450,32 @@ func TestAnApplicationIsAskedPlainly(t *testing.T) {
 // ones is asked by curl from then on.
 func TestWhoIsNotAskedTwice(t *testing.T) {
 	script := "app=a health_status=200 health_body=\n" + read(t, "lib/base.sh") + read(t, "lib/probe.sh")
-	out := bash(t, script+"curl() { echo asked by curl; }\nwhole_answer() { sleep 600; }\n"+
-		"looks=0; past() { ((looks++)); }\nprobe http://127.0.0.1/a b || printf '%s' \"$said\"")
-	if out != "no answer within 5 s" {
-		t.Errorf("it says %q", out)
+	late := "curl() { echo asked by curl; }\nlooks=0; past() { ((looks++)); }\n"
+	for answer, want := range map[string]string{
+		"": "000 no answer within 5 s", `printf 'HTTP/1.1 200 OK\n\nbegun';`: "200 answered 200",
+	} {
+		out := bash(t, script+late+"whole_answer() { "+answer+" sleep 600; }\nprobe http://127.0.0.1/a b || :\n"+
+			"printf '%s %s' \"$status\" \"$said\"")
+		if out != want {
+			t.Errorf("after %q it says %q, want %q", answer, out, want)
+		}
 	}
-	out = bash(t, script+"curl() { printf 'HTTP/1.1 200 OK\\r\\n\\r\\n'; }\nwhole_answer() { echo plain >&2; exit 2; }\n"+
-		"exec 2>&1; probe_plainly http://127.0.0.1/a b || printf '%s' \"$only_curl\"; whole_answer() { exit 9; }\n"+
-		"probe http://127.0.0.1/a b; printf ' %s' \"$said\"")
+	for end, want := range map[string]string{"exit 2": "yes answered 200", "sleep 600": "yes answered 200"} {
+		out := bash(t, script+"curl() { printf 'HTTP/1.1 200 OK\\r\\n\\r\\n'; }\n"+
+			"whole_answer() { printf 'HTTP/1.1 500 No\\n\\n\\0'; "+end+"; }\n"+
+			"probe http://127.0.0.1/a b; whole_answer() { exit 9; }\n"+
+			"probe http://127.0.0.1/a b; printf '%s %s' \"$only_curl\" \"$said\"")
+		if out != want {
+			t.Errorf("%s: it says %q, want %q", end, out, want)
+		}
+	}
+	out := bash(t, script+read(t, "lib/health.sh")+`pid=1 starttime=1
+runs() { true; }
+curl() { printf 'HTTP/1.1 200 OK\r\n\r\n'; }
+whole_answer() { printf '\0'; exit 2; }
+asked http://127.0.0.1/ host; printf '%s %s' "$only_curl" "$said"`)
 	if out != "yes answered 200" {
-		t.Errorf("it says %q", out)
+		t.Errorf("a new process: it says %q", out)
 	}
 }
 

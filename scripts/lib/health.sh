@@ -37,7 +37,7 @@ asked() {
   exec {answer}< <(
     code=0
     probe "$@" || code=$?
-    printf '%s\n%s' "$code" "$said"
+    printf '%s %s\n%s' "$code" "${only_curl-no}" "$said"
   )
   until read -rt 0.1 -u "$answer" part; do
     (($? > 128)) || break # more than 128: it takes longer, or the machine's clock was set
@@ -47,6 +47,7 @@ asked() {
   code+=$part
   IFS= read -rd '' -u "$answer" said || :
   exec {answer}<&-
+  read -r code only_curl <<<"$code"
   return "${code:-1}" # one that was ended has said nothing
 }
 

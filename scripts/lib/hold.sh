@@ -73,6 +73,7 @@ name_holder() {
     umask 077
     set -C
     { printf '%s' "$text" >"$file"; } 2>/dev/null && made=yes
+    if [[ $made == no ]]; then rm -f -- "$file"; fi # the disk is full
     set +C
     umask 022
   fi
@@ -97,11 +98,12 @@ make_steps() {
 
 # drop_steps: of other runs, and where earlier versions had them.
 drop_steps() {
-  local file old=("$path/.lock.results") run=${lock_token%-*}
-  for file in "$path/.lock.steps/"{,.[!.]}*; do
-    if [[ ${file##*/} != "$run".* && ${file##*/} != ".$run-"* ]]; then old+=("$file"); fi
+  local file old=() run=${lock_token%-*}
+  for file in "$path/.lock.results" "$path/.lock.steps/"{,.[!.],..?}*; do
+    if [[ ${file##*/} == "$run".* || ${file##*/} == ".$run-"* ]]; then continue; fi
+    if [[ -e $file || -L $file ]]; then old+=("$file"); fi
   done
-  gone "${old[@]}" 2>/dev/null || :
+  if ((${#old[@]} > 0)); then rm -rf -- "${old[@]}" 2>/dev/null || :; fi
 }
 
 # recipe_keys: recipes are told by a key of this host's, which only its user can read: whoever knew

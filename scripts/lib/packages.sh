@@ -314,6 +314,6 @@ judge_python() {
 os() {
   local there name=unknown said=$'\nPRETTY_NAME=["\']?([^"\'\n]*)'
   content /etc/os-release
-  if [[ $'\n'$there =~ $said ]]; then name=${BASH_REMATCH[1]}; fi
+  if [[ $'\n'$there =~ $said ]]; then name=${BASH_REMATCH[1]:-unknown}; fi
   result os "$name"
 }

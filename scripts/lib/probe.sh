@@ -35,14 +35,14 @@ probe() {
   fi
 }
 
-# probe_plainly URL HOST [CURL-OPTION...]: sets out to a whole answer, or to that there was none in
-# time, for a quarter of the processor time that curl takes to begin. Fails where that is not
-# enough, or nobody listens, or the answer is no plain one: then curl has the last word, and in the
-# last case is asked at once from then on. An application that has been given its time is not asked
-# twice.
+# probe_plainly URL HOST [CURL-OPTION...]: sets out to an answer, or to that there was none in time, for
+# a quarter of the processor time that curl takes to begin. Fails where that is not enough, or nobody
+# listens, or the answer is no plain one: then curl has the last word, and in the last case is asked at
+# once from then on. An application that has been given its time is not asked twice.
 only_curl=no
 probe_plainly() {
-  local from answering end ms part='' how late=no simple='^http://([0-9.]+)(:([0-9]+))?(/[a-zA-Z0-9/_.~?=&%,:@+-]*)$'
+  local from answering end ms part='' how plain_one=yes
+  local simple='^http://([0-9.]+)(:([0-9]+))?(/[a-zA-Z0-9/_.~?=&%,:@+-]*)$'
   [[ $# == 2 && $only_curl == no && $2 =~ ^[a-zA-Z0-9._:-]+$ && $1 != */.* && $1 =~ $simple ]] || return 1
   exec {from}< <(whole_answer "${BASH_REMATCH[1]}" "${BASH_REMATCH[3]:-80}" "${BASH_REMATCH[4]}" "$2" 2>/dev/null)
   answering=$!
@@ -52,59 +52,106 @@ probe_plainly() {
     how=0
     IFS= read -rd '' -t 1 -u "$from" part || how=$?
     out+=$part
-    ((how > 128)) || break # more than 128: it takes longer, or the machine's clock was set
-    if past "$end"; then
-      late=yes
+    if ((how == 0)); then
+      now_ms
+      plain_one=no end=$((ms + 1000))
+    elif ((how <= 128)); then # more than 128: it takes longer, or the machine's clock was set
+      how=0
+      wait "$answering" || how=$?
+      break
+    elif past "$end"; then
       kill -KILL "$answering" 2>/dev/null || :
+      wait "$answering" || :
+      how=0
+      if [[ $out != HTTP/* ]]; then out='no answer within 5 s'; fi
       break
     fi
   done
   exec {from}<&-
-  how=0
-  wait "$answering" || how=$?
-  if [[ $late == yes ]]; then out='no answer within 5 s' how=0; fi
-  if ((how == 2)); then only_curl=yes; fi
+  if [[ $plain_one == no ]]; then only_curl=yes how=2; fi
   plain
   return "$how"
 }
 
-# whole_answer ADDRESS PORT PATH HOST: asks, and prints the answer if it is one of a few kilobytes
-# whose end is known; else fails with 2, and with 1 where nobody takes the connection. It has no
-# limit of its own, not even where it waits for somebody to take the connection: whoever calls it
-# ends it. The request goes out at once, as some servers read only once: bash writes line by line.
+# whole_answer ADDRESS PORT PATH HOST: asks, and prints the answer as it comes, if it is one of a few
+# kilobytes whose end is known; else fails, see no_plain_one, and with 1 where nobody takes the connection.
+# Whoever calls it ends it in time, also where it waits for somebody to take the connection; what it reads
+# has limits for the case that nobody does. It has no part in the lock of the step. The request goes out at
+# once, as some servers read only once: bash writes line by line.
 whole_answer() {
-  local to line part how wanted head=begun whole='' left='' text
+  local to line head='' left=end text
+  if [[ -n ${step_fd-} ]]; then exec {step_fd}>&-; fi
   exec {to}<>"/dev/tcp/$1/$2" || exit 1
   text="GET $3 HTTP/1.1"$'\r\n'"Host: $4"$'\r\n''User-Agent: deploy-action'$'\r\n''Accept: */*'$'\r\n'
-  cat <<<"${text}Connection: close"$'\r\n\r' >&"$to" # and the line break that ends what is between <<< and the end
-  while IFS= read -r -n 4096 -u "$to" line; do
-    if [[ -z ${line%$'\r'} ]]; then
-      head=whole
-      break
+  cat <<<"${text}Connection: close"$'\r\n\r' >&"$to" # and the line break that ends what stands behind <<<
+  while answer_line 4096 && [[ -n $line ]]; do
+    if ((${#line} > 4094 || ${#head} > 8192)); then no_plain_one; fi
+    if [[ -z $head && $line != HTTP/1.[01]\ [2-5][0-9][0-9]* ]]; then no_plain_one; fi
+    head+=$line$'\n'
+    if [[ ${line,,} =~ ^content-length:[[:blank:]]*([0-9]{1,9})[[:blank:]]*$ ]]; then
+      if [[ $left == end ]]; then left=$((10#${BASH_REMATCH[1]})); fi
+    elif [[ ${line,,} =~ ^transfer-encoding:[[:blank:]]*chunked[[:blank:]]*$ ]]; then
+      left=chunks
+    elif [[ ${line,,} =~ ^(content-length|transfer-encoding)[[:blank:]]*: ]]; then
+      no_plain_one
     fi
-    if [[ -z $whole && $line != HTTP/1.[01]\ [2-5][0-9][0-9]* ]]; then exit 2; fi
-    whole+=$line$'\n'
-    case ${line,,} in
-      transfer-encoding:*) exit 2 ;;
-      content-length:*) [[ ${line%$'\r'} =~ :[[:blank:]]*([0-9]{1,4})$ ]] && left=${BASH_REMATCH[1]} || exit 2 ;;
-    esac
-    ((${#whole} < 8192)) || exit 2
   done
-  [[ -n $whole && $head == whole ]] || exit 2
-  if [[ $whole == HTTP/1.?\ [23]04* ]]; then left=0; fi
-  whole+=$'\n'
-  while [[ $left != 0 ]]; do
-    how=0 wanted=${left:-4096}
-    IFS= read -rd '' -n "$wanted" -u "$to" part || how=$?
-    whole+=$part
-    if ((how > 0)); then
-      [[ -z $left ]] || exit 2 # it was cut off
-      break
+  if [[ -z $head || -n $line ]]; then no_plain_one; fi
+  printf '%s\n' "$head"
+  if [[ $head == HTTP/1.?\ [23]04* ]]; then
+    left=0
+  elif [[ $left == chunks ]]; then
+    answer_chunks
+  elif [[ $left == end ]]; then
+    if answer_bytes 8192; then no_plain_one; fi
+  elif ((left > 8192)) || ! answer_bytes "$left"; then
+    no_plain_one "$left"
+  fi
+}
+
+# answer_line BYTES: sets line to the next one of an answer; fails where there is none that has an end.
+answer_line() {
+  if IFS= read -r -t 10 -n "$1" -u "$to" line; then
+    line=${line%$'\r'}
+  else
+    line=none
+    return 1
+  fi
+}
+
+# answer_bytes COUNT: prints as many, without NULs; fails where the answer has less.
+answer_bytes() {
+  local left=$1 part how=0
+  while ((left > 0 && how == 0)); do
+    part=''
+    IFS= read -rd '' -t 10 -n "$left" -u "$to" part || how=$?
+    printf '%s' "$part"
+    left=$((left - ${#part} - (${#part} < left))) # a NUL has ended it, and was one of them
+  done
+  return "$how"
+}
+
+# answer_chunks: prints an answer that comes in pieces (RFC 9112, 7.1).
+answer_chunks() {
+  local all=0 size
+  while answer_line 64 && [[ ${line%%[;[:blank:]]*} =~ ^[0-9a-fA-F]{1,4}$ ]]; do
+    size=$((16#${BASH_REMATCH[0]})) all=$((all + 16#${BASH_REMATCH[0]}))
+    if ((size == 0)); then
+      while answer_line 4096 && [[ -n $line ]]; do :; done
+      return
     fi
-    ((${#whole} < 16384)) || exit 2
-    if [[ -n $left ]]; then left=$((wanted - ${#part} - (${#part} < wanted))); fi # NUL ends a read, and is left out
+    if ((all > 8192)) || ! answer_bytes "$size" || ! answer_line 4 || [[ -n $line ]]; then break; fi
   done
-  printf '%s' "$whole"
+  no_plain_one
+}
+
+# no_plain_one [COUNT]: tells whoever asks by a NUL that curl is to ask, and hears the answer out, so many
+# bytes at most: the application must not find that somebody has hung up on it.
+no_plain_one() {
+  local count=${1-65536}
+  printf '\0'
+  head -c "$((count < 65536 ? count : 65536))" <&"$to" >/dev/null
+  exit 2
 }
 
 # heard BYTES COMMAND...: sets out to what a command prints, no more of it than that, without
