@@ -60,7 +60,8 @@ func TestOldRecipesGetTheHostsKey(t *testing.T) {
 		}
 		return strings.TrimSpace(string(text))
 	}
-	base, files := read("../../scripts/lib/base.sh"), read("../../scripts/lib/files.sh")+read("../../scripts/lib/hold.sh")
+	base := read("../../scripts/lib/base.sh")
+	files := read("../../scripts/lib/files.sh") + "\n" + read("../../scripts/lib/hold.sh")
 	var key string
 	for range 2 { // and stays as it is from then on
 		cmd := exec.CommandContext(t.Context(), "bash", "-s")
