@@ -32,8 +32,9 @@ func TestTheActiveReleaseIsAskedBeforeItIsLeftAsItIs(t *testing.T) {
 	unchanged(map[string]string{"operation": "rollback", "release": first["release"]})
 	// One answer that comes too late condemns nobody.
 	w.Exec(`systemctl kill -s STOP shop@8080
-setsid bash -c 'probe="[1]27.0.0.1:8080/health"; until pid=$(pgrep -of "$probe"); do sleep 0.05; done; ` +
-		`tail --pid "$pid" -s 0.05 -f /dev/null; systemctl kill -s CONT shop@8080' >/dev/null 2>&1 </dev/null &`)
+asked() { ss -Htnp state established "( dport = :8080 )" | grep bash; }; export -f asked
+setsid bash -c 'until asked; do sleep 0.05; done; while asked; do sleep 0.05; done; ` +
+		`systemctl kill -s CONT shop@8080' >/dev/null 2>&1 </dev/null &`)
 	unchanged(nil)
 	if after := w.Exec(state); after != before {
 		t.Errorf("before:\n%s\nafter:\n%s", before, after)

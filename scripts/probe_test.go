@@ -452,7 +452,7 @@ func TestWhoIsNotAskedTwice(t *testing.T) {
 	script := "app=a health_status=200 health_body=\n" + read(t, "lib/base.sh") + read(t, "lib/probe.sh")
 	late := "curl() { echo asked by curl; }\nlooks=0; past() { ((looks++)); }\n"
 	for answer, want := range map[string]string{
-		"": "000 no answer within 5 s", `printf 'HTTP/1.1 200 OK\n\nbegun';`: "200 answered 200",
+		"": "000 timed out: no answer within 5 s", `printf 'HTTP/1.1 200 OK\n\nbegun';`: "200 answered 200",
 	} {
 		out := bash(t, script+late+"whole_answer() { "+answer+" sleep 600; }\nprobe http://127.0.0.1/a b || :\n"+
 			"printf '%s %s' \"$status\" \"$said\"")

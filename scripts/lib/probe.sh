@@ -63,7 +63,7 @@ probe_plainly() {
       kill -KILL "$answering" 2>/dev/null || :
       wait "$answering" || :
       how=0
-      if [[ $out != HTTP/* ]]; then out='no answer within 5 s'; fi
+      if [[ $out != HTTP/* ]]; then out='timed out: no answer within 5 s'; fi
       break
     fi
   done
