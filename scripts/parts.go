@@ -3,6 +3,7 @@ package scripts
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -20,6 +21,7 @@ import (
 type chunk struct {
 	function string // its name; nothing for what stands between two
 	text     []byte
+	names    []string // all words in it that may be a function's name
 }
 
 // idle reports whether nothing is in it that bash would do.
@@ -61,32 +63,44 @@ func chunks(file string) ([]chunk, error) {
 	if open {
 		return nil, fmt.Errorf("bug in deploy-action: %s: a function has no end", file)
 	}
+	for n := range all {
+		all[n].names = namesIn(all[n].text)
+	}
 	return all, nil
 }
 
-var words = regexp.MustCompile(`[A-Za-z_][A-Za-z0-9_]*`)
+// namesIn are the words of a text, once each.
+func namesIn(text []byte) []string {
+	seen := map[string]bool{}
+	for word := range bytes.FieldsFuncSeq(text, func(r rune) bool {
+		return r != '_' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
+	}) {
+		seen[string(word)] = true
+	}
+	return slices.Collect(maps.Keys(seen))
+}
 
 // needs reports which functions of its files a verb may come to.
 func needs(verb Verb, of map[string][]chunk) map[string]bool {
-	functions := map[string][]byte{}
-	todo := [][]byte{ofNoFile("begin"), ofNoFile("end")}
+	functions := map[string]chunk{}
+	todo := [][]string{namesIn(ofNoFile("begin")), namesIn(ofNoFile("end"))}
 	for _, file := range sources(verb) {
 		for _, c := range of[file] {
 			if c.function == "" || file == string(verb)+".sh" {
-				todo = append(todo, c.text)
+				todo = append(todo, c.names)
 			} else {
-				functions[c.function] = c.text
+				functions[c.function] = c
 			}
 		}
 	}
 	needed := map[string]bool{}
 	for len(todo) > 0 {
-		text := todo[len(todo)-1]
+		names := todo[len(todo)-1]
 		todo = todo[:len(todo)-1]
-		for _, word := range words.FindAll(text, -1) {
-			if name := string(word); functions[name] != nil && !needed[name] {
+		for _, name := range names {
+			if c, found := functions[name]; found && !needed[name] {
 				needed[name] = true
-				todo = append(todo, functions[name])
+				todo = append(todo, c.names)
 			}
 		}
 	}
@@ -98,9 +112,9 @@ type partition struct {
 	of   map[Verb][]string // the names of the parts that a verb is sent, in order
 	text map[string][]byte // by name
 
-	users    map[string][]Verb // of each
-	function map[string]bool   // it consists of functions
-	last     string            // the one that was added to last
+	functions map[string]string // by who is sent them, the part that they are
+	last      string            // the part that was added to last,
+	lastUsers string            // and who is sent that
 }
 
 // partitioned: what the first file begins with comes first, since it takes a login's functions away;
@@ -123,9 +137,7 @@ var partitioned = sync.OnceValue(func() *partition {
 			}
 		}
 	}
-	p := &partition{
-		of: map[Verb][]string{}, text: map[string][]byte{}, users: map[string][]Verb{}, function: map[string]bool{},
-	}
+	p := &partition{of: map[Verb][]string{}, text: map[string][]byte{}, functions: map[string]string{}}
 	p.add(Verbs, of[shared[0]][0].text, false)
 	users := map[string][]Verb{} // of each function and of each file
 	for _, verb := range Verbs {
@@ -167,18 +179,21 @@ func (p *partition) add(verbs []Verb, text []byte, anywhere bool) {
 	if len(verbs) == 0 {
 		return // nobody needs it
 	}
-	part := ""
-	for name := range p.text {
-		if anywhere == p.function[name] && (anywhere || name == p.last) && slices.Equal(p.users[name], verbs) {
-			part = name
-		}
+	users := fmt.Sprint(verbs)
+	part, found := p.last, p.lastUsers == users
+	if anywhere {
+		part, found = p.functions[users], p.functions[users] != ""
 	}
-	if part == "" {
+	if !found {
 		part = strconv.Itoa(len(p.text))
-		p.function[part], p.users[part] = anywhere, verbs
 		for _, verb := range verbs {
 			p.of[verb] = append(p.of[verb], part)
 		}
 	}
-	p.text[part], p.last = append(p.text[part], text...), part
+	p.text[part] = append(p.text[part], text...)
+	if anywhere {
+		p.functions[users], p.last, p.lastUsers = part, "", ""
+	} else {
+		p.last, p.lastUsers = part, users
+	}
 }

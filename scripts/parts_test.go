@@ -3,6 +3,7 @@ package scripts
 import (
 	"bytes"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -73,7 +74,7 @@ func TestAVerbHasWhatItMayComeTo(t *testing.T) {
 				}
 			}
 		}
-		for _, word := range words.FindAllString(string(text), -1) {
+		for _, word := range regexp.MustCompile(`\w+`).FindAllString(string(text), -1) {
 			if lacks[word] {
 				t.Errorf("%s names %s, and does not have it", verb, word)
 			}

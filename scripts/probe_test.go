@@ -276,6 +276,17 @@ printf '%s ' "$status"; cd $path/slots; printf %s *`)
 	}
 }
 
+// listening is somebody who listens until the test is over, and where.
+func listening(t *testing.T) (server net.Listener, address string) {
+	t.Helper()
+	server, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Close() })
+	return server, server.Addr().String()
+}
+
 // Nginx is asked over a connection of bash's own; where nobody listens curl has the last word.
 func TestNginxIsAskedPlainly(t *testing.T) {
 	const ok = "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nidle 0123456789ab\r\nmore\r\n\r\n"
@@ -297,12 +308,7 @@ func TestNginxIsAskedPlainly(t *testing.T) {
 		{"nobody", "", "nobody", "", "1 000 "},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			server, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer func() { _ = server.Close() }()
-			address := server.Addr().String()
+			server, address := listening(t)
 			asked := make(chan string, 1)
 			if tt.answer == "nobody" {
 				address = fmt.Sprintf("127.0.0.1:%d", spare(t))
@@ -398,12 +404,7 @@ func TestAnApplicationIsAskedPlainly(t *testing.T) {
 		{"nobody", "/a", "nobody", "curl curl"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			server, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer func() { _ = server.Close() }()
-			address := server.Addr().String()
+			server, address := listening(t)
 			asked := make(chan string, 1)
 			if tt.answer == "nobody" {
 				address = fmt.Sprintf("127.0.0.1:%d", spare(t))
@@ -434,8 +435,8 @@ func TestAnApplicationIsAskedPlainly(t *testing.T) {
 			if out != tt.want {
 				t.Errorf("it says %q, want %q", out, tt.want)
 			}
-			const want = " HTTP/1.1\r\nHost: shop.example\r\nUser-Agent: deploy-action\r\nAccept: */*\r\n" +
-				"Connection: close\r\n\r\n"
+			const want = " HTTP/1.1\r\nHost: shop.example\r\nUser-Agent: deploy-action\r\nConnection: close\r\n" +
+				"Accept: */*\r\n\r\n"
 			if tt.answer == "nobody" || tt.answer == "" {
 				return
 			}
@@ -450,17 +451,18 @@ func TestAnApplicationIsAskedPlainly(t *testing.T) {
 // ones is asked by curl from then on.
 func TestWhoIsNotAskedTwice(t *testing.T) {
 	script := "app=a health_status=200 health_body=\n" + read(t, "lib/base.sh") + read(t, "lib/probe.sh")
+	const never = "exec {never}<> <(:); read -r -u \"$never\"" // without a process that would stay
 	late := "curl() { echo asked by curl; }\nlooks=0; past() { ((looks++)); }\n"
 	for answer, want := range map[string]string{
 		"": "000 timed out: no answer within 5 s", `printf 'HTTP/1.1 200 OK\n\nbegun';`: "200 answered 200",
 	} {
-		out := bash(t, script+late+"whole_answer() { "+answer+" sleep 600; }\nprobe http://127.0.0.1/a b || :\n"+
+		out := bash(t, script+late+"whole_answer() { "+answer+" "+never+"; }\nprobe http://127.0.0.1/a b || :\n"+
 			"printf '%s %s' \"$status\" \"$said\"")
 		if out != want {
 			t.Errorf("after %q it says %q, want %q", answer, out, want)
 		}
 	}
-	for end, want := range map[string]string{"exit 2": "yes answered 200", "sleep 600": "yes answered 200"} {
+	for end, want := range map[string]string{"exit 2": "yes answered 200", never: "yes answered 200"} {
 		out := bash(t, script+"curl() { printf 'HTTP/1.1 200 OK\\r\\n\\r\\n'; }\n"+
 			"whole_answer() { printf 'HTTP/1.1 500 No\\n\\n\\0'; "+end+"; }\n"+
 			"probe http://127.0.0.1/a b; whole_answer() { exit 9; }\n"+

@@ -35,6 +35,7 @@ func (e *DoorError) Unwrap() error { return e.Err }
 func SSH(cfg remote.Config, door Door) Dialer {
 	turns := make(chan struct{}, LoginsAtOnce)
 	return func(ctx context.Context, host remote.Host) (Shell, error) {
+		go openingText() // it is wanted as soon as the connection is there
 		again := func(ctx context.Context) (*remote.Client, error) {
 			if door != nil {
 				shut, err := door.Open(ctx) // once for all that wait for their turn

@@ -54,7 +54,7 @@ probe_plainly() {
     out+=$part
     if ((how == 0)); then
       now_ms
-      plain_one=no end=$((ms + 1000))
+      plain_one=no end=$((ms + 2000))
     elif ((how <= 128)); then # more than 128: it takes longer, or the machine's clock was set
       how=0
       wait "$answering" || how=$?
@@ -79,11 +79,12 @@ probe_plainly() {
 # has limits for the case that nobody does. It has no part in the lock of the step. The request goes out at
 # once, as some servers read only once: bash writes line by line.
 whole_answer() {
-  local to line head='' left=end text
+  local to line head left=end
   if [[ -n ${step_fd-} ]]; then exec {step_fd}>&-; fi
   exec {to}<>"/dev/tcp/$1/$2" || exit 1
-  text="GET $3 HTTP/1.1"$'\r\n'"Host: $4"$'\r\n''User-Agent: deploy-action'$'\r\n''Accept: */*'$'\r\n'
-  cat <<<"${text}Connection: close"$'\r\n\r' >&"$to" # and the line break that ends what stands behind <<<
+  request "$3" "$4"
+  cat <<<"${head}Accept: */*"$'\r\n\r' >&"$to" # and the line break that ends what stands behind <<<
+  head=''
   while answer_line 4096 && [[ -n $line ]]; do
     if ((${#line} > 4094 || ${#head} > 8192)); then no_plain_one; fi
     if [[ -z $head && $line != HTTP/1.[01]\ [2-5][0-9][0-9]* ]]; then no_plain_one; fi
@@ -146,11 +147,11 @@ answer_chunks() {
 }
 
 # no_plain_one [COUNT]: tells whoever asks by a NUL that curl is to ask, and hears the answer out, so many
-# bytes at most: the application must not find that somebody has hung up on it.
+# bytes at most, and for a second: the application must not find that somebody has hung up on it.
 no_plain_one() {
   local count=${1-65536}
   printf '\0'
-  head -c "$((count < 65536 ? count : 65536))" <&"$to" >/dev/null
+  timeout 1 head -c "$((count < 65536 ? count : 65536))" <&"$to" >/dev/null
   exit 2
 }
 
@@ -195,12 +196,9 @@ ask_nginx() {
 # listens. bash (5.2) holds a limit against the machine's clock behind each byte, and that may be set
 # meanwhile: what has come by then is the beginning of a line. With -N it would be the next read's.
 ask_plainly() {
-  local to end ms part how head=GET
+  local to end ms part how head
   [[ ${#way[@]} == 0 && $1 =~ ^http://([0-9.]+)(:([0-9]+))?(/.*)$ ]] || return
-  if (($# > 1)); then head=POST; fi
-  head+=" ${BASH_REMATCH[4]} HTTP/1.1"$'\r\n'"Host: $as"$'\r\n'
-  head+="User-Agent: deploy-action"$'\r\n'"Connection: close"$'\r\n'
-  if (($# > 1)); then head+="Content-Type: application/x-www-form-urlencoded"$'\r\n'"Content-Length: ${#2}"$'\r\n'; fi
+  request "${BASH_REMATCH[4]}" "$as" "${@:2}"
   { exec {to}<>"/dev/tcp/${BASH_REMATCH[1]}/${BASH_REMATCH[3]:-80}"; } 2>/dev/null || return
   trap '' PIPE # who listens there may hang up at once
   printf '%s\r\n%s' "$head" "${2-}" 1>&"$to" 2>/dev/null || :
@@ -220,6 +218,14 @@ ask_plainly() {
   done
   exec {to}>&-
   plain
+}
+
+# request PATH HOST [BODY]: sets head to that of a question, but for the empty line behind it.
+request() {
+  head=GET
+  if (($# > 2)); then head=POST; fi
+  head+=" $1 HTTP/1.1"$'\r\n'"Host: $2"$'\r\n'"User-Agent: deploy-action"$'\r\n'"Connection: close"$'\r\n'
+  if (($# > 2)); then head+="Content-Type: application/x-www-form-urlencoded"$'\r\n'"Content-Length: ${#3}"$'\r\n'; fi
 }
 
 # plain: takes carriage returns, and line breaks at its end, out of out.
