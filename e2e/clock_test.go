@@ -14,7 +14,10 @@ import (
 // clockFunctions are those of the scripts that wait for something with a limit of bash's own, and what
 // they need.
 var clockFunctions = map[string][]string{
-	"lib/talk.sh": {"talk_hear"}, "lock.sh": {"beats"}, "lib/probe.sh": {"ask_plainly", "plain"},
+	"lib/talk.sh": {"talk_hear"}, "lock.sh": {"beats"}, "lib/probe.sh": {
+		"ask_plainly", "plain", "request", "probe_plainly", "whole_answer", "answer_line", "answer_bytes",
+		"answer_chunks", "no_plain_one",
+	},
 	"lib/health.sh": {"asked"}, "lib/base.sh": {"now_ms", "past"},
 }
 
@@ -67,17 +70,28 @@ def set_clock(hours):
     os.rename("/run/lab-clock.new", "/run/lab-clock")
 s = socket.create_server(("127.0.0.1", 0))
 print(s.getsockname()[1])
-c, _ = s.accept()
-asked = b""
-while b"\r\n\r\n" not in asked: asked += c.recv(4096) # what is not read resets the connection
-for hours, text in (31, "HTTP/1.1 200 OK\r\n"), (32, "X: y\r\n\r\nal"), (33, "l\nof it"):
-    time.sleep(0.1)
-    set_clock(hours)
-    c.sendall(text.encode())
+hours = 30
+for size in "X: y", "X: y", "Content-Length: 9", "Transfer-Encoding: chunked":
+    c, _ = s.accept()
+    asked = b""
+    while b"\r\n\r\n" not in asked: asked += c.recv(4096) # what is not read resets the connection
+    text = "9\r\nall\nof it\r\n0\r\n\r\n" if "chunked" in size else "all\nof it"
+    for part in "HTTP/1.1 200 OK\r\n", size + "\r\n\r\n" + text[:5], text[5:]:
+        hours += 1
+        time.sleep(0.1)
+        set_clock(hours)
+        c.sendall(part.encode())
+    c.close()
 '
 read -r port <&"${COPROC[0]}"
 ask_plainly "http://127.0.0.1:$port/"
 said answer "${out//$'\n'/|}"
+only_curl=no
+for _ in 1 2 3; do
+	code=0
+	probe_plainly "http://127.0.0.1:$port/" host || code=$?
+	said answer "$code" "${out//$'\n'/|}"
+done
 past 0 # reads, from something else
 said then "$((ms > 0))"
 `
@@ -93,6 +107,9 @@ asked: 22 all
 asked: 22 all
 asked: 22 all
 answer: HTTP/1.1 200 OK|X: y||all|of it
+answer: 0 HTTP/1.1 200 OK|X: y||all|of it
+answer: 0 HTTP/1.1 200 OK|Content-Length: 9||all|of it
+answer: 0 HTTP/1.1 200 OK|Transfer-Encoding: chunked||all|of it
 then: 1
 `
 

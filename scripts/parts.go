@@ -83,7 +83,10 @@ func namesIn(text []byte) []string {
 // needs reports which functions of its files a verb may come to.
 func needs(verb Verb, of map[string][]chunk) map[string]bool {
 	functions := map[string]chunk{}
-	todo := [][]string{namesIn(ofNoFile("begin")), namesIn(ofNoFile("end"))}
+	todo := [][]string{namesIn(ofNoFile("end"))}
+	for _, part := range begins(verb) {
+		todo = append(todo, namesIn(ofNoFile(part)))
+	}
 	for _, file := range sources(verb) {
 		for _, c := range of[file] {
 			if c.function == "" || file == string(verb)+".sh" {

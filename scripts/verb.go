@@ -107,8 +107,11 @@ var extra = map[Verb][]string{
 		"lib/room.sh",
 	},
 	Lock: {"lib/hold.sh"},
-	Port: {"lib/inspect.sh", "lib/nginx.sh", "lib/claims.sh", "lib/workers.sh", "lib/jobs.sh"},
-	Ask:  {"lib/workers.sh", "lib/jobs.sh"}, Workers: {"lib/workers.sh", "lib/jobs.sh"},
+	Port: {
+		"lib/facts.sh", "lib/inspect.sh", "lib/nginx.sh", "lib/claims.sh", "lib/workers.sh",
+		"lib/jobs.sh",
+	},
+	Ask: {"lib/workers.sh", "lib/jobs.sh"}, Workers: {"lib/workers.sh", "lib/jobs.sh"},
 	Setup:  {"lib/site.sh", "lib/units.sh", "lib/rotate.sh", "lib/swap.sh"},
 	Verify: {"lib/nginx.sh", "lib/answers.sh", "lib/trial.sh"}, Mark: {"lib/trial.sh"},
 	Certificate: {"lib/site.sh", "lib/certificate.sh"}, Maintenance: {"lib/page.sh"},
@@ -179,7 +182,15 @@ func parts(verb Verb) []string {
 		return []string{string(verb)} // there is none
 	}
 	last := len(of) - 1 // the verb's own file, whose last line calls main
-	return slices.Concat([]string{"exits"}, of[:last], []string{"begin"}, of[last:], []string{"end"})
+	return slices.Concat([]string{"exits"}, of[:last], begins(verb), of[last:], []string{"end"})
+}
+
+// begins are the parts by which a verb awaits its turn.
+func begins(verb Verb) []string {
+	if verb == Port {
+		return []string{"early", "begin"}
+	}
+	return []string{"begin"}
 }
 
 func partText(part string) ([]byte, error) {
@@ -202,6 +213,8 @@ func ofNoFile(part string) []byte {
 			fmt.Fprintf(&out, "readonly %s=%d\n", exit.Name, exit.Code)
 		}
 		return out.Bytes()
+	case "early":
+		return []byte("look_ahead facts\n")
 	case "begin":
 		return []byte("await_turn\ntrap 'status=$? || :; blame \"$status\"' EXIT\nawait_lock\n")
 	case "end":

@@ -141,7 +141,7 @@ func (h *Host) sendAhead(ctx context.Context, calls []Call) *flight {
 	for a := h.ahead; a != nil; a = a.next {
 		a.sent, waiting = f, append(waiting, a)
 		values := h.values(a.own, a.id)
-		if a.behind != nil && a == h.ahead {
+		if a.behind != nil { // it may look at the host before its turn
 			values["behind_lock"] = scripts.Yes(true)
 		}
 		calls = append(calls, Call{

@@ -110,11 +110,20 @@ whole_answer() {
   fi
 }
 
-# answer_line BYTES: sets line to the next one of an answer; fails where there is none that has an end.
+# answer_line BYTES: sets line to the next one of an answer; fails where there is none that has an end. Of
+# one that comes while the machine's clock is set there is a part each time, here and in what follows (see
+# ask_plainly).
 answer_line() {
-  if IFS= read -r -t 10 -n "$1" -u "$to" line; then
-    line=${line%$'\r'}
-  else
+  local part how=129
+  line=''
+  while ((how > 128)); do
+    part='' how=0
+    IFS= read -r -t 10 -n "$1" -u "$to" part || how=$?
+    line+=$part
+    if [[ -z $part ]]; then break; fi
+  done
+  line=${line%$'\r'}
+  if ((how > 0)); then
     line=none
     return 1
   fi
@@ -127,7 +136,11 @@ answer_bytes() {
     part=''
     IFS= read -rd '' -t 10 -n "$left" -u "$to" part || how=$?
     printf '%s' "$part"
-    left=$((left - ${#part} - (${#part} < left))) # a NUL has ended it, and was one of them
+    if ((how > 128)) && [[ -n $part ]]; then
+      how=0 left=$((left - ${#part}))
+    else
+      left=$((left - ${#part} - (${#part} < left))) # a NUL has ended it, and was one of them
+    fi
   done
   return "$how"
 }

@@ -150,15 +150,18 @@ holds_lock() {
 # await_lock: who was sent along with what takes the lock begins once that is held. Where that takes
 # longer, as it does when another run has it, the run asks again.
 await_lock() {
+  if locked_soon; then return; fi
+  trap - EXIT
+  exit "$EX_LOCK_BUSY"
+}
+
+locked_soon() {
   local end
   [[ ${behind_lock-} == yes ]] || return 0
   now_ms
   end=$((ms + 300))
   until [[ -e $path/.lock.steps/.$lock_token ]]; do
-    if past "$end"; then
-      trap - EXIT
-      exit "$EX_LOCK_BUSY"
-    fi
+    if past "$end"; then return 1; fi
     pause 0.002
   done
 }
