@@ -120,6 +120,29 @@ func TestOneVersionAtATimeLosesNothing(t *testing.T) {
 	}
 }
 
+// A version that has ended does not leave the site down: requests wait for it at its socket. That is said
+// where it does not begin again by itself.
+func TestADeploymentBetweenTwoLivesOfAVersion(t *testing.T) {
+	w := world.New(t, lab.HostOptions{})
+	port := "8080"
+	w.Deploy(w.Commit(nil), inPlace(nil))
+	for _, tt := range []struct{ end, says string }{
+		{"kill -s KILL", ""},
+		{"stop", "no version answers PLACE: requests wait at its socket, which systemd holds"},
+	} {
+		w.Exec(fmt.Sprintf("systemctl %s shop@%s.service", tt.end, port))
+		result := w.Run(w.Job(w.Commit(nil), inPlace(nil)))
+		log, place := result.Log(), "on the active port "+port
+		if result.Outputs["outcome"] != "deployed" || strings.Contains(log, place) != (tt.says != "") ||
+			!strings.Contains(log, strings.ReplaceAll(tt.says, "PLACE", place)) {
+			t.Errorf("after %s: %s\n%s", tt.end, result.Outputs["outcome"], log)
+		}
+		t.Logf("after %s the first look found nobody there: %t", tt.end, strings.Contains(log, "listen_"+port+"=held"))
+		w.Serves(result.Outputs["release"])
+		port = "8081"
+	}
+}
+
 // From two versions at once to one, and back; and a bad release in between whose predecessor takes
 // no socket.
 func TestFromOneStrategyToTheOther(t *testing.T) {

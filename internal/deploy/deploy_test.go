@@ -869,6 +869,24 @@ func TestHowLongTakingBackMayTake(t *testing.T) {
 	}
 }
 
+// Where requests wait at a socket that is worth a word only when its version does not come back soon.
+func TestAVersionAtASocketThatBoots(t *testing.T) {
+	for looks, want := range map[int]string{
+		0: "", 1: "",
+		99: "no version answers on the active port 8080: requests wait at its socket, which systemd holds",
+	} {
+		f := newFakeHost(t)
+		f.flag, f.loaded, f.boots["8080"], f.sockets = "8080", true, looks, map[string]bool{"8080": true}
+		f.releases["8080"], f.running["8080"], f.proved["8080"] = "20261121T000000Z-9999999", true, true
+		in := testInputs()
+		in.Operation = inputs.Status
+		_, log, err := deployTo(t, f, in)
+		if err != nil || strings.Contains(log, "on the active port") != (want != "") || !strings.Contains(log, want) {
+			t.Errorf("after %d looks: %v, want %q\n%s", looks, err, want, log)
+		}
+	}
+}
+
 // A version that is only started again keeps the flag; one that does not come back leaves it to the one that
 // stands in for it.
 func TestAVersionThatBootsIsWaitedFor(t *testing.T) {

@@ -66,9 +66,13 @@ func (m *machine) detect(ctx context.Context, h *target) (string, error) {
 // serves: one that is only started anew is there again by then.
 const rebirth = 10 * time.Second
 
-// facts looks at the host, and again while a version is about to listen whose flag would go.
+// succession is how long that is not worth a word where requests wait at its socket.
+const succession = 2 * time.Second
+
+// facts looks at the host, and again while a version is about to listen whose flag would go, or whose
+// visitors wait.
 func (m *machine) facts(ctx context.Context, h *target) (f state.Facts, err error) {
-	for end := m.now().Add(rebirth); ; {
+	for begin := m.now(); ; {
 		res, err := h.Exec(ctx, scripts.Port, m.detection())
 		if err != nil {
 			return f, err
@@ -76,7 +80,9 @@ func (m *machine) facts(ctx context.Context, h *target) (f state.Facts, err erro
 		h.bootID, h.recipeKey = res.Text("boot"), res.Form("recipe_key", state.KeyForm)
 		f, err = state.ReadFacts(res, m.in.Ports, m.in.Repository)
 		f.App = m.in.App
-		if err != nil || !f.BetweenLives() || m.now().After(end) {
+		past := m.now().Sub(begin)
+		comes := f.BetweenLives() && past <= rebirth || f.VisitorsWait() && past <= succession
+		if err != nil || !comes {
 			return f, err
 		}
 		if err := wait(ctx, time.Second); err != nil {

@@ -702,6 +702,9 @@ func (f *fakeHost) detection() string {
 		}
 		if f.boots[port]--; f.boots[port] >= 0 {
 			listen = "none"
+			if f.sockets[port] {
+				listen = "held"
+			}
 		}
 		adopted := f.byHand == port && f.adopted && f.running[port]
 		if f.byHand == port && f.running[port] {

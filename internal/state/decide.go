@@ -76,7 +76,12 @@ func Decide(f *Facts, include string) (Position, error) {
 		}
 	default:
 		p.Active, p.Idle = &f.Slots[active], f.Slots[1-active]
-		if p.Active.Listen != Ours {
+		switch p.Active.Listen {
+		case Ours:
+		case held:
+			p.Notes = append(p.Notes, fmt.Sprintf("no version answers on the active port %d: requests wait at its "+
+				"socket, which systemd holds", p.Active.Port))
+		default:
 			p.Notes = append(p.Notes, fmt.Sprintf("nothing listens on the active port %d: "+
 				"the site is down until this deployment is through", p.Active.Port))
 		}
@@ -155,6 +160,17 @@ func (f *Facts) BetweenLives() bool {
 		other := f.Slots[1-i]
 		if s.Flag && !other.Flag && s.Proved && s.Listen == none && (s.PID != 0 || s.Enabled) &&
 			other.Serves() && other.Proved {
+			return true
+		}
+	}
+	return false
+}
+
+// VisitorsWait tells whether the version that has the flag and has proved itself is down for the moment, and
+// requests wait at its socket, as they do whenever such a version ends and is started again.
+func (f *Facts) VisitorsWait() bool {
+	for i, s := range f.Slots {
+		if s.Flag && !f.Slots[1-i].Flag && s.Proved && s.Listen == held && (s.PID != 0 || s.Enabled) {
 			return true
 		}
 	}

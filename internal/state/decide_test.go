@@ -106,6 +106,19 @@ func TestDecide(t *testing.T) {
 			want:   "site is down",
 		},
 		{
+			name: "proved, between two lives, and requests wait at its socket",
+			facts: Facts{
+				Slots: [2]Slot{
+					idle(8080, false),
+					{Port: 8081, Flag: true, Listen: held, PID: 9, Socket: true, Release: "r", Proved: true},
+				},
+				Include: Ours,
+				Routed:  8081,
+			},
+			active: 8081,
+			want:   "requests wait at its socket",
+		},
+		{
 			name:  "another pair of ports",
 			facts: Facts{Slots: [2]Slot{idle(9000, false), idle(9001, false)}, Include: Ours, Strays: []string{"8081"}},
 			want:  `"8081,9000", and from then on with "9000,9001"`,
@@ -371,8 +384,12 @@ func TestBetweenLives(t *testing.T) {
 		"on a host that has nothing": {[2]Slot{{Port: 8080}, {Port: 8081}}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := (&Facts{Slots: tt.slots}).BetweenLives(); got != tt.want {
+			f := &Facts{Slots: tt.slots}
+			if got := f.BetweenLives(); got != tt.want {
 				t.Errorf("%t, want %t", got, tt.want)
+			}
+			if got := f.VisitorsWait(); got != (name == "visitors wait") {
+				t.Errorf("visitors wait: %t", got)
 			}
 		})
 	}
