@@ -2,10 +2,27 @@ package scripts
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
+
+// What looks around before its turn ends with who does not get one.
+func TestWhatLooksAheadEndsWithItsVerb(t *testing.T) {
+	t.Parallel()
+	cmd := exec.CommandContext(t.Context(), "bash", "-c", "app=a tag=T path=. turn=1 EX_NOT_BEGUN=9\n"+
+		read(t, "lib/base.sh")+read(t, "lib/step.sh")+read(t, "lib/turn.sh")+
+		"facts() { : >looks; sleep 600; }\n"+
+		"exec {turn_fd}< <(until [[ -e looks ]]; do sleep 0.01; done; echo end)\n"+
+		string(ofNoFile("early"))+"await_turn")
+	cmd.Dir, cmd.SysProcAttr = t.TempDir(), &syscall.SysProcAttr{Setsid: true}
+	if err := cmd.Run(); err == nil || cmd.ProcessState.ExitCode() != 9 {
+		t.Errorf("%v", cmd.ProcessState)
+	}
+	until(t, "all of it has ended", func() bool { return syscall.Kill(-cmd.Process.Pid, 0) != nil })
+}
 
 // What port.sh tells at its turn it has found out before, and nothing else is told of that.
 func TestPortLooksWhileAnotherVerbHasItsTurn(t *testing.T) {
@@ -24,6 +41,7 @@ func TestPortLooksWhileAnotherVerbHasItsTurn(t *testing.T) {
 			"T a=1\n", 2,
 		},
 		{"its turn comes late", "turn=1", "result a 1", after + "sleep 2.5; echo 1", "T a=1\n", 2},
+		{"it takes its time", "turn=1", "sleep 2.5; result a 1", after + "echo 1", "T a=1\n", 1},
 		{"no turn", "turn=1", "result a 1", after + "echo end", "", 1},
 		{
 			"the lock is not held soon", "turn=1 behind_lock=yes held=no", "result a 1",

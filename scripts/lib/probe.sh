@@ -79,7 +79,9 @@ probe_plainly() {
 # has limits for the case that nobody does. It has no part in the lock of the step. The request goes out at
 # once, as some servers read only once: bash writes line by line.
 whole_answer() {
-  local to line head left=end
+  local to line head left=end late ms
+  now_ms
+  late=$((ms + 10000))
   if [[ -n ${step_fd-} ]]; then exec {step_fd}>&-; fi
   exec {to}<>"/dev/tcp/$1/$2" || exit 1
   request "$3" "$4"
@@ -120,7 +122,7 @@ answer_line() {
     part='' how=0
     IFS= read -r -t 10 -n "$1" -u "$to" part || how=$?
     line+=$part
-    if [[ -z $part ]]; then break; fi
+    if [[ -z $part ]] || past "$late"; then break; fi
   done
   line=${line%$'\r'}
   if ((how > 0)); then
@@ -136,7 +138,7 @@ answer_bytes() {
     part=''
     IFS= read -rd '' -t 10 -n "$left" -u "$to" part || how=$?
     printf '%s' "$part"
-    if ((how > 128)) && [[ -n $part ]]; then
+    if ((how > 128)) && [[ -n $part ]] && ! past "$late"; then
       how=0 left=$((left - ${#part}))
     else
       left=$((left - ${#part} - (${#part} < left))) # a NUL has ended it, and was one of them

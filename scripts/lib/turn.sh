@@ -10,37 +10,42 @@ await_turn() {
   until read -r -u "$turn_fd" whose; do # a limit that a login has set for all, and nobody can take back, is none here
     (($? > 128)) || break
   done
-  if [[ $whose != "$turn" ]]; then exit "$EX_NOT_BEGUN"; fi
+  if [[ $whose != "$turn" ]]; then
+    if [[ -n ${ahead_fd-} ]]; then # what looks around leaves with who wanted to know
+      trap '' TERM
+      kill -TERM -- "-$$" 2>/dev/null || :
+    fi
+    exit "$EX_NOT_BEGUN"
+  fi
   exec {turn_fd}<&-
 }
 
-# look_ahead COMMAND...: sets found_ahead to the results of a command that changes nothing, while another
-# verb that changes nothing has its turn; to nothing where the command fails or has more to say than results,
-# or where the lock is not held soon.
+# look_ahead COMMAND...: begins to find out the results of a command that changes nothing, while another verb
+# that changes nothing has its turn. The last line that comes of it says when they were all found.
 look_ahead() {
-  local from line
-  found_ahead=() found_until=0
   if [[ -z ${turn_fd-} || -z $tag ]] || ! locked_soon; then return 0; fi
-  now_ms
-  found_until=$((ms + 2000))
-  exec {from}< <("$@" 2>&1 </dev/null)
-  mapfile -t found_ahead <&"$from"
-  exec {from}<&-
-  wait "$!" || found_ahead=()
-  for line in "${found_ahead[@]}"; do
-    if [[ $line != "$tag "* ]]; then
-      found_ahead=()
-      break
-    fi
-  done
+  exec {ahead_fd}< <(
+    "$@" 2>&1 </dev/null
+    now_ms
+    printf '%s\n' "$ms"
+  )
 }
 
-# tell_ahead COMMAND...: the results that were found out ahead; else, or if that is not from just now, it runs
-# the command.
+# tell_ahead COMMAND...: those results. Where there are none, or the command had more to say or has failed, or
+# where they are not from just now, it is run.
 tell_ahead() {
-  if ((${#found_ahead[@]} == 0)) || past "$found_until"; then
-    "$@"
-  else
-    printf '%s\n' "${found_ahead[@]}"
+  local found=() line last=0
+  if [[ -n ${ahead_fd-} ]]; then
+    mapfile -t found <&"$ahead_fd"
+    exec {ahead_fd}<&-
+    line=${found[*]: -1}
+    if [[ $line =~ ^[0-9]+$ ]]; then
+      last=$line
+      unset -v 'found[-1]'
+    fi
   fi
+  for line in "${found[@]}"; do
+    if [[ $line != "$tag "* ]]; then last=0; fi
+  done
+  if past "$((last + 2000))"; then "$@"; else printf '%s\n' "${found[@]}"; fi
 }
