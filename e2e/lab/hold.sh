@@ -29,7 +29,10 @@ lab_place() {
     trap 'if [[ $BASH_COMMAND == "trap "*" EXIT" && $BASHPID == "$$" ]]; then lab_hold; fi' DEBUG
   else
     set -T
-    trap 'if [[ $BASH_COMMAND == "result "* && $BASHPID == "$$" ]]; then lab_hold; fi' DEBUG
+    # What was found out ahead is told at once, see tell_ahead in scripts/lib/turn.sh.
+    trap 'case $BASH_COMMAND in
+      "result "* | "printf "*"{found[@]}"*) if [[ $BASHPID == "$$" ]]; then lab_hold; fi ;;
+    esac' DEBUG
   fi
 }
 
